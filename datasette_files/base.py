@@ -1,0 +1,276 @@
+"""The public contract for storage and thumbnail plugins.
+
+Holds the classes that a plugin subclasses or returns; leaves out every use of them. Import path,
+names and signatures are fixed: a plugin written for the public 0.1a3 works unchanged. Newer powers
+are optional methods whose defaults use the older ones.
+
+How bytes are laid out is the storage's business. What the core relies on is listed here, and
+``datasette_files.testing`` exports the suite that checks it:
+
+* a path is a relative, ``/``-separated string chosen by the core, unique within a source;
+* ``receive_upload`` is all or nothing: when it raises, or its task is cancelled, no object stays
+  under the path; when it returns, the object is durable;
+* reading a path that does not exist raises ``FileNotFoundError``;
+* an exception raised by the upload stream comes through ``receive_upload`` unchanged;
+* ``delete_file`` of a path that does not exist is not an error.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+from .errors import FileTooLarge, NotSupported
+
+__all__ = [
+    "FileMetadata",
+    "GetSecret",
+    "Storage",
+    "StorageCapabilities",
+    "ThumbnailGenerator",
+    "ThumbnailResult",
+    "UploadInstructions",
+]
+
+#: ``await get_secret("NAME")`` returns the secret's value, or None where there is none.
+GetSecret = Callable[[str], Awaitable["str | None"]]
+
+
+@dataclass
+class StorageCapabilities:
+    """What a storage can do. Every power is off unless the storage declares it."""
+
+    can_upload: bool = False
+    can_delete: bool = False
+    can_list: bool = False
+    can_generate_signed_urls: bool = False
+    requires_proxy_download: bool = False
+    #: Bytes; caps whatever is configured. None: no cap of the storage's own.
+    max_file_size: int | None = None
+    #: Accepted from older plugins, and unused: thumbnails are the core's.
+    can_generate_thumbnails: bool = False
+
+
+@dataclass
+class FileMetadata:
+    """What a storage knows of one object."""
+
+    path: str
+    filename: str
+    content_type: str | None = None
+    #: ``sha256:`` and 64 lower-case hexadecimal digits.
+    content_hash: str | None = None
+    #: Bytes.
+    size: int | None = None
+    #: Pixels.
+    width: int | None = None
+    height: int | None = None
+    created_at: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class UploadInstructions:
+    """Where and how a client sends an upload's bytes straight to the storage.
+
+    ``state`` is kept in the internal database until the upload completes and is handed to
+    ``finish_upload``; it must be JSON and hold no secret.
+    """
+
+    url: str
+    method: str = "POST"
+    headers: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+class Storage(ABC):
+    """One configured connection to a place where bytes are kept.
+
+    The core makes an instance, calls ``configure`` once, uses it from one event loop, and calls
+    ``close`` at the end. Errors: ``FileNotFoundError`` for a missing path, the classes of
+    ``datasette_files.errors`` where one fits; anything else is logged and answered as a 502.
+    """
+
+    #: A pydantic model of the source's ``config`` mapping. With one, the configuration is checked
+    #: at start, key by key; ``SecretStr`` fields are never stored or shown. Without one, no value
+    #: of the mapping is stored.
+    config_model: ClassVar[type[BaseModel] | None] = None
+
+    @property
+    @abstractmethod
+    def storage_type(self) -> str:
+        """The name that a source's ``storage:`` key refers to, such as ``"s3"``."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> StorageCapabilities:
+        """What this storage can do."""
+
+    @abstractmethod
+    async def configure(self, config: dict[str, Any], get_secret: GetSecret) -> None:
+        """Take the source's ``config`` mapping, whole. Called once on each instance.
+
+        Raises ``ConfigurationError`` (or ``KeyError``, ``ValueError``, ``TypeError``,
+        ``ImportError``) when only a person can mend it, which stops the start; any other exception
+        leaves the source down and is tried again later, with a new instance.
+        """
+
+    async def resume(self, config: dict[str, Any], get_secret: GetSecret) -> None:
+        """As ``configure``, for a source that has been up before with this configuration.
+
+        Called in its place, so that what has vanished since is an outage and not made anew.
+        Default: ``configure``.
+        """
+        await self.configure(config, get_secret)
+
+    @abstractmethod
+    async def get_file_metadata(self, path: str) -> FileMetadata | None:
+        """Metadata of the object at ``path``, or None when there is none."""
+
+    @abstractmethod
+    async def read_file(self, path: str) -> bytes:
+        """The whole object. Raises ``FileNotFoundError``."""
+
+    # Powers declared by capabilities
+
+    async def receive_upload(
+        self, path: str, stream: AsyncIterator[bytes], content_type: str
+    ) -> FileMetadata:
+        """Store the streamed chunks at ``path``; return at least ``content_hash`` and ``size``.
+
+        Needed with ``can_upload``. Consume the stream as it comes: it may be larger than memory.
+        """
+        raise NotSupported(f"Storage {self.storage_type!r} does not take uploads")
+
+    async def delete_file(self, path: str) -> None:
+        """Delete the object at ``path``; needed with ``can_delete``. May be repeated."""
+        raise NotSupported(f"Storage {self.storage_type!r} does not delete files")
+
+    async def list_files(
+        self, prefix: str = "", cursor: str | None = None, limit: int = 100
+    ) -> tuple[list[FileMetadata], str | None]:
+        """Up to ``limit`` objects whose path starts with ``prefix``, and the next cursor or None.
+
+        Needed with ``can_list``. Every object that exists throughout a walk is listed exactly once.
+        """
+        raise NotSupported(f"Storage {self.storage_type!r} does not list files")
+
+    async def download_url(self, path: str, expires_in: int = 300) -> str:
+        """A URL that serves the object for ``expires_in`` seconds.
+
+        Needed with ``can_generate_signed_urls``.
+        """
+        raise NotSupported(f"Storage {self.storage_type!r} does not sign URLs")
+
+    # Optional methods: each default works, by way of the methods above
+
+    async def read_bytes(self, path: str, num_bytes: int = 2048) -> bytes:
+        """At most the first ``num_bytes`` bytes."""
+        return (await self.read_file(path))[:num_bytes]
+
+    async def stream_file(self, path: str) -> AsyncIterator[bytes]:
+        """The whole object in chunks."""
+        yield await self.read_file(path)
+
+    async def stream_range(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes ``start`` up to, not including, ``end``; fewer where the object ends earlier.
+
+        The default skips within ``stream_file``.
+        """
+        position = 0
+        async for chunk in self.stream_file(path):
+            chunk_start, position = position, position + len(chunk)
+            if position <= start:
+                continue
+            if chunk_start >= end:
+                break
+            yield chunk[max(start - chunk_start, 0) : end - chunk_start]
+
+    async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
+        """The whole object, if it has at most ``max_bytes`` bytes. Raises ``FileTooLarge``."""
+        parts: list[bytes] = []
+        total = 0
+        async for chunk in self.stream_file(path):
+            total += len(chunk)
+            if total > max_bytes:
+                raise FileTooLarge(f"The file has more than {max_bytes} bytes")
+            parts.append(chunk)
+        return b"".join(parts)
+
+    async def prepare_upload(
+        self,
+        path: str,
+        content_type: str,
+        size: int | None,
+        *,
+        sha256: str | None = None,
+        max_size: int,
+        expires_in: int,
+    ) -> UploadInstructions | None:
+        """Let the client send the bytes straight here. None (the default): through Datasette.
+
+        ``size`` and ``max_size`` are bytes, ``expires_in`` seconds, ``sha256`` hexadecimal.
+        """
+        return None
+
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        """Verify what the client sent after ``prepare_upload``, and make it final at ``path``."""
+        raise NotSupported(f"Storage {self.storage_type!r} does not take direct uploads")
+
+    async def signed_download_url(
+        self, path: str, *, filename: str, content_type: str, disposition: str, expires_in: int
+    ) -> str:
+        """As ``download_url``, with the response's ``Content-Type`` and ``Content-Disposition``.
+
+        ``disposition`` is the whole header value. The default cannot carry them.
+        """
+        return await self.download_url(path, expires_in=expires_in)
+
+    async def delete_files(self, paths: Iterable[str]) -> None:
+        """Delete several objects; may be repeated. The default loops."""
+        for path in paths:
+            await self.delete_file(path)
+
+    async def thumbnail_url(self, path: str, width: int, height: int) -> str | None:
+        """Accepted from older plugins, and unused."""
+        return None
+
+    async def close(self) -> None:
+        """Let go of connections and threads. Called once, when the source ends."""
+
+
+@dataclass
+class ThumbnailResult:
+    """An encoded thumbnail: its bytes, their type, its size in pixels."""
+
+    thumb_bytes: bytes
+    content_type: str
+    width: int
+    height: int
+
+
+class ThumbnailGenerator(ABC):
+    """Makes thumbnails for the kinds of file it knows; plugins' are asked before ours."""
+
+    #: Kept beside each cached thumbnail.
+    name: str
+
+    @abstractmethod
+    async def can_generate(self, content_type: str, filename: str) -> bool:
+        """Whether this generator may be able to handle such a file."""
+
+    @abstractmethod
+    async def generate(
+        self,
+        file_bytes: bytes,
+        content_type: str,
+        filename: str,
+        max_width: int = 200,
+        max_height: int = 200,
+    ) -> ThumbnailResult | None:
+        """A thumbnail of at most ``max_width`` by ``max_height`` pixels, or None."""

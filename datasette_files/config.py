@@ -1,0 +1,175 @@
+"""The plugin's configuration: pydantic models of what stands under ``plugins.datasette-files``.
+
+Holds the models and the one-line errors that name a yaml path; each storage owns the model of its
+own ``config``. Leaves out secrets (``get_secret`` is in sources.py) and the storages themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+
+from .errors import ConfigurationError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+PLUGIN = "datasette-files"
+DEFAULT_MAX_FILE_SIZE = 100 * 1024 * 1024
+DEFAULT_PATH_TEMPLATE = "{ulid}/{filename}"
+
+_SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_TEMPLATE_FIELDS = frozenset(
+    {"ulid", "filename", "shard", "year", "month", "day", "source", "actor"}
+)
+_CONTENT_TYPE_PATTERN = re.compile(r"[\w.+-]+/(\*|[\w.+-]+)|\*/\*", re.ASCII)
+
+
+def _check_slug(slug: str) -> str:
+    if not _SLUG.fullmatch(slug):
+        raise ValueError(
+            "a source's name holds only letters, digits, _ and -, and does not start with -"
+        )
+    return slug
+
+
+def _check_template(template: str) -> str:
+    fields = set(re.findall(r"\{(.*?)\}", template))
+    if unknown := sorted(fields - _TEMPLATE_FIELDS):
+        raise ValueError(
+            f"unknown field {{{unknown[0]}}}; known: "
+            + ", ".join(f"{{{name}}}" for name in sorted(_TEMPLATE_FIELDS))
+        )
+    literal = re.sub(r"\{.*?\}", "", template)
+    if "{" in literal or "}" in literal:
+        raise ValueError("unbalanced { or }")
+    if "{ulid}" not in template:
+        raise ValueError("must contain {ulid}, so that no two files share a path")
+    segments = template.split("/")
+    if "" in segments or any(segment in (".", "..") for segment in segments):
+        raise ValueError("must be a relative path without empty, . or .. segments")
+    if any(ord(c) < 32 or c == "\\" for c in template):
+        raise ValueError("must not hold control characters or backslashes")
+    return template
+
+
+def _check_pattern(pattern: str) -> str:
+    if not _CONTENT_TYPE_PATTERN.fullmatch(pattern):
+        raise ValueError(f"{pattern!r} is neither a content type nor a pattern such as image/*")
+    return pattern.lower()
+
+
+class SourceConfig(BaseModel):
+    """One entry of ``sources``. ``config`` is the storage's own and passed to it whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    storage: str
+    label: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    #: Bytes.
+    max_file_size: PositiveInt | None = None
+    allowed_content_types: list[Annotated[str, AfterValidator(_check_pattern)]] | None = None
+    path_template: Annotated[str, AfterValidator(_check_template)] = DEFAULT_PATH_TEMPLATE
+
+
+class PluginConfig(BaseModel):
+    """All of ``plugins.datasette-files``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: dict[Annotated[str, AfterValidator(_check_slug)], SourceConfig] = Field(
+        default_factory=dict
+    )
+    owners_can_edit: bool = False
+    owners_can_delete: bool = False
+    #: How long an upload may stay unfinished after the last byte received.
+    upload_expiry_seconds: PositiveFloat = 3600
+    #: Bytes; a larger file gets an icon.
+    thumbnail_max_source_bytes: PositiveInt = 64 * 1024 * 1024
+    #: Thumbnails made at the same time.
+    thumbnail_concurrency: PositiveInt = 2
+    thumbnail_timeout_seconds: PositiveFloat = 10
+    #: Whether thumbnails are made right after an upload, rather than when first asked for.
+    thumbnail_eager: bool = True
+
+
+def load_config(raw: object) -> PluginConfig:
+    """The validated configuration. Raises ConfigurationError, in one line."""
+    path = f"plugins.{PLUGIN}"
+    if raw is None:
+        return PluginConfig()
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"{path}: must be a mapping")
+    return validate(PluginConfig, raw, path)
+
+
+def config_of(datasette: Any) -> PluginConfig:
+    """The configuration of one Datasette, read once. Raises ConfigurationError."""
+    config: PluginConfig | None = getattr(datasette, "_datasette_files_config", None)
+    if config is None:
+        config = load_config(datasette.plugin_config(PLUGIN))
+        datasette._datasette_files_config = config
+    return config
+
+
+def validate(model: type[_Model], raw: dict[str, Any], path: str) -> _Model:
+    """``raw`` as ``model``. Raises ConfigurationError, one line naming the yaml path."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigurationError(_one_line(model, error, path)) from None
+
+
+def _one_line(model: type[BaseModel], error: ValidationError, path: str) -> str:
+    problems = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        # "[key]" closes the location of an error in a mapping's key, not in its value.
+        location = [str(part) for part in problem["loc"] if part != "[key]"]
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key"
+        elif problem["type"] == "missing":
+            message = "is required"
+        problems.append(".".join([path, *location]) + f": {message}")
+    return "; ".join(problems)
+
+
+def max_file_size(source: SourceConfig, capability: int | None, path: str) -> int:
+    """The source's limit in bytes: its own key, else its storage's, capped by the capability.
+
+    Raises ConfigurationError when the two places name different values.
+    """
+    inner = source.config.get("max_file_size")
+    if inner is not None and (not isinstance(inner, int) or isinstance(inner, bool) or inner <= 0):
+        raise ConfigurationError(f"{path}.config.max_file_size: must be a positive number of bytes")
+    if inner is not None and source.max_file_size is not None and inner != source.max_file_size:
+        raise ConfigurationError(
+            f"{path}.max_file_size: {source.max_file_size}, but {path}.config.max_file_size is"
+            f" {inner}; set one of them"
+        )
+    configured = source.max_file_size or inner
+    if configured is None:
+        return capability if capability is not None else DEFAULT_MAX_FILE_SIZE
+    return configured if capability is None else min(configured, capability)
+
+
+def type_allowed(content_type: str, patterns: list[str] | None) -> bool:
+    """Whether a content type, such as ``image/png``, matches one of the patterns; None takes any.
+
+    The one place that knows what a pattern means.
+    """
+    if patterns is None:
+        return True
+    essence = content_type.partition(";")[0].strip().lower()
+    family = essence.partition("/")[0]
+    return any(pattern in ("*/*", essence, f"{family}/*") for pattern in patterns)

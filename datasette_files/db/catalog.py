@@ -1,0 +1,148 @@
+"""Runs functions on the internal database: look-ups in batches, writes in group commits.
+
+A hop to a database thread costs more than most of our queries, and a durable commit more than most
+of our writes. So look-ups that arrive while a hop runs share the next one, and writes that wait
+behind a transaction share the next one, each in a savepoint of its own: one that fails leaves the
+others alone, and every caller returns only after the commit. Holds no SQL but those savepoints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from ..errors import NoSpace, StorageUnavailable
+
+_T = TypeVar("_T")
+_Connection = sqlite3.Connection
+_Outcome = tuple[bool, Any]
+
+#: Calls that share one hop; bounds how long a batch may hold its connection.
+_BATCH = 100
+
+
+class Catalog:
+    """The internal database of one Datasette."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self._reads = _Batcher(self._run_reads)
+        self._writes = _Batcher(self._run_writes)
+
+    async def read(self, fn: Callable[[_Connection], _T]) -> _T:
+        """Run a quick look-up, perhaps in one hop with others."""
+        result: _T = await self._reads.submit(fn)
+        return result
+
+    async def query(self, fn: Callable[[_Connection], _T]) -> _T:
+        """Run a query that may take milliseconds, in a hop of its own."""
+        with _translated():
+            result: _T = await self._database.execute_fn(fn)
+        return result
+
+    async def write(self, fn: Callable[[_Connection], _T]) -> _T:
+        """Run ``fn`` in a transaction and return once it is durable.
+
+        What it raises undoes its own changes. Raises NoSpace where the disk is full.
+        """
+        result: _T = await self._writes.submit(fn)
+        return result
+
+    async def maintain(self, fn: Callable[[_Connection], _T]) -> _T:
+        """Run ``fn`` on the write connection outside of any transaction (pragmas, migrations)."""
+        result: _T = await self._database.execute_write_fn(fn, transaction=False)
+        return result
+
+    async def _run_reads(self, fns: list[Callable[[_Connection], Any]]) -> list[_Outcome]:
+        def look_up_batch(conn: _Connection) -> list[_Outcome]:
+            return [_outcome(fn, conn) for fn in fns]
+
+        with _translated():
+            outcomes: list[_Outcome] = await self._database.execute_fn(look_up_batch)
+        return outcomes
+
+    async def _run_writes(self, fns: list[Callable[[_Connection], Any]]) -> list[_Outcome]:
+        def commit_group(conn: _Connection) -> list[_Outcome]:
+            outcomes = []
+            for fn in fns:
+                conn.execute("SAVEPOINT datasette_files_group")
+                succeeded, value = _outcome(fn, conn)
+                if not succeeded:
+                    conn.execute("ROLLBACK TO datasette_files_group")
+                conn.execute("RELEASE datasette_files_group")
+                outcomes.append((succeeded, value))
+            return outcomes
+
+        with _translated():
+            outcomes: list[_Outcome] = await self._database.execute_write_fn(commit_group)
+        return outcomes
+
+
+def _outcome(fn: Callable[[_Connection], Any], conn: _Connection) -> _Outcome:
+    try:
+        return True, fn(conn)
+    except Exception as error:  # noqa: BLE001 - handed to the caller that submitted fn
+        return False, error
+
+
+class _translated:  # noqa: N801 - reads as a statement
+    """Turns the internal database's outages into the errors that clients know."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.OperationalError):
+            translate(error)
+
+
+def translate(error: BaseException) -> None:
+    """Raise NoSpace or StorageUnavailable for SQLite's full and busy errors; else do nothing."""
+    text = str(error)
+    if "full" in text:
+        raise NoSpace("The disk of Datasette's internal database is full") from error
+    if "locked" in text or "busy" in text:
+        raise StorageUnavailable("Datasette's internal database is busy; try again") from error
+
+
+class _Batcher:
+    """Collects calls while a batch runs, and runs them together as the next batch."""
+
+    def __init__(
+        self, run: Callable[[list[Callable[[_Connection], Any]]], Awaitable[list[_Outcome]]]
+    ) -> None:
+        self._run = run
+        self._waiting: list[tuple[Callable[[_Connection], Any], asyncio.Future[Any]]] = []
+        self._drainer: asyncio.Task[None] | None = None
+
+    async def submit(self, fn: Callable[[_Connection], Any]) -> Any:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((fn, future))
+        if self._drainer is None:
+            self._drainer = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                await self._run_batch(batch)
+        finally:
+            self._drainer = None
+
+    async def _run_batch(
+        self, batch: list[tuple[Callable[[_Connection], Any], asyncio.Future[Any]]]
+    ) -> None:
+        try:
+            outcomes = await self._run([fn for fn, _ in batch])
+        except Exception as error:  # noqa: BLE001 - each caller of the batch gets it
+            outcomes = [(False, error)] * len(batch)
+        for (_, future), (succeeded, value) in zip(batch, outcomes, strict=True):
+            if future.done():  # its caller was cancelled
+                continue
+            if succeeded:
+                future.set_result(value)
+            else:
+                future.set_exception(value)

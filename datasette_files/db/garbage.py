@@ -1,0 +1,80 @@
+"""Bytes that nothing refers to any more, noted down before they are deleted.
+
+A deletion is: the row goes and its path is noted here, in one transaction; then the bytes go; then
+the note is done. Whatever the order of crashes, no row is without bytes and no bytes are forgotten.
+Done notes of files stay a while, so that a repeated delete can be answered.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..models import Garbage
+
+
+def add(
+    conn: sqlite3.Connection,
+    source_id: int,
+    path: str,
+    file_id: str | None = None,
+    actor_id: str | None = None,
+    not_before: float = 0,
+) -> int:
+    """Note a path to delete, due at ``not_before`` (seconds since the epoch); the note's id."""
+    cursor = conn.execute(
+        """INSERT INTO datasette_files_garbage (source_id, path, file_id, actor_id, not_before)
+        VALUES (?, ?, ?, ?, ?)""",
+        (source_id, path, file_id, actor_id, not_before),
+    )
+    return cursor.lastrowid or 0
+
+
+def due(conn: sqlite3.Connection, now: float, slugs: list[str], limit: int) -> list[Garbage]:
+    """What may be deleted now, of the sources that are up."""
+    marks = ", ".join("?" * len(slugs))
+    rows = conn.execute(
+        f"""SELECT g.id, s.slug, g.path FROM datasette_files_garbage g
+        JOIN datasette_files_sources s ON s.id = g.source_id
+        WHERE g.done_at IS NULL AND g.not_before <= ? AND s.slug IN ({marks})
+            AND NOT EXISTS (
+                SELECT 1 FROM datasette_files f WHERE f.source_id = g.source_id AND f.path = g.path)
+        ORDER BY g.not_before LIMIT ?""",
+        (now, *slugs, limit),
+    )
+    return [Garbage(*row) for row in rows]
+
+
+def done(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:
+    """The bytes are gone: keep the notes of files, drop the others."""
+    for note_id in note_ids:
+        conn.execute(
+            "UPDATE datasette_files_garbage SET done_at = ? WHERE id = ? AND file_id IS NOT NULL",
+            (now, note_id),
+        )
+        conn.execute(
+            "DELETE FROM datasette_files_garbage WHERE id = ? AND file_id IS NULL", (note_id,)
+        )
+
+
+def postpone(conn: sqlite3.Connection, note_id: int, now: float) -> None:
+    """Deleting failed: try again, each time later, up to an hour apart."""
+    conn.execute(
+        """UPDATE datasette_files_garbage SET attempts = attempts + 1,
+            not_before = ? + min(3600, 5 * (1 << min(attempts, 10))) WHERE id = ?""",
+        (now, note_id),
+    )
+
+
+def purge(conn: sqlite3.Connection, before: float) -> None:
+    """Drop the notes of files whose bytes went before that moment."""
+    conn.execute("DELETE FROM datasette_files_garbage WHERE done_at <= ?", (before,))
+
+
+def deleted_by(conn: sqlite3.Connection, file_id: str) -> tuple[str, str | None] | None:
+    """``(source slug, actor id)`` of a file deleted not long ago, or None."""
+    row = conn.execute(
+        """SELECT s.slug, g.actor_id FROM datasette_files_garbage g
+        JOIN datasette_files_sources s ON s.id = g.source_id WHERE g.file_id = ?""",
+        (file_id,),
+    ).fetchone()
+    return (row[0], row[1]) if row else None

@@ -1,0 +1,215 @@
+"""Lists of a source's files: any order, any filter, any depth, each page an index seek.
+
+A list is read as a merge of streams. Each stream fixes its index's leading columns by equality
+(a source; or a source and a content type; or those and an uploader), so its rows come out of the
+index in the list's order, and a page costs one short range scan a stream. Which types a pattern
+such as ``image/*`` stands for, and which an uploader has, is known from ``datasette_files_totals``.
+Pages are keyset pages: a token names the last row by its sort key and ``seq``; no OFFSET anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Literal
+
+from ..config import type_allowed
+from ..errors import Invalid
+from ..models import FileRecord
+from .files import COLUMNS, record
+
+Order = Literal["created_at", "filename", "size"]
+
+#: A count of rows in a span of time stops here.
+COUNT_LIMIT = 10_000
+#: So many rows or fewer are sorted in one go where no index gives the order.
+_SORTABLE = 5_000
+#: More streams than this are not merged; the plain index is filtered instead.
+_MAX_STREAMS = 200
+
+_KEYS: dict[Order, tuple[str, str]] = {
+    "created_at": ("created", "f.created_at"),
+    "filename": ("filename", "f.filename COLLATE NOCASE"),
+    "size": ("size", "ifnull(f.size, -1)"),
+}
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """What to list. Times are as the catalog writes them; ``after`` is a page's token."""
+
+    source_ids: tuple[int, ...]
+    order: Order = "created_at"
+    descending: bool = True
+    #: A type, or a pattern such as ``image/*``.
+    content_type: str | None = None
+    uploaded_by: str | None = None
+    #: Inclusive.
+    created_after: str | None = None
+    #: Exclusive.
+    created_before: str | None = None
+    after: str | None = None
+    limit: int = 20
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """One index scan: the index's suffix and the equalities on its leading columns."""
+
+    index: str
+    where: str
+    values: tuple[object, ...]
+
+
+def page(conn: sqlite3.Connection, query: ListQuery) -> tuple[list[FileRecord], str | None]:
+    """The files of one page, and the token of the next or None."""
+    rows: list[tuple[object, int, FileRecord]] = []
+    for stream in _streams(conn, query):
+        rows.extend(_scan(conn, query, stream))
+    # The merge compares as the index does: NOCASE folds ASCII letters only.
+    rows.sort(key=lambda row: (_fold(row[0]), row[1]), reverse=query.descending)
+    more = len(rows) > query.limit
+    rows = rows[: query.limit]
+    token = encode_token(rows[-1][0], rows[-1][1]) if more and rows else None
+    return [file for _, _, file in rows], token
+
+
+def count(conn: sqlite3.Connection, query: ListQuery) -> tuple[int, bool]:
+    """How many files match, and whether the count stopped at ``COUNT_LIMIT``.
+
+    Exact and free without a span of time: the sum of a few rows that triggers keep.
+    """
+    if query.created_after is None and query.created_before is None:
+        return sum(files for *_, files in _kinds(conn, query)), False
+    total = 0
+    for stream in _streams(conn, query):
+        total += _count_span(conn, query, stream, COUNT_LIMIT + 1 - total)
+        if total > COUNT_LIMIT:
+            return COUNT_LIMIT, True
+    return total, False
+
+
+def _kinds(conn: sqlite3.Connection, query: ListQuery) -> list[tuple[int, str, int]]:
+    """``(source, content type, files)`` that match the query's filters, times aside."""
+    marks = ", ".join("?" * len(query.source_ids))
+    where, values = f"source_id IN ({marks})", list[object](query.source_ids)
+    if query.uploaded_by is not None:
+        where += " AND uploaded_by = ?"
+        values.append(query.uploaded_by)
+    rows = conn.execute(
+        f"""SELECT source_id, content_type, sum(files) FROM datasette_files_totals
+        WHERE {where} GROUP BY source_id, content_type""",
+        values,
+    ).fetchall()
+    pattern = query.content_type
+    return [
+        (row[0], row[1], row[2])
+        for row in rows
+        if pattern is None or row[1].lower() == pattern or type_allowed(row[1], [pattern])
+    ]
+
+
+def _streams(conn: sqlite3.Connection, query: ListQuery) -> list[_Stream]:
+    if query.content_type is None and query.uploaded_by is None:
+        return [_Stream("", "f.source_id = ?", (source_id,)) for source_id in query.source_ids]
+    kinds = _kinds(conn, query)
+    if len(kinds) > _MAX_STREAMS:
+        return _filtered_streams(query, kinds)
+    if query.uploaded_by is None:
+        where = "f.source_id = ? AND ifnull(f.content_type, '') = ?"
+        return [_Stream("_type", where, kind[:2]) for kind in kinds]
+    where = "f.source_id = ? AND ifnull(f.uploaded_by, '') = ? AND ifnull(f.content_type, '') = ?"
+    return [
+        _Stream("_uploader", where, (source_id, query.uploaded_by, content_type))
+        for source_id, content_type, _ in kinds
+    ]
+
+
+def _filtered_streams(query: ListQuery, kinds: list[tuple[int, str, int]]) -> list[_Stream]:
+    """One scan of each source's plain index, for filters that match too many types to merge."""
+    streams = []
+    for source_id in sorted({kind[0] for kind in kinds}):
+        types = json.dumps([kind[1] for kind in kinds if kind[0] == source_id])
+        where = "f.source_id = ? AND ifnull(f.content_type, '') IN (SELECT value FROM json_each(?))"
+        values: tuple[object, ...] = (source_id, types)
+        if query.uploaded_by is not None:
+            where += " AND ifnull(f.uploaded_by, '') = ?"
+            values += (query.uploaded_by,)
+        streams.append(_Stream("", where, values))
+    return streams
+
+
+def _span(query: ListQuery) -> tuple[str, tuple[object, ...]]:
+    where = ""
+    values: tuple[object, ...] = ()
+    if query.created_after is not None:
+        where, values = where + " AND f.created_at >= ?", (*values, query.created_after)
+    if query.created_before is not None:
+        where, values = where + " AND f.created_at < ?", (*values, query.created_before)
+    return where, values
+
+
+def _count_span(conn: sqlite3.Connection, query: ListQuery, stream: _Stream, limit: int) -> int:
+    span, span_values = _span(query)
+    row = conn.execute(
+        f"""SELECT count(*) FROM (
+            SELECT 1 FROM datasette_files f INDEXED BY datasette_files_by{stream.index}_created
+            WHERE {stream.where}{span} LIMIT ?)""",
+        (*stream.values, *span_values, limit),
+    ).fetchone()
+    return int(row[0])
+
+
+def _scan(
+    conn: sqlite3.Connection, query: ListQuery, stream: _Stream
+) -> list[tuple[object, int, FileRecord]]:
+    order, key = _KEYS[query.order]
+    where, values = stream.where, stream.values
+    span, span_values = _span(query)
+    if span and order != "created":
+        # Few rows in the span: sort them. Many: the order's own index meets enough of them soon.
+        few = _count_span(conn, query, stream, _SORTABLE + 1) <= _SORTABLE
+        order = "created" if few else order
+    where, values = where + span, (*values, *span_values)
+    if query.after is not None:
+        where += f" AND ({key}, f.seq) {'<' if query.descending else '>'} (?, ?)"
+        values = (*values, *decode_token(query.after))
+    direction = "DESC" if query.descending else "ASC"
+    rows = conn.execute(
+        f"""SELECT {key}, f.seq, {COLUMNS}
+        FROM datasette_files f INDEXED BY datasette_files_by{stream.index}_{order}
+        CROSS JOIN datasette_files_sources s ON s.id = f.source_id
+        WHERE {where} ORDER BY {key} {direction}, f.seq {direction} LIMIT ?""",
+        (*values, query.limit + 1),
+    )
+    return [(row[0], row[1], record(tuple(row)[2:])) for row in rows]
+
+
+def _fold(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return "".join(c.lower() if c.isascii() else c for c in value).encode()
+
+
+def encode_token(value: object, seq: int) -> str:
+    """A page's token: the last row's sort key and ``seq``, safe in a URL."""
+    return base64.urlsafe_b64encode(json.dumps([value, seq]).encode()).decode().rstrip("=")
+
+
+def decode_token(token: str) -> tuple[object, int]:
+    """The inverse of ``encode_token``. Raises Invalid."""
+    try:
+        padded = token.encode("ascii") + b"=" * (-len(token) % 4)
+        value, seq = json.loads(base64.urlsafe_b64decode(padded))
+        if isinstance(value, str):
+            value.encode()
+        if not isinstance(value, str | int) or isinstance(seq, bool) or not isinstance(seq, int):
+            raise TypeError(token)
+        if any(isinstance(n, int) and abs(n) >= 2**63 for n in (value, seq)):
+            raise ValueError(token)
+    except (ValueError, TypeError, RecursionError, binascii.Error):
+        raise Invalid("_next is not a page token of this list; start from the first page") from None
+    return value, seq

@@ -1,0 +1,320 @@
+"""The schema: tables, indexes, triggers, and the migrations that make or adopt them.
+
+Tables that the public 0.1a3 made keep their names and columns. What we add:
+
+* ``datasette_files.seq``: an explicit integer key. The search index refers to it; an implicit rowid
+  may be renumbered by VACUUM, which silently breaks an external-content index.
+* ``datasette_files_fts.source_id``: a token for the source inside the index, so that a search
+  within a source never visits another's rows; prefix indexes for search as you type.
+* ``datasette_files_totals``: files and bytes by source, type and uploader, kept by triggers.
+* one index for each order and filter that a list offers (listing.py names them).
+* uploads, garbage (bytes to delete), leases, and a small key-value table.
+
+Also here: write-ahead logging, and the scrubbing of secrets that 0.1a3 left behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import Any
+
+import sqlite_utils
+from sqlite_utils import Migrations
+
+logger = logging.getLogger("datasette_files")
+
+migrations = Migrations("datasette_files")
+
+FILE_COLUMNS = (
+    "id",
+    "source_id",
+    "path",
+    "filename",
+    "content_type",
+    "content_hash",
+    "size",
+    "width",
+    "height",
+    "uploaded_by",
+    "created_at",
+    "metadata",
+    "search_text",
+)
+
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS datasette_files_sources (
+        id INTEGER PRIMARY KEY,
+        slug TEXT NOT NULL UNIQUE,
+        storage_type TEXT NOT NULL,
+        label TEXT,
+        config TEXT DEFAULT '{}',
+        last_sync_token TEXT,
+        created_at TEXT NOT NULL DEFAULT (datetime('now'))
+    )""",
+    """CREATE TABLE datasette_files (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        source_id INTEGER NOT NULL REFERENCES datasette_files_sources(id),
+        path TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        content_type TEXT,
+        content_hash TEXT,
+        size INTEGER,
+        width INTEGER,
+        height INTEGER,
+        uploaded_by TEXT,
+        created_at TEXT NOT NULL DEFAULT (datetime('now')),
+        metadata TEXT DEFAULT '{}',
+        search_text TEXT DEFAULT '',
+        UNIQUE (source_id, path)
+    )""",
+    """CREATE TABLE IF NOT EXISTS datasette_files_thumbnails (
+        file_id TEXT PRIMARY KEY,
+        thumbnail BLOB NOT NULL,
+        content_type TEXT NOT NULL DEFAULT 'image/png',
+        width INTEGER,
+        height INTEGER,
+        generator TEXT,
+        created_at TEXT NOT NULL DEFAULT (datetime('now'))
+    )""",
+    """CREATE TABLE IF NOT EXISTS _datasette_files_imports (
+        id INTEGER PRIMARY KEY,
+        file_id TEXT NOT NULL,
+        import_type TEXT NOT NULL DEFAULT 'csv',
+        database_name TEXT NOT NULL,
+        table_name TEXT NOT NULL,
+        status TEXT NOT NULL DEFAULT 'pending',
+        row_count INTEGER NOT NULL DEFAULT 0,
+        total_size INTEGER NOT NULL DEFAULT 0,
+        bytes_read INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        started_at TEXT NOT NULL DEFAULT (datetime('now')),
+        finished_at TEXT,
+        actor_id TEXT
+    )""",
+    """CREATE TABLE datasette_files_totals (
+        source_id INTEGER NOT NULL,
+        uploaded_by TEXT NOT NULL,
+        content_type TEXT NOT NULL,
+        files INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (source_id, uploaded_by, content_type)
+    ) WITHOUT ROWID""",
+    # A token is a key to an upload, so only its digest is kept. Times are seconds since the epoch.
+    """CREATE TABLE datasette_files_uploads (
+        id TEXT PRIMARY KEY,
+        source_id INTEGER NOT NULL,
+        file_id TEXT NOT NULL,
+        path TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        content_type TEXT NOT NULL,
+        size INTEGER,
+        sha256 TEXT,
+        content_hash TEXT,
+        width INTEGER,
+        height INTEGER,
+        actor_id TEXT,
+        state TEXT NOT NULL,
+        claim TEXT,
+        instructions TEXT,
+        created_at REAL NOT NULL,
+        expires_at REAL NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX datasette_files_uploads_expiry ON datasette_files_uploads (expires_at)",
+    """CREATE TABLE datasette_files_garbage (
+        id INTEGER PRIMARY KEY,
+        source_id INTEGER NOT NULL,
+        path TEXT NOT NULL,
+        file_id TEXT,
+        actor_id TEXT,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        not_before REAL NOT NULL,
+        done_at REAL
+    )""",
+    """CREATE INDEX datasette_files_garbage_due ON datasette_files_garbage (not_before)
+        WHERE done_at IS NULL""",
+    """CREATE INDEX datasette_files_garbage_done ON datasette_files_garbage (done_at)
+        WHERE done_at IS NOT NULL""",
+    """CREATE INDEX datasette_files_garbage_file ON datasette_files_garbage (file_id)
+        WHERE file_id IS NOT NULL""",
+    """CREATE TABLE datasette_files_leases (
+        name TEXT PRIMARY KEY,
+        holder TEXT NOT NULL,
+        expires_at REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE datasette_files_state (
+        key TEXT PRIMARY KEY,
+        value TEXT
+    ) WITHOUT ROWID""",
+    "ALTER TABLE datasette_files_sources ADD COLUMN provisioned TEXT",
+)
+
+_ORDERS = {
+    "created": "created_at",
+    "filename": "filename COLLATE NOCASE",
+    "size": "ifnull(size, -1)",
+}
+_FILTERS = {
+    "": "source_id",
+    "_type": "source_id, ifnull(content_type, '')",
+    "_uploader": "source_id, ifnull(uploaded_by, ''), ifnull(content_type, '')",
+}
+
+_INDEXES = tuple(
+    f"CREATE INDEX datasette_files_by{prefix}_{order} ON datasette_files ({columns}, {key})"
+    for prefix, columns in _FILTERS.items()
+    for order, key in _ORDERS.items()
+)
+
+_SEARCH_COLUMNS = "id, filename, content_type, search_text, source_id"
+_DELETE_FROM_INDEX = f"""INSERT INTO datasette_files_fts
+    (datasette_files_fts, rowid, {_SEARCH_COLUMNS}) VALUES
+    ('delete', old.seq, old.id, old.filename, old.content_type, old.search_text, old.source_id);"""
+_ADD_TO_INDEX = f"""INSERT INTO datasette_files_fts (rowid, {_SEARCH_COLUMNS}) VALUES
+    (new.seq, new.id, new.filename, new.content_type, new.search_text, new.source_id);"""
+
+_SUBTRACT = """UPDATE datasette_files_totals
+    SET files = files - 1, bytes = bytes - ifnull(old.size, 0)
+    WHERE source_id = old.source_id AND uploaded_by = ifnull(old.uploaded_by, '')
+        AND content_type = ifnull(old.content_type, '');
+    DELETE FROM datasette_files_totals
+    WHERE source_id = old.source_id AND uploaded_by = ifnull(old.uploaded_by, '')
+        AND content_type = ifnull(old.content_type, '') AND files <= 0;"""
+_ADD = """INSERT INTO datasette_files_totals (source_id, uploaded_by, content_type, files, bytes)
+    VALUES (new.source_id, ifnull(new.uploaded_by, ''), ifnull(new.content_type, ''),
+        1, ifnull(new.size, 0))
+    ON CONFLICT DO UPDATE SET files = files + 1, bytes = bytes + excluded.bytes;"""
+
+_SEARCH_INDEX = (
+    f"""CREATE VIRTUAL TABLE datasette_files_fts USING fts5(
+        {_SEARCH_COLUMNS.replace("id,", "id UNINDEXED,", 1)},
+        content='datasette_files', content_rowid='seq',
+        prefix='1 2 3', tokenize='unicode61 remove_diacritics 2'
+    )""",
+    f"""CREATE TRIGGER datasette_files_ai AFTER INSERT ON datasette_files BEGIN
+        {_ADD_TO_INDEX} END""",
+    f"""CREATE TRIGGER datasette_files_ad AFTER DELETE ON datasette_files BEGIN
+        {_DELETE_FROM_INDEX} END""",
+    f"""CREATE TRIGGER datasette_files_au
+        AFTER UPDATE OF filename, content_type, search_text, source_id ON datasette_files BEGIN
+        {_DELETE_FROM_INDEX} {_ADD_TO_INDEX} END""",
+)
+_TOTALS_TRIGGERS = (
+    f"""CREATE TRIGGER datasette_files_totals_ai AFTER INSERT ON datasette_files BEGIN
+        {_ADD} END""",
+    f"""CREATE TRIGGER datasette_files_totals_ad AFTER DELETE ON datasette_files BEGIN
+        {_SUBTRACT} END""",
+    f"""CREATE TRIGGER datasette_files_totals_au
+        AFTER UPDATE OF source_id, content_type, uploaded_by, size ON datasette_files BEGIN
+        {_SUBTRACT} {_ADD} END""",
+)
+
+
+@migrations(name="0001_core")
+def core(db: sqlite_utils.Database) -> None:
+    """Make every table, or adopt those of the public 0.1a3 with all their rows."""
+    adopted = db["datasette_files"].exists()
+    if adopted:
+        for name in ("ai", "ad", "au"):
+            db.execute(f"DROP TRIGGER IF EXISTS datasette_files_{name}")
+        db.execute("DROP TABLE IF EXISTS datasette_files_fts")
+        db.execute("ALTER TABLE datasette_files RENAME TO datasette_files_0_1")
+    for statement in _TABLES:
+        db.execute(statement)
+    if adopted:
+        _adopt(db)
+    for statement in (*_INDEXES, *_SEARCH_INDEX, *_TOTALS_TRIGGERS):
+        db.execute(statement)
+    if adopted:
+        db.execute("INSERT INTO datasette_files_fts (datasette_files_fts) VALUES ('rebuild')")
+        db.execute(
+            """INSERT INTO datasette_files_totals
+            SELECT source_id, ifnull(uploaded_by, ''), ifnull(content_type, ''),
+                count(*), sum(ifnull(size, 0))
+            FROM datasette_files GROUP BY 1, 2, 3"""
+        )
+
+
+def _adopt(db: sqlite_utils.Database) -> None:
+    old = {column.name for column in db["datasette_files_0_1"].columns}
+    shared = ", ".join(column for column in FILE_COLUMNS if column in old)
+    db.execute(
+        f"INSERT INTO datasette_files ({shared})"
+        f" SELECT {shared} FROM datasette_files_0_1 ORDER BY created_at, rowid"
+    )
+    db.execute("DROP TABLE datasette_files_0_1")
+    # 0.1a3 kept each source's configuration whole, secrets too.
+    db.execute("UPDATE datasette_files_sources SET config = '{}'")
+    db.execute("INSERT INTO datasette_files_state VALUES ('scrub', 'pending')")
+
+
+def prepare(conn: sqlite3.Connection) -> None:
+    """Bring the internal database to today's schema. Run outside of a transaction."""
+    migrations.apply(sqlite_utils.Database(conn, execute_plugins=False))
+    _scrub(conn)
+    _write_ahead(conn)
+
+
+def _scrub(conn: sqlite3.Connection) -> None:
+    """Rewrite the file once, so that no freed page or journal holds what 0.1a3 kept.
+
+    Another process that reads now can make this fail; it is tried again at the next start.
+    """
+    if not conn.execute("SELECT 1 FROM datasette_files_state WHERE key = 'scrub'").fetchone():
+        return
+    try:
+        conn.execute("VACUUM")
+        busy = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        logger.warning("Old secrets are not scrubbed from the internal database yet: %s", error)
+        return
+    if busy:
+        logger.warning("Old secrets may stay in the internal database's log until it is idle")
+        return
+    with conn:
+        conn.execute("DELETE FROM datasette_files_state WHERE key = 'scrub'")
+
+
+def _write_ahead(conn: sqlite3.Connection) -> None:
+    """Readers never wait for a writer, and a commit is one flush. FULL keeps every commit durable.
+
+    Cannot be had while another process holds the file in another mode: then we go on without.
+    """
+    try:
+        mode = conn.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            logger.warning("The internal database stays in journal mode %s", mode)
+    except sqlite3.OperationalError as error:
+        logger.warning("The internal database stays without write-ahead logging: %s", error)
+    conn.execute("PRAGMA synchronous=FULL")
+
+
+def sync_sources(
+    conn: sqlite3.Connection, sources: list[tuple[str, str, str | None, str]]
+) -> dict[str, dict[str, Any]]:
+    """Keep one row for each configured source; return ``{slug: {id, config, provisioned}}``.
+
+    Takes ``(slug, storage type, label, redacted config as JSON)``. Rows of sources that are no
+    longer configured stay, with their files. Writes only what changed.
+    """
+    for slug, storage_type, label, config in sources:
+        conn.execute(
+            """INSERT INTO datasette_files_sources (slug, storage_type, label, config)
+            VALUES (?, ?, ?, ?)
+            ON CONFLICT (slug) DO UPDATE SET storage_type = excluded.storage_type,
+                label = excluded.label, config = excluded.config
+            WHERE (storage_type, ifnull(label, ''), config)
+                IS NOT (excluded.storage_type, ifnull(excluded.label, ''), excluded.config)""",
+            (slug, storage_type, label, config),
+        )
+    rows = conn.execute("SELECT id, slug, config, provisioned FROM datasette_files_sources")
+    return {row[1]: {"id": row[0], "config": row[2], "provisioned": row[3]} for row in rows}
+
+
+def set_provisioned(conn: sqlite3.Connection, source_id: int, config: str) -> None:
+    """Remember that the source has been up with this (redacted) configuration."""
+    conn.execute(
+        "UPDATE datasette_files_sources SET provisioned = ? WHERE id = ? AND provisioned IS NOT ?",
+        (config, source_id, config),
+    )

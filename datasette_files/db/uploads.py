@@ -1,0 +1,164 @@
+"""Uploads on their way in: each step is one conditional change of one row.
+
+The row alone says who may do what next, so two processes or two requests with one token cannot
+both believe they own its path: ``claim`` names the attempt that does.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from ..models import Upload
+from . import garbage
+
+_COLUMNS = """u.id, u.source_id, s.slug, u.file_id, u.path, u.filename, u.content_type, u.size,
+    u.sha256, u.content_hash, u.actor_id, u.state, u.expires_at, u.claim, u.instructions,
+    u.width, u.height"""
+
+
+def get(conn: sqlite3.Connection, upload_id: str) -> Upload | None:
+    row = conn.execute(
+        f"""SELECT {_COLUMNS} FROM datasette_files_uploads u
+        JOIN datasette_files_sources s ON s.id = u.source_id WHERE u.id = ?""",
+        (upload_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    values = list(row)
+    values[14] = json.loads(values[14]) if values[14] else None
+    return Upload(*values)
+
+
+def insert(conn: sqlite3.Connection, upload: Upload, now: float) -> None:
+    conn.execute(
+        """INSERT INTO datasette_files_uploads (id, source_id, file_id, path, filename,
+            content_type, size, sha256, actor_id, state, claim, instructions, created_at,
+            expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            upload.id,
+            upload.source_id,
+            upload.file_id,
+            upload.path,
+            upload.filename,
+            upload.content_type,
+            upload.size,
+            upload.sha256,
+            upload.actor_id,
+            upload.state,
+            upload.claim,
+            json.dumps(upload.instructions) if upload.instructions is not None else None,
+            now,
+            upload.expires_at,
+        ),
+    )
+
+
+def claim(
+    conn: sqlite3.Connection, upload_id: str, attempt: str, path: str, expires_at: float
+) -> bool:
+    """Give a prepared or received upload's next bytes to one attempt, at a path of its own.
+
+    What an earlier attempt stored becomes garbage: the new bytes replace it. False if the upload
+    is not there to be claimed now.
+    """
+    old = conn.execute(
+        """SELECT source_id, path FROM datasette_files_uploads
+        WHERE id = ? AND state IN ('prepared', 'received')""",
+        (upload_id,),
+    ).fetchone()
+    if old is None:
+        return False
+    conn.execute(
+        """UPDATE datasette_files_uploads SET state = 'receiving', claim = ?, path = ?,
+            expires_at = ? WHERE id = ?""",
+        (attempt, path, expires_at, upload_id),
+    )
+    if old[1] != path:
+        garbage.add(conn, old[0], old[1])
+    return True
+
+
+def extend(conn: sqlite3.Connection, upload_id: str, attempt: str, expires_at: float) -> bool:
+    """Move the expiry while bytes arrive. False when the attempt has lost its claim."""
+    cursor = conn.execute(
+        """UPDATE datasette_files_uploads SET expires_at = ?
+        WHERE id = ? AND claim = ? AND state = 'receiving'""",
+        (expires_at, upload_id, attempt),
+    )
+    return cursor.rowcount > 0
+
+
+def received(conn: sqlite3.Connection, upload_id: str, attempt: str, facts: dict[str, Any]) -> bool:
+    """Record what the storage now holds. False when the attempt has lost its claim.
+
+    ``facts``: content_type, size, content_hash, width, height, expires_at.
+    """
+    cursor = conn.execute(
+        """UPDATE datasette_files_uploads SET state = 'received', content_type = :content_type,
+            size = :size, content_hash = :content_hash, width = :width, height = :height,
+            expires_at = :expires_at
+        WHERE id = :id AND claim = :claim AND state = 'receiving'""",
+        {**facts, "id": upload_id, "claim": attempt},
+    )
+    return cursor.rowcount > 0
+
+
+def release(
+    conn: sqlite3.Connection, upload: Upload, attempt: str, new_path: str, expires_at: float
+) -> None:
+    """After a failed attempt: its path becomes garbage, and the upload may be tried again."""
+    cursor = conn.execute(
+        """UPDATE datasette_files_uploads SET state = 'prepared', claim = NULL, path = ?,
+            expires_at = ? WHERE id = ? AND claim = ? AND state = 'receiving'""",
+        (new_path, expires_at, upload.id, attempt),
+    )
+    if cursor.rowcount:
+        garbage.add(conn, upload.source_id, upload.path)
+
+
+def complete(conn: sqlite3.Connection, upload_id: str, keep_until: float) -> bool:
+    """Turn a received upload into a completed one; the caller inserts the file beside it."""
+    cursor = conn.execute(
+        """UPDATE datasette_files_uploads SET state = 'completed', expires_at = ?
+        WHERE id = ? AND state = 'received'""",
+        (keep_until, upload_id),
+    )
+    return cursor.rowcount > 0
+
+
+def discard(conn: sqlite3.Connection, upload: Upload) -> None:
+    """Forget an upload that nobody holds a token of, and have its bytes deleted."""
+    cursor = conn.execute(
+        "DELETE FROM datasette_files_uploads WHERE id = ? AND state != 'completed'", (upload.id,)
+    )
+    if cursor.rowcount:
+        garbage.add(conn, upload.source_id, upload.path)
+
+
+def forget(conn: sqlite3.Connection, upload_id: str) -> None:
+    conn.execute("DELETE FROM datasette_files_uploads WHERE id = ?", (upload_id,))
+
+
+def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) -> int:
+    """Expire what is due: its bytes become garbage, its row says so until ``keep_until``.
+
+    Rows that were kept to answer a late client, and are due, are removed. How many changed.
+    """
+    rows = conn.execute(
+        """SELECT id, source_id, path, state FROM datasette_files_uploads
+        WHERE expires_at <= ? ORDER BY expires_at LIMIT ?""",
+        (now, limit),
+    ).fetchall()
+    for upload_id, source_id, path, state in rows:
+        if state in ("completed", "expired"):
+            forget(conn, upload_id)
+            continue
+        conn.execute(
+            """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL,
+                instructions = NULL, expires_at = ? WHERE id = ?""",
+            (keep_until, upload_id),
+        )
+        garbage.add(conn, source_id, path)
+    return len(rows)

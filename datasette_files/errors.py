@@ -1,0 +1,161 @@
+"""The errors of datasette-files: what went wrong, the code a client sees, the HTTP status.
+
+Public: a storage or a thumbnail plugin raises these, and nothing above a storage needs to know
+the SDK behind it. The tree, with ``code`` and ``status``::
+
+    Exception
+    ├── ConfigurationError            a person must mend the configuration; stops the start
+    └── FilesError                    answers a request
+        ├── Invalid                   invalid               400
+        ├── PermissionDenied          permission_denied     403
+        ├── NotFound                  not_found             404
+        ├── NotSupported              not_supported         405
+        ├── TimedOut                  timeout               408
+        ├── Conflict                  conflict              409
+        ├── Expired                   expired               410
+        ├── FileTooLarge              too_large             413
+        ├── BadType                   bad_type              415
+        ├── RangeUnsatisfiable        range                 416
+        ├── ChecksumMismatch          checksum_mismatch     422
+        ├── StorageError              storage_error         502
+        ├── StorageUnavailable        storage_unavailable   503
+        └── NoSpace                   no_space              507
+
+This module imports nothing. The message of an error is shown to people as it is: it says what
+happened and what to do next, and never holds a secret.
+"""
+
+__all__ = [
+    "BadType",
+    "ChecksumMismatch",
+    "ConfigurationError",
+    "Conflict",
+    "Expired",
+    "FileTooLarge",
+    "FilesError",
+    "Invalid",
+    "NoSpace",
+    "NotFound",
+    "NotSupported",
+    "PermissionDenied",
+    "RangeUnsatisfiable",
+    "StorageError",
+    "StorageUnavailable",
+    "TimedOut",
+]
+
+
+class ConfigurationError(Exception):
+    """The configuration is wrong in a way that only a person can mend."""
+
+
+class FilesError(Exception):
+    """Base of all that answers a request: ``code`` is for programs, the message for people."""
+
+    code = "storage_error"
+    status = 502
+
+    def __init__(self, message: str, *more: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        #: Every message, for Datasette's ``errors`` list.
+        self.messages = [message, *more]
+        #: Extra response headers, such as ``Content-Range`` with a 416.
+        self.headers = headers or {}
+
+
+class Invalid(FilesError):
+    """The request is malformed, or a value in it is."""
+
+    code = "invalid"
+    status = 400
+
+
+class PermissionDenied(FilesError):
+    """The actor may not do this."""
+
+    code = "permission_denied"
+    status = 403
+
+
+class NotFound(FilesError):
+    """There is no such source, file, upload or job."""
+
+    code = "not_found"
+    status = 404
+
+
+class NotSupported(FilesError):
+    """The route does not take this method, or the storage does not have this power."""
+
+    code = "not_supported"
+    status = 405
+
+
+class TimedOut(FilesError):
+    """The client was too slow, or the work took longer than it may."""
+
+    code = "timeout"
+    status = 408
+
+
+class Conflict(FilesError):
+    """The state of things does not allow this, such as an upload that is being received."""
+
+    code = "conflict"
+    status = 409
+
+
+class Expired(FilesError):
+    """The upload was prepared too long ago; prepare a new one."""
+
+    code = "expired"
+    status = 410
+
+
+class FileTooLarge(FilesError):
+    """The file has more bytes than allowed here."""
+
+    code = "too_large"
+    status = 413
+
+
+class BadType(FilesError):
+    """The source does not take files of this type, or the request body has the wrong one."""
+
+    code = "bad_type"
+    status = 415
+
+
+class RangeUnsatisfiable(FilesError):
+    """No requested range lies within the representation (RFC 9110, 15.5.17)."""
+
+    code = "range"
+    status = 416
+
+
+class ChecksumMismatch(FilesError):
+    """The bytes received are not those whose sha256 was declared."""
+
+    code = "checksum_mismatch"
+    status = 422
+
+
+class StorageError(FilesError):
+    """The storage failed or gave an answer that makes no sense."""
+
+    code = "storage_error"
+    status = 502
+
+
+class StorageUnavailable(FilesError):
+    """The storage cannot be reached now; trying again later may work."""
+
+    code = "storage_unavailable"
+    status = 503
+
+
+class NoSpace(FilesError):
+    """The storage is full."""
+
+    code = "no_space"
+    status = 507

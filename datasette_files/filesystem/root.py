@@ -1,0 +1,235 @@
+"""The root directory, and the one place where a path becomes a file descriptor.
+
+The root itself may be a symbolic link, resolved once at start. Below it every component is opened
+relative to its parent and without following links, so no path leaves the root, whatever is put
+there and whenever. Before each use the root must still be the directory it was: one that vanished
+or was replaced is an outage until it is back, and is never made anew. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import ConfigurationError, Invalid, NoSpace, StorageError, StorageUnavailable
+
+logger = logging.getLogger("datasette_files")
+
+#: Holds files being received, and tells the root from an empty mount point.
+TEMPORARY = ".datasette-files"
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK, opening a named pipe would wait for its other end.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
+class Root:
+    """A source's root directory, held open."""
+
+    def __init__(self, configured: str) -> None:
+        self._path = Path(os.path.realpath(Path(configured).expanduser()))
+        self._fd = -1
+        self._identity = (0, 0)
+
+    def make(self) -> None:
+        """Make the directory if it does not exist, and hold it."""
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise ConfigurationError(f"root: {self._path} is not a directory") from None
+        self.hold()
+
+    def hold(self) -> None:
+        """Hold the directory as it is. Raises StorageUnavailable while it looks unmounted."""
+        try:
+            fd = os.open(self._path, _DIRECTORY)
+        except OSError as error:
+            raise StorageUnavailable(
+                f"root: {self._path} cannot be opened ({error.strerror}); it was in use before, so"
+                " it is not made anew: mount or restore it"
+            ) from error
+        try:
+            self._make_temporary(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._adopt(fd)
+
+    def _make_temporary(self, fd: int) -> None:
+        try:
+            os.mkdir(TEMPORARY, 0o700, dir_fd=fd)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            # A root that can only be read still serves what it holds.
+            logger.warning("%s takes no uploads: %s", self._path, error.strerror)
+
+    def _adopt(self, fd: int) -> None:
+        old, self._fd = self._fd, fd
+        info = os.fstat(fd)
+        self._identity = (info.st_dev, info.st_ino)
+        if old >= 0:
+            os.close(old)
+
+    def resume(self) -> None:
+        """Hold a directory that was in use before: not one that is empty, as when unmounted."""
+        with suppress(OSError):
+            if not any(self._path.iterdir()):
+                raise StorageUnavailable(
+                    f"root: {self._path} is empty though it was in use before: mount or restore it"
+                    f" (or make {TEMPORARY} in it, if it is meant to start afresh)"
+                )
+        self.hold()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    @property
+    def fd(self) -> int:
+        """The root's descriptor, after a look that it is still the root. Not to be closed.
+
+        Raises StorageUnavailable while the root is missing or something else is in its place.
+        """
+        try:
+            info = self._path.lstat()
+        except OSError as error:
+            raise self._lost(error.strerror or "missing") from error
+        if (info.st_dev, info.st_ino) != self._identity:
+            self._recognise(info)
+        return self._fd
+
+    def _recognise(self, info: os.stat_result) -> None:
+        """A remounted root has another device number; our directory in it tells that it is ours."""
+        if stat.S_ISLNK(info.st_mode):
+            raise self._lost("replaced by a symbolic link")
+        try:
+            fd = os.open(self._path, _DIRECTORY)
+        except OSError as error:
+            raise self._lost(error.strerror or "replaced") from error
+        try:
+            os.stat(TEMPORARY, dir_fd=fd, follow_symlinks=False)
+        except OSError as error:
+            os.close(fd)
+            raise self._lost("replaced by another directory") from error
+        self._adopt(fd)
+
+    def _lost(self, reason: str) -> StorageUnavailable:
+        logger.error("The root %s is unavailable: %s", self._path, reason)
+        return StorageUnavailable(
+            "The source's directory is unavailable; ask its administrator to restore it, and try"
+            " again"
+        )
+
+    @contextmanager
+    def parent(self, path: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
+        """``(descriptor of the directory that holds path, its last component)``.
+
+        Raises FileNotFoundError where a component is missing or is a link, Invalid for a path that
+        is not a plain relative one.
+        """
+        *directories, name = split(path)
+        opened: list[int] = []
+        fd = self.fd
+        try:
+            for component in directories:
+                fd = _descend(fd, component, create)
+                opened.append(fd)
+            yield fd, name
+        finally:
+            for fd in reversed(opened):
+                os.close(fd)
+
+    def open(self, path: str) -> tuple[int, os.stat_result]:
+        """A descriptor to read the regular file at ``path``, to be closed, and its facts."""
+        with self.parent(path) as (directory, name):
+            try:
+                fd = os.open(name, _READ, dir_fd=directory)
+            except OSError as error:
+                if error.errno in (*_MISSING, errno.ENXIO):
+                    raise FileNotFoundError(path) from None
+                raise
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            os.close(fd)
+            raise FileNotFoundError(path)
+        return fd, info
+
+    def temporary(self) -> int:
+        """A descriptor of the directory for files being received; to be closed."""
+        root = self.fd
+        try:
+            return os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
+        except FileNotFoundError:
+            os.mkdir(TEMPORARY, 0o700, dir_fd=root)
+            return os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
+
+    def unlink(self, path: str) -> None:
+        """Delete the file at ``path`` and every directory this leaves empty; may be repeated."""
+        components = split(path)
+        for depth in range(len(components), 0, -1):
+            try:
+                with self.parent("/".join(components[:depth])) as (directory, name):
+                    if depth == len(components):
+                        os.unlink(name, dir_fd=directory)
+                    else:
+                        os.rmdir(name, dir_fd=directory)
+                    os.fsync(directory)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if depth < len(components) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    return
+                raise
+
+
+def split(path: str) -> list[str]:
+    """The components of a storage path. Raises Invalid for any that could mean another place."""
+    components = path.split("/")
+    if "\x00" in path or any(component in ("", ".", "..") for component in components):
+        raise Invalid(f"{path!r} is not a path within a source")
+    if components[0] == TEMPORARY:
+        raise Invalid(f"{TEMPORARY} is reserved")
+    return components
+
+
+def _descend(fd: int, component: str, create: bool) -> int:
+    try:
+        return os.open(component, _DIRECTORY, dir_fd=fd)
+    except OSError as error:
+        if error.errno not in _MISSING:
+            raise
+        if not create or error.errno != errno.ENOENT:
+            raise FileNotFoundError(component) from None
+    with suppress(FileExistsError):
+        os.mkdir(component, dir_fd=fd)
+        # The new directory must outlive a power cut as its files do.
+        os.fsync(fd)
+    return os.open(component, _DIRECTORY, dir_fd=fd)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the system's errors into the ones that clients know. FileNotFoundError stays."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise NoSpace("The source's disk is full; ask its administrator for space") from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StorageUnavailable(
+                "The source's directory cannot be written; ask its administrator"
+            ) from error
+        if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ):
+            raise Invalid("The disk does not take a file name like this one") from error
+        logger.exception("A disk operation failed")
+        raise StorageError("The source's disk failed; ask its administrator") from error

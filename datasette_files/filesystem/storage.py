@@ -1,0 +1,241 @@
+"""``FilesystemStorage``: the storage contract over a directory.
+
+Layout below the configured ``root``::
+
+    <path>                     a complete file; appears only by rename, whole and flushed
+    .datasette-files/<digest>  a file being received, named by the digest of its path
+
+A leftover of a crash is thus found by the path it was meant for, and goes with ``delete_file``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, ParamSpec, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from ..base import FileMetadata, GetSecret, Storage, StorageCapabilities
+from ..errors import FileTooLarge
+from .root import Root, translated
+from .walk import Walks, describe
+from .writing import SmallFile, SmallFiles, StreamedFile, temporary_name
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+#: A file up to this size is held in memory and written together with others that wait.
+_SMALL_FILE = 256 * 1024
+_BATCH = 1024 * 1024
+_FIRST_READ = 256 * 1024
+_READ = 1024 * 1024
+_THREADS = 8
+
+
+class FilesystemConfig(BaseModel):
+    """The ``config`` of a source with ``storage: filesystem``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    #: The directory; made if it does not exist.
+    root: str = Field(min_length=1)
+    #: Bytes; means the same as the source's own key.
+    max_file_size: PositiveInt | None = None
+
+
+class FilesystemStorage(Storage):
+    """Files in a directory. Downloads go through Datasette."""
+
+    storage_type = "filesystem"
+    capabilities = StorageCapabilities(
+        can_upload=True, can_delete=True, can_list=True, requires_proxy_download=True
+    )
+    config_model = FilesystemConfig
+
+    _root: Root
+    _small_files: SmallFiles
+    _walks: Walks
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="datasette-files-disk")
+
+    async def configure(self, config: dict[str, Any], get_secret: GetSecret) -> None:
+        """Take the root, making it if it does not exist."""
+        await self._take(FilesystemConfig.model_validate(config), Root.make)
+
+    async def resume(self, config: dict[str, Any], get_secret: GetSecret) -> None:
+        """Take a root that was in use before. Raises StorageUnavailable while it is missing."""
+        await self._take(FilesystemConfig.model_validate(config), Root.resume)
+
+    async def _take(self, config: FilesystemConfig, hold: Callable[[Root], None]) -> None:
+        def take() -> Root:
+            root = Root(config.root)
+            hold(root)
+            return root
+
+        self._root = await self._run(take)
+        self._small_files = SmallFiles(self._root, self._threads)
+        self._walks = Walks(self._root)
+
+    async def _run(self, fn: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run blocking work in a thread, its errors translated."""
+
+        def work() -> _T:
+            with translated():
+                return fn(*args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def receive_upload(
+        self, path: str, stream: AsyncIterator[bytes], content_type: str
+    ) -> FileMetadata:
+        """Store the stream; durable and visible, whole, when this returns."""
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in stream:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > _SMALL_FILE:
+                return await self._receive_large(path, chunks, size, stream, content_type)
+        small = SmallFile(path, chunks)
+        await self._small_files.write(small)
+        return _received(path, content_type, small.sha256, size)
+
+    async def _receive_large(
+        self,
+        path: str,
+        chunks: list[bytes],
+        pending: int,
+        stream: AsyncIterator[bytes],
+        content_type: str,
+    ) -> FileMetadata:
+        file = StreamedFile(self._root, self._threads, path)
+        size = pending
+        try:
+            async for chunk in stream:
+                chunks.append(chunk)
+                pending += len(chunk)
+                size += len(chunk)
+                if pending >= _BATCH:
+                    await file.add(chunks, pending)
+                    chunks, pending = [], 0
+            await file.add(chunks, pending)
+            sha256 = await file.finish()
+        except BaseException:
+            await asyncio.shield(file.abandon())
+            raise
+        return _received(path, content_type, sha256, size)
+
+    async def get_file_metadata(self, path: str) -> FileMetadata | None:
+        def look() -> FileMetadata | None:
+            try:
+                fd, info = self._root.open(path)
+            except FileNotFoundError:
+                return None
+            os.close(fd)
+            return describe(path, path.rpartition("/")[2], info)
+
+        return await self._run(look)
+
+    async def read_file(self, path: str) -> bytes:
+        def read() -> bytes:
+            fd, info = self._root.open(path)
+            with os.fdopen(fd, "rb") as file:
+                return file.read(info.st_size)
+
+        return await self._run(read)
+
+    async def read_bytes(self, path: str, num_bytes: int = 2048) -> bytes:
+        def read() -> bytes:
+            fd, _ = self._root.open(path)
+            with os.fdopen(fd, "rb") as file:
+                return file.read(num_bytes)
+
+        return await self._run(read)
+
+    async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
+        def read() -> bytes:
+            fd, info = self._root.open(path)
+            with os.fdopen(fd, "rb") as file:
+                if info.st_size > max_bytes:
+                    raise FileTooLarge(f"The file has more than {max_bytes} bytes")
+                return file.read(max_bytes)
+
+        return await self._run(read)
+
+    async def stream_file(self, path: str) -> AsyncIterator[bytes]:
+        async for chunk in self.stream_range(path, 0, 2**63 - 1):
+            yield chunk
+
+    async def stream_range(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """Opens and reads at once; a large range is read one chunk ahead of its reader."""
+
+        def open_and_read() -> tuple[int, int, bytes]:
+            fd, info = self._root.open(path)
+            stop = min(end, info.st_size)
+            try:
+                return fd, stop, os.pread(fd, max(0, min(_FIRST_READ, stop - start)), start)
+            except BaseException:
+                os.close(fd)
+                raise
+
+        fd, stop, chunk = await self._run(open_and_read)
+        position = start + len(chunk)
+        ahead: asyncio.Task[bytes] | None = None
+        try:
+            while chunk:
+                if position < stop:
+                    ahead = asyncio.ensure_future(
+                        self._run(os.pread, fd, min(_READ, stop - position), position)
+                    )
+                yield chunk
+                if ahead is None:
+                    return
+                chunk, ahead = await ahead, None
+                position += len(chunk)
+        finally:
+            if ahead is not None:
+                await asyncio.wait([ahead])
+            os.close(fd)
+
+    async def delete_file(self, path: str) -> None:
+        await self.delete_files([path])
+
+    async def delete_files(self, paths: Iterable[str]) -> None:
+        def delete() -> None:
+            for path in paths:
+                self._root.unlink(path)
+                self._remove_leftover(path)
+
+        await self._run(delete)
+
+    def _remove_leftover(self, path: str) -> None:
+        temporary = self._root.temporary()
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary_name(path), dir_fd=temporary)
+        finally:
+            os.close(temporary)
+
+    async def list_files(
+        self, prefix: str = "", cursor: str | None = None, limit: int = 100
+    ) -> tuple[list[FileMetadata], str | None]:
+        return await self._run(self._walks.page, prefix, cursor, limit)
+
+    async def close(self) -> None:
+        await self._run(self._root.close)
+        self._threads.shutdown(wait=False)
+
+
+def _received(path: str, content_type: str, sha256: str, size: int) -> FileMetadata:
+    return FileMetadata(
+        path=path,
+        filename=path.rpartition("/")[2],
+        content_type=content_type,
+        content_hash=f"sha256:{sha256}",
+        size=size,
+    )

@@ -1,0 +1,169 @@
+"""Listing a directory tree page by page, in the order of paths, in bounded memory.
+
+A directory may hold a million names, so its names are never sorted whole: one scan keeps the
+smallest ``WINDOW`` names past a point, and the next window is another scan. A walk keeps its latest
+windows between pages, under an identifier in its cursor, and any walk can go on from the path in
+the cursor alone, after a restart too. Links, other than regular files, and names that are not UTF-8
+are passed over. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import json
+import logging
+import mimetypes
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from ulid import ULID
+
+from ..base import FileMetadata
+from ..errors import Invalid
+from ..models import TIME_FORMAT
+from .root import TEMPORARY, Root
+
+logger = logging.getLogger("datasette_files")
+
+#: Names held of one directory at a time.
+WINDOW = 20_000
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The smallest names of a directory past ``start``."""
+
+    start: str
+    inclusive: bool
+    names: list[str]
+
+    def reaches(self, name: str) -> bool:
+        """Whether every name from ``name`` on, up to the window's last, is in it."""
+        begun = self.start < name or (self.inclusive and self.start == name)
+        return bool(self.names) and begun and name <= self.names[-1]
+
+
+class Walks:
+    """The lists of one root. Holds the windows of the walk that asked last."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._walk = ""
+        self._windows: dict[str, _Window] = {}
+
+    def page(
+        self, prefix: str, cursor: str | None, limit: int
+    ) -> tuple[list[FileMetadata], str | None]:
+        """Up to ``limit`` files whose path starts with ``prefix``, and the next cursor or None.
+
+        Raises Invalid for a cursor that is not one of ours.
+        """
+        walk, after = _decode(cursor) if cursor is not None else (str(ULID()), "")
+        found: list[FileMetadata] = []
+        with self._lock:
+            if walk != self._walk:
+                self._walk, self._windows = walk, {}
+            for file in self._files(prefix, after):
+                if len(found) == limit:
+                    return found, _encode(walk, found[-1].path)
+                found.append(file)
+        return found, None
+
+    def _files(self, prefix: str, after: str) -> Iterator[FileMetadata]:
+        fd = os.dup(self._root.fd)
+        try:
+            yield from self._directory(fd, "", prefix, after.split("/") if after else [])
+        finally:
+            os.close(fd)
+
+    def _directory(
+        self, fd: int, path: str, prefix: str, after: list[str]
+    ) -> Iterator[FileMetadata]:
+        """The files below one directory, past the components of ``after``, depth first."""
+        start = after[0] if after else ""
+        for name in self._names(fd, path, start, inclusive=len(after) > 1):
+            child = path + name
+            if not (child.startswith(prefix) or prefix.startswith(child + "/")):
+                continue
+            try:
+                info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if stat.S_ISREG(info.st_mode) and child.startswith(prefix):
+                    if name != start:
+                        yield describe(child, name, info)
+                elif stat.S_ISDIR(info.st_mode):
+                    inner = os.open(name, _DIRECTORY, dir_fd=fd)
+                    try:
+                        rest = after[1:] if name == start else []
+                        yield from self._directory(inner, child + "/", prefix, rest)
+                    finally:
+                        os.close(inner)
+            except FileNotFoundError:
+                continue  # deleted since its directory was read
+
+    def _names(self, fd: int, path: str, start: str, *, inclusive: bool) -> Iterator[str]:
+        """The directory's names in order, from ``start`` on, window by window."""
+        window = self._windows.get(path)
+        if window is None or not window.reaches(start):
+            window = self._read(fd, path, start, inclusive=True)
+        while window.names:
+            # Deeper directories are done with once their parent moves on.
+            self._windows[path] = window
+            yield from (n for n in window.names if n > start or (inclusive and n == start))
+            if len(window.names) < WINDOW:
+                break
+            start, inclusive = window.names[-1], False
+            window = self._read(fd, path, start, inclusive=False)
+        self._windows.pop(path, None)
+
+    def _read(self, fd: int, path: str, start: str, *, inclusive: bool) -> _Window:
+        def names() -> Iterator[str]:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if (name > start or (inclusive and name == start)) and _listable(path, name):
+                        yield name
+
+        return _Window(start, inclusive, heapq.nsmallest(WINDOW, names()))
+
+
+def _listable(path: str, name: str) -> bool:
+    if not path and name == TEMPORARY:
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        logger.warning("Not listed, as its name is not UTF-8: %r", path + name)
+        return False
+    return True
+
+
+def describe(path: str, name: str, info: os.stat_result) -> FileMetadata:
+    created = datetime.fromtimestamp(info.st_mtime, timezone.utc)
+    return FileMetadata(
+        path=path,
+        filename=name,
+        content_type=mimetypes.guess_type(name)[0],
+        size=info.st_size,
+        created_at=created.strftime(TIME_FORMAT),
+    )
+
+
+def _encode(walk: str, path: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([walk, path]).encode()).decode()
+
+
+def _decode(cursor: str) -> tuple[str, str]:
+    try:
+        walk, path = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+        if not isinstance(walk, str) or not isinstance(path, str):
+            raise TypeError(cursor)
+    except (ValueError, TypeError, RecursionError):
+        raise Invalid("The cursor is not one of this list") from None
+    return walk, path

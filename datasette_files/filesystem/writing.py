@@ -1,0 +1,302 @@
+"""Making received bytes durable: hash, write, flush, rename, flush the directory.
+
+Large files: hashing and writing each run in a lane, a queue of jobs that one thread at a time
+works off, so both go on while the next bytes arrive; the disk is told to write back as it goes, so
+that the last flush has little left. Small files: all that wait are written by one job, because a
+hop to a thread costs more than the write. Everything but the two classes' coroutines blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+
+from .root import Root, translated
+
+#: Bytes on their way to disk, per upload, before the sender has to wait.
+_IN_FLIGHT = 8 * 1024 * 1024
+#: Bytes written between two requests to write back.
+_WRITE_BACK = 32 * 1024 * 1024
+#: Chunks that one system call may take.
+_MAX_VECTORS = 256
+
+# Not everywhere is there a flush that leaves a file's times alone.
+_flush_data = getattr(os, "fdatasync", os.fsync)
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MODE = 0o644
+
+
+def temporary_name(path: str) -> str:
+    """The name of a file being received, which leftovers of a crash are found by."""
+    return hashlib.sha256(path.encode()).hexdigest()
+
+
+@dataclass
+class SmallFile:
+    """A whole small file, and then its digest."""
+
+    path: str
+    chunks: list[bytes]
+    sha256: str = ""
+
+
+class SmallFiles:
+    """Writes small files: those that arrive while a job runs share the next."""
+
+    def __init__(self, root: Root, executor: Executor) -> None:
+        self._root = root
+        self._executor = executor
+        self._waiting: list[tuple[SmallFile, asyncio.Future[None]]] = []
+        self._drainer: asyncio.Task[None] | None = None
+
+    async def write(self, file: SmallFile) -> None:
+        """Return once the file is durable at its path."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((file, future))
+        if self._drainer is None:
+            self._drainer = asyncio.create_task(self._drain())
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # The job may be past recall: let it end, then undo it.
+            await asyncio.wait([future])
+            if future.exception() is None:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._executor, self._root.unlink, file.path)
+            raise
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                outcomes = await loop.run_in_executor(
+                    self._executor, _write_all, self._root, [file for file, _ in batch]
+                )
+                for (_, future), error in zip(batch, outcomes, strict=True):
+                    if future.done():
+                        continue
+                    if error is None:
+                        future.set_result(None)
+                    else:
+                        future.set_exception(error)
+        finally:
+            self._drainer = None
+
+
+def _write_all(root: Root, files: list[SmallFile]) -> list[Exception | None]:
+    outcomes: list[Exception | None] = []
+    for file in files:
+        try:
+            with translated():
+                _write_one(root, file)
+            outcomes.append(None)
+        except Exception as error:  # noqa: BLE001 - handed to the upload it belongs to
+            outcomes.append(error)
+    return outcomes
+
+
+def _write_one(root: Root, file: SmallFile) -> None:
+    body = file.chunks[0] if len(file.chunks) == 1 else b"".join(file.chunks)
+    file.sha256 = hashlib.sha256(body).hexdigest()
+    temporary = root.temporary()
+    try:
+        name = temporary_name(file.path)
+        fd = _create(temporary, name)
+        try:
+            try:
+                _write_fully(fd, [body])
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            _publish(root, temporary, name, file.path)
+        except BaseException:
+            os.unlink(name, dir_fd=temporary)
+            raise
+    finally:
+        os.close(temporary)
+
+
+def _create(temporary: int, name: str) -> int:
+    try:
+        return os.open(name, _CREATE, _MODE, dir_fd=temporary)
+    except FileExistsError:
+        # Left by a crash: the core gives each attempt a path of its own.
+        os.unlink(name, dir_fd=temporary)
+        return os.open(name, _CREATE, _MODE, dir_fd=temporary)
+
+
+def _publish(root: Root, temporary: int, name: str, path: str) -> None:
+    """Rename a flushed file to its path, and flush the directory."""
+    for last in (False, False, True):
+        try:
+            with root.parent(path, create=True) as (directory, final):
+                os.rename(name, final, src_dir_fd=temporary, dst_dir_fd=directory)
+                os.fsync(directory)
+                return
+        except FileNotFoundError:
+            # A delete beside us may remove a shared directory between the two calls.
+            if last:
+                raise
+
+
+def _write_fully(fd: int, chunks: list[bytes]) -> None:
+    for first in range(0, len(chunks), _MAX_VECTORS):
+        vectors: list[bytes | memoryview] = list(chunks[first : first + _MAX_VECTORS])
+        while vectors:
+            written = os.writev(fd, vectors)
+            while vectors and written >= len(vectors[0]):
+                written -= len(vectors.pop(0))
+            if written:
+                vectors[0] = memoryview(vectors[0])[written:]
+
+
+class _Lane:
+    """Runs jobs in their order on a shared executor, one at a time, without a hop between two."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._loop = asyncio.get_running_loop()
+        self._jobs: deque[tuple[Callable[[], None], asyncio.Future[None]]] = deque()
+        self._running = False
+
+    def submit(self, job: Callable[[], None]) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._jobs.append((job, future))
+        if not self._running:
+            self._running = True
+            self._executor.submit(self._work)
+        return future
+
+    def _work(self) -> None:
+        while True:
+            try:
+                job, future = self._jobs.popleft()
+            except IndexError:
+                self._loop.call_soon_threadsafe(self._rest)
+                return
+            error: Exception | None = None
+            try:
+                job()
+            except Exception as caught:  # noqa: BLE001 - handed to the upload it belongs to
+                error = caught
+            self._loop.call_soon_threadsafe(_settle, future, error)
+
+    def _rest(self) -> None:
+        """On the loop: a job may have come between the last look and now."""
+        self._running = bool(self._jobs)
+        if self._running:
+            self._executor.submit(self._work)
+
+
+def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+class StreamedFile:
+    """A large file being received. ``add`` batches of chunks, then ``finish`` or ``abandon``."""
+
+    def __init__(self, root: Root, executor: Executor, path: str) -> None:
+        self._root = root
+        self._executor = executor
+        self._path = path
+        self._hashing = _Lane(executor)
+        self._writing = _Lane(executor)
+        self._digest = hashlib.sha256()
+        self._jobs: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._in_flight = 0
+        self._unsynced = 0
+        self._write_back: asyncio.Future[None] | None = None
+        self._temporary = -1
+        self._fd = -1
+        self._published = False
+
+    async def add(self, chunks: list[bytes], size: int) -> None:
+        """Take a batch of ``size`` bytes; waits while too much is on its way."""
+        if self._fd < 0 and not self._jobs:
+            self._jobs.append((0, self._writing.submit(self._open)))
+        self._jobs.append((0, self._hashing.submit(lambda: self._update(chunks))))
+        self._jobs.append((size, self._writing.submit(lambda: self._write(chunks))))
+        self._in_flight += size
+        while self._jobs and (self._in_flight > _IN_FLIGHT or self._jobs[0][1].done()):
+            await self._await_oldest()
+        self._unsynced += size
+        if self._unsynced >= _WRITE_BACK and (self._write_back is None or self._write_back.done()):
+            self._unsynced = 0
+            loop = asyncio.get_running_loop()
+            self._write_back = loop.run_in_executor(self._executor, self._sync_data)
+
+    async def _await_oldest(self) -> None:
+        size, future = self._jobs.popleft()
+        self._in_flight -= size
+        await future
+
+    async def finish(self) -> str:
+        """Make the file durable and visible at its path; the sha256 in hexadecimal."""
+        while self._jobs:
+            await self._await_oldest()
+        if self._write_back is not None:
+            await self._write_back
+        await self._writing.submit(self._publish)
+        return self._digest.hexdigest()
+
+    async def abandon(self) -> None:
+        """Leave nothing behind, and no thread at work."""
+        pending = [future for _, future in self._jobs]
+        if self._write_back is not None:
+            pending.append(self._write_back)
+        await asyncio.gather(*pending, return_exceptions=True)
+        await self._writing.submit(self._remove)
+
+    def _open(self) -> None:
+        with translated():
+            self._temporary = self._root.temporary()
+            self._fd = _create(self._temporary, temporary_name(self._path))
+
+    def _update(self, chunks: list[bytes]) -> None:
+        for chunk in chunks:
+            self._digest.update(chunk)
+
+    def _write(self, chunks: list[bytes]) -> None:
+        with translated():
+            _write_fully(self._fd, chunks)
+
+    def _sync_data(self) -> None:
+        with translated():
+            _flush_data(self._fd)
+
+    def _publish(self) -> None:
+        with translated():
+            os.fsync(self._fd)
+            _publish(self._root, self._temporary, temporary_name(self._path), self._path)
+            self._published = True
+            self._close()
+
+    def _remove(self) -> None:
+        try:
+            with translated():
+                if self._published:
+                    self._root.unlink(self._path)
+                elif self._temporary >= 0:
+                    with suppress(FileNotFoundError):
+                        os.unlink(temporary_name(self._path), dir_fd=self._temporary)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        for fd in (self._fd, self._temporary):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._temporary = -1

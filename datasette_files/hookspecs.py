@@ -1,0 +1,30 @@
+"""The hooks that datasette-files offers to other plugins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pluggy import HookspecMarker
+
+hookspec = HookspecMarker("datasette")
+
+
+@hookspec
+def register_files_storage_types(datasette: Any) -> Any:
+    """Return a list of ``datasette_files.base.Storage`` subclasses (classes, not instances)."""
+
+
+@hookspec
+def register_thumbnail_generators(datasette: Any) -> Any:
+    """Return a list of ``datasette_files.base.ThumbnailGenerator`` instances.
+
+    They are asked in order, plugins' before ours.
+    """
+
+
+@hookspec
+def file_actions(datasette: Any, actor: Any, file: Any, preview_bytes: Any) -> Any:
+    """Return a list of ``{href, label, description}`` for the menu on a file's page, or None.
+
+    ``file`` is the file's record as a dict, ``preview_bytes`` its first 2048 bytes. May be async.
+    """

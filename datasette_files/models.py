@@ -1,0 +1,141 @@
+"""The frozen records that travel between rooms. They hold data and know neither SQL nor HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+#: How the catalog writes a moment: UTC, whole seconds, as the public release does.
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+
+
+def parse_time(text: str) -> datetime:
+    """A catalog's moment as an aware datetime. Raises ValueError."""
+    return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One row of the catalog, with the slug of its source. Fields as in ``datasette_files``."""
+
+    id: str
+    source_id: int
+    path: str
+    filename: str
+    content_type: str | None
+    content_hash: str | None
+    size: int | None
+    width: int | None
+    height: int | None
+    uploaded_by: str | None
+    created_at: str
+    metadata: str | None
+    search_text: str | None
+    source_slug: str
+
+    @property
+    def type(self) -> str:
+        """The content type, or the one that says nothing."""
+        return self.content_type or "application/octet-stream"
+
+    @property
+    def modified(self) -> datetime | None:
+        """When the bytes came to be; they never change after. None for an unreadable time."""
+        try:
+            return parse_time(self.created_at)
+        except ValueError:
+            return None
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest in hexadecimal, where the catalog has one."""
+        kind, _, digest = (self.content_hash or "").partition(":")
+        return digest if kind == "sha256" and digest else None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file on its way in. ``state``: prepared, receiving, received, completed or expired."""
+
+    id: str
+    source_id: int
+    source_slug: str
+    file_id: str
+    path: str
+    filename: str
+    #: As declared; replaced by the stored type once bytes are received.
+    content_type: str
+    #: Bytes, as declared; then as received.
+    size: int | None
+    sha256: str | None
+    content_hash: str | None
+    actor_id: str | None
+    state: str
+    #: Seconds since the epoch.
+    expires_at: float
+    #: The attempt that owns the path now, while receiving.
+    claim: str | None
+    #: What the storage needs to finish a direct upload; None for one through Datasette.
+    instructions: dict[str, Any] | None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTotals:
+    """How much a source holds."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list. ``next`` is the keyset token of the next page, or None at the end."""
+
+    files: list[FileRecord]
+    next: str | None
+    total: int
+    total_truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A cached thumbnail. ``created_at`` as in the catalog."""
+
+    file_id: str
+    thumbnail: bytes
+    content_type: str
+    width: int | None
+    height: int | None
+    generator: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Bytes that nothing refers to any more, waiting to be deleted."""
+
+    id: int
+    source_slug: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An import's progress, as ``_datasette_files_imports`` keeps it."""
+
+    id: int
+    file_id: str
+    import_type: str
+    database_name: str
+    table_name: str
+    status: str
+    row_count: int
+    total_size: int
+    bytes_read: int
+    error: str | None
+    started_at: str
+    finished_at: str | None
+    extra: dict[str, Any] = field(default_factory=dict)
