@@ -251,7 +251,8 @@ def test_bad_boundaries(content_type: str | None, message: str) -> None:
         (FILE[:-9], "ends before"),
         (FIELD[:30], "ends before"),
         (FIELD + b"--XyZ-", "ends before"),
-        (FIELD + b"--XyZ x\r\n", "boundary is malformed"),
+        # A fault since python-multipart 0.0.34, data before that, of a form that never ends.
+        (FIELD + b"--XyZ x\r\n", "boundary is malformed|ends before"),
         (b"--XyZ\r\n\r\nabc\r\n" + END, "not form-data"),
         (part("attachment; name=a") + END, "not form-data"),
         (part("form-data; name") + END, "malformed parameters"),
