@@ -29,6 +29,16 @@ def add(
     return cursor.lastrowid or 0
 
 
+def ensure(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
+    """The ids of the path's open notes, after making one if there is none."""
+    rows = conn.execute(
+        """SELECT id FROM datasette_files_garbage
+        WHERE source_id = ? AND path = ? AND done_at IS NULL""",
+        (source_id, path),
+    ).fetchall()
+    return [row[0] for row in rows] or [add(conn, source_id, path)]
+
+
 def due(conn: sqlite3.Connection, now: float, slugs: list[str], limit: int) -> list[Garbage]:
     """What may be deleted now, of the sources that are up."""
     marks = ", ".join("?" * len(slugs))
@@ -56,12 +66,12 @@ def done(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:
         )
 
 
-def postpone(conn: sqlite3.Connection, note_id: int, now: float) -> None:
+def postpone(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:
     """Deleting failed: try again, each time later, up to an hour apart."""
-    conn.execute(
+    conn.executemany(
         """UPDATE datasette_files_garbage SET attempts = attempts + 1,
             not_before = ? + min(3600, 5 * (1 << min(attempts, 10))) WHERE id = ?""",
-        (now, note_id),
+        [(now, note_id) for note_id in note_ids],
     )
 
 

@@ -137,8 +137,25 @@ def discard(conn: sqlite3.Connection, upload: Upload) -> None:
         garbage.add(conn, upload.source_id, upload.path)
 
 
+def finish(conn: sqlite3.Connection, upload_id: str, attempt: str) -> bool:
+    """Remove a one-shot upload, whose file the caller inserts. False: it has lost its claim."""
+    cursor = conn.execute(
+        "DELETE FROM datasette_files_uploads WHERE id = ? AND claim = ? AND state = 'receiving'",
+        (upload_id, attempt),
+    )
+    return cursor.rowcount > 0
+
+
 def forget(conn: sqlite3.Connection, upload_id: str) -> None:
     conn.execute("DELETE FROM datasette_files_uploads WHERE id = ?", (upload_id,))
+
+
+def any_due(conn: sqlite3.Connection, now: float) -> bool:
+    """Whether any upload has expired."""
+    row = conn.execute(
+        "SELECT 1 FROM datasette_files_uploads WHERE expires_at <= ? LIMIT 1", (now,)
+    ).fetchone()
+    return row is not None
 
 
 def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) -> int:

@@ -227,7 +227,8 @@ class FilesystemStorage(Storage):
         return await self._run(self._walks.page, prefix, cursor, limit)
 
     async def close(self) -> None:
-        await self._run(self._root.close)
+        if hasattr(self, "_root"):  # configured
+            await self._run(self._root.close)
         self._threads.shutdown(wait=False)
 
 

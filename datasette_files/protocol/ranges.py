@@ -28,7 +28,7 @@ _SAFE_CONTENT_TYPE = re.compile(r"[\x20-\x7e]+")
 _BEYOND_ANY_FILE = 10**20
 
 
-class RangeNotSatisfiable(Exception):  # noqa: N818 - named after the status it stands for
+class RangeNotSatisfiable(Exception):
     """A valid `Range` of which no part lies within the representation: 416 (RFC 9110 15.5.17).
 
     `size` is the length of the representation in bytes, for `unsatisfied_range`.

@@ -1,0 +1,253 @@
+"""``Files``: the one object per Datasette. It owns the configuration, sources, catalog, use cases.
+
+Holds start and stop, and the small questions that every room asks (find a file, with or without a
+permission). Leaves out HTTP (views/) and the hooks (plugin.py). No state lives outside of it, so
+two Datasettes in one process do not see each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+
+from datasette.plugins import pm
+from datasette.utils import StartupError, await_me_maybe
+
+from .config import config_of
+from .db import files as file_rows
+from .db import garbage, schema
+from .db.catalog import Catalog
+from .errors import ConfigurationError, FilesError, NotFound, NotSupported
+from .events import DeleteFileEvent, UpdateFileEvent, UploadFileEvent
+from .models import FileRecord
+from .permissions import BROWSE, Actor, Grant, actor_id, grant
+from .sources import Secrets, Source, Sources, storage_types
+from .sweeping import Sweeper
+from .thumbnails import Thumbnails
+from .uploads import Uploads
+
+logger = logging.getLogger("datasette_files")
+
+
+class Files:
+    """datasette-files in one Datasette."""
+
+    def __init__(self, datasette: Any) -> None:
+        self.datasette = datasette
+        self.config = config_of(datasette)
+        self.base_url: str = datasette.setting("base_url")
+        self.secrets = Secrets(datasette)
+        self.catalog = Catalog(datasette.get_internal_database())
+        classes = [
+            cls
+            for batch in pm.hook.register_files_storage_types(datasette=datasette)
+            for cls in batch
+        ]
+        self.sources = Sources(self.config, storage_types(classes))
+        self.sweeper = Sweeper(self.catalog, self.sources)
+        self.uploads = Uploads(self.catalog, self.config, self.sweeper)
+        self.thumbnails = Thumbnails(self.catalog, self.config)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def of(cls, datasette: Any) -> Files:
+        """The one of this Datasette. Raises StartupError for a wrong configuration."""
+        files: Files | None = getattr(datasette, "_datasette_files", None)
+        if files is None:
+            try:
+                files = cls(datasette)
+            except ConfigurationError as error:
+                raise StartupError(str(error)) from None
+            datasette._datasette_files = files
+        return files
+
+    async def start(self) -> None:
+        """Bring the schema and the sources up. Raises StartupError."""
+        await self.catalog.maintain(schema.prepare)
+        declared = [
+            (source.slug, source.config.storage, source.config.label, source.redacted)
+            for source in self.sources
+        ]
+        rows = await self.catalog.write(lambda conn: schema.sync_sources(conn, declared))
+        for source in self.sources:
+            source.id = rows[source.slug]["id"]
+            source.provisioned = rows[source.slug]["provisioned"]
+        try:
+            await self.sources.start(self.secrets.get)
+        except ConfigurationError as error:
+            raise StartupError(str(error)) from None
+        await self._remember_provisioned()
+        self.thumbnails.generators = [
+            generator
+            for batch in pm.hook.register_thumbnail_generators(datasette=self.datasette)
+            for generator in batch
+        ]
+        self.datasette.add_background_task(self._sweep, name="datasette-files sweeper")
+        if any(source.down is not None for source in self.sources):
+            self.datasette.add_background_task(self._recover, name="datasette-files recovery")
+
+    async def _sweep(self, datasette: Any) -> None:
+        await self.sweeper.run()
+
+    async def _recover(self, datasette: Any) -> None:
+        """Bring up what was down at start."""
+        down = [source for source in self.sources if source.down is not None]
+
+        async def recover(source: Source) -> None:
+            await self.sources.keep_up(source, self.secrets.get)
+            await self._remember_provisioned()
+
+        await asyncio.gather(*(recover(source) for source in down))
+
+    async def _remember_provisioned(self) -> None:
+        """Note which sources have been up, so that what vanishes from now on is not made anew."""
+        for source in self.sources:
+            if source.down is None and source.provisioned != source.redacted:
+                await self.catalog.write(
+                    partial(schema.set_provisioned, source_id=source.id, config=source.redacted)
+                )
+                source.provisioned = source.redacted
+
+    async def stop(self) -> None:
+        """Let go of storages and of work that nobody waits for."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.sources.close()
+
+    def in_background(self, work: Any, what: str) -> None:
+        """Run a coroutine that no request waits for; its failure is logged."""
+
+        async def run() -> None:
+            try:
+                await work
+            except FilesError as error:
+                logger.warning("%s: %s", what, error)
+            except Exception:
+                logger.exception("%s failed", what)
+
+        task = asyncio.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def find(self, file_id: str) -> tuple[FileRecord, Source] | None:
+        """A file and its source, or None; without any permission check."""
+        file = await self.catalog.read(lambda conn: file_rows.get(conn, file_id))
+        if file is None:
+            return None
+        try:
+            return file, self.sources.get(file.source_slug)
+        except NotFound:
+            return None  # its source is no longer configured
+
+    async def existing(self, file_id: str) -> tuple[FileRecord, Source]:
+        """As ``find``. Raises NotFound."""
+        found = await self.find(file_id)
+        if found is None:
+            raise absent(file_id)
+        return found
+
+    async def browsable(self, actor: Actor, file_id: str) -> tuple[FileRecord, Source]:
+        """A file that the actor may browse: row and permission in one look-up.
+
+        Raises NotFound, PermissionDenied.
+        """
+        allowed = await grant(self.datasette, actor, BROWSE)
+
+        def look(conn: Any) -> FileRecord | None:
+            file = file_rows.get(conn, file_id)
+            if file is not None and file.source_slug in self.config.sources:
+                allowed.check(conn, file.source_slug)
+                return file
+            return None
+
+        file = await self.catalog.read(look)
+        if file is None:
+            raise absent(file_id)
+        return file, self.sources.get(file.source_slug)
+
+    async def allowed_sources(self, actor: Actor, action: str) -> frozenset[str]:
+        """The slugs of the configured sources on which the actor may do something."""
+        allowed: Grant = await grant(self.datasette, actor, action)
+        return await self.catalog.read(allowed.slugs)
+
+    async def uploaded(self, source: Source, file: FileRecord, actor: Actor) -> None:
+        """After a file's commit: tell plugins, and make its thumbnail."""
+        await self.datasette.track_event(UploadFileEvent(actor=actor, **_facts(file)))
+        if self.thumbnails.generators:
+            self.in_background(self.thumbnails.make_eagerly(source, file), "An eager thumbnail")
+
+    async def update(self, file: FileRecord, actor: Actor, search_text: str) -> FileRecord:
+        """Change what may be changed. Raises NotFound if the file is gone meanwhile."""
+
+        def change(conn: Any) -> FileRecord | None:
+            file_rows.set_search_text(conn, file.id, search_text)
+            return file_rows.get(conn, file.id)
+
+        changed = await self.catalog.write(change)
+        if changed is None:
+            raise absent(file.id)
+        await self.datasette.track_event(UpdateFileEvent(actor=actor, **_facts(changed)))
+        return changed
+
+    async def delete(self, source: Source, file: FileRecord, actor: Actor) -> None:
+        """Take the file out of the catalog, then delete its bytes: now if it can be, else later.
+
+        Raises NotSupported, StorageUnavailable.
+        """
+        if not source.capabilities.can_delete:
+            raise NotSupported(f"The source {source.slug!r} does not delete files")
+        source.storage  # noqa: B018 - raises while the source is down, before anything is changed
+
+        def remove(conn: Any) -> bool:
+            if file_rows.delete(conn, file.id) is None:
+                return False
+            garbage.add(conn, file.source_id, file.path, file.id, actor_id(actor))
+            return True
+
+        if await self.catalog.write(remove):
+            await self.sweeper.remove(source, file.path)
+            await self.datasette.track_event(DeleteFileEvent(actor=actor, **_facts(file)))
+
+    async def was_deleted_by(self, file_id: str, actor: Actor) -> bool:
+        """Whether this actor deleted the file not long ago, so that asking again is no error."""
+        deleted = await self.catalog.read(lambda conn: garbage.deleted_by(conn, file_id))
+        return deleted is not None and deleted[1] == actor_id(actor)
+
+    async def preview_bytes(self, source: Source, file: FileRecord) -> bytes:
+        """The first bytes, for plugins; empty where the storage fails, which is logged."""
+        try:
+            return await source.storage.read_bytes(file.path, 2048)
+        except (FilesError, OSError) as error:
+            logger.warning("No preview of %s: %s", file.id, error)
+            return b""
+
+    async def file_actions(
+        self, actor: Actor, source: Source, file: FileRecord, record: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """What plugins offer for the menu of a file's page."""
+        if not pm.hook.file_actions.get_hookimpls():
+            return []
+        preview = await self.preview_bytes(source, file)
+        actions: list[dict[str, Any]] = []
+        for result in pm.hook.file_actions(
+            datasette=self.datasette, actor=actor, file=record, preview_bytes=preview
+        ):
+            actions.extend(await await_me_maybe(result) or [])
+        return actions
+
+
+def absent(file_id: str) -> NotFound:
+    return NotFound(f"There is no file {file_id}; it may have been deleted")
+
+
+def _facts(file: FileRecord) -> dict[str, Any]:
+    return {
+        "file_id": file.id,
+        "source_slug": file.source_slug,
+        "path": file.path,
+        "size": file.size,
+        "content_type": file.content_type,
+    }

@@ -1,0 +1,224 @@
+"""Downloads: from a file and a request's conditions to a plan, and from a plan to bytes.
+
+``plan`` decides everything that the headers say, by RFC 9110, without touching the storage, or asks
+a storage that signs URLs for one. ``open_body`` then opens the object before any header is sent, so
+that a missing or truncated one is an error and not a broken 200. No Request and no Response here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import FilesError, RangeUnsatisfiable, StorageError
+from .models import FileRecord
+from .protocol.conditional import Outcome, evaluate, http_date, if_range_matches
+from .protocol.disposition import content_disposition
+from .protocol.ranges import (
+    ByteRange,
+    ByteRanges,
+    RangeNotSatisfiable,
+    content_range,
+    parse_range,
+    unsatisfied_range,
+)
+from .sources import Source
+
+logger = logging.getLogger("datasette_files")
+
+Kind = Literal["attachment", "inline"]
+
+#: Shown by the browser itself; everything else comes as an attachment.
+_INLINE_TYPES = frozenset({"application/pdf", "text/plain"})
+_INLINE_FAMILIES = ("image", "audio", "video")
+#: Images that are documents, which may hold script.
+_ACTIVE_IMAGES = frozenset({"image/svg+xml"})
+#: No script, no plugins, no forms, an origin of its own: whatever a file holds, it can do nothing.
+_SANDBOX = "sandbox; default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'"
+#: Seconds that a redirect's target stays valid.
+_SIGNED_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An answer. ``pieces`` are literal bytes and ranges of the object, in order."""
+
+    status: int
+    headers: dict[str, str]
+    content_type: str
+    pieces: tuple[bytes | ByteRange, ...] = ()
+
+
+class Body:
+    """A body whose object is open: iterate ``chunks``, then ``close``."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], opened: AsyncIterator[bytes] | None) -> None:
+        self.chunks = chunks
+        self._opened = opened
+
+    async def close(self) -> None:
+        """Let go of the object, read to its end or not."""
+        for generator in (self.chunks, self._opened):
+            if isinstance(generator, AsyncGenerator):
+                await generator.aclose()
+
+
+def shows_inline(content_type: str) -> bool:
+    """Whether a file of this type may be shown by the browser rather than saved."""
+    family, _, rest = content_type.partition("/")
+    if content_type in _ACTIVE_IMAGES or rest.endswith("xml"):
+        return False
+    return family in _INLINE_FAMILIES or content_type in _INLINE_TYPES
+
+
+async def plan(
+    source: Source, file: FileRecord, kind: Kind, method: str, headers: Mapping[str, str]
+) -> Plan:
+    """How to answer GET or HEAD for a file. ``headers`` are the request's, in lower case.
+
+    Raises RangeUnsatisfiable, StorageUnavailable.
+    """
+    inline = kind == "inline" and shows_inline(file.type)
+    disposition = content_disposition("inline" if inline else "attachment", file.filename)
+    common = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}
+    if kind == "inline":
+        common["Content-Security-Policy"] = _SANDBOX
+    if method == "GET" and _redirects(source) and (inline or kind == "attachment"):
+        url = await _signed_url(source, file, disposition)
+        return Plan(302, {**common, "Location": url, "Cache-Control": "no-store"}, file.type)
+    return _local_plan(file, method, headers, common)
+
+
+def _redirects(source: Source) -> bool:
+    capabilities = source.capabilities
+    return capabilities.can_generate_signed_urls and not capabilities.requires_proxy_download
+
+
+async def _signed_url(source: Source, file: FileRecord, disposition: str) -> str:
+    try:
+        return await source.storage.signed_download_url(
+            file.path,
+            filename=file.filename,
+            content_type=file.type,
+            disposition=disposition,
+            expires_in=_SIGNED_SECONDS,
+        )
+    except FilesError:
+        raise
+    except FileNotFoundError as error:
+        raise _missing(file) from error
+    except Exception as error:
+        logger.exception("Source %r cannot sign a URL", source.slug)
+        raise StorageError("The storage failed; try again, or ask its administrator") from error
+
+
+def _local_plan(
+    file: FileRecord, method: str, headers: Mapping[str, str], common: dict[str, str]
+) -> Plan:
+    etag = f'"{file.sha256}"' if file.sha256 else None
+    modified = file.modified
+    common = {**common, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
+    if etag:
+        common["ETag"] = etag
+    if modified:
+        common["Last-Modified"] = http_date(modified)
+    outcome = evaluate(method, headers, etag, modified)
+    if outcome is Outcome.NOT_MODIFIED:
+        return Plan(304, common, file.type)
+    if outcome is Outcome.PRECONDITION_FAILED:
+        return Plan(412, common, file.type)
+    if file.size is None:
+        # Catalogued by another tool: without a size there are no ranges.
+        return Plan(200, common, file.type, (ByteRange(0, 2**63 - 1),))
+    size = file.size
+    wanted = headers.get("range") if method == "GET" else None
+    if wanted and not if_range_matches(headers.get("if-range"), etag, modified):
+        wanted = None
+    try:
+        ranges = parse_range(wanted, size)
+    except RangeNotSatisfiable:
+        raise RangeUnsatisfiable(
+            f"The file has {size} bytes; no range that was asked for lies within",
+            headers={"Content-Range": unsatisfied_range(size), "Accept-Ranges": "bytes"},
+        ) from None
+    if not ranges:
+        length = {"Content-Length": str(size)}
+        return Plan(200, {**common, **length}, file.type, (ByteRange(0, size),))
+    if len(ranges) == 1:
+        single = {
+            "Content-Length": str(ranges[0].length),
+            "Content-Range": content_range(ranges[0], size),
+        }
+        return Plan(206, {**common, **single}, file.type, (ranges[0],))
+    framing = ByteRanges(ranges, file.type, size)
+    pieces = tuple(piece for header, part in framing.parts for piece in (header, part))
+    length = {"Content-Length": str(framing.content_length)}
+    return Plan(206, {**common, **length}, framing.content_type, (*pieces, framing.closing))
+
+
+async def open_body(
+    source: Source, file: FileRecord, pieces: tuple[bytes | ByteRange, ...]
+) -> Body:
+    """Open the object and read its first chunk. Raises StorageError while no header is out."""
+    storage = source.storage
+    ranges = [piece for piece in pieces if isinstance(piece, ByteRange)]
+    if not ranges:
+        return Body(_literal(pieces), None)
+    first = storage.stream_range(file.path, ranges[0].start, ranges[0].end)
+    try:
+        ahead = [await anext(first, b"")]
+        if len(ahead[0]) < ranges[0].length:
+            # More must follow, or the object is shorter than the catalog says.
+            ahead.append(await anext(first, b""))
+    except FilesError:
+        raise
+    except FileNotFoundError as error:
+        raise _missing(file) from error
+    except Exception as error:
+        logger.exception("Source %r failed to open a file", source.slug)
+        raise StorageError("The storage failed; try again, or ask its administrator") from error
+    if not ahead[-1] and ranges[0].length and file.size is not None:
+        raise _missing(file)
+    return Body(_stream(source, file, pieces, first, ahead), first)
+
+
+async def _literal(pieces: tuple[bytes | ByteRange, ...]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+
+
+async def _stream(
+    source: Source,
+    file: FileRecord,
+    pieces: tuple[bytes | ByteRange, ...],
+    opened: AsyncIterator[bytes],
+    ahead: list[bytes],
+) -> AsyncIterator[bytes]:
+    """The pieces. Raises StorageError where the object is shorter than the catalog says."""
+    stream: AsyncIterator[bytes] | None = opened
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+            continue
+        sent = 0
+        for chunk in ahead:
+            sent += len(chunk)
+            yield chunk
+        ahead = []
+        async for chunk in stream or source.storage.stream_range(file.path, piece.start, piece.end):
+            sent += len(chunk)
+            yield chunk
+        stream = None
+        if file.size is not None and sent != piece.length:
+            logger.error("File %s has fewer bytes in its storage than in the catalog", file.id)
+            raise StorageError("The stored file is shorter than it should be")
+
+
+def _missing(file: FileRecord) -> StorageError:
+    logger.error("File %s is in the catalog but its bytes are not in the storage", file.id)
+    return StorageError(
+        "The file's bytes are missing from the storage, in part or whole; ask its administrator"
+    )

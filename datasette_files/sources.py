@@ -1,0 +1,230 @@
+"""Sources: storages built and configured from the yaml, brought up, retried, up again.
+
+Holds the life of each source in one process. A source whose storage cannot be brought up now is
+down: it answers with StorageUnavailable and is retried with growing pauses; the others work. Leaves
+out what is done with a storage (the use cases) and the yaml's own rules (config.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import SecretBytes, SecretStr
+from pydantic import ValidationError as ModelError
+
+from .base import GetSecret, Storage, StorageCapabilities
+from .config import PLUGIN, PluginConfig, SourceConfig, max_file_size, validate
+from .errors import ConfigurationError, NotFound, StorageUnavailable
+
+logger = logging.getLogger("datasette_files")
+
+StorageTypes = dict[str, type[Storage]]
+
+#: Seconds before a source that is down is tried again: the first pause, and the longest.
+RETRY_SECONDS = (1.0, 60.0)
+#: An error of these from ``configure`` is in the configuration: only a person can mend it.
+_FOR_A_PERSON = (ConfigurationError, KeyError, ValueError, TypeError, ImportError)
+
+
+@dataclass
+class Source:
+    """One configured source. ``storage`` raises StorageUnavailable while it is down."""
+
+    slug: str
+    config: SourceConfig
+    storage_type: type[Storage]
+    #: The configuration without secrets, as JSON: what may be stored and compared.
+    redacted: str
+    id: int = 0
+    provisioned: str | None = None
+    capabilities: StorageCapabilities = field(default_factory=StorageCapabilities)
+    #: Bytes.
+    max_file_size: int = 0
+    #: Why the source is down, for an administrator; None while it is up.
+    down: str | None = "not brought up yet"
+    _storage: Storage | None = None
+
+    @property
+    def label(self) -> str:
+        return self.config.label or self.slug
+
+    @property
+    def storage(self) -> Storage:
+        if self._storage is None:
+            raise StorageUnavailable(
+                f"The source {self.slug!r} is unavailable for now; try again in a minute"
+            )
+        return self._storage
+
+    @property
+    def path(self) -> str:
+        """Where the source stands in the yaml."""
+        return f"plugins.{PLUGIN}.sources.{self.slug}"
+
+    async def bring_up(self, get_secret: GetSecret) -> None:
+        """One attempt, with a new storage instance.
+
+        Raises ConfigurationError for what only a person can mend, else whatever the storage raises.
+        """
+        storage = self.storage_type()
+        config = dict(self.config.config)
+        known = self.provisioned is not None and self.provisioned == self.redacted
+        try:
+            await (storage.resume if known else storage.configure)(config, get_secret)
+            capabilities = storage.capabilities
+            size = max_file_size(self.config, capabilities.max_file_size, self.path)
+        except BaseException as error:
+            await _close(storage)
+            if isinstance(error, _FOR_A_PERSON):
+                raise ConfigurationError(f"{self.path}.config: {_reason(error)}") from error
+            raise
+        self.capabilities, self.max_file_size = capabilities, size
+        self._storage, self.down = storage, None
+
+    async def close(self) -> None:
+        storage, self._storage = self._storage, None
+        self.down = "closed"
+        if storage is not None:
+            await storage.close()
+
+
+class Sources:
+    """All configured sources of one Datasette, by slug."""
+
+    def __init__(self, config: PluginConfig, types: StorageTypes) -> None:
+        self._sources = {
+            slug: _declare(slug, source, types) for slug, source in config.sources.items()
+        }
+
+    def __iter__(self) -> Any:
+        return iter(self._sources.values())
+
+    def get(self, slug: str) -> Source:
+        """Raises NotFound for a source that is not configured."""
+        source = self._sources.get(slug)
+        if source is None:
+            raise NotFound(f"There is no source named {slug!r}")
+        return source
+
+    def by_id(self, slugs: frozenset[str]) -> dict[int, Source]:
+        """The sources among these slugs, by their id in the catalog."""
+        return {source.id: source for source in self if source.slug in slugs}
+
+    async def start(self, get_secret: GetSecret) -> None:
+        """One attempt for each source, at the same time. Raises ConfigurationError."""
+        outcomes = await asyncio.gather(
+            *(self._try(source, get_secret) for source in self), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _try(self, source: Source, get_secret: GetSecret) -> bool:
+        try:
+            await source.bring_up(get_secret)
+        except ConfigurationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - any outage leaves this source down alone
+            source.down = _reason(error)
+            logger.warning("Source %r is down: %s", source.slug, source.down)
+            return False
+        return True
+
+    async def keep_up(self, source: Source, get_secret: GetSecret) -> None:
+        """Retry a source that is down until it is up."""
+        pause, longest = RETRY_SECONDS
+        while source.down is not None:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, longest)
+            try:
+                if await self._try(source, get_secret):
+                    logger.warning("Source %r is up again", source.slug)
+            except ConfigurationError as error:
+                source.down = str(error)
+                logger.error("Source %r stays down: %s", source.slug, error)  # noqa: TRY400
+
+    async def close(self) -> None:
+        await asyncio.gather(*(source.close() for source in self))
+
+
+def storage_types(classes: list[type[Storage]]) -> StorageTypes:
+    """The registered classes by their type's name. Raises ConfigurationError for a name twice."""
+    types: StorageTypes = {}
+    for cls in classes:
+        # A plugin may define the name as a class attribute or as a property.
+        declared = inspect.getattr_static(cls, "storage_type", None)
+        name = declared if isinstance(declared, str) else cls().storage_type
+        if name in types and types[name] is not cls:
+            raise ConfigurationError(
+                f"plugins.{PLUGIN}: the storage type {name!r} is registered twice, by"
+                f" {types[name].__module__}.{types[name].__qualname__} and"
+                f" {cls.__module__}.{cls.__qualname__}; uninstall one of the plugins"
+            )
+        types[name] = cls
+    return types
+
+
+def _declare(slug: str, config: SourceConfig, types: StorageTypes) -> Source:
+    path = f"plugins.{PLUGIN}.sources.{slug}"
+    storage_type = types.get(config.storage)
+    if storage_type is None:
+        raise ConfigurationError(
+            f"{path}.storage: unknown storage type {config.storage!r}; installed:"
+            f" {', '.join(sorted(types)) or 'none'}"
+        )
+    redacted: dict[str, Any] = {}
+    if storage_type.config_model is not None:
+        model = validate(storage_type.config_model, config.config, f"{path}.config")
+        redacted = {
+            name: value
+            for name, value in model.model_dump(mode="json").items()
+            if not isinstance(getattr(model, name), SecretStr | SecretBytes)
+        }
+    max_file_size(config, None, path)
+    return Source(slug, config, storage_type, json.dumps(redacted, sort_keys=True))
+
+
+async def _close(storage: Storage) -> None:
+    """Let go of an instance that never came up."""
+    try:
+        await storage.close()
+    except Exception:
+        logger.exception("Closing a storage that did not come up failed")
+
+
+def _reason(error: BaseException) -> str:
+    """The error in one line. A KeyError's message is a bare key."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0] if error.args else '?'} is required"
+    if isinstance(error, ModelError):
+        # Its own message would repeat the values.
+        return "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class Secrets:
+    """``get_secret``: datasette-secrets when it is installed, else the environment."""
+
+    def __init__(self, datasette: Any) -> None:
+        self._datasette = datasette
+        #: The names asked for, which datasette-secrets has to know before it answers.
+        self.names: list[str] = []
+
+    async def get(self, name: str) -> str | None:
+        if name not in self.names:
+            self.names.append(name)
+        try:
+            from datasette_secrets import get_secret  # noqa: PLC0415 - may be absent
+        except ImportError:
+            return os.environ.get(name)
+        value: str | None = await get_secret(self._datasette, name)
+        return value if value is not None else os.environ.get(name)

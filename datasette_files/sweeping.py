@@ -1,0 +1,98 @@
+"""Sweeping: expired uploads, and bytes that nothing refers to any more.
+
+A background task of each process; a lease lets one of them work at a time. Deleting bytes may fail
+or be cut short: the note in the catalog stays until it is done, and is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from . import naming
+from .db import catalog, garbage, leases, uploads
+from .models import Garbage
+from .sources import Source, Sources
+
+logger = logging.getLogger("datasette_files")
+
+#: Seconds between two looks; what has expired is gone within twice this.
+INTERVAL = 4.0
+_LEASE_SECONDS = 30.0
+_BATCH = 500
+#: How long a deleted file or an expired upload is remembered.
+_REMEMBERED_SECONDS = 24 * 3600
+
+
+class Sweeper:
+    """Removes what is left over, for one Datasette."""
+
+    def __init__(self, database: catalog.Catalog, sources: Sources) -> None:
+        self._catalog = database
+        self._sources = sources
+        self._holder = naming.new_ulid()
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        try:
+            while True:
+                try:
+                    await self.sweep()
+                except Exception:
+                    logger.exception("Sweeping failed; it goes on in %s seconds", INTERVAL)
+                await asyncio.sleep(INTERVAL)
+        finally:
+            await self._catalog.write(lambda conn: leases.give_up(conn, "sweep", self._holder))
+
+    async def sweep(self) -> None:
+        """One round: expire, delete, forget."""
+        now = time.time()
+        slugs = [source.slug for source in self._sources if source.down is None]
+
+        def look(conn: Any) -> bool:
+            return uploads.any_due(conn, now) or bool(garbage.due(conn, now, slugs, 1))
+
+        if not await self._catalog.read(look):
+            return
+
+        def expire(conn: Any) -> list[Garbage] | None:
+            if not leases.acquire(conn, "sweep", self._holder, now, now + _LEASE_SECONDS):
+                return None
+            while uploads.expire(conn, now, now + _REMEMBERED_SECONDS, _BATCH) == _BATCH:
+                pass
+            garbage.purge(conn, now - _REMEMBERED_SECONDS)
+            return garbage.due(conn, now, slugs, _BATCH)
+
+        while notes := await self._catalog.write(expire):
+            await self._delete(notes)
+            if len(notes) < _BATCH:
+                return
+
+    async def _delete(self, notes: list[Garbage]) -> None:
+        by_source: dict[str, list[Garbage]] = {}
+        for note in notes:
+            by_source.setdefault(note.source_slug, []).append(note)
+        for slug, group in by_source.items():
+            await self._delete_from(self._sources.get(slug), group)
+
+    async def _delete_from(self, source: Source, notes: list[Garbage]) -> None:
+        try:
+            if source.capabilities.can_delete:
+                await source.storage.delete_files([note.path for note in notes])
+        except Exception as error:  # noqa: BLE001 - whatever a storage raises, it is tried again
+            logger.warning(
+                "%d paths of source %r cannot be deleted yet: %s", len(notes), source.slug, error
+            )
+            ids = [note.id for note in notes]
+            await self._catalog.write(lambda conn: garbage.postpone(conn, ids, time.time()))
+            return
+        await self._catalog.write(
+            lambda conn: garbage.done(conn, [note.id for note in notes], time.time())
+        )
+
+    async def remove(self, source: Source, path: str) -> None:
+        """Delete the bytes at a path that nothing refers to, now if it can be, else later."""
+        notes = await self._catalog.write(lambda conn: garbage.ensure(conn, source.id, path))
+        await self._delete_from(source, [Garbage(note_id, source.slug, path) for note_id in notes])

@@ -1,0 +1,130 @@
+"""Thumbnails: the cache, the generators of other plugins, and when they run.
+
+Generators are asked in their order; the first thumbnail is cached. One runs at most for
+``thumbnail_timeout_seconds``, at most ``thumbnail_concurrency`` at a time, and once for a file
+however many ask. Icons, for files without a thumbnail, are in imaging/icons.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from .base import ThumbnailGenerator, ThumbnailResult
+from .config import PluginConfig
+from .db import catalog, thumbnails
+from .errors import FilesError
+from .imaging.icons import icon
+from .models import TIME_FORMAT, FileRecord, Thumbnail
+from .sources import Source
+
+logger = logging.getLogger("datasette_files")
+
+_MAX_PIXELS = 200
+#: How many files that gave no thumbnail are remembered, so that they are not tried at each view.
+_REMEMBERED = 10_000
+#: What a generator may hand back: shown in pages, so images that cannot hold script.
+_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif")
+
+
+class Thumbnails:
+    """The thumbnails of one Datasette."""
+
+    def __init__(self, database: catalog.Catalog, config: PluginConfig) -> None:
+        self._catalog = database
+        self._config = config
+        self._slots = asyncio.Semaphore(config.thumbnail_concurrency)
+        self._running: dict[str, asyncio.Task[Thumbnail | None]] = {}
+        self._hopeless: OrderedDict[str, None] = OrderedDict()
+        #: Set at start, from the hook.
+        self.generators: list[ThumbnailGenerator] = []
+
+    async def get(self, source: Callable[[], Source], file: FileRecord) -> Thumbnail:
+        """The file's thumbnail: cached, made now, or an icon."""
+        cached = await self._catalog.read(lambda conn: thumbnails.get(conn, file.id))
+        made = cached or await self._made(source, file)
+        return made or _icon(file)
+
+    async def _made(self, source: Callable[[], Source], file: FileRecord) -> Thumbnail | None:
+        if not self.generators or file.id in self._hopeless:
+            return None
+        task = self._running.get(file.id)
+        if task is None:
+            task = asyncio.create_task(self._make(source(), file))
+            self._running[file.id] = task
+            task.add_done_callback(lambda _: self._running.pop(file.id, None))
+        # One that leaves does not take the thumbnail away from the others.
+        return await asyncio.shield(task)
+
+    async def make_eagerly(self, source: Source, file: FileRecord) -> None:
+        """After an upload: make and cache the thumbnail, if the configuration says so."""
+        if self._config.thumbnail_eager:
+            await self._made(lambda: source, file)
+
+    async def _make(self, source: Source, file: FileRecord) -> Thumbnail | None:
+        async with self._slots:
+            result = await self._generate(source, file)
+        if result is None:
+            self._hopeless[file.id] = None
+            if len(self._hopeless) > _REMEMBERED:
+                self._hopeless.popitem(last=False)
+            return None
+        name, made = result
+        thumbnail = Thumbnail(
+            file_id=file.id,
+            thumbnail=made.thumb_bytes,
+            content_type=made.content_type,
+            width=made.width,
+            height=made.height,
+            generator=name,
+            created_at=datetime.now(timezone.utc).strftime(TIME_FORMAT),
+        )
+        await self._catalog.write(lambda conn: thumbnails.put(conn, thumbnail))
+        return thumbnail
+
+    async def _generate(
+        self, source: Source, file: FileRecord
+    ) -> tuple[str, ThumbnailResult] | None:
+        limit = self._config.thumbnail_max_source_bytes
+        if file.size is not None and file.size > limit:
+            return None
+        content: bytes | None = None
+        for generator in self.generators:
+            try:
+                if not await generator.can_generate(file.type, file.filename):
+                    continue
+                if content is None:
+                    content = await source.storage.read_file_limited(file.path, limit)
+                result = await asyncio.wait_for(
+                    generator.generate(content, file.type, file.filename, _MAX_PIXELS, _MAX_PIXELS),
+                    self._config.thumbnail_timeout_seconds,
+                )
+            except (FilesError, FileNotFoundError) as error:
+                logger.warning("No thumbnail of %s: %s", file.id, error)
+                return None
+            except Exception:
+                logger.exception("Thumbnail generator %r failed", generator.name)
+                continue
+            if result is not None and result.content_type in _TYPES:
+                return generator.name, result
+            if result is not None:
+                logger.error(
+                    "Thumbnail generator %r made %s, which is not shown",
+                    generator.name,
+                    result.content_type,
+                )
+        return None
+
+
+def entity_tag(thumbnail: Thumbnail) -> str:
+    """A strong entity tag of the thumbnail's bytes."""
+    return f'"{hashlib.sha256(thumbnail.thumbnail).hexdigest()[:32]}"'
+
+
+def _icon(file: FileRecord) -> Thumbnail:
+    svg = icon(file.type, file.filename)
+    return Thumbnail(file.id, svg.encode(), "image/svg+xml", 200, 200, "icon", file.created_at)

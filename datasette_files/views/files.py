@@ -1,0 +1,130 @@
+"""One file: its page, record, bytes, thumbnail; its update and its deletion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasette.utils.asgi import Response
+
+from .. import downloads
+from ..errors import FilesError, Invalid
+from ..permissions import DELETE, EDIT, file_actions, require_on_file
+from ..protocol.conditional import Outcome, evaluate
+from ..thumbnails import entity_tag
+from . import records
+from .http import Call, answer, empty, page, redirect
+from .stream import Streamed
+
+#: Scripts of a thumbnail's or an icon's own making never run, wherever it is opened.
+_INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+
+
+async def record(call: Call) -> Response:
+    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    return answer(call, records.full(call, file))
+
+
+async def file_page(call: Call) -> Response:
+    file, source = await call.files.browsable(call.actor, call.vars["file_id"])
+    allowed = await file_actions(call.datasette, call.actor, source.slug, file.id)
+    full = records.full(call, file)
+    context = {
+        "file": full,
+        "source": source,
+        "can_edit": EDIT in allowed,
+        "can_delete": DELETE in allowed and source.capabilities.can_delete,
+        "inline": downloads.shows_inline(file.type),
+        "family": file.type.partition("/")[0],
+        "file_actions": await _actions(call, source, file, full),
+    }
+    return await page(call, "file.html", context)
+
+
+async def _actions(call: Call, source: Any, file: Any, full: dict[str, Any]) -> list[Any]:
+    """The menu's entries; none while the source is down, for they are about the bytes."""
+    try:
+        return await call.files.file_actions(call.actor, source, file, full)
+    except FilesError:
+        return []
+
+
+async def download(call: Call) -> Response | None:
+    return await _bytes(call, "attachment")
+
+
+async def inline(call: Call) -> Response | None:
+    return await _bytes(call, "inline")
+
+
+async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
+    file, source = await call.files.browsable(call.actor, call.vars["file_id"])
+    plan = await downloads.plan(source, file, kind, call.method, call.headers)
+    if call.method == "HEAD" or not plan.pieces:
+        return Response(b"", plan.status, plan.headers, plan.content_type)
+    body = await downloads.open_body(source, file, plan.pieces)
+    await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
+    return None
+
+
+async def thumbnail(call: Call) -> Response:
+    file, source = await call.files.browsable(call.actor, call.vars["file_id"])
+    made = await call.files.thumbnails.get(lambda: source, file)
+    tag = entity_tag(made)
+    headers = {"ETag": tag, "Cache-Control": "private, max-age=0, must-revalidate", **_INERT}
+    if evaluate(call.method, call.headers, tag, None) is Outcome.NOT_MODIFIED:
+        return empty(304, headers)
+    headers["Content-Length"] = str(len(made.thumbnail))
+    return Response(made.thumbnail, 200, headers, made.content_type)
+
+
+async def update(call: Call) -> Response:
+    file, source = await call.files.existing(call.vars["file_id"])
+    await require_on_file(call.datasette, call.actor, EDIT, source.slug, file.id)
+    if call.sends_form:
+        search_text = _search_text(dict(await call.body.form()))
+    else:
+        changes = (await call.body.json()).get("update")
+        if not isinstance(changes, dict):
+            raise Invalid('Send {"update": {"search_text": "…"}}')
+        search_text = _search_text(changes)
+    changed = await call.files.update(file, call.actor, search_text)
+    if call.wants_page:
+        return redirect(records.urls(call, file.id)["url"])
+    browsable = await call.files.allowed_sources(call.actor, "files-browse")
+    shown = {"file": records.full(call, changed)} if source.slug in browsable else {}
+    return answer(call, {"ok": True, **shown})
+
+
+def _search_text(changes: dict[str, Any]) -> str:
+    if unknown := sorted(set(changes) - {"search_text"}):
+        raise Invalid(f"Cannot update: {', '.join(unknown)}; only search_text can be")
+    value = changes.get("search_text")
+    if not isinstance(value, str):
+        raise Invalid("search_text must be a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Invalid("search_text is not valid Unicode") from None
+    return value.replace("\x00", "")
+
+
+async def delete(call: Call) -> Response:
+    await _delete(call)
+    return redirect(call.url("/-/files")) if call.wants_page else answer(call, {"ok": True})
+
+
+async def delete_verb(call: Call) -> Response:
+    await _delete(call)
+    return empty(204)
+
+
+async def _delete(call: Call) -> None:
+    """Delete the file. The actor who deleted it may ask again."""
+    file_id = call.vars["file_id"]
+    if await call.files.find(file_id) is None and await call.files.was_deleted_by(
+        file_id, call.actor
+    ):
+        return
+    file, source = await call.files.existing(file_id)
+    await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
+    await call.files.delete(source, file, call.actor)

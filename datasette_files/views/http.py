@@ -1,0 +1,147 @@
+"""What every view shares: the call, answers, errors, and who gets a page rather than JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from datasette.utils import add_cors_headers, error_body
+from datasette.utils.asgi import Forbidden, Response
+
+from ..app import Files
+from ..errors import FilesError, Invalid, PermissionDenied
+from ..permissions import Actor, actor_id
+from .body import Body, Disconnected
+
+logger = logging.getLogger("datasette_files")
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+@dataclass
+class Call:
+    """One request to one of our routes."""
+
+    request: Any
+    files: Files
+    send: Send
+    #: Lower-case names.
+    headers: dict[str, str]
+    body: Body
+    #: The route's captured parts, as in the path.
+    vars: dict[str, str]
+    #: Whether the route renders a page, so that its errors are pages.
+    page: bool
+
+    @property
+    def datasette(self) -> Any:
+        return self.files.datasette
+
+    @property
+    def method(self) -> str:
+        return str(self.request.method)
+
+    @property
+    def actor(self) -> Actor:
+        actor: Actor = self.request.actor
+        return actor
+
+    @property
+    def actor_id(self) -> str | None:
+        return actor_id(self.actor)
+
+    @property
+    def wants_page(self) -> bool:
+        """Whether a person's browser asks, rather than a program."""
+        accept = self.headers.get("accept", "")
+        if "text/html" in accept:
+            return True
+        return self.page and "application/json" not in accept
+
+    @property
+    def sends_form(self) -> bool:
+        """Whether the body is an ordinary form's."""
+        kind = self.headers.get("content-type", "")
+        return kind.startswith("application/x-www-form-urlencoded")
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The query string's values. Raises Invalid for one that is not UTF-8 or is endless."""
+        try:
+            return parse_qs(
+                self.request.query_string,
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=1000,
+            )
+        except ValueError:
+            raise Invalid("The query string is malformed") from None
+
+    def argument(self, name: str) -> str | None:
+        """The first value of a query argument; None when it is absent or empty."""
+        value = self.query.get(name, [""])[0]
+        return value or None
+
+    def url(self, path: str) -> str:
+        """A path of this Datasette under its ``base_url``."""
+        return self.files.base_url + path.removeprefix("/")
+
+
+def answer(
+    call: Call, body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """JSON, with its length."""
+    encoded = json.dumps(body).encode()
+    sent = {"Content-Length": str(len(encoded)), **(headers or {})}
+    if call.datasette.cors:
+        add_cors_headers(sent)
+    return Response(encoded, status, sent, "application/json; charset=utf-8")
+
+
+def empty(status: int, headers: dict[str, str] | None = None) -> Response:
+    return Response(b"", status, headers or {})
+
+
+def redirect(url: str, status: int = 303) -> Response:
+    return Response.redirect(url, status=status)
+
+
+async def page(call: Call, template: str, context: dict[str, Any], status: int = 200) -> Response:
+    """A page from one of our templates."""
+    html = await call.datasette.render_template(
+        f"datasette_files/{template}", context, request=call.request, view_name="datasette-files"
+    )
+    return Response.html(html, status=status)
+
+
+async def failure(call: Call, error: FilesError) -> Response | None:
+    """The answer to an error. Raises Datasette's Forbidden where its own hook should answer."""
+    await call.body.drain()
+    if isinstance(error, Disconnected):
+        return None
+    if call.wants_page:
+        if isinstance(error, PermissionDenied):
+            raise Forbidden(str(error))
+        context = {"error": str(error), "code": error.code, "status": error.status}
+        response = await page(call, "error.html", context, error.status)
+        response.headers.update(error.headers)
+        return response
+    return answer(call, as_body(error), error.status, error.headers)
+
+
+def as_body(error: FilesError) -> dict[str, Any]:
+    """Datasette's standard error body, and our code."""
+    body: dict[str, Any] = error_body(error.messages, error.status)
+    return {**body, "code": error.code}
+
+
+def one_of(value: str, allowed: Iterable[str], name: str) -> str:
+    """Raises Invalid unless the value is among the allowed ones."""
+    choices = list(allowed)
+    if value not in choices:
+        raise Invalid(f"{name} must be one of {', '.join(choices)}")
+    return value

@@ -1,0 +1,202 @@
+"""The ways in: prepare, upload, complete; one multipart request; one raw PUT; the upload page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import unquote
+
+from datasette.utils.asgi import Response
+
+from .. import naming, sniffing
+from ..errors import BadType, Invalid
+from ..models import FileRecord
+from ..permissions import UPLOAD, Grant, grant
+from ..protocol.digest import parse_repr_digest
+from ..protocol.multipart import Field, FilePart, MultipartError, MultipartStream
+from ..sources import Source
+from ..uploads import Incoming
+from . import records
+from .http import Call, answer, page, redirect
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+async def _target(call: Call) -> tuple[Source, Grant]:
+    """The route's source, and what decides whether the actor may upload to it."""
+    source = call.files.sources.get(call.vars["source"])
+    return source, await grant(call.datasette, call.actor, UPLOAD, source.slug)
+
+
+async def upload_page(call: Call) -> Response:
+    source, allowed = await _target(call)
+    await call.files.catalog.read(lambda conn: allowed.check(conn, source.slug))
+    return await page(call, "upload.html", {"source": source})
+
+
+async def prepare(call: Call) -> Response:
+    source, allowed = await _target(call)
+    incoming = _declared(await call.body.json())
+    token, instructions = await call.files.uploads.prepare(source, call.actor_id, allowed, incoming)
+    answered: dict[str, Any] = {"ok": True, "upload_token": token}
+    if instructions is None:
+        answered |= {
+            "upload_url": call.url(f"/-/files/upload/{source.slug}/-/upload"),
+            "upload_method": "POST",
+            "upload_headers": {},
+            "upload_fields": {"upload_token": token},
+        }
+    else:
+        answered |= {
+            "upload_url": instructions.url,
+            "upload_method": instructions.method,
+            "upload_headers": instructions.headers,
+            "upload_fields": instructions.fields,
+        }
+    return answer(call, answered)
+
+
+def _declared(body: dict[str, Any]) -> Incoming:
+    """What prepare takes. Raises Invalid."""
+    if "filename" not in body:
+        raise Invalid("filename is required")
+    filename = naming.check_filename(body["filename"])
+    content_type = body.get("content_type")
+    if not isinstance(content_type, str | None):
+        raise Invalid("content_type must be a string")
+    return Incoming(
+        filename=filename,
+        content_type=sniffing.declared_type(content_type, filename),
+        size=_size(body.get("size")),
+        sha256=_sha256(body.get("sha256")),
+    )
+
+
+def _size(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise Invalid("size must be a whole number of bytes, 0 or more")
+    return value
+
+
+def _sha256(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _SHA256.fullmatch(value):
+        raise Invalid("sha256 must be 64 hexadecimal digits")
+    return value.lower()
+
+
+async def receive(call: Call) -> Response:
+    source, allowed = await _target(call)
+    form = _multipart(call)
+    token = None
+    while (part := await _next_part(form)) is not None:
+        if isinstance(part, Field):
+            token = part.value if part.name == "upload_token" else token
+        elif part.name == "file":
+            if token is None:
+                raise Invalid("upload_token must come before file in the form")
+            await call.files.uploads.receive(
+                source, call.actor_id, allowed, token, _to_the_end(form, part)
+            )
+            return answer(call, {"ok": True})
+    raise Invalid("The form has no file; send it as the field named file")
+
+
+async def complete(call: Call) -> Response:
+    source, allowed = await _target(call)
+    token = (await call.body.json()).get("upload_token")
+    if not isinstance(token, str):
+        raise Invalid("upload_token is required")
+    file, created = await call.files.uploads.complete(source, call.actor_id, allowed, token)
+    if created:
+        await call.files.uploaded(source, file, call.actor)
+    return answer(call, {"ok": True, "file": records.uploaded(call, file)}, 201 if created else 200)
+
+
+async def one_shot(call: Call) -> Response:
+    source, allowed = await _target(call)
+    form = _multipart(call)
+    while (part := await _next_part(form)) is not None:
+        if isinstance(part, FilePart) and part.name == "file":
+            if not part.filename:
+                raise Invalid("No file was chosen; choose one and send the form again")
+            filename = naming.check_filename(part.filename)
+            content_type = sniffing.declared_type(part.content_type, filename)
+            file = await call.files.uploads.store(
+                source,
+                call.actor_id,
+                allowed,
+                Incoming(filename, content_type),
+                _to_the_end(form, part),
+            )
+            return await _stored(call, source, file)
+    raise Invalid("The form has no file; send it as the field named file")
+
+
+async def raw_put(call: Call) -> Response:
+    source, allowed = await _target(call)
+    try:
+        filename = naming.check_filename(unquote(call.vars["filename"], errors="strict"))
+    except UnicodeDecodeError:
+        raise Invalid("The file name in the URL is not UTF-8") from None
+    try:
+        sha256 = parse_repr_digest(call.headers.get("repr-digest"))
+    except ValueError:
+        raise Invalid("Repr-Digest does not hold a sha-256 digest as RFC 9530 writes it") from None
+    length = call.headers.get("content-length")
+    content_type = sniffing.declared_type(call.headers.get("content-type"), filename)
+    incoming = Incoming(filename, content_type, int(length) if length else None, sha256)
+    file = await call.files.uploads.store(
+        source, call.actor_id, allowed, incoming, call.body.__aiter__()
+    )
+    return await _stored(call, source, file)
+
+
+async def _stored(call: Call, source: Source, file: FileRecord) -> Response:
+    await call.files.uploaded(source, file, call.actor)
+    links = records.urls(call, file.id)
+    if "text/html" in call.headers.get("accept", ""):
+        return redirect(links["url"])
+    body = {
+        "ok": True,
+        "file": records.uploaded(call, file),
+        "file_id": file.id,
+        "filename": file.filename,
+        "content_type": file.content_type,
+        "size": file.size,
+        "url": links["url"],
+    }
+    return answer(call, body, 201, {"Location": links["url"]})
+
+
+def _multipart(call: Call) -> MultipartStream:
+    content_type = call.headers.get("content-type", "")
+    if not content_type.lower().startswith("multipart/form-data"):
+        raise BadType("Send the file as multipart/form-data, in the field named file")
+    try:
+        return MultipartStream(content_type, call.body.__aiter__())
+    except MultipartError as error:
+        raise Invalid(f"Malformed multipart form: {error}") from None
+
+
+async def _next_part(form: MultipartStream) -> Field | FilePart | None:
+    try:
+        return await form.next_part()
+    except MultipartError as error:
+        raise Invalid(f"Malformed multipart form: {error}") from None
+
+
+async def _to_the_end(form: MultipartStream, part: FilePart) -> AsyncIterator[bytes]:
+    """The file's bytes, and then the rest of the form: a cut one must not look complete."""
+    try:
+        async for chunk in part.chunks():
+            yield chunk
+    except MultipartError as error:
+        raise Invalid(f"Malformed multipart form: {error}") from None
+    while (after := await _next_part(form)) is not None:
+        if isinstance(after, FilePart):
+            raise Invalid("One file at a time; send each in a request of its own")
