@@ -1,0 +1,1 @@
+"""The suite of datasette-files; it mirrors the packages."""
