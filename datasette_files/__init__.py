@@ -1,1 +1,35 @@
-"""datasette-files."""
+"""datasette-files: file management for Datasette.
+
+Public names are listed here once; Datasette finds its hooks here. The storage contract is in
+``datasette_files.base``, the errors in ``datasette_files.errors``, the conformance suite for
+storages in ``datasette_files.testing``.
+"""
+
+from .handle import File, get_file
+from .plugin import (
+    homepage_actions,
+    jump_items_sql,
+    permission_resources_sql,
+    register_actions,
+    register_events,
+    register_files_storage_types,
+    register_routes,
+    register_secrets,
+    shutdown,
+    startup,
+)
+
+__all__ = [
+    "File",
+    "get_file",
+    "homepage_actions",
+    "jump_items_sql",
+    "permission_resources_sql",
+    "register_actions",
+    "register_events",
+    "register_files_storage_types",
+    "register_routes",
+    "register_secrets",
+    "shutdown",
+    "startup",
+]

@@ -19,7 +19,7 @@ from .config import config_of
 from .db import files as file_rows
 from .db import garbage, schema
 from .db.catalog import Catalog
-from .errors import ConfigurationError, FilesError, NotFound, NotSupported
+from .errors import ConfigurationError, FilesError, NotFound, NotSupported, StorageError
 from .events import DeleteFileEvent, UpdateFileEvent, UploadFileEvent
 from .models import FileRecord
 from .permissions import BROWSE, Actor, Grant, actor_id, grant
@@ -216,21 +216,30 @@ class Files:
         deleted = await self.catalog.read(lambda conn: garbage.deleted_by(conn, file_id))
         return deleted is not None and deleted[1] == actor_id(actor)
 
-    async def preview_bytes(self, source: Source, file: FileRecord) -> bytes:
-        """The first bytes, for plugins; empty where the storage fails, which is logged."""
+    async def head(self, source: Source, file: FileRecord, size: int) -> bytes:
+        """At most the first ``size`` bytes. Raises StorageError, StorageUnavailable."""
         try:
-            return await source.storage.read_bytes(file.path, 2048)
-        except (FilesError, OSError) as error:
-            logger.warning("No preview of %s: %s", file.id, error)
-            return b""
+            return await source.storage.read_bytes(file.path, size)
+        except FilesError:
+            raise
+        except Exception as error:
+            logger.exception("The head of %s cannot be read", file.id)
+            raise StorageError("The storage failed to read the file; try again") from error
 
     async def file_actions(
         self, actor: Actor, source: Source, file: FileRecord, record: dict[str, Any]
     ) -> list[dict[str, Any]]:
-        """What plugins offer for the menu of a file's page."""
+        """What plugins offer for the menu of a file's page.
+
+        They see no bytes while the storage fails.
+        """
         if not pm.hook.file_actions.get_hookimpls():
             return []
-        preview = await self.preview_bytes(source, file)
+        try:
+            preview = await self.head(source, file, 2048)
+        except FilesError as error:
+            logger.warning("No preview of %s: %s", file.id, error)
+            preview = b""
         actions: list[dict[str, Any]] = []
         for result in pm.hook.file_actions(
             datasette=self.datasette, actor=actor, file=record, preview_bytes=preview

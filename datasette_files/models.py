@@ -98,6 +98,8 @@ class Page:
     next: str | None
     total: int
     total_truncated: bool = False
+    #: The slugs of every source that the actor may browse.
+    sources: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class Body:
         except asyncio.CancelledError:
             if not self._timed_out:
                 raise
-            _uncancel(self._task)
+            uncancel(self._task)
             raise TimedOut(
                 f"No bytes, or too few, arrived for {IDLE_SECONDS:g} seconds; send the file again"
             ) from None
@@ -149,8 +149,8 @@ class Body:
             raise Invalid("The form is malformed") from None
 
 
-def _uncancel(task: asyncio.Task[Any] | None) -> None:
+def uncancel(task: asyncio.Task[Any] | None) -> None:
     """The cancellation was ours and has been dealt with (Python 3.11 counts them)."""
-    uncancel = getattr(task, "uncancel", None)
-    if uncancel is not None:
-        uncancel()
+    count_down = getattr(task, "uncancel", None)
+    if count_down is not None:
+        count_down()

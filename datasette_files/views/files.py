@@ -7,7 +7,7 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from .. import downloads
-from ..errors import FilesError, Invalid
+from ..errors import Invalid
 from ..permissions import DELETE, EDIT, file_actions, require_on_file
 from ..protocol.conditional import Outcome, evaluate
 from ..thumbnails import entity_tag
@@ -15,6 +15,8 @@ from . import records
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed
 
+#: Bytes; a body up to this size is sent in one piece.
+_WHOLE = 256 * 1024
 #: Scripts of a thumbnail's or an icon's own making never run, wherever it is opened.
 _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 
@@ -35,17 +37,9 @@ async def file_page(call: Call) -> Response:
         "can_delete": DELETE in allowed and source.capabilities.can_delete,
         "inline": downloads.shows_inline(file.type),
         "family": file.type.partition("/")[0],
-        "file_actions": await _actions(call, source, file, full),
+        "file_actions": await call.files.file_actions(call.actor, source, file, full),
     }
     return await page(call, "file.html", context)
-
-
-async def _actions(call: Call, source: Any, file: Any, full: dict[str, Any]) -> list[Any]:
-    """The menu's entries; none while the source is down, for they are about the bytes."""
-    try:
-        return await call.files.file_actions(call.actor, source, file, full)
-    except FilesError:
-        return []
 
 
 async def download(call: Call) -> Response | None:
@@ -62,6 +56,12 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     if call.method == "HEAD" or not plan.pieces:
         return Response(b"", plan.status, plan.headers, plan.content_type)
     body = await downloads.open_body(source, file, plan.pieces)
+    if int(plan.headers.get("Content-Length", _WHOLE + 1)) <= _WHOLE:
+        try:
+            content = b"".join([chunk async for chunk in body.chunks])
+        finally:
+            await body.close()
+        return Response(content, plan.status, plan.headers, plan.content_type)
     await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
     return None
 

@@ -46,6 +46,12 @@ class Call:
         return str(self.request.method)
 
     @property
+    def path(self) -> str:
+        """The request's path without ``base_url``."""
+        path: str = self.request.scope.get("route_path") or self.request.path
+        return path
+
+    @property
     def actor(self) -> Actor:
         actor: Actor = self.request.actor
         return actor
@@ -112,10 +118,23 @@ def redirect(url: str, status: int = 303) -> Response:
 
 async def page(call: Call, template: str, context: dict[str, Any], status: int = 200) -> Response:
     """A page from one of our templates."""
+    stylesheet = call.datasette.static("datasette-files.css", plugin="datasette_files")
     html = await call.datasette.render_template(
-        f"datasette_files/{template}", context, request=call.request, view_name="datasette-files"
+        f"datasette_files/{template}",
+        {**context, "stylesheet": stylesheet, "human_size": human_size},
+        request=call.request,
+        view_name="datasette-files",
     )
     return Response.html(html, status=status)
+
+
+def human_size(size: int | None) -> str:
+    """Bytes as people read them, in powers of 1024."""
+    if size is None:
+        return "unknown"
+    units = ("bytes", "KB", "MB", "GB", "TB")
+    step = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
+    return f"{size:,} bytes" if step == 0 else f"{size / 1024**step:.1f} {units[step]}"
 
 
 async def failure(call: Call, error: FilesError) -> Response | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..downloads import Body
 from ..errors import FilesError
+from .body import uncancel
 from .http import Call
 
 logger = logging.getLogger("datasette_files")
@@ -20,33 +21,37 @@ STALL_SECONDS = 120.0
 class Streamed:
     """An answer whose body is open."""
 
-    def __init__(
-        self, status: int, headers: dict[str, str], content_type: str, body: Body
-    ) -> None:
+    def __init__(self, status: int, headers: dict[str, str], content_type: str, body: Body) -> None:
         self._status = status
         self._headers = {**headers, "Content-Type": content_type}
         self._body = body
-        self._progress = 0
+        self._chunks_sent = 0
+        self._stalled = False
+        self._timer: asyncio.TimerHandle | None = None
 
     async def send(self, call: Call) -> None:
         """Send it all, or close the connection short: a cut body must not look complete."""
         watcher = asyncio.ensure_future(_until_gone(call))
-        stall = asyncio.get_running_loop().call_later(
-            STALL_SECONDS, self._look, asyncio.current_task(), 0
-        )
+        self._watch(asyncio.current_task(), -1)
         try:
             await call.send(self._start())
             async for chunk in self._body.chunks:
                 if watcher.done():
                     return
                 await call.send({"type": "http.response.body", "body": chunk, "more_body": True})
-                self._progress += 1
+                self._chunks_sent += 1
             await call.send({"type": "http.response.body", "body": b"", "more_body": False})
-        except FilesError as error:
-            # Headers are out: all that is left is to end the connection before its announced end.
-            logger.error("A download broke off: %s", error)  # noqa: TRY400 - logged where raised
+        except FilesError:
+            # The headers are out, so all that is left is to end before the announced length.
+            logger.exception("A download broke off")
+        except asyncio.CancelledError:
+            if not self._stalled:
+                raise
+            uncancel(asyncio.current_task())
+            logger.warning("A client took nothing for %g seconds; download ended", STALL_SECONDS)
         finally:
-            stall.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
@@ -59,8 +64,13 @@ class Streamed:
         ]
         return {"type": "http.response.start", "status": self._status, "headers": headers}
 
-    def _look(self, task: asyncio.Task[Any], progress: int) -> None:
-        raise AssertionError
+    def _watch(self, task: asyncio.Task[Any] | None, seen: int) -> None:
+        if task is not None and seen == self._chunks_sent:
+            self._stalled = True
+            task.cancel()
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(STALL_SECONDS, self._watch, task, self._chunks_sent)
 
 
 async def _until_gone(call: Call) -> None:

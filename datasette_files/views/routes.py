@@ -1,0 +1,132 @@
+"""The whole route table, and the wrapper that turns a route's handlers into a Datasette view.
+
+The wrapper is the one place where methods are told apart, errors become answers, and a body that
+nobody read is dealt with. Tests and docs read ``ROUTES``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from datasette.utils.asgi import Response
+
+from ..app import Files
+from ..errors import FilesError, NotFound, NotSupported
+from . import files, imports, lists, uploads
+from .body import Body
+from .http import Call, empty, failure
+
+logger = logging.getLogger("datasette_files")
+
+Handler = Callable[[Call], Awaitable["Response | None"]]
+
+_SOURCE = r"(?P<source>[A-Za-z0-9_][A-Za-z0-9_-]*)"
+_FILE = r"(?P<file_id>df-[A-Za-z0-9]+)"
+_JOB = r"(?P<job>[0-9]+)"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path, written as docs show it, and what answers each method. GET answers HEAD too."""
+
+    path: str
+    methods: Mapping[str, Handler]
+    #: Whether it renders a page, so that its errors are pages.
+    page: bool = False
+
+    @property
+    def pattern(self) -> str:
+        """The path as a regular expression, anchored by Datasette at its start."""
+        pattern = self.path.replace(".", r"\.")
+        parts = {"{source}": _SOURCE, "{file_id}": _FILE, "{job}": _JOB}
+        parts["{filename}"] = r"(?P<filename>[^/]+)"
+        for name, part in parts.items():
+            pattern = pattern.replace(name, part)
+        return f"{pattern}$"
+
+
+ROUTES = (
+    Route("/-/files", {"GET": lists.index}, page=True),
+    Route("/-/files/sources.json", {"GET": lists.sources_json}),
+    Route("/-/files/batch.json", {"GET": lists.batch}),
+    Route("/-/files/search", {"GET": lists.search_page}, page=True),
+    Route("/-/files/search.json", {"GET": lists.search_json}),
+    Route("/-/files/source/{source}", {"GET": lists.source_page}, page=True),
+    Route("/-/files/source/{source}.json", {"GET": lists.source_json}),
+    Route(
+        "/-/files/upload/{source}",
+        {"GET": uploads.upload_page, "POST": uploads.one_shot},
+        page=True,
+    ),
+    Route("/-/files/upload/{source}/-/prepare", {"POST": uploads.prepare}),
+    Route("/-/files/upload/{source}/-/upload", {"POST": uploads.receive}),
+    Route("/-/files/upload/{source}/-/complete", {"POST": uploads.complete}),
+    Route("/-/files/upload/{source}/{filename}", {"PUT": uploads.raw_put}),
+    Route("/-/files/import/{file_id}", {"GET": imports.preview}, page=True),
+    Route("/-/files/import/{file_id}/{job}", {"GET": imports.progress_page}, page=True),
+    Route("/-/files/import/{file_id}/{job}.json", {"GET": imports.progress_json}),
+    Route("/-/files/{file_id}.json", {"GET": files.record}),
+    Route("/-/files/{file_id}/download", {"GET": files.download}),
+    Route("/-/files/{file_id}/inline", {"GET": files.inline}),
+    Route("/-/files/{file_id}/thumbnail", {"GET": files.thumbnail}),
+    Route("/-/files/{file_id}/-/update", {"POST": files.update}),
+    Route("/-/files/{file_id}/-/delete", {"POST": files.delete}),
+    Route("/-/files/{file_id}", {"GET": files.file_page, "DELETE": files.delete_verb}, page=True),
+)
+
+
+async def _nothing_here(call: Call) -> Response:
+    raise NotFound("There is no such page or endpoint under /-/files")
+
+
+_ELSEWHERE = dict.fromkeys(("GET", "POST", "PUT", "DELETE", "PATCH"), _nothing_here)
+
+
+def register() -> list[tuple[str, Any]]:
+    """What Datasette's ``register_routes`` takes."""
+    routes = [(route.pattern, _view(route.methods, route.page)) for route in ROUTES]
+    return [*routes, (r"/-/files/.*$", _view(_ELSEWHERE, page=True))]
+
+
+def _view(methods: Mapping[str, Handler], page: bool) -> Any:
+    handlers = {**methods, **({"HEAD": methods["GET"]} if "GET" in methods else {})}
+
+    async def view(request: Any, datasette: Any, send: Any, receive: Any) -> Response | None:
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in request.scope["headers"]
+        }
+        body = Body(receive, headers)
+        call = Call(
+            request=request,
+            files=Files.of(datasette),
+            send=send,
+            headers=headers,
+            body=body,
+            vars=request.url_vars,
+            page=page,
+        )
+        with body:
+            try:
+                return await _handler(handlers, call)(call)
+            except FilesError as error:
+                return await failure(call, error)
+
+    return view
+
+
+def _handler(handlers: Mapping[str, Handler], call: Call) -> Handler:
+    handler = handlers.get(call.method)
+    if handler is not None:
+        return handler
+    allowed = ", ".join(sorted({*handlers, "OPTIONS"}))
+    if call.method == "OPTIONS":
+
+        async def options(call: Call) -> Response:
+            return empty(204, {"Allow": allowed})
+
+        return options
+    raise NotSupported(f"{call.method} is not supported here", headers={"Allow": allowed})

@@ -1,0 +1,121 @@
+"""What every test may use: a Datasette in this process, with sources below ``tmp_path``.
+
+``--full`` runs the slow proofs too. Real server processes are in ``tests/server.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasette.app import Datasette
+from hypothesis import settings
+
+from datasette_files.app import Files
+
+# No deadlines: the time of one example says nothing on a busy machine.
+settings.register_profile("datasette-files", deadline=None)
+settings.load_profile("datasette-files")
+
+MakeDatasette = Callable[..., Awaitable[Datasette]]
+
+#: Everybody may do everything.
+OPEN = dict.fromkeys(("files-browse", "files-upload", "files-edit", "files-delete"), True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run the slow proofs too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full"):
+        return
+    skip = pytest.mark.skip(reason="a slow proof: run with --full")
+    for item in items:
+        if "full" in item.keywords:
+            item.add_marker(skip)
+
+
+def missing(what: str) -> None:
+    """A real part of a test is not here: skipped with its reason, but a failure under CI=true."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing, and CI has to have it")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture
+async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
+    """``await make_datasette(sources=…, permissions=…, **plugin_config)``: a started Datasette.
+
+    The default source is ``docs``, on disk in ``tmp_path / "docs"``, open to everybody. The
+    internal database is a file, so that another Datasette can be started on it.
+    """
+    made: list[Datasette] = []
+
+    async def make(
+        sources: dict[str, Any] | None = None,
+        permissions: dict[str, Any] | None = None,
+        internal: str = "internal.db",
+        settings: dict[str, Any] | None = None,
+        memory: bool = True,
+        config: dict[str, Any] | None = None,
+        **plugin: Any,
+    ) -> Datasette:
+        if sources is None:
+            sources = {"docs": disk_source(tmp_path / "docs")}
+        datasette = Datasette(
+            memory=memory,
+            internal=str(tmp_path / internal),
+            settings=settings or {},
+            config={
+                "plugins": {"datasette-files": {"sources": sources, **plugin}},
+                "permissions": OPEN if permissions is None else permissions,
+                **(config or {}),
+            },
+        )
+        made.append(datasette)
+        await datasette.invoke_startup()
+        return datasette
+
+    yield make
+    for datasette in made:
+        await datasette.invoke_shutdown()
+
+
+@pytest.fixture
+async def datasette(make_datasette: MakeDatasette) -> Datasette:
+    """One open source ``docs`` on disk."""
+    return await make_datasette()
+
+
+@pytest.fixture
+def files(datasette: Datasette) -> Files:
+    return Files.of(datasette)
+
+
+def disk_source(root: Path, **more: Any) -> dict[str, Any]:
+    return {"storage": "filesystem", "config": {"root": str(root)}, **more}
+
+
+async def upload(
+    datasette: Datasette,
+    content: bytes = b"hello",
+    filename: str = "hello.txt",
+    *,
+    source: str = "docs",
+    content_type: str | None = None,
+    actor: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Upload by one PUT; the file's record as the answer gives it."""
+    response = await datasette.client.put(
+        f"/-/files/upload/{source}/{filename}",
+        content=content,
+        headers={"Content-Type": content_type} if content_type else {},
+        actor=actor,
+    )
+    assert response.status_code == 201, response.text
+    record: dict[str, Any] = response.json()["file"]
+    return record

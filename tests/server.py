@@ -1,0 +1,109 @@
+"""A real ``datasette serve`` process, for tests that kill it, share its database or time it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """One process. ``python`` names the interpreter of the environment to run it from."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        *,
+        internal: str = "internal.db",
+        python: str = sys.executable,
+        plugins: Path | None = None,
+        databases: list[Path] | None = None,
+        arguments: list[str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.internal = folder / internal
+        self._config = folder / f"datasette-{free_port()}.yaml"
+        self._config.write_text(yaml.safe_dump(config))
+        self._command = [python, "-m", "datasette", "serve", *map(str, databases or [])]
+        self._command += ["--internal", str(self.internal), "-c", str(self._config)]
+        self._command += ["--secret", "test", "--setting", "num_sql_threads", "3"]
+        if plugins is not None:
+            self._command += ["--plugins-dir", str(plugins)]
+        self._command += arguments or []
+        self.port = 0
+        self.log = folder / f"{self._config.stem}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, timeout: float = 30.0) -> Server:
+        """Start, and return once it answers. Raises RuntimeError with its log if it ends."""
+        self.port = free_port()
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._command, "-p", str(self.port)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(self.log.read_text())
+            try:
+                urllib.request.urlopen(f"{self.url}/-/versions.json", timeout=1).read()
+                return self
+            except OSError:
+                time.sleep(0.05)
+        self.kill()
+        raise RuntimeError(f"No answer within {timeout} s:\n{self.log.read_text()}")
+
+    def kill(self) -> None:
+        """As a crash does: no handler runs."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """As an administrator does."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(timeout=30)
+            self._process = None
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        if self._process is not None:
+            self.kill()
+
+    def get_json(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+            return json.load(response)
