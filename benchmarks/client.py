@@ -49,9 +49,8 @@ class Response:
         if 200 <= self.status < 300:
             return self
         line = request.split(b"\r\n", 1)[0].removesuffix(b" HTTP/1.1").decode("latin-1")
-        raise UnexpectedStatusError(
-            line[:120], self.status, self.body[:200].decode("utf-8", "replace")
-        )
+        excerpt = " ".join(self.body[:120].decode("utf-8", "replace").split())
+        raise UnexpectedStatusError(line[:120], self.status, excerpt)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Tail:
     p50: list[float] = field(default_factory=list)
     p99: list[float] = field(default_factory=list)
     worst: list[float] = field(default_factory=list)
+    transfers: int = 0
     error: str = ""
 
     def add(self, seconds: list[float]) -> None:
@@ -47,9 +48,9 @@ class Tail:
         """The medians of p50 and p99 and the greatest latency of all rounds."""
         if not self.worst:
             return ""
-        return (
-            f"p50 {median(self.p50):.1f}, p99 {median(self.p99):.1f}, max {max(self.worst):.1f} ms"
-        )
+        beside = f" beside {self.transfers} transfers" if self.transfers else ""
+        p50, p99, worst = median(self.p50), median(self.p99), max(self.worst)
+        return f"p50 {p50:.1f}, p99 {p99:.1f}, max {worst:.1f} ms{beside}"
 
 
 def others(bench: Bench) -> list[Figure]:
@@ -97,7 +98,7 @@ def _round(
         busy = load(seconds) if load else None
         taken = bench.call(transfers.probe, server.address, request, RATE, seconds)
         if busy is not None:
-            busy.result()
+            tail.transfers += busy.result()
         tail.add(taken)
     except (UnexpectedStatusError, ConnectionError) as error:
         tail.error = str(error)

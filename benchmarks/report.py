@@ -7,8 +7,8 @@ measures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from statistics import median
 
@@ -53,7 +53,10 @@ NOT_MEASURED = Sample()
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. `unit` holds for all three samples."""
+    """One line of the table. `unit` holds for all three samples.
+
+    `details` are our medians of the single requests when the line is the slowest of several.
+    """
 
     number: str
     work: str
@@ -63,6 +66,7 @@ class Figure:
     public: Sample = NOT_MEASURED
     limit: Sample = NOT_MEASURED
     note: str = ""
+    details: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float | None:
@@ -99,6 +103,7 @@ class Figure:
             "ratio": self.ratio,
             "verdict": self.verdict,
             "note": self.note,
+            "details": dict(self.details),
         }
 
 
