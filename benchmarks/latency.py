@@ -7,6 +7,7 @@ the server, so on two cores part of the tail is theirs; the line without load sh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -41,7 +42,7 @@ class Tail:
         """Take in one round's latencies."""
         ordered = sorted(second * 1000 for second in seconds)
         self.p50.append(median(ordered))
-        self.p99.append(ordered[int(len(ordered) * 0.99)])
+        self.p99.append(ordered[math.ceil(len(ordered) * 0.99) - 1])
         self.worst.append(ordered[-1])
 
     def describe(self) -> str:
