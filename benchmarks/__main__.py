@@ -86,6 +86,9 @@ def _measure(bench: Bench, names: list[str]) -> tuple[list[Figure], list[str]]:
         log(f"--- {name}")
         try:
             figures += FAMILIES[name](bench)
+        except SetupError as error:
+            log(f"{name}: {error}")
+            failed.append(name)
         except Exception:
             # The other families are still worth their figures; the command exits with 1.
             traceback.print_exc()

@@ -128,12 +128,16 @@ class Server:
             if self._process is None or self._process.poll() is not None:
                 raise SetupError(f"{self.name} did not start:\n{self.log_tail()}")
             response = self._try()
-            if response is not None and response.status < 500:
+            if response is not None:
+                self._check(response)
                 return
             time.sleep(0.005)
         raise SetupError(
             f"{self.name} did not answer within {START_LIMIT_SECONDS:.0f} s:\n{self.log_tail()}"
         )
+
+    def _check(self, response: Response) -> None:
+        """Judge the first answer; any will do for a server that is only known to listen."""
 
     def _try(self) -> Response | None:
         try:
@@ -187,6 +191,13 @@ class DatasetteServer(Server):
             ready="/-/files/sources.json",
             environment=interpreter.extra,
         )
+
+    def _check(self, response: Response) -> None:
+        if response.status != 200:
+            raise SetupError(
+                f"{self.name} has no working datasette-files: "
+                f"/-/files/sources.json answered {response.status}\n{self.log_tail()}"
+            )
 
     def _sources(self) -> dict[str, object]:
         return {
