@@ -1,0 +1,109 @@
+"""The interpreters that are compared: ours, the public release, and ours with httptools beside it.
+
+The public release is installed from the package index by uv into a virtual environment of its own
+inside the cache folder, once. httptools is installed into a folder of its own that is put on
+`PYTHONPATH`: the interpreter and all its other packages stay the same, so that the difference is
+httptools alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLIC_FILES = "0.1a3"
+PUBLIC_DATASETTE = "1.0a41"
+
+
+class SetupError(Exception):
+    """Something the comparison needs is missing; the message says what a person can do."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python with a datasette-files inside. `extra` are variables of its environment."""
+
+    label: str
+    python: Path
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def version(self, distribution: str) -> str | None:
+        """The installed version of a distribution, None when it is not installed."""
+        code = (
+            "import importlib.metadata as m, sys\n"
+            "try: print(m.version(sys.argv[1]))\n"
+            "except m.PackageNotFoundError: print()\n"
+        )
+        done = subprocess.run(
+            [str(self.python), "-c", code, distribution],
+            env={**os.environ, **self.extra},
+            cwd="/",
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip() or None
+
+
+def uv() -> str:
+    """The uv to use: the one that runs us, else one on PATH, else the repo's own.
+
+    Raises SetupError when there is none.
+    """
+    local = ROOT / ".uv" / "bin" / "uv"
+    found = os.environ.get("UV") or shutil.which("uv") or (str(local) if local.exists() else None)
+    if found is None:
+        raise SetupError("uv was not found; start with `uv run python -m benchmarks`")
+    return found
+
+
+def _run_uv(*arguments: str) -> None:
+    done = subprocess.run([uv(), *arguments], capture_output=True, text=True, cwd="/", check=False)
+    if done.returncode:
+        raise SetupError(f"uv {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+def ours(python: Path | None) -> Interpreter:
+    """The repo's environment, which is the one running, or any interpreter that was named.
+
+    Raises SetupError when it holds no datasette-files.
+    """
+    interpreter = Interpreter("ours", (python or Path(sys.executable)).absolute())
+    if interpreter.version("datasette-files") is None:
+        raise SetupError(f"{interpreter.python} has no datasette-files installed")
+    return interpreter
+
+
+def public(cache: Path) -> Interpreter:
+    """The public release in its own virtual environment, built at the first call."""
+    home = cache / f"public-{PUBLIC_FILES}-{PUBLIC_DATASETTE}"
+    python = home / "bin" / "python"
+    complete = home / "complete"
+    if not complete.exists():
+        _run_uv("venv", "--quiet", "--clear", "--python", sys.executable, str(home))
+        _run_uv(
+            *("pip", "install", "--quiet", "--python", str(python)),
+            f"datasette-files=={PUBLIC_FILES}",
+            f"datasette=={PUBLIC_DATASETTE}",
+        )
+        complete.touch()
+    return Interpreter("public", python)
+
+
+def with_httptools(base: Interpreter, cache: Path) -> Interpreter:
+    """The same interpreter with httptools importable, which uvicorn then prefers to h11."""
+    home = cache / f"httptools-{base.python.resolve().name}"
+    complete = home / "complete"
+    if not complete.exists():
+        shutil.rmtree(home, ignore_errors=True)
+        _run_uv(
+            *("pip", "install", "--quiet", "--python", str(base.python)),
+            *("--target", str(home), "httptools"),
+        )
+        complete.touch()
+    return Interpreter(f"{base.label} httptools", base.python, {"PYTHONPATH": str(home)})
