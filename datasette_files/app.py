@@ -30,6 +30,9 @@ from .uploads import Uploads
 
 logger = logging.getLogger("datasette_files")
 
+#: Bytes; a file smaller than this may be read together with its row.
+_AT_HAND = 64 * 1024
+
 
 class Files:
     """datasette-files in one Datasette."""
@@ -154,19 +157,32 @@ class Files:
 
         Raises NotFound, PermissionDenied.
         """
+        file, source, _ = await self._look_up(actor, file_id, 0)
+        return file, source
+
+    async def browsable_with_bytes(
+        self, actor: Actor, file_id: str
+    ) -> tuple[FileRecord, Source, bytes | None]:
+        """As ``browsable``, and a small file's bytes where its storage has them at hand."""
+        return await self._look_up(actor, file_id, _AT_HAND)
+
+    async def _look_up(
+        self, actor: Actor, file_id: str, at_hand: int
+    ) -> tuple[FileRecord, Source, bytes | None]:
         allowed = await grant(self.datasette, actor, BROWSE)
 
-        def look(conn: Any) -> FileRecord | None:
+        def look(conn: Any) -> tuple[FileRecord, Source, bytes | None]:
             file = file_rows.get(conn, file_id)
-            if file is not None and file.source_slug in self.config.sources:
-                allowed.check(conn, file.source_slug)
-                return file
-            return None
+            if file is None or file.source_slug not in self.config.sources:
+                raise absent(file_id)
+            allowed.check(conn, file.source_slug)
+            source = self.sources.get(file.source_slug)
+            content = None
+            if file.size is not None and file.size < at_hand and source.down is None:
+                content = source.storage.cached_bytes(file.path, file.size)
+            return file, source, content
 
-        file = await self.catalog.read(look)
-        if file is None:
-            raise absent(file_id)
-        return file, self.sources.get(file.source_slug)
+        return await self.catalog.read(look)
 
     async def allowed_sources(self, actor: Actor, action: str) -> frozenset[str]:
         """The slugs of the configured sources on which the actor may do something."""

@@ -173,6 +173,14 @@ class Storage(ABC):
         """At most the first ``num_bytes`` bytes."""
         return (await self.read_file(path))[:num_bytes]
 
+    def cached_bytes(self, path: str, size: int) -> bytes | None:
+        """An object of ``size`` bytes, where it is at hand without waiting; None (the default): no.
+
+        Called from a thread of the core, which serves other requests too: it must not block.
+        Saves a small download the way to the storage's own thread.
+        """
+        return None
+
     async def stream_file(self, path: str) -> AsyncIterator[bytes]:
         """The whole object in chunks."""
         yield await self.read_file(path)

@@ -8,7 +8,8 @@ that a missing or truncated one is an error and not a broken 200. No Request and
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +38,8 @@ _INLINE_FAMILIES = ("image", "audio", "video")
 _ACTIVE_IMAGES = frozenset({"image/svg+xml"})
 #: No script, no plugins, no forms, an origin of its own: whatever a file holds, it can do nothing.
 _SANDBOX = "sandbox; default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'"
+#: Bytes; a file up to this size is read and sent in one piece.
+_SMALL = 256 * 1024
 #: Seconds that a redirect's target stays valid.
 _SIGNED_SECONDS = 300
 
@@ -97,7 +100,7 @@ def _redirects(source: Source) -> bool:
 
 
 async def _signed_url(source: Source, file: FileRecord, disposition: str) -> str:
-    try:
+    with _answered(source, file):
         return await source.storage.signed_download_url(
             file.path,
             filename=file.filename,
@@ -105,12 +108,19 @@ async def _signed_url(source: Source, file: FileRecord, disposition: str) -> str
             disposition=disposition,
             expires_in=_SIGNED_SECONDS,
         )
+
+
+@contextmanager
+def _answered(source: Source, file: FileRecord) -> Iterator[None]:
+    """Turns whatever a storage raises into an error that answers the request."""
+    try:
+        yield
     except FilesError:
         raise
     except FileNotFoundError as error:
         raise _missing(file) from error
     except Exception as error:
-        logger.exception("Source %r cannot sign a URL", source.slug)
+        logger.exception("Source %r failed to read a file", source.slug)
         raise StorageError("The storage failed; try again, or ask its administrator") from error
 
 
@@ -158,6 +168,20 @@ def _local_plan(
     return Plan(206, {**common, **length}, framing.content_type, (*pieces, framing.closing))
 
 
+def is_small(file: FileRecord, pieces: tuple[bytes | ByteRange, ...]) -> bool:
+    """Whether the body is one whole file that is better read at once than streamed."""
+    return file.size is not None and file.size <= _SMALL and pieces == (ByteRange(0, file.size),)
+
+
+async def read_small(source: Source, file: FileRecord) -> bytes:
+    """All of a small file. Raises StorageError."""
+    with _answered(source, file):
+        content = await source.storage.read_bytes(file.path, file.size or 0)
+    if len(content) != file.size:
+        raise _missing(file)
+    return content
+
+
 async def open_body(
     source: Source, file: FileRecord, pieces: tuple[bytes | ByteRange, ...]
 ) -> Body:
@@ -167,18 +191,11 @@ async def open_body(
     if not ranges:
         return Body(_literal(pieces), None)
     first = storage.stream_range(file.path, ranges[0].start, ranges[0].end)
-    try:
+    with _answered(source, file):
         ahead = [await anext(first, b"")]
         if len(ahead[0]) < ranges[0].length:
             # More must follow, or the object is shorter than the catalog says.
             ahead.append(await anext(first, b""))
-    except FilesError:
-        raise
-    except FileNotFoundError as error:
-        raise _missing(file) from error
-    except Exception as error:
-        logger.exception("Source %r failed to open a file", source.slug)
-        raise StorageError("The storage failed; try again, or ask its administrator") from error
     if not ahead[-1] and ranges[0].length and file.size is not None:
         raise _missing(file)
     return Body(_stream(source, file, pieces, first, ahead), first)

@@ -12,7 +12,7 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 def parse_time(text: str) -> datetime:
     """A catalog's moment as an aware datetime. Raises ValueError."""
-    return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=timezone.utc)
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from ..base import FileMetadata, GetSecret, Storage, StorageCapabilities
-from ..errors import FileTooLarge
+from ..errors import FilesError, FileTooLarge
 from .root import Root, translated
+from .threads import DiskThreads
 from .walk import Walks, describe
 from .writing import SmallFile, SmallFiles, StreamedFile, temporary_name
 
@@ -34,6 +34,10 @@ _BATCH = 1024 * 1024
 _FIRST_READ = 256 * 1024
 _READ = 1024 * 1024
 _THREADS = 8
+
+
+#: Makes a read fail rather than wait for the disk; 0 where the system does not know it.
+_CACHED_ONLY = getattr(os, "RWF_NOWAIT", 0)
 
 
 class FilesystemConfig(BaseModel):
@@ -61,7 +65,7 @@ class FilesystemStorage(Storage):
     _walks: Walks
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="datasette-files-disk")
+        self._threads = DiskThreads(_THREADS)
 
     async def configure(self, config: dict[str, Any], get_secret: GetSecret) -> None:
         """Take the root, making it if it does not exist."""
@@ -88,7 +92,7 @@ class FilesystemStorage(Storage):
             with translated():
                 return fn(*args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await self._threads.submit(work)
 
     async def receive_upload(
         self, path: str, stream: AsyncIterator[bytes], content_type: str
@@ -156,6 +160,21 @@ class FilesystemStorage(Storage):
                 return file.read(num_bytes)
 
         return await self._run(read)
+
+    def cached_bytes(self, path: str, size: int) -> bytes | None:
+        """The file, if the page cache has it whole."""
+        if not _CACHED_ONLY:
+            return None
+        content = bytearray(size)
+        try:
+            fd, _ = self._root.open(path)
+            try:
+                read = os.preadv(fd, [content], 0, _CACHED_ONLY)
+            finally:
+                os.close(fd)
+        except (FilesError, OSError):
+            return None  # the ordinary way will say what is wrong
+        return bytes(content) if read == size else None
 
     async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
         def read() -> bytes:
@@ -229,7 +248,7 @@ class FilesystemStorage(Storage):
     async def close(self) -> None:
         if hasattr(self, "_root"):  # configured
             await self._run(self._root.close)
-        self._threads.shutdown(wait=False)
+        self._threads.close()
 
 
 def _received(path: str, content_type: str, sha256: str, size: int) -> FileMetadata:

@@ -13,11 +13,12 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from .root import Root, translated
+from .threads import DiskThreads, settle
 
 #: Bytes on their way to disk, per upload, before the sender has to wait.
 _IN_FLIGHT = 8 * 1024 * 1024
@@ -50,9 +51,9 @@ class SmallFile:
 class SmallFiles:
     """Writes small files: those that arrive while a job runs share the next."""
 
-    def __init__(self, root: Root, executor: Executor) -> None:
+    def __init__(self, root: Root, threads: DiskThreads) -> None:
         self._root = root
-        self._executor = executor
+        self._threads = threads
         self._waiting: list[tuple[SmallFile, asyncio.Future[None]]] = []
         self._drainer: asyncio.Task[None] | None = None
 
@@ -68,18 +69,15 @@ class SmallFiles:
             # The job may be past recall: let it end, then undo it.
             await asyncio.wait([future])
             if future.exception() is None:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._executor, self._root.unlink, file.path)
+                await self._threads.submit(lambda: self._root.unlink(file.path))
             raise
 
     async def _drain(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                outcomes = await loop.run_in_executor(
-                    self._executor, _write_all, self._root, [file for file, _ in batch]
-                )
+                files = [file for file, _ in batch]
+                outcomes = await self._threads.submit(partial(_write_all, self._root, files))
                 for (_, future), error in zip(batch, outcomes, strict=True):
                     if future.done():
                         continue
@@ -159,10 +157,10 @@ def _write_fully(fd: int, chunks: list[bytes]) -> None:
 
 
 class _Lane:
-    """Runs jobs in their order on a shared executor, one at a time, without a hop between two."""
+    """Runs jobs in their order on the shared threads, one at a time, with no gap between two."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, threads: DiskThreads) -> None:
+        self._threads = threads
         self._loop = asyncio.get_running_loop()
         self._jobs: deque[tuple[Callable[[], None], asyncio.Future[None]]] = deque()
         self._running = False
@@ -170,50 +168,39 @@ class _Lane:
     def submit(self, job: Callable[[], None]) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self._loop.create_future()
         self._jobs.append((job, future))
-        if not self._running:
-            self._running = True
-            self._executor.submit(self._work)
+        self._run()
         return future
 
+    def _run(self) -> None:
+        if not self._running and self._jobs:
+            self._running = True
+            self._threads.submit(self._work).add_done_callback(self._rest)
+
     def _work(self) -> None:
-        while True:
-            try:
-                job, future = self._jobs.popleft()
-            except IndexError:
-                self._loop.call_soon_threadsafe(self._rest)
-                return
+        while self._jobs:
+            job, future = self._jobs.popleft()
             error: Exception | None = None
             try:
                 job()
             except Exception as caught:  # noqa: BLE001 - handed to the upload it belongs to
                 error = caught
-            self._loop.call_soon_threadsafe(_settle, future, error)
+            self._loop.call_soon_threadsafe(settle, future, None, error)
 
-    def _rest(self) -> None:
-        """On the loop: a job may have come between the last look and now."""
-        self._running = bool(self._jobs)
-        if self._running:
-            self._executor.submit(self._work)
-
-
-def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
+    def _rest(self, _: asyncio.Future[None]) -> None:
+        """On the loop: a job may have come between the thread's last look and now."""
+        self._running = False
+        self._run()
 
 
 class StreamedFile:
     """A large file being received. ``add`` batches of chunks, then ``finish`` or ``abandon``."""
 
-    def __init__(self, root: Root, executor: Executor, path: str) -> None:
+    def __init__(self, root: Root, threads: DiskThreads, path: str) -> None:
         self._root = root
-        self._executor = executor
+        self._threads = threads
         self._path = path
-        self._hashing = _Lane(executor)
-        self._writing = _Lane(executor)
+        self._hashing = _Lane(threads)
+        self._writing = _Lane(threads)
         self._digest = hashlib.sha256()
         self._jobs: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._in_flight = 0
@@ -235,8 +222,7 @@ class StreamedFile:
         self._unsynced += size
         if self._unsynced >= _WRITE_BACK and (self._write_back is None or self._write_back.done()):
             self._unsynced = 0
-            loop = asyncio.get_running_loop()
-            self._write_back = loop.run_in_executor(self._executor, self._sync_data)
+            self._write_back = self._threads.submit(self._sync_data)
 
     async def _await_oldest(self) -> None:
         size, future = self._jobs.popleft()

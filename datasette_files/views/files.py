@@ -15,8 +15,10 @@ from . import records
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed
 
-#: Bytes; a body up to this size is sent in one piece.
-_WHOLE = 256 * 1024
+#: Request headers that may make an answer other than the whole file.
+_CONDITIONS = frozenset(
+    ("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+)
 #: Scripts of a thumbnail's or an icon's own making never run, wherever it is opened.
 _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 
@@ -51,17 +53,18 @@ async def inline(call: Call) -> Response | None:
 
 
 async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
-    file, source = await call.files.browsable(call.actor, call.vars["file_id"])
+    plain = call.method == "GET" and not _CONDITIONS.intersection(call.headers)
+    find = call.files.browsable_with_bytes if plain else call.files.browsable
+    file, source, *at_hand = await find(call.actor, call.vars["file_id"])
     plan = await downloads.plan(source, file, kind, call.method, call.headers)
     if call.method == "HEAD" or not plan.pieces:
         return Response(b"", plan.status, plan.headers, plan.content_type)
-    body = await downloads.open_body(source, file, plan.pieces)
-    if int(plan.headers.get("Content-Length", _WHOLE + 1)) <= _WHOLE:
-        try:
-            content = b"".join([chunk async for chunk in body.chunks])
-        finally:
-            await body.close()
+    if at_hand and isinstance(at_hand[0], bytes):
+        return Response(at_hand[0], plan.status, plan.headers, plan.content_type)
+    if downloads.is_small(file, plan.pieces):
+        content = await downloads.read_small(source, file)
         return Response(content, plan.status, plan.headers, plan.content_type)
+    body = await downloads.open_body(source, file, plan.pieces)
     await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
     return None
 

@@ -98,10 +98,10 @@ class Call:
 
 
 def answer(
-    call: Call, body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
+    call: Call, body: dict[str, Any] | str, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    """JSON, with its length."""
-    encoded = json.dumps(body).encode()
+    """JSON, written already or to be, with its length."""
+    encoded = (body if isinstance(body, str) else json.dumps(body)).encode()
     sent = {"Content-Length": str(len(encoded)), **(headers or {})}
     if call.datasette.cors:
         add_cors_headers(sent)

@@ -13,7 +13,7 @@ from datasette.utils.asgi import Response
 from ..db import files as file_rows
 from ..db import listing
 from ..errors import Invalid, PermissionDenied
-from ..models import TIME_FORMAT, FileRecord, Page, SourceTotals
+from ..models import TIME_FORMAT, Page, SourceTotals
 from ..permissions import BROWSE, UPLOAD, grant
 from ..search import SearchQuery, search
 from ..sources import Source
@@ -96,14 +96,11 @@ async def batch(call: Call) -> Response:
         raise Invalid(f"{len(ids)} ids; at most {_MAX_BATCH} can be asked for at once")
     browse = await grant(call.datasette, call.actor, BROWSE)
 
-    def look(conn: Any) -> list[FileRecord]:
-        allowed = browse.slugs(conn)
-        return [file for file in file_rows.get_many(conn, ids) if file.source_slug in allowed]
+    def look(conn: Any) -> str:
+        return file_rows.batch_json(conn, ids, browse.slugs(conn), call.files.base_url)
 
-    base_url = call.files.base_url
-    found = {file.id: file for file in await call.files.catalog.read(look)}
-    shown = {id_: records.brief(base_url, found[id_]) for id_ in ids if id_ in found}
-    return answer(call, {"ok": True, "files": shown})
+    found = await call.files.catalog.query(look)
+    return answer(call, f'{{"ok": true, "files": {found}}}')
 
 
 async def source_json(call: Call) -> Response:

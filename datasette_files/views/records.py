@@ -57,19 +57,3 @@ def listed(call: Call, file: FileRecord) -> dict[str, Any]:
         "source_slug": file.source_slug,
         **urls(call, file.id),
     }
-
-
-def brief(base_url: str, file: FileRecord) -> dict[str, Any]:
-    """An entry of a batch, as cells show it."""
-    url = f"{base_url}-/files/{file.id}"
-    return {
-        "id": file.id,
-        "filename": file.filename,
-        "content_type": file.content_type,
-        "size": file.size,
-        "width": file.width,
-        "height": file.height,
-        "download_url": f"{url}/download",
-        "thumbnail_url": f"{url}/thumbnail",
-        "info_url": url,
-    }

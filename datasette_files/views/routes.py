@@ -6,6 +6,7 @@ nobody read is dealt with. Tests and docs read ``ROUTES``.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -115,6 +116,8 @@ def _view(methods: Mapping[str, Handler], page: bool) -> Any:
             except FilesError as error:
                 return await failure(call, error)
 
+    # Datasette asks for the signature at every request; this spares it the work.
+    view.__signature__ = inspect.signature(view)  # type: ignore[attr-defined]
     return view
 
 

@@ -1,0 +1,80 @@
+"""A small pool of threads for disk work, cheaper for each job than the standard executor.
+
+A small file's read takes ten microseconds, handing it to a ``ThreadPoolExecutor`` through asyncio
+several times that. Here a job costs one queue entry, and its result one wake-up of the loop. The
+threads end when the pool is closed, and do not keep the process alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_Job = tuple[Callable[[], Any], Callable[[Any, "Exception | None"], None]]
+
+
+class DiskThreads:
+    """Threads that start when there is work, up to ``limit``."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._started = 0
+        self._busy = 0
+
+    def submit(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
+        """Run the job in a thread; from a coroutine. The future takes what it returns or raises."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_T] = loop.create_future()
+
+        def deliver(result: Any, error: Exception | None) -> None:
+            loop.call_soon_threadsafe(settle, future, result, error)
+
+        self._start(job, deliver)
+        return future
+
+    def _start(self, job: Callable[[], _T], then: Callable[[Any, Exception | None], None]) -> None:
+        """Run the job in a thread, and ``then`` in the same one with its result or its error."""
+        with self._lock:
+            self._busy += 1
+            more = self._busy > self._started and self._started < self._limit
+            self._started += more
+        self._jobs.put((job, then))
+        if more:
+            threading.Thread(target=self._work, name="datasette-files-disk", daemon=True).start()
+
+    def _work(self) -> None:
+        while (entry := self._jobs.get()) is not None:
+            job, then = entry
+            result, error = None, None
+            try:
+                result = job()
+            except Exception as caught:  # noqa: BLE001 - handed to whoever submitted the job
+                error = caught
+            with self._lock:
+                self._busy -= 1
+            try:
+                then(result, error)
+            except RuntimeError:
+                return  # the loop is closed, and with it all that could wait for a result
+            del job, then, entry, result, error
+
+    def close(self) -> None:
+        """End the threads once the waiting jobs are done."""
+        for _ in range(self._started):
+            self._jobs.put(None)
+
+
+def settle(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+    """Give a future its outcome; on its loop."""
+    if future.done():  # whoever waited was cancelled
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
