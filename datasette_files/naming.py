@@ -30,6 +30,11 @@ def new_ulid() -> str:
     return str(ULID()).lower()
 
 
+def new_claim() -> str:
+    """Names one attempt at an upload."""
+    return secrets.token_hex(8)
+
+
 def new_token() -> str:
     """A key to one upload: 160 random bits."""
     return TOKEN_PREFIX + secrets.token_hex(20)

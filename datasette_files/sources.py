@@ -46,6 +46,8 @@ class Source:
     capabilities: StorageCapabilities = field(default_factory=StorageCapabilities)
     #: Bytes.
     max_file_size: int = 0
+    #: Whether the storage has the older ``receive_upload(path, content: bytes, content_type)``.
+    takes_bytes: bool = False
     #: Why the source is down, for an administrator; None while it is up.
     down: str | None = "not brought up yet"
     _storage: Storage | None = None
@@ -85,6 +87,7 @@ class Source:
                 raise ConfigurationError(f"{self.path}.config: {_reason(error)}") from error
             raise
         self.capabilities, self.max_file_size = capabilities, size
+        self.takes_bytes = "content" in inspect.signature(storage.receive_upload).parameters
         self._storage, self.down = storage, None
 
     async def close(self) -> None:

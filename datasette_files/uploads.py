@@ -12,7 +12,6 @@ path is written down, the bytes become durable, the file's row is committed.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -99,7 +98,7 @@ class Uploads:
         chunks: AsyncIterator[bytes],
     ) -> None:
         """Take a prepared upload's bytes. Again before it is completed, they are replaced."""
-        attempt = naming.new_ulid()
+        attempt = naming.new_claim()
 
         def claim(conn: Any) -> Upload:
             grant.check(conn, source.slug)
@@ -204,7 +203,7 @@ class Uploads:
             actor_id=actor_id,
             state=state,
             expires_at=time.time() + self._expiry,
-            claim=naming.new_ulid() if state == "receiving" else None,
+            claim=naming.new_claim() if state == "receiving" else None,
             instructions=None,
         )
         return upload, token
@@ -217,7 +216,7 @@ class Uploads:
         content_type = sniffing.stored_type(upload.content_type, await stream.head())
         _check_type(source, content_type)
         storage = source.storage
-        if _takes_bytes(storage.receive_upload):
+        if source.takes_bytes:
             content: Any = b"".join([chunk async for chunk in stream])
         else:
             content = stream.__aiter__()
@@ -251,7 +250,7 @@ class Uploads:
 
     async def _finish_direct(self, source: Source, upload: Upload) -> None:
         """Have the storage verify what the client sent it, and record that as received."""
-        attempt = naming.new_ulid()
+        attempt = naming.new_claim()
         claimed = await self._catalog.write(
             lambda conn: uploads.claim(
                 conn, upload.id, attempt, upload.path, time.time() + self._expiry
@@ -375,11 +374,6 @@ async def _guarded(call: Any, passing: _CheckedStream | None = None) -> Any:
             raise
         logger.exception("A storage failed during an upload")
         raise StorageError("The storage failed; try again, or ask its administrator") from error
-
-
-def _takes_bytes(method: Any) -> bool:
-    """Whether a storage has the older signature ``receive_upload(path, content: bytes, …)``."""
-    return "content" in inspect.signature(method).parameters
 
 
 async def _hash_stored(source: Source, path: str) -> str:

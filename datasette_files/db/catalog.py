@@ -28,8 +28,8 @@ class Catalog:
 
     def __init__(self, database: Any) -> None:
         self._database = database
-        self._reads = _Batcher(self._run_reads, at_once=2)
-        self._writes = _Batcher(self._run_writes, at_once=1)
+        self._reads = _Batcher(self._run_reads)
+        self._writes = _Batcher(self._run_writes)
 
     async def read(self, fn: Callable[[_Connection], _T]) -> _T:
         """Run a quick look-up, perhaps in one hop with others."""
@@ -108,30 +108,20 @@ def translate(error: BaseException) -> None:
 
 
 class _Batcher:
-    """Collects calls while batches run, and runs them together as the next batch.
-
-    With ``at_once`` 2, one batch's callers are answered while the next is on its way.
-    """
+    """Collects calls while a batch runs, and runs them together as the next batch."""
 
     def __init__(
-        self,
-        run: Callable[[list[Callable[[_Connection], Any]]], Awaitable[list[_Outcome]]],
-        at_once: int,
+        self, run: Callable[[list[Callable[[_Connection], Any]]], Awaitable[list[_Outcome]]]
     ) -> None:
         self._run = run
-        self._at_once = at_once
         self._waiting: list[tuple[Callable[[_Connection], Any], asyncio.Future[Any]]] = []
-        self._drainers: set[asyncio.Task[None]] = set()
-        self._draining = 0
+        self._drainer: asyncio.Task[None] | None = None
 
     async def submit(self, fn: Callable[[_Connection], Any]) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((fn, future))
-        if self._draining < self._at_once:
-            self._draining += 1
-            drainer = asyncio.create_task(self._drain())
-            self._drainers.add(drainer)
-            drainer.add_done_callback(self._drainers.discard)
+        if self._drainer is None:
+            self._drainer = asyncio.create_task(self._drain())
         return await future
 
     async def _drain(self) -> None:
@@ -140,8 +130,7 @@ class _Batcher:
                 batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
                 await self._run_batch(batch)
         finally:
-            # Before anything else runs on the loop, so that no call waits for a drainer that left.
-            self._draining -= 1
+            self._drainer = None
 
     async def _run_batch(
         self, batch: list[tuple[Callable[[_Connection], Any], asyncio.Future[Any]]]

@@ -162,14 +162,27 @@ class Root:
             raise FileNotFoundError(path)
         return fd, info
 
-    def temporary(self) -> int:
-        """A descriptor of the directory for files being received; to be closed."""
+    @contextmanager
+    def temporary(self) -> Iterator[int]:
+        """A descriptor of the directory for files being received."""
         root = self.fd
         try:
-            return os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
+            fd = os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
         except FileNotFoundError:
-            os.mkdir(TEMPORARY, 0o700, dir_fd=root)
-            return os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
+            with suppress(FileExistsError):
+                os.mkdir(TEMPORARY, 0o700, dir_fd=root)
+            fd = os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def flush_directories(self, path: str) -> None:
+        """Make the names that lead to ``path`` durable, the root's own entry included."""
+        components = split(path)
+        for depth in range(len(components), 0, -1):
+            with self.parent("/".join(components[:depth])) as (directory, _):
+                os.fsync(directory)
 
     def unlink(self, path: str) -> None:
         """Delete the file at ``path`` and every directory this leaves empty; may be repeated."""
@@ -210,8 +223,6 @@ def _descend(fd: int, component: str, create: bool) -> int:
             raise FileNotFoundError(component) from None
     with suppress(FileExistsError):
         os.mkdir(component, dir_fd=fd)
-        # The new directory must outlive a power cut as its files do.
-        os.fsync(fd)
     return os.open(component, _DIRECTORY, dir_fd=fd)
 
 

@@ -233,12 +233,8 @@ class FilesystemStorage(Storage):
         await self._run(delete)
 
     def _remove_leftover(self, path: str) -> None:
-        temporary = self._root.temporary()
-        try:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary_name(path), dir_fd=temporary)
-        finally:
-            os.close(temporary)
+        with self._root.temporary() as temporary, suppress(FileNotFoundError):
+            os.unlink(temporary_name(path), dir_fd=temporary)
 
     async def list_files(
         self, prefix: str = "", cursor: str | None = None, limit: int = 100

@@ -12,8 +12,8 @@ import asyncio
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,6 +32,8 @@ _flush_data = getattr(os, "fdatasync", os.fsync)
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o644
+#: Threads that write and flush one group of small files.
+_AT_ONCE = 4
 
 
 def temporary_name(path: str) -> str:
@@ -41,15 +43,21 @@ def temporary_name(path: str) -> str:
 
 @dataclass
 class SmallFile:
-    """A whole small file, and then its digest."""
+    """A whole small file; then its digest, or what went wrong."""
 
     path: str
     chunks: list[bytes]
     sha256: str = ""
+    error: Exception | None = None
 
 
 class SmallFiles:
-    """Writes small files: those that arrive while a job runs share the next."""
+    """Writes small files together: those that arrive while a group is written form the next.
+
+    A flush costs the same for one file as for many that are flushed at the same time, so a group
+    is written and flushed by several threads, renamed, and then its directories are flushed: the
+    first of those flushes makes all the names durable, the others find nothing left to do.
+    """
 
     def __init__(self, root: Root, threads: DiskThreads) -> None:
         self._root = root
@@ -66,7 +74,7 @@ class SmallFiles:
         try:
             await asyncio.shield(future)
         except asyncio.CancelledError:
-            # The job may be past recall: let it end, then undo it.
+            # The group may be past recall: let it end, then undo this one.
             await asyncio.wait([future])
             if future.exception() is None:
                 await self._threads.submit(lambda: self._root.unlink(file.path))
@@ -75,51 +83,62 @@ class SmallFiles:
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting, []
-                files = [file for file, _ in batch]
-                outcomes = await self._threads.submit(partial(_write_all, self._root, files))
-                for (_, future), error in zip(batch, outcomes, strict=True):
-                    if future.done():
-                        continue
-                    if error is None:
-                        future.set_result(None)
-                    else:
-                        future.set_exception(error)
+                group, self._waiting = self._waiting, []
+                await self._write_group([file for file, _ in group])
+                for file, future in group:
+                    settle(future, None, file.error)
         finally:
             self._drainer = None
 
+    async def _write_group(self, files: list[SmallFile]) -> None:
+        shares = [files[first::_AT_ONCE] for first in range(min(_AT_ONCE, len(files)))]
+        await asyncio.gather(
+            *(self._threads.submit(partial(_write_temporaries, self._root, s)) for s in shares)
+        )
+        written = [file for file in files if file.error is None]
+        if written:
+            await self._threads.submit(partial(_publish_group, self._root, written))
 
-def _write_all(root: Root, files: list[SmallFile]) -> list[Exception | None]:
-    outcomes: list[Exception | None] = []
+
+def _write_temporaries(root: Root, files: list[SmallFile]) -> None:
     for file in files:
-        try:
-            with translated():
-                _write_one(root, file)
-            outcomes.append(None)
-        except Exception as error:  # noqa: BLE001 - handed to the upload it belongs to
-            outcomes.append(error)
-    return outcomes
+        with _caught(file), translated(), root.temporary() as temporary:
+            _write_temporary(temporary, file)
 
 
-def _write_one(root: Root, file: SmallFile) -> None:
+def _write_temporary(temporary: int, file: SmallFile) -> None:
     body = file.chunks[0] if len(file.chunks) == 1 else b"".join(file.chunks)
     file.sha256 = hashlib.sha256(body).hexdigest()
-    temporary = root.temporary()
+    name = temporary_name(file.path)
+    fd = _create(temporary, name)
     try:
-        name = temporary_name(file.path)
-        fd = _create(temporary, name)
-        try:
-            try:
-                _write_fully(fd, [body])
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            _publish(root, temporary, name, file.path)
-        except BaseException:
-            os.unlink(name, dir_fd=temporary)
-            raise
+        _write_fully(fd, [body])
+        os.fsync(fd)
+    except BaseException:
+        os.unlink(name, dir_fd=temporary)
+        raise
     finally:
-        os.close(temporary)
+        os.close(fd)
+
+
+def _publish_group(root: Root, files: list[SmallFile]) -> None:
+    with root.temporary() as temporary:
+        for file in files:
+            with _caught(file), translated():
+                _rename(root, temporary, file.path)
+    for file in files:
+        if file.error is None:
+            with _caught(file), translated():
+                root.flush_directories(file.path)
+
+
+@contextmanager
+def _caught(file: SmallFile) -> Iterator[None]:
+    """Keeps an error for the upload that it belongs to, so that the others go on."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - raised again where the upload waits
+        file.error = error
 
 
 def _create(temporary: int, name: str) -> int:
@@ -131,18 +150,23 @@ def _create(temporary: int, name: str) -> int:
         return os.open(name, _CREATE, _MODE, dir_fd=temporary)
 
 
-def _publish(root: Root, temporary: int, name: str, path: str) -> None:
-    """Rename a flushed file to its path, and flush the directory."""
-    for last in (False, False, True):
-        try:
-            with root.parent(path, create=True) as (directory, final):
-                os.rename(name, final, src_dir_fd=temporary, dst_dir_fd=directory)
-                os.fsync(directory)
-                return
-        except FileNotFoundError:
-            # A delete beside us may remove a shared directory between the two calls.
-            if last:
-                raise
+def _rename(root: Root, temporary: int, path: str) -> None:
+    """Rename a flushed file to its path; its directories are still to be flushed."""
+    name = temporary_name(path)
+    try:
+        for last in (False, False, True):
+            try:
+                with root.parent(path, create=True) as (directory, final):
+                    os.rename(name, final, src_dir_fd=temporary, dst_dir_fd=directory)
+                    return
+            except FileNotFoundError:
+                # A delete beside us may remove a shared directory between the two calls.
+                if last:
+                    raise
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=temporary)
+        raise
 
 
 def _write_fully(fd: int, chunks: list[bytes]) -> None:
@@ -206,7 +230,6 @@ class StreamedFile:
         self._in_flight = 0
         self._unsynced = 0
         self._write_back: asyncio.Future[None] | None = None
-        self._temporary = -1
         self._fd = -1
         self._published = False
 
@@ -247,9 +270,8 @@ class StreamedFile:
         await self._writing.submit(self._remove)
 
     def _open(self) -> None:
-        with translated():
-            self._temporary = self._root.temporary()
-            self._fd = _create(self._temporary, temporary_name(self._path))
+        with translated(), self._root.temporary() as temporary:
+            self._fd = _create(temporary, temporary_name(self._path))
 
     def _update(self, chunks: list[bytes]) -> None:
         for chunk in chunks:
@@ -264,10 +286,11 @@ class StreamedFile:
             _flush_data(self._fd)
 
     def _publish(self) -> None:
-        with translated():
+        with translated(), self._root.temporary() as temporary:
             os.fsync(self._fd)
-            _publish(self._root, self._temporary, temporary_name(self._path), self._path)
+            _rename(self._root, temporary, self._path)
             self._published = True
+            self._root.flush_directories(self._path)
             self._close()
 
     def _remove(self) -> None:
@@ -275,14 +298,13 @@ class StreamedFile:
             with translated():
                 if self._published:
                     self._root.unlink(self._path)
-                elif self._temporary >= 0:
-                    with suppress(FileNotFoundError):
-                        os.unlink(temporary_name(self._path), dir_fd=self._temporary)
+                elif self._fd >= 0:
+                    with self._root.temporary() as temporary, suppress(FileNotFoundError):
+                        os.unlink(temporary_name(self._path), dir_fd=temporary)
         finally:
             self._close()
 
     def _close(self) -> None:
-        for fd in (self._fd, self._temporary):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._temporary = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
