@@ -27,8 +27,8 @@ from pydantic import BaseModel
 from .errors import FileTooLarge, NotSupported
 
 __all__ = [
-    "FileMetadata",
     "TIME_FORMAT",
+    "FileMetadata",
     "GetSecret",
     "Storage",
     "StorageCapabilities",

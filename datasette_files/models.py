@@ -8,6 +8,7 @@ from typing import Any
 
 from .base import TIME_FORMAT
 
+
 def parse_time(text: str) -> datetime:
     """A catalog's moment as an aware datetime. Raises ValueError."""
     return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=timezone.utc)
