@@ -22,6 +22,7 @@ fi
 # Datasette prints the link before it listens, and the server logs after it; a link that is shown
 # last, when it works already, saves the newcomer a search and a failed click.
 link_last() {
+    trap '' INT # Ctrl-C is for the server, whose last words are still shown
     local line link=""
     while IFS= read -r line; do
         case "$line" in
