@@ -33,7 +33,22 @@ link_last() {
     done
 }
 
-# exec: Ctrl-C and the exit status are Datasette's own.
-exec "$here/.venv/bin/datasette" serve "$here/.dev/sample.db" \
+exec 3> >(link_last)
+filter=$!
+"$here/.venv/bin/datasette" serve "$here/.dev/sample.db" \
     --config "$here/.dev/datasette.yaml" --internal "$here/.dev/internal.db" \
-    --root --port "${PORT:-8001}" "$@" > >(link_last) 2>&1
+    --root --port "${PORT:-8001}" "$@" <&0 >&3 2>&1 &
+server=$!
+exec 3>&-
+
+# Ctrl-C is how a development server is meant to end, so it is a success.
+ended=""
+trap 'ended=1; kill -TERM "$server" 2>/dev/null || true' INT TERM
+status=0
+wait "$server" || status=$?
+if [ -n "$ended" ]; then
+    wait "$server" || true # the signal cut the first wait short
+    status=0
+fi
+wait "$filter" 2>/dev/null || true
+exit "$status"
