@@ -335,7 +335,6 @@ def test_storage_example_passes_the_conformance_suite_as_documented(tmp_path: Pa
     (tmp_path / "blob_storage.py").write_text(storage, "utf-8")
     (tmp_path / "test_blob_storage.py").write_text(suite, "utf-8")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    environment.pop("PYTEST_ADDOPTS", None)  # the outer run's coverage
     command = [
         sys.executable,
         "-m",
