@@ -27,6 +27,7 @@ from pydantic import BaseModel
 from .errors import FileTooLarge, NotSupported
 
 __all__ = [
+    "TIME_FORMAT",
     "FileMetadata",
     "GetSecret",
     "Storage",
@@ -35,6 +36,9 @@ __all__ = [
     "ThumbnailResult",
     "UploadInstructions",
 ]
+
+#: How moments are written, here and in the catalog: UTC, whole seconds, as 0.1a3 does.
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 #: ``await get_secret("NAME")`` returns the secret's value, or None where there is none.
 GetSecret = Callable[[str], Awaitable["str | None"]]
@@ -69,6 +73,7 @@ class FileMetadata:
     #: Pixels.
     width: int | None = None
     height: int | None = None
+    #: As ``TIME_FORMAT``.
     created_at: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 

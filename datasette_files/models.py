@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-#: How the catalog writes a moment: UTC, whole seconds, as the public release does.
-TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-
 
 def parse_time(text: str) -> datetime:
     """A catalog's moment as an aware datetime. Raises ValueError."""

@@ -14,12 +14,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timezone
 
-from .base import ThumbnailGenerator, ThumbnailResult
+from .base import TIME_FORMAT, ThumbnailGenerator, ThumbnailResult
 from .config import PluginConfig
 from .db import catalog, thumbnails
 from .errors import FilesError
 from .imaging.icons import icon
-from .models import TIME_FORMAT, FileRecord, Thumbnail
+from .models import FileRecord, Thumbnail
 from .sources import Source
 
 logger = logging.getLogger("datasette_files")

@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from . import naming, sniffing
-from .base import FileMetadata, UploadInstructions
+from .base import TIME_FORMAT, FileMetadata, UploadInstructions
 from .config import PluginConfig, type_allowed
 from .db import catalog, files, uploads
 from .errors import (
@@ -36,7 +36,7 @@ from .errors import (
     PermissionDenied,
     StorageError,
 )
-from .models import TIME_FORMAT, FileRecord, Upload
+from .models import FileRecord, Upload
 from .permissions import Grant
 from .sources import Source
 from .sweeping import Sweeper

@@ -30,6 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the slow proofs too")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # What came by the environment, such as coverage, is this run's; a test's own pytest has none.
+    os.environ.pop("PYTEST_ADDOPTS", None)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--full"):
         return

@@ -20,7 +20,15 @@ from PIL import Image, ImageOps
 
 from tests.fixtures import FIXTURES, Fixture, all_fixtures, fixture, hostile_names
 
-TOOLING = {"README.md", "make.py", "makers", "manifest.json", "names.json", ".gitattributes"}
+TOOLING = {
+    "sample_site.py",
+    "README.md",
+    "make.py",
+    "makers",
+    "manifest.json",
+    "names.json",
+    ".gitattributes",
+}
 CORNERS = {
     (15, 15): (220, 30, 30),
     (305, 15): (30, 180, 30),

@@ -23,9 +23,8 @@ from datetime import datetime, timezone
 
 from ulid import ULID
 
-from ..base import FileMetadata
+from ..base import TIME_FORMAT, FileMetadata
 from ..errors import Invalid
-from ..models import TIME_FORMAT
 from .root import TEMPORARY, Root
 
 logger = logging.getLogger("datasette_files")

@@ -10,10 +10,11 @@ from urllib.parse import urlencode
 
 from datasette.utils.asgi import Response
 
+from ..base import TIME_FORMAT
 from ..db import files as file_rows
 from ..db import listing
 from ..errors import Invalid, PermissionDenied
-from ..models import TIME_FORMAT, Page, SourceTotals
+from ..models import Page, SourceTotals
 from ..permissions import BROWSE, UPLOAD, grant
 from ..search import SearchQuery, search
 from ..sources import Source
