@@ -258,6 +258,36 @@ class RangeBeyondTheEndRaises(MemoryStorage):
             yield chunk
 
 
+@fails("a_stream_may_be_left_early")
+class LocksWhileItStreams(MemoryStorage):
+    """A stream holds its object until it is read to the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: set[str] = set()
+
+    def content(self, path: str) -> bytes:
+        if path in self.held:
+            raise Invalid("The file is in use")
+        return super().content(path)
+
+    async def stream_file(self, path: str) -> AsyncIterator[bytes]:
+        content = self.content(path)
+        self.held.add(path)
+        yield content[:65536]
+        yield content[65536:]
+        self.held.discard(path)
+
+
+@fails("stream_range_of_an_empty_object")
+class EmptyObjectHasNoRange(MemoryStorage):
+    async def stream_range(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        if not self.content(path):
+            raise Invalid("The range is not within the file")
+        async for chunk in super().stream_range(path, start, end):
+            yield chunk
+
+
 @fails("stream_file")
 class StreamsTheFirstChunkOnly(MemoryStorage):
     async def stream_file(self, path: str) -> AsyncIterator[bytes]:
@@ -265,6 +295,15 @@ class StreamsTheFirstChunkOnly(MemoryStorage):
 
 
 # Listing
+
+
+@fails("list_of_nothing")
+class CursorToNowhere(MemoryStorage):
+    async def list_files(
+        self, prefix: str = "", cursor: str | None = None, limit: int = 100
+    ) -> tuple[list[FileMetadata], str | None]:
+        page, following = await super().list_files(prefix, cursor, limit)
+        return page, following if page else "the end"
 
 
 class _Pages(MemoryStorage):
@@ -372,6 +411,14 @@ class DeleteForgetsIncoming(DirectStorage):
         self.objects.pop(path, None)
 
 
+@fails("direct_upload_of_undeclared_size")
+class NeedsADeclaredSize(DirectStorage):
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        if self.incoming[path].declared_size is None:
+            raise Invalid("The size has to be declared")
+        return await super().finish_upload(path, instructions_state)
+
+
 @fails("direct_upload_round_trip")
 class StateIsNotJson(DirectStorage):
     async def prepare_upload(self, path: str, *args: Any, **kwargs: Any) -> UploadInstructions:
@@ -381,8 +428,12 @@ class StateIsNotJson(DirectStorage):
         return instructions
 
 
+#: Every check that the suite has.
+CHECKS = {name for name in dir(StorageContract) if name.startswith("test_")}
+
+
 def suite_for(storage_type: type[MemoryStorage]) -> type[StorageContract]:
-    """The exported suite on one of these storages."""
+    """The exported suite on one of these storages: for a broken one, the checks that must fail."""
 
     class Suite(StorageContract):
         async def make_storage(self, tmp_path: Any) -> MemoryStorage:
@@ -394,6 +445,8 @@ def suite_for(storage_type: type[MemoryStorage]) -> type[StorageContract]:
         async def send(self, storage: Any, instructions: Any, content: bytes) -> None:
             storage.put(instructions.url, content)
 
+    for check in CHECKS - FAULTS.get(storage_type, CHECKS):
+        setattr(Suite, check, None)  # not collected
     Suite.__name__ = Suite.__qualname__ = f"Test{storage_type.__name__}"
     return Suite
 

@@ -20,6 +20,11 @@ from tests.storages import DirectStorage, MemoryStorage, SignedStorage
 
 _REPO = Path(__file__).parents[2]
 
+_CONFIG = """[pytest]
+filterwarnings = error
+asyncio_default_fixture_loop_scope = function
+"""
+
 Outcomes = dict[str, dict[str, set[str]]]
 
 
@@ -27,10 +32,10 @@ Outcomes = dict[str, dict[str, set[str]]]
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     """``{storage: {passed | failed | skipped: {check, …}}}`` of one run over all storages."""
     folder = tmp_path_factory.mktemp("suite")
-    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    (folder / "pytest.ini").write_text(_CONFIG)
     run = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", broken_storages.__file__, "-q", "--tb=short"),
+            *(sys.executable, "-m", "pytest", broken_storages.__file__, "-q", "--tb=no"),
             *("-c", folder / "pytest.ini", "--rootdir", folder, "--junitxml", folder / "out.xml"),
             *("--confcutdir", folder, "--basetemp", folder / "tmp"),
             *("-p", "pytest_asyncio.plugin", "-p", "no:cacheprovider"),
@@ -59,7 +64,9 @@ def test_sound_storage_passes_every_check(
 ) -> None:
     found = outcomes[storage.__name__]
     assert set(found) <= {"passed", "skipped"}, found
-    assert len(found["passed"]) >= 25
+    assert found["passed"] | found["skipped"] == broken_storages.CHECKS
+    # Nothing but remote access is beyond the simplest of them.
+    assert all("url" in check or "direct" in check for check in found["skipped"] - found["passed"])
 
 
 @pytest.mark.parametrize("storage", broken_storages.FAULTS, ids=lambda cls: cls.__name__)
@@ -67,12 +74,9 @@ def test_fault_is_found_by_the_check_for_it(
     storage: type[MemoryStorage], outcomes: Outcomes
 ) -> None:
     found = outcomes[storage.__name__]
-    assert broken_storages.FAULTS[storage] <= found["failed"]
-    assert found["passed"], "a storage with one fault still passes the rest"
+    assert found["failed"] == broken_storages.FAULTS[storage]
     assert not found["errors"]
 
 
-def test_every_check_of_the_suite_finds_some_fault(outcomes: Outcomes) -> None:
-    every = {check for found in outcomes.values() for checks in found.values() for check in checks}
-    never_failed = every - {check for found in outcomes.values() for check in found["failed"]}
-    assert never_failed == set()
+def test_every_check_of_the_suite_is_there_for_some_fault() -> None:
+    assert set().union(*broken_storages.FAULTS.values()) == broken_storages.CHECKS
