@@ -60,7 +60,9 @@ async def _check_bytes(flow: Flow, record: dict, sample: Fixture) -> None:
 @pytest.mark.parametrize("folder", _FOLDERS)
 async def test_samples_go_up_and_come_down(flow: Flow, folder: str) -> None:
     for sample in _FOLDERS[folder]:
-        declared = mimetypes.guess_type(sample.path.name)[0] or sample.content_type
+        # Odd ones are declared as what their names say, which for some is not the truth.
+        by_name = mimetypes.guess_type(sample.path.name)[0]
+        declared = by_name if folder == "odd" else sample.content_type
         record = await flow.upload(
             sample.path.read_bytes(),
             sample.path.name,
