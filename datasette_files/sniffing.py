@@ -30,8 +30,8 @@ _XML = re.compile(rb"\s*<\?xml\s", re.IGNORECASE)
 
 #: Families whose declaration promises a signature: bytes without it are something else.
 _SIGNED = ("image", "audio", "video", "font")
-#: One family in all but name.
-_SAME = ({"audio", "video"}, {"audio", "application"}, {"video", "application"})
+#: Signatures of containers, which hold audio or video alike.
+_CONTAINERS = ("application/ogg", "application/mp4")
 
 
 def declared_type(value: object, filename: str) -> str:
@@ -63,7 +63,9 @@ def stored_type(declared: str, head: bytes) -> str:
 
 def _checked(declared: str, family: str, sniffed: str) -> str:
     found = sniffed.partition("/")[0]
-    if found == family or {found, family} in _SAME[:1]:
+    if found == family or {found, family} == {"audio", "video"}:
+        return declared
+    if sniffed in _CONTAINERS and family in ("audio", "video"):
         return declared
     # A type with no signature of its own (raw camera images, odd codecs) is believed.
     return declared if sniffed == UNKNOWN and family not in ("image", "font") else sniffed
