@@ -40,8 +40,10 @@ KINDS: dict[str, Kind] = {
         types=(DirectStorage,),
         send=lambda storage, prepared, content: storage.put(prepared["upload_url"], content),
         fetch=lambda storage, url: storage.serve(url),
-        paths=lambda storage: set(storage.objects)
-        | {path for path, incoming in storage.incoming.items() if incoming.content is not None},
+        paths=lambda storage: (
+            set(storage.objects)
+            | {path for path, incoming in storage.incoming.items() if incoming.content is not None}
+        ),
     ),
 }
 

@@ -23,10 +23,10 @@ async def _assert_refused(flow: Flow, answer: Any, status: int, code: str) -> No
     await flow.assert_nothing_left()
 
 
-@pytest.mark.parametrize("size", [0, len(_CONTENT) - 1, len(_CONTENT) + 1, 1_000_000])
-async def test_other_size_than_declared(flow: Flow, size: int) -> None:
-    answer = await flow.three_steps(_CONTENT, size=size)
-    await _assert_refused(flow, answer, 400, "invalid")
+async def test_other_size_than_declared(flow: Flow) -> None:
+    for size in (0, len(_CONTENT) - 1, len(_CONTENT) + 1, 1_000_000):
+        answer = await flow.three_steps(_CONTENT, size=size)
+        await _assert_refused(flow, answer, 400, "invalid")
 
 
 async def test_other_bytes_than_declared(flow: Flow) -> None:
@@ -82,26 +82,27 @@ async def test_html_declared_as_an_image_is_stored_as_html(flow: Flow) -> None:
     assert inline.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"filename": ""},
-        {"filename": "a\x00b"},
-        {"filename": "x" * 1025},
-        {"filename": 5},
-        {"filename": "a", "size": -1},
-        {"filename": "a", "size": "5"},
-        {"filename": "a", "size": True},
-        {"filename": "a", "size": 2**63},
-        {"filename": "a", "sha256": "xyz"},
-        {"filename": "a", "content_type": 5},
-        [],
-    ],
-)
-async def test_malformed_prepare(flow: Flow, body: Any) -> None:
-    answer = await flow.request("POST", "/-/files/upload/docs/-/prepare", json=body)
-    await _assert_refused(flow, answer, 400, "invalid")
+_MALFORMED: list[Any] = [
+    {},
+    {"filename": ""},
+    {"filename": "a\x00b"},
+    {"filename": "x" * 1025},
+    {"filename": 5},
+    {"filename": "a", "size": -1},
+    {"filename": "a", "size": "5"},
+    {"filename": "a", "size": True},
+    {"filename": "a", "size": 2**63},
+    {"filename": "a", "sha256": "xyz"},
+    {"filename": "a", "content_type": 5},
+    [],
+]
+
+
+async def test_malformed_prepare(flow: Flow) -> None:
+    for body in _MALFORMED:
+        answer = await flow.request("POST", "/-/files/upload/docs/-/prepare", json=body)
+        assert (answer.status, answer.json["code"]) == (400, "invalid"), body
+    assert await flow.rows("SELECT * FROM datasette_files_uploads") == []
 
 
 async def test_source_without_permission(make_flow: MakeFlow) -> None:
@@ -134,10 +135,10 @@ async def test_put_with_another_digest(flow: Flow) -> None:
     await _assert_refused(flow, answer, 422, "checksum_mismatch")
 
 
-@pytest.mark.parametrize("value", ["sha-256=abc", "sha-256=:AAAA:", "sha-256=5"])
-async def test_put_with_a_malformed_digest(flow: Flow, value: str) -> None:
-    answer = await flow.put(_CONTENT, Repr_Digest=value)
-    await _assert_refused(flow, answer, 400, "invalid")
+async def test_put_with_a_malformed_digest(flow: Flow) -> None:
+    for value in ("sha-256=abc", "sha-256=:AAAA:", "sha-256=5"):
+        answer = await flow.put(_CONTENT, Repr_Digest=value)
+        await _assert_refused(flow, answer, 400, "invalid")
 
 
 async def test_form_without_a_file(flow: Flow) -> None:
