@@ -6,6 +6,8 @@ from base64 import b64encode
 from hashlib import sha256
 from typing import Any
 
+import pytest
+
 from tests.fixtures import fixture, hostile_names
 
 from .flow import Answer, Flow
@@ -85,10 +87,13 @@ async def test_put_in_chunks_of_unknown_length(flow: Flow) -> None:
     assert (await flow.download(file)).content == b"x" * 1_000_000
 
 
-async def test_hostile_names_are_kept_or_refused(flow: Flow) -> None:
+@pytest.mark.parametrize(
+    "step", [pytest.param(1, id="all", marks=pytest.mark.full), pytest.param(7, id="some")]
+)
+async def test_hostile_names_are_kept_or_refused(flow: Flow, step: int) -> None:
     """The catalog keeps the person's name, the storage gets a safe one; or it is a clear 400."""
     kept = 0
-    for name, why in hostile_names():
+    for name, why in hostile_names()[::step]:
         try:
             name.encode()
         except UnicodeEncodeError:
@@ -107,7 +112,8 @@ async def test_hostile_names_are_kept_or_refused(flow: Flow) -> None:
         assert disposition.isascii(), why
         assert disposition.isprintable(), why
     paths = await flow.stored()
-    assert len(paths) == kept > 10
+    assert len(paths) == kept
+    assert kept >= 5
     for path in paths:
         assert ".." not in path.split("/")
         assert len(path.rpartition("/")[2].encode()) <= 200
