@@ -61,9 +61,8 @@ class Upload:
     file_id: str
     path: str
     filename: str
-    #: As declared; replaced by the stored type once bytes are received.
+    #: As declared, with the size in bytes; each attempt is held against what was declared.
     content_type: str
-    #: Bytes, as declared; then as received.
     size: int | None
     sha256: str | None
     content_hash: str | None
@@ -77,6 +76,9 @@ class Upload:
     instructions: dict[str, Any] | None
     width: int | None = None
     height: int | None = None
+    #: What the storage holds, once bytes are received.
+    stored_type: str | None = None
+    stored_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,15 @@ _XML = re.compile(rb"\s*<\?xml\s", re.IGNORECASE)
 
 #: Families whose declaration promises a signature: bytes without it are something else.
 _SIGNED = ("image", "audio", "video", "font")
+#: Signatures of containers, which hold audio or video alike.
+_CONTAINERS = ("application/ogg", "application/mp4")
+#: By the name that mimetypes has for a compression.
+_COMPRESSED = {
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+    "compress": "application/x-compress",
+}
 #: Types outside of ``text/`` that are text.
 _TEXTS = ("application/json", "application/x-ndjson", "application/javascript")
 
@@ -64,7 +73,9 @@ def declared_type(value: object, filename: str) -> str:
         essence = value.partition(";")[0].strip().lower()
         if len(essence) <= 255 and _TYPE.fullmatch(essence) and essence != UNKNOWN:
             return essence
-    return mimetypes.guess_type(filename)[0] or UNKNOWN
+    guessed, encoding = mimetypes.guess_type(filename)
+    # x.tar.gz holds a tar archive, but its bytes are gzip's.
+    return (_COMPRESSED.get(encoding, UNKNOWN) if encoding else guessed) or UNKNOWN
 
 
 def stored_type(declared: str, head: bytes) -> str:
@@ -89,6 +100,8 @@ def stored_type(declared: str, head: bytes) -> str:
 def _checked(declared: str, family: str, sniffed: str) -> str:
     found = sniffed.partition("/")[0]
     if found == family or {found, family} == {"audio", "video"}:
+        return declared
+    if sniffed in _CONTAINERS and family in ("audio", "video"):
         return declared
     # A type with no signature of its own (raw camera images, odd codecs) is believed.
     return declared if sniffed == UNKNOWN and family not in ("image", "font") else sniffed

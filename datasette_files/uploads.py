@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from . import naming, sniffing
-from .base import TIME_FORMAT, FileMetadata, UploadInstructions
+from .base import TIME_FORMAT, FileMetadata, Storage, UploadInstructions
 from .config import PluginConfig, type_allowed
 from .db import catalog, files, uploads
 from .errors import (
@@ -45,6 +45,8 @@ logger = logging.getLogger("datasette_files")
 
 #: How long a finished or expired upload is remembered, to answer a client that asks again.
 REMEMBERED_SECONDS = 24 * 3600
+
+_NO_BYTES = "No bytes have arrived yet; send the file first, then complete"
 
 
 @dataclass(frozen=True)
@@ -220,8 +222,10 @@ class Uploads:
             content: Any = b"".join([chunk async for chunk in stream])
         else:
             content = stream.__aiter__()
-        stored = await _guarded(
-            storage.receive_upload(upload.path, content, content_type), passing=stream
+        stored = _metadata(
+            await _guarded(
+                storage.receive_upload(upload.path, content, content_type), passing=stream
+            )
         )
         if stored.size not in (None, stream.size):
             raise StorageError("The storage did not take every byte; try again")
@@ -230,8 +234,8 @@ class Uploads:
             content_hash = await _guarded(_hash_stored(source, upload.path))
         _check_sha256(upload.sha256, content_hash)
         return {
-            "content_type": content_type,
-            "size": stream.size,
+            "stored_type": content_type,
+            "stored_size": stream.size,
             "content_hash": content_hash,
             "width": stored.width,
             "height": stored.height,
@@ -260,28 +264,42 @@ class Uploads:
             raise Conflict("The upload is being completed by another request; try again")
         upload = replace(upload, claim=attempt)
         try:
-            stored = await _guarded(
-                source.storage.finish_upload(upload.path, upload.instructions or {})
-            )
-            facts = self._direct_facts(source, upload, stored)
+            facts = await self._direct_facts(source, upload)
+        except (BadType, ChecksumMismatch, FileTooLarge, Invalid):
+            keep_until = time.time() + REMEMBERED_SECONDS
+            await self._undo(source, upload, lambda conn: uploads.reject(conn, upload, keep_until))
+            raise
         except BaseException:
-            await self._give_back(source, upload)
+            # What the client sent may be sound: a storage's bad moment must not cost it.
+            expires_at = time.time() + self._expiry
+            await self._catalog.write(
+                lambda conn: uploads.hand_back(conn, upload.id, attempt, expires_at)
+            )
             raise
         await self._catalog.write(lambda conn: uploads.received(conn, upload.id, attempt, facts))
 
-    def _direct_facts(self, source: Source, upload: Upload, stored: FileMetadata) -> dict[str, Any]:
+    async def _direct_facts(self, source: Source, upload: Upload) -> dict[str, Any]:
+        """Have the storage finish, and hold what it has against what was declared and allowed."""
+        storage = source.storage
+        stored = _metadata(
+            await _guarded(_finished(storage, upload.path, upload.instructions or {}))
+        )
         if stored.size is None:
             raise StorageError("The storage does not say how many bytes it has")
         _check_size(source, stored.size)
         _check_declared_size(upload.size, stored.size)
-        content_type = stored.content_type or upload.content_type
+        head = await _guarded(storage.read_bytes(upload.path, sniffing.HEAD))
+        content_type = sniffing.stored_type(upload.content_type, head)
         _check_type(source, content_type)
-        if stored.content_hash is not None:
-            _check_sha256(upload.sha256, stored.content_hash)
+        content_hash = stored.content_hash
+        if upload.sha256 is not None:
+            if not (content_hash or "").startswith("sha256:"):
+                content_hash = await _guarded(_hash_stored(source, upload.path))
+            _check_sha256(upload.sha256, content_hash or "")
         return {
-            "content_type": content_type,
-            "size": stored.size,
-            "content_hash": stored.content_hash,
+            "stored_type": content_type,
+            "stored_size": stored.size,
+            "content_hash": content_hash,
             "width": stored.width,
             "height": stored.height,
             "expires_at": time.time() + self._expiry,
@@ -376,6 +394,21 @@ async def _guarded(call: Any, passing: _CheckedStream | None = None) -> Any:
         raise StorageError("The storage failed; try again, or ask its administrator") from error
 
 
+async def _finished(storage: Storage, path: str, state: dict[str, Any]) -> FileMetadata:
+    try:
+        return await storage.finish_upload(path, state)
+    except FileNotFoundError:
+        raise Conflict(_NO_BYTES) from None
+
+
+def _metadata(stored: object) -> FileMetadata:
+    """What a storage answered. Raises StorageError for anything but what the contract says."""
+    if isinstance(stored, FileMetadata):
+        return stored
+    logger.error("A storage answered an upload with %r, not with FileMetadata", type(stored))
+    raise StorageError("The storage gave an answer that makes no sense; ask its administrator")
+
+
 async def _hash_stored(source: Source, path: str) -> str:
     """The sha256 that the storage should have told us, by reading back."""
     digest = hashlib.sha256()
@@ -403,7 +436,7 @@ def _conflict(upload: Upload) -> Conflict:
         {
             "completed": "The upload is completed already",
             "receiving": "The upload's bytes are still arriving; wait for them, then try again",
-            "prepared": "No bytes have arrived yet; send the file first, then complete",
+            "prepared": _NO_BYTES,
         }[upload.state]
     )
 
@@ -460,9 +493,9 @@ def _as_file(upload: Upload) -> FileRecord:
         source_id=upload.source_id,
         path=upload.path,
         filename=upload.filename,
-        content_type=upload.content_type,
+        content_type=upload.stored_type,
         content_hash=upload.content_hash,
-        size=upload.size,
+        size=upload.stored_size,
         width=upload.width,
         height=upload.height,
         uploaded_by=upload.actor_id,

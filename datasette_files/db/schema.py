@@ -112,6 +112,8 @@ _TABLES = (
         size INTEGER,
         sha256 TEXT,
         content_hash TEXT,
+        stored_type TEXT,
+        stored_size INTEGER,
         width INTEGER,
         height INTEGER,
         actor_id TEXT,

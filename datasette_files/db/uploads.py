@@ -15,7 +15,7 @@ from . import garbage
 
 _COLUMNS = """u.id, u.source_id, s.slug, u.file_id, u.path, u.filename, u.content_type, u.size,
     u.sha256, u.content_hash, u.actor_id, u.state, u.expires_at, u.claim, u.instructions,
-    u.width, u.height"""
+    u.width, u.height, u.stored_type, u.stored_size"""
 
 
 def get(conn: sqlite3.Connection, upload_id: str) -> Upload | None:
@@ -93,12 +93,12 @@ def extend(conn: sqlite3.Connection, upload_id: str, attempt: str, expires_at: f
 def received(conn: sqlite3.Connection, upload_id: str, attempt: str, facts: dict[str, Any]) -> bool:
     """Record what the storage now holds. False when the attempt has lost its claim.
 
-    ``facts``: content_type, size, content_hash, width, height, expires_at.
+    ``facts``: stored_type, stored_size, content_hash, width, height, expires_at.
     """
     cursor = conn.execute(
-        """UPDATE datasette_files_uploads SET state = 'received', content_type = :content_type,
-            size = :size, content_hash = :content_hash, width = :width, height = :height,
-            expires_at = :expires_at
+        """UPDATE datasette_files_uploads SET state = 'received', stored_type = :stored_type,
+            stored_size = :stored_size, content_hash = :content_hash,
+            width = :width, height = :height, expires_at = :expires_at
         WHERE id = :id AND claim = :claim AND state = 'receiving'""",
         {**facts, "id": upload_id, "claim": attempt},
     )
@@ -113,6 +113,27 @@ def release(
         """UPDATE datasette_files_uploads SET state = 'prepared', claim = NULL, path = ?,
             expires_at = ? WHERE id = ? AND claim = ? AND state = 'receiving'""",
         (new_path, expires_at, upload.id, attempt),
+    )
+    if cursor.rowcount:
+        garbage.add(conn, upload.source_id, upload.path)
+
+
+def hand_back(conn: sqlite3.Connection, upload_id: str, attempt: str, expires_at: float) -> None:
+    """After a direct upload could not be finished now: what was sent stays, to be tried again."""
+    conn.execute(
+        """UPDATE datasette_files_uploads SET state = 'prepared', claim = NULL, expires_at = ?
+        WHERE id = ? AND claim = ? AND state = 'receiving'""",
+        (expires_at, upload_id, attempt),
+    )
+
+
+def reject(conn: sqlite3.Connection, upload: Upload, keep_until: float) -> None:
+    """After a direct upload's bytes were found wrong: they are garbage, and its URL is spent."""
+    cursor = conn.execute(
+        """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL,
+            instructions = NULL, expires_at = ?
+        WHERE id = ? AND claim = ? AND state = 'receiving'""",
+        (keep_until, upload.id, upload.claim),
     )
     if cursor.rowcount:
         garbage.add(conn, upload.source_id, upload.path)

@@ -27,6 +27,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a named pipe would wait for its other end.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+# What tells of a directory that it is still needed, or of a link in its place.
+_KEPT = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 class Root:
@@ -198,8 +200,10 @@ class Root:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                if depth < len(components) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                if depth < len(components) and error.errno in _KEPT:
                     return
+                if depth == len(components) and error.errno == errno.EISDIR:
+                    return  # not a file, so there is nothing to delete
                 raise
 
 

@@ -66,7 +66,9 @@ class Call:
         accept = self.headers.get("accept", "")
         if "text/html" in accept:
             return True
-        return self.page and "application/json" not in accept
+        # A program that posts to a page's address need not say that it is one.
+        fetches_page = self.page and self.method in ("GET", "HEAD")
+        return fetches_page and "application/json" not in accept
 
     @property
     def sends_form(self) -> bool:

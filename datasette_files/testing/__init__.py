@@ -1,0 +1,36 @@
+"""What the author of a storage tests it with: ``StorageContract``, and the helpers beneath it.
+
+Needs pytest and pytest-asyncio (the extra ``datasette-files[testing]``); nothing else of
+datasette-files imports this package.
+"""
+
+import pytest
+
+# A failed check then shows its values, as in a test module. Has to come before the imports.
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{module}" for module in ("helpers", "writing", "reading", "listing", "remote"))
+)
+
+from .contract import StorageContract  # noqa: E402
+from .helpers import (  # noqa: E402
+    assert_absent,
+    chunked,
+    collect,
+    content_of,
+    list_all,
+    sha256_of,
+    store,
+    takes_bytes,
+)
+
+__all__ = [
+    "StorageContract",
+    "assert_absent",
+    "chunked",
+    "collect",
+    "content_of",
+    "list_all",
+    "sha256_of",
+    "store",
+    "takes_bytes",
+]

@@ -1,0 +1,83 @@
+"""The kinds of storage that the flow suite runs on: a new storage joins with one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeDatasette, disk_source
+from tests.storages import (
+    DirectStorage,
+    DocumentedStorage,
+    LegacyStorage,
+    MemoryStorage,
+    SignedStorage,
+)
+
+from .flow import Flow, Kind
+
+KINDS: dict[str, Kind] = {
+    "filesystem": Kind(source=lambda tmp_path: disk_source(tmp_path / "docs")),
+    "memory": Kind(source=lambda _: {"storage": "memory"}, types=(MemoryStorage,)),
+    "documented": Kind(
+        source=lambda _: {"storage": "documented", "config": {"prefix": "uploads/"}},
+        types=(DocumentedStorage,),
+    ),
+    "legacy": Kind(
+        source=lambda _: {"storage": "legacy"},
+        types=(LegacyStorage,),
+        paths=lambda storage: set(storage.contents),
+    ),
+    "signed": Kind(
+        source=lambda _: {"storage": "signed"},
+        types=(SignedStorage,),
+        fetch=lambda storage, url: storage.serve(url),
+    ),
+    "direct": Kind(
+        source=lambda _: {"storage": "direct"},
+        types=(DirectStorage,),
+        send=lambda storage, prepared, content: storage.put(prepared["upload_url"], content),
+        fetch=lambda storage, url: storage.serve(url),
+        paths=lambda storage: (
+            set(storage.objects)
+            | {path for path, incoming in storage.incoming.items() if incoming.content is not None}
+        ),
+    ),
+}
+
+MakeFlow = Callable[..., Awaitable[Flow]]
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of storage in turn."""
+    kind: Kind = request.param
+    return kind
+
+
+@pytest.fixture
+def make_flow(
+    make_datasette: MakeDatasette,
+    register_storages: Callable[..., None],
+    kind: Kind,
+    tmp_path: Any,
+) -> MakeFlow:
+    """``await make_flow(max_file_size=…, plugin={…})``: the source with these keys in its yaml."""
+
+    async def make(plugin: dict[str, Any] | None = None, **source: Any) -> Flow:
+        if kind.types:
+            register_storages(*kind.types)
+        datasette = await make_datasette(
+            sources={"docs": {**kind.source(tmp_path), **source}}, **(plugin or {})
+        )
+        return Flow(datasette, kind)
+
+    return make
+
+
+@pytest.fixture
+async def flow(make_flow: MakeFlow) -> Flow:
+    """A source of that kind, open to everybody."""
+    return await make_flow()

@@ -1,0 +1,249 @@
+"""A plugin's storage that fails, at each method and in each way: a clear answer, never a 500."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from datasette_files.base import FileMetadata
+from datasette_files.errors import FilesError, NoSpace, StorageError, StorageUnavailable
+from tests.conftest import MakeDatasette
+from tests.storages import DirectStorage, MemoryStorage, SignedStorage
+
+from .flow import Answer, Flow, Kind, sha256
+
+
+def _faulty(base: type[MemoryStorage]) -> type[MemoryStorage]:
+    """That storage, whose methods raise what a test puts into ``faults``."""
+
+    class Faulty(base):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            super().__init__()
+            self.faults: dict[str, BaseException] = {}
+
+        def __getattribute__(self, name: str) -> Any:
+            if not name.startswith("_") and name != "faults" and name in self.faults:
+                return _raising(name, self.faults[name])
+            return super().__getattribute__(name)
+
+    return Faulty
+
+
+def _raising(name: str, error: BaseException) -> Callable[..., Any]:
+    if name.startswith("stream"):
+
+        async def generator(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
+            raise error
+            yield b""
+
+        return generator
+
+    # The parameters' names tell the core that this is no storage of the oldest kind.
+    async def method(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    return method
+
+
+MEMORY, SIGNED, DIRECT = map(_faulty, (MemoryStorage, SignedStorage, DirectStorage))
+
+_ERRORS = [
+    pytest.param(RuntimeError("secret detail"), 502, "storage_error", id="RuntimeError"),
+    pytest.param(OSError(5, "secret detail"), 502, "storage_error", id="OSError"),
+    pytest.param(KeyError("secret detail"), 502, "storage_error", id="KeyError"),
+    pytest.param(asyncio.TimeoutError("secret detail"), 502, "storage_error", id="TimeoutError"),
+    pytest.param(StorageError("It failed"), 502, "storage_error", id="StorageError"),
+    pytest.param(
+        StorageUnavailable("It is away"), 503, "storage_unavailable", id="StorageUnavailable"
+    ),
+    pytest.param(NoSpace("It is full"), 507, "no_space", id="NoSpace"),
+]
+
+
+@pytest.fixture
+async def make(
+    make_datasette: MakeDatasette, register_storages: Callable[..., None]
+) -> Callable[..., Any]:
+    async def make_flow(storage_type: type[MemoryStorage]) -> Flow:
+        register_storages(storage_type)
+        datasette = await make_datasette(sources={"docs": {"storage": storage_type.storage_type}})
+        send = None
+        if issubclass(storage_type, DirectStorage):
+            send = lambda storage, prepared, content: storage.put(prepared["upload_url"], content)  # noqa: E731
+        return Flow(datasette, Kind(source=lambda _: {}, send=send))
+
+    return make_flow
+
+
+def _assert_error(answer: Answer, status: int, code: str) -> None:
+    assert (answer.status, answer.json["code"]) == (status, code)
+    assert answer.json["ok"] is False
+    assert b"secret detail" not in answer.content
+
+
+@pytest.mark.parametrize(("error", "status", "code"), _ERRORS)
+async def test_upload_through_a_failing_storage(
+    make: Any, error: Exception, status: int, code: str
+) -> None:
+    flow = await make(MEMORY)
+    flow.storage.faults["receive_upload"] = error
+    prepared = (await flow.prepare()).json
+    _assert_error(await flow.send(prepared, b"hello"), status, code)
+    _assert_error(await flow.put(b"hello"), status, code)
+    await flow.assert_nothing_left()
+    flow.storage.faults.clear()
+    assert (await flow.send(prepared, b"hello")).status == 200
+    assert (await flow.complete(prepared["upload_token"])).status == 201
+
+
+@pytest.mark.parametrize(("error", "status", "code"), _ERRORS)
+async def test_direct_upload_to_a_failing_storage(
+    make: Any, error: Exception, status: int, code: str
+) -> None:
+    flow = await make(DIRECT)
+    flow.storage.faults["prepare_upload"] = error
+    _assert_error(await flow.prepare(), status, code)
+    assert await flow.rows("SELECT * FROM datasette_files_uploads") == []
+    flow.storage.faults.clear()
+    prepared = (await flow.prepare()).json
+    await flow.send(prepared, b"hello")
+    flow.storage.faults["finish_upload"] = error
+    _assert_error(await flow.complete(prepared["upload_token"]), status, code)
+    flow.storage.faults.clear()
+    completed = await flow.complete(prepared["upload_token"])
+    assert completed.status == 201, "what was sent is not lost by a storage's bad moment"
+    assert completed.json["file"]["size"] == 5
+
+
+@pytest.mark.parametrize(("error", "status", "code"), _ERRORS)
+async def test_download_from_a_failing_storage(
+    make: Any, error: Exception, status: int, code: str
+) -> None:
+    flow = await make(MEMORY)
+    record = await flow.upload(b"x" * 600_000)
+    flow.storage.faults |= {"stream_range": error, "stream_file": error}
+    for headers in ({}, {"Range": "bytes=5-9"}, {"Range": "bytes=0-4,10-14"}):
+        answer = await flow.request("GET", record["download_url"], headers=headers)
+        _assert_error(answer, status, code)
+    assert (await flow.request("HEAD", record["download_url"])).status == 200
+    assert (await flow.request("GET", f"{record['url']}.json")).status == 200
+
+
+@pytest.mark.parametrize(("error", "status", "code"), _ERRORS)
+async def test_redirect_by_a_failing_storage(
+    make: Any, error: Exception, status: int, code: str
+) -> None:
+    flow = await make(SIGNED)
+    record = await flow.upload()
+    flow.storage.faults["signed_download_url"] = error
+    _assert_error(await flow.request("GET", record["download_url"]), status, code)
+
+
+@pytest.mark.parametrize(("error", "status", "code"), _ERRORS)
+async def test_delete_from_a_failing_storage_is_made_good_later(
+    make: Any, error: Exception, status: int, code: str
+) -> None:
+    flow = await make(MEMORY)
+    record = await flow.upload()
+    flow.storage.faults |= {"delete_file": error, "delete_files": error}
+    assert (await flow.request("DELETE", record["url"])).status == 204
+    assert (await flow.request("GET", f"{record['url']}.json")).status == 404
+    assert len(await flow.stored()) == 1
+    flow.storage.faults.clear()
+    await flow.change("UPDATE datasette_files_garbage SET not_before = 0")
+    await flow.sweep()
+    await flow.assert_nothing_left()
+
+
+@pytest.mark.parametrize(("error", "status", "code"), _ERRORS)
+async def test_pages_stand_while_the_storage_fails(
+    make: Any, error: Exception, status: int, code: str
+) -> None:
+    flow = await make(MEMORY)
+    record = await flow.upload()
+    methods = "read_file read_bytes read_file_limited stream_file get_file_metadata list_files"
+    flow.storage.faults |= dict.fromkeys(methods.split(), error)
+    for path in (record["url"], "/-/files/source/docs", "/-/files", record["thumbnail_url"]):
+        assert (await flow.request("GET", path)).status == 200, path
+
+
+async def test_object_that_vanished_is_an_error_before_any_header(make: Any) -> None:
+    flow = await make(MEMORY)
+    record = await flow.upload(b"x" * 600_000)
+    flow.storage.objects.clear()
+    for headers in ({}, {"Range": "bytes=5-9"}):
+        answer = await flow.request("GET", record["download_url"], headers=headers)
+        _assert_error(answer, 502, "storage_error")
+
+
+async def test_object_that_is_cut_short_is_an_error(make: Any) -> None:
+    flow = await make(MEMORY)
+    record = await flow.upload(b"0123456789")
+    path = next(iter(await flow.stored()))
+    flow.storage.objects[path] = b"0123"
+    answer = await flow.request("GET", record["download_url"])
+    _assert_error(answer, 502, "storage_error")
+
+
+class _Rubbish(DirectStorage):
+    """Answers what a test tells it to."""
+
+    storage_type = "rubbish"
+    answer: Any = None
+    direct = False
+
+    async def receive_upload(self, path: str, stream: Any, content_type: str) -> Any:
+        await super().receive_upload(path, stream, content_type)
+        return self.answer
+
+    async def prepare_upload(self, path: str, *args: Any, **kwargs: Any) -> Any:
+        return await super().prepare_upload(path, *args, **kwargs) if self.direct else None
+
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> Any:
+        await super().finish_upload(path, instructions_state)
+        return self.answer
+
+
+_RUBBISH = [
+    None,
+    "stored",
+    {"size": 5},
+    FileMetadata("x", "x", size=4),
+    FileMetadata("x", "x", size=-1),
+]
+
+
+async def test_answers_that_make_no_sense_to_an_upload(make: Any) -> None:
+    flow = await make(_Rubbish)
+    for flow.storage.answer in _RUBBISH:
+        _assert_error(await flow.put(b"hello"), 502, "storage_error")
+    await flow.assert_nothing_left()
+
+
+async def test_answers_that_make_no_sense_to_a_direct_upload(make: Any) -> None:
+    flow = await make(_Rubbish)
+    flow.storage.direct = True
+    for flow.storage.answer in (*_RUBBISH[:3], FileMetadata("x", "x", size=None)):
+        _assert_error(await flow.three_steps(b"hello"), 502, "storage_error")
+    flow.storage.answer = FileMetadata("x", "x", size=4)
+    _assert_error(await flow.three_steps(b"hello", size=5), 400, "invalid")
+
+
+async def test_hash_that_the_storage_does_not_tell_is_read_back(make: Any) -> None:
+    flow = await make(_Rubbish)
+    flow.storage.answer = FileMetadata("x", "x", size=5)
+    answer = await flow.put(b"hello")
+    assert answer.json["file"]["content_hash"] == f"sha256:{sha256(b'hello')}"
+    flow.storage.direct = True
+    declared = await flow.three_steps(b"hello", sha256=sha256(b"other"))
+    _assert_error(declared, 422, "checksum_mismatch")
+    declared = await flow.three_steps(b"hello", sha256=sha256(b"hello"))
+    assert declared.json["file"]["content_hash"] == f"sha256:{sha256(b'hello')}"
+
+
+def test_every_error_of_the_suite_is_of_the_closed_list() -> None:
+    codes = {cls.code for cls in FilesError.__subclasses__()}
+    assert {parameter.values[2] for parameter in _ERRORS} <= codes
