@@ -247,6 +247,11 @@ def _adopt(db: sqlite_utils.Database) -> None:
     # 0.1a3 kept each source's configuration whole, secrets too.
     db.execute("UPDATE datasette_files_sources SET config = '{}'")
     db.execute("INSERT INTO datasette_files_state VALUES ('scrub', 'pending')")
+    # Its jobs ended with its process, which could not write that down.
+    db.execute(
+        """UPDATE _datasette_files_imports SET status = 'interrupted', finished_at = datetime('now')
+        WHERE status IN ('pending', 'running')"""
+    )
 
 
 def prepare(conn: sqlite3.Connection) -> None:
