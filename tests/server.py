@@ -63,13 +63,15 @@ class Server:
     def start(self, timeout: float = 30.0) -> Server:
         """Start, and return once it answers. Raises RuntimeError with its log if it ends."""
         self.port = free_port()
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        environment = dict(os.environ)
+        environment.pop("PYTHONPATH", None)  # another release's process must not find our modules
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, "-p", str(self.port)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=self.folder,  # "python -m" puts the working directory on the path
             )
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -103,6 +105,18 @@ class Server:
     def __exit__(self, *exc: object) -> None:
         if self._process is not None:
             self.kill()
+
+    @property
+    def open_files(self) -> int:
+        """How many descriptors the process holds, sockets included."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    @property
+    def resident(self) -> int:
+        """The resident set, in bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024
 
     def get_json(self, path: str) -> Any:
         with urllib.request.urlopen(self.url + path, timeout=30) as response:
