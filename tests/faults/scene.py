@@ -5,6 +5,7 @@ Holds only looking and waiting; nothing here goes through the server's own code.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -28,8 +29,15 @@ def config(root: Path, **plugin: Any) -> dict[str, Any]:
 
 
 def on_disk(root: Path) -> set[str]:
-    """Every file below the root, files being received too, by its path in the storage."""
-    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    """Every file below the root, files being received too, by its path in the storage.
+
+    Directories may vanish during the look.
+    """
+    return {
+        Path(folder, name).relative_to(root).as_posix()
+        for folder, _, names in os.walk(root)
+        for name in names
+    }
 
 
 def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -147,7 +147,9 @@ def _run(serve: Any, root: Path, rounds: int) -> None:
         server.start()
         fresh = sorted(set(ledger.stored) - judged)
         old = sorted(judged)
-        _judge(server, root, ledger, fresh + random.Random(number).sample(old, min(50, len(old))))
+        sample = set(random.Random(number).sample(old, min(50, len(old))))
+        begun = ledger.deleting - ledger.deleted
+        _judge(server, root, ledger, sorted({*fresh, *sample, *begun}))
         judged |= set(fresh)
     _judge(server, root, ledger, sorted(ledger.stored))
     assert ledger.stored
