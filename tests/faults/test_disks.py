@@ -14,8 +14,10 @@ from datasette.app import Datasette
 
 from datasette_files import sources as sources_module
 from datasette_files.app import Files
+from tests.client import Client
 from tests.conftest import disk_source, upload
-from tests.faults.scene import on_disk
+from tests.faults.scene import config, leftovers, on_disk, settle
+from tests.server import Server
 
 #: One is written in one piece, the other streamed.
 SIZES = (20_000, 900_000)
@@ -247,3 +249,33 @@ async def test_a_root_that_is_away_at_a_later_start_is_awaited(
     await files.sources.keep_up(source, files.secrets.get)
     assert (await datasette.client.get(kept["download_url"])).content == b"kept"
     await _works(datasette, "bad")
+
+
+def test_a_full_disk_of_the_internal_database_answers_507_and_loses_nothing(tmp_path, small_disk):
+    """The disk of the catalog fills, that of the files does not; a real server, so with its WAL."""
+    disk = small_disk("catalog", 8 * 1024 * 1024)
+    root = tmp_path / "docs"
+    with Server(tmp_path, config(root), internal="catalog/internal.db") as server:
+        client = Client(server.url)
+        kept = {client.put("docs", f"{n}.bin", b"%d" % n)["id"]: b"%d" % n for n in range(10)}
+        ballast = disk.fill()
+        refused = [
+            client.request("PUT", f"/-/files/upload/docs/{'long' * 200}{n}.bin", b"x" * 100)
+            for n in range(100)
+        ]
+        assert {answer.status for answer in refused} <= {201, 507}
+        full = [answer for answer in refused if answer.status == 507]
+        assert full
+        assert {answer.json()["code"] for answer in full} == {"no_space"}
+        kept |= {a.json()["file_id"]: b"x" * 100 for a in refused if a.status == 201}
+        for file_id, content in kept.items():
+            assert client.download(file_id).body == content
+        ballast.unlink()
+        record = client.put("docs", "again.bin", b"again")
+        assert client.download(record["id"]).body == b"again"
+        settle(lambda: leftovers(server, root))
+        assert len(on_disk(root)) == len(kept) + 1
+        server.kill()
+        client = Client(server.start().url)
+        for file_id, content in kept.items():
+            assert client.download(file_id).body == content
