@@ -256,9 +256,23 @@ def _adopt(db: sqlite_utils.Database) -> None:
 
 def prepare(conn: sqlite3.Connection) -> None:
     """Bring the internal database to today's schema. Run outside of a transaction."""
-    migrations.apply(sqlite_utils.Database(conn, execute_plugins=False))
+    _migrate(conn)
     _scrub(conn)
     _write_ahead(conn)
+
+
+def _migrate(conn: sqlite3.Connection) -> None:
+    """Apply what is pending. Of processes that start together, the others wait for the first."""
+    db = sqlite_utils.Database(conn, execute_plugins=False)
+    if not migrations.pending(db):
+        return
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(db)
+    except BaseException:
+        conn.rollback()
+        raise
+    conn.commit()
 
 
 def _scrub(conn: sqlite3.Connection) -> None:
