@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +108,18 @@ class Server:
             self.kill()
 
     @property
+    def descriptors(self) -> list[str]:
+        """What the process's descriptors lead to: paths, and ``socket:[…]`` and the like."""
+        found = []
+        for link in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed during the look
+                found.append(str(link.readlink()))
+        return found
+
+    @property
     def open_files(self) -> int:
         """How many descriptors the process holds, sockets included."""
-        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+        return len(self.descriptors)
 
     @property
     def resident(self) -> int:

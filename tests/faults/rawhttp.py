@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,8 @@ class RawRequest:
 
     def end_sending(self) -> None:
         """No more will come, but an answer is still read."""
-        self._socket.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # the server may have ended it already
+            self._socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """Vanish, as a machine that lost its power or its network."""
