@@ -213,9 +213,9 @@ class Files:
 
         Raises NotSupported, StorageUnavailable.
         """
+        source.storage  # noqa: B018 - raises while the source is down, when its powers are unknown
         if not source.capabilities.can_delete:
             raise NotSupported(f"The source {source.slug!r} does not delete files")
-        source.storage  # noqa: B018 - raises while the source is down, before anything is changed
 
         def remove(conn: Any) -> bool:
             if file_rows.delete(conn, file.id) is None:

@@ -20,7 +20,9 @@ logger = logging.getLogger("datasette_files")
 
 #: Seconds between two looks; what has expired is gone within twice this.
 INTERVAL = 4.0
-_LEASE_SECONDS = 30.0
+#: A process that died with the lease delays the others by so much, and no more: together with
+#: ``INTERVAL`` it stays under the ten seconds promised. Two that overlap do the same work twice.
+_LEASE_SECONDS = 5.0
 _BATCH = 500
 #: How long a deleted file or an expired upload is remembered.
 _REMEMBERED_SECONDS = 24 * 3600

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,15 @@ class Server:
     def start(self, timeout: float = 30.0) -> Server:
         """Start, and return once it answers. Raises RuntimeError with its log if it ends."""
         self.port = free_port()
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        environment = dict(os.environ)
+        environment.pop("PYTHONPATH", None)  # another release's process must not find our modules
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, "-p", str(self.port)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=self.folder,  # "python -m" puts the working directory on the path
             )
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -103,6 +106,27 @@ class Server:
     def __exit__(self, *exc: object) -> None:
         if self._process is not None:
             self.kill()
+
+    @property
+    def descriptors(self) -> list[str]:
+        """What the process's descriptors lead to: paths, and ``socket:[…]`` and the like."""
+        found = []
+        for link in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed during the look
+                found.append(str(link.readlink()))
+        return found
+
+    @property
+    def open_files(self) -> int:
+        """How many descriptors the process holds, sockets included."""
+        return len(self.descriptors)
+
+    @property
+    def resident(self) -> int:
+        """The resident set, in bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024
 
     def get_json(self, path: str) -> Any:
         with urllib.request.urlopen(self.url + path, timeout=30) as response:

@@ -70,6 +70,9 @@ class Catalog:
                 conn.execute("SAVEPOINT datasette_files_group")
                 succeeded, value = _outcome(fn, conn)
                 if not succeeded:
+                    if not conn.in_transaction:
+                        # A full disk can make SQLite undo everything, the others' work too.
+                        raise value
                     conn.execute("ROLLBACK TO datasette_files_group")
                 conn.execute("RELEASE datasette_files_group")
                 outcomes.append((succeeded, value))
@@ -82,7 +85,8 @@ class Catalog:
 
 def _outcome(fn: Callable[[_Connection], Any], conn: _Connection) -> _Outcome:
     try:
-        return True, fn(conn)
+        with _translated():
+            return True, fn(conn)
     except Exception as error:  # noqa: BLE001 - handed to the caller that submitted fn
         return False, error
 

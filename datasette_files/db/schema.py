@@ -249,13 +249,32 @@ def _adopt(db: sqlite_utils.Database) -> None:
     # 0.1a3 kept each source's configuration whole, secrets too.
     db.execute("UPDATE datasette_files_sources SET config = '{}'")
     db.execute("INSERT INTO datasette_files_state VALUES ('scrub', 'pending')")
+    # Its jobs ended with its process, which could not write that down.
+    db.execute(
+        """UPDATE _datasette_files_imports SET status = 'interrupted', finished_at = datetime('now')
+        WHERE status IN ('pending', 'running')"""
+    )
 
 
 def prepare(conn: sqlite3.Connection) -> None:
     """Bring the internal database to today's schema. Run outside of a transaction."""
-    migrations.apply(sqlite_utils.Database(conn, execute_plugins=False))
+    _migrate(conn)
     _scrub(conn)
     _write_ahead(conn)
+
+
+def _migrate(conn: sqlite3.Connection) -> None:
+    """Apply what is pending. Of processes that start together, the others wait for the first."""
+    db = sqlite_utils.Database(conn, execute_plugins=False)
+    if not migrations.pending(db):
+        return
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(db)
+    except BaseException:
+        conn.rollback()
+        raise
+    conn.commit()
 
 
 def _scrub(conn: sqlite3.Connection) -> None:

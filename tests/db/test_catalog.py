@@ -1,0 +1,227 @@
+"""Batches of look-ups and group commits, and what callers get when the database itself fails."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from datasette_files.app import Files
+from datasette_files.db import leases
+from datasette_files.db.catalog import Catalog
+from datasette_files.errors import NoSpace, StorageUnavailable
+from tests.conftest import upload
+
+
+@pytest.fixture
+async def catalog(datasette: Any) -> Catalog:
+    """The catalog of a started Datasette, with a table to write to."""
+    found = Files.of(datasette).catalog
+    await found.maintain(lambda conn: conn.execute("CREATE TABLE t (v INTEGER UNIQUE)").fetchall())
+    return found
+
+
+def _insert(*values: int) -> Callable[[sqlite3.Connection], int]:
+    def insert(conn: sqlite3.Connection) -> int:
+        for value in values:
+            conn.execute("INSERT INTO t VALUES (?)", (value,))
+        return values[0]
+
+    return insert
+
+
+async def _values(catalog: Catalog) -> list[int]:
+    def look(conn: sqlite3.Connection) -> list[int]:
+        return [row[0] for row in conn.execute("SELECT v FROM t ORDER BY v")]
+
+    return await catalog.read(look)
+
+
+async def test_one_failing_write_of_a_group_leaves_the_others(catalog):
+    outcomes = await asyncio.gather(
+        *(catalog.write(_insert(n, n % 40 + 1000)) for n in range(80)), return_exceptions=True
+    )
+    # The second half meets values of the first: each of those undoes its own insert alone.
+    assert outcomes[:40] == list(range(40))
+    assert all(isinstance(outcome, sqlite3.IntegrityError) for outcome in outcomes[40:])
+    assert await _values(catalog) == [*range(40), *range(1000, 1040)]
+
+
+async def test_writes_that_wait_share_a_commit(catalog):
+    commits: list[str] = []
+
+    def trace(conn: sqlite3.Connection) -> None:
+        conn.set_trace_callback(
+            lambda statement: commits.append(statement) if statement == "COMMIT" else None
+        )
+
+    await catalog.maintain(trace)
+    await asyncio.gather(*(catalog.write(_insert(n)) for n in range(90)))
+    await catalog.maintain(lambda conn: conn.set_trace_callback(None))
+    assert await _values(catalog) == list(range(90))
+    assert 1 <= len(commits) <= 3
+
+
+async def test_a_cancelled_caller_takes_nothing_from_the_others(catalog):
+    tasks = [asyncio.ensure_future(catalog.write(_insert(n))) for n in range(10)]
+    await asyncio.sleep(0)
+    tasks[3].cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(outcomes[3], asyncio.CancelledError)
+    assert outcomes[:3] + outcomes[4:] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert set(await _values(catalog)) >= {0, 1, 2, 4, 5, 6, 7, 8, 9}
+
+
+async def test_a_commit_that_fails_reaches_every_caller(catalog):
+    def forbid(conn: sqlite3.Connection) -> None:
+        conn.execute("PRAGMA foreign_keys = ON")
+        conn.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+        conn.execute(
+            """CREATE TABLE child (parent INTEGER
+            REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)"""
+        )
+
+    def orphan(conn: sqlite3.Connection) -> None:
+        conn.execute("INSERT INTO child VALUES (1)")
+
+    await catalog.maintain(forbid)
+    outcomes = await asyncio.gather(
+        *(catalog.write(_insert(n)) for n in range(5)),
+        catalog.write(orphan),
+        *(catalog.write(_insert(n)) for n in range(5, 10)),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [sqlite3.IntegrityError] * 11
+    assert await _values(catalog) == []
+    assert await catalog.write(_insert(7)) == 7
+
+
+async def test_one_failing_look_up_leaves_the_others(catalog):
+    def look(n: int) -> Callable[[sqlite3.Connection], int]:
+        return lambda conn: 1 // conn.execute("SELECT ?", (n,)).fetchone()[0]
+
+    outcomes = await asyncio.gather(
+        *(catalog.read(look(n)) for n in (1, 0, 1)), return_exceptions=True
+    )
+    assert outcomes[::2] == [1, 1]
+    assert isinstance(outcomes[1], ZeroDivisionError)
+
+
+def _limit_pages(more: int) -> Callable[[sqlite3.Connection], None]:
+    """Let the database grow by so many pages, as a disk with that much space would."""
+
+    def limit(conn: sqlite3.Connection) -> None:
+        pages = conn.execute("PRAGMA page_count").fetchone()[0]
+        conn.execute(f"PRAGMA max_page_count = {pages + more}").fetchone()
+
+    return limit
+
+
+def _blob(conn: sqlite3.Connection) -> None:
+    conn.execute("INSERT INTO datasette_files_state VALUES ('big', zeroblob(1000000))")
+
+
+def _blob_with_a_statement_journal(conn: sqlite3.Connection) -> None:
+    """A statement that SQLite can undo by itself, where it may undo the whole transaction."""
+    conn.execute(
+        """INSERT INTO datasette_files_state
+        SELECT 'big' || value, zeroblob(1000000) FROM json_each('[1, 2, 3]')"""
+    )
+
+
+@pytest.mark.parametrize("big", [_blob, _blob_with_a_statement_journal])
+async def test_a_full_database_reaches_its_writer_as_no_space(catalog, big):
+    """Those of its group either succeed or hear of it too; what succeeded is there."""
+    await catalog.write(_insert(1000))
+    await catalog.maintain(_limit_pages(20))
+    outcomes = await asyncio.gather(
+        *(catalog.write(_insert(n)) for n in range(3)),
+        catalog.write(big),
+        *(catalog.write(_insert(n)) for n in range(3, 6)),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes.pop(3), NoSpace)
+    stored = [outcome for outcome in outcomes if not isinstance(outcome, NoSpace)]
+    assert all(isinstance(outcome, int) for outcome in stored), outcomes
+    assert await _values(catalog) == [*stored, 1000]
+    await catalog.maintain(_limit_pages(1000))
+    assert await catalog.write(_insert(2000)) == 2000
+
+
+async def test_a_full_internal_database_answers_507_and_keeps_no_bytes(datasette, tmp_path):
+    kept = await upload(datasette, b"kept", "kept.txt")
+    await Files.of(datasette).catalog.maintain(_limit_pages(0))
+    statuses = set()
+    for number in range(60):
+        name = f"{'long name ' * 90}{number}.txt"
+        response = await datasette.client.put(f"/-/files/upload/docs/{name}", content=b"x")
+        statuses.add(response.status_code)
+        if response.status_code != 201:
+            assert (response.status_code, response.json()["code"]) == (507, "no_space")
+    assert 507 in statuses
+    assert (await datasette.client.get(kept["download_url"])).content == b"kept"
+    await Files.of(datasette).catalog.maintain(_limit_pages(10_000))
+    await upload(datasette, b"again", "again.txt")
+    await Files.of(datasette).sweeper.sweep()
+    page = (await datasette.client.get("/-/files/source/docs.json")).json()
+    on_disk = [path for path in (tmp_path / "docs").rglob("*") if path.is_file()]
+    assert len(on_disk) == page["total"]
+
+
+async def test_a_locked_database_reaches_callers_as_unavailable(catalog, tmp_path):
+    await catalog.maintain(lambda conn: conn.execute("PRAGMA busy_timeout = 50").fetchall())
+    other = sqlite3.connect(tmp_path / "internal.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    outcomes = await asyncio.gather(
+        *(catalog.write(_insert(n)) for n in range(3)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 3
+    other.execute("COMMIT")
+    other.close()
+    assert await catalog.write(_insert(1)) == 1
+
+
+def test_a_lease_has_one_holder_at_a_time(conn):
+    assert leases.acquire(conn, "sweep", "a", now=100, expires_at=110)
+    assert not leases.acquire(conn, "sweep", "b", now=105, expires_at=115)
+    assert leases.acquire(conn, "other", "b", now=105, expires_at=115)
+    assert leases.acquire(conn, "sweep", "a", now=106, expires_at=116)
+    assert not leases.acquire(conn, "sweep", "b", now=115, expires_at=125)
+    assert leases.acquire(conn, "sweep", "b", now=116, expires_at=126)
+    assert not leases.acquire(conn, "sweep", "a", now=117, expires_at=127)
+
+
+def test_only_its_holder_gives_a_lease_up(conn):
+    assert leases.acquire(conn, "sweep", "a", now=100, expires_at=110)
+    leases.give_up(conn, "sweep", "b")
+    assert not leases.acquire(conn, "sweep", "b", now=101, expires_at=111)
+    leases.give_up(conn, "sweep", "a")
+    assert leases.acquire(conn, "sweep", "b", now=102, expires_at=112)
+
+
+async def test_two_datasettes_on_one_database_sweep_by_turns(make_datasette):
+    """The one without the lease leaves what is due alone; when it has it, it sweeps."""
+    one, other = await make_datasette(), await make_datasette()
+    catalog = Files.of(one).catalog
+    # The far future, so that no lease of the two that are running is in the way.
+    await catalog.write(lambda conn: leases.acquire(conn, "sweep", "third", 2**40, 2**41))
+    for datasette in (one, other):
+        prepared = await datasette.client.post(
+            "/-/files/upload/docs/-/prepare", json={"filename": "x.txt"}
+        )
+        assert prepared.status_code == 200
+    await catalog.write(
+        lambda conn: conn.execute("UPDATE datasette_files_uploads SET expires_at = 1")
+    )
+
+    def states(conn: sqlite3.Connection) -> list[str]:
+        return [row[0] for row in conn.execute("SELECT state FROM datasette_files_uploads")]
+
+    await Files.of(one).sweeper.sweep()
+    assert await catalog.read(states) == ["prepared", "prepared"]
+    await catalog.write(lambda conn: leases.give_up(conn, "sweep", "third"))
+    await Files.of(other).sweeper.sweep()
+    assert await catalog.read(states) == ["expired", "expired"]

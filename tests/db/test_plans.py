@@ -1,0 +1,141 @@
+"""Every list and search reads its index: no scan of the catalog, no sort of more than a page.
+
+The statements are those that the functions really run, traced, and then explained by SQLite; with
+the statistics of ANALYZE and without, since either may mislead its planner.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sqlite3
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from datasette_files.db import files, garbage, listing, search, uploads
+
+_SCAN = re.compile(r"^SCAN (f|u|g|datasette_files|datasette_files_(uploads|garbage))\b")
+_ROWS = 3_000
+
+ORDERS: tuple[listing.Order, ...] = ("created_at", "filename", "size")
+FILTERS: tuple[dict[str, Any], ...] = (
+    {},
+    {"content_type": "text/plain"},
+    {"content_type": "image/*"},
+    {"uploaded_by": "user3"},
+    {"uploaded_by": "user3", "content_type": "image/*"},
+)
+
+
+@pytest.fixture(params=["analyzed", "fresh"])
+def filled(conn: sqlite3.Connection, request: pytest.FixtureRequest) -> sqlite3.Connection:
+    with conn:
+        conn.execute(
+            """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+            INSERT INTO datasette_files (id, source_id, path, filename, content_type, size,
+                uploaded_by, created_at)
+            SELECT 'df-' || i, 1 + i % 3, 'p/' || i, 'name ' || (i * 7919 % 1000) || '.txt',
+                CASE i % 4 WHEN 0 THEN 'text/plain' WHEN 1 THEN 'image/png' WHEN 2 THEN 'image/gif'
+                END, i * 31 % 977, nullif('user' || (i % 7), 'user0'),
+                datetime('2026-01-01', (i / 5) || ' minutes') FROM n""",
+            (_ROWS,),
+        )
+    if request.param == "analyzed":
+        conn.execute("ANALYZE")
+    return conn
+
+
+class _Traced:
+    """The statements on the catalog that ran inside, with the values they had."""
+
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        self._conn = conn
+        self.statements: list[str] = []
+
+    def __enter__(self) -> _Traced:
+        self._conn.set_trace_callback(self.statements.append)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._conn.set_trace_callback(None)
+
+    def plans(self, table: str) -> list[list[str]]:
+        """The plan of each of them that reads the table."""
+        reading = [s for s in self.statements if re.search(rf"(FROM|JOIN) {table}\b", s)]
+        assert reading, self.statements
+        return [
+            [row[3] for row in self._conn.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            for statement in reading
+        ]
+
+
+def _check(plans: list[list[str]], sorts: bool = False) -> None:
+    for plan in plans:
+        assert not [step for step in plan if _SCAN.match(step)], plan
+        assert sorts or not [step for step in plan if "TEMP B-TREE" in step], plan
+
+
+@pytest.mark.parametrize("sources", [(1,), (1, 2, 3)])
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_page_of_a_list_is_an_index_seek(filled, order, descending, sources):
+    for filters, merged in itertools.product(FILTERS, (True, False)):
+        query = listing.ListQuery(sources, order, descending, **filters)
+        with pytest.MonkeyPatch.context() as patch, _Traced(filled) as traced:
+            if not merged:
+                patch.setattr(listing, "_MAX_STREAMS", 0)
+            found, token = listing.page(filled, query)
+            assert len(found) == query.limit
+            assert token is not None
+            listing.page(filled, replace(query, after=token))
+            listing.count(filled, query)
+        _check(traced.plans("datasette_files"))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_list_within_a_span_of_time_sorts_no_more_than_a_bounded_count(filled, order):
+    span = {"created_after": "2026-01-01 01:00:00", "created_before": "2026-01-01 03:00:00"}
+    for filters in FILTERS:
+        query = listing.ListQuery((1, 2), order, **filters, **span)
+        with _Traced(filled) as traced:
+            listing.page(filled, query)
+            listing.count(filled, query)
+        _check(traced.plans("datasette_files"), sorts=True)
+    with pytest.MonkeyPatch.context() as patch, _Traced(filled) as traced:
+        patch.setattr(listing, "_SORTABLE", 10)
+        listing.page(filled, listing.ListQuery((1, 2), order, **span))
+    _check(traced.plans("datasette_files"))
+
+
+@pytest.mark.parametrize("sources", [None, [1], [1, 3]])
+@pytest.mark.parametrize("q", ["name", "nam", "name 7", "name txt 12"])
+def test_a_search_reads_the_search_index_in_its_order(filled, q, sources):
+    expression = search.match_expression(q, sources)
+    assert expression is not None
+    with _Traced(filled) as traced:
+        found, token = search.page(filled, expression, None, 5)
+        assert found
+        if token is not None:
+            search.page(filled, expression, token, 5)
+        search.count(filled, expression)
+        search.has_other_sources(filled, [1])
+    _check(traced.plans("datasette_files_fts"))
+
+
+def test_look_ups_by_id_and_by_time_are_index_seeks(filled):
+    with _Traced(filled) as traced:
+        files.get(filled, "df-17")
+        files.get_many(filled, ["df-17", "df-18"])
+    _check(traced.plans("datasette_files"))
+    with _Traced(filled) as traced:
+        uploads.get(filled, "x")
+        uploads.any_due(filled, 0)
+        uploads.expire(filled, 0, 0, 10)
+    _check(traced.plans("datasette_files_uploads"))
+    with _Traced(filled) as traced:
+        garbage.due(filled, 0, ["s1", "s2", "s3"], 10)
+        garbage.deleted_by(filled, "df-17")
+        garbage.purge(filled, 0)
+    _check(traced.plans("datasette_files_garbage"))

@@ -1,0 +1,27 @@
+"""Several processes that start on one new internal database at the same moment."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import ExitStack, closing
+
+from tests.db import starter
+from tests.db.conftest import check_search_index
+
+
+def test_processes_that_start_at_once_make_one_schema(tmp_path):
+    for attempt in range(2):
+        database = tmp_path / f"{attempt}.db"
+        with ExitStack() as stack:
+            processes = [stack.enter_context(starter.starting(database)) for _ in range(3)]
+            for process in processes:
+                starter.go(process)
+            for process in processes:
+                _, errors = process.communicate(timeout=60)
+                assert process.returncode == 0, errors.decode()
+        with closing(sqlite3.connect(database)) as conn:
+            check_search_index(conn)
+            applied = conn.execute(
+                "SELECT count(*) FROM _sqlite_migrations WHERE migration_set = 'datasette_files'"
+            ).fetchone()
+            assert applied == (1,)

@@ -1,0 +1,89 @@
+"""Real server processes that are always ended, and small disks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import missing
+from tests.faults.scene import config
+from tests.server import Server
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder of the source ``docs``."""
+    return tmp_path / "docs"
+
+
+@pytest.fixture
+def serve(tmp_path: Path, root: Path) -> Iterator[Serve]:
+    """``serve(**plugin_config)``: a started server on ``tmp_path``; several share a database."""
+    servers: list[Server] = []
+
+    def start(plugins: Path | None = None, **plugin: Any) -> Server:
+        server = Server(tmp_path, config(root, **plugin), plugins=plugins)
+        servers.append(server)
+        return server.start()
+
+    yield start
+    for server in servers:
+        server.__exit__()
+
+
+class Disk:
+    """A file system of its own at ``path``, that can be made read-only."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        path.mkdir(exist_ok=True)
+        self._mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path))
+        self.mounted = True
+
+    def _mount(self, *arguments: str) -> None:
+        done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+        if done.returncode:
+            missing(f"The right to mount a file system ({done.stderr.strip()})")
+
+    def read_only(self, yes: bool) -> None:
+        self._mount("-o", "remount,ro" if yes else "remount,rw", str(self.path))
+
+    def fill(self) -> Path:
+        """Use up what is free; deleting the file that is returned frees it again."""
+        ballast = self.path / "ballast"
+        with ballast.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                return ballast
+
+    def unmount(self) -> None:
+        """Lazily, as what still holds a file of it should see it vanish."""
+        if self.mounted:
+            subprocess.run(["umount", "--lazy", str(self.path)], check=True)
+            self.mounted = False
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[..., Disk]]:
+    """``small_disk(name, size)``; skips the test where mounting is not allowed."""
+    if os.geteuid() != 0:
+        missing("The right to mount a file system (root's)")
+    disks: list[Disk] = []
+
+    def make(name: str, size: int = 1024 * 1024) -> Disk:
+        disk = Disk(tmp_path / name, size)
+        disks.append(disk)
+        return disk
+
+    yield make
+    for disk in disks:
+        disk.unmount()
