@@ -109,6 +109,9 @@ class Uploads:
             # The first attempt has the prepared path; a later one must not write over it.
             path = upload.path if upload.claim is None else _next_path(source, upload)
             uploads.claim(conn, upload.id, attempt, path, time.time() + self._expiry)
+            if upload.claim is not None:
+                # Its size and type were the earlier bytes'; the declared ones are back in place.
+                upload = uploads.get(conn, upload.id) or upload
             return replace(upload, claim=attempt, path=path)
 
         upload = await self._catalog.write(claim)

@@ -110,6 +110,8 @@ _TABLES = (
         filename TEXT NOT NULL,
         content_type TEXT NOT NULL,
         size INTEGER,
+        declared_type TEXT NOT NULL,
+        declared_size INTEGER,
         sha256 TEXT,
         content_hash TEXT,
         width INTEGER,

@@ -34,14 +34,17 @@ def get(conn: sqlite3.Connection, upload_id: str) -> Upload | None:
 def insert(conn: sqlite3.Connection, upload: Upload, now: float) -> None:
     conn.execute(
         """INSERT INTO datasette_files_uploads (id, source_id, file_id, path, filename,
-            content_type, size, sha256, actor_id, state, claim, instructions, created_at,
-            expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            content_type, size, declared_type, declared_size, sha256, actor_id, state, claim,
+            instructions, created_at, expires_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             upload.id,
             upload.source_id,
             upload.file_id,
             upload.path,
             upload.filename,
+            upload.content_type,
+            upload.size,
             upload.content_type,
             upload.size,
             upload.sha256,
@@ -60,8 +63,8 @@ def claim(
 ) -> bool:
     """Give a prepared or received upload's next bytes to one attempt, at a path of its own.
 
-    What an earlier attempt stored becomes garbage: the new bytes replace it. False if the upload
-    is not there to be claimed now.
+    What an earlier attempt stored becomes garbage: the new bytes replace it, and are held against
+    what was declared, not against the old ones. False if the upload is not there to be claimed now.
     """
     old = conn.execute(
         """SELECT source_id, path FROM datasette_files_uploads
@@ -72,7 +75,7 @@ def claim(
         return False
     conn.execute(
         """UPDATE datasette_files_uploads SET state = 'receiving', claim = ?, path = ?,
-            expires_at = ? WHERE id = ?""",
+            size = declared_size, content_type = declared_type, expires_at = ? WHERE id = ?""",
         (attempt, path, expires_at, upload_id),
     )
     if old[1] != path:
