@@ -68,7 +68,8 @@ class Call:
         accept = self.headers.get("accept", "")
         if "text/html" in accept:
             return True
-        return self.page and "application/json" not in accept
+        reads = self.method in ("GET", "HEAD")
+        return self.page and reads and "application/json" not in accept
 
     @property
     def sends_form(self) -> bool:
