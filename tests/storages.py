@@ -56,11 +56,11 @@ def registered(**hooks: Any) -> Iterator[None]:
     """A plugin with these hook implementations, while the context is open."""
     members = {name: staticmethod(hookimpl(fn)) for name, fn in hooks.items()}
     plugin = type("Plugin", (), members)
-    pm.register(plugin, name="test-plugin")
+    name = pm.register(plugin, name=f"test-plugin-{id(plugin)}")
     try:
         yield
     finally:
-        pm.unregister(name="test-plugin")
+        pm.unregister(name=name)
 
 
 @contextmanager

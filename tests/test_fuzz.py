@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from datasette_files.app import Files
 from tests.conftest import OPEN, disk_source, upload
 from tests.fixtures import hostile_names
+from tests.loops import shut_down
 
 CODES = {
     *("invalid", "permission_denied", "not_found", "not_supported", "timeout", "conflict"),
@@ -72,8 +73,7 @@ class App:
         return self.loop.run_until_complete(asyncio.wait_for(work, 20))
 
     def close(self) -> None:
-        self.run(self.datasette.invoke_shutdown())
-        self.loop.close()
+        shut_down(self.loop, self.datasette)
 
     def files(self) -> int:
         """How many files the catalog and the disk have; they must agree."""
