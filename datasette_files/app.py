@@ -22,7 +22,7 @@ from .db.catalog import Catalog
 from .errors import ConfigurationError, FilesError, NotFound, NotSupported, StorageError
 from .events import DeleteFileEvent, UpdateFileEvent, UploadFileEvent
 from .models import FileRecord
-from .permissions import BROWSE, Actor, Grant, actor_id, grant
+from .permissions import BROWSE, Actor, Grant, actor_id, grant, mark_source_blocks
 from .sources import Secrets, Source, Sources, storage_types
 from .sweeping import Sweeper
 from .thumbnails import Thumbnails
@@ -68,6 +68,7 @@ class Files:
 
     async def start(self) -> None:
         """Bring the schema and the sources up. Raises StartupError."""
+        mark_source_blocks(self.datasette)
         await self.catalog.maintain(schema.prepare)
         declared = [
             (source.slug, source.config.storage, source.config.label, source.redacted)
@@ -213,7 +214,7 @@ class Files:
 
         Raises NotSupported, StorageUnavailable.
         """
-        source.storage  # noqa: B018 - raises while the source is down, when its powers are unknown
+        source.storage  # noqa: B018 - raises while the source is down: its powers are not known
         if not source.capabilities.can_delete:
             raise NotSupported(f"The source {source.slug!r} does not delete files")
 

@@ -134,7 +134,8 @@ def _one_line(model: type[BaseModel], error: ValidationError, path: str) -> str:
     problems = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         # "[key]" closes the location of an error in a mapping's key, not in its value.
-        location = [str(part) for part in problem["loc"] if part != "[key]"]
+        # A key of the yaml may hold a line break.
+        location = [" ".join(str(part).split()) for part in problem["loc"] if part != "[key]"]
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "unknown key"

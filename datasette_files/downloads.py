@@ -225,9 +225,16 @@ async def _stream(
             sent += len(chunk)
             yield chunk
         ahead = []
-        async for chunk in stream or source.storage.stream_range(file.path, piece.start, piece.end):
-            sent += len(chunk)
-            yield chunk
+        rest = stream or source.storage.stream_range(file.path, piece.start, piece.end)
+        try:
+            async for chunk in rest:
+                sent += len(chunk)
+                yield chunk
+        except FilesError:
+            raise
+        except Exception as error:
+            logger.exception("Source %r failed in the middle of a file", source.slug)
+            raise StorageError("The storage failed; try again, or ask its administrator") from error
         stream = None
         if file.size is not None and sent != piece.length:
             logger.error("File %s has fewer bytes in its storage than in the catalog", file.id)

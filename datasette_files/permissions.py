@@ -127,6 +127,27 @@ def _blocks(datasette: Any, action: str) -> Iterator[tuple[str, Any]]:
             yield key, value["allow"]
 
 
+class _SourceBlock(dict[str, Any]):
+    """A source's entry in an action's block, as a value that a set can be asked for.
+
+    Datasette reads the whole block as an allow block and looks its values up in a set; where the
+    source has the name of a key of the actor (``id``), a plain dict would raise there.
+    """
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+def mark_source_blocks(datasette: Any) -> None:
+    """Have Datasette's own reading of the permissions take no entry of a source for an actor's."""
+    config = datasette.config or {}
+    permissions = dict(config.get("permissions") or {})
+    for action in _SOURCE_ACTIONS:
+        for source, _ in list(_blocks(datasette, action)):
+            block = permissions[action]
+            permissions[action] = {**block, source: _SourceBlock(block[source])}
+    datasette.config = {**config, "permissions": permissions}
+
+
 def _source_rules(datasette: Any, actor: Actor, action: str) -> dict[str, bool]:
     return {
         source: actor_matches_allow(actor, bool(allow) if allow in (0, 1) else allow)

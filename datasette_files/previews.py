@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,6 +13,7 @@ from .models import FileRecord
 _ROWS = 20
 _COLUMNS = 200
 _CELL = 500
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,14 @@ def table_head(file: FileRecord, head: bytes) -> TableHead | None:
 
 
 def _delimiter(text: str) -> str:
-    try:
-        return csv.Sniffer().sniff(text[:8192], delimiters=",;\t|").delimiter
-    except csv.Error:
-        return ","
+    """The candidate that is in the most of the first lines, then the most often; else a comma.
+
+    csv.Sniffer's regular expressions take seconds on a few hostile kilobytes.
+    """
+    lines = [_QUOTED.sub("", line) for line in text[:8192].splitlines()[:_ROWS]]
+
+    def seen(candidate: str) -> tuple[int, int]:
+        counts = [line.count(candidate) for line in lines]
+        return sum(map(bool, counts)), sum(counts)
+
+    return max(",;\t|", key=seen)

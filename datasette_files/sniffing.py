@@ -99,6 +99,8 @@ def stored_type(declared: str, head: bytes) -> str:
 
 def _checked(declared: str, family: str, sniffed: str) -> str:
     found = sniffed.partition("/")[0]
+    if sniffed == "image/svg+xml":
+        return sniffed  # a document that may hold script, whatever picture it is declared as
     if found == family or {found, family} == {"audio", "video"}:
         return declared
     if sniffed in _CONTAINERS and family in ("audio", "video"):

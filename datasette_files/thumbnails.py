@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from .base import TIME_FORMAT, ThumbnailGenerator, ThumbnailResult
 from .config import PluginConfig
 from .db import catalog, thumbnails
-from .errors import FilesError
+from .errors import FilesError, StorageError, StorageUnavailable
 from .imaging.icons import icon
 from .models import FileRecord, Thumbnail
 from .sources import Source
@@ -66,8 +66,13 @@ class Thumbnails:
             await self._made(lambda: source, file)
 
     async def _make(self, source: Source, file: FileRecord) -> Thumbnail | None:
-        async with self._slots:
-            result = await self._generate(source, file)
+        try:
+            async with self._slots:
+                result = await self._generate(source, file)
+        except (StorageError, StorageUnavailable) as error:
+            # An outage says nothing about the file: it is tried again when next asked for.
+            logger.warning("No thumbnail of %s for now: %s", file.id, error)
+            return None
         if result is None:
             self._hopeless[file.id] = None
             if len(self._hopeless) > _REMEMBERED:
@@ -103,20 +108,19 @@ class Thumbnails:
                     generator.generate(content, file.type, file.filename, _MAX_PIXELS, _MAX_PIXELS),
                     self._config.thumbnail_timeout_seconds,
                 )
+            except (StorageError, StorageUnavailable):
+                raise
             except (FilesError, FileNotFoundError) as error:
                 logger.warning("No thumbnail of %s: %s", file.id, error)
                 return None
             except Exception:
                 logger.exception("Thumbnail generator %r failed", generator.name)
                 continue
-            if result is not None and result.content_type in _TYPES:
+            if isinstance(result, ThumbnailResult) and result.content_type in _TYPES:
                 return generator.name, result
             if result is not None:
-                logger.error(
-                    "Thumbnail generator %r made %s, which is not shown",
-                    generator.name,
-                    result.content_type,
-                )
+                made = getattr(result, "content_type", type(result).__name__)
+                logger.error("Thumbnail generator %r made %s: not shown", generator.name, made)
         return None
 
 

@@ -187,7 +187,7 @@ class Uploads:
     def _new(
         self, source: Source, actor_id: str | None, incoming: Incoming, state: str
     ) -> tuple[Upload, str]:
-        source.storage  # noqa: B018 - raises while the source is down, when its powers are unknown
+        source.storage  # noqa: B018 - raises while the source is down: its powers are not known
         if not source.capabilities.can_upload:
             raise NotSupported(f"The source {source.slug!r} does not take uploads")
         _check_size(source, incoming.size)

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from datasette import hookimpl
 from datasette.app import Datasette
-from datasette.plugins import pm
 from hypothesis import settings
 
 from datasette_files.app import Files
-from datasette_files.base import Storage
+from tests.storages import installed
 
 # No deadlines: the time of one example says nothing on a busy machine.
 settings.register_profile("datasette-files", deadline=None)
@@ -93,30 +92,14 @@ async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
         await datasette.invoke_shutdown()
 
 
-class _StoragePlugin:
-    def __init__(self, types: tuple[type[Storage], ...]) -> None:
-        self._types = types
-
-    @hookimpl
-    def register_files_storage_types(self) -> list[type[Storage]]:
-        return list(self._types)
-
-
 @pytest.fixture
 def register_storages() -> Iterator[Callable[..., None]]:
     """``register_storages(MemoryStorage, …)``: as an installed plugin does, for this test.
 
     To be called before the Datasette is made.
     """
-    plugins: list[_StoragePlugin] = []
-
-    def register(*types: type[Storage]) -> None:
-        plugins.append(_StoragePlugin(types))
-        pm.register(plugins[-1])
-
-    yield register
-    for plugin in plugins:
-        pm.unregister(plugin)
+    with ExitStack() as stack:
+        yield lambda *types: stack.enter_context(installed(*types))
 
 
 @pytest.fixture

@@ -1,17 +1,22 @@
 """Storages for tests, each smaller than what it stands for.
 
-``MemoryStorage`` has every power of the contract; ``DocumentedStorage`` and ``LegacyStorage`` are
-plugins as the public 0.1a3 and 0.1a1 documented them; ``SignedStorage`` redirects downloads, and
-``DirectStorage`` takes uploads past Datasette, both to a bucket that is a dictionary.
+``BasicStorage`` does what it must, ``MemoryStorage`` has every power of the contract;
+``DocumentedStorage`` and ``LegacyStorage`` are plugins as the public 0.1a3 and 0.1a1 documented
+them; ``SignedStorage`` redirects downloads, and ``DirectStorage`` takes uploads past Datasette,
+both to a bucket that is a dictionary.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+
+from datasette import hookimpl
+from datasette.plugins import pm
 
 from datasette_files.base import FileMetadata, Storage, StorageCapabilities, UploadInstructions
 from datasette_files.errors import ChecksumMismatch, FileTooLarge, Invalid
@@ -30,19 +35,17 @@ def described(path: str, content: bytes, content_type: str | None = None) -> Fil
     )
 
 
-class MemoryStorage(Storage):
-    """Objects in a dictionary, by path."""
+class BasicStorage(Storage):
+    """Objects in a dictionary, by path; for all else, the contract's own defaults."""
 
     storage_type = "memory"
-    capabilities = StorageCapabilities(
-        can_upload=True, can_delete=True, can_list=True, requires_proxy_download=True
-    )
+    capabilities = StorageCapabilities(can_upload=True, can_delete=True)
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
 
     async def configure(self, config: dict[str, Any], get_secret: Any) -> None:
-        """Nothing to configure."""
+        self.config = config
 
     def content(self, path: str) -> bytes:
         try:
@@ -55,6 +58,24 @@ class MemoryStorage(Storage):
 
     async def read_file(self, path: str) -> bytes:
         return self.content(path)
+
+    async def receive_upload(
+        self, path: str, stream: AsyncIterator[bytes], content_type: str
+    ) -> FileMetadata:
+        content = b"".join([chunk async for chunk in stream])
+        self.objects[path] = content
+        return described(path, content, content_type)
+
+    async def delete_file(self, path: str) -> None:
+        self.objects.pop(path, None)
+
+
+class MemoryStorage(BasicStorage):
+    """The same with every power of the contract that needs no URL."""
+
+    capabilities = StorageCapabilities(
+        can_upload=True, can_delete=True, can_list=True, requires_proxy_download=True
+    )
 
     async def read_bytes(self, path: str, num_bytes: int = 2048) -> bytes:
         return self.content(path)[:num_bytes]
@@ -72,16 +93,6 @@ class MemoryStorage(Storage):
         content = self.content(path)[start:end]
         for position in range(0, len(content), 50_000):
             yield content[position : position + 50_000]
-
-    async def receive_upload(
-        self, path: str, stream: AsyncIterator[bytes], content_type: str
-    ) -> FileMetadata:
-        content = b"".join([chunk async for chunk in stream])
-        self.objects[path] = content
-        return described(path, content, content_type)
-
-    async def delete_file(self, path: str) -> None:
-        self.objects.pop(path, None)
 
     async def list_files(
         self, prefix: str = "", cursor: str | None = None, limit: int = 100
@@ -292,3 +303,31 @@ class DirectStorage(SignedStorage):
     async def delete_file(self, path: str) -> None:
         self.incoming.pop(path, None)
         await super().delete_file(path)
+
+
+def storage_class(**attributes: Any) -> type[BasicStorage]:
+    """A ``BasicStorage`` with these attributes replaced."""
+    return type("TestStorage", (BasicStorage,), attributes)
+
+
+@contextmanager
+def registered(**hooks: Any) -> Iterator[None]:
+    """A plugin with these hook implementations, while the context is open."""
+    members = {name: staticmethod(hookimpl(fn)) for name, fn in hooks.items()}
+    plugin = type("Plugin", (), members)
+    name = pm.register(plugin, name=f"test-plugin-{id(plugin)}")
+    try:
+        yield
+    finally:
+        pm.unregister(name=name)
+
+
+@contextmanager
+def installed(*classes: type[Storage]) -> Iterator[None]:
+    """These storage types are offered by a plugin, while the context is open."""
+
+    def register_files_storage_types(datasette: Any) -> list[type[Storage]]:
+        return list(classes)
+
+    with registered(register_files_storage_types=register_files_storage_types):
+        yield

@@ -62,7 +62,9 @@ class Call:
 
     @property
     def wants_page(self) -> bool:
-        """Whether a person's browser asks, rather than a program."""
+        """Whether a person's browser asks, rather than a program. A ``.json`` URL is an API's."""
+        if self.path.endswith(".json"):
+            return False
         accept = self.headers.get("accept", "")
         if "text/html" in accept:
             return True
@@ -147,7 +149,9 @@ async def failure(call: Call, error: FilesError) -> Response | None:
     if call.wants_page:
         if isinstance(error, PermissionDenied):
             raise Forbidden(str(error))
-        context = {"error": str(error), "code": error.code, "status": error.status}
+        # A message may quote what was sent, and JSON can carry what UTF-8 cannot.
+        text = str(error).encode("utf-8", "replace").decode()
+        context = {"error": text, "code": error.code, "status": error.status}
         response = await page(call, "error.html", context, error.status)
         response.headers.update(error.headers)
         return response

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from datasette.utils.asgi import Response
 
-from ..base import TIME_FORMAT
 from ..db import files as file_rows
 from ..db import listing
 from ..errors import Invalid, PermissionDenied
@@ -24,7 +23,7 @@ from .http import Call, answer, page
 _DEFAULT_SIZE = 20
 _MAX_SIZE = 200
 _MAX_BATCH = 200
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_SIZE = re.compile(r"[0-9]{1,3}")
 _SORTS = ("created_at", "filename", "size")
 _CAPABILITIES = (
     "can_upload",
@@ -175,7 +174,8 @@ def _size(call: Call) -> int:
         return _DEFAULT_SIZE
     if value == "max":
         return _MAX_SIZE
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value[:6]) <= _MAX_SIZE:
+    # As many digits as the largest size has, and no more: int() of thousands of them raises.
+    if not _SIZE.fullmatch(value) or not 1 <= int(value) <= _MAX_SIZE:
         raise Invalid(f"_size must be a number from 1 to {_MAX_SIZE}")
     return int(value)
 
@@ -189,7 +189,8 @@ def _moment(call: Call, name: str) -> str | None:
         moment = datetime.fromisoformat(value.replace("Z", "+00:00").replace(" 00:00", "+00:00"))
         if moment.tzinfo is not None:
             moment = moment.astimezone(timezone.utc)
-        return moment.strftime(TIME_FORMAT)
+        # Not strftime: its %Y need not pad the years before 1000, and texts are compared.
+        return moment.replace(tzinfo=None).isoformat(" ", "seconds")
     except (ValueError, OverflowError):
         raise Invalid(f"{name} must be a date such as 2026-03-31, or 2026-03-31T12:00:00") from None
 

@@ -20,6 +20,7 @@ from ..uploads import Incoming
 from . import records
 from .http import Call, answer, page, redirect
 
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -32,6 +33,7 @@ async def _target(call: Call) -> tuple[Source, Grant]:
 async def upload_page(call: Call) -> Response:
     source, allowed = await _target(call)
     await call.files.catalog.read(lambda conn: allowed.check(conn, source.slug))
+    source.storage  # noqa: B018 - raises while the source is down: no form that cannot work
     return await page(call, "upload.html", {"source": source})
 
 
@@ -148,6 +150,8 @@ async def raw_put(call: Call) -> Response:
     except ValueError:
         raise Invalid("Repr-Digest does not hold a sha-256 digest as RFC 9530 writes it") from None
     length = call.headers.get("content-length")
+    if length is not None and not _LENGTH.fullmatch(length):
+        raise Invalid("Content-Length is not a number of bytes")
     content_type = sniffing.declared_type(call.headers.get("content-type"), filename)
     incoming = Incoming(filename, content_type, int(length) if length else None, sha256)
     file = await call.files.uploads.store(

@@ -127,7 +127,7 @@ def test_a_search_reads_the_search_index_in_its_order(filled, q, sources):
 def test_look_ups_by_id_and_by_time_are_index_seeks(filled):
     with _Traced(filled) as traced:
         files.get(filled, "df-17")
-        files.get_many(filled, ["df-17", "df-18"])
+        files.batch_json(filled, ["df-17", "df-18"], ["s1"], "/")
     _check(traced.plans("datasette_files"))
     with _Traced(filled) as traced:
         uploads.get(filled, "x")

@@ -1,0 +1,330 @@
+"""Every route and method against every kind of actor and grant (R8), generated from ``ROUTES``.
+
+``NEEDS`` says which action each route and method asks for; a route that is not in it fails here.
+Leaves out the forms of the rules themselves (test_permissions.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from datasette.app import Datasette
+
+from datasette_files.app import Files
+from datasette_files.models import FileRecord
+from datasette_files.permissions import BROWSE, DELETE, EDIT, UPLOAD, Grant
+from datasette_files.uploads import Incoming
+from datasette_files.views.routes import ROUTES
+from tests.conftest import MakeDatasette, disk_source
+
+ACTIONS = (BROWSE, UPLOAD, EDIT, DELETE)
+ACTORS: dict[str, dict[str, Any] | None] = {
+    "anonymous": None,
+    "stranger": {"id": "stranger"},
+    "right": {"id": "right"},
+    "owner": {"id": "owner"},
+}
+SECRET_NAME = "classified.txt"
+SECRET = b"the cellar key is under the mat"
+
+#: An action on the source; "any": browse or upload on any source; None: open, but shows nothing.
+Needed = Literal["files-browse", "files-upload", "files-edit", "files-delete", "any"] | None
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one route and method asks for, and what it answers when that is given."""
+
+    action: Needed
+    status: int = 200
+
+
+NEEDS: dict[tuple[str, str], Need] = {
+    ("/-/files", "GET"): Need("any"),
+    ("/-/files/sources.json", "GET"): Need(None),
+    ("/-/files/batch.json", "GET"): Need(None),
+    ("/-/files/search", "GET"): Need(None),
+    ("/-/files/search.json", "GET"): Need(None),
+    ("/-/files/source/{source}", "GET"): Need("files-browse"),
+    ("/-/files/source/{source}.json", "GET"): Need("files-browse"),
+    ("/-/files/upload/{source}", "GET"): Need("files-upload"),
+    ("/-/files/upload/{source}", "POST"): Need("files-upload", 201),
+    ("/-/files/upload/{source}/-/prepare", "POST"): Need("files-upload"),
+    ("/-/files/upload/{source}/-/upload", "POST"): Need("files-upload"),
+    ("/-/files/upload/{source}/-/complete", "POST"): Need("files-upload", 201),
+    ("/-/files/upload/{source}/{filename}", "PUT"): Need("files-upload", 201),
+    ("/-/files/import/{file_id}", "GET"): Need("files-browse"),
+    ("/-/files/import/{file_id}/{job}", "GET"): Need("files-browse"),
+    ("/-/files/import/{file_id}/{job}.json", "GET"): Need("files-browse"),
+    ("/-/files/{file_id}.json", "GET"): Need("files-browse"),
+    ("/-/files/{file_id}/download", "GET"): Need("files-browse"),
+    ("/-/files/{file_id}/inline", "GET"): Need("files-browse"),
+    ("/-/files/{file_id}/thumbnail", "GET"): Need("files-browse"),
+    ("/-/files/{file_id}/-/update", "POST"): Need("files-edit"),
+    ("/-/files/{file_id}/-/delete", "POST"): Need("files-delete"),
+    ("/-/files/{file_id}", "GET"): Need("files-browse"),
+    ("/-/files/{file_id}", "DELETE"): Need("files-delete", 204),
+}
+
+
+def each(block: Any) -> dict[str, Any]:
+    """The same block for every action."""
+    return dict.fromkeys(ACTIONS, block)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A configuration of permissions, and who may do what in source ``docs`` under it."""
+
+    permissions: dict[str, Any]
+    plugin: dict[str, Any]
+    #: Actors with every action on ``docs``.
+    may: frozenset[str] = frozenset()
+    #: Actors with something on any source.
+    anywhere: frozenset[str] = frozenset()
+    #: Whether the uploader may edit and delete.
+    owns: bool = False
+
+    def allows(self, actor: str, action: Needed) -> bool:
+        if action is None:
+            return True
+        if action == "any":
+            return actor in self.anywhere
+        if action in (EDIT, DELETE) and self.owns and actor == "owner":
+            return True
+        return actor in self.may
+
+
+RIGHT = {"id": "right"}
+_RIGHT = frozenset({"right"})
+_OWNERS = {"owners_can_edit": True, "owners_can_delete": True}
+SETUPS = {
+    "no grant": Setup({}, {}),
+    "global grant": Setup(each(RIGHT), {}, _RIGHT, _RIGHT),
+    "source grant": Setup(each({"docs": {"allow": RIGHT}}), {}, _RIGHT, _RIGHT),
+    "grant elsewhere": Setup(each({"other": {"allow": RIGHT}}), {}, anywhere=_RIGHT),
+    "denied source": Setup(each({**RIGHT, "docs": {"allow": False}}), {}, anywhere=_RIGHT),
+    "owners": Setup({}, _OWNERS, owns=True),
+    "owners and denied source": Setup(each({"docs": {"allow": False}}), _OWNERS),
+}
+
+
+async def _chunks() -> AsyncIterator[bytes]:
+    yield SECRET
+
+
+class Stage:
+    """A Datasette of one setup, in which any state can be made whatever the permissions."""
+
+    _open = Grant(UPLOAD, "SELECT 'docs' AS parent", {})
+
+    def __init__(self, datasette: Datasette) -> None:
+        self.datasette = datasette
+        self.files = Files.of(datasette)
+        self.source = self.files.sources.get("docs")
+        #: The file and job that requests are about, until one deletes them.
+        self._shared: tuple[FileRecord, int] | None = None
+
+    async def file(self) -> FileRecord:
+        """A new file of ``owner``."""
+        incoming = Incoming(SECRET_NAME, "text/plain")
+        return await self.files.uploads.store(self.source, "owner", self._open, incoming, _chunks())
+
+    async def token(self, actor: dict[str, Any] | None, received: bool) -> str:
+        """An upload prepared by the actor, its bytes received or not."""
+        who = actor["id"] if actor else None
+        uploads = self.files.uploads
+        incoming = Incoming("new.txt", "text/plain")
+        token, _ = await uploads.prepare(self.source, who, self._open, incoming)
+        if received:
+            await uploads.receive(self.source, who, self._open, token, _chunks())
+        return token
+
+    async def job(self, file: FileRecord) -> int:
+        def insert(conn: Any) -> int:
+            return int(
+                conn.execute(
+                    """INSERT INTO _datasette_files_imports (file_id, import_type, database_name,
+                    table_name, status, row_count, total_size, bytes_read, started_at, actor_id)
+                    VALUES (?, 'csv', '_memory', 'people', 'complete', 3, 30, 30,
+                    '2026-01-02 03:04:05', 'owner')""",
+                    (file.id,),
+                ).lastrowid
+            )
+
+        return await self.files.catalog.write(insert)
+
+    async def request(self, path: str, method: str, actor: dict[str, Any] | None) -> Any:
+        """Send a well-formed request to the route; the answer."""
+        parts = {"{source}": "docs", "{filename}": "new.txt"}
+        if "{file_id}" in path:
+            if self._shared is None:
+                file = await self.file()
+                self._shared = file, await self.job(file)
+            parts |= {"{file_id}": self._shared[0].id, "{job}": str(self._shared[1])}
+        url = path
+        for name, value in parts.items():
+            url = url.replace(name, value)
+        body = await self._body(path, method, actor)
+        # A refusal as JSON: the error page costs ten times as much, and has tests of its own.
+        headers = {"Accept": "application/json"}
+        client = self.datasette.client
+        response = await client.request(method, url, actor=actor, headers=headers, **body)
+        if response.is_success and (method == "DELETE" or path.endswith("/delete")):
+            self._shared = None
+        return response
+
+    async def _body(self, path: str, method: str, actor: dict[str, Any] | None) -> dict[str, Any]:
+        if method in ("GET", "HEAD", "DELETE"):
+            return {}
+        match path.rpartition("/")[2]:
+            case "prepare":
+                return {"json": {"filename": "new.txt"}}
+            case "upload":
+                token = await self.token(actor, received=False)
+                return {"data": {"upload_token": token}, "files": {"file": ("new.txt", b"new")}}
+            case "complete":
+                return {"json": {"upload_token": await self.token(actor, received=True)}}
+            case "update":
+                return {"json": {"update": {"search_text": "words"}}}
+            case "delete":
+                return {"json": {}}
+            case "{filename}":
+                return {"content": b"new"}
+        return {"files": {"file": ("new.txt", b"new")}}
+
+    def count(self) -> int:
+        return sum(1 for path in Path(self.source.config.config["root"]).rglob("*.txt"))
+
+
+@pytest.fixture
+async def stage(make_datasette: MakeDatasette, tmp_path: Path, request: Any) -> Stage:
+    setup = SETUPS[request.param]
+    sources = {slug: disk_source(tmp_path / slug) for slug in ("docs", "other")}
+    datasette = await make_datasette(sources, setup.permissions, **setup.plugin)
+    return Stage(datasette)
+
+
+def routes_and_methods() -> list[tuple[str, str]]:
+    """Every cell of the route table, HEAD too."""
+    cells = []
+    for route in ROUTES:
+        cells += [(route.path, method) for method in route.methods]
+        if "GET" in route.methods:
+            cells.append((route.path, "HEAD"))
+    return cells
+
+
+def need(path: str, method: str) -> Need:
+    return NEEDS[path, "GET" if method == "HEAD" else method]
+
+
+def test_every_route_and_method_has_its_expectation() -> None:
+    assert {(path, method) for path, method in routes_and_methods() if method != "HEAD"} == set(
+        NEEDS
+    )
+
+
+@pytest.mark.parametrize("stage, name", [(name, name) for name in SETUPS], indirect=["stage"])
+async def test_routes_answer_by_the_actors_grants(stage: Stage, name: str) -> None:
+    setup, wrong = SETUPS[name], []
+    for actor, (path, method) in product(ACTORS, routes_and_methods()):
+        needed = need(path, method)
+        expected = needed.status if setup.allows(actor, needed.action) else 403
+        response = await stage.request(path, method, ACTORS[actor])
+        if response.status_code != expected:
+            wrong.append(f"{actor}: {method} {path}: {response.status_code}, not {expected}")
+        leaks = SECRET_NAME in response.text or SECRET in response.content
+        if leaks and not setup.allows(actor, BROWSE):
+            wrong.append(f"{actor}: {method} {path} shows the file")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("stage", ["no grant"], indirect=True)
+async def test_refused_requests_change_nothing(stage: Stage) -> None:
+    file = await stage.file()
+    stored = stage.count()
+    for path, method in routes_and_methods():
+        if method in ("POST", "PUT") and "/upload/" in path:
+            await stage.request(path, method, ACTORS["stranger"])
+    # Two uploads were received by Stage itself; nothing of a refused one is beside them.
+    assert stage.count() == stored + 1
+    for method, url in [("DELETE", ""), ("POST", "/-/delete")]:
+        answer = await stage.datasette.client.request(method, f"/-/files/{file.id}{url}")
+        assert answer.status_code == 403
+    assert (await stage.files.find(file.id)) is not None
+    assert stage.count() == stored + 1
+
+
+@pytest.mark.parametrize("stage", ["global grant", "no grant"], indirect=True)
+@pytest.mark.parametrize("actor", ["anonymous", "right"])
+async def test_absent_files_and_sources_are_not_found(stage: Stage, actor: str) -> None:
+    parts = {"{source}": "absent", "{file_id}": "df-absent", "{filename}": "a.txt", "{job}": "1"}
+    for path, method in routes_and_methods():
+        if "{source}" not in path and "{file_id}" not in path:
+            continue
+        url = path
+        for name, value in parts.items():
+            url = url.replace(name, value)
+        body = await stage._body(path, method, ACTORS[actor])
+        response = await stage.datasette.client.request(method, url, actor=ACTORS[actor], **body)
+        assert response.status_code == 404, f"{method} {url}"
+
+
+@pytest.mark.parametrize("stage", ["owners", "source grant"], indirect=True)
+@pytest.mark.parametrize(
+    "kind, status, code", [("tok_no", 404, "not_found"), ("theirs", 403, "permission_denied")]
+)
+async def test_an_upload_belongs_to_the_actor_who_prepared_it(
+    make_datasette: MakeDatasette, stage: Stage, kind: str, status: int, code: str, tmp_path: Path
+) -> None:
+    sources = {"docs": disk_source(tmp_path / "docs")}
+    both = await make_datasette(sources, each({"id": ["right", "owner"]}))
+    token = await stage.token(ACTORS["owner"], received=True) if kind == "theirs" else kind
+    for step, body in [
+        ("upload", {"data": {"upload_token": token}, "files": {"file": ("n.txt", b"new")}}),
+        ("complete", {"json": {"upload_token": token}}),
+    ]:
+        url = f"/-/files/upload/docs/-/{step}"
+        answer = await both.client.post(url, actor=ACTORS["right"], **body)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+@pytest.mark.parametrize("stage", ["source grant"], indirect=True)
+async def test_lists_hold_only_what_may_be_browsed(stage: Stage) -> None:
+    file = await stage.file()
+    client = stage.datasette.client
+    for actor, sees in [("right", True), ("stranger", False), ("anonymous", False)]:
+        who = ACTORS[actor]
+        batch = (await client.get(f"/-/files/batch.json?id={file.id}", actor=who)).json()
+        assert (file.id in batch["files"]) is sees
+        sources = (await client.get("/-/files/sources.json", actor=who)).json()["sources"]
+        assert [source["slug"] for source in sources] == (["docs"] if sees else [])
+        for query in ("", "?q=classified", f"?q={file.id}", "?source=docs", "?q=c&source=other"):
+            found = (await client.get(f"/-/files/search.json{query}", actor=who)).json()
+            hit = sees and "other" not in query
+            assert [one["id"] for one in found["files"]] == ([file.id] if hit else [])
+            assert found["total"] == int(hit)
+            assert found["sources"] == (["docs"] if sees else [])
+            page = await client.get(f"/-/files/search{query}", actor=who)
+            assert page.status_code == 200
+            assert (SECRET_NAME in page.text) is hit
+
+
+@pytest.mark.parametrize("stage", ["owners"], indirect=True)
+async def test_an_owner_who_may_not_browse_edits_without_seeing_the_record(stage: Stage) -> None:
+    file = await stage.file()
+    answer = await stage.datasette.client.post(
+        f"/-/files/{file.id}/-/update",
+        json={"update": {"search_text": "words"}},
+        actor=ACTORS["owner"],
+    )
+    assert answer.json() == {"ok": True}
+    found = await stage.files.find(file.id)
+    assert found is not None
+    assert found[0].search_text == "words"

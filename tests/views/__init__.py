@@ -1,0 +1,1 @@
+"""The HTTP surface, route by route."""

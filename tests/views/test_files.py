@@ -1,0 +1,358 @@
+"""One file: record, page, update, deletion, thumbnail, import pages; and how errors answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from datasette.app import Datasette
+
+from datasette_files.app import Files
+from datasette_files.base import StorageCapabilities, ThumbnailGenerator, ThumbnailResult
+from datasette_files.errors import StorageUnavailable
+from tests.conftest import MakeDatasette, upload
+from tests.storages import installed, registered, storage_class
+
+PIXEL = b"\x89PNG\r\n\x1a\n pixel"
+
+
+async def test_the_record_is_flat_with_every_column(datasette: Datasette) -> None:
+    file = await upload(datasette, actor={"id": "alice"})
+    record = (await datasette.client.get(f"{file['url']}.json")).json()
+    assert set(record) == {
+        *("id", "source_id", "path", "filename", "content_type", "content_hash", "size"),
+        *("width", "height", "uploaded_by", "created_at", "metadata", "search_text"),
+        *("source_slug", "url", "download_url", "thumbnail_url"),
+    }
+    assert {name: record[name] for name in file} == file
+    assert record["uploaded_by"] == "alice"
+
+
+@pytest.mark.parametrize(
+    "body, says",
+    [
+        ({"update": {"filename": "x", "size": 1, "search_text": "y"}}, "filename, size"),
+        ({"update": {"search_text": 1}}, "search_text"),
+        ({"update": {"search_text": "\ud800"}}, "search_text"),
+        ({"update": {}}, "search_text"),
+        ({"update": "text"}, "update"),
+        ({}, "update"),
+        ([], "JSON object"),
+    ],
+)
+async def test_an_update_names_what_is_wrong(datasette: Datasette, body: Any, says: str) -> None:
+    file = await upload(datasette)
+    for accept in ("application/json", "text/html"):
+        answer = await datasette.client.post(
+            f"{file['url']}/-/update",
+            content=json.dumps(body).encode(),  # escapes what does not encode
+            headers={"Accept": accept},
+        )
+        assert answer.status_code == 400
+        assert says in answer.text
+    assert (await datasette.client.get(f"{file['url']}.json")).json()["search_text"] == ""
+
+
+async def test_update_answers_the_record_and_a_form_goes_back_to_the_page(
+    datasette: Datasette,
+) -> None:
+    url = (await upload(datasette))["url"]
+    body = {"update": {"search_text": "über <b>"}}
+    answer = await datasette.client.post(f"{url}/-/update", json=body)
+    assert answer.json() == {
+        "ok": True,
+        "file": (await datasette.client.get(f"{url}.json")).json(),
+    }
+    form = await datasette.client.post(
+        f"{url}/-/update", data={"search_text": "from a form"}, headers={"Accept": "text/html"}
+    )
+    assert (form.status_code, form.headers["location"]) == (303, url)
+    assert "from a form" in (await datasette.client.get(url)).text
+
+
+async def test_deleting_may_be_repeated_by_who_deleted(datasette: Datasette, tmp_path: Any) -> None:
+    alice, bob = {"id": "alice"}, {"id": "bob"}
+    file = await upload(datasette, actor=bob)
+    client = datasette.client
+    for _ in range(2):
+        gone = await client.post(f"{file['url']}/-/delete", json={}, actor=alice)
+        assert (gone.status_code, gone.json()) == (200, {"ok": True})
+        assert (await client.delete(file["url"], actor=alice)).status_code == 204
+    assert (await client.delete(file["url"], actor=bob)).status_code == 404
+    assert [path for path in (tmp_path / "docs").rglob("*") if path.is_file()] == []
+    other = await upload(datasette)
+    form = await client.post(f"{other['url']}/-/delete", headers={"Accept": "text/html"}, data={})
+    assert (form.status_code, form.headers["location"]) == (303, "/-/files")
+
+
+async def test_a_storage_that_does_not_delete_is_405(make_datasette: MakeDatasette) -> None:
+    with installed(storage_class(capabilities=StorageCapabilities(can_upload=True))):
+        datasette = await make_datasette({"docs": {"storage": "memory"}})
+    file = await upload(datasette)
+    answer = await datasette.client.post(f"{file['url']}/-/delete", json={})
+    assert (answer.status_code, answer.json()["code"]) == (405, "not_supported")
+    assert (await datasette.client.get(file["download_url"])).content == b"hello"
+    assert "/-/delete" not in (await datasette.client.get(file["url"])).text
+
+
+class Generator(ThumbnailGenerator):
+    """Makes the same thumbnail of every ``.dat`` file, or fails as it is told."""
+
+    name = "test"
+
+    def __init__(self, outcome: Any) -> None:
+        self.outcome = outcome
+        self.calls: list[tuple[Any, ...]] = []
+
+    async def can_generate(self, content_type: str, filename: str) -> bool:
+        return filename.endswith(".dat")
+
+    async def generate(
+        self,
+        file_bytes: bytes,
+        content_type: str,
+        filename: str,
+        max_width: int = 200,
+        max_height: int = 200,
+    ) -> ThumbnailResult | None:
+        self.calls.append((file_bytes, content_type, filename, max_width, max_height))
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        if self.outcome == "hang":
+            await asyncio.sleep(60)
+        result: ThumbnailResult | None = self.outcome
+        return result
+
+
+async def with_generator(
+    make_datasette: MakeDatasette, generator: Generator, **plugin: Any
+) -> Datasette:
+    with registered(register_thumbnail_generators=lambda datasette: [generator]):
+        return await make_datasette(**plugin)
+
+
+async def test_a_plugins_thumbnail_is_made_once_cached_and_revalidated(
+    make_datasette: MakeDatasette,
+) -> None:
+    generator = Generator(ThumbnailResult(PIXEL, "image/png", 1, 1))
+    datasette = await with_generator(make_datasette, generator, thumbnail_eager=False)
+    url = (await upload(datasette, b"\x00data", "a.dat"))["thumbnail_url"]
+    answers = await asyncio.gather(*(datasette.client.get(url) for _ in range(5)))
+    assert {(a.status_code, a.content, a.headers["content-type"]) for a in answers} == {
+        (200, PIXEL, "image/png")
+    }
+    assert generator.calls == [(b"\x00data", "application/octet-stream", "a.dat", 200, 200)]
+    etag = answers[0].headers["etag"]
+    again = await datasette.client.get(url, headers={"If-None-Match": etag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    assert (await datasette.client.head(url)).headers["content-length"] == str(len(PIXEL))
+
+
+async def test_an_upload_has_its_thumbnail_made_eagerly(make_datasette: MakeDatasette) -> None:
+    generator = Generator(ThumbnailResult(PIXEL, "image/png", 1, 1))
+    datasette = await with_generator(make_datasette, generator)
+    url = (await upload(datasette, b"\x00data", "a.dat"))["thumbnail_url"]
+    for _ in range(100):
+        if generator.calls:
+            break
+        await asyncio.sleep(0.01)
+    assert (await datasette.client.get(url)).content == PIXEL
+    assert len(generator.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        None,
+        RuntimeError("no decoder"),
+        "hang",
+        ThumbnailResult(b"<svg/>", "image/svg+xml", 1, 1),
+        ThumbnailResult(b"<script>", "text/html", 1, 1),
+        "not a result",
+    ],
+    ids=str,
+)
+async def test_an_icon_stands_in_where_no_generator_succeeds(
+    make_datasette: MakeDatasette, outcome: Any
+) -> None:
+    generator = Generator(outcome)
+    datasette = await with_generator(
+        make_datasette, generator, thumbnail_eager=False, thumbnail_timeout_seconds=0.05
+    )
+    url = (await upload(datasette, b"\x00data", "a.dat"))["thumbnail_url"]
+    answer = await datasette.client.get(url)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert ">DAT<" in answer.text
+    assert answer.headers["content-security-policy"] == "sandbox"
+
+
+async def test_an_outage_does_not_spoil_the_thumbnail_for_good(
+    make_datasette: MakeDatasette,
+) -> None:
+    generator = Generator(ThumbnailResult(PIXEL, "image/png", 1, 1))
+    outage = [True]
+
+    async def read_file(self: Any, path: str) -> bytes:
+        if outage[0]:
+            raise StorageUnavailable("for now")
+        content: bytes = self.objects[path]
+        return content
+
+    with installed(storage_class(read_file=read_file)):
+        sources = {"docs": {"storage": "memory"}}
+        datasette = await with_generator(
+            make_datasette, generator, sources=sources, thumbnail_eager=False
+        )
+    url = (await upload(datasette, b"\x00data", "a.dat"))["thumbnail_url"]
+    assert (await datasette.client.get(url)).headers["content-type"] == "image/svg+xml"
+    outage[0] = False
+    assert (await datasette.client.get(url)).content == PIXEL
+
+
+@pytest.mark.parametrize(
+    "name", ["x.<b>", 'x."><script>', "x.&amp;", "x.é", "x.", "x.a]]>", "x.toolong"]
+)
+async def test_an_icons_label_holds_letters_and_digits_alone(
+    datasette: Datasette, name: str
+) -> None:
+    body = {"filename": name, "content_type": "x-<i>/y"}
+    prepared = (await datasette.client.post("/-/files/upload/docs/-/prepare", json=body)).json()
+    token = prepared["upload_fields"]
+    await datasette.client.post(
+        prepared["upload_url"], data=token, files={"file": ("f", b"\x00\x01")}
+    )
+    done = await datasette.client.post("/-/files/upload/docs/-/complete", json=token)
+    svg = (await datasette.client.get(done.json()["file"]["thumbnail_url"])).text
+    label = svg.rpartition("</text>")[0].rpartition(">")[2]
+    assert label.isascii()
+    assert label.isalnum()
+    assert svg.count("<") == svg.count(">") == 7
+
+
+async def test_import_pages_of_a_table_and_of_earlier_jobs(datasette: Datasette) -> None:
+    table = b"name;height\r\n<b>Eiffel</b>;330\r\n"
+    file = await upload(datasette, table, "towers.csv")
+
+    def insert(conn: Any) -> int:
+        cursor = conn.execute(
+            """INSERT INTO _datasette_files_imports (file_id, import_type, database_name,
+                table_name, status, row_count, total_size, bytes_read, error, started_at, actor_id)
+            VALUES (?, 'csv', '_memory', 'towers', 'failed', 1, 9, 9, '<b>bad</b>',
+                '2026-01-02 03:04:05', 'alice')""",
+            (file["id"],),
+        )
+        return int(cursor.lastrowid)
+
+    job = await Files.of(datasette).catalog.write(insert)
+    client, url = datasette.client, f"/-/files/import/{file['id']}"
+    preview = (await client.get(url)).text
+    assert '<th scope="col">height</th>' in preview
+    assert "&lt;b&gt;Eiffel&lt;/b&gt;" in preview
+    shown = (await client.get(f"{url}/{job}.json")).json()
+    assert (shown["status"], shown["table_url"]) == ("error", "/_memory/towers")
+    assert "actor_id" not in shown
+    page = await client.get(f"{url}/{job}")
+    assert "&lt;b&gt;bad&lt;/b&gt;" in page.text
+    other = await upload(datasette)
+    for absent in (f"{url}/{job + 1}.json", f"{url}/{'9' * 30}.json"):
+        assert (await client.get(absent)).status_code == 404
+    assert (await client.get(f"/-/files/import/{other['id']}/{job}.json")).status_code == 404
+
+
+@pytest.mark.parametrize("head", [b'\n"' * 8000, b',"' * 8000, b'"' * 60000, b"\x00,\n"])
+async def test_a_hostile_table_is_previewed_without_delay(
+    datasette: Datasette, head: bytes
+) -> None:
+    file = await upload(datasette, head, "hostile.csv", content_type="text/csv")
+    request = datasette.client.get(f"/-/files/import/{file['id']}")
+    assert (await asyncio.wait_for(request, 60)).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "none"])
+async def test_file_actions_of_plugins_are_in_the_menu(datasette: Datasette, kind: str) -> None:
+    seen: list[Any] = []
+
+    def actions(datasette: Any, actor: Any, file: Any, preview_bytes: bytes) -> Any:
+        seen.append((actor, file["filename"], preview_bytes))
+        return [{"href": "/-/convert?a=1&b=2", "label": "<Convert>", "description": "To PDF"}]
+
+    async def later(datasette: Any, actor: Any, file: Any, preview_bytes: bytes) -> Any:
+        return actions(datasette, actor, file, preview_bytes)
+
+    def nothing(datasette: Any, actor: Any, file: Any, preview_bytes: bytes) -> Any:
+        return None
+
+    file = await upload(datasette, b"x" * 5000, "long.txt")
+    hook = {"sync": actions, "async": later, "none": nothing}[kind]
+    with registered(file_actions=hook):
+        page = (await datasette.client.get(file["url"], actor={"id": "alice"})).text
+    assert ("&lt;Convert&gt;" in page and "/-/convert?a=1&amp;b=2" in page) is (kind != "none")
+    if kind != "none":
+        assert seen == [({"id": "alice"}, "long.txt", b"x" * 2048)]
+
+
+async def test_the_homepage_and_the_jump_menu_lead_to_the_files(
+    make_datasette: MakeDatasette,
+) -> None:
+    alice = {"id": "alice"}
+    for granted in ("files-browse", "files-upload"):
+        datasette = await make_datasette(permissions={granted: alice}, internal=f"{granted}.db")
+        for actor, shown in [(alice, True), (None, False)]:
+            home = await datasette.client.get("/", actor=actor)
+            jump = await datasette.client.get("/-/jump.json?q=manage", actor=actor)
+            assert ("Manage files" in home.text) is shown
+            assert ("/-/files" in jump.text) is shown
+
+
+@pytest.mark.parametrize(
+    "method, path, allow",
+    [
+        ("DELETE", "/-/files", "GET, HEAD, OPTIONS"),
+        ("POST", "/-/files/search.json", "GET, HEAD, OPTIONS"),
+        ("GET", "/-/files/upload/docs/-/prepare", "OPTIONS, POST"),
+        ("PATCH", "/-/files/df-1", "DELETE, GET, HEAD, OPTIONS"),
+    ],
+)
+async def test_a_wrong_method_is_405_with_allow(
+    datasette: Datasette, method: str, path: str, allow: str
+) -> None:
+    headers = {"Accept": "application/json"}
+    answer = await datasette.client.request(method, path, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (405, "not_supported")
+    assert answer.headers["allow"] == allow
+    options = await datasette.client.request("OPTIONS", path)
+    assert (options.status_code, options.headers["allow"]) == (204, allow)
+
+
+@pytest.mark.parametrize(
+    "path", ["/-/files/nothing", "/-/files/", "/-/files/df-1/x/y", "/-/files/a/b.json"]
+)
+async def test_unknown_paths_are_404_as_page_or_json(datasette: Datasette, path: str) -> None:
+    browser = await datasette.client.get(path, headers={"Accept": "text/html"})
+    assert browser.status_code == 404
+    assert ("<h1>Error 404</h1>" in browser.text) is not path.endswith(".json")
+    program = await datasette.client.post(path, json={})
+    assert program.status_code == 404
+    assert program.json() == {
+        "ok": False,
+        "error": program.json()["error"],
+        "errors": [program.json()["error"]],
+        "status": 404,
+        "code": "not_found",
+    }
+
+
+async def test_a_refused_browser_gets_a_page_and_a_program_json(
+    make_datasette: MakeDatasette,
+) -> None:
+    datasette = await make_datasette(permissions={})
+    for path in ("/-/files", "/-/files/source/docs", "/-/files/upload/docs"):
+        browser = await datasette.client.get(path, headers={"Accept": "text/html"})
+        assert browser.status_code == 403
+        assert browser.headers["content-type"].startswith("text/html")
+        program = await datasette.client.get(path, headers={"Accept": "application/json"})
+        assert (program.status_code, program.json()["code"]) == (403, "permission_denied")
+    sent = await datasette.client.post("/-/files/upload/docs", files={"file": ("a", b"a")})
+    assert (sent.status_code, sent.json()["code"]) == (403, "permission_denied")
