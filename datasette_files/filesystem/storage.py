@@ -30,11 +30,13 @@ _P = ParamSpec("_P")
 
 #: A file up to this size is held in memory and written together with others that wait.
 _SMALL_FILE = 256 * 1024
+#: How much of a larger one is handed to the thread that hashes and writes it.
 _BATCH = 1024 * 1024
-_FIRST_READ = 256 * 1024
-_READ = 1024 * 1024
+#: How much a download reads at once, and from a disk how far the kernel is asked to read ahead.
+#: Larger pieces are a little faster, and cost every stalled client so much more memory.
+_READ = 256 * 1024
+_READ_AHEAD = 4 * 1024 * 1024
 _THREADS = 8
-
 
 #: Makes a read fail rather than wait for the disk; 0 where the system does not know it.
 _CACHED_ONLY = getattr(os, "RWF_NOWAIT", 0)
@@ -191,34 +193,30 @@ class FilesystemStorage(Storage):
             yield chunk
 
     async def stream_range(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Opens and reads at once; a large range is read one chunk ahead of its reader."""
+        """Opens and reads at once. What the page cache has is read without a hop to a thread."""
 
         def open_and_read() -> tuple[int, int, bytes]:
             fd, info = self._root.open(path)
             stop = min(end, info.st_size)
             try:
-                return fd, stop, os.pread(fd, max(0, min(_FIRST_READ, stop - start)), start)
+                return fd, stop, _read_ahead(fd, start, max(start, stop))
             except BaseException:
                 os.close(fd)
                 raise
 
         fd, stop, chunk = await self._run(open_and_read)
-        position = start + len(chunk)
-        ahead: asyncio.Task[bytes] | None = None
+        position = start
+        buffer = memoryview(bytearray(_READ))
         try:
             while chunk:
-                if position < stop:
-                    ahead = asyncio.ensure_future(
-                        self._run(os.pread, fd, min(_READ, stop - position), position)
-                    )
                 yield chunk
-                if ahead is None:
-                    return
-                chunk, ahead = await ahead, None
                 position += len(chunk)
+                if position >= stop:
+                    return
+                chunk = _read_cached(fd, buffer[: stop - position], position)
+                if not chunk:
+                    chunk = await self._run(_read_ahead, fd, position, stop)
         finally:
-            if ahead is not None:
-                await asyncio.wait([ahead])
             os.close(fd)
 
     async def delete_file(self, path: str) -> None:
@@ -245,6 +243,24 @@ class FilesystemStorage(Storage):
         if hasattr(self, "_root"):  # configured
             await self._run(self._root.close)
         self._threads.close()
+
+
+def _read_ahead(fd: int, position: int, stop: int) -> bytes:
+    """Read from the disk, and have the kernel begin with what comes next."""
+    chunk = os.pread(fd, min(_READ, stop - position), position)
+    if hasattr(os, "posix_fadvise") and position + len(chunk) < stop:  # not on macOS
+        os.posix_fadvise(fd, position + len(chunk), _READ_AHEAD, os.POSIX_FADV_WILLNEED)
+    return chunk
+
+
+def _read_cached(fd: int, buffer: memoryview, position: int) -> bytes:
+    """What the page cache has from there on, at most a buffer full; it never waits for the disk."""
+    if not _CACHED_ONLY:
+        return b""
+    try:
+        return bytes(buffer[: os.preadv(fd, [buffer], position, _CACHED_ONLY)])
+    except OSError:
+        return b""  # not in the cache, or a fault that the ordinary way will report
 
 
 def _received(path: str, content_type: str, sha256: str, size: int) -> FileMetadata:
