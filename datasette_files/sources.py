@@ -48,6 +48,8 @@ class Source:
     max_file_size: int = 0
     #: Whether the storage has the older ``receive_upload(path, content: bytes, content_type)``.
     takes_bytes: bool = False
+    #: Whether the storage may answer prepare with a URL of its own.
+    prepares_uploads: bool = False
     #: Why the source is down, for an administrator; None while it is up.
     down: str | None = "not brought up yet"
     _storage: Storage | None = None
@@ -88,6 +90,7 @@ class Source:
             raise
         self.capabilities, self.max_file_size = capabilities, size
         self.takes_bytes = "content" in inspect.signature(storage.receive_upload).parameters
+        self.prepares_uploads = type(storage).prepare_upload is not Storage.prepare_upload
         self._storage, self.down = storage, None
 
     async def close(self) -> None:

@@ -90,17 +90,23 @@ def extend(conn: sqlite3.Connection, upload_id: str, attempt: str, expires_at: f
     return cursor.rowcount > 0
 
 
-def received(conn: sqlite3.Connection, upload_id: str, attempt: str, facts: dict[str, Any]) -> bool:
+def received(
+    conn: sqlite3.Connection,
+    upload_id: str,
+    attempt: str,
+    facts: dict[str, Any],
+    expires_at: float,
+) -> bool:
     """Record what the storage now holds. False when the attempt has lost its claim.
 
-    ``facts``: stored_type, stored_size, content_hash, width, height, expires_at.
+    ``facts``: stored_type, stored_size, content_hash, width, height.
     """
     cursor = conn.execute(
         """UPDATE datasette_files_uploads SET state = 'received', stored_type = :stored_type,
             stored_size = :stored_size, content_hash = :content_hash,
             width = :width, height = :height, expires_at = :expires_at
         WHERE id = :id AND claim = :claim AND state = 'receiving'""",
-        {**facts, "id": upload_id, "claim": attempt},
+        {**facts, "id": upload_id, "claim": attempt, "expires_at": expires_at},
     )
     return cursor.rowcount > 0
 
