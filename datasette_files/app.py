@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from datasette.events import Event
 from datasette.plugins import pm
 from datasette.utils import StartupError, await_me_maybe
 
@@ -22,7 +24,15 @@ from .db.catalog import Catalog
 from .errors import ConfigurationError, FilesError, NotFound, NotSupported, StorageError
 from .events import DeleteFileEvent, UpdateFileEvent, UploadFileEvent
 from .models import FileRecord
-from .permissions import BROWSE, Actor, Grant, actor_id, grant, mark_source_blocks
+from .permissions import (
+    BROWSE,
+    Actor,
+    Grant,
+    actor_id,
+    check_source_blocks,
+    grant,
+    mark_source_blocks,
+)
 from .sources import Secrets, Source, Sources, storage_types
 from .sweeping import Sweeper
 from .thumbnails import Thumbnails
@@ -68,6 +78,10 @@ class Files:
 
     async def start(self) -> None:
         """Bring the schema and the sources up. Raises StartupError."""
+        try:
+            check_source_blocks(self.datasette)
+        except ConfigurationError as error:
+            raise StartupError(str(error)) from None
         mark_source_blocks(self.datasette)
         await self.catalog.maintain(schema.prepare)
         declared = [
@@ -76,8 +90,7 @@ class Files:
         ]
         rows = await self.catalog.write(lambda conn: schema.sync_sources(conn, declared))
         for source in self.sources:
-            source.id = rows[source.slug]["id"]
-            source.provisioned = rows[source.slug]["provisioned"]
+            source.id, source.provisioned = rows[source.slug]
         try:
             await self.sources.start(self.secrets.get)
         except ConfigurationError as error:
@@ -108,25 +121,26 @@ class Files:
     async def _remember_provisioned(self) -> None:
         """Note which sources have been up, so that what vanishes from now on is not made anew."""
         for source in self.sources:
-            if source.down is None and source.provisioned != source.redacted:
+            if source.down is None and source.provisioned != source.place:
                 await self.catalog.write(
-                    partial(schema.set_provisioned, source_id=source.id, config=source.redacted)
+                    partial(schema.set_provisioned, source_id=source.id, place=source.place)
                 )
-                source.provisioned = source.redacted
+                source.provisioned = source.place
 
     async def stop(self) -> None:
         """Let go of storages and of work that nobody waits for."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.thumbnails.close()
         await self.sources.close()
 
-    def in_background(self, work: Any, what: str) -> None:
-        """Run a coroutine that no request waits for; its failure is logged."""
+    def in_background(self, work: Callable[[], Awaitable[None]], what: str) -> None:
+        """Run what no request waits for; its failure is logged."""
 
         async def run() -> None:
             try:
-                await work
+                await work()
             except FilesError as error:
                 logger.warning("%s: %s", what, error)
             except Exception:
@@ -135,6 +149,13 @@ class Files:
         task = asyncio.create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _announce(self, event: Event) -> None:
+        """Tell plugins what has been committed: whatever they do, it has been."""
+        try:
+            await self.datasette.track_event(event)
+        except Exception:
+            logger.exception("A plugin failed on the event %s", event.name)
 
     async def find(self, file_id: str) -> tuple[FileRecord, Source] | None:
         """A file and its source, or None; without any permission check."""
@@ -192,9 +213,11 @@ class Files:
 
     async def uploaded(self, source: Source, file: FileRecord, actor: Actor) -> None:
         """After a file's commit: tell plugins, and make its thumbnail."""
-        await self.datasette.track_event(UploadFileEvent(actor=actor, **_facts(file)))
+        await self._announce(UploadFileEvent(actor=actor, **_facts(file)))
         if self.thumbnails.generators:
-            self.in_background(self.thumbnails.make_eagerly(source, file), "An eager thumbnail")
+            self.in_background(
+                partial(self.thumbnails.make_eagerly, source, file), "An eager thumbnail"
+            )
 
     async def update(self, file: FileRecord, actor: Actor, search_text: str) -> FileRecord:
         """Change what may be changed. Raises NotFound if the file is gone meanwhile."""
@@ -206,7 +229,7 @@ class Files:
         changed = await self.catalog.write(change)
         if changed is None:
             raise absent(file.id)
-        await self.datasette.track_event(UpdateFileEvent(actor=actor, **_facts(changed)))
+        await self._announce(UpdateFileEvent(actor=actor, **_facts(changed)))
         return changed
 
     async def delete(self, source: Source, file: FileRecord, actor: Actor) -> None:
@@ -214,7 +237,7 @@ class Files:
 
         Raises NotSupported, StorageUnavailable.
         """
-        source.storage  # noqa: B018 - raises while the source is down: its powers are not known
+        source.require_up()
         if not source.capabilities.can_delete:
             raise NotSupported(f"The source {source.slug!r} does not delete files")
 
@@ -226,7 +249,7 @@ class Files:
 
         if await self.catalog.write(remove):
             await self.sweeper.remove(source, file.path)
-            await self.datasette.track_event(DeleteFileEvent(actor=actor, **_facts(file)))
+            await self._announce(DeleteFileEvent(actor=actor, **_facts(file)))
 
     async def was_deleted_by(self, file_id: str, actor: Actor) -> bool:
         """Whether this actor deleted the file not long ago, so that asking again is no error."""
@@ -258,10 +281,13 @@ class Files:
             logger.warning("No preview of %s: %s", file.id, error)
             preview = b""
         actions: list[dict[str, Any]] = []
-        for result in pm.hook.file_actions(
-            datasette=self.datasette, actor=actor, file=record, preview_bytes=preview
-        ):
-            actions.extend(await await_me_maybe(result) or [])
+        try:
+            for result in pm.hook.file_actions(
+                datasette=self.datasette, actor=actor, file=record, preview_bytes=preview
+            ):
+                actions.extend(await await_me_maybe(result) or [])
+        except Exception:
+            logger.exception("A plugin's file_actions failed")
         return actions
 
 

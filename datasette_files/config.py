@@ -14,12 +14,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PositiveFloat,
     PositiveInt,
     ValidationError,
 )
 
 from .errors import ConfigurationError
+from .naming import MAX_STORED_NAME_BYTES
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -28,9 +28,18 @@ DEFAULT_MAX_FILE_SIZE = 100 * 1024 * 1024
 DEFAULT_PATH_TEMPLATE = "{ulid}/{filename}"
 
 _SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_TEMPLATE_FIELDS = frozenset(
-    {"ulid", "filename", "shard", "year", "month", "day", "source", "actor"}
-)
+#: The fields of a path template, and the most bytes that each can come to; of a slug, in practice.
+_FIELD_BYTES = {
+    "ulid": 26,
+    "filename": MAX_STORED_NAME_BYTES,
+    "actor": MAX_STORED_NAME_BYTES,
+    "source": 28,
+    "shard": 2,
+    "year": 4,
+    "month": 2,
+    "day": 2,
+}
+_MAX_SEGMENT_BYTES = 255
 _CONTENT_TYPE_PATTERN = re.compile(r"[\w.+-]+/(\*|[\w.+-]+)|\*/\*", re.ASCII)
 
 
@@ -44,10 +53,10 @@ def _check_slug(slug: str) -> str:
 
 def _check_template(template: str) -> str:
     fields = set(re.findall(r"\{(.*?)\}", template))
-    if unknown := sorted(fields - _TEMPLATE_FIELDS):
+    if unknown := sorted(fields - set(_FIELD_BYTES)):
         raise ValueError(
             f"unknown field {{{unknown[0]}}}; known: "
-            + ", ".join(f"{{{name}}}" for name in sorted(_TEMPLATE_FIELDS))
+            + ", ".join(f"{{{name}}}" for name in sorted(_FIELD_BYTES))
         )
     literal = re.sub(r"\{.*?\}", "", template)
     if "{" in literal or "}" in literal:
@@ -57,15 +66,31 @@ def _check_template(template: str) -> str:
     segments = template.split("/")
     if "" in segments or any(segment in (".", "..") for segment in segments):
         raise ValueError("must be a relative path without empty, . or .. segments")
+    if segments[0] == ".datasette-files":
+        raise ValueError("must not begin with .datasette-files, which holds files on their way in")
+    if any(_longest(segment) > _MAX_SEGMENT_BYTES for segment in segments):
+        raise ValueError(
+            f"a segment can come to more than {_MAX_SEGMENT_BYTES} bytes, which no disk takes; put"
+            " a / between its fields"
+        )
     if any(ord(c) < 32 or c == "\\" for c in template):
         raise ValueError("must not hold control characters or backslashes")
     return template
+
+
+def _longest(segment: str) -> int:
+    """The most bytes that a segment of a template can come to."""
+    longest = re.sub(r"\{(\w+)\}", lambda field: "x" * _FIELD_BYTES[field[1]], segment)
+    return len(longest.encode())
 
 
 def _check_pattern(pattern: str) -> str:
     if not _CONTENT_TYPE_PATTERN.fullmatch(pattern):
         raise ValueError(f"{pattern!r} is neither a content type nor a pattern such as image/*")
     return pattern.lower()
+
+
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class SourceConfig(BaseModel):
@@ -93,12 +118,12 @@ class PluginConfig(BaseModel):
     owners_can_edit: bool = False
     owners_can_delete: bool = False
     #: How long an upload may stay unfinished after the last byte received.
-    upload_expiry_seconds: PositiveFloat = 3600
+    upload_expiry_seconds: _Seconds = 3600
     #: Bytes; a larger file gets an icon.
     thumbnail_max_source_bytes: PositiveInt = 64 * 1024 * 1024
     #: Thumbnails made at the same time.
     thumbnail_concurrency: PositiveInt = 2
-    thumbnail_timeout_seconds: PositiveFloat = 10
+    thumbnail_timeout_seconds: _Seconds = 10
     #: Whether thumbnails are made right after an upload, rather than when first asked for.
     thumbnail_eager: bool = True
 
@@ -110,7 +135,15 @@ def load_config(raw: object) -> PluginConfig:
         return PluginConfig()
     if not isinstance(raw, dict):
         raise ConfigurationError(f"{path}: must be a mapping")
+    sources = raw.get("sources")
+    if isinstance(sources, dict):
+        # YAML reads a source called 2024 as a number.
+        raw = {**raw, "sources": {_name(key): value for key, value in sources.items()}}
     return validate(PluginConfig, raw, path)
+
+
+def _name(key: object) -> object:
+    return str(key) if isinstance(key, int) and not isinstance(key, bool) else key
 
 
 def config_of(datasette: Any) -> PluginConfig:

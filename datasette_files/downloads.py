@@ -8,6 +8,7 @@ that a missing or truncated one is an error and not a broken 200. No Request and
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,13 +30,22 @@ from .sources import Source
 
 logger = logging.getLogger("datasette_files")
 
+#: What may stand in an entity tag (RFC 9110, 8.8.3), as far as it is ASCII.
+_ENTITY_TAG = re.compile(r"[\x21\x23-\x7e]{1,200}")
+
 Kind = Literal["attachment", "inline"]
 
 #: Shown by the browser itself; everything else comes as an attachment.
 _INLINE_TYPES = frozenset({"application/pdf", "text/plain"})
-_INLINE_FAMILIES = ("image", "audio", "video")
-#: Images that are documents, which may hold script.
-_ACTIVE_IMAGES = frozenset({"image/svg+xml"})
+_INLINE_FAMILIES = ("audio", "video")
+#: Images that are pixels and no documents, and that browsers show.
+_RASTER_IMAGES = frozenset(
+    f"image/{name}"
+    for name in (
+        *("png", "apng", "jpeg", "gif", "webp", "avif", "bmp"),
+        *("x-icon", "vnd.microsoft.icon", "tiff", "heic", "heif"),
+    )
+)
 #: No script, no plugins, no forms, an origin of its own: whatever a file holds, it can do nothing.
 _SANDBOX = "sandbox; default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'"
 #: Bytes; a file up to this size is read and sent in one piece.
@@ -70,10 +80,8 @@ class Body:
 
 def shows_inline(content_type: str) -> bool:
     """Whether a file of this type may be shown by the browser rather than saved."""
-    family, _, rest = content_type.partition("/")
-    if content_type in _ACTIVE_IMAGES or rest.endswith("xml"):
-        return False
-    return family in _INLINE_FAMILIES or content_type in _INLINE_TYPES
+    family = content_type.partition("/")[0]
+    return family in _INLINE_FAMILIES or content_type in _INLINE_TYPES | _RASTER_IMAGES
 
 
 async def plan(
@@ -127,7 +135,7 @@ def _answered(source: Source, file: FileRecord) -> Iterator[None]:
 def _local_plan(
     file: FileRecord, method: str, headers: Mapping[str, str], common: dict[str, str]
 ) -> Plan:
-    etag = f'"{file.sha256}"' if file.sha256 else None
+    etag = _entity_tag(file)
     modified = file.modified
     common = {**common, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
     if etag:
@@ -142,10 +150,14 @@ def _local_plan(
     if file.size is None:
         # Catalogued by another tool: without a size there are no ranges.
         return Plan(200, common, file.type, (ByteRange(0, 2**63 - 1),))
-    size = file.size
     wanted = headers.get("range") if method == "GET" else None
     if wanted and not if_range_matches(headers.get("if-range"), etag, modified):
         wanted = None
+    return _ranges_plan(file, file.size, wanted, common)
+
+
+def _ranges_plan(file: FileRecord, size: int, wanted: str | None, common: dict[str, str]) -> Plan:
+    """All ``size`` bytes, or what a Range header selects."""
     try:
         ranges = parse_range(wanted, size)
     except RangeNotSatisfiable:
@@ -166,6 +178,12 @@ def _local_plan(
     pieces = tuple(piece for header, part in framing.parts for piece in (header, part))
     length = {"Content-Length": str(framing.content_length)}
     return Plan(206, {**common, **length}, framing.content_type, (*pieces, framing.closing))
+
+
+def _entity_tag(file: FileRecord) -> str | None:
+    """Strong, as bytes under an id never change: their sha256, or the storage's own tag."""
+    tag = file.sha256 or file.content_hash or ""
+    return f'"{tag}"' if _ENTITY_TAG.fullmatch(tag) else None
 
 
 def is_small(file: FileRecord, pieces: tuple[bytes | ByteRange, ...]) -> bool:
@@ -235,6 +253,9 @@ async def _stream(
         except Exception as error:
             logger.exception("Source %r failed in the middle of a file", source.slug)
             raise StorageError("The storage failed; try again, or ask its administrator") from error
+        finally:
+            if isinstance(rest, AsyncGenerator):
+                await rest.aclose()
         stream = None
         if file.size is not None and sent != piece.length:
             logger.error("File %s has fewer bytes in its storage than in the catalog", file.id)

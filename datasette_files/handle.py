@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from .app import Files
-from .models import FileRecord, parse_time
+from .models import FileRecord
 from .sources import Source
 
 
@@ -34,9 +34,9 @@ class File:
         self.source_slug: str = record.source_slug
         #: The uploader's actor id.
         self.uploaded_by: str | None = record.uploaded_by
-        #: Aware, in UTC.
-        self.created_at: datetime = parse_time(record.created_at)
-        self.metadata: dict[str, Any] = json.loads(record.metadata or "{}")
+        #: Aware, in UTC; None where another tool wrote what is no time.
+        self.created_at: datetime | None = record.modified
+        self.metadata: dict[str, Any] = _metadata(record)
 
     def __repr__(self) -> str:
         return f"<File {self.id} {self.filename!r}>"
@@ -47,6 +47,8 @@ class File:
         Raises FileNotFoundError where the storage does not have them, and the errors of
         ``datasette_files.errors``.
         """
+        if max_bytes is not None and max_bytes < 0:
+            raise ValueError("max_bytes is negative")
         if max_bytes is None:
             return await self._source.storage.read_file(self._record.path)
         return await self._source.storage.read_bytes(self._record.path, max_bytes)
@@ -55,7 +57,12 @@ class File:
     async def open(
         self, start: int | None = None, end: int | None = None
     ) -> AsyncGenerator[AsyncIterator[bytes], None]:
-        """A context whose value yields the bytes from ``start`` up to, not including, ``end``."""
+        """A context whose value yields the bytes from ``start`` up to, not including, ``end``.
+
+        Raises ValueError for negative ones.
+        """
+        if (start or 0) < 0 or (end or 0) < 0:
+            raise ValueError("start and end count from the file's beginning")
         storage = self._source.storage
         if start is None and end is None:
             stream = storage.stream_file(self._record.path)
@@ -67,6 +74,15 @@ class File:
         finally:
             if isinstance(stream, AsyncGenerator):
                 await stream.aclose()
+
+
+def _metadata(record: FileRecord) -> dict[str, Any]:
+    """An object as the column holds it; an empty one where another tool wrote something else."""
+    try:
+        value = json.loads(record.metadata or "{}")
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {}
 
 
 async def get_file(datasette: Any, file_id: str) -> File | None:

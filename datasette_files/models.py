@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from .protocol.media_types import essence
+
 
 def parse_time(text: str) -> datetime:
     """A catalog's moment as an aware datetime. Raises ValueError."""
@@ -33,8 +35,11 @@ class FileRecord:
 
     @property
     def type(self) -> str:
-        """The content type, or the one that says nothing."""
-        return self.content_type or "application/octet-stream"
+        """The content type as every header, page and decision sees it; or one that says nothing.
+
+        Other tools write the column too, and may have put anything there.
+        """
+        return essence(self.content_type or "") or "application/octet-stream"
 
     @property
     def modified(self) -> datetime | None:
@@ -79,6 +84,12 @@ class Upload:
     #: What the storage holds, once bytes are received.
     stored_type: str | None = None
     stored_size: int | None = None
+    #: Until when the attempt counts as alive, in seconds since the epoch; moved as bytes arrive.
+    claimed_until: float | None = None
+
+    def is_being_received(self, now: float) -> bool:
+        """Whether an attempt owns the path that has not been cut short, as by a crash."""
+        return self.state == "receiving" and (self.claimed_until or 0) > now
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,4 +150,3 @@ class Job:
     error: str | None
     started_at: str
     finished_at: str | None
-    extra: dict[str, Any] = field(default_factory=dict)

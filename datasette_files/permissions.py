@@ -19,7 +19,7 @@ from datasette.plugins import pm
 from datasette.utils import actor_matches_allow, await_me_maybe
 
 from .config import config_of
-from .errors import PermissionDenied
+from .errors import ConfigurationError, PermissionDenied
 
 Actor = dict[str, Any] | None
 
@@ -123,8 +123,19 @@ def _blocks(datasette: Any, action: str) -> Iterator[tuple[str, Any]]:
         return
     sources = config_of(datasette).sources
     for key, value in block.items():
-        if key in sources and isinstance(value, dict) and "allow" in value:
-            yield key, value["allow"]
+        if str(key) in sources and isinstance(value, dict) and "allow" in value:
+            yield str(key), value["allow"]
+
+
+def check_source_blocks(datasette: Any) -> None:
+    """Raises ConfigurationError for a source's allow block that Datasette could not read."""
+    for action in _SOURCE_ACTIONS:
+        for source, allow in _blocks(datasette, action):
+            if not (allow is None or allow in (0, 1) or isinstance(allow, dict)):
+                raise ConfigurationError(
+                    f"permissions.{action}.{source}.allow: must be true, false or an allow block,"
+                    " such as {id: alice}"
+                )
 
 
 class _SourceBlock(dict[str, Any]):
@@ -142,9 +153,12 @@ def mark_source_blocks(datasette: Any) -> None:
     config = datasette.config or {}
     permissions = dict(config.get("permissions") or {})
     for action in _SOURCE_ACTIONS:
-        for source, _ in list(_blocks(datasette, action)):
-            block = permissions[action]
-            permissions[action] = {**block, source: _SourceBlock(block[source])}
+        marked = {source for source, _ in _blocks(datasette, action)}
+        if marked:
+            permissions[action] = {
+                key: _SourceBlock(value) if str(key) in marked else value
+                for key, value in permissions[action].items()
+            }
     datasette.config = {**config, "permissions": permissions}
 
 
@@ -181,7 +195,7 @@ async def _ownership(datasette: Any, actor: Actor, action: str) -> PermissionSQL
     if not enabled or owner is None:
         return None
     denied_sql, params = await _denials(datasette, actor, action)
-    never = [source for source, allow in _blocks(datasette, action) if allow in (0, {}, [])]
+    never = [source for source, allow in _blocks(datasette, action) if allow in (0, {})]
     closed = ", ".join(f"'{source}'" for source in never)
     sql = f"""SELECT s.slug AS parent, f.id AS child, 1 AS allow, 'uploaded by the actor' AS reason
         FROM datasette_files f JOIN datasette_files_sources s ON s.id = f.source_id

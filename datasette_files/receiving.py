@@ -103,7 +103,9 @@ class _CheckedStream:
         self._chunks = chunks
         self._extend = extend
         self._head: list[bytes] = []
-        self._extend_at = time.time() + (upload.expires_at - time.time()) / 4
+        now = time.time()
+        alive_until = min(upload.expires_at, upload.claimed_until or upload.expires_at)
+        self._extend_at = now + (alive_until - now) / 4
         self._limit = source.max_file_size
         if upload.size is not None:
             self._limit = min(self._limit, upload.size)
@@ -139,6 +141,8 @@ class _CheckedStream:
                 if time.time() >= self._extend_at:
                     self._extend_at = await self._extend(self._upload)
             _check_declared_size(self._upload.size, self.size)
+        except GeneratorExit:
+            raise  # the storage wants no more
         except BaseException as error:
             self.error = error
             raise

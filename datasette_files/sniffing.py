@@ -13,19 +13,25 @@ import re
 
 import puremagic
 
+from .protocol.media_types import essence
+
 UNKNOWN = "application/octet-stream"
 #: How many bytes decide.
 HEAD = 4096
 
-_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Control characters that no text holds (MIME Sniffing, 4, "binary data byte").
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+# A comment ends at the first "-->": were that left open, hostile bytes could be read in ever more
+# ways, each of which is tried.
 _MARKUP = re.compile(
-    rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style"
-    rb"|title|b|body|br|p)[\s>/]",
+    rb"\s*(?:<!--(?:(?!-->).)*-->\s*)*"
+    rb"<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)"
+    rb"[\s>/]",
     re.IGNORECASE | re.DOTALL,
 )
-_SVG = re.compile(rb"\s*(?:<\?xml[^>]*>|<!--.*?-->|<!doctype svg[^>]*>|\s)*<svg[\s>]", re.I | re.S)
+_SVG = re.compile(
+    rb"(?:<\?xml[^>]*>|<!--(?:(?!-->).)*-->|<!doctype svg[^>]*>|\s)*<svg[\s>]", re.I | re.S
+)
 _XML = re.compile(rb"\s*<\?xml\s", re.IGNORECASE)
 
 #: Families whose declaration promises a signature: bytes without it are something else.
@@ -69,10 +75,9 @@ for _known in puremagic.magic_header_array:
 
 def declared_type(value: object, filename: str) -> str:
     """The declared content type's essence in lower case, else one guessed from the name."""
-    if isinstance(value, str):
-        essence = value.partition(";")[0].strip().lower()
-        if len(essence) <= 255 and _TYPE.fullmatch(essence) and essence != UNKNOWN:
-            return essence
+    declared = essence(value) if isinstance(value, str) else None
+    if declared is not None and declared != UNKNOWN:
+        return declared
     guessed, encoding = mimetypes.guess_type(filename)
     # x.tar.gz holds a tar archive, but its bytes are gzip's.
     return (_COMPRESSED.get(encoding, UNKNOWN) if encoding else guessed) or UNKNOWN
@@ -124,7 +129,7 @@ def sniff(head: bytes) -> str:
         matches = puremagic.magic_string(head)
     except (puremagic.PureError, ValueError):
         return UNKNOWN
-    return next((match.mime_type for match in matches if _TYPE.fullmatch(match.mime_type)), UNKNOWN)
+    return next((match.mime_type for match in matches if essence(match.mime_type)), UNKNOWN)
 
 
 def _markup(head: bytes) -> str | None:

@@ -32,6 +32,10 @@ RETRY_SECONDS = (1.0, 60.0)
 _FOR_A_PERSON = (ConfigurationError, KeyError, ValueError, TypeError, ImportError)
 
 
+#: In place of ``Source.place``: files were stored, in a place that was not written down.
+ADOPTED = "adopted"
+
+
 @dataclass
 class Source:
     """One configured source. ``storage`` raises StorageUnavailable while it is down."""
@@ -42,6 +46,7 @@ class Source:
     #: The configuration without secrets, as JSON: what may be stored and compared.
     redacted: str
     id: int = 0
+    #: The ``place`` in which it was up before; ``ADOPTED`` for a source of the public release.
     provisioned: str | None = None
     capabilities: StorageCapabilities = field(default_factory=StorageCapabilities)
     #: Bytes.
@@ -53,6 +58,8 @@ class Source:
     #: Why the source is down, for an administrator; None while it is up.
     down: str | None = "not brought up yet"
     _storage: Storage | None = None
+    #: Datasette is stopping: what comes up from now on is let go of at once.
+    closed: bool = False
 
     @property
     def label(self) -> str:
@@ -66,6 +73,17 @@ class Source:
             )
         return self._storage
 
+    def require_up(self) -> None:
+        """Raises StorageUnavailable while the source is down, when its powers are not known."""
+        _ = self.storage
+
+    @property
+    def place(self) -> str:
+        """What of the configuration says where the files are: the rest may change."""
+        config = json.loads(self.redacted)
+        config.pop("max_file_size", None)
+        return json.dumps(config, sort_keys=True)
+
     @property
     def path(self) -> str:
         """Where the source stands in the yaml."""
@@ -76,26 +94,31 @@ class Source:
 
         Raises ConfigurationError for what only a person can mend, else whatever the storage raises.
         """
-        storage = self.storage_type()
         config = dict(self.config.config)
-        known = self.provisioned is not None and self.provisioned == self.redacted
+        known = self.provisioned in (self.place, ADOPTED)
+        storage: Storage | None = None
         try:
+            storage = self.storage_type()
             await (storage.resume if known else storage.configure)(config, get_secret)
             capabilities = storage.capabilities
             size = max_file_size(self.config, capabilities.max_file_size, self.path)
         except BaseException as error:
-            await _close(storage)
+            if storage is not None:
+                await _close(storage)
             if isinstance(error, _FOR_A_PERSON):
                 raise ConfigurationError(f"{self.path}.config: {_reason(error)}") from error
             raise
         self.capabilities, self.max_file_size = capabilities, size
         self.takes_bytes = "content" in inspect.signature(storage.receive_upload).parameters
         self.prepares_uploads = type(storage).prepare_upload is not Storage.prepare_upload
+        if self.closed:  # meanwhile
+            await _close(storage)
+            return
         self._storage, self.down = storage, None
 
     async def close(self) -> None:
         storage, self._storage = self._storage, None
-        self.down = "closed"
+        self.closed, self.down = True, "closed"
         if storage is not None:
             await storage.close()
 
@@ -129,6 +152,7 @@ class Sources:
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
+                await self.close()
                 raise outcome
 
     async def _try(self, source: Source, get_secret: GetSecret) -> bool:
@@ -145,7 +169,7 @@ class Sources:
     async def keep_up(self, source: Source, get_secret: GetSecret) -> None:
         """Retry a source that is down until it is up."""
         pause, longest = RETRY_SECONDS
-        while source.down is not None:
+        while source.down is not None and not source.closed:
             await asyncio.sleep(pause)
             pause = min(pause * 2, longest)
             try:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any
+from sqlite3 import Connection
 
 from . import naming
 from .db import catalog, garbage, leases, uploads
+from .errors import StorageUnavailable
 from .models import Garbage
 from .sources import Source, Sources
 
@@ -24,8 +25,9 @@ INTERVAL = 4.0
 #: ``INTERVAL`` it stays under the ten seconds promised. Two that overlap do the same work twice.
 _LEASE_SECONDS = 5.0
 _BATCH = 500
-#: How long a deleted file or an expired upload is remembered.
-_REMEMBERED_SECONDS = 24 * 3600
+#: How long a deleted file, or a finished or expired upload, is remembered for a client that asks
+#: again.
+REMEMBERED_SECONDS = 24 * 3600
 
 
 class Sweeper:
@@ -53,24 +55,24 @@ class Sweeper:
         now = time.time()
         slugs = [source.slug for source in self._sources if source.down is None]
 
-        def look(conn: Any) -> bool:
+        def look(conn: Connection) -> bool:
             return uploads.any_due(conn, now) or bool(garbage.due(conn, now, slugs, 1))
 
         if not await self._catalog.read(look):
             return
 
-        def expire(conn: Any) -> list[Garbage] | None:
+        def expire(conn: Connection) -> tuple[bool, list[Garbage]]:
             if not leases.acquire(conn, "sweep", self._holder, now, now + _LEASE_SECONDS):
-                return None
-            while uploads.expire(conn, now, now + _REMEMBERED_SECONDS, _BATCH) == _BATCH:
-                pass
-            garbage.purge(conn, now - _REMEMBERED_SECONDS)
-            return garbage.due(conn, now, slugs, _BATCH)
+                return False, []
+            expired = uploads.expire(conn, now, now + REMEMBERED_SECONDS, _BATCH)
+            garbage.purge(conn, now - REMEMBERED_SECONDS)
+            notes = garbage.due(conn, now, slugs, _BATCH)
+            return _BATCH in (expired, len(notes)), notes
 
-        while notes := await self._catalog.write(expire):
+        more = True
+        while more:
+            more, notes = await self._catalog.write(expire)
             await self._delete(notes)
-            if len(notes) < _BATCH:
-                return
 
     async def _delete(self, notes: list[Garbage]) -> None:
         by_source: dict[str, list[Garbage]] = {}
@@ -80,21 +82,28 @@ class Sweeper:
             await self._delete_from(self._sources.get(slug), group)
 
     async def _delete_from(self, source: Source, notes: list[Garbage]) -> None:
+        """Delete what the notes name, all together; if that fails, each for itself."""
+        ids = [note.id for note in notes]
         try:
-            if source.capabilities.can_delete:
+            if notes and source.capabilities.can_delete:
                 await source.storage.delete_files([note.path for note in notes])
         except Exception as error:  # noqa: BLE001 - whatever a storage raises, it is tried again
+            if len(notes) > 1 and not isinstance(error, StorageUnavailable):
+                # One path that cannot be deleted must not keep the others.
+                for note in notes:
+                    await self._delete_from(source, [note])
+                return
             logger.warning(
                 "%d paths of source %r cannot be deleted yet: %s", len(notes), source.slug, error
             )
-            ids = [note.id for note in notes]
             await self._catalog.write(lambda conn: garbage.postpone(conn, ids, time.time()))
             return
-        await self._catalog.write(
-            lambda conn: garbage.done(conn, [note.id for note in notes], time.time())
-        )
+        await self._catalog.write(lambda conn: garbage.done(conn, ids, time.time()))
 
     async def remove(self, source: Source, path: str) -> None:
         """Delete the bytes at a path that nothing refers to, now if it can be, else later."""
         notes = await self._catalog.write(lambda conn: garbage.ensure(conn, source.id, path))
-        await self._delete_from(source, [Garbage(note_id, source.slug, path) for note_id in notes])
+        if notes:
+            await self._delete_from(
+                source, [Garbage(note_id, source.slug, path) for note_id in notes]
+            )

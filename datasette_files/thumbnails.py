@@ -11,8 +11,9 @@ import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable
 from datetime import datetime, timezone
+from typing import TypeVar
 
 from .base import TIME_FORMAT, ThumbnailGenerator, ThumbnailResult
 from .config import PluginConfig
@@ -22,13 +23,15 @@ from .imaging.icons import icon
 from .models import FileRecord, Thumbnail
 from .sources import Source
 
+_T = TypeVar("_T")
+
 logger = logging.getLogger("datasette_files")
 
 _MAX_PIXELS = 200
 #: How many files that gave no thumbnail are remembered, so that they are not tried at each view.
 _REMEMBERED = 10_000
-#: What a generator may hand back: shown in pages, so images that cannot hold script.
-_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif")
+#: What a generator may hand back. Served in a sandbox, where an SVG can run no script.
+_TYPES = tuple(f"image/{name}" for name in ("png", "jpeg", "webp", "gif", "avif", "svg+xml"))
 
 
 class Thumbnails:
@@ -43,18 +46,25 @@ class Thumbnails:
         #: Set at start, from the hook.
         self.generators: list[ThumbnailGenerator] = []
 
-    async def get(self, source: Callable[[], Source], file: FileRecord) -> Thumbnail:
+    async def get(self, source: Source, file: FileRecord) -> Thumbnail:
         """The file's thumbnail: cached, made now, or an icon."""
         cached = await self._catalog.read(lambda conn: thumbnails.get(conn, file.id))
         made = cached or await self._made(source, file)
         return made or _icon(file)
 
-    async def _made(self, source: Callable[[], Source], file: FileRecord) -> Thumbnail | None:
+    async def close(self) -> None:
+        """End the generators that still run."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _made(self, source: Source, file: FileRecord) -> Thumbnail | None:
         if not self.generators or file.id in self._hopeless:
             return None
         task = self._running.get(file.id)
         if task is None:
-            task = asyncio.create_task(self._make(source(), file))
+            task = asyncio.create_task(self._make(source, file))
             self._running[file.id] = task
             task.add_done_callback(lambda _: self._running.pop(file.id, None))
         # One that leaves does not take the thumbnail away from the others.
@@ -63,7 +73,7 @@ class Thumbnails:
     async def make_eagerly(self, source: Source, file: FileRecord) -> None:
         """After an upload: make and cache the thumbnail, if the configuration says so."""
         if self._config.thumbnail_eager:
-            await self._made(lambda: source, file)
+            await self._made(source, file)
 
     async def _make(self, source: Source, file: FileRecord) -> Thumbnail | None:
         try:
@@ -88,7 +98,10 @@ class Thumbnails:
             generator=name,
             created_at=datetime.now(timezone.utc).strftime(TIME_FORMAT),
         )
-        await self._catalog.write(lambda conn: thumbnails.put(conn, thumbnail))
+        try:
+            await self._catalog.write(lambda conn: thumbnails.put(conn, thumbnail))
+        except FilesError as error:
+            logger.warning("The thumbnail of %s is not cached: %s", file.id, error)
         return thumbnail
 
     async def _generate(
@@ -99,29 +112,43 @@ class Thumbnails:
             return None
         content: bytes | None = None
         for generator in self.generators:
+            name = getattr(generator, "name", type(generator).__name__)
             try:
-                if not await generator.can_generate(file.type, file.filename):
+                if not await self._in_time(generator.can_generate(file.type, file.filename)):
                     continue
                 if content is None:
-                    content = await source.storage.read_file_limited(file.path, limit)
-                result = await asyncio.wait_for(
-                    generator.generate(content, file.type, file.filename, _MAX_PIXELS, _MAX_PIXELS),
-                    self._config.thumbnail_timeout_seconds,
+                    content = await _content(source, file, limit)
+                result = await self._in_time(
+                    generator.generate(content, file.type, file.filename, _MAX_PIXELS, _MAX_PIXELS)
                 )
             except (StorageError, StorageUnavailable):
                 raise
-            except (FilesError, FileNotFoundError) as error:
+            except FilesError as error:
                 logger.warning("No thumbnail of %s: %s", file.id, error)
                 return None
             except Exception:
-                logger.exception("Thumbnail generator %r failed", generator.name)
+                logger.exception("Thumbnail generator %r failed", name)
                 continue
             if isinstance(result, ThumbnailResult) and result.content_type in _TYPES:
-                return generator.name, result
+                return name, result
             if result is not None:
                 made = getattr(result, "content_type", type(result).__name__)
-                logger.error("Thumbnail generator %r made %s: not shown", generator.name, made)
+                logger.error("Thumbnail generator %r made %s: not shown", name, made)
         return None
+
+    async def _in_time(self, step: Awaitable[_T]) -> _T:
+        return await asyncio.wait_for(step, self._config.thumbnail_timeout_seconds)
+
+
+async def _content(source: Source, file: FileRecord, limit: int) -> bytes:
+    """The file. Raises StorageError for whatever a storage makes of it, and FileTooLarge."""
+    try:
+        return await source.storage.read_file_limited(file.path, limit)
+    except FilesError:
+        raise
+    except Exception as error:
+        logger.exception("Source %r failed to read a file", source.slug)
+        raise StorageError("The storage failed to read the file") from error
 
 
 def entity_tag(thumbnail: Thumbnail) -> str:

@@ -36,12 +36,16 @@ from .errors import (
 from .models import FileRecord, Upload
 from .permissions import Grant
 from .sources import Source
-from .sweeping import Sweeper
+from .sweeping import REMEMBERED_SECONDS, Sweeper
 
 logger = logging.getLogger("datasette_files")
 
-#: How long a finished or expired upload is remembered, to answer a client that asks again.
-REMEMBERED_SECONDS = 24 * 3600
+#: An attempt from which so long nothing was heard is dead: another may take its place.
+CLAIM_SECONDS = 60.0
+#: The same for a storage that verifies what a client sent it, which says nothing on the way.
+_FINISHING_SECONDS = 600.0
+
+_LOST = "The upload expired, or was sent again, while it was received; send the file again"
 
 
 @dataclass(frozen=True)
@@ -112,12 +116,24 @@ class Uploads:
         def claim(conn: Connection) -> Upload:
             grant.check(conn, source.slug)
             upload = _owned(conn, token, source, actor_id)
-            if upload.state in ("completed", "receiving") or upload.instructions is not None:
+            now = time.time()
+            if (
+                upload.state == "completed"
+                or upload.is_being_received(now)
+                or upload.instructions is not None
+            ):
                 raise _conflict(upload)
             # The first attempt has the prepared path; a later one must not write over it.
             path = upload.path if upload.claim is None else _next_path(source, upload)
-            uploads.claim(conn, upload.id, attempt, path, time.time() + self._expiry)
-            return replace(upload, claim=attempt, path=path)
+            upload = replace(
+                upload,
+                claim=attempt,
+                claimed_until=now + CLAIM_SECONDS,
+                path=path,
+                expires_at=now + self._expiry,
+            )
+            uploads.claim(conn, upload, now)
+            return upload
 
         upload = await self._catalog.write(claim)
         try:
@@ -131,7 +147,7 @@ class Uploads:
         )
         if not kept:
             await self._sweeper.remove(source, upload.path)
-            raise Expired("The upload expired while it was received; prepare a new one")
+            raise Expired(_LOST)
 
     async def complete(
         self, source: Source, actor_id: str | None, grant: Grant, token: str
@@ -146,7 +162,10 @@ class Uploads:
                 if file is None:
                     raise NotFound("The upload's file has been deleted")
                 return file, False
-            if upload.state == "prepared" and upload.instructions is not None:
+            unverified = upload.state == "prepared" or (
+                upload.state == "receiving" and not upload.is_being_received(time.time())
+            )
+            if unverified and upload.instructions is not None:
                 return upload
             if upload.state != "received":
                 raise _conflict(upload)
@@ -180,7 +199,7 @@ class Uploads:
 
             def commit(conn: Connection) -> None:
                 if not uploads.finish(conn, upload.id, upload.claim or ""):
-                    raise Expired("The upload expired while it was received; send it again")
+                    raise Expired(_LOST)
                 files.insert(conn, file)
 
             await self._catalog.write(commit)
@@ -192,7 +211,7 @@ class Uploads:
     def _new(
         self, source: Source, actor_id: str | None, incoming: Incoming, state: str
     ) -> tuple[Upload, str]:
-        source.storage  # noqa: B018 - raises while the source is down: its powers are not known
+        source.require_up()
         if not source.capabilities.can_upload:
             raise NotSupported(f"The source {source.slug!r} does not take uploads")
         receiving.check_size(source, incoming.size)
@@ -220,23 +239,27 @@ class Uploads:
         """Move the expiry, as bytes still arrive; the moment of the next move."""
         now = time.time()
         held = await self._catalog.write(
-            lambda conn: uploads.extend(conn, upload.id, upload.claim or "", now + self._expiry)
+            lambda conn: uploads.extend(
+                conn, upload.id, upload.claim or "", now + CLAIM_SECONDS, now + self._expiry
+            )
         )
         if not held:
-            raise Expired("The upload expired while it was received; prepare a new one")
-        return now + self._expiry / 4
+            raise Expired(_LOST)
+        return now + min(CLAIM_SECONDS, self._expiry) / 4
 
     async def _finish_direct(self, source: Source, upload: Upload) -> None:
         """Have the storage verify what the client sent it, and record that as received."""
-        attempt = naming.new_claim()
-        claimed = await self._catalog.write(
-            lambda conn: uploads.claim(
-                conn, upload.id, attempt, upload.path, time.time() + self._expiry
-            )
+        now = time.time()
+        upload = replace(
+            upload,
+            claim=naming.new_claim(),
+            claimed_until=now + _FINISHING_SECONDS,
+            expires_at=now + self._expiry,
         )
+        claimed = await self._catalog.write(lambda conn: uploads.claim(conn, upload, now))
         if not claimed:
             raise Conflict("The upload is being completed by another request; try again")
-        upload = replace(upload, claim=attempt)
+        attempt = upload.claim or ""
         try:
             facts = await receiving.past_datasette(source, upload)
         except (BadType, ChecksumMismatch, FileTooLarge, Invalid):
@@ -291,15 +314,17 @@ def _owned(conn: Connection, token: str, source: Source, actor_id: str | None) -
 
 
 def _conflict(upload: Upload) -> Conflict:
+    if upload.state == "receiving" and upload.is_being_received(time.time()):
+        return Conflict(
+            "The upload is being completed by another request; try again"
+            if upload.instructions is not None
+            else "The upload's bytes are still arriving; wait for them, then try again"
+        )
+    if upload.state == "completed":
+        return Conflict("The upload is completed already")
     if upload.instructions is not None:
         return Conflict("The upload's bytes go straight to the storage, as prepare answered")
-    return Conflict(
-        {
-            "completed": "The upload is completed already",
-            "receiving": "The upload's bytes are still arriving; wait for them, then try again",
-            "prepared": receiving.NO_BYTES,
-        }[upload.state]
-    )
+    return Conflict(receiving.NO_BYTES)
 
 
 def _path(source: Source, ulid: str, filename: str, actor_id: str | None) -> str:

@@ -102,11 +102,17 @@ class App:
         ]
         sent: list[dict[str, Any]] = []
 
+        ended = asyncio.Event()
+
         async def receive() -> dict[str, Any]:
+            if not messages:
+                await ended.wait()  # a client stays until it has its answer
             return messages.pop(0) if messages else {"type": "http.disconnect"}
 
         async def keep(message: dict[str, Any]) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                ended.set()
 
         scope = {
             "type": "http",

@@ -9,11 +9,14 @@ others alone, and every caller returns only after the commit. Holds no SQL but t
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from ..errors import NoSpace, StorageUnavailable
+
+logger = logging.getLogger("datasette_files")
 
 _T = TypeVar("_T")
 _Connection = sqlite3.Connection
@@ -21,6 +24,21 @@ _Outcome = tuple[bool, Any]
 
 #: Calls that share one hop; bounds how long a batch may hold its connection.
 _BATCH = 100
+
+_FULL = NoSpace(
+    "The disk of Datasette's internal database is full; ask its administrator for space"
+)
+_BUSY = StorageUnavailable("Datasette's internal database is busy; try again")
+_FAILED = StorageUnavailable("Datasette's internal database failed; ask its administrator")
+#: SQLite's primary result codes (sqlite.org/rescode.html), a part of their messages, our answer.
+_OUTAGES = (
+    (13, "full", _FULL),
+    (5, "locked", _BUSY),
+    (6, "table is locked", _BUSY),
+    (8, "readonly", _FAILED),
+    (10, "disk I/O error", _FAILED),
+    (14, "unable to open", _FAILED),
+)
 
 
 class Catalog:
@@ -102,13 +120,17 @@ class _translated:  # noqa: N801 - reads as a statement
             translate(error)
 
 
-def translate(error: BaseException) -> None:
-    """Raise NoSpace or StorageUnavailable for SQLite's full and busy errors; else do nothing."""
+def translate(error: sqlite3.OperationalError) -> None:
+    """Raise NoSpace or StorageUnavailable for what is wrong around the database; else do nothing.
+
+    By SQLite's result codes, or by its messages where Python (3.10) does not tell the codes.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
     text = str(error)
-    if "full" in text:
-        raise NoSpace("The disk of Datasette's internal database is full") from error
-    if "locked" in text or "busy" in text:
-        raise StorageUnavailable("Datasette's internal database is busy; try again") from error
+    for number, message, answer in _OUTAGES:
+        if code & 0xFF == number if code is not None else message in text:
+            logger.error("The internal database failed: %s", error)
+            raise type(answer)(str(answer)) from error
 
 
 class _Batcher:
@@ -132,7 +154,11 @@ class _Batcher:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-                await self._run_batch(batch)
+                try:
+                    await self._run_batch(batch)
+                finally:
+                    for _, future in batch:
+                        future.cancel()  # does nothing to those that have their outcome
         finally:
             self._drainer = None
 

@@ -8,6 +8,7 @@ Done notes of files stay a while, so that a repeated delete can be answered.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from ..models import Garbage
 
@@ -30,7 +31,12 @@ def add(
 
 
 def ensure(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
-    """The ids of the path's open notes, after making one if there is none."""
+    """The ids of the path's open notes, after making one if there is none.
+
+    None for a path that a file has: whatever the caller believes, its bytes are not garbage.
+    """
+    if _is_in_use(conn, source_id, path):
+        return []
     rows = conn.execute(
         """SELECT id FROM datasette_files_garbage
         WHERE source_id = ? AND path = ? AND done_at IS NULL""",
@@ -39,19 +45,30 @@ def ensure(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
     return [row[0] for row in rows] or [add(conn, source_id, path)]
 
 
-def due(conn: sqlite3.Connection, now: float, slugs: list[str], limit: int) -> list[Garbage]:
+def _is_in_use(conn: sqlite3.Connection, source_id: int, path: str) -> bool:
+    row = conn.execute(
+        "SELECT 1 FROM datasette_files WHERE source_id = ? AND path = ?", (source_id, path)
+    ).fetchone()
+    return row is not None
+
+
+def due(conn: sqlite3.Connection, now: float, slugs: Iterable[str], limit: int) -> list[Garbage]:
     """What may be deleted now, of the sources that are up."""
-    marks = ", ".join("?" * len(slugs))
-    rows = conn.execute(
-        f"""SELECT g.id, s.slug, g.path FROM datasette_files_garbage g
-        JOIN datasette_files_sources s ON s.id = g.source_id
-        WHERE g.done_at IS NULL AND g.not_before <= ? AND s.slug IN ({marks})
-            AND NOT EXISTS (
+    found: list[Garbage] = []
+    for slug in slugs:
+        rows = conn.execute(
+            """SELECT g.id, s.slug, g.path FROM datasette_files_sources s
+            CROSS JOIN datasette_files_garbage g INDEXED BY datasette_files_garbage_due
+                ON g.source_id = s.id
+            WHERE s.slug = ? AND g.done_at IS NULL AND g.not_before <= ? AND NOT EXISTS (
                 SELECT 1 FROM datasette_files f WHERE f.source_id = g.source_id AND f.path = g.path)
-        ORDER BY g.not_before LIMIT ?""",
-        (now, *slugs, limit),
-    )
-    return [Garbage(*row) for row in rows]
+            ORDER BY g.not_before LIMIT ?""",
+            (slug, now, limit - len(found)),
+        )
+        found.extend(Garbage(*row) for row in rows)
+        if len(found) >= limit:
+            break
+    return found
 
 
 def done(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:

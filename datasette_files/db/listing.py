@@ -73,7 +73,7 @@ def page(conn: sqlite3.Connection, query: ListQuery) -> tuple[list[FileRecord], 
     rows.sort(key=lambda row: (_fold(row[0]), row[1]), reverse=query.descending)
     more = len(rows) > query.limit
     rows = rows[: query.limit]
-    token = encode_token(rows[-1][0], rows[-1][1]) if more and rows else None
+    token = encode_token(_walk(query), *rows[-1][:2]) if more and rows else None
     return [file for _, _, file in rows], token
 
 
@@ -176,7 +176,7 @@ def _scan(
     where, values = where + span, (*values, *span_values)
     if query.after is not None:
         where += f" AND ({key}, f.seq) {'<' if query.descending else '>'} (?, ?)"
-        values = (*values, *decode_token(query.after))
+        values = (*values, *decode_token(_walk(query), query.after))
     direction = "DESC" if query.descending else "ASC"
     rows = conn.execute(
         f"""SELECT {key}, f.seq, {COLUMNS}
@@ -194,16 +194,23 @@ def _fold(value: object) -> object:
     return "".join(c.lower() if c.isascii() else c for c in value).encode()
 
 
-def encode_token(value: object, seq: int) -> str:
-    """A page's token: the last row's sort key and ``seq``, safe in a URL."""
-    return base64.urlsafe_b64encode(json.dumps([value, seq]).encode()).decode().rstrip("=")
+def _walk(query: ListQuery) -> str:
+    """Which walk a token belongs to: one of another order would skip files."""
+    return f"{query.order} {'desc' if query.descending else 'asc'}"
 
 
-def decode_token(token: str) -> tuple[object, int]:
-    """The inverse of ``encode_token``. Raises Invalid."""
+def encode_token(walk: str, value: object, seq: int) -> str:
+    """A page's token: its walk, the last row's sort key and ``seq``; safe in a URL."""
+    return base64.urlsafe_b64encode(json.dumps([walk, value, seq]).encode()).decode().rstrip("=")
+
+
+def decode_token(walk: str, token: str) -> tuple[object, int]:
+    """``(sort key, seq)`` of a token of this walk. Raises Invalid."""
     try:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
-        value, seq = json.loads(base64.urlsafe_b64decode(padded))
+        given, value, seq = json.loads(base64.urlsafe_b64decode(padded))
+        if given != walk:
+            raise ValueError(token)
         if isinstance(value, str):
             value.encode()
         if not isinstance(value, str | int) or isinstance(seq, bool) or not isinstance(seq, int):

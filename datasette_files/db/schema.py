@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from typing import Any
 
 import sqlite_utils
 from sqlite_utils import Migrations
@@ -119,6 +118,7 @@ _TABLES = (
         actor_id TEXT,
         state TEXT NOT NULL,
         claim TEXT,
+        claimed_until REAL,
         instructions TEXT,
         created_at REAL NOT NULL,
         expires_at REAL NOT NULL
@@ -134,7 +134,9 @@ _TABLES = (
         not_before REAL NOT NULL,
         done_at REAL
     )""",
-    """CREATE INDEX datasette_files_garbage_due ON datasette_files_garbage (not_before)
+    """CREATE INDEX datasette_files_garbage_due ON datasette_files_garbage (source_id, not_before)
+        WHERE done_at IS NULL""",
+    """CREATE INDEX datasette_files_garbage_path ON datasette_files_garbage (source_id, path)
         WHERE done_at IS NULL""",
     """CREATE INDEX datasette_files_garbage_done ON datasette_files_garbage (done_at)
         WHERE done_at IS NOT NULL""",
@@ -248,6 +250,11 @@ def _adopt(db: sqlite_utils.Database) -> None:
     db.execute("DROP TABLE datasette_files_0_1")
     # 0.1a3 kept each source's configuration whole, secrets too.
     db.execute("UPDATE datasette_files_sources SET config = '{}'")
+    # A storage that holds files is not made anew where it is missing at our first start.
+    db.execute(
+        """UPDATE datasette_files_sources SET provisioned = 'adopted'
+        WHERE id IN (SELECT source_id FROM datasette_files)"""
+    )
     db.execute("INSERT INTO datasette_files_state VALUES ('scrub', 'pending')")
     # Its jobs ended with its process, which could not write that down.
     db.execute(
@@ -313,8 +320,8 @@ def _write_ahead(conn: sqlite3.Connection) -> None:
 
 def sync_sources(
     conn: sqlite3.Connection, sources: list[tuple[str, str, str | None, str]]
-) -> dict[str, dict[str, Any]]:
-    """Keep one row for each configured source; return ``{slug: {id, config, provisioned}}``.
+) -> dict[str, tuple[int, str | None]]:
+    """Keep one row for each configured source; return ``{slug: (id, provisioned)}``.
 
     Takes ``(slug, storage type, label, redacted config as JSON)``. Rows of sources that are no
     longer configured stay, with their files. Writes only what changed.
@@ -329,13 +336,13 @@ def sync_sources(
                 IS NOT (excluded.storage_type, ifnull(excluded.label, ''), excluded.config)""",
             (slug, storage_type, label, config),
         )
-    rows = conn.execute("SELECT id, slug, config, provisioned FROM datasette_files_sources")
-    return {row[1]: {"id": row[0], "config": row[2], "provisioned": row[3]} for row in rows}
+    rows = conn.execute("SELECT id, slug, provisioned FROM datasette_files_sources")
+    return {row[1]: (row[0], row[2]) for row in rows}
 
 
-def set_provisioned(conn: sqlite3.Connection, source_id: int, config: str) -> None:
-    """Remember that the source has been up with this (redacted) configuration."""
+def set_provisioned(conn: sqlite3.Connection, source_id: int, place: str) -> None:
+    """Remember that the source has been up in this place."""
     conn.execute(
         "UPDATE datasette_files_sources SET provisioned = ? WHERE id = ? AND provisioned IS NOT ?",
-        (config, source_id, config),
+        (place, source_id, place),
     )

@@ -18,6 +18,8 @@ from .listing import decode_token, encode_token
 #: Counting stops here.
 COUNT_LIMIT = 1_000
 MAX_TERMS = 20
+#: What pages' tokens belong to.
+_WALK = "search"
 MAX_QUERY_CHARACTERS = 500
 
 
@@ -30,13 +32,13 @@ def match_expression(q: str, source_ids: list[int] | None) -> str | None:
     if len(q) > MAX_QUERY_CHARACTERS:
         raise Invalid(f"q has more than {MAX_QUERY_CHARACTERS} characters")
     words = q.replace("\x00", " ").split()
-    terms = [word for word in words if any(_indexed(c) for c in word)]
+    terms = [word for word in words if any(_starts_token(c) for c in word)]
     if not terms or source_ids == []:
         return None
     if len(terms) > MAX_TERMS:
         raise Invalid(f"q has more than {MAX_TERMS} words")
     quoted = ['"' + term.replace('"', '""') + '"' for term in terms]
-    if words[-1] == terms[-1] and _indexed(terms[-1][-1]):
+    if words[-1] == terms[-1] and _in_token(terms[-1][-1]):
         quoted[-1] += " *"
     expression = "{filename content_type search_text} : (" + " AND ".join(quoted) + ")"
     if source_ids is not None:
@@ -45,10 +47,15 @@ def match_expression(q: str, source_ids: list[int] | None) -> str | None:
     return expression
 
 
-def _indexed(character: str) -> bool:
+def _starts_token(character: str) -> bool:
     """Whether the index's tokenizer keeps the character: letters, numbers, private use."""
     category = unicodedata.category(character)
-    return category[0] in "LNM" or category == "Co"
+    return category[0] in "LN" or category == "Co"
+
+
+def _in_token(character: str) -> bool:
+    """The same, or a mark on one of them."""
+    return _starts_token(character) or unicodedata.category(character)[0] == "M"
 
 
 def page(
@@ -58,7 +65,7 @@ def page(
     bound = ""
     values: tuple[object, ...] = ()
     if after is not None:
-        bound, values = " AND datasette_files_fts.rowid < ?", (decode_token(after)[1],)
+        bound, values = " AND datasette_files_fts.rowid < ?", (decode_token(_WALK, after)[1],)
     rows = conn.execute(
         f"""SELECT f.seq, {COLUMNS} FROM datasette_files_fts
         CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid
@@ -68,7 +75,7 @@ def page(
         (expression, *values, limit + 1),
     ).fetchall()
     files = [record(tuple(row)[1:]) for row in rows[:limit]]
-    return files, encode_token("", rows[limit - 1][0]) if len(rows) > limit else None
+    return files, encode_token(_WALK, "", rows[limit - 1][0]) if len(rows) > limit else None
 
 
 def count(conn: sqlite3.Connection, expression: str) -> tuple[int, bool]:

@@ -15,7 +15,7 @@ from . import garbage
 
 _COLUMNS = """u.id, u.source_id, s.slug, u.file_id, u.path, u.filename, u.content_type, u.size,
     u.sha256, u.content_hash, u.actor_id, u.state, u.expires_at, u.claim, u.instructions,
-    u.width, u.height, u.stored_type, u.stored_size"""
+    u.width, u.height, u.stored_type, u.stored_size, u.claimed_until"""
 
 
 def get(conn: sqlite3.Connection, upload_id: str) -> Upload | None:
@@ -34,8 +34,8 @@ def get(conn: sqlite3.Connection, upload_id: str) -> Upload | None:
 def insert(conn: sqlite3.Connection, upload: Upload, now: float) -> None:
     conn.execute(
         """INSERT INTO datasette_files_uploads (id, source_id, file_id, path, filename,
-            content_type, size, sha256, actor_id, state, claim, instructions, created_at,
-            expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            content_type, size, sha256, actor_id, state, claim, claimed_until, instructions,
+            created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             upload.id,
             upload.source_id,
@@ -48,6 +48,7 @@ def insert(conn: sqlite3.Connection, upload: Upload, now: float) -> None:
             upload.actor_id,
             upload.state,
             upload.claim,
+            upload.claimed_until,
             json.dumps(upload.instructions) if upload.instructions is not None else None,
             now,
             upload.expires_at,
@@ -55,37 +56,41 @@ def insert(conn: sqlite3.Connection, upload: Upload, now: float) -> None:
     )
 
 
-def claim(
-    conn: sqlite3.Connection, upload_id: str, attempt: str, path: str, expires_at: float
-) -> bool:
-    """Give a prepared or received upload's next bytes to one attempt, at a path of its own.
+def claim(conn: sqlite3.Connection, upload: Upload, now: float) -> bool:
+    """Give an upload's next bytes to the attempt ``upload.claim``, at its path, for its times.
 
     What an earlier attempt stored becomes garbage: the new bytes replace it. False if the upload
-    is not there to be claimed now.
+    is not there to be claimed now: completed, expired, or another attempt's, which is still alive.
     """
     old = conn.execute(
-        """SELECT source_id, path FROM datasette_files_uploads
-        WHERE id = ? AND state IN ('prepared', 'received')""",
-        (upload_id,),
+        """SELECT source_id, path FROM datasette_files_uploads WHERE id = ? AND
+            (state IN ('prepared', 'received') OR (state = 'receiving' AND claimed_until <= ?))""",
+        (upload.id, now),
     ).fetchone()
     if old is None:
         return False
     conn.execute(
-        """UPDATE datasette_files_uploads SET state = 'receiving', claim = ?, path = ?,
-            expires_at = ? WHERE id = ?""",
-        (attempt, path, expires_at, upload_id),
+        """UPDATE datasette_files_uploads SET state = 'receiving', claim = ?, claimed_until = ?,
+            path = ?, expires_at = ? WHERE id = ?""",
+        (upload.claim, upload.claimed_until, upload.path, upload.expires_at, upload.id),
     )
-    if old[1] != path:
+    if old[1] != upload.path:
         garbage.add(conn, old[0], old[1])
     return True
 
 
-def extend(conn: sqlite3.Connection, upload_id: str, attempt: str, expires_at: float) -> bool:
-    """Move the expiry while bytes arrive. False when the attempt has lost its claim."""
+def extend(
+    conn: sqlite3.Connection,
+    upload_id: str,
+    attempt: str,
+    claimed_until: float,
+    expires_at: float,
+) -> bool:
+    """Move claim and expiry while bytes arrive. False when the attempt has lost its claim."""
     cursor = conn.execute(
-        """UPDATE datasette_files_uploads SET expires_at = ?
+        """UPDATE datasette_files_uploads SET claimed_until = ?, expires_at = ?
         WHERE id = ? AND claim = ? AND state = 'receiving'""",
-        (expires_at, upload_id, attempt),
+        (claimed_until, expires_at, upload_id, attempt),
     )
     return cursor.rowcount > 0
 

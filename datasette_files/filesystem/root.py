@@ -12,8 +12,9 @@ import errno
 import logging
 import os
 import stat
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import ConfigurationError, Invalid, NoSpace, StorageError, StorageUnavailable
@@ -27,6 +28,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a named pipe would wait for its other end.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+# What tells, of a file to delete, that there cannot be one.
+_NO_FILE = (errno.EISDIR, errno.ENAMETOOLONG)
 # What tells of a directory that it is still needed, or of a link in its place.
 _KEPT = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
@@ -36,6 +39,7 @@ class Root:
 
     def __init__(self, configured: str) -> None:
         self._path = Path(os.path.realpath(Path(configured).expanduser()))
+        self._lock = threading.Lock()
         self._fd = -1
         self._identity = (0, 0)
 
@@ -43,18 +47,22 @@ class Root:
         """Make the directory if it does not exist, and hold it."""
         try:
             self._path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
+        except (FileExistsError, NotADirectoryError):
             raise ConfigurationError(f"root: {self._path} is not a directory") from None
+        except PermissionError as error:
+            raise StorageUnavailable(
+                f"root: {self._path} cannot be made ({error.strerror}); make it, or let Datasette's"
+                " user write to the directory above it"
+            ) from error
         self.hold()
 
     def hold(self) -> None:
-        """Hold the directory as it is. Raises StorageUnavailable while it looks unmounted."""
+        """Hold the directory as it is. Raises StorageUnavailable where it cannot be opened."""
         try:
             fd = os.open(self._path, _DIRECTORY)
         except OSError as error:
             raise StorageUnavailable(
-                f"root: {self._path} cannot be opened ({error.strerror}); it was in use before, so"
-                " it is not made anew: mount or restore it"
+                f"root: {self._path} cannot be opened ({error.strerror})"
             ) from error
         try:
             self._make_temporary(fd)
@@ -80,13 +88,22 @@ class Root:
             os.close(old)
 
     def resume(self) -> None:
-        """Hold a directory that was in use before: not one that is empty, as when unmounted."""
-        with suppress(OSError):
-            if not any(self._path.iterdir()):
-                raise StorageUnavailable(
-                    f"root: {self._path} is empty though it was in use before: mount or restore it"
-                    f" (or make {TEMPORARY} in it, if it is meant to start afresh)"
-                )
+        """Hold a directory that was in use before.
+
+        Raises StorageUnavailable while it is missing, or empty as an unmounted one is.
+        """
+        try:
+            empty = not any(self._path.iterdir())
+        except OSError as error:
+            raise StorageUnavailable(
+                f"root: {self._path} cannot be read ({error.strerror}); it was in use before, so"
+                " it is not made anew: mount or restore it"
+            ) from error
+        if empty:
+            raise StorageUnavailable(
+                f"root: {self._path} is empty though it was in use before: mount or restore it"
+                f" (or make {TEMPORARY} in it, if it is meant to start afresh)"
+            )
         self.hold()
 
     def close(self) -> None:
@@ -94,12 +111,23 @@ class Root:
             os.close(self._fd)
             self._fd = -1
 
-    @property
-    def fd(self) -> int:
-        """The root's descriptor, after a look that it is still the root. Not to be closed.
+    @contextmanager
+    def held(self) -> Iterator[int]:
+        """A descriptor of the root for one operation, after a look that it is still the root."""
+        with self._lock:
+            fd = os.dup(self._current())
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _current(self) -> int:
+        """The descriptor of the root as it is now.
 
         Raises StorageUnavailable while the root is missing or something else is in its place.
         """
+        if self._fd < 0:
+            raise StorageUnavailable("Datasette is stopping; try again in a minute")
         try:
             info = self._path.lstat()
         except OSError as error:
@@ -138,16 +166,11 @@ class Root:
         is not a plain relative one.
         """
         *directories, name = split(path)
-        opened: list[int] = []
-        fd = self.fd
-        try:
+        with self.held() as fd, ExitStack() as opened:
             for component in directories:
-                fd = _descend(fd, component, create)
-                opened.append(fd)
+                fd = _descend(fd, component, create)  # noqa: PLW2901 - one step down
+                opened.callback(os.close, fd)
             yield fd, name
-        finally:
-            for fd in reversed(opened):
-                os.close(fd)
 
     def open(self, path: str) -> tuple[int, os.stat_result]:
         """A descriptor to read the regular file at ``path``, to be closed, and its facts."""
@@ -167,13 +190,13 @@ class Root:
     @contextmanager
     def temporary(self) -> Iterator[int]:
         """A descriptor of the directory for files being received."""
-        root = self.fd
-        try:
-            fd = os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
-        except FileNotFoundError:
-            with suppress(FileExistsError):
-                os.mkdir(TEMPORARY, 0o700, dir_fd=root)
-            fd = os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
+        with self.held() as root:
+            try:
+                fd = os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
+            except FileNotFoundError:
+                with suppress(FileExistsError):
+                    os.mkdir(TEMPORARY, 0o700, dir_fd=root)
+                fd = os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
         try:
             yield fd
         finally:
@@ -202,8 +225,8 @@ class Root:
             except OSError as error:
                 if depth < len(components) and error.errno in _KEPT:
                     return
-                if depth == len(components) and error.errno == errno.EISDIR:
-                    return  # not a file, so there is nothing to delete
+                if depth == len(components) and error.errno in _NO_FILE:
+                    return
                 raise
 
 

@@ -14,6 +14,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
@@ -83,18 +84,23 @@ class FilesystemStorage(Storage):
             hold(root)
             return root
 
-        self._root = await self._run(take)
+        self._root = await self._submit(take, undo=Root.close)
         self._small_files = SmallFiles(self._root, self._threads)
         self._walks = Walks(self._root)
 
-    async def _run(self, fn: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run blocking work in a thread, its errors translated."""
+    def _submit(
+        self, fn: Callable[[], _T], undo: Callable[[_T], object] | None = None
+    ) -> asyncio.Future[_T]:
+        """Run blocking work in a thread, its errors translated; ``undo`` as for ``DiskThreads``."""
 
         def work() -> _T:
             with translated():
-                return fn(*args, **kwargs)
+                return fn()
 
-        return await self._threads.submit(work)
+        return self._threads.submit(work, undo)
+
+    async def _run(self, fn: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await self._submit(partial(fn, *args, **kwargs))
 
     async def receive_upload(
         self, path: str, stream: AsyncIterator[bytes], content_type: str
@@ -204,9 +210,10 @@ class FilesystemStorage(Storage):
                 os.close(fd)
                 raise
 
-        fd, stop, chunk = await self._run(open_and_read)
+        fd, stop, chunk = await self._submit(open_and_read, undo=lambda opened: os.close(opened[0]))
         position = start
         buffer = memoryview(bytearray(_READ))
+        reading: asyncio.Future[bytes] | None = None
         try:
             while chunk:
                 yield chunk
@@ -215,9 +222,13 @@ class FilesystemStorage(Storage):
                     return
                 chunk = _read_cached(fd, buffer[: stop - position], position)
                 if not chunk:
-                    chunk = await self._run(_read_ahead, fd, position, stop)
+                    reading = self._submit(partial(_read_ahead, fd, position, stop))
+                    chunk = await asyncio.shield(reading)
         finally:
-            os.close(fd)
+            if reading is None or reading.done():
+                os.close(fd)
+            else:  # the thread still has it
+                reading.add_done_callback(partial(_close_after, fd))
 
     async def delete_file(self, path: str) -> None:
         await self.delete_files([path])
@@ -243,6 +254,12 @@ class FilesystemStorage(Storage):
         if hasattr(self, "_root"):  # configured
             await self._run(self._root.close)
         self._threads.close()
+
+
+def _close_after(fd: int, reading: asyncio.Future[bytes]) -> None:
+    os.close(fd)
+    if not reading.cancelled():
+        reading.exception()  # nobody else will ask
 
 
 def _read_ahead(fd: int, position: int, stop: int) -> bytes:

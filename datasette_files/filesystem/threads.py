@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ..errors import StorageUnavailable
+
 _T = TypeVar("_T")
 _Job = tuple[Callable[[], Any], Callable[[Any, "Exception | None"], None]]
 
@@ -26,31 +28,36 @@ class DiskThreads:
         self._lock = threading.Lock()
         self._started = 0
         self._busy = 0
+        self._closed = False
 
-    def submit(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
-        """Run the job in a thread; from a coroutine. The future takes what it returns or raises."""
+    def submit(
+        self, job: Callable[[], _T], undo: Callable[[_T], object] | None = None
+    ) -> asyncio.Future[_T]:
+        """Run the job in a thread; from a coroutine. The future takes what it returns or raises.
+
+        ``undo`` takes the result if nobody waits for it any more: it closes what was opened.
+        Raises StorageUnavailable once the pool is closed.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
 
         def deliver(result: Any, error: Exception | None) -> None:
-            loop.call_soon_threadsafe(settle, future, result, error)
+            loop.call_soon_threadsafe(settle, future, result, error, undo)
 
-        self._start(job, deliver)
-        return future
-
-    def _start(self, job: Callable[[], _T], then: Callable[[Any, Exception | None], None]) -> None:
-        """Run the job in a thread, and ``then`` in the same one with its result or its error."""
         with self._lock:
+            if self._closed:
+                raise StorageUnavailable("Datasette is stopping; try again in a minute")
             self._busy += 1
             more = self._busy > self._started and self._started < self._limit
             self._started += more
-        self._jobs.put((job, then))
+            self._jobs.put((job, deliver))
         if more:
             threading.Thread(target=self._work, name="datasette-files-disk", daemon=True).start()
+        return future
 
     def _work(self) -> None:
         while (entry := self._jobs.get()) is not None:
-            job, then = entry
+            job, deliver = entry
             result, error = None, None
             try:
                 result = job()
@@ -59,20 +66,29 @@ class DiskThreads:
             with self._lock:
                 self._busy -= 1
             try:
-                then(result, error)
+                deliver(result, error)
             except RuntimeError:
                 return  # the loop is closed, and with it all that could wait for a result
-            del job, then, entry, result, error
+            del job, deliver, entry, result, error
 
     def close(self) -> None:
-        """End the threads once the waiting jobs are done."""
-        for _ in range(self._started):
-            self._jobs.put(None)
+        """End the threads once the waiting jobs are done, and take no more."""
+        with self._lock:
+            self._closed = True
+            for _ in range(self._started):
+                self._jobs.put(None)
 
 
-def settle(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+def settle(
+    future: asyncio.Future[Any],
+    result: Any,
+    error: Exception | None,
+    undo: Callable[[Any], object] | None = None,
+) -> None:
     """Give a future its outcome; on its loop."""
     if future.done():  # whoever waited was cancelled
+        if undo is not None and error is None:
+            undo(result)
         return
     if error is None:
         future.set_result(result)

@@ -1,4 +1,4 @@
-"""Listing a directory tree page by page, in the order of paths, in bounded memory.
+"""Listing a directory tree page by page, in the order of their components, in bounded memory.
 
 A directory may hold a million names, so its names are never sorted whole: one scan keeps the
 smallest ``WINDOW`` names past a point, and the next window is another scan. A walk keeps its latest
@@ -70,17 +70,14 @@ class Walks:
             if walk != self._walk:
                 self._walk, self._windows = walk, {}
             for file in self._files(prefix, after):
-                if len(found) == limit:
+                if found and len(found) >= limit:
                     return found, _encode(walk, found[-1].path)
                 found.append(file)
         return found, None
 
     def _files(self, prefix: str, after: str) -> Iterator[FileMetadata]:
-        fd = os.dup(self._root.fd)
-        try:
+        with self._root.held() as fd:
             yield from self._directory(fd, "", prefix, after.split("/") if after else [])
-        finally:
-            os.close(fd)
 
     def _directory(
         self, fd: int, path: str, prefix: str, after: list[str]

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
+from ..errors import StorageUnavailable
 from .root import Root, translated
 from .threads import DiskThreads, settle
 
@@ -76,11 +77,12 @@ class SmallFiles:
         except asyncio.CancelledError:
             # The group may be past recall: let it end, then undo this one.
             await asyncio.wait([future])
-            if future.exception() is None:
+            if not future.cancelled() and future.exception() is None:
                 await self._threads.submit(lambda: self._root.unlink(file.path))
             raise
 
     async def _drain(self) -> None:
+        group: list[tuple[SmallFile, asyncio.Future[None]]] = []
         try:
             while self._waiting:
                 group, self._waiting = self._waiting, []
@@ -89,15 +91,24 @@ class SmallFiles:
                     settle(future, None, file.error)
         finally:
             self._drainer = None
+            # Cancelled, as the loop ends: nobody may wait for what will not come.
+            lost, self._waiting = group + self._waiting, []
+            for _, future in lost:
+                future.cancel()
 
     async def _write_group(self, files: list[SmallFile]) -> None:
+        """Write the files; each takes what went wrong with it."""
         shares = [files[first::_AT_ONCE] for first in range(min(_AT_ONCE, len(files)))]
-        await asyncio.gather(
-            *(self._threads.submit(partial(_write_temporaries, self._root, s)) for s in shares)
-        )
-        written = [file for file in files if file.error is None]
-        if written:
-            await self._threads.submit(partial(_publish_group, self._root, written))
+        try:
+            await asyncio.gather(
+                *(self._threads.submit(partial(_write_temporaries, self._root, s)) for s in shares)
+            )
+            written = [file for file in files if file.error is None]
+            if written:
+                await self._threads.submit(partial(_publish_group, self._root, written))
+        except Exception as error:  # noqa: BLE001 - raised again where each upload waits
+            for file in files:
+                file.error = file.error or error
 
 
 def _write_temporaries(root: Root, files: list[SmallFile]) -> None:
@@ -122,14 +133,23 @@ def _write_temporary(temporary: int, file: SmallFile) -> None:
 
 
 def _publish_group(root: Root, files: list[SmallFile]) -> None:
-    with root.temporary() as temporary:
+    with translated(), root.temporary() as temporary:
         for file in files:
             with _caught(file), translated():
                 _rename(root, temporary, file.path)
     for file in files:
         if file.error is None:
             with _caught(file), translated():
-                root.flush_directories(file.path)
+                _flush_or_remove(root, file.path)
+
+
+def _flush_or_remove(root: Root, path: str) -> None:
+    """Make a renamed file's name durable; one that may not be is not to be seen."""
+    try:
+        root.flush_directories(path)
+    except BaseException:
+        root.unlink(path)
+        raise
 
 
 @contextmanager
@@ -196,22 +216,28 @@ class _Lane:
         return future
 
     def _run(self) -> None:
-        if not self._running and self._jobs:
-            self._running = True
-            self._threads.submit(self._work).add_done_callback(self._rest)
+        if self._running or not self._jobs:
+            return
+        try:
+            turn = self._threads.submit(self._work)
+        except StorageUnavailable as error:
+            while self._jobs:
+                settle(self._jobs.popleft()[1], None, error)
+            return
+        self._running = True
+        turn.add_done_callback(self._rest)
 
     def _work(self) -> None:
-        while self._jobs:
-            job, future = self._jobs.popleft()
-            error: Exception | None = None
-            try:
-                job()
-            except Exception as caught:  # noqa: BLE001 - handed to the upload it belongs to
-                error = caught
-            self._loop.call_soon_threadsafe(settle, future, None, error)
+        """One job a turn, so that a lane that is never empty leaves the threads to others too."""
+        job, future = self._jobs.popleft()
+        error: Exception | None = None
+        try:
+            job()
+        except Exception as caught:  # noqa: BLE001 - handed to the upload it belongs to
+            error = caught
+        self._loop.call_soon_threadsafe(settle, future, None, error)
 
     def _rest(self, _: asyncio.Future[None]) -> None:
-        """On the loop: a job may have come between the thread's last look and now."""
         self._running = False
         self._run()
 
@@ -262,7 +288,7 @@ class StreamedFile:
         return self._digest.hexdigest()
 
     async def abandon(self) -> None:
-        """Leave nothing behind, and no thread at work."""
+        """Leave nothing behind."""
         pending = [future for _, future in self._jobs]
         if self._write_back is not None:
             pending.append(self._write_back)
@@ -279,11 +305,13 @@ class StreamedFile:
 
     def _write(self, chunks: list[bytes]) -> None:
         with translated():
-            _write_fully(self._fd, chunks)
+            if self._fd >= 0:  # else opening it failed, which is what the upload will hear
+                _write_fully(self._fd, chunks)
 
     def _sync_data(self) -> None:
         with translated():
-            _flush_data(self._fd)
+            if self._fd >= 0:
+                _flush_data(self._fd)
 
     def _publish(self) -> None:
         with translated(), self._root.temporary() as temporary:

@@ -111,6 +111,8 @@ class Body:
         """Throw the rest away for a while: a client that is still sending does not read."""
         if self._ended or (self._expects_continue and not self._begun):
             return
+        if self._timer is not None:
+            self._timer.cancel()  # what follows has a deadline of its own
         deadline = time.monotonic() + DRAIN_SECONDS
         try:
             while not self._ended and (left := deadline - time.monotonic()) > 0:

@@ -71,7 +71,7 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
 
 async def thumbnail(call: Call) -> Response:
     file, source = await call.files.browsable(call.actor, call.vars["file_id"])
-    made = await call.files.thumbnails.get(lambda: source, file)
+    made = await call.files.thumbnails.get(source, file)
     tag = entity_tag(made)
     headers = {"ETag": tag, "Cache-Control": "private, max-age=0, must-revalidate", **_INERT}
     if evaluate(call.method, call.headers, tag, None) is Outcome.NOT_MODIFIED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -162,11 +162,3 @@ def as_body(error: FilesError) -> dict[str, Any]:
     """Datasette's standard error body, and our code."""
     body: dict[str, Any] = error_body(error.messages, error.status)
     return {**body, "code": error.code}
-
-
-def one_of(value: str, allowed: Iterable[str], name: str) -> str:
-    """Raises Invalid unless the value is among the allowed ones."""
-    choices = list(allowed)
-    if value not in choices:
-        raise Invalid(f"{name} must be one of {', '.join(choices)}")
-    return value

@@ -9,13 +9,10 @@ from datasette.utils.asgi import Response
 
 from ..db import imports
 from ..errors import NotFound
-from ..models import Job
+from ..models import FileRecord, Job
 from ..previews import table_head
 from . import records
 from .http import Call, answer, page
-
-#: What the public release calls a state, where its word is not ours.
-_STATES = {"complete": "finished", "completed": "finished", "done": "finished", "failed": "error"}
 
 
 async def preview(call: Call) -> Response:
@@ -24,7 +21,7 @@ async def preview(call: Call) -> Response:
     return await page(call, "import_preview.html", {"file": records.full(call, file), "head": head})
 
 
-async def _job(call: Call) -> tuple[dict[str, Any], Job]:
+async def _job(call: Call) -> tuple[dict[str, Any], FileRecord]:
     file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
     number = call.vars["job"]
     job = None
@@ -32,11 +29,7 @@ async def _job(call: Call) -> tuple[dict[str, Any], Job]:
         job = await call.files.catalog.read(lambda conn: imports.get(conn, file.id, int(number)))
     if job is None:
         raise NotFound(f"There is no import {number} of this file")
-    shown = asdict(job)
-    shown.pop("extra")
-    shown["status"] = _STATES.get(job.status, job.status)
-    shown["table_url"] = _table_url(call, job)
-    return shown, job
+    return {**asdict(job), "table_url": _table_url(call, job)}, file
 
 
 def _table_url(call: Call, job: Job) -> str | None:
@@ -52,6 +45,5 @@ async def progress_json(call: Call) -> Response:
 
 
 async def progress_page(call: Call) -> Response:
-    job, _ = await _job(call)
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    job, file = await _job(call)
     return await page(call, "import_job.html", {"job": job, "file": records.full(call, file)})

@@ -80,7 +80,7 @@ async def sources_json(call: Call) -> Response:
         sources.append(
             {
                 "slug": source.slug,
-                "label": source.config.label,
+                "label": source.label,
                 "storage_type": source.config.storage,
                 "capabilities": {name: capabilities[name] for name in _CAPABILITIES},
                 "can_browse": can_browse,

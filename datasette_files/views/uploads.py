@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import wraps
 from typing import Any
 from urllib.parse import unquote
 
 from datasette.utils.asgi import Response
 
 from .. import naming, sniffing
-from ..errors import BadType, Invalid
+from ..errors import BadType, FilesError, Invalid, NotSupported
 from ..models import FileRecord
-from ..permissions import UPLOAD, Grant, grant
+from ..permissions import BROWSE, UPLOAD, Grant, grant
 from ..protocol.digest import parse_repr_digest
 from ..protocol.multipart import Field, FilePart, MultipartError, MultipartStream
 from ..sources import Source
@@ -24,21 +25,40 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
-async def _target(call: Call) -> tuple[Source, Grant]:
-    """The route's source, and what decides whether the actor may upload to it."""
-    source = call.files.sources.get(call.vars["source"])
-    return source, await grant(call.datasette, call.actor, UPLOAD, source.slug)
+Handler = Callable[[Call, Source, Grant], Awaitable[Response]]
 
 
-async def upload_page(call: Call) -> Response:
-    source, allowed = await _target(call)
+def _to_source(handler: Handler) -> Callable[[Call], Awaitable[Response]]:
+    """A view of the route's source, with what decides whether the actor may upload to it.
+
+    The use case checks that, in the same hop as its own look-up. A refusal that comes before then
+    speaks of the source's limits and state, so it is only for those who may upload.
+    """
+
+    @wraps(handler)
+    async def view(call: Call) -> Response:
+        source = call.files.sources.get(call.vars["source"])
+        allowed = await grant(call.datasette, call.actor, UPLOAD, source.slug)
+        try:
+            return await handler(call, source, allowed)
+        except FilesError:
+            await call.files.catalog.read(lambda conn: allowed.check(conn, source.slug))
+            raise
+
+    return view
+
+
+@_to_source
+async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
     await call.files.catalog.read(lambda conn: allowed.check(conn, source.slug))
-    source.storage  # noqa: B018 - raises while the source is down: no form that cannot work
+    source.require_up()
+    if not source.capabilities.can_upload:
+        raise NotSupported(f"The source {source.slug!r} does not take uploads")
     return await page(call, "upload.html", {"source": source})
 
 
-async def prepare(call: Call) -> Response:
-    source, allowed = await _target(call)
+@_to_source
+async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
     incoming = _declared(await call.body.json())
     token, instructions = await call.files.uploads.prepare(source, call.actor_id, allowed, incoming)
     answered: dict[str, Any] = {"ok": True, "upload_token": token}
@@ -91,8 +111,8 @@ def _sha256(value: object) -> str | None:
     return value.lower()
 
 
-async def receive(call: Call) -> Response:
-    source, allowed = await _target(call)
+@_to_source
+async def receive(call: Call, source: Source, allowed: Grant) -> Response:
     form = _multipart(call)
     token = None
     while (part := await _next_part(form)) is not None:
@@ -108,8 +128,8 @@ async def receive(call: Call) -> Response:
     raise Invalid("The form has no file; send it as the field named file")
 
 
-async def complete(call: Call) -> Response:
-    source, allowed = await _target(call)
+@_to_source
+async def complete(call: Call, source: Source, allowed: Grant) -> Response:
     token = (await call.body.json()).get("upload_token")
     if not isinstance(token, str):
         raise Invalid("upload_token is required")
@@ -119,8 +139,8 @@ async def complete(call: Call) -> Response:
     return answer(call, {"ok": True, "file": records.uploaded(call, file)}, 201 if created else 200)
 
 
-async def one_shot(call: Call) -> Response:
-    source, allowed = await _target(call)
+@_to_source
+async def one_shot(call: Call, source: Source, allowed: Grant) -> Response:
     form = _multipart(call)
     while (part := await _next_part(form)) is not None:
         if isinstance(part, FilePart) and part.name == "file":
@@ -139,8 +159,8 @@ async def one_shot(call: Call) -> Response:
     raise Invalid("The form has no file; send it as the field named file")
 
 
-async def raw_put(call: Call) -> Response:
-    source, allowed = await _target(call)
+@_to_source
+async def raw_put(call: Call, source: Source, allowed: Grant) -> Response:
     try:
         filename = naming.check_filename(unquote(call.vars["filename"], errors="strict"))
     except UnicodeDecodeError:
@@ -164,7 +184,11 @@ async def _stored(call: Call, source: Source, file: FileRecord) -> Response:
     await call.files.uploaded(source, file, call.actor)
     links = records.urls(call, file.id)
     if "text/html" in call.headers.get("accept", ""):
-        return redirect(links["url"])
+        if source.slug in await call.files.allowed_sources(call.actor, BROWSE):
+            return redirect(links["url"])
+        # The file's page is not for this person, but the record of what was stored is.
+        context = {"source": source, "uploaded": records.uploaded(call, file)}
+        return await page(call, "upload.html", context, 201)
     body = {
         "ok": True,
         "file": records.uploaded(call, file),

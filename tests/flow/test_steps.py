@@ -255,7 +255,7 @@ async def test_sources_json_tells_what_the_storage_can(flow: Flow) -> None:
         "sources": [
             {
                 "slug": "docs",
-                "label": None,
+                "label": "docs",
                 "storage_type": flow.storage.storage_type,
                 "capabilities": {name: getattr(capabilities, name) for name in names.split()},
                 "can_browse": True,

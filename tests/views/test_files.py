@@ -168,7 +168,6 @@ async def test_an_upload_has_its_thumbnail_made_eagerly(make_datasette: MakeData
         None,
         RuntimeError("no decoder"),
         "hang",
-        ThumbnailResult(b"<svg/>", "image/svg+xml", 1, 1),
         ThumbnailResult(b"<script>", "text/html", 1, 1),
         "not a result",
     ],
@@ -239,7 +238,7 @@ async def test_import_pages_of_a_table_and_of_earlier_jobs(datasette: Datasette)
         cursor = conn.execute(
             """INSERT INTO _datasette_files_imports (file_id, import_type, database_name,
                 table_name, status, row_count, total_size, bytes_read, error, started_at, actor_id)
-            VALUES (?, 'csv', '_memory', 'towers', 'failed', 1, 9, 9, '<b>bad</b>',
+            VALUES (?, 'csv', '_memory', 'towers', 'error', 1, 9, 9, '<b>bad</b>',
                 '2026-01-02 03:04:05', 'alice')""",
             (file["id"],),
         )

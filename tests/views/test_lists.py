@@ -303,5 +303,5 @@ async def test_sources_json(make_datasette: MakeDatasette, tmp_path: Any) -> Non
             "can_browse": slug == "docs",
             "can_upload": slug == "drop",
         }
-        for slug, label in [("docs", "The documents"), ("drop", None)]
+        for slug, label in [("docs", "The documents"), ("drop", "drop")]
     ]
