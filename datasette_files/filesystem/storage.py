@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from ..base import FileMetadata, GetSecret, Storage, StorageCapabilities
 from ..errors import FilesError, FileTooLarge
-from .root import Root, translated
+from . import page_cache
+from .root import Root, split, translated
 from .threads import DiskThreads
 from .walk import Walks, describe
 from .writing import SmallFile, SmallFiles, StreamedFile, temporary_name
@@ -38,9 +39,6 @@ _BATCH = 1024 * 1024
 _READ = 256 * 1024
 _READ_AHEAD = 4 * 1024 * 1024
 _THREADS = 8
-
-#: Makes a read fail rather than wait for the disk; 0 where the system does not know it.
-_CACHED_ONLY = getattr(os, "RWF_NOWAIT", 0)
 
 
 class FilesystemConfig(BaseModel):
@@ -69,6 +67,8 @@ class FilesystemStorage(Storage):
 
     def __init__(self) -> None:
         self._threads = DiskThreads(_THREADS)
+        # Learnt from the first file read in a thread of ours, where asking may wait.
+        self._tells_cached = False
 
     async def configure(self, config: dict[str, Any], get_secret: GetSecret) -> None:
         """Take the root, making it if it does not exist."""
@@ -165,24 +165,21 @@ class FilesystemStorage(Storage):
         def read() -> bytes:
             fd, _ = self._root.open(path)
             with os.fdopen(fd, "rb") as file:
+                self._tells_cached = self._tells_cached or page_cache.is_available(fd)
                 return file.read(num_bytes)
 
         return await self._run(read)
 
     def cached_bytes(self, path: str, size: int) -> bytes | None:
         """The file, if the page cache has it whole."""
-        if not _CACHED_ONLY:
+        if not self._tells_cached:
             return None
-        content = bytearray(size)
         try:
-            fd, _ = self._root.open(path)
-            try:
-                read = os.preadv(fd, [content], 0, _CACHED_ONLY)
-            finally:
-                os.close(fd)
+            split(path)
+            with self._root.held() as root:
+                return page_cache.read_file(root, path, size)
         except (FilesError, OSError):
             return None  # the ordinary way will say what is wrong
-        return bytes(content) if read == size else None
 
     async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
         def read() -> bytes:
@@ -220,7 +217,7 @@ class FilesystemStorage(Storage):
                 position += len(chunk)
                 if position >= stop:
                     return
-                chunk = _read_cached(fd, buffer[: stop - position], position)
+                chunk = page_cache.read(fd, buffer[: stop - position], position)
                 if not chunk:
                     reading = self._submit(partial(_read_ahead, fd, position, stop))
                     chunk = await asyncio.shield(reading)
@@ -268,16 +265,6 @@ def _read_ahead(fd: int, position: int, stop: int) -> bytes:
     if hasattr(os, "posix_fadvise") and position + len(chunk) < stop:  # not on macOS
         os.posix_fadvise(fd, position + len(chunk), _READ_AHEAD, os.POSIX_FADV_WILLNEED)
     return chunk
-
-
-def _read_cached(fd: int, buffer: memoryview, position: int) -> bytes:
-    """What the page cache has from there on, at most a buffer full; it never waits for the disk."""
-    if not _CACHED_ONLY:
-        return b""
-    try:
-        return bytes(buffer[: os.preadv(fd, [buffer], position, _CACHED_ONLY)])
-    except OSError:
-        return b""  # not in the cache, or a fault that the ordinary way will report
 
 
 def _received(path: str, content_type: str, sha256: str, size: int) -> FileMetadata:
