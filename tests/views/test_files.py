@@ -156,6 +156,49 @@ async def test_file_actions_of_plugins_are_in_the_menu(datasette: Datasette, kin
         assert seen == [({"id": "alice"}, "long.txt", b"x" * 2048)]
 
 
+@pytest.mark.parametrize("kind", ["sync", "async", "no list"])
+async def test_a_files_page_is_shown_whatever_a_plugins_file_actions_do(
+    datasette: Datasette, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    def fails(datasette: Any, actor: Any, file: Any, preview_bytes: bytes) -> Any:
+        raise RuntimeError("no actions today")
+
+    async def fails_later(datasette: Any, actor: Any, file: Any, preview_bytes: bytes) -> Any:
+        raise RuntimeError("no actions today")
+
+    file = await upload(datasette)
+    hook = {"sync": fails, "async": fails_later, "no list": lambda file: 5}[kind]
+    with registered(file_actions=hook):
+        page = await datasette.client.get(file["url"])
+    assert page.status_code == 200
+    assert file["download_url"] in page.text
+    assert "A plugin's file_actions failed" in caplog.text
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_plugin_that_fails_on_an_event_does_not_undo_what_was_committed(
+    datasette: Datasette, caplog: pytest.LogCaptureFixture, later: bool
+) -> None:
+    def fails(datasette: Any, event: Any) -> None:
+        raise RuntimeError("the audit log is full")
+
+    async def fails_later(datasette: Any, event: Any) -> None:
+        fails(datasette, event)
+
+    with registered(track_event=fails_later if later else fails):
+        file = await upload(datasette)
+        body = {"update": {"search_text": "words"}}
+        updated = await datasette.client.post(f"{file['url']}/-/update", json=body)
+        assert (updated.status_code, updated.json()["file"]["search_text"]) == (200, "words")
+        assert (await datasette.client.get(file["download_url"])).content == b"hello"
+        assert (await datasette.client.delete(file["url"])).status_code == 204
+    assert (await datasette.client.get(f"{file['url']}.json")).status_code == 404
+    logged = [record.getMessage() for record in caplog.records if record.exc_info]
+    assert logged == [
+        f"A plugin failed on the event {name}-file" for name in ("upload", "update", "delete")
+    ]
+
+
 async def test_the_homepage_and_the_jump_menu_lead_to_the_files(
     make_datasette: MakeDatasette,
 ) -> None:
