@@ -291,3 +291,26 @@ async def test_sources_json(make_datasette: MakeDatasette, tmp_path: Any) -> Non
         }
         for slug, label in [("docs", "The documents"), ("drop", "drop")]
     ]
+
+
+async def test_pages_name_a_source_by_its_label_and_show_its_own_limits(
+    make_datasette: MakeDatasette, tmp_path: Any
+) -> None:
+    small = {"max_file_size": 2048, "allowed_content_types": ["image/*", "text/plain"]}
+    sources = {
+        "plain": disk_source(tmp_path / "plain"),
+        "small": disk_source(tmp_path / "small", label="Small <things>", **small),
+    }
+    client = (await make_datasette(sources)).client
+    plain, small_page = [
+        (await client.get(f"/-/files/upload/{slug}")).text for slug in ("plain", "small")
+    ]
+    assert "<h1>Upload to plain</h1>" in plain
+    assert "At most 100.0 MB." in plain
+    assert "Accepted" not in plain
+    assert "<h1>Upload to Small &lt;things&gt;</h1>" in small_page
+    assert "At most 2.0 KB. Accepted: image/*, text/plain." in small_page
+    assert 'accept="image/*,text/plain"' in small_page
+    index = (await client.get("/-/files")).text
+    assert '<a href="/-/files/source/plain">plain</a>' in index
+    assert '<a href="/-/files/source/small">Small &lt;things&gt;</a>' in index
