@@ -80,7 +80,7 @@ def _metadata(record: FileRecord) -> dict[str, Any]:
     """An object as the column holds it; an empty one where another tool wrote something else."""
     try:
         value = json.loads(record.metadata or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     return value if isinstance(value, dict) else {}
 
@@ -88,5 +88,9 @@ def _metadata(record: FileRecord) -> dict[str, Any]:
 async def get_file(datasette: Any, file_id: str) -> File | None:
     """The file of that id, or None: absent, or in a source that is not configured."""
     files = Files.of(datasette)
+    try:
+        file_id.encode()
+    except UnicodeEncodeError:
+        return None  # as JSON can carry it, and SQLite cannot
     found = await files.find(file_id)
     return File(*found) if found else None

@@ -120,7 +120,7 @@ class Source:
         storage, self._storage = self._storage, None
         self.closed, self.down = True, "closed"
         if storage is not None:
-            await storage.close()
+            await _close(storage)
 
 
 class Sources:
@@ -221,11 +221,11 @@ def _declare(slug: str, config: SourceConfig, types: StorageTypes) -> Source:
 
 
 async def _close(storage: Storage) -> None:
-    """Let go of an instance that never came up."""
+    """Let go of an instance. One that fails to close must not keep others from it."""
     try:
         await storage.close()
     except Exception:
-        logger.exception("Closing a storage that did not come up failed")
+        logger.exception("Closing a storage failed")
 
 
 def _reason(error: BaseException) -> str:

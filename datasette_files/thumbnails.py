@@ -13,7 +13,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable
 from datetime import datetime, timezone
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from .base import TIME_FORMAT, ThumbnailGenerator, ThumbnailResult
 from .config import PluginConfig
@@ -129,7 +129,7 @@ class Thumbnails:
             except Exception:
                 logger.exception("Thumbnail generator %r failed", name)
                 continue
-            if isinstance(result, ThumbnailResult) and result.content_type in _TYPES:
+            if _is_shown(result):
                 return name, result
             if result is not None:
                 made = getattr(result, "content_type", type(result).__name__)
@@ -138,6 +138,16 @@ class Thumbnails:
 
     async def _in_time(self, step: Awaitable[_T]) -> _T:
         return await asyncio.wait_for(step, self._config.thumbnail_timeout_seconds)
+
+
+def _is_shown(result: object) -> TypeGuard[ThumbnailResult]:
+    """Whether a generator handed back what it should."""
+    return (
+        isinstance(result, ThumbnailResult)
+        and result.content_type in _TYPES
+        and isinstance(result.thumb_bytes, bytes)
+        and all(isinstance(n, int | None) for n in (result.width, result.height))
+    )
 
 
 async def _content(source: Source, file: FileRecord, limit: int) -> bytes:

@@ -14,6 +14,8 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from datasette.database import DatasetteClosedError
+
 from ..errors import NoSpace, StorageUnavailable
 
 logger = logging.getLogger("datasette_files")
@@ -118,6 +120,8 @@ class _translated:  # noqa: N801 - reads as a statement
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, sqlite3.OperationalError):
             translate(error)
+        if isinstance(error, DatasetteClosedError):
+            raise StorageUnavailable("Datasette is stopping; try again in a minute") from error
 
 
 def translate(error: sqlite3.OperationalError) -> None:

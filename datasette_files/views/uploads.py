@@ -54,7 +54,7 @@ async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
     source.require_up()
     if not source.capabilities.can_upload:
         raise NotSupported(f"The source {source.slug!r} does not take uploads")
-    return await page(call, "upload.html", {"source": source})
+    return await page(call, "upload.html", {"source": source, "can_browse": await _browses(call)})
 
 
 @_to_source
@@ -180,14 +180,19 @@ async def raw_put(call: Call, source: Source, allowed: Grant) -> Response:
     return await _stored(call, source, file)
 
 
+async def _browses(call: Call) -> bool:
+    """Whether the pages of the route's source and its files are for the actor too."""
+    return call.vars["source"] in await call.files.allowed_sources(call.actor, BROWSE)
+
+
 async def _stored(call: Call, source: Source, file: FileRecord) -> Response:
     await call.files.uploaded(source, file, call.actor)
     links = records.urls(call, file.id)
     if "text/html" in call.headers.get("accept", ""):
-        if source.slug in await call.files.allowed_sources(call.actor, BROWSE):
+        if await _browses(call):
             return redirect(links["url"])
         # The file's page is not for this person, but the record of what was stored is.
-        context = {"source": source, "uploaded": records.uploaded(call, file)}
+        context = {"source": source, "uploaded": records.uploaded(call, file), "can_browse": False}
         return await page(call, "upload.html", context, 201)
     body = {
         "ok": True,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from datasette_files.errors import StorageUnavailable
+from tests.conftest import MakeDatasette
 from tests.fixtures import fixture
+from tests.storages import storage_class
 
 from .conftest import MakeFlow
-from .flow import Flow, sha256
+from .flow import ALICE, BOB, Flow, sha256
 
 _CONTENT = b"some bytes of a file"
 
@@ -113,6 +117,59 @@ async def test_source_without_permission(make_flow: MakeFlow) -> None:
     await _assert_refused(flow, await flow.put(_CONTENT), 403, "permission_denied")
 
 
+_FORM_TYPE = {"Content-Type": "multipart/form-data; boundary=b"}
+_FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+#: Below a source's URL; each is refused for its body, size or type where uploading is allowed.
+_REFUSED: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/-/prepare", {"json": {"filename": "a", "size": 1000}}),
+    ("POST", "/-/prepare", {"json": {}}),
+    ("POST", "/-/prepare", {"content": b"{"}),
+    ("POST", "/-/prepare", {"content": b" " * 1_100_000}),
+    ("POST", "/-/upload", {"content": b"no form"}),
+    ("POST", "/-/upload", {"content": _FORM_HEAD, "headers": _FORM_TYPE}),
+    ("POST", "/-/upload", {"data": {"upload_token": "x"}, "files": {"file": ("a", b"a")}}),
+    ("POST", "/-/complete", {"json": {}}),
+    ("POST", "/-/complete", {"json": {"upload_token": "x"}}),
+    ("POST", "", {"content": b"no form"}),
+    ("POST", "", {"content": _FORM_HEAD + b"cut", "headers": _FORM_TYPE}),
+    ("POST", "", {"files": {"file": ("a.txt", b"x" * 1000)}}),
+    ("POST", "", {"files": {"file": ("a.txt", b"text")}}),
+    ("PUT", "/a.txt", {"content": b"x" * 1000}),
+    ("PUT", "/a.txt", {"content": b"text"}),
+    ("PUT", "/a.txt", {"content": b"", "headers": {"Repr-Digest": "sha-256=5"}}),
+    ("PUT", "/%FF", {"content": b""}),
+]
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
+async def test_who_may_not_upload_learns_nothing_of_the_source(
+    make_datasette: MakeDatasette, register_storages: Callable[..., None], down: bool
+) -> None:
+    async def configure(self: Any, config: Any, get_secret: Any) -> None:
+        if down:
+            raise StorageUnavailable("for now")
+        self.objects = {}
+
+    register_storages(storage_class(configure=configure))
+    source = {"storage": "memory", "max_file_size": 10, "allowed_content_types": ["image/*"]}
+    datasette = await make_datasette({"docs": source}, {"files-upload": ALICE})
+
+    async def ask(request: tuple[str, str, dict[str, Any]], slug: str, actor: Any) -> Any:
+        method, path, more = request
+        url = f"/-/files/upload/{slug}{path}"
+        more = {**more, "headers": {"Accept": "application/json", **more.get("headers", {})}}
+        answer = await datasette.client.request(method, url, actor=actor, **more)
+        return answer.status_code, answer.json()["code"]
+
+    for request in _REFUSED:
+        for actor in (BOB, None):
+            assert await ask(request, "docs", actor) == (403, "permission_denied"), request
+            assert await ask(request, "absent", actor) == (404, "not_found"), request
+        allowed = await ask(request, "docs", ALICE)
+        assert allowed[0] in (400, 404, 413, 415, 503), request
+    assert await ask(("GET", "", {}), "docs", BOB) == (403, "permission_denied")
+
+
 # What is through Datasette on every storage: one PUT, one form
 
 
@@ -170,12 +227,8 @@ async def test_upload_form_with_the_token_after_the_file(flow: Flow) -> None:
 
 
 async def test_form_that_is_cut_off(flow: Flow) -> None:
-    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhel'
     answer = await flow.request(
-        "POST",
-        "/-/files/upload/docs",
-        content=head,
-        headers={"Content-Type": "multipart/form-data; boundary=b"},
+        "POST", "/-/files/upload/docs", content=_FORM_HEAD + b"hel", headers=_FORM_TYPE
     )
     await _assert_refused(flow, answer, 400, "invalid")
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
 import pytest
 
 from tests.storages import BUCKET
@@ -146,6 +150,60 @@ async def test_upload_belongs_to_the_source_that_it_was_prepared_for(
     absent = await Flow(flow.datasette, kind, source="absent").complete(prepared["upload_token"])
     assert (absent.status, absent.json["code"]) == (404, "not_found")
     assert (await flow.complete(prepared["upload_token"])).status == 201
+
+
+async def test_attempt_that_died_gives_way_and_one_that_lives_does_not(flow: Flow) -> None:
+    prepared = (await flow.prepare()).json
+    await flow.send(prepared, b"first")
+    claim = "UPDATE datasette_files_uploads SET state = 'receiving', claim = 'x', claimed_until = ?"
+    await flow.change(claim, time.time() + 1000)
+    early = [await flow.complete(prepared["upload_token"])]
+    if not flow.direct:
+        early.append(await flow.send(prepared, b"second"))
+    assert {(answer.status, answer.json["code"]) for answer in early} == {(409, "conflict")}
+    await flow.change(claim, time.time() - 1)
+    if not flow.direct:
+        early = [await flow.complete(prepared["upload_token"])]
+        assert (early[0].status, early[0].json["code"]) == (409, "conflict"), (
+            "its bytes are not whole"
+        )
+    assert (await flow.send(prepared, b"second")).status == 200
+    completed = await flow.complete(prepared["upload_token"])
+    assert completed.status == 201
+    assert (await flow.download(completed.json["file"])).content == b"second"
+    await flow.sweep()
+    assert len(await flow.stored()) == 1
+
+
+async def test_attempt_that_wakes_after_another_took_its_place_changes_nothing(flow: Flow) -> None:
+    if flow.direct:
+        pytest.skip("its bytes go past Datasette")
+    prepared = (await flow.prepare()).json
+    waiting, awake = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        token = prepared["upload_token"]
+        head = f'--b\r\nContent-Disposition: form-data; name="upload_token"\r\n\r\n{token}\r\n'
+        file = '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nfirst'
+        yield (head + file).encode()
+        waiting.set()
+        await awake.wait()
+        yield b"\r\n--b--\r\n"
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    first = asyncio.create_task(
+        flow.request("POST", prepared["upload_url"], content=body(), headers=headers)
+    )
+    await waiting.wait()
+    await flow.change("UPDATE datasette_files_uploads SET claimed_until = 1")
+    assert (await flow.send(prepared, b"second")).status == 200
+    completed = await flow.complete(prepared["upload_token"])
+    awake.set()
+    late = await first
+    assert (late.status, late.json["code"]) == (410, "expired")
+    assert (await flow.download(completed.json["file"])).content == b"second"
+    await flow.sweep()
+    assert len(await flow.stored()) == 1
 
 
 @pytest.mark.parametrize("sent", [False, True], ids=["prepared", "received"])

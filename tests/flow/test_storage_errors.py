@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from datasette_files import sources as sources_module
 from datasette_files.base import FileMetadata
 from datasette_files.errors import FilesError, NoSpace, StorageError, StorageUnavailable
 from tests.conftest import MakeDatasette
@@ -242,6 +243,64 @@ async def test_hash_that_the_storage_does_not_tell_is_read_back(make: Any) -> No
     _assert_error(declared, 422, "checksum_mismatch")
     declared = await flow.three_steps(b"hello", sha256=sha256(b"hello"))
     assert declared.json["file"]["content_hash"] == f"sha256:{sha256(b'hello')}"
+
+
+async def test_source_that_is_down_is_shown_from_the_catalog_until_it_is_back(
+    make_datasette: MakeDatasette,
+    register_storages: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources_module, "RETRY_SECONDS", (0.02, 0.05))
+    objects: dict[str, bytes] = {}
+    up = asyncio.Event()
+    up.set()
+
+    class Away(MemoryStorage):
+        async def configure(self, config: dict[str, Any], get_secret: Any) -> None:
+            if not up.is_set():
+                raise StorageUnavailable("for now")
+            back.set()
+            self.objects = objects
+
+    back = asyncio.Event()
+    register_storages(Away)
+    sources = {"docs": {"storage": "memory"}}
+    before = Flow(await make_datasette(sources), Kind(source=lambda _: {}))
+    record = await before.upload(b"hello", "note.txt")
+    await before.datasette.invoke_shutdown()
+    up.clear()
+    back.clear()
+    flow = Flow(await make_datasette(sources), before.kind)
+    url, download = record["url"], record["download_url"]
+    for path in ("source/docs.json", "search.json?q=note", "search.json?source=docs"):
+        listed = await flow.request("GET", f"/-/files/{path}")
+        assert [file["id"] for file in listed.json["files"]] == [record["id"]], path
+    batch = await flow.request("GET", f"/-/files/batch.json?id={record['id']}")
+    assert list(batch.json["files"]) == [record["id"]]
+    assert (await flow.request("GET", f"{url}.json")).json["size"] == 5
+    assert (await flow.request("GET", "/-/files/sources.json")).json["sources"][0]["slug"] == "docs"
+    html = {"Accept": "text/html"}
+    for page in (url, "/-/files", "/-/files/source/docs", "/-/files/search?q=note"):
+        assert (await flow.request("GET", page, headers=html)).status == 200, page
+    for path in (download, f"{url}/inline"):
+        head = await flow.request("HEAD", path)
+        assert (head.status, head.headers["content-length"], head.content) == (200, "5", b"")
+    assert (await flow.request("GET", f"{url}/thumbnail")).status == 200
+    update = {"update": {"search_text": "words"}}
+    assert (await flow.request("POST", f"{url}/-/update", json=update)).status == 200
+    for answer in (
+        await flow.request("GET", download),
+        await flow.request("GET", download, headers={"Range": "bytes=0-1"}),
+        await flow.prepare(),
+        await flow.put(b"new"),
+        await flow.request("DELETE", url),
+    ):
+        _assert_error(answer, 503, "storage_unavailable")
+    up.set()
+    await asyncio.wait_for(back.wait(), 30)
+    assert (await flow.download(record)).content == b"hello"
+    await flow.upload(b"new")
+    assert (await flow.request("DELETE", url)).status == 204
 
 
 def test_every_error_of_the_suite_is_of_the_closed_list() -> None:

@@ -149,6 +149,37 @@ async def test_conditions(datasette: Datasette, url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "content_hash, tag",
+    [
+        (f"sha256:{SHA256}", SHA256),
+        ("md5:9e107d9d372bb6826bd81d3542a419d6", "md5:9e107d9d372bb6826bd81d3542a419d6"),
+        ("etag-of-a-bucket-7", "etag-of-a-bucket-7"),
+        (None, None),
+        ("", None),
+        ('md5:"quoted"', None),
+        ("md5: spaced", None),
+        ("md5:\r\nSet-Cookie: a=b", None),
+        ("md5:é", None),
+        ("x" * 201, None),
+    ],
+)
+async def test_the_entity_tag_is_what_the_storage_knows_if_it_is_fit_to_be_sent(
+    datasette: Datasette, url: str, content_hash: str | None, tag: str | None
+) -> None:
+    sql = "UPDATE datasette_files SET content_hash = ?"
+    await datasette.get_internal_database().execute_write(sql, [content_hash])
+    for answer in (await datasette.client.get(url), await datasette.client.head(url)):
+        assert answer.status_code == 200
+        assert answer.headers.get("etag") == (tag and f'"{tag}"')
+        assert "set-cookie" not in answer.headers
+    for asked, status in [(f'"{tag}"', 304 if tag else 200), (f'"{SHA256[:-1]}"', 200)]:
+        answer = await datasette.client.get(url, headers={"If-None-Match": asked})
+        assert answer.status_code == status
+    part = await datasette.client.get(url, headers={"If-Range": f'"{tag}"', "Range": "bytes=0-1"})
+    assert part.status_code == (206 if tag else 200)
+
+
+@pytest.mark.parametrize(
     "name, content, inline",
     [
         ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(64), True),

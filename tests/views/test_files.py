@@ -1,4 +1,4 @@
-"""One file: record, page, update, deletion, thumbnail, import pages; and how errors answer."""
+"""One file: record, page, update, deletion, import pages; and how errors answer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ import pytest
 from datasette.app import Datasette
 
 from datasette_files.app import Files
-from datasette_files.base import StorageCapabilities, ThumbnailGenerator, ThumbnailResult
-from datasette_files.errors import StorageUnavailable
+from datasette_files.base import StorageCapabilities
 from tests.conftest import MakeDatasette, upload
 from tests.storages import installed, registered, storage_class
-
-PIXEL = b"\x89PNG\r\n\x1a\n pixel"
 
 
 async def test_the_record_is_flat_with_every_column(datasette: Datasette) -> None:
@@ -97,139 +94,6 @@ async def test_a_storage_that_does_not_delete_is_405(make_datasette: MakeDataset
     assert "/-/delete" not in (await datasette.client.get(file["url"])).text
 
 
-class Generator(ThumbnailGenerator):
-    """Makes the same thumbnail of every ``.dat`` file, or fails as it is told."""
-
-    name = "test"
-
-    def __init__(self, outcome: Any) -> None:
-        self.outcome = outcome
-        self.calls: list[tuple[Any, ...]] = []
-
-    async def can_generate(self, content_type: str, filename: str) -> bool:
-        return filename.endswith(".dat")
-
-    async def generate(
-        self,
-        file_bytes: bytes,
-        content_type: str,
-        filename: str,
-        max_width: int = 200,
-        max_height: int = 200,
-    ) -> ThumbnailResult | None:
-        self.calls.append((file_bytes, content_type, filename, max_width, max_height))
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        if self.outcome == "hang":
-            await asyncio.sleep(60)
-        result: ThumbnailResult | None = self.outcome
-        return result
-
-
-async def with_generator(
-    make_datasette: MakeDatasette, generator: Generator, **plugin: Any
-) -> Datasette:
-    with registered(register_thumbnail_generators=lambda datasette: [generator]):
-        return await make_datasette(**plugin)
-
-
-async def test_a_plugins_thumbnail_is_made_once_cached_and_revalidated(
-    make_datasette: MakeDatasette,
-) -> None:
-    generator = Generator(ThumbnailResult(PIXEL, "image/png", 1, 1))
-    datasette = await with_generator(make_datasette, generator, thumbnail_eager=False)
-    url = (await upload(datasette, b"\x00data", "a.dat"))["thumbnail_url"]
-    answers = await asyncio.gather(*(datasette.client.get(url) for _ in range(5)))
-    assert {(a.status_code, a.content, a.headers["content-type"]) for a in answers} == {
-        (200, PIXEL, "image/png")
-    }
-    assert generator.calls == [(b"\x00data", "application/octet-stream", "a.dat", 200, 200)]
-    etag = answers[0].headers["etag"]
-    again = await datasette.client.get(url, headers={"If-None-Match": etag})
-    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
-    assert (await datasette.client.head(url)).headers["content-length"] == str(len(PIXEL))
-
-
-async def test_an_upload_has_its_thumbnail_made_eagerly(make_datasette: MakeDatasette) -> None:
-    generator = Generator(ThumbnailResult(PIXEL, "image/png", 1, 1))
-    datasette = await with_generator(make_datasette, generator)
-    url = (await upload(datasette, b"\x00data", "a.dat"))["thumbnail_url"]
-    for _ in range(100):
-        if generator.calls:
-            break
-        await asyncio.sleep(0.01)
-    assert (await datasette.client.get(url)).content == PIXEL
-    assert len(generator.calls) == 1
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        None,
-        RuntimeError("no decoder"),
-        "hang",
-        ThumbnailResult(b"<script>", "text/html", 1, 1),
-        "not a result",
-    ],
-    ids=str,
-)
-async def test_an_icon_stands_in_where_no_generator_succeeds(
-    make_datasette: MakeDatasette, outcome: Any
-) -> None:
-    generator = Generator(outcome)
-    datasette = await with_generator(
-        make_datasette, generator, thumbnail_eager=False, thumbnail_timeout_seconds=0.05
-    )
-    url = (await upload(datasette, b"\x00data", "a.dat"))["thumbnail_url"]
-    answer = await datasette.client.get(url)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
-    assert ">DAT<" in answer.text
-    assert answer.headers["content-security-policy"] == "sandbox"
-
-
-async def test_an_outage_does_not_spoil_the_thumbnail_for_good(
-    make_datasette: MakeDatasette,
-) -> None:
-    generator = Generator(ThumbnailResult(PIXEL, "image/png", 1, 1))
-    outage = [True]
-
-    async def read_file(self: Any, path: str) -> bytes:
-        if outage[0]:
-            raise StorageUnavailable("for now")
-        content: bytes = self.objects[path]
-        return content
-
-    with installed(storage_class(read_file=read_file)):
-        sources = {"docs": {"storage": "memory"}}
-        datasette = await with_generator(
-            make_datasette, generator, sources=sources, thumbnail_eager=False
-        )
-    url = (await upload(datasette, b"\x00data", "a.dat"))["thumbnail_url"]
-    assert (await datasette.client.get(url)).headers["content-type"] == "image/svg+xml"
-    outage[0] = False
-    assert (await datasette.client.get(url)).content == PIXEL
-
-
-@pytest.mark.parametrize(
-    "name", ["x.<b>", 'x."><script>', "x.&amp;", "x.é", "x.", "x.a]]>", "x.toolong"]
-)
-async def test_an_icons_label_holds_letters_and_digits_alone(
-    datasette: Datasette, name: str
-) -> None:
-    body = {"filename": name, "content_type": "x-<i>/y"}
-    prepared = (await datasette.client.post("/-/files/upload/docs/-/prepare", json=body)).json()
-    token = prepared["upload_fields"]
-    await datasette.client.post(
-        prepared["upload_url"], data=token, files={"file": ("f", b"\x00\x01")}
-    )
-    done = await datasette.client.post("/-/files/upload/docs/-/complete", json=token)
-    svg = (await datasette.client.get(done.json()["file"]["thumbnail_url"])).text
-    label = svg.rpartition("</text>")[0].rpartition(">")[2]
-    assert label.isascii()
-    assert label.isalnum()
-    assert svg.count("<") == svg.count(">") == 7
-
-
 async def test_import_pages_of_a_table_and_of_earlier_jobs(datasette: Datasette) -> None:
     table = b"name;height\r\n<b>Eiffel</b>;330\r\n"
     file = await upload(datasette, table, "towers.csv")
@@ -290,6 +154,49 @@ async def test_file_actions_of_plugins_are_in_the_menu(datasette: Datasette, kin
     assert ("&lt;Convert&gt;" in page and "/-/convert?a=1&amp;b=2" in page) is (kind != "none")
     if kind != "none":
         assert seen == [({"id": "alice"}, "long.txt", b"x" * 2048)]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "no list"])
+async def test_a_files_page_is_shown_whatever_a_plugins_file_actions_do(
+    datasette: Datasette, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    def fails(datasette: Any, actor: Any, file: Any, preview_bytes: bytes) -> Any:
+        raise RuntimeError("no actions today")
+
+    async def fails_later(datasette: Any, actor: Any, file: Any, preview_bytes: bytes) -> Any:
+        raise RuntimeError("no actions today")
+
+    file = await upload(datasette)
+    hook = {"sync": fails, "async": fails_later, "no list": lambda file: 5}[kind]
+    with registered(file_actions=hook):
+        page = await datasette.client.get(file["url"])
+    assert page.status_code == 200
+    assert file["download_url"] in page.text
+    assert "A plugin's file_actions failed" in caplog.text
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_plugin_that_fails_on_an_event_does_not_undo_what_was_committed(
+    datasette: Datasette, caplog: pytest.LogCaptureFixture, later: bool
+) -> None:
+    def fails(datasette: Any, event: Any) -> None:
+        raise RuntimeError("the audit log is full")
+
+    async def fails_later(datasette: Any, event: Any) -> None:
+        fails(datasette, event)
+
+    with registered(track_event=fails_later if later else fails):
+        file = await upload(datasette)
+        body = {"update": {"search_text": "words"}}
+        updated = await datasette.client.post(f"{file['url']}/-/update", json=body)
+        assert (updated.status_code, updated.json()["file"]["search_text"]) == (200, "words")
+        assert (await datasette.client.get(file["download_url"])).content == b"hello"
+        assert (await datasette.client.delete(file["url"])).status_code == 204
+    assert (await datasette.client.get(f"{file['url']}.json")).status_code == 404
+    logged = [record.getMessage() for record in caplog.records if record.exc_info]
+    assert logged == [
+        f"A plugin failed on the event {name}-file" for name in ("upload", "update", "delete")
+    ]
 
 
 async def test_the_homepage_and_the_jump_menu_lead_to_the_files(

@@ -1,4 +1,4 @@
-"""Lists and searches: every order and filter against a model, paging, malformed queries, batch."""
+"""Lists: every order and filter against a model, paging, malformed queries, batch, sources."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.loops import shut_down
 
 LIST = "/-/files/source/docs.json"
+#: What the tokens of a list in its default order begin with.
+WALK = "created_at desc"
 TYPES = ["image/png", "image/jpeg", "text/plain", "application/pdf", None]
 UPLOADERS = ["alice", "bob", None]
 NAMES = ["a.txt", "A.txt", "b.txt", "é.txt", "Z", "_", "ａ", "b"]
@@ -194,7 +196,10 @@ def token(value: Any) -> str:
         *(f"_size={size}" for size in ("0", "-1", "201", "0000201", "9" * 5000, "1.5", "x", "٣")),
         *("_sort=path", "_sort_desc=id;", "_sort=size&_sort_desc=size"),
         *("_next=x", "_next=%E2%82%AC", "_next=e30", f"_next={token([1])}"),
-        *(f"_next={token(v)}" for v in ([1, "a"], [None, 1], [[], 1], [1, 2**63], [1.5, 1])),
+        *(f"_next={token([WALK, *v])}" for v in ([1, "a"], [None, 1], [[], 1], [1, 2**63])),
+        *(f"_next={token([WALK, *v])}" for v in ([1.5, 1], [2**63, 1], [1, True], [1], [1] * 3)),
+        *(f"_next={token([WALK, *v])}" for v in (["\ud800", 1], [True, 1.5], [{}, 1])),
+        *(f"_next={token([walk, '', 1])}" for walk in ("created_at asc", "search", None, [])),
         *("created_after=yesterday", "created_before=2026-13-01", "created_after=2026-03-01T25"),
         *("q=%FF", "created_after=0001-01-01T00:00:00%2B14:00"),
         "&".join(f"x{n}=1" for n in range(1001)),
@@ -211,36 +216,17 @@ async def test_a_malformed_query_is_400(datasette: Datasette, query: str) -> Non
     assert "<h1>Error 400</h1>" in page.text
 
 
-async def test_search_ands_terms_and_matches_the_last_by_prefix(datasette: Datasette) -> None:
-    one = await upload(datasette, filename="annual-report.txt")
-    two = await upload(datasette, b"%PDF-1.4\n", "report draft.pdf")
-    body = {"update": {"search_text": "Übersicht 2025"}}
-    await datasette.client.post(f"{two['url']}/-/update", json=body)
-    both = [two["id"], one["id"]]
-    for q, ids in [
-        ("report", both),
-        ("rep", both),
-        ("rep annual", []),
-        ("annual rep", [one["id"]]),
-        ("REPORT dra", [two["id"]]),
-        ("ubersicht", [two["id"]]),
-        ("2025 report", [two["id"]]),
-        ("application", [two["id"]]),
-        (one["id"], [one["id"]]),
-        (one["id"].upper().replace("DF-", "df-"), [one["id"]]),
-        ("nothing", []),
-        ('"', []),
-        ("report AND NOT annual", []),
-        ("\u0301", []),
-        ("", both),
-    ]:
-        found = (await datasette.client.get("/-/files/search.json", params={"q": q})).json()
-        assert ([file["id"] for file in found["files"]], found["total"]) == (ids, len(ids)), q
-        assert (found["q"], found["source"], found["sources"]) == (q.strip(), "", ["docs"])
-    paged = (await datasette.client.get("/-/files/search.json?q=report&_size=1")).json()
-    again = (await datasette.client.get(paged["next_url"])).json()
-    assert [paged["files"][0]["id"], again["files"][0]["id"]] == both
-    assert again["next"] is None
+def test_a_page_token_is_of_one_order_or_of_search(catalog: Catalog) -> None:
+    search = "/-/files/search.json?q=txt"
+    walks = [f"{LIST}?{sort}={order}" for sort in ("_sort", "_sort_desc") for order in KEYS]
+    for walk in (*walks, search):
+        after = catalog.get(f"{walk}&_size=1")["next"]
+        for other in (*walks, search):
+            answer = catalog.run(catalog.datasette.client.get(f"{other}&_next={after}"))
+            assert answer.status_code == (200 if other == walk else 400), (walk, other)
+            if other != walk:
+                assert answer.json()["code"] == "invalid"
+                assert "start from the first page" in answer.json()["error"]
 
 
 async def test_a_deleted_file_is_found_no_more(datasette: Datasette) -> None:
@@ -305,3 +291,26 @@ async def test_sources_json(make_datasette: MakeDatasette, tmp_path: Any) -> Non
         }
         for slug, label in [("docs", "The documents"), ("drop", "drop")]
     ]
+
+
+async def test_pages_name_a_source_by_its_label_and_show_its_own_limits(
+    make_datasette: MakeDatasette, tmp_path: Any
+) -> None:
+    small = {"max_file_size": 2048, "allowed_content_types": ["image/*", "text/plain"]}
+    sources = {
+        "plain": disk_source(tmp_path / "plain"),
+        "small": disk_source(tmp_path / "small", label="Small <things>", **small),
+    }
+    client = (await make_datasette(sources)).client
+    plain, small_page = [
+        (await client.get(f"/-/files/upload/{slug}")).text for slug in ("plain", "small")
+    ]
+    assert "<h1>Upload to plain</h1>" in plain
+    assert "At most 100.0 MB." in plain
+    assert "Accepted" not in plain
+    assert "<h1>Upload to Small &lt;things&gt;</h1>" in small_page
+    assert "At most 2.0 KB. Accepted: image/*, text/plain." in small_page
+    assert 'accept="image/*,text/plain"' in small_page
+    index = (await client.get("/-/files")).text
+    assert '<a href="/-/files/source/plain">plain</a>' in index
+    assert '<a href="/-/files/source/small">Small &lt;things&gt;</a>' in index

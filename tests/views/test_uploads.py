@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,19 @@ async def test_a_browsers_form_is_sent_to_the_files_page(datasette: Datasette) -
     )
     assert empty.status_code == 400
     assert "<h1>Error 400</h1>" in empty.text
+
+
+async def test_a_browsers_form_of_who_may_not_browse_links_nowhere_that_is_closed(
+    make_datasette: MakeDatasette,
+) -> None:
+    client = (await make_datasette(permissions={"files-upload": True})).client
+    html = {"Accept": "text/html"}
+    answer = await client.post("/-/files/upload/docs", headers=html, **FORM)
+    assert (answer.status_code, "location" in answer.headers) == (201, False)
+    assert "Uploaded hello.txt" in answer.text
+    for page in (answer, await client.get("/-/files/upload/docs", headers=html)):
+        for link in set(re.findall(r'(?:href|src|action)="(/-/files[^"]*)"', page.text)):
+            assert (await client.get(link, headers=html)).status_code == 200, link
 
 
 @pytest.mark.parametrize(
