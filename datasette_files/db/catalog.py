@@ -150,7 +150,8 @@ class _Batcher:
     async def submit(self, fn: Callable[[_Connection], Any]) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((fn, future))
-        if self._drainer is None:
+        # One that is done was cancelled before its first step, as the loop ends.
+        if self._drainer is None or self._drainer.done():
             self._drainer = asyncio.create_task(self._drain())
         return await future
 

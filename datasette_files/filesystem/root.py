@@ -107,9 +107,10 @@ class Root:
         self.hold()
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        with self._lock:  # a thread may be about to copy the descriptor
+            fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     @contextmanager
     def held(self) -> Iterator[int]:

@@ -64,6 +64,7 @@ class SmallFiles:
         self._root = root
         self._threads = threads
         self._waiting: list[tuple[SmallFile, asyncio.Future[None]]] = []
+        self._group: list[tuple[SmallFile, asyncio.Future[None]]] = []
         self._drainer: asyncio.Task[None] | None = None
 
     async def write(self, file: SmallFile) -> None:
@@ -72,6 +73,7 @@ class SmallFiles:
         self._waiting.append((file, future))
         if self._drainer is None:
             self._drainer = asyncio.create_task(self._drain())
+            self._drainer.add_done_callback(self._give_up)
         try:
             await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -82,19 +84,24 @@ class SmallFiles:
             raise
 
     async def _drain(self) -> None:
-        group: list[tuple[SmallFile, asyncio.Future[None]]] = []
-        try:
-            while self._waiting:
-                group, self._waiting = self._waiting, []
-                await self._write_group([file for file, _ in group])
-                for file, future in group:
-                    settle(future, None, file.error)
-        finally:
-            self._drainer = None
-            # Cancelled, as the loop ends: nobody may wait for what will not come.
-            lost, self._waiting = group + self._waiting, []
-            for _, future in lost:
-                future.cancel()
+        while self._waiting:
+            self._group, self._waiting = self._waiting, []
+            await self._write_group([file for file, _ in self._group])
+            for file, future in self._group:
+                settle(future, None, file.error)
+        self._drainer = None
+
+    def _give_up(self, drainer: asyncio.Task[None]) -> None:
+        """Nobody may wait for what will not come: the drainer was cancelled, as the loop ends.
+
+        Perhaps before its first step, so that no code of its own would run.
+        """
+        if self._drainer is not drainer:
+            return
+        self._drainer = None
+        lost, self._waiting = self._group + self._waiting, []
+        for _, future in lost:
+            future.cancel()
 
     async def _write_group(self, files: list[SmallFile]) -> None:
         """Write the files; each takes what went wrong with it."""

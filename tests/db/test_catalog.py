@@ -75,6 +75,18 @@ async def test_a_cancelled_caller_takes_nothing_from_the_others(catalog):
     assert set(await _values(catalog)) >= {0, 1, 2, 4, 5, 6, 7, 8, 9}
 
 
+async def test_a_clean_up_at_the_end_of_the_loop_can_still_write(catalog):
+    """asyncio.run cancels every task, the one that would have run the batch before it began too."""
+    before = asyncio.all_tasks()
+    asyncio.create_task(catalog.write(_insert(1)))  # noqa: RUF006 - found below
+    while len(tasks := asyncio.all_tasks() - before) < 2:
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert await catalog.write(_insert(2)) == 2
+
+
 async def test_a_commit_that_fails_reaches_every_caller(catalog):
     def forbid(conn: sqlite3.Connection) -> None:
         conn.execute("PRAGMA foreign_keys = ON")

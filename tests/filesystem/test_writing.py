@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from datasette_files.base import FileMetadata
 from datasette_files.errors import NoSpace, StorageError, StorageUnavailable
 from datasette_files.filesystem import FilesystemStorage, writing
-from datasette_files.filesystem.root import TEMPORARY
+from datasette_files.filesystem.root import TEMPORARY, Root
 from datasette_files.filesystem.writing import temporary_name
 from datasette_files.testing import chunked, content_of, list_all, sha256_of, store
 from tests.conftest import missing
@@ -173,6 +174,89 @@ async def test_partial_writes_are_carried_on(
     stored = await store(storage, "a", chunked(content, (1, 100_000, 33)))
     assert stored.content_hash == sha256_of(content)
     assert await storage.read_file("a") == content
+
+
+async def _small(storage: FilesystemStorage, *paths: str) -> list[object]:
+    """The outcome of each of these small files, stored in one group."""
+    return await asyncio.gather(
+        *(store(storage, path, b"x") for path in paths), return_exceptions=True
+    )
+
+
+async def test_every_writer_of_a_group_that_cannot_be_published_hears_of_it(
+    storage: FilesystemStorage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root vanishes between the group's writing and its renaming."""
+    publish = writing._publish_group
+
+    def vanish(root: Root, files: list[writing.SmallFile]) -> None:
+        folder.rename(folder.with_name("elsewhere"))
+        publish(root, files)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_publish_group", vanish)
+        outcomes = await _small(storage, "a", "b", "c")
+    assert [type(one) for one in outcomes] == [StorageUnavailable] * 3
+    folder.with_name("elsewhere").rename(folder)
+    assert await list_all(storage) == []
+    assert [type(one) for one in await _small(storage, "a", "b")] == [FileMetadata] * 2
+
+
+async def test_small_files_of_a_storage_that_closes_hear_of_it(folder: Path) -> None:
+    storage = FilesystemStorage()
+    await storage.configure({"root": str(folder)}, no_secrets)
+    writers = asyncio.gather(
+        *(store(storage, f"a/{n}", b"x") for n in range(9)), return_exceptions=True
+    )
+    await storage.close()
+    for outcome in await writers:
+        assert isinstance(outcome, FileMetadata | StorageUnavailable)
+    with pytest.raises(StorageUnavailable):
+        await store(storage, "late", b"x")
+    with pytest.raises(StorageUnavailable):
+        await store(storage, "late", b"x" * LARGE)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+async def test_end_of_the_loop_leaves_no_writer_waiting(
+    storage: FilesystemStorage, steps: int
+) -> None:
+    """As asyncio.run ends: every task is cancelled, the one that writes the group too."""
+    before = asyncio.all_tasks()
+    writers = [asyncio.create_task(store(storage, f"a/{n}", b"x")) for n in range(9)]
+    while len(tasks := asyncio.all_tasks() - before) == len(writers):
+        await asyncio.sleep(0)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(one, asyncio.CancelledError) for one in outcomes)
+    await store(storage, "again", b"x")
+
+
+@BOTH
+async def test_file_whose_name_cannot_be_made_durable_is_not_to_be_seen(
+    storage: FilesystemStorage, folder: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    flush = Root.flush_directories
+
+    def fail(root: Root, path: str) -> None:
+        if path == "a/lost":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        flush(root, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Root, "flush_directories", fail)
+        lost, kept = await asyncio.gather(
+            store(storage, "a/lost", content_of(size)),
+            store(storage, "a/kept", content_of(size)),
+            return_exceptions=True,
+        )
+    assert isinstance(lost, StorageError)
+    assert isinstance(kept, FileMetadata)
+    assert [file.path for file in await list_all(storage)] == ["a/kept"]
+    assert _leftovers(folder) == []
 
 
 @pytest.fixture

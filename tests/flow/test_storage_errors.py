@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -301,6 +302,66 @@ async def test_source_that_is_down_is_shown_from_the_catalog_until_it_is_back(
     assert (await flow.download(record)).content == b"hello"
     await flow.upload(b"new")
     assert (await flow.request("DELETE", url)).status == 204
+
+
+class _Closing(MemoryStorage):
+    """Closes the stream itself, as careful plugins do, and finds its disk full on the way."""
+
+    storage_type = "closing"
+    full = True
+
+    async def receive_upload(self, path: str, stream: Any, content_type: str) -> FileMetadata:
+        async with aclosing(stream) as chunks:
+            if self.full:
+                await anext(chunks)
+                raise NoSpace("It is full")
+            return await super().receive_upload(path, chunks, content_type)
+
+
+async def test_storage_that_closes_the_stream_fails_with_its_own_error(make: Any) -> None:
+    flow = await make(_Closing)
+    prepared = (await flow.prepare()).json
+    _assert_error(await flow.send(prepared, b"hello"), 507, "no_space")
+    _assert_error(await flow.put(b"hello" * 100_000), 507, "no_space")
+    await flow.assert_nothing_left()
+    flow.storage.full = False
+    assert (await flow.send(prepared, b"hello")).status == 200
+    assert (await flow.complete(prepared["upload_token"])).status == 201
+
+
+class _Sticky(MemoryStorage):
+    """Cannot delete one path, neither by itself nor together with others."""
+
+    storage_type = "sticky"
+    stuck = ""
+
+    async def delete_file(self, path: str) -> None:
+        if path == self.stuck:
+            raise OSError(5, "secret detail")
+        await super().delete_file(path)
+
+    async def delete_files(self, paths: Iterable[str]) -> None:
+        paths = list(paths)
+        if self.stuck in paths:
+            raise OSError(5, "secret detail")
+        await super().delete_files(paths)
+
+
+async def test_path_that_cannot_be_deleted_keeps_no_others(make: Any) -> None:
+    flow = await make(_Sticky)
+    for _ in range(5):
+        prepared = (await flow.prepare()).json
+        assert (await flow.send(prepared, b"hello")).status == 200
+    flow.storage.stuck = sorted(await flow.stored())[2]
+    await flow.change("UPDATE datasette_files_uploads SET expires_at = 1")
+    await flow.sweep()
+    assert await flow.stored() == {flow.storage.stuck}
+    left = "SELECT path FROM datasette_files_garbage WHERE done_at IS NULL"
+    assert await flow.rows(left) == [(flow.storage.stuck,)]
+    flow.storage.stuck = ""
+    await flow.change("UPDATE datasette_files_garbage SET not_before = 0")
+    await flow.sweep()
+    await flow.assert_nothing_left()
 
 
 def test_every_error_of_the_suite_is_of_the_closed_list() -> None:
