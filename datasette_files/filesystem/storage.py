@@ -218,7 +218,10 @@ class FilesystemStorage(Storage):
                 if position >= stop:
                     return
                 chunk = page_cache.read(fd, buffer[: stop - position], position)
-                if not chunk:
+                if chunk:
+                    # A client that takes all at once would never let go of the event loop.
+                    await asyncio.sleep(0)
+                else:
                     reading = self._submit(partial(_read_ahead, fd, position, stop))
                     chunk = await asyncio.shield(reading)
         finally:
