@@ -14,7 +14,7 @@ import binascii
 import json
 import sqlite3
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..config import type_allowed
 from ..errors import Invalid
@@ -173,19 +173,35 @@ def _scan(
         # Few rows in the span: sort them. Many: the order's own index meets enough of them soon.
         few = _count_span(conn, query, stream, _SORTABLE + 1) <= _SORTABLE
         order = "created" if few else order
-    where, values = where + span, (*values, *span_values)
-    if query.after is not None:
-        where += f" AND ({key}, f.seq) {'<' if query.descending else '>'} (?, ?)"
-        values = (*values, *decode_token(_walk(query), query.after))
-    direction = "DESC" if query.descending else "ASC"
-    rows = conn.execute(
-        f"""SELECT {key}, f.seq, {COLUMNS}
-        FROM datasette_files f INDEXED BY datasette_files_by{stream.index}_{order}
-        CROSS JOIN datasette_files_sources s ON s.id = f.source_id
-        WHERE {where} ORDER BY {key} {direction}, f.seq {direction} LIMIT ?""",
-        (*values, query.limit + 1),
-    )
+    rows: list[tuple[Any, ...]] = []
+    for beyond, beyond_values, sorting in _beyond(query, key):
+        rows += conn.execute(
+            f"""SELECT {key}, f.seq, {COLUMNS}
+            FROM datasette_files f INDEXED BY datasette_files_by{stream.index}_{order}
+            CROSS JOIN datasette_files_sources s ON s.id = f.source_id
+            WHERE {where}{span}{beyond} ORDER BY {sorting} LIMIT ?""",
+            (*values, *span_values, *beyond_values, query.limit + 1 - len(rows)),
+        )
     return [(row[0], row[1], record(tuple(row)[2:])) for row in rows]
+
+
+def _beyond(query: ListQuery, key: str) -> list[tuple[str, tuple[object, ...], str]]:
+    """What comes after the token, as ``(condition, its values, order)``, in turn.
+
+    The rest of the rows with its key, then those with others: an index answers both by seeking.
+    ``(key, seq) < (?, ?)`` means the same, but where the key is an expression SQLite reads all
+    that was listed before.
+    """
+    direction, sign = ("DESC", "<") if query.descending else ("ASC", ">")
+    by_seq = f"f.seq {direction}"
+    by_key = f"{key} {direction}, {by_seq}"
+    if query.after is None:
+        return [("", (), by_key)]
+    value, seq = decode_token(_walk(query), query.after)
+    return [
+        (f" AND {key} = ? AND f.seq {sign} ?", (value, seq), by_seq),
+        (f" AND {key} {sign} ?", (value,), by_key),
+    ]
 
 
 def _fold(value: object) -> object:

@@ -94,6 +94,31 @@ def test_every_page_of_a_list_is_an_index_seek(filled, order, descending, source
         _check(traced.plans("datasette_files"))
 
 
+def _steps(conn: sqlite3.Connection, query: listing.ListQuery) -> int:
+    """How many thousands of SQLite's instructions a page takes."""
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    conn.set_progress_handler(count, 1000)
+    listing.page(conn, query)
+    conn.set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_deep_page_costs_what_the_first_does(filled, order, descending):
+    for filters in FILTERS:
+        query = listing.ListQuery((1, 2, 3), order, descending, **filters)
+        first, deepest = _steps(filled, query), query
+        while (token := listing.page(filled, deepest)[1]) is not None:
+            deepest = replace(query, after=token)
+        assert _steps(filled, deepest) <= 3 * first + 3, filters
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_list_within_a_span_of_time_sorts_no_more_than_a_bounded_count(filled, order):
     span = {"created_after": "2026-01-01 01:00:00", "created_before": "2026-01-01 03:00:00"}
