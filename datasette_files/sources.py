@@ -187,9 +187,7 @@ def storage_types(classes: list[type[Storage]]) -> StorageTypes:
     """The registered classes by their type's name. Raises ConfigurationError for a name twice."""
     types: StorageTypes = {}
     for cls in classes:
-        # A plugin may define the name as a class attribute or as a property.
-        declared = inspect.getattr_static(cls, "storage_type", None)
-        name = declared if isinstance(declared, str) else cls().storage_type
+        name = _type_name(cls)
         if name in types and types[name] is not cls:
             raise ConfigurationError(
                 f"plugins.{PLUGIN}: the storage type {name!r} is registered twice, by"
@@ -198,6 +196,20 @@ def storage_types(classes: list[type[Storage]]) -> StorageTypes:
             )
         types[name] = cls
     return types
+
+
+def _type_name(cls: type[Storage]) -> str:
+    """A plugin may define the name as a class attribute or as a property."""
+    declared = inspect.getattr_static(cls, "storage_type", None)
+    if isinstance(declared, str):
+        return declared
+    try:
+        return cls().storage_type
+    except Exception as error:
+        raise ConfigurationError(
+            f"plugins.{PLUGIN}: the storage {cls.__module__}.{cls.__qualname__} cannot be used:"
+            f" {_reason(error)}; correct or uninstall its plugin"
+        ) from error
 
 
 def _declare(slug: str, config: SourceConfig, types: StorageTypes) -> Source:

@@ -78,6 +78,13 @@ WRONG: list[tuple[Any, str]] = [
     ({"thumbnail_concurrency": 0}, f"{P}.thumbnail_concurrency: "),
     ({"thumbnail_timeout_seconds": -1}, f"{P}.thumbnail_timeout_seconds: "),
     ({"thumbnail_max_source_bytes": 0.5}, f"{P}.thumbnail_max_source_bytes: "),
+    ({"upload_expiry_seconds": float("inf")}, f"{P}.upload_expiry_seconds: "),
+    ({"upload_expiry_seconds": float("nan")}, f"{P}.upload_expiry_seconds: "),
+    ({"thumbnail_timeout_seconds": float("inf")}, f"{P}.thumbnail_timeout_seconds: "),
+    ({"thumbnail_max_source_bytes": float("inf")}, f"{P}.thumbnail_max_source_bytes: "),
+    ({"sources": {True: DISK}}, f"{S}.1: "),
+    ({"sources": {20.5: DISK}}, f"{S}.20.5: "),
+    ({"sources": {"docs": {**DISK, "max_file_size": float("inf")}}}, f"{S}.docs.max_file_size: "),
 ]
 TEMPLATES = [
     ("{filename}", "must contain {ulid}"),
@@ -95,6 +102,11 @@ TEMPLATES = [
     ("a\\{ulid}", "must not hold control"),
     ("a\n{ulid}", "must not hold control"),
     ("a\x00{ulid}", "must not hold control"),
+    (".datasette-files/{ulid}", "must not begin with .datasette-files"),
+    ("{actor}{ulid}{filename}", "a segment can come to more than 255 bytes"),
+    ("{year}/{actor}-{filename}/{ulid}", "a segment can come to more than 255 bytes"),
+    ("ü" * 120 + "{ulid}", "a segment can come to more than 255 bytes"),
+    ("{ulid}{filename}" + "x" * 30, "a segment can come to more than 255 bytes"),
 ]
 WRONG += [
     (

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from datasette.app import Datasette
 from datasette.permissions import PermissionSQL
+from datasette.utils import StartupError
 
 from datasette_files.app import Files
 from datasette_files.permissions import FileResource, SourceResource
@@ -72,6 +73,16 @@ async def test_a_block_may_name_actors_and_sources(
     assert await browsers(datasette, "docs") == {"alice"}
     assert await browsers(datasette, "open") == set(PEOPLE)
     assert await browsers(datasette, "shut") == set()
+
+
+@pytest.mark.parametrize("allow", ["alice", ["alice"], 2, 0.5], ids=repr)
+async def test_an_allow_block_that_means_nothing_stops_the_start(
+    make_datasette: MakeDatasette, allow: Any
+) -> None:
+    with pytest.raises(StartupError) as stopped:
+        await make_datasette(permissions={"files-upload": {"docs": {"allow": allow}}})
+    assert str(stopped.value).startswith("permissions.files-upload.docs.allow: must be true, false")
+    assert len(str(stopped.value).splitlines()) == 1
 
 
 async def test_a_source_may_have_the_name_of_an_actors_key(

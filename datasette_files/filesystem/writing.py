@@ -35,6 +35,8 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o644
 #: Threads that write and flush one group of small files.
 _AT_ONCE = 4
+#: Attempts at a rename; each that fails is another's deletion that succeeded just then.
+_RENAMES = 50
 
 
 def temporary_name(path: str) -> str:
@@ -181,14 +183,14 @@ def _rename(root: Root, temporary: int, path: str) -> None:
     """Rename a flushed file to its path; its directories are still to be flushed."""
     name = temporary_name(path)
     try:
-        for last in (False, False, True):
+        for left in range(_RENAMES - 1, -1, -1):
             try:
                 with root.parent(path, create=True) as (directory, final):
                     os.rename(name, final, src_dir_fd=temporary, dst_dir_fd=directory)
                     return
             except FileNotFoundError:
                 # A delete beside us may remove a shared directory between the two calls.
-                if last:
+                if not left:
                     raise
     except BaseException:
         with suppress(FileNotFoundError):

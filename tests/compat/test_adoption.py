@@ -10,6 +10,8 @@ import pytest
 from datasette.app import Datasette
 from datasette.database import Database
 
+from datasette_files import sources as sources_module
+from datasette_files.app import Files
 from tests.compat import public
 from tests.conftest import disk_source, upload
 
@@ -184,6 +186,23 @@ async def test_scrubbing_waits_for_a_start_at_which_nobody_reads(
     await _open(make_datasette, installation.folder)
     for path in installation.folder.glob("internal.db*"):
         assert public.SECRETS[0].encode() not in path.read_bytes()
+
+
+async def test_a_directory_that_is_away_at_the_first_start_is_not_made_anew(
+    installation, make_datasette, monkeypatch
+):
+    monkeypatch.setattr(sources_module, "RETRY_SECONDS", (0.01, 0.01))
+    root, away = installation.folder / "docs", installation.folder / "away"
+    root.rename(away)
+    opened = await _open(make_datasette, installation.folder)
+    record = installation.records["picture"]
+    assert (await opened.client.get(record["download_url"])).status_code == 503
+    assert not root.exists()
+    away.rename(root)
+    files = Files.of(opened)
+    await files.sources.keep_up(files.sources.get("docs"), files.secrets.get)
+    download = await opened.client.get(record["download_url"])
+    assert (download.status_code, download.content) == (200, installation.contents["picture"])
 
 
 def _everything(database: Path) -> dict[str, list[Any]]:

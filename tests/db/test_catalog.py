@@ -11,7 +11,7 @@ import pytest
 
 from datasette_files.app import Files
 from datasette_files.db import leases
-from datasette_files.db.catalog import Catalog
+from datasette_files.db.catalog import Catalog, translate
 from datasette_files.errors import NoSpace, StorageUnavailable
 from tests.conftest import upload
 
@@ -194,6 +194,69 @@ async def test_a_locked_database_reaches_callers_as_unavailable(catalog, tmp_pat
     other.execute("COMMIT")
     other.close()
     assert await catalog.write(_insert(1)) == 1
+
+
+_OUTAGES = [
+    (13, "database or disk is full", NoSpace),
+    (5, "database is locked", StorageUnavailable),
+    (517, "database is locked", StorageUnavailable),  # SQLITE_BUSY_SNAPSHOT
+    (262, "database table is locked: t", StorageUnavailable),
+    (8, "attempt to write a readonly database", StorageUnavailable),
+    (1032, "attempt to write a readonly database", StorageUnavailable),
+    (778, "disk I/O error", StorageUnavailable),
+    (14, "unable to open database file", StorageUnavailable),
+]
+
+
+@pytest.mark.parametrize("with_code", [True, False], ids=["code", "message"])
+@pytest.mark.parametrize(("code", "message", "answer"), _OUTAGES)
+def test_an_outage_is_told_by_its_code_or_its_message(code, message, answer, with_code):
+    error = sqlite3.OperationalError(message)
+    if with_code:  # since Python 3.11
+        error.sqlite_errorcode = code
+    with pytest.raises(answer) as raised:
+        translate(error)
+    assert message not in str(raised.value)
+
+
+def test_an_error_that_only_sounds_like_an_outage_stays_itself():
+    error = sqlite3.OperationalError("no such column: full_name_locked")
+    error.sqlite_errorcode = 1
+    translate(error)
+
+
+@pytest.mark.parametrize("outage", ["locked", "readonly"])
+async def test_an_internal_database_that_takes_no_writes_answers_503(datasette, tmp_path, outage):
+    kept = await upload(datasette, b"kept", "kept.txt")
+    catalog, client = Files.of(datasette).catalog, datasette.client
+    other = sqlite3.connect(tmp_path / "internal.db", isolation_level=None)
+    if outage == "locked":
+        await catalog.maintain(lambda conn: conn.execute("PRAGMA busy_timeout = 10").fetchall())
+        other.execute("BEGIN IMMEDIATE")
+    else:
+        await catalog.maintain(lambda conn: conn.execute("PRAGMA query_only = 1").fetchall())
+    form = {"file": ("a.txt", b"new")}
+    changes = {"update": {"search_text": "x"}}
+    for method, url, sent in (
+        ("PUT", "/-/files/upload/docs/a.txt", {"content": b"new"}),
+        ("POST", "/-/files/upload/docs", {"files": form, "headers": {"Accept": "text/html"}}),
+        ("POST", "/-/files/upload/docs/-/prepare", {"json": {"filename": "a.txt"}}),
+        ("POST", f"{kept['url']}/-/update", {"json": changes}),
+        ("DELETE", kept["url"], {}),
+    ):
+        answer = await client.request(method, url, **sent)
+        assert answer.status_code == 503, (method, url)
+        assert "internal database" in answer.text
+        if "headers" not in sent:
+            assert answer.json()["code"] == "storage_unavailable"
+    assert (await client.get(kept["download_url"])).content == b"kept"
+    if outage == "locked":
+        other.execute("COMMIT")
+    else:
+        await catalog.maintain(lambda conn: conn.execute("PRAGMA query_only = 0").fetchall())
+    other.close()
+    assert len([path for path in (tmp_path / "docs").rglob("*") if path.is_file()]) == 1
+    await upload(datasette, b"new", "new.txt")
 
 
 def test_a_lease_has_one_holder_at_a_time(conn):

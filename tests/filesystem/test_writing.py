@@ -125,6 +125,21 @@ async def test_shared_directory_deleted_beside_uploads(storage: FilesystemStorag
     assert len(await list_all(storage, "shared/")) == 6
 
 
+async def test_shared_directory_deleted_again_and_again_before_the_rename(
+    storage: FilesystemStorage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, deletions = os.rename, iter(range(10))
+
+    def too_late(*args: str, **directories: int) -> None:
+        if next(deletions, None) is not None:
+            (folder / "shared").rmdir()
+        rename(*args, **directories)
+
+    monkeypatch.setattr(writing.os, "rename", too_late)
+    await store(storage, "shared/a", b"x")
+    assert await storage.read_file("shared/a") == b"x"
+
+
 def _full(code: int) -> object:
     def writev(fd: int, vectors: object) -> int:
         raise OSError(code, os.strerror(code))
