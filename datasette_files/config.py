@@ -138,6 +138,10 @@ def load_config(raw: object) -> PluginConfig:
     sources = raw.get("sources")
     if isinstance(sources, dict):
         # YAML reads a source called 2024 as a number.
+        if twice := [key for key in sources if isinstance(key, int) and str(key) in sources]:
+            raise ConfigurationError(
+                f"{path}.sources.{twice[0]}: there are two sources of this name"
+            )
         raw = {**raw, "sources": {_name(key): value for key, value in sources.items()}}
     return validate(PluginConfig, raw, path)
 

@@ -77,7 +77,7 @@ def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
     sources: list[int] | None = list(query.source_ids)
     if sources and not hits.has_other_sources(conn, sources):
         sources = None
-    expression = hits.match_expression(q, sources)
+    expression = hits.match_expression(conn, q, sources)
     if expression is None:
         return Page([], None, 0)
     found, token = hits.page(conn, expression, query.after, query.limit)

@@ -240,6 +240,15 @@ def core(db: sqlite_utils.Database) -> None:
         )
 
 
+@migrations(name="0002_words")
+def words(db: sqlite_utils.Database) -> None:
+    """Let a search look up which words the index has."""
+    db.execute(
+        "CREATE VIRTUAL TABLE datasette_files_words"
+        " USING fts5vocab('datasette_files_fts', 'instance')"
+    )
+
+
 def _adopt(db: sqlite_utils.Database) -> None:
     old = {column.name for column in db["datasette_files_0_1"].columns}
     shared = ", ".join(column for column in FILE_COLUMNS if column in old)

@@ -2,11 +2,14 @@
 
 Newest first because it is what the index yields at no cost: ranking must visit every hit of a
 common word, which takes a quarter of a second for 200,000 of them. A source's id is a token in the
-index, so a search within some sources intersects lists instead of filtering rows.
+index, so a search within some sources intersects lists instead of filtering rows. A beginning of
+words is replaced by the words that there are, whose hits the index yields one by one: those of a
+prefix it would collect and sort first.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import unicodedata
 
@@ -21,9 +24,13 @@ MAX_TERMS = 20
 #: What pages' tokens belong to.
 _WALK = "search"
 MAX_QUERY_CHARACTERS = 500
+#: A beginning of more words than this stays one.
+_MAX_WORDS = 30
+#: What the index's tokenizer makes one token of, in lower case.
+_PLAIN = re.compile(r"[A-Za-z0-9]+")
 
 
-def match_expression(q: str, source_ids: list[int] | None) -> str | None:
+def match_expression(conn: sqlite3.Connection, q: str, source_ids: list[int] | None) -> str | None:
     """The FTS5 expression for a person's query, or None where no term can match anything.
 
     Terms are ANDed, the last one matches by prefix; everything is quoted, so that no character of
@@ -37,14 +44,47 @@ def match_expression(q: str, source_ids: list[int] | None) -> str | None:
         return None
     if len(terms) > MAX_TERMS:
         raise Invalid(f"q has more than {MAX_TERMS} words")
-    quoted = ['"' + term.replace('"', '""') + '"' for term in terms]
+    quoted = [_quoted(term) for term in terms]
     if words[-1] == terms[-1] and _in_token(terms[-1][-1]):
-        quoted[-1] += " *"
+        quoted[-1] = _beginning(conn, terms[-1])
     expression = "{filename content_type search_text} : (" + " AND ".join(quoted) + ")"
     if source_ids is not None:
         sources = " OR ".join(f'"{source_id}"' for source_id in source_ids)
         expression += f" AND source_id : ({sources})"
     return expression
+
+
+def _quoted(term: str) -> str:
+    return '"' + term.replace('"', '""') + '"'
+
+
+def _beginning(conn: sqlite3.Connection, term: str) -> str:
+    """An expression for the words that begin with a term."""
+    prefix = f"{_quoted(term)} *"
+    if not _PLAIN.fullmatch(term):
+        return prefix
+    found = _words(conn, term.lower())
+    if len(found) > _MAX_WORDS:
+        return prefix
+    return "(" + " OR ".join(map(_quoted, found or [term])) + ")"
+
+
+def _words(conn: sqlite3.Connection, beginning: str) -> list[str]:
+    """Words of the index that begin so, and at most one more than ``_MAX_WORDS``.
+
+    From one to the next by a seek, as a common word has a row for each of its hits.
+    """
+    words: list[str] = []
+    start = beginning
+    while len(words) <= _MAX_WORDS:
+        row = conn.execute(
+            "SELECT term FROM datasette_files_words WHERE term >= ? LIMIT 1", (start,)
+        ).fetchone()
+        if row is None or not row[0].startswith(beginning):
+            break
+        words.append(row[0])
+        start = row[0] + "\x00"
+    return words
 
 
 def _starts_token(character: str) -> bool:

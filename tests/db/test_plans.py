@@ -137,7 +137,7 @@ def test_a_list_within_a_span_of_time_sorts_no_more_than_a_bounded_count(filled,
 @pytest.mark.parametrize("sources", [None, [1], [1, 3]])
 @pytest.mark.parametrize("q", ["name", "nam", "name 7", "name txt 12"])
 def test_a_search_reads_the_search_index_in_its_order(filled, q, sources):
-    expression = search.match_expression(q, sources)
+    expression = search.match_expression(filled, q, sources)
     assert expression is not None
     with _Traced(filled) as traced:
         found, token = search.page(filled, expression, None, 5)
