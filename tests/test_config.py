@@ -62,6 +62,10 @@ WRONG: list[tuple[Any, str]] = [
         f"{S}.docs.max_file_size: 5, but {S}.docs.config.max_file_size is 6",
     ),
     (
+        {"sources": {2024: DISK, "2024": DISK}},
+        f"{S}.2024: there are two sources of this name",
+    ),
+    (
         {"sources": {"docs": {"storage": "memory", "config": {"max_file_size": "6"}}}},
         f"{S}.docs.config.max_file_size: must be a positive number",
     ),
