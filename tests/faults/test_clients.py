@@ -137,12 +137,12 @@ def test_a_client_that_crawls_is_told_so(server):
 
 
 def test_a_slow_client_within_the_limit_is_served(server):
-    """Twice the slowest rate that is taken, for three times the patience."""
-    content = b"y" * 1800
+    """Eight times the slowest rate that is taken, for three times the patience."""
+    content = b"y" * 6000
     with RawRequest(server) as request:
         request.head("PUT", PUT, {"Content-Length": str(len(content))})
-        for start in range(0, len(content), 60):
-            request.send(content[start : start + 60])
+        for start in range(0, len(content), 200):
+            request.send(content[start : start + 200])
             time.sleep(0.1)
         answer = request.answer()
     assert answer.status == 201, answer
