@@ -22,10 +22,11 @@ _ROWS = 3_000
 ORDERS: tuple[listing.Order, ...] = ("created_at", "filename", "size")
 FILTERS: tuple[dict[str, Any], ...] = (
     {},
-    {"content_type": "text/plain"},
-    {"content_type": "image/*"},
+    {"content_types": ("text/plain",)},
+    {"content_types": ("image/*",)},
+    {"content_types": ("image", "text/plain")},
     {"uploaded_by": "user3"},
-    {"uploaded_by": "user3", "content_type": "image/*"},
+    {"uploaded_by": "user3", "content_types": ("image/*",)},
 )
 
 
