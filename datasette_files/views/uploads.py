@@ -54,7 +54,8 @@ async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
     source.require_up()
     if not source.capabilities.can_upload:
         raise NotSupported(f"The source {source.slug!r} does not take uploads")
-    return await page(call, "upload.html", {"source": source})
+    can_browse = source.slug in await call.files.allowed_sources(call.actor, BROWSE)
+    return await page(call, "upload.html", {"source": source, "can_browse": can_browse})
 
 
 @_to_source
@@ -187,7 +188,8 @@ async def _stored(call: Call, source: Source, file: FileRecord) -> Response:
         if source.slug in await call.files.allowed_sources(call.actor, BROWSE):
             return redirect(links["url"])
         # The file's page is not for this person, but the record of what was stored is.
-        context = {"source": source, "uploaded": records.uploaded(call, file)}
+        uploaded = records.uploaded(call, file)
+        context = {"source": source, "can_browse": False, "uploaded": uploaded}
         return await page(call, "upload.html", context, 201)
     body = {
         "ok": True,

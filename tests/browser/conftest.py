@@ -69,6 +69,8 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def site(_shared: Site) -> Iterator[Site]:
     """The default Site, without files. It serves all tests, as a start takes seconds."""
     yield _shared
+    if _shared.holds:
+        _shared.release()
     _shared.empty()
 
 
@@ -85,7 +87,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         context = browser.new_context(**{"reduced_motion": "reduce", **options})
         context.set_default_timeout(15_000)
         page = context.new_page()
-        page.watch = Watch(page)  # type: ignore[attr-defined]
+        page.watch = Watch(page, scripts=options.get("java_script_enabled", True))  # type: ignore[attr-defined]
         pages.append(page)
         return page
 

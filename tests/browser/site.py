@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -77,6 +78,11 @@ class Site:
         listed: list[dict[str, Any]] = self.server.get_json(path)["files"]
         return listed
 
+    def contents(self, source: str = "docs") -> list[bytes]:
+        """The bytes of the source's files, the oldest first."""
+        urls = [self.server.url + file["download_url"] for file in self.files(source)]
+        return [urllib.request.urlopen(url, timeout=30).read() for url in urls]
+
     def stored(self, source: str = "docs") -> list[Path]:
         """Whatever lies in the source's folder, finished or not."""
         return sorted(path for path in self.root(source).rglob("*") if path.is_file())
@@ -100,6 +106,13 @@ class Site:
             record: dict[str, Any] = json.load(response)["file"]
             return record
 
+    def wait_until(self, holds: Callable[[], bool], timeout: float = 30.0) -> None:
+        """For what the server does of its own accord, soon after."""
+        deadline = time.monotonic() + timeout
+        while not holds():
+            assert time.monotonic() < deadline, "the server did not get there"
+            time.sleep(0.02)
+
     def empty(self) -> None:
         """Delete every file."""
         for source in self._sources:
@@ -119,3 +132,7 @@ class Site:
 
     def release(self) -> None:
         (self._folder / "hold").unlink()
+
+    @property
+    def holds(self) -> bool:
+        return (self._folder / "hold").exists()
