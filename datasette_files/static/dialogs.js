@@ -7,6 +7,7 @@
  * of `data-files-after` follows.
  */
 
+import { element } from "./dom.js";
 import { submitForm } from "./submit-form.js";
 
 /** @param {HTMLDetailsElement} details */
@@ -21,14 +22,12 @@ function enhance(details) {
   dialog.setAttribute("aria-describedby", form.querySelector(".modal-body")?.id ?? "");
   dialog.append(form);
 
-  const opener = document.createElement("button");
-  opener.type = "button";
-  opener.className = summary.className;
-  opener.textContent = summary.textContent;
-  opener.setAttribute("aria-haspopup", "dialog");
-  const place = document.createElement("p");
-  place.className = details.className;
-  place.append(opener);
+  const opener = element(
+    "button",
+    { type: "button", class: summary.className, "aria-haspopup": "dialog" },
+    summary.textContent ?? "",
+  );
+  const place = element("p", { class: details.className }, opener);
   details.replaceWith(place);
   document.body.append(modal);
 

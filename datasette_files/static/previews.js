@@ -2,17 +2,19 @@
  * What a browser turns out not to show, a damaged image for one, is replaced by its icon.
  */
 
-for (const element of document.querySelectorAll("img[data-files-fallback]")) {
-  const image = /** @type {HTMLImageElement} */ (element);
+import { element } from "./dom.js";
+
+const NOTE =
+  "This image cannot be shown: it may be damaged, or of a kind that your browser does not know.";
+
+for (const found of document.querySelectorAll("img[data-files-fallback]")) {
+  const image = /** @type {HTMLImageElement} */ (found);
   const replace = () => {
-    const fallback = image.dataset.filesFallback ?? "";
-    if (!fallback) return;
+    const { filesFallback } = image.dataset;
+    if (!filesFallback) return; // the icon failed too
     delete image.dataset.filesFallback;
-    image.src = fallback;
-    const note = document.createElement("p");
-    note.className = "files-note";
-    note.setAttribute("role", "status");
-    note.textContent = "This image cannot be shown: it may be damaged, or of a kind that your browser does not know.";
+    image.src = filesFallback;
+    const note = element("p", { class: "files-note", role: "status" }, NOTE);
     image.closest(".files-preview")?.append(note);
   };
   image.addEventListener("error", replace);

@@ -7,6 +7,9 @@
  * and Back lead to what is shown. The forms themselves stay, and with them focus and caret.
  */
 
+import { element } from "./dom.js";
+
+/** Milliseconds without a change, after which the server is asked. */
 const PAUSE = 200;
 
 /** What is shown now, without this module's part in it. */
@@ -14,9 +17,7 @@ let shown = location.href;
 let asked = new AbortController();
 let timer = 0;
 
-const announcer = document.createElement("p");
-announcer.className = "files-hidden";
-announcer.setAttribute("role", "status");
+const announcer = element("p", { class: "files-hidden", role: "status" });
 document.querySelector("main")?.append(announcer);
 
 /** @param {HTMLFormElement} form @returns {string} Where the form leads, without empty fields. */
@@ -32,20 +33,12 @@ function target(form) {
 
 /** @param {string} message @param {() => void} retry @returns {HTMLElement} */
 function problem(message, retry) {
-  const shownProblem = document.createElement("div");
-  shownProblem.id = "files-results";
-  shownProblem.className = "files-results";
-  const text = document.createElement("p");
-  text.className = "message-error";
-  text.setAttribute("role", "alert");
-  text.textContent = message;
-  const again = document.createElement("button");
-  again.type = "button";
-  again.className = "files-button";
-  again.textContent = "Try again";
-  again.addEventListener("click", retry);
-  shownProblem.append(text, again);
-  return shownProblem;
+  return element(
+    "div",
+    { id: "files-results", class: "files-results" },
+    element("p", { class: "message-error", role: "alert" }, message),
+    element("button", { type: "button", class: "files-button", click: retry }, "Try again"),
+  );
 }
 
 /** @param {string} url @param {AbortSignal} signal @returns {Promise<Document>} */

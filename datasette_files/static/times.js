@@ -23,7 +23,7 @@ const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle:
  * @param {Date} moment @param {Date} now
  * @returns {string} A week back in words, else the day.
  */
-export function described(moment, now) {
+function described(moment, now) {
   const seconds = (now.getTime() - moment.getTime()) / 1000;
   // A clock that is a little behind the server's is no reason to speak of the future.
   if (seconds < -60 || seconds >= 7 * DAY) return date.format(moment);

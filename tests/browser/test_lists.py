@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -10,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import OpenPage
 from tests.browser.samples import upload_samples
 from tests.browser.site import Site
+from tests.browser.uploading import Uploading
 from tests.browser.watch import Watch
 
 SOURCE = "/-/files/source/docs"
@@ -191,6 +193,22 @@ def test_times_are_the_readers_and_sizes_are_exact_on_hover(
     page.get_by_role("searchbox").fill("a")
     expect(page.locator("#files-count")).to_have_text("1 file for “a”")
     expect(page.locator("time")).to_have_text(re.compile("ago|now"))
+
+
+def test_files_dropped_on_a_sources_page_join_its_list(
+    filled: Site, page: Page, tmp_path: Path
+) -> None:
+    dropped = tmp_path / "dropped.txt"
+    dropped.write_text("dropped")
+    page.goto(filled.url(f"{SOURCE}?_sort=filename"))
+    uploading = Uploading(page)
+    expect(uploading.element).to_be_hidden()
+    uploading.drag([dropped], step="dragEnter", target="main")
+    expect(uploading.element).to_be_visible()
+    uploading.drag([dropped])
+    expect(page.locator("#files-count")).to_contain_text("9 files, ")
+    assert "dropped.txt" in names(page)
+    assert page.url == filled.url(f"{SOURCE}?_sort=filename")
 
 
 def test_an_empty_source_leads_to_its_upload(site: Site, page: Page) -> None:
