@@ -57,6 +57,6 @@ def settle(page: Page) -> None:
         image.loading = "eager";
         return image.decode();
     }))""")
-    if page.locator("iframe, audio, video").count():
+    if page.locator("iframe, audio, video, link[rel=modulepreload]").count():
         # The viewer of PDF is a page of the browser, with dozens of files of its own.
         page.wait_for_load_state("networkidle")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.samples import upload_samples
+from tests.browser.samples import settle, upload_samples
 from tests.browser.site import Site
 from tests.browser.uploading import Uploading
 from tests.browser.watch import Watch
@@ -125,6 +125,7 @@ def test_filters_apply_as_they_are_chosen(filled: Site, page: Page) -> None:
     page.reload()
     expect(page.get_by_label("Added from")).to_have_value("2999-01-01")
     expect(page.get_by_label("Exact type")).to_have_value("application/pdf")
+    settle(page)
     page.get_by_role("link", name="Clear filters").click()
     expect(page).to_have_url(filled.url(SOURCE))
     assert len(names(page)) == 8
@@ -135,6 +136,7 @@ def test_a_heading_sorts_by_its_column_and_says_so(filled: Site, page: Page) -> 
     size = page.get_by_role("columnheader", name="Size")
     expect(size).not_to_have_attribute("aria-sort", re.compile("."))
     for order in ("descending", "ascending"):
+        settle(page)
         size.get_by_role("link").press("Enter")
         expect(size).to_have_attribute("aria-sort", order)
         sizes = page.locator("td.files-number data").evaluate_all(
@@ -163,15 +165,19 @@ def test_pages_go_on_and_back(site: Site, page: Page) -> None:
         site.upload(b"x" * number, f"{number}.txt", content_type="text/plain")
     page.goto(site.url(f"{SOURCE}?_size=2&_sort=filename"))
     seen = names(page)
+    settle(page)
     page.get_by_role("link", name="Next page").click()
     expect(page.locator("td.files-name").first).to_have_text("2.txt")
     stable = page.url
+    settle(page)
     page.get_by_role("link", name="Next page").click()
     expect(page.locator("td.files-name")).to_have_text(["4.txt"])
     expect(page.get_by_role("link", name="Next page")).to_have_count(0)
+    settle(page)
     page.go_back()
     expect(page).to_have_url(stable)
     expect(page.locator("td.files-name").first).to_have_text("2.txt")
+    settle(page)
     page.get_by_role("link", name="First page").click()
     expect(page.locator("td.files-name")).to_have_text(seen)
 
@@ -211,7 +217,10 @@ def test_files_dropped_on_a_sources_page_join_its_list(
     assert page.url == filled.url(f"{SOURCE}?_sort=filename")
 
 
-def test_an_empty_source_leads_to_its_upload(site: Site, page: Page) -> None:
+def test_an_empty_source_offers_its_upload(site: Site, page: Page, tmp_path: Path) -> None:
+    first = tmp_path / "first.txt"
+    first.write_text("first")
     page.goto(site.url(SOURCE))
-    page.get_by_role("link", name="Upload the first one").click()
-    expect(page).to_have_url(site.url("/-/files/upload/docs"))
+    expect(page.locator(".files-empty")).to_contain_text("Upload the first ones above")
+    Uploading(page).choose(first)
+    expect(page.locator("td.files-name")).to_have_text(["first.txt"])

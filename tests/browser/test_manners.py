@@ -61,7 +61,7 @@ def test_no_page_scrolls_sideways(site: Site, open_page: OpenPage, width: int) -
 def test_pages_stand_still_while_they_load(site: Site, open_page: OpenPage, width: int) -> None:
     def shifts(page: Page) -> float:
         moved: float = page.evaluate(_SHIFTS)
-        return round(moved, 3) if moved > 0.01 else 0
+        return round(moved, 3) if moved > 0.02 else 0
 
     visit_all(site, open_page(viewport={"width": width, "height": 700}), shifts)
 

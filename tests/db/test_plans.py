@@ -131,6 +131,10 @@ def test_look_ups_by_id_and_by_time_are_index_seeks(filled):
         files.batch_json(filled, ["df-17", "df-18"], ["s1"], "/")
     _check(traced.plans("datasette_files"))
     with _Traced(filled) as traced:
+        files.contents(filled, 1)
+    plans = traced.plans("datasette_files_totals")
+    assert not [step for plan in plans for step in plan if step.startswith("SCAN")], plans
+    with _Traced(filled) as traced:
         uploads.get(filled, "x")
         uploads.any_due(filled, 0)
         uploads.expire(filled, 0, 0, 10)
