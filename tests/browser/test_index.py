@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import MakeSite
-from tests.browser.samples import upload_sample
+from tests.browser.samples import settle, upload_sample
 from tests.browser.site import Site
 
 
@@ -18,6 +18,7 @@ def test_sources_tell_what_is_in_them_and_lead_there(site: Site, page: Page) -> 
     expect(cards.last).to_contain_text("No files yet")
     page.get_by_role("link", name="Upload to Pictures").click()
     expect(page).to_have_url(site.url("/-/files/upload/pictures"))
+    settle(page)
     page.go_back()
     page.get_by_role("link", name="Browse Documents").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Documents")

@@ -44,6 +44,7 @@ def test_results_follow_what_is_typed_and_the_box_is_left_alone(filled: Site, pa
     expect(box).to_have_value("towerxs")
     assert page.evaluate("window.sameDocument")
     # What the URL leads to is what is shown.
+    settle(page)
     page.reload()
     expect(page.locator(".files-empty")).to_contain_text("No file matches")
     expect(page.get_by_role("searchbox")).to_have_value("towerxs")
@@ -122,6 +123,7 @@ def test_filters_apply_as_they_are_chosen(filled: Site, page: Page) -> None:
     expect(page.locator("#files-count")).to_have_text("2 of 8 files match.")
     page.get_by_label("Added from").fill("2999-01-01")
     expect(page.locator(".files-empty")).to_have_text("No file matches these filters.")
+    settle(page)
     page.reload()
     expect(page.get_by_label("Added from")).to_have_value("2999-01-01")
     expect(page.get_by_label("Exact type")).to_have_value("application/pdf")
@@ -195,6 +197,7 @@ def test_times_are_the_readers_and_sizes_are_exact_on_hover(
         expect(time).to_have_attribute("title", re.compile(rf"GMT\+9 \({written} UTC\)$"))
         expect(page.locator("data").last).to_have_attribute("title", "2,048 bytes")
         expect(page.locator("data").last).to_have_text("2.0 KB")
+        settle(page)
     page.goto(site.url(SOURCE))
     page.get_by_role("searchbox").fill("a")
     expect(page.locator("#files-count")).to_have_text("1 file for “a”")

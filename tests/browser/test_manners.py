@@ -79,6 +79,7 @@ def test_pages_work_below_a_prefix(make_site: MakeSite, page: Page) -> None:
         assert outside == []
         settle(page)
     page.goto(site.url("/-/files/source/docs"))
+    settle(page)
     page.get_by_role("searchbox").fill("tower")
     expect(page.locator("#files-count")).to_contain_text("1 file for “tower”")
     assert page.url == site.url("/-/files/search?q=tower&source=docs")
@@ -118,6 +119,7 @@ def test_hostile_names_are_shown_as_text(site: Site, page: Page) -> None:
     assert link.inner_text() == record["filename"]
     # However long, a row among rows.
     assert page.locator("tbody tr").first.bounding_box()["height"] < 100  # type: ignore[index]
+    settle(page)
     link.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(record["filename"])
     expect(page.locator("main script")).to_have_count(0)
