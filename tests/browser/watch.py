@@ -24,6 +24,8 @@ class Watch:
             self._complaints.append(f"console {message.type}: {message.text}")
 
     def _request(self, request: Request) -> None:
+        if request.url.startswith(("chrome-extension:", "chrome:")):
+            return  # the browser's own viewer of PDF, which gives up streams that it has read
         if not self._scripts and request.failure == "csp":
             return  # a module that was to be loaded early, and now is not
         self._complaints.append(f"failed: {request.method} {request.url}: {request.failure}")
