@@ -266,6 +266,7 @@ def test_the_end_offers_links_and_ids(site: Site, upload: Uploading, tmp_path: P
     assert page.evaluate("navigator.clipboard.readText()").split() == list(ids.values())
     page.get_by_role("link", name="one.txt").click()
     expect(page.locator("h1")).to_have_text("one.txt")
+    page.wait_for_load_state()
     page.go_back()
     Uploading(page).choose(tmp_path / "one.txt")
     page.get_by_role("link", name="View in Documents").click()
