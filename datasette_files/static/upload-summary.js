@@ -45,17 +45,19 @@ export class UploadSummary {
     const { counts, sent, total, speed, left } = this._queue.summary();
     const { busy } = this._queue;
     setText(this._title, busy ? progressText(counts) : outcomeText(counts));
-    this._bar.max = Math.max(1, total);
-    this._bar.value = busy ? sent : this._bar.max;
+    // Meanwhile how many bytes have gone; in the end how many files have arrived.
+    const ended = counts.done + counts.failed + counts.cancelled;
+    this._bar.max = Math.max(1, busy ? total : ended);
+    this._bar.value = busy ? sent : counts.done;
     const detail = [busy ? `${formatBytes(sent)} of ${formatBytes(total)}` : formatBytes(sent)];
     if (busy && speed !== null) detail.push(formatSpeed(speed));
     if (busy && left !== null) detail.push(`${formatDuration(left)} left`);
     if (busy && counts.failed > 0) detail.push(`${formatCount(counts.failed)} failed`);
     setText(this._detail, detail.join(" · "));
-    this.element.dataset.state = busy ? "busy" : counts.failed > 0 ? "failed" : "done";
+    this.element.dataset.state = busy ? "busy" : "done";
 
     this._offer({
-      retry: counts.retryable > 0 && counts.done + counts.failed + counts.cancelled > 1,
+      retry: counts.retryable > 0 && ended > 1,
       copy: !busy && counts.done > 1,
       clear: !busy,
       cancel: busy,

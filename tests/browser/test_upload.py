@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import MakeSite, OpenPage
 from tests.browser.site import Site
@@ -24,6 +24,15 @@ def make(folder: Path, name: str, content: bytes | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(name.encode() if content is None else content)
     return path
+
+
+def tab_to(target: Locator) -> None:
+    """By the Tab key alone."""
+    for _ in range(30):
+        if target.evaluate("(element) => element === document.activeElement"):
+            return
+        target.page.keyboard.press("Tab")
+    pytest.fail("the keyboard does not get there")
 
 
 # The ways in
@@ -117,17 +126,12 @@ def test_a_drag_is_shown_until_it_ends(upload: Uploading, tmp_path: Path) -> Non
 def test_keyboard_alone_uploads_and_copies(upload: Uploading, tmp_path: Path) -> None:
     page = upload.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    while page.evaluate("document.activeElement.textContent") != "Choose files":
-        page.keyboard.press("Tab")
+    tab_to(upload.button("Choose files"))
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files(make(tmp_path, "typed.txt"))
     expect(upload.headline).to_have_text("1 file uploaded")
-    copy = upload.button("Copy id of typed.txt")
-    for _ in range(10):
-        page.keyboard.press("Tab")
-        if copy.evaluate("(button) => button === document.activeElement"):
-            break
+    tab_to(upload.button("Copy id of typed.txt"))
     page.keyboard.press("Enter")
     expect(upload.button("Copied")).to_be_focused()
     link = upload.page.get_by_role("link", name="typed.txt")

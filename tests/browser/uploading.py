@@ -15,6 +15,8 @@ class Uploading:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        # While somebody listens no dialog opens; to listen only now and then may come too late.
+        page.on("filechooser", lambda _: None)
         self.element = page.locator("datasette-file-upload")
         self.rows = page.locator(".upload-row")
         self.headline = page.locator(".upload-headline")
