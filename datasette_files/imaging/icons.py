@@ -74,9 +74,10 @@ def icon(content_type: str, filename: str) -> str:
 
 
 def _label(content_type: str, filename: str) -> str:
-    """At most five capitals and digits: the name's extension, else the type's short end."""
+    """At most six capitals and digits: the name's extension, else the type's short end."""
     extension = filename.rpartition(".")[2] if "." in filename else ""
-    for name in (extension, content_type.rpartition("/")[2].rpartition("-")[2]):
-        if 0 < len(name) <= 5 and name.isascii() and name.isalnum():
+    subtype = content_type.rpartition("/")[2].rpartition("-")[2]
+    for name in (extension, "" if subtype == "stream" else subtype):
+        if 0 < len(name) <= 6 and name.isascii() and name.isalnum():
             return name.upper()
     return "FILE"

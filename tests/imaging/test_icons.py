@@ -52,6 +52,7 @@ def test_each_family_has_a_sign_and_a_colour_of_its_own(name: str) -> None:
         ("audio/mpeg", "no-extension", "MPEG"),
         ("application/x-tar", "x.", "TAR"),
         ("application/octet-stream", "x.toolong", "FILE"),
+        ("application/x-ndjson", "x.ndjson", "NDJSON"),
         ("application/vnd.é", "x.é", "FILE"),
         ("text/plain", 'x."><script>', "PLAIN"),
     ],
@@ -68,7 +69,7 @@ def test_no_hostile_name_adds_markup() -> None:
         svg = parsed("text/plain", name)
         assert [element.tag for element in svg.iter()] == expected, why
         assert label(svg).isalnum()
-        assert len(label(svg)) <= 5
+        assert len(label(svg)) <= 6
 
 
 def luminance(colour: str) -> float:

@@ -139,7 +139,7 @@ async def test_the_index_says_which_source_is_down(
 ) -> None:
     source = Files.of(datasette).sources.get("docs")
     await source.close()
-    assert "Unavailable for now" in await text_of(datasette, "/-/files")
+    assert "It is unavailable for now" in await text_of(datasette, "/-/files")
     assert "is unavailable for now" in await text_of(datasette, SOURCE)
 
 
