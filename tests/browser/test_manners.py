@@ -48,7 +48,9 @@ def test_the_dark_scheme_is_dark(site: Site, open_page: OpenPage) -> None:
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "normal"
 
 
-@pytest.mark.parametrize("width", [320, 390, 800, 1280, 1600])
+@pytest.mark.parametrize(
+    "width", [320, 1600, *(pytest.param(n, marks=pytest.mark.full) for n in (390, 800, 1280))]
+)
 def test_no_page_scrolls_sideways(site: Site, open_page: OpenPage, width: int) -> None:
     def sideways(page: Page) -> int:
         over: int = page.evaluate("document.documentElement.scrollWidth - innerWidth")
@@ -57,7 +59,7 @@ def test_no_page_scrolls_sideways(site: Site, open_page: OpenPage, width: int) -
     visit_all(site, open_page(viewport={"width": width, "height": 700}), sideways)
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.full)])
 def test_pages_stand_still_while_they_load(site: Site, open_page: OpenPage, width: int) -> None:
     def shifts(page: Page) -> float:
         moved: float = page.evaluate(_SHIFTS)
