@@ -34,7 +34,7 @@ def visit_all(site: Site, page: Page, check: Any) -> None:
     assert found == {}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.full)])
 def test_every_page_passes_axe(site: Site, open_page: OpenPage, scheme: str) -> None:
     visit_all(site, open_page(color_scheme=scheme), violations)
 
@@ -68,6 +68,7 @@ def test_pages_stand_still_while_they_load(site: Site, open_page: OpenPage, widt
     visit_all(site, open_page(viewport={"width": width, "height": 700}), shifts)
 
 
+@pytest.mark.full
 def test_pages_work_below_a_prefix(make_site: MakeSite, page: Page) -> None:
     site = make_site(base_url="/a/prefix/")
     records = upload_samples(site)
