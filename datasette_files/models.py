@@ -101,6 +101,17 @@ class SourceTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceContents:
+    """What a source holds, as its page offers it for filtering."""
+
+    totals: SourceTotals
+    #: Files by family (families.py), for the families that occur.
+    families: dict[str, int]
+    #: Some actors' ids, at most as many as a choice offers.
+    uploaders: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of a list. ``next`` is the keyset token of the next page, or None at the end."""
 

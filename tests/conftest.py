@@ -34,7 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     # What came by the environment, such as coverage, is this run's; a test's own pytest has none.
-    os.environ.pop("PYTEST_ADDOPTS", None)
+    # The process that only hands out tests keeps it, as its workers have yet to start by it.
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        os.environ.pop("PYTEST_ADDOPTS", None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

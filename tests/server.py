@@ -61,9 +61,12 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, timeout: float = 30.0) -> Server:
-        """Start, and return once it answers. Raises RuntimeError with its log if it ends."""
-        self.port = free_port()
+    def start(self, timeout: float = 30.0, port: int | None = None) -> Server:
+        """Start, and return once it answers. Raises RuntimeError with its log if it ends.
+
+        ``port`` is for a server that comes back where its clients know it.
+        """
+        self.port = free_port() if port is None else port
         environment = dict(os.environ)
         environment.pop("PYTHONPATH", None)  # another release's process must not find our modules
         with self.log.open("ab") as log:

@@ -145,6 +145,27 @@ def test_actions_are_those_that_are_registered() -> None:
     assert documented == [action.name for action in ACTIONS]
 
 
+def test_the_upload_element_is_documented_as_it_is() -> None:
+    static = ROOT / "datasette_files" / "static"
+    code = (static / "datasette-file-upload.js").read_text("utf-8")
+    members = code.partition("export class")[2].partition("\n}\n")[0]
+    doc = "docs/upload-element.md"
+
+    attributes = set(re.findall(r'(?:get|has)Attribute\("([\w-]+)"\)', members))
+    assert set(first_cells(section(doc, "## Attributes"))) == attributes
+
+    public = set(re.findall(r"^  (?:get )?([a-z]\w*)\(", members, re.MULTILINE))
+    public -= {"constructor", "connectedCallback", "disconnectedCallback"}
+    named = {name.split("(")[0] for name in first_cells(section(doc, "## Properties and methods"))}
+    assert named == public
+
+    events = set(re.findall(r'_tell\("([\w-]+)"', members))
+    assert set(first_cells(section(doc, "## Events"))) == events
+
+    properties = set(re.findall(r"var\((--upload-\w+)", (static / "upload.css").read_text("utf-8")))
+    assert set(re.findall(r"`(--upload-\w+)`", section(doc, "## Looks"))) == properties
+
+
 @pytest.mark.parametrize("module", [datasette_files, base, errors])
 def test_every_public_name_is_documented(module: ModuleType) -> None:
     undocumented = [name for name in module.__all__ if not re.search(rf"\b{name}\b", EVERYTHING)]

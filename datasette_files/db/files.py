@@ -6,12 +6,17 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
-from ..models import FileRecord, SourceTotals
+from ..families import FAMILIES, family
+from ..models import FileRecord, SourceContents, SourceTotals
 from .schema import FILE_COLUMNS
 
 #: Selects what ``record`` takes, from ``datasette_files f`` joined to its source ``s``.
 COLUMNS = ", ".join(f"f.{column}" for column in FILE_COLUMNS) + ", s.slug"
 _JOINED = "datasette_files f JOIN datasette_files_sources s ON s.id = f.source_id"
+
+
+#: So many uploaders are offered; the others are typed.
+_MAX_UPLOADERS = 50
 
 
 def record(row: Iterable[object]) -> FileRecord:
@@ -87,3 +92,25 @@ def totals(conn: sqlite3.Connection, source_ids: Iterable[int]) -> dict[int, Sou
         ids,
     )
     return {row[0]: SourceTotals(row[1], row[2]) for row in rows}
+
+
+def contents(conn: sqlite3.Connection, source_id: int) -> SourceContents:
+    """One source's totals, families and uploaders, from what the triggers keep."""
+    rows = conn.execute(
+        """SELECT content_type, sum(files), sum(bytes) FROM datasette_files_totals
+        WHERE source_id = ? GROUP BY content_type""",
+        (source_id,),
+    ).fetchall()
+    families = dict.fromkeys(FAMILIES, 0)
+    for content_type, files, _ in rows:
+        families[family(content_type)] += files
+    uploaders = conn.execute(
+        """SELECT DISTINCT uploaded_by FROM datasette_files_totals
+        WHERE source_id = ? AND uploaded_by > '' ORDER BY uploaded_by LIMIT ?""",
+        (source_id, _MAX_UPLOADERS),
+    )
+    return SourceContents(
+        SourceTotals(sum(row[1] for row in rows), sum(row[2] for row in rows)),
+        {name: files for name, files in families.items() if files},
+        [row[0] for row in uploaders],
+    )

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from ..config import type_allowed
 from ..errors import Invalid
+from ..families import family
 from ..models import FileRecord
 from .files import COLUMNS, record
 
@@ -44,8 +45,8 @@ class ListQuery:
     source_ids: tuple[int, ...]
     order: Order = "created_at"
     descending: bool = True
-    #: A type, or a pattern such as ``image/*``.
-    content_type: str | None = None
+    #: Any of these: a type, a pattern such as ``image/*``, or a family of families.py; none = all.
+    content_types: tuple[str, ...] = ()
     uploaded_by: str | None = None
     #: Inclusive.
     created_after: str | None = None
@@ -53,6 +54,12 @@ class ListQuery:
     created_before: str | None = None
     after: str | None = None
     limit: int = 20
+
+    @property
+    def filtered(self) -> bool:
+        """Whether some of the sources' files may be left out."""
+        filters = (self.content_types, self.uploaded_by, self.created_after, self.created_before)
+        return any(filters)
 
 
 @dataclass(frozen=True)
@@ -104,16 +111,21 @@ def _kinds(conn: sqlite3.Connection, query: ListQuery) -> list[tuple[int, str, i
         WHERE {where} GROUP BY source_id, content_type""",
         values,
     ).fetchall()
-    pattern = query.content_type
-    return [
-        (row[0], row[1], row[2])
-        for row in rows
-        if pattern is None or row[1].lower() == pattern or type_allowed(row[1], [pattern])
-    ]
+    return [(row[0], row[1], row[2]) for row in rows if _is_wanted(row[1], query.content_types)]
+
+
+def _is_wanted(content_type: str, wanted: tuple[str, ...]) -> bool:
+    """Whether a content type, as the catalog has it, is one of those that a list is limited to."""
+    return (
+        not wanted
+        or content_type.lower() in wanted
+        or family(content_type) in wanted
+        or type_allowed(content_type, list(wanted))
+    )
 
 
 def _streams(conn: sqlite3.Connection, query: ListQuery) -> list[_Stream]:
-    if query.content_type is None and query.uploaded_by is None:
+    if not query.content_types and query.uploaded_by is None:
         return [_Stream("", "f.source_id = ?", (source_id,)) for source_id in query.source_ids]
     kinds = _kinds(conn, query)
     if len(kinds) > _MAX_STREAMS:

@@ -6,7 +6,7 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
-from .. import downloads
+from .. import downloads, previews
 from ..errors import Invalid
 from ..permissions import DELETE, EDIT, file_actions, require_on_file
 from ..protocol.conditional import Outcome, evaluate
@@ -35,10 +35,12 @@ async def file_page(call: Call) -> Response:
     context = {
         "file": full,
         "source": source,
+        "type": file.type,
         "can_edit": EDIT in allowed,
         "can_delete": DELETE in allowed and source.capabilities.can_delete,
         "inline": downloads.shows_inline(file.type),
-        "family": file.type.partition("/")[0],
+        "preview": await previews.preview(call.files, source, file),
+        "copies": records.copies(call, file),
         "file_actions": await call.files.file_actions(call.actor, source, file, full),
     }
     return await page(call, "file.html", context)
@@ -112,7 +114,10 @@ def _search_text(changes: dict[str, Any]) -> str:
 
 
 async def delete(call: Call) -> Response:
-    await _delete(call)
+    name = await _delete(call)
+    if call.sends_form or call.wants_page:
+        # For the page that its user sees next.
+        call.datasette.add_message(call.request, f"Deleted {name}" if name else "Deleted")
     return redirect(call.url("/-/files")) if call.wants_page else answer(call, {"ok": True})
 
 
@@ -121,13 +126,14 @@ async def delete_verb(call: Call) -> Response:
     return empty(204)
 
 
-async def _delete(call: Call) -> None:
-    """Delete the file. The actor who deleted it may ask again."""
+async def _delete(call: Call) -> str | None:
+    """Delete the file, and tell its name. The actor who deleted it may ask again."""
     file_id = call.vars["file_id"]
     if await call.files.find(file_id) is None and await call.files.was_deleted_by(
         file_id, call.actor
     ):
-        return
+        return None
     file, source = await call.files.existing(file_id)
     await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
     await call.files.delete(source, file, call.actor)
+    return file.filename

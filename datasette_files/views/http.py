@@ -122,10 +122,9 @@ def redirect(url: str, status: int = 303) -> Response:
 
 async def page(call: Call, template: str, context: dict[str, Any], status: int = 200) -> Response:
     """A page from one of our templates."""
-    stylesheet = call.datasette.static("datasette-files.css", plugin="datasette_files")
     html = await call.datasette.render_template(
         f"datasette_files/{template}",
-        {**context, "stylesheet": stylesheet, "human_size": human_size},
+        {**context, "human_size": human_size},
         request=call.request,
         view_name="datasette-files",
     )

@@ -1,12 +1,19 @@
-"""How a file is written as JSON: each shape once, with its URLs."""
+"""How a file is written for others: as JSON, each shape once, and as what a page offers to copy."""
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import Any
 
 from ..db.schema import FILE_COLUMNS
+from ..downloads import shows_inline
 from ..models import FileRecord
 from .http import Call
+
+#: What Markdown takes for more than text (CommonMark 0.31, 2.4), and what would end its line.
+_MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 
 
 def urls(call: Call, file_id: str) -> dict[str, str]:
@@ -57,3 +64,17 @@ def listed(call: Call, file: FileRecord) -> dict[str, Any]:
         "source_slug": file.source_slug,
         **urls(call, file.id),
     }
+
+
+def copies(call: Call, file: FileRecord) -> dict[str, str]:
+    """The texts that a file's page copies, by the name of their button."""
+    made = urls(call, file.id)
+    link = call.datasette.absolute_url(call.request, made["url"])
+    download = call.datasette.absolute_url(call.request, made["download_url"])
+    name = _MARKDOWN.sub(r"\\\1", _CONTROLS.sub(" ", file.filename))
+    is_picture = file.type.startswith("image/") and shows_inline(file.type)
+    shown = f"![{name}]({link}/inline)" if is_picture else f"[{name}]({link})"
+    # The shell fills the token in: none is on the page.
+    token = ' -H "Authorization: Bearer $TOKEN"' if call.actor else ""
+    curl = f"curl --location --remote-name --remote-header-name{token} {shlex.quote(download)}"
+    return {"id": file.id, "link": link, "Markdown": shown, "curl": curl}

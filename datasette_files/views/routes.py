@@ -16,7 +16,7 @@ from datasette.utils.asgi import Response
 
 from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported
-from . import files, imports, lists, uploads
+from . import files, imports, lists, sources, uploads
 from .body import Body
 from .http import Call, empty, failure
 
@@ -50,8 +50,8 @@ class Route:
 
 
 ROUTES = (
-    Route("/-/files", {"GET": lists.index}, page=True),
-    Route("/-/files/sources.json", {"GET": lists.sources_json}),
+    Route("/-/files", {"GET": sources.index}, page=True),
+    Route("/-/files/sources.json", {"GET": sources.sources_json}),
     Route("/-/files/batch.json", {"GET": lists.batch}),
     Route("/-/files/search", {"GET": lists.search_page}, page=True),
     Route("/-/files/search.json", {"GET": lists.search_json}),

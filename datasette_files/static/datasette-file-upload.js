@@ -1,0 +1,220 @@
+/**
+ * `<datasette-file-upload>`: uploads files to one source. docs/upload-element.md says what it offers
+ * to those who embed it. It brings the queue, the zone and the list together, and knows no URL.
+ *
+ * The page loads this module alone by the address of its content; the modules that it imports are
+ * asked for by their plain addresses, so that each exists once, and the browser checks at every
+ * visit whether they are still the same.
+ */
+
+import { FilesApi } from "./api.js";
+import { element } from "./dom.js";
+import { chosenFiles } from "./dropped-files.js";
+import { formatBytes } from "./format.js";
+import { uploadFile } from "./upload-client.js";
+import { UploadList } from "./upload-list.js";
+import { UploadQueue } from "./upload-queue.js";
+import { UploadRules } from "./upload-rules.js";
+import { UploadZone } from "./upload-zone.js";
+
+/** @import { FileRecord } from "./api.js" */
+/** @import { Addition, QueueEvent, UploadItem } from "./upload-queue.js" */
+
+export class DatasetteFileUpload extends HTMLElement {
+  constructor() {
+    super();
+    /** @type {FilesApi | null} */
+    this._api = null;
+    /** @type {AbortController | null} */
+    this._listening = null;
+    /** @type {UploadZone | null} */
+    this._zone = null;
+    /** How many folders are being read. */
+    this._reading = 0;
+    /** Whether anything was added of which `datasette-files-finished` has not told. */
+    this._untold = false;
+    this._notice = element("p", { class: "upload-notice", role: "status" });
+    this._queue = new UploadQueue((file, options) =>
+      uploadFile(this.api, this.source, file, options),
+    );
+    this._queue.addEventListener("uploaded", (event) => this._uploaded(itemOf(event)));
+    this._queue.addEventListener("failed", (event) => this._failed(itemOf(event)));
+    this._queue.addEventListener("finished", () => this._finished());
+  }
+
+  /** What it talks to: the API of the Datasette at `base-url`, unless another was given. */
+  get api() {
+    this._api ??= new FilesApi(this.getAttribute("base-url") ?? "/");
+    return this._api;
+  }
+
+  set api(api) {
+    this._api = api;
+  }
+
+  get source() {
+    return this.getAttribute("source") ?? "";
+  }
+
+  get multiple() {
+    return this.hasAttribute("multiple");
+  }
+
+  /** The records of the uploaded files on the list. @returns {FileRecord[]} */
+  get files() {
+    return [...this._queue.items].flatMap(({ record }) => (record === null ? [] : [record]));
+  }
+
+  /** Whether files are on their way or in line. */
+  get busy() {
+    return this._queue.busy || this._reading > 0;
+  }
+
+  /** @param {Iterable<File>} files */
+  add(files) {
+    this._add(chosenFiles(files));
+  }
+
+  cancelAll() {
+    this._queue.cancelAll();
+  }
+
+  retryFailed() {
+    this._queue.retryFailed();
+  }
+
+  /** Take off the list all that is over. The files stay. */
+  clear() {
+    this._queue.clear();
+  }
+
+  connectedCallback() {
+    if (this._zone === null) this._build();
+    this._listening = new AbortController();
+    const { signal } = this._listening;
+    this._zone?.listen(signal);
+    window.addEventListener("beforeunload", (event) => this._leaving(event), { signal });
+  }
+
+  disconnectedCallback() {
+    this._listening?.abort();
+    // Unless it only moves: then it is back by now.
+    queueMicrotask(() => {
+      if (!this.isConnected) this._queue.cancelAll();
+    });
+  }
+
+  /** In the place of the ordinary form, which did the same without a script. */
+  _build() {
+    const label = this.getAttribute("label") ?? this.source;
+    const accept = this.getAttribute("accept") ?? "";
+    const size = this._maxSize();
+    const notes = [];
+    if (size !== null) notes.push(`At most ${formatBytes(size)}${this.multiple ? " each" : ""}.`);
+    if (accept !== "") notes.push(`Accepted: ${accept.split(",").join(", ")}.`);
+    this._zone = new UploadZone(this, {
+      note: notes.join(" "),
+      accept,
+      multiple: this.multiple,
+      take: (batches) => this._take(batches),
+    });
+    const list = new UploadList(this._queue, {
+      linked: this.hasAttribute("can-browse"),
+      label,
+      page: () => this.api.sourcePage(this.source),
+      leave: () => this._zone?.focus(),
+    });
+    const form = this.querySelector("form");
+    const input = form?.querySelector("input[type=file]");
+    this.setAttribute("role", "group");
+    this.setAttribute("aria-label", `Upload to ${label}`);
+    if (form) form.replaceWith(this._zone.element);
+    else this.append(this._zone.element);
+    this.append(this._notice, list.live, list.element);
+    // What was chosen before this module had come.
+    if (input instanceof HTMLInputElement && input.files) this.add(input.files);
+  }
+
+  _maxSize() {
+    const size = Number.parseInt(this.getAttribute("max-size") ?? "", 10);
+    return Number.isNaN(size) ? null : size;
+  }
+
+  /** @param {AsyncIterable<Addition[]>} batches */
+  async _take(batches) {
+    this._reading += 1;
+    try {
+      for await (const batch of batches) this._add(batch);
+    } finally {
+      this._reading -= 1;
+      this._finished();
+    }
+  }
+
+  /** @param {Addition[]} additions */
+  _add(additions) {
+    if (additions.length === 0) return;
+    const rules = new UploadRules(this._maxSize(), this.getAttribute("accept") ?? "");
+    this._untold = true;
+    const taken = this.multiple ? additions : this._firstOf(additions);
+    this._queue.add(
+      taken.map(({ file, path, problem }) => ({
+        file,
+        path,
+        problem: problem ?? rules.problem(file),
+      })),
+    );
+  }
+
+  /**
+   * One file at a time: a new one takes the place of one that is done with.
+   * @param {Addition[]} additions
+   */
+  _firstOf(additions) {
+    this._queue.clear();
+    const taken = this._queue.items.size === 0 ? additions.slice(0, 1) : [];
+    const all = taken.length === additions.length;
+    this._notice.textContent = all ? "" : "One file at a time: the others were left out.";
+    return taken;
+  }
+
+  /** @param {UploadItem} item */
+  _uploaded({ record, path }) {
+    this._tell("datasette-file-uploaded", { file: record, path });
+  }
+
+  /** @param {UploadItem} item */
+  _failed({ file, path, error }) {
+    const detail = { name: file.name, path, code: error?.code, message: error?.message };
+    this._tell("datasette-file-failed", detail);
+  }
+
+  _finished() {
+    // A folder that is still being read has more to come.
+    if (this.busy || !this._untold) return;
+    this._untold = false;
+    const { failed } = this._queue.summary().counts;
+    this._tell("datasette-files-finished", { files: this.files, failed });
+  }
+
+  /** @param {string} type @param {object} detail */
+  _tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { bubbles: true, detail }));
+  }
+
+  /** @param {BeforeUnloadEvent} event */
+  _leaving(event) {
+    if (!this.busy) return;
+    event.preventDefault();
+    event.returnValue = "";
+  }
+}
+
+/** @param {Event} event @returns {UploadItem} */
+function itemOf(event) {
+  return /** @type {UploadItem} */ (/** @type {QueueEvent} */ (event).item);
+}
+
+if (customElements.get("datasette-file-upload") === undefined) {
+  customElements.define("datasette-file-upload", DatasetteFileUpload);
+}

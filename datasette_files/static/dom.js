@@ -1,0 +1,53 @@
+/**
+ * Elements made by hand: attributes and text only, never HTML, so that no name of a file can be
+ * more than text. Leaves out what they mean.
+ */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Drawn on 24 by 24, as lines. */
+const ICONS = {
+  upload: "M12 16V4m0 0L7 9m5-5 5 5M4 16v3a1 1 0 0 0 1 1h14a1 1 0 0 0 1-1v-3",
+  close: "M6 6l12 12M18 6L6 18",
+  retry: "M4 12a8 8 0 1 0 2.5-5.8M4 4v4.5h4.5",
+  done: "M5 13l4.5 4.5L19 7",
+  failed: "M12 7v6m0 3.5v.5",
+};
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, string | boolean | EventListener>} [attributes] `true` is an attribute
+ *   without a value, `false` none; a function listens to the event of its name.
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made.addEventListener(name, value);
+    else if (value !== false) made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children);
+  return made;
+}
+
+/** @param {keyof typeof ICONS} name @returns {SVGElement} For the eye alone. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  svg.classList.add("upload-icon");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/**
+ * Write a text only where it differs: what is written anew is read out and drawn anew.
+ * @param {Element} target @param {string} text
+ */
+export function setText(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+}

@@ -1,0 +1,105 @@
+/**
+ * Search and filters that answer while they are changed.
+ *
+ * A form with `data-files-live` is an ordinary GET form. On each change this module fetches the page
+ * that the form would lead to, and puts that page's #files-results in the place of this one's: what
+ * results look like is written once, in the templates. The URL follows, so that a reload, a link
+ * and Back lead to what is shown. The forms themselves stay, and with them focus and caret.
+ */
+
+import { element } from "./dom.js";
+
+/** Milliseconds without a change, after which the server is asked. */
+const PAUSE = 200;
+
+/** What is shown now, without this module's part in it. */
+let shown = location.href;
+let asked = new AbortController();
+let timer = 0;
+
+const announcer = element("p", { class: "files-hidden", role: "status" });
+document.querySelector("main")?.append(announcer);
+
+/** @param {HTMLFormElement} form @returns {string} Where the form leads, without empty fields. */
+function target(form) {
+  const fields = [...new FormData(form)].filter(([, value]) => value !== "");
+  const query = new URLSearchParams(/** @type {[string, string][]} */ (fields));
+  // An emptied search of one source is that source's page, where it has one.
+  const home = query.has("q") ? undefined : form.dataset.filesHome;
+  const url = new URL(home ?? form.action, location.href);
+  if (home === undefined) url.search = query.toString();
+  return url.href;
+}
+
+/** @param {string} message @param {() => void} retry @returns {HTMLElement} */
+function problem(message, retry) {
+  return element(
+    "div",
+    { id: "files-results", class: "files-results" },
+    element("p", { class: "message-error", role: "alert" }, message),
+    element("button", { type: "button", class: "files-button", click: retry }, "Try again"),
+  );
+}
+
+/** @param {string} url @param {AbortSignal} signal @returns {Promise<Document>} */
+async function fetchPage(url, signal) {
+  const response = await fetch(url, { headers: { Accept: "text/html" }, signal });
+  return new DOMParser().parseFromString(await response.text(), "text/html");
+}
+
+/** @param {Element} results @param {string} title */
+function show(results, title) {
+  document.getElementById("files-results")?.replaceWith(results);
+  document.title = title;
+  announcer.textContent =
+    results.querySelector(".files-empty")?.textContent?.trim() ||
+    results.querySelector("#files-count")?.textContent?.trim() ||
+    "All files are shown";
+  document.dispatchEvent(new CustomEvent("datasette-files-shown"));
+}
+
+/** @param {string} url @param {boolean} [again] Even what is shown already. */
+async function refresh(url, again = false) {
+  clearTimeout(timer);
+  if (url === shown && !again) return;
+  asked.abort();
+  asked = new AbortController();
+  const { signal } = asked;
+  shown = url;
+  history.replaceState(history.state, "", url);
+  // Filters belong to a list: while words are searched for, there is none.
+  for (const filters of document.querySelectorAll("form.files-filters")) {
+    /** @type {HTMLElement} */ (filters).hidden = new URL(url).searchParams.has("q");
+  }
+  document.getElementById("files-results")?.setAttribute("aria-busy", "true");
+  try {
+    const page = await fetchPage(url, signal);
+    const results = page.getElementById("files-results");
+    if (!results) throw new Error("not a page of files");
+    show(document.importNode(results, true), page.title);
+  } catch (error) {
+    if (signal.aborted) return;
+    const message = "The files could not be fetched. Check your connection, and try again.";
+    document
+      .getElementById("files-results")
+      ?.replaceWith(problem(message, () => refresh(url, true)));
+  }
+}
+
+for (const form of document.querySelectorAll("form[data-files-live]")) {
+  const live = /** @type {HTMLFormElement} */ (form);
+  const soon = (/** @type {Event} */ event) => {
+    // Half a character of Chinese or Japanese is no word yet.
+    if (event instanceof InputEvent && event.isComposing) return;
+    clearTimeout(timer);
+    timer = setTimeout(() => refresh(target(live)), PAUSE);
+  };
+  live.addEventListener("input", soon);
+  live.addEventListener("compositionend", soon);
+  live.addEventListener("submit", (event) => {
+    event.preventDefault();
+    refresh(target(live));
+  });
+}
+// What <datasette-file-upload> has brought belongs to the list.
+document.addEventListener("datasette-files-finished", () => refresh(shown, true));

@@ -1,0 +1,164 @@
+/**
+ * One file on its way: checksum, prepare, send, complete. Leaves out waiting in line
+ * (upload-queue.js) and anything of a page.
+ *
+ * Where the bytes go, and how, is what prepare answers; so a storage that takes them itself needs
+ * nothing here.
+ */
+
+import { ApiError } from "./api.js";
+import { sha256 } from "./checksum.js";
+
+/** @import { FilesApi, FileRecord, Instructions } from "./api.js" */
+/** @typedef {"checking" | "preparing" | "sending" | "finishing"} Step */
+
+/**
+ * @typedef {object} UploadOptions
+ * @property {AbortSignal} [signal]
+ * @property {(step: Step) => void} [onStep]
+ * @property {(bytes: number) => void} [onProgress] How many bytes of the file have been sent.
+ * @property {string} [token] Of an earlier try whose bytes have all arrived.
+ * @property {typeof sendBytes} [send] For tests.
+ * @property {(milliseconds: number, signal?: AbortSignal) => Promise<void>} [sleep] For tests.
+ */
+
+/** Milliseconds before each further try of complete, which may be repeated. */
+const PAUSES = [1000, 3000];
+/** What time alone may mend. */
+const PASSING = new Set(["network", "storage_unavailable"]);
+/** What the browser sets itself, and warns of when told. */
+const OWN_HEADERS = new Set(["content-length", "host"]);
+
+/** All bytes have arrived, but completing failed: with `token` it can be tried again. */
+export class NotCompleted extends ApiError {
+  /** @param {ApiError} error @param {string} token */
+  constructor(error, token) {
+    super(error.code, error.message, error.status);
+    this.token = token;
+  }
+}
+
+/**
+ * Raises ApiError, NotCompleted among them, and the AbortError of the signal.
+ * @param {FilesApi} api
+ * @param {string} source
+ * @param {File} file
+ * @param {UploadOptions} [options]
+ * @returns {Promise<FileRecord>}
+ */
+export async function uploadFile(api, source, file, options = {}) {
+  const { signal, onStep = () => {}, onProgress = () => {}, send = sendBytes } = options;
+  if (options.token !== undefined) {
+    onStep("finishing");
+    const record = await finishEarlier(api, source, options.token, options);
+    if (record !== null) return record;
+  }
+  onStep("checking");
+  const digest = await sha256(file, signal);
+  onStep("preparing");
+  const declared = { filename: file.name, content_type: file.type, size: file.size, sha256: digest };
+  const instructions = await api.prepare(source, declared, signal);
+  onStep("sending");
+  await send(instructions, file, { signal, onProgress });
+  onStep("finishing");
+  return complete(api, source, instructions.upload_token, options);
+}
+
+/**
+ * @param {FilesApi} api @param {string} source @param {string} token @param {UploadOptions} options
+ * @returns {Promise<FileRecord | null>} Null: the earlier try is lost, so start afresh.
+ */
+async function finishEarlier(api, source, token, options) {
+  try {
+    return await complete(api, source, token, options);
+  } catch (error) {
+    const gone = ["conflict", "expired", "not_found"];
+    if (error instanceof ApiError && gone.includes(error.code)) return null;
+    throw error;
+  }
+}
+
+/**
+ * @param {FilesApi} api @param {string} source @param {string} token @param {UploadOptions} options
+ */
+async function complete(api, source, token, { signal, sleep = pause }) {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return (await api.complete(source, token, signal)).file;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (!PASSING.has(error.code)) throw new NotCompleted(error, token);
+      if (tries === PAUSES.length) throw new NotCompleted(error, token);
+      await sleep(PAUSES[tries], signal);
+    }
+  }
+}
+
+/**
+ * @param {number} milliseconds @param {AbortSignal} [signal]
+ * @returns {Promise<void>}
+ */
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}
+
+/**
+ * Send as prepare said. By XMLHttpRequest, as fetch tells nothing of how far a body has got. Cookies
+ * go along to this site alone.
+ * @param {Instructions} instructions
+ * @param {File} file
+ * @param {{signal?: AbortSignal, onProgress: (bytes: number) => void}} options
+ * @returns {Promise<void>}
+ */
+export function sendBytes(instructions, file, { signal, onProgress }) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const request = new XMLHttpRequest();
+    const url = new URL(instructions.upload_url, location.href);
+    const body = bodyOf(instructions, file);
+    request.open(instructions.upload_method, url);
+    if (url.origin === location.origin) request.setRequestHeader("Accept", "application/json");
+    for (const [name, value] of Object.entries(instructions.upload_headers)) {
+      if (!OWN_HEADERS.has(name.toLowerCase())) request.setRequestHeader(name, value);
+    }
+    request.upload.onprogress = (event) => {
+      // What is not the file is the form around it, most of which goes first.
+      const around = Math.max(0, event.total - file.size);
+      onProgress(Math.min(file.size, Math.max(0, event.loaded - around)));
+    };
+    request.onload = () => {
+      if (request.status >= 200 && request.status < 300) resolve();
+      else reject(refusal(request, url));
+    };
+    request.onerror = () => reject(new ApiError("network", "The server could not be reached."));
+    request.onabort = () => reject(signal?.reason);
+    signal?.addEventListener("abort", () => request.abort(), { once: true });
+    request.send(body);
+  });
+}
+
+/**
+ * @param {Instructions} instructions @param {File} file
+ * @returns {FormData | Blob}
+ */
+function bodyOf(instructions, file) {
+  if (instructions.upload_method.toUpperCase() === "PUT") {
+    // A slice has no type, so that no header goes along that the storage did not name.
+    return file.slice(0, file.size);
+  }
+  const form = new FormData();
+  for (const [name, value] of Object.entries(instructions.upload_fields)) form.append(name, value);
+  form.append("file", file, file.name);
+  return form;
+}
+
+/** @param {XMLHttpRequest} request @param {URL} url */
+function refusal(request, url) {
+  const error = ApiError.of(request.status, request.responseText);
+  // Another server speaks another language, of which little can be shown to people.
+  if (url.origin !== location.origin) error.code = "storage_error";
+  return error;
+}

@@ -1,0 +1,47 @@
+/**
+ * The square before a file's name: a small picture of an image, else the extension. The picture's
+ * memory is held only while the square is on the page.
+ */
+
+import { element } from "./dom.js";
+
+/** What browsers show as a still picture without running anything. */
+const SHOWN = new Set(["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"]);
+/** Bytes. Larger ones take the browser long to decode for little to be seen. */
+const MAX_SHOWN = 20 * 1024 * 1024;
+/** Characters that the square has room for. */
+const MAX_EXTENSION = 4;
+
+export class UploadPreview {
+  /** @param {File} file */
+  constructor(file) {
+    this.element = element("span", { class: "upload-tile", "aria-hidden": "true" });
+    this._file = file;
+    this._url = "";
+    if (SHOWN.has(file.type) && file.size <= MAX_SHOWN && file.size > 0) this._showPicture();
+    else this._showExtension();
+  }
+
+  /** The row is gone. */
+  release() {
+    if (this._url !== "") URL.revokeObjectURL(this._url);
+    this._url = "";
+  }
+
+  _showPicture() {
+    this._url = URL.createObjectURL(this._file);
+    const picture = element("img", { alt: "", decoding: "async" });
+    picture.addEventListener("error", () => {
+      this.release();
+      this._showExtension();
+    });
+    picture.src = this._url;
+    this.element.replaceChildren(picture);
+  }
+
+  _showExtension() {
+    const [, extension = ""] = /\.([^.]+)$/.exec(this._file.name) ?? [];
+    const fits = Array.from(extension).length <= MAX_EXTENSION;
+    this.element.replaceChildren(fits && extension !== "" ? extension.toUpperCase() : "FILE");
+  }
+}

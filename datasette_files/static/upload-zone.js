@@ -1,0 +1,112 @@
+/**
+ * The place where files are dropped, pasted or chosen. Leaves out what becomes of them: they are
+ * handed to `take` in batches.
+ */
+
+import { element, icon } from "./dom.js";
+import { chosenFiles, droppedFiles, holdsFiles } from "./dropped-files.js";
+
+/** @import { Addition } from "./upload-queue.js" */
+
+/** What files are not taken from when they are pasted there. */
+const EDITABLE = "input, textarea, select, [contenteditable]";
+
+export class UploadZone {
+  /**
+   * @param {HTMLElement} host Where files may be dropped, anywhere on it.
+   * @param {{note: string, accept: string, multiple: boolean,
+   *   take: (batches: AsyncIterable<Addition[]>) => void}} options
+   */
+  constructor(host, { note, accept, multiple, take }) {
+    this._host = host;
+    this._take = take;
+    const files = this._input({ multiple, accept });
+    const choose = this._chooser(files, multiple ? "Choose files" : "Choose a file");
+    choose.classList.add("upload-primary");
+    const choosers = element("div", { class: "upload-choosers" }, choose, files);
+    if (multiple) {
+      const folder = this._input({ multiple, webkitdirectory: true });
+      choosers.append(this._chooser(folder, "Choose a folder"), folder);
+    }
+    const dropped = multiple ? "Drop files or folders here" : "Drop a file here";
+    this._button = choose;
+    this.element = element(
+      "div",
+      { class: "upload-zone" },
+      icon("upload"),
+      element("p", { class: "upload-heading upload-hint" }, `${dropped}, or paste`),
+      choosers,
+      element("p", { class: "upload-note" }, note),
+    );
+  }
+
+  focus() {
+    this._button.focus();
+  }
+
+  /** @param {AbortSignal} signal Ends it. */
+  listen(signal) {
+    const dragged = (/** @type {DragEvent} */ event) => this._dragged(event);
+    for (const type of /** @type {const} */ (["dragenter", "dragover", "dragleave", "drop"])) {
+      this._host.addEventListener(type, dragged, { signal });
+    }
+    // A file dropped beside the zone would replace the page, and end what is being uploaded.
+    const missed = (/** @type {DragEvent} */ event) => {
+      if (event.defaultPrevented || !holdsFiles(event.dataTransfer)) return;
+      event.preventDefault();
+      if (event.dataTransfer) event.dataTransfer.dropEffect = "none";
+    };
+    document.addEventListener("dragover", missed, { signal });
+    document.addEventListener("drop", missed, { signal });
+    document.addEventListener("paste", (event) => this._pasted(event), { signal });
+  }
+
+  /** @param {DragEvent} event */
+  _dragged(event) {
+    const { dataTransfer } = event;
+    if (dataTransfer === null || !holdsFiles(dataTransfer)) return;
+    event.preventDefault();
+    const inside = event.relatedTarget instanceof Node && this._host.contains(event.relatedTarget);
+    const over = event.type === "dragenter" || event.type === "dragover" || inside;
+    this._host.toggleAttribute("data-dragging", over && event.type !== "drop");
+    if (event.type === "dragover") dataTransfer.dropEffect = "copy";
+    if (event.type === "drop") this._take(droppedFiles(dataTransfer));
+  }
+
+  /** @param {ClipboardEvent} event */
+  _pasted(event) {
+    const { clipboardData, target } = event;
+    if (clipboardData === null || !holdsFiles(clipboardData) || event.defaultPrevented) return;
+    const inside = target instanceof Node && this._host.contains(target);
+    const elsewhere = target instanceof Element && target.closest(EDITABLE) !== null;
+    // Of several such elements on a page, the first takes what is pasted beside them all.
+    const first = document.querySelector(this._host.localName) === this._host;
+    if (!inside && (elsewhere || !first)) return;
+    event.preventDefault();
+    this._take(droppedFiles(clipboardData));
+  }
+
+  /** @param {Record<string, string | boolean>} attributes */
+  _input(attributes) {
+    const input = element("input", { type: "file", hidden: true, ...attributes });
+    input.addEventListener("change", () => {
+      const chosen = chosenFiles(input.files ?? []);
+      // Or the same file, chosen again, would be no change.
+      input.value = "";
+      this._take(once(chosen));
+    });
+    return input;
+  }
+
+  /** @param {HTMLInputElement} input @param {string} text */
+  _chooser(input, text) {
+    const button = element("button", { type: "button", class: "upload-button" }, text);
+    button.addEventListener("click", () => input.click());
+    return button;
+  }
+}
+
+/** @param {Addition[]} additions */
+async function* once(additions) {
+  yield additions;
+}

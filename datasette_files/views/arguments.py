@@ -1,0 +1,111 @@
+"""The arguments of a list, and the URLs of the lists beside it: other pages, other orders."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import cast
+from urllib.parse import urlencode
+
+from ..db import listing
+from ..errors import Invalid
+from .http import Call
+
+_DEFAULT_SIZE = 20
+_MAX_SIZE = 200
+_SIZE = re.compile(r"[0-9]{1,3}")
+_SORTS = ("created_at", "filename", "size")
+
+
+def list_query(call: Call) -> listing.ListQuery:
+    """The order, filters and page of a list. Raises Invalid."""
+    order, descending = _order(call)
+    types = (value.lower() for value in call.query.get("content_type", []))
+    return listing.ListQuery(
+        source_ids=(),
+        order=order,
+        descending=descending,
+        content_types=tuple(filter(None, types)),
+        uploaded_by=call.argument("uploaded_by"),
+        created_after=_moment(call, "created_after"),
+        created_before=_moment(call, "created_before"),
+        after=call.argument("_next"),
+        limit=size(call),
+    )
+
+
+def _order(call: Call) -> tuple[listing.Order, bool]:
+    """What the list is sorted by, and whether the greatest comes first."""
+    ascending, descending = call.argument("_sort"), call.argument("_sort_desc")
+    if ascending and descending:
+        raise Invalid("Give one of _sort and _sort_desc")
+    # As _sort writes it: with a minus sign where the greatest comes first.
+    written = ascending or f"-{descending or 'created_at'}"
+    order = written.removeprefix("-")
+    if order not in _SORTS:
+        raise Invalid(f"A list is sorted by {', '.join(_SORTS)}; not by {order}")
+    return cast(listing.Order, order), written.startswith("-")
+
+
+def size(call: Call) -> int:
+    value = call.argument("_size")
+    if value is None:
+        return _DEFAULT_SIZE
+    if value == "max":
+        return _MAX_SIZE
+    # As many digits as the largest size has, and no more: int() of thousands of them raises.
+    if not _SIZE.fullmatch(value) or not 1 <= int(value) <= _MAX_SIZE:
+        raise Invalid(f"_size must be a number from 1 to {_MAX_SIZE}")
+    return int(value)
+
+
+def _moment(call: Call, name: str) -> str | None:
+    """A date or an ISO 8601 moment, as the catalog writes it. Raises Invalid."""
+    value = call.argument(name)
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value.replace("Z", "+00:00").replace(" 00:00", "+00:00"))
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(timezone.utc)
+        # Not strftime: its %Y need not pad the years before 1000, and texts are compared.
+        return moment.replace(tzinfo=None).isoformat(" ", "seconds")
+    except (ValueError, OverflowError):
+        raise Invalid(f"{name} must be a date such as 2026-03-31, or 2026-03-31T12:00:00") from None
+
+
+def first_url(call: Call) -> str | None:
+    """The list's first page; None on it."""
+    return _changed(call, {"_next": None}) if call.argument("_next") else None
+
+
+def next_url(call: Call, token: str | None) -> str | None:
+    """The page's own URL with the next page's token."""
+    if token is None:
+        return None
+    return _changed(call, {"_next": token})
+
+
+def _changed(call: Call, changes: dict[str, str | None]) -> str:
+    pairs = [
+        (name, value)
+        for name, values in call.query.items()
+        if name not in changes
+        for value in values
+        if value
+    ]
+    pairs.extend((name, value) for name, value in changes.items() if value is not None)
+    path = call.url(call.path)
+    return f"{path}?{urlencode(pairs)}" if pairs else path
+
+
+def sort_urls(call: Call, query: listing.ListQuery) -> dict[str, str]:
+    """For each column, the list sorted by it; the other way round where it is already."""
+    urls = {}
+    for order in _SORTS:
+        current = order == query.order
+        ascend = query.descending if current else order == "filename"
+        changes: dict[str, str | None] = {"_next": None, "_sort": None, "_sort_desc": None}
+        changes["_sort" if ascend else "_sort_desc"] = order
+        urls[order] = _changed(call, changes)
+    return urls

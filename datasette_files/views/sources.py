@@ -1,0 +1,79 @@
+"""The sources that an actor may browse or upload to, as the first page and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from datasette.utils.asgi import Response
+
+from ..db import files as file_rows
+from ..errors import PermissionDenied
+from ..models import SourceTotals
+from ..permissions import BROWSE, UPLOAD, grant
+from ..sources import Source
+from .http import Call, answer, page
+
+_CAPABILITIES = (
+    "can_upload",
+    "can_delete",
+    "can_list",
+    "can_generate_signed_urls",
+    "requires_proxy_download",
+)
+
+
+async def _visible(call: Call) -> tuple[list[tuple[Source, bool, bool]], dict[int, SourceTotals]]:
+    """``(source, may browse, may upload)`` for each source with a grant, and their totals."""
+    browse = await grant(call.datasette, call.actor, BROWSE)
+    upload = await grant(call.datasette, call.actor, UPLOAD)
+
+    def look(conn: Any) -> tuple[frozenset[str], frozenset[str], dict[int, SourceTotals]]:
+        can_browse, can_upload = browse.slugs(conn), upload.slugs(conn)
+        ids = [source.id for source in call.files.sources if source.slug in can_browse]
+        return can_browse, can_upload, file_rows.totals(conn, ids)
+
+    can_browse, can_upload, totals = await call.files.catalog.read(look)
+    visible = [
+        (source, source.slug in can_browse, source.slug in can_upload)
+        for source in call.files.sources
+        if source.slug in can_browse or source.slug in can_upload
+    ]
+    return visible, totals
+
+
+async def index(call: Call) -> Response:
+    visible, totals = await _visible(call)
+    if not visible:
+        raise PermissionDenied(
+            "No source of files is open to you (files-browse, files-upload); sign in, or ask the"
+            " administrator"
+        )
+    entries = [
+        {
+            "source": source,
+            "can_browse": can_browse,
+            "can_upload": can_upload and source.capabilities.can_upload,
+            "totals": totals.get(source.id, SourceTotals()),
+        }
+        for source, can_browse, can_upload in visible
+    ]
+    return await page(call, "index.html", {"entries": entries})
+
+
+async def sources_json(call: Call) -> Response:
+    visible, _ = await _visible(call)
+    sources = []
+    for source, can_browse, can_upload in visible:
+        capabilities = asdict(source.capabilities)
+        sources.append(
+            {
+                "slug": source.slug,
+                "label": source.label,
+                "storage_type": source.config.storage,
+                "capabilities": {name: capabilities[name] for name in _CAPABILITIES},
+                "can_browse": can_browse,
+                "can_upload": can_upload,
+            }
+        )
+    return answer(call, {"ok": True, "sources": sources})

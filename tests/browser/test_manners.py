@@ -1,0 +1,160 @@
+"""What every page of ours owes its visitors: accessible in both schemes, at any width, under any
+prefix, without scripts, by keyboard, and standing still."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.axe import violations
+from tests.browser.conftest import MakeSite, OpenPage
+from tests.browser.samples import pages, settle, upload_samples
+from tests.browser.site import Site
+
+_SHIFTS = """() => new Promise((resolve) => {
+    let sum = 0;
+    new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) sum += entry.value;
+    }).observe({type: "layout-shift", buffered: true});
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => resolve(sum))));
+})"""
+
+
+def visit_all(site: Site, page: Page, check: Any) -> None:
+    """Run ``check`` on every page; what it returns has to be nothing, and is told by page."""
+    found = {}
+    for name, path in pages(upload_samples(site)).items():
+        page.goto(site.url(path))
+        if wrong := check(page):
+            found[name] = wrong
+        settle(page)
+    assert found == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.full)])
+def test_every_page_passes_axe(site: Site, open_page: OpenPage, scheme: str) -> None:
+    visit_all(site, open_page(color_scheme=scheme), violations)
+
+
+def test_the_dark_scheme_is_dark(site: Site, open_page: OpenPage) -> None:
+    page = open_page(color_scheme="dark")
+    page.goto(site.url("/-/files"))
+    expect(page.locator("body")).to_have_css("background-color", "rgb(20, 23, 28)")
+    # Datasette's own pages have no dark scheme, so nothing of ours may be dark in them.
+    page.goto(site.url("/-/versions"))
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "normal"
+
+
+@pytest.mark.parametrize(
+    "width", [320, 1600, *(pytest.param(n, marks=pytest.mark.full) for n in (390, 800, 1280))]
+)
+def test_no_page_scrolls_sideways(site: Site, open_page: OpenPage, width: int) -> None:
+    def sideways(page: Page) -> int:
+        over: int = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        return max(over, 0)
+
+    visit_all(site, open_page(viewport={"width": width, "height": 700}), sideways)
+
+
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.full)])
+def test_pages_stand_still_while_they_load(site: Site, open_page: OpenPage, width: int) -> None:
+    def shifts(page: Page) -> float:
+        moved: float = page.evaluate(_SHIFTS)
+        return round(moved, 3) if moved > 0.02 else 0
+
+    visit_all(site, open_page(viewport={"width": width, "height": 700}), shifts)
+
+
+@pytest.mark.full
+def test_pages_work_below_a_prefix(make_site: MakeSite, page: Page) -> None:
+    site = make_site(base_url="/a/prefix/")
+    records = upload_samples(site)
+    for path in pages(records).values():
+        page.goto(site.url(path))
+        outside = page.eval_on_selector_all(
+            "main :is([href], [src], [action])",
+            """(elements) => elements.map((e) => e.href || e.src || e.action)
+                .filter((url) => !new URL(url).pathname.startsWith("/a/prefix/"))""",
+        )
+        assert outside == []
+        settle(page)
+    page.goto(site.url("/-/files/source/docs"))
+    settle(page)
+    page.get_by_role("searchbox").fill("tower")
+    expect(page.locator("#files-count")).to_contain_text("1 file for “tower”")
+    assert page.url == site.url("/-/files/search?q=tower&source=docs")
+    page.get_by_role("link", name="towers.csv").click()
+    expect(page).to_have_url(site.url(f"/-/files/{records['table']['id']}"))
+    page.get_by_role("button", name="Delete file…").click()
+    page.get_by_role("button", name="Delete file", exact=True).click()
+    expect(page).to_have_url(site.url("/-/files/source/docs"))
+
+
+def test_pages_are_whole_without_scripts(site: Site, open_page: OpenPage) -> None:
+    page = open_page(java_script_enabled=False)
+    records = upload_samples(site)
+    page.goto(site.url("/-/files"))
+    page.get_by_role("link", name="Documents", exact=True).click()
+    page.get_by_label("Type", exact=True).select_option(label="Audio (1)")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(page.locator("#files-count")).to_have_text("1 of 8 files matches.")
+    page.get_by_role("searchbox").fill("phone")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("link", name="phone.jpg").click()
+    expect(page).to_have_url(site.url(f"/-/files/{records['image']['id']}"))
+    expect(page.get_by_role("button", name=re.compile("^Copy"))).to_have_count(0)
+    expect(page.locator("time")).to_contain_text("UTC")
+    page.get_by_label("Search text").fill("a tower at dawn")
+    page.get_by_role("button", name="Save search text").click()
+    expect(page.get_by_label("Search text")).to_have_value("a tower at dawn")
+    page.get_by_text("Delete file…").click()
+    page.get_by_role("button", name="Delete file", exact=True).click()
+    expect(page.locator(".message-info")).to_have_text("Deleted phone.jpg")
+
+
+def test_hostile_names_are_shown_as_text(site: Site, page: Page) -> None:
+    record = upload_samples(site)["hostile"]
+    page.goto(site.url("/-/files/source/docs"))
+    link = page.locator(f'a[href="{record["url"]}"]')
+    assert link.inner_text() == record["filename"]
+    # However long, a row among rows.
+    assert page.locator("tbody tr").first.bounding_box()["height"] < 100  # type: ignore[index]
+    settle(page)
+    link.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(record["filename"])
+    expect(page.locator("main script")).to_have_count(0)
+    expect(page.locator(".files-preview code")).to_have_text("<b>text</b>")
+
+
+def test_the_keyboard_reaches_everything_and_its_place_is_seen(site: Site, page: Page) -> None:
+    records = upload_samples(site)
+    for path in ("/-/files", "/-/files/source/docs", f"/-/files/{records['text']['id']}"):
+        page.goto(site.url(path))
+        page.evaluate("document.querySelector('main').setAttribute('tabindex', '-1')")
+        page.locator("main").focus()
+        settle(page)
+        unreached = page.evaluate("""() => {
+            const all = document.querySelectorAll(
+                "main :is(a[href], button, input:not([type=hidden]), select, textarea, summary)");
+            window.left = new Set([...all].filter((e) => e.checkVisibility()));
+            return window.left.size;
+        }""")
+        assert unreached > 3
+        unseen = []
+        # A date field has several stops.
+        for _ in range(unreached * 4):
+            page.keyboard.press("Tab")
+            outline = page.evaluate("""() => {
+                const here = document.activeElement;
+                window.left.delete(here);
+                return here.closest("main") ? getComputedStyle(here).outlineWidth : "outside";
+            }""")
+            if outline == "outside":
+                break
+            if outline == "0px":
+                unseen.append(page.evaluate("document.activeElement.outerHTML"))
+        assert page.evaluate("[...window.left].map((e) => e.outerHTML)") == []
+        assert unseen == []

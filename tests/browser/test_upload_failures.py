@@ -1,0 +1,243 @@
+"""Uploads refused, cancelled or cut off: what is shown, what is left, what can be done."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import MakeSite
+from tests.browser.site import Site
+from tests.browser.test_upload import make
+from tests.browser.uploading import Uploading
+from tests.browser.watch import Watch
+
+LARGE = 16 * 1024 * 1024
+
+
+@pytest.fixture
+def own(make_site: MakeSite) -> Site:
+    """A site whose folders no other test has touched."""
+    return make_site()
+
+
+# Refused
+
+
+def test_what_is_too_large_or_of_a_wrong_type_is_not_sent(
+    site: Site, page: Page, tmp_path: Path
+) -> None:
+    upload = Uploading(page).open(site, "pictures")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    upload.choose(make(tmp_path, "big.png", bytes(100_001)), make(tmp_path, "words.txt"))
+    expect(upload.headline).to_have_text("2 files failed")
+    expect(upload.row("big.png")).to_contain_text("Too large. The file has 97.7 KB")
+    expect(upload.row("words.txt")).to_contain_text(
+        "Type not accepted. This is text/plain; accepted: image/*."
+    )
+    expect(upload.element.get_by_role("button", name="Retry")).to_have_count(0)
+    assert [url for url in sent if not url.startswith("blob:")] == []
+    upload.button("Remove big.png").click()
+    upload.button("Clear list").click()
+    expect(upload.rows).to_have_count(0)
+
+
+def test_a_type_that_the_browser_does_not_know_is_left_to_the_server(
+    site: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    watch.expect("415")
+    upload = Uploading(page).open(site, "pictures")
+    upload.choose(
+        {"name": "picture", "mimeType": "", "buffer": b"\x89PNG\r\n\x1a\n" + bytes(100)},
+        {"name": "words", "mimeType": "", "buffer": b"only words"},
+    )
+    expect(upload.headline).to_have_text("1 file uploaded, 1 failed")
+    expect(upload.row("words")).to_contain_text("Type not accepted.")
+    expect(upload.row("words")).to_contain_text("Convert the file")
+
+
+def test_what_the_server_refuses_is_told_by_its_code(
+    site: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    """The page's own checks are a courtesy: here it knows no limit."""
+    watch.expect("413")
+    upload = Uploading(page).open(site, "pictures")
+    upload.element.evaluate("(element) => element.removeAttribute('max-size')")
+    upload.choose({"name": "big.png", "mimeType": "image/png", "buffer": bytes(100_001)})
+    expect(upload.row("big.png")).to_contain_text("Too large.")
+    expect(upload.row("big.png")).to_contain_text("Make the file smaller")
+    assert site.stored("pictures") == []
+
+
+def test_bytes_that_are_not_the_declared_ones_are_refused_and_sent_again(
+    site: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    """As when the file is written to meanwhile."""
+    watch.expect("422")
+
+    def lie(route: Route) -> None:
+        declared = {**route.request.post_data_json, "sha256": "0" * 64}
+        route.continue_(post_data=json.dumps(declared))
+
+    page.route("**/-/prepare", lie, times=1)
+    upload = Uploading(page).open(site)
+    upload.choose(make(tmp_path, "changing.txt"))
+    expect(upload.row("changing.txt")).to_contain_text("Damaged on the way.")
+    assert site.files() == []
+    upload.button("Retry changing.txt").click()
+    expect(upload.headline).to_have_text("1 file uploaded")
+    assert len(site.files()) == 1
+
+
+def test_permission_that_went_is_told(
+    make_site: MakeSite, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    watch.expect("403")
+    site = make_site(permissions={"files-upload": {"id": "alice"}})
+    site.sign_in(page, {"id": "alice"})
+    upload = Uploading(page).open(site)
+    page.context.clear_cookies()
+    upload.choose(make(tmp_path, "mine.txt"))
+    expect(upload.row("mine.txt")).to_contain_text("Not allowed.")
+    expect(upload.row("mine.txt")).to_contain_text("Sign in again")
+    site.sign_in(page, {"id": "alice"})
+    upload.button("Retry mine.txt").click()
+    expect(upload.headline).to_have_text("1 file uploaded")
+
+
+def test_an_answer_that_is_not_the_api_s_is_told(
+    site: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    """As a proxy gives one, whatever its status."""
+    watch.expect("500")
+    page.route("**/-/prepare", lambda route: route.fulfill(status=500, body="<h1>Oops</h1>"))
+    upload = Uploading(page).open(site)
+    upload.choose(make(tmp_path, "odd.txt"))
+    expect(upload.row("odd.txt")).to_contain_text("Something went wrong.")
+    page.unroute_all()
+
+
+# Cancelled
+
+
+def test_a_cancelled_upload_leaves_nothing(
+    own: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    watch.expect("failed: POST .*/-/upload: net::ERR_ABORTED")
+    upload = Uploading(page).open(own)
+    own.hold()
+    upload.choose(make(tmp_path, "long.bin", bytes(LARGE)))
+    expect(upload.row("long.bin").locator(".upload-status")).to_contain_text("MB of 16.0 MB")
+    upload.button("Cancel long.bin").click()
+    expect(upload.row("long.bin")).to_contain_text("Cancelled")
+    own.release()
+    expect(upload.headline).to_have_text("1 file cancelled")
+    own.wait_until(lambda: own.stored() == [])
+    assert own.files() == []
+
+    upload.button("Retry long.bin").click()
+    expect(upload.headline).to_have_text("1 file uploaded", timeout=60_000)
+    assert [file["size"] for file in own.files()] == [LARGE]
+
+
+def test_all_are_cancelled_at_once(own: Site, page: Page, watch: Watch, tmp_path: Path) -> None:
+    watch.expect("ERR_ABORTED")
+    upload = Uploading(page).open(own)
+    own.hold()
+    upload.choose(*[make(tmp_path, f"{n}.bin", bytes(LARGE)) for n in range(8)])
+    expect(page.locator('.upload-row[data-state="sending"]')).to_have_count(4)
+    upload.button("Cancel all").click()
+    expect(upload.headline).to_have_text("8 files cancelled")
+    expect(upload.button("Clear list")).to_be_focused()
+    own.release()
+    own.wait_until(lambda: own.stored() == [])
+    assert own.files() == []
+
+
+def test_leaving_while_work_runs_asks_first(
+    own: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    watch.expect("ERR_ABORTED")
+    asked: list[str] = []
+
+    def stay(dialog) -> None:  # type: ignore[no-untyped-def]
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    upload = Uploading(page).open(own)
+    page.reload()  # nothing runs, nothing is asked
+    assert asked == []
+    own.hold()
+    upload.choose(make(tmp_path, "long.bin", bytes(LARGE)))
+    expect(upload.row("long.bin")).to_have_attribute("data-state", "sending")
+    with page.expect_event("dialog"):
+        page.evaluate("setTimeout(() => location.reload())")
+    assert asked == ["beforeunload"]
+    expect(upload.row("long.bin")).to_have_attribute("data-state", "sending")
+    upload.button("Cancel long.bin").click()
+    expect(upload.headline).to_have_text("1 file cancelled")
+    own.release()
+    page.reload()
+    assert asked == ["beforeunload"]
+
+
+# Cut off
+
+
+def test_a_server_that_dies_is_told_and_uploads_are_retried_when_it_is_back(
+    own: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    watch.expect("ERR_CONNECTION_(RESET|REFUSED)|ERR_EMPTY_RESPONSE")
+    upload = Uploading(page).open(own)
+    own.hold()
+    upload.choose(*[make(tmp_path, f"{n}.bin", bytes(LARGE)) for n in range(5)])
+    expect(page.locator('.upload-row[data-state="sending"]')).to_have_count(4)
+    own.server.kill()
+    expect(upload.headline).to_have_text("5 files failed")
+    expect(upload.rows.first).to_contain_text("Connection lost.")
+    expect(upload.rows.first).to_contain_text("Check your connection")
+    own.release()
+    own.server.start(port=own.server.port)
+    assert own.files() == []
+    upload.button("Retry all failed").click()
+    expect(upload.headline).to_have_text("5 files uploaded", timeout=60_000)
+    assert [file["size"] for file in own.files()] == [LARGE] * 5
+
+
+def test_a_lost_answer_to_complete_makes_no_second_file(
+    site: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    """The file is there, but the page could not know: it asks again for the same upload."""
+    watch.expect("net::ERR_FAILED")
+    answers = iter((False, True))
+
+    def lose(route: Route) -> None:
+        if next(answers):
+            return route.continue_()
+        route.fetch()
+        return route.abort()
+
+    page.route("**/-/complete", lose)
+    upload = Uploading(page).open(site)
+    upload.choose(make(tmp_path, "once.txt"))
+    expect(upload.headline).to_have_text("1 file uploaded")
+    assert len(site.files()) == 1
+
+
+def test_completing_is_tried_again_by_hand_without_sending_the_bytes_again(
+    site: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    watch.expect("507")
+    full = {"ok": False, "error": "The disk is full", "status": 507, "code": "no_space"}
+    page.route("**/-/complete", lambda route: route.fulfill(status=507, json=full), times=1)
+    upload = Uploading(page).open(site)
+    upload.choose(make(tmp_path, "patient.txt"))
+    expect(upload.row("patient.txt")).to_contain_text("No space left. The disk is full")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url.rsplit("/", 1)[1]))
+    upload.button("Retry patient.txt").click()
+    expect(upload.headline).to_have_text("1 file uploaded")
+    assert sent == ["complete"]
+    assert len(site.files()) == 1

@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { ApiError, FilesApi } from "../../datasette_files/static/api.js";
+import { NotCompleted, uploadFile } from "../../datasette_files/static/upload-client.js";
+
+const RECORD = { id: "df-1" };
+const INSTRUCTIONS = { ok: true, upload_token: "tok_1" };
+const FILE = new Blob(["hello"]);
+
+/** An API that gives these answers, one after the other, and what it was asked. */
+function api(...answers) {
+  const asked = [];
+  const fetcher = async (url, { body }) => {
+    asked.push([url.split("/").at(-1), body && JSON.parse(body)]);
+    const answer = answers.shift();
+    if (answer instanceof Error) throw answer;
+    const [status, content] = answer;
+    return new Response(typeof content === "string" ? content : JSON.stringify(content), { status });
+  };
+  return { api: new FilesApi("/prefix/", fetcher), asked };
+}
+
+const ok = (body) => [200, { ok: true, ...body }];
+const error = (status, code) => [status, { ok: false, error: `about ${code}`, status, code }];
+const options = { send: async () => {}, sleep: async () => {} };
+const steps = (asked) => asked.map(([step]) => step).join(" ");
+
+test("prepare, send, complete", async () => {
+  const { api: files, asked } = api(ok(INSTRUCTIONS), ok({ file: RECORD }));
+  const seen = [];
+  const record = await uploadFile(files, "docs", FILE, {
+    ...options,
+    onStep: (step) => seen.push(step),
+    send: async (instructions) => assert.equal(instructions.upload_token, "tok_1"),
+  });
+  assert.deepEqual(record, RECORD);
+  assert.deepEqual(seen, ["checking", "preparing", "sending", "finishing"]);
+  assert.equal(steps(asked), "prepare complete");
+});
+
+test("complete alone is tried again, where time may help, a few times", async () => {
+  const down = error(503, "storage_unavailable");
+  const mended = api(ok(INSTRUCTIONS), down, new TypeError("no net"), ok({ file: RECORD }));
+  assert.deepEqual(await uploadFile(mended.api, "docs", FILE, options), RECORD);
+  const broken = api(ok(INSTRUCTIONS), down, down, down);
+  await assert.rejects(uploadFile(broken.api, "docs", FILE, options), NotCompleted);
+  const full = api(ok(INSTRUCTIONS), error(507, "no_space"));
+  await assert.rejects(uploadFile(full.api, "docs", FILE, options), { code: "no_space" });
+  const refused = api(error(503, "storage_unavailable"));
+  await assert.rejects(uploadFile(refused.api, "docs", FILE, options), { status: 503 });
+});
+
+test("an earlier try is completed, or forgotten when the server has forgotten it", async () => {
+  const again = { ...options, token: "tok_0" };
+  const there = api(ok({ file: RECORD }));
+  assert.deepEqual(await uploadFile(there.api, "docs", FILE, again), RECORD);
+  assert.deepEqual(there.asked, [["complete", { upload_token: "tok_0" }]]);
+  const gone = api(error(410, "expired"), ok(INSTRUCTIONS), ok({ file: RECORD }));
+  assert.deepEqual(await uploadFile(gone.api, "docs", FILE, again), RECORD);
+  assert.equal(steps(gone.asked), "complete prepare complete");
+});
+
+test("answers that are not the API's have a code by their status", async () => {
+  const code = (answer) => api(answer).api.prepare("docs", {}).catch((reason) => reason.code);
+  assert.equal(await code([413, "<html>"]), "too_large");
+  assert.equal(await code([502, ""]), "storage_unavailable");
+  assert.equal(await code([500, "{}"]), "unexpected");
+  assert.equal(await code([200, "<html>Sign in</html>"]), "unexpected");
+  assert.equal(await code(new TypeError("no net")), "network");
+  assert.equal(await code(error(422, "checksum_mismatch")), "checksum_mismatch");
+  assert.ok(ApiError.of(400, "null") instanceof ApiError);
+});

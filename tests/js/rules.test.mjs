@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { UploadRules } from "../../datasette_files/static/upload-rules.js";
+import { MESSAGES, messageFor } from "../../datasette_files/static/messages.js";
+
+const rules = new UploadRules(10, "image/*, application/pdf");
+
+test("size and type are judged as the server judges them", () => {
+  assert.equal(rules.problem({ size: 10, type: "image/png" }), null);
+  assert.equal(rules.problem({ size: 11, type: "image/png" }).code, "too_large");
+  assert.equal(rules.problem({ size: 1, type: "text/plain" }).code, "bad_type");
+  assert.ok(rules.accepts("Application/PDF; version=2"));
+  assert.ok(!rules.accepts("application/pdfx"));
+  assert.ok(!rules.accepts("imagery/png"));
+});
+
+test("types that no browser could name are left to the server", () => {
+  assert.ok(rules.accepts(""));
+  assert.ok(rules.accepts("application/octet-stream"));
+});
+
+test("no limits, no problem", () => {
+  assert.equal(new UploadRules(null, "").problem({ size: 2 ** 40, type: "text/html" }), null);
+});
+
+test("every message says what happened and what to do next", () => {
+  for (const { title, next } of Object.values(MESSAGES)) {
+    assert.match(title, /^[A-Z].*[^.]$/);
+    assert.match(next, /^[A-Z].*\.$/);
+  }
+  assert.equal(messageFor("from a later release"), MESSAGES.unexpected);
+  assert.equal(messageFor("constructor"), MESSAGES.unexpected);
+});
