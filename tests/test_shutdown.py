@@ -21,13 +21,13 @@ class Watched(BasicStorage):
     """Counts how often each instance is closed; its config says how it behaves."""
 
     storage_type = "watched"
-    closes: dict[int, int]
+    closes: dict[Watched, int]
     busy: asyncio.Event
     release: asyncio.Event
 
     async def configure(self, config: dict[str, Any], get_secret: Any) -> None:
         self.config = config
-        self.closes[id(self)] = 0
+        self.closes[self] = 0
         match config.get("configure"):
             case "wrong":
                 raise ConfigurationError("no such bucket")
@@ -38,7 +38,7 @@ class Watched(BasicStorage):
                 await self.release.wait()
 
     async def close(self) -> None:
-        self.closes[id(self)] += 1
+        self.closes[self] += 1
         if self.config.get("close") == "fails":
             raise RuntimeError("the socket is gone")
         if self.config.get("close") == "releases":

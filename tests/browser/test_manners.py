@@ -4,7 +4,6 @@ prefix, without scripts, by keyboard, and standing still."""
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -23,20 +22,33 @@ _SHIFTS = """() => new Promise((resolve) => {
 })"""
 
 
-def visit_all(site: Site, page: Page, check: Any) -> None:
-    """Run ``check`` on every page; what it returns has to be nothing, and is told by page."""
-    found = {}
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (320, "light"),
+        pytest.param(390, "dark", marks=pytest.mark.full),
+        pytest.param(800, "light", marks=pytest.mark.full),
+        pytest.param(1280, "dark", marks=pytest.mark.full),
+        pytest.param(1600, "light", marks=pytest.mark.full),
+    ],
+)
+def test_every_page_stands_still_fits_the_screen_and_passes_axe(
+    site: Site, open_page: OpenPage, width: int, scheme: str
+) -> None:
+    page = open_page(color_scheme=scheme, viewport={"width": width, "height": 700})
+    found: dict[str, list[str]] = {}
     for name, path in pages(upload_samples(site)).items():
         page.goto(site.url(path))
-        if wrong := check(page):
+        wrong = []
+        if (moved := page.evaluate(_SHIFTS)) > 0.02:
+            wrong.append(f"content moved: a layout shift of {moved:.3f}")
+        if (over := page.evaluate("document.documentElement.scrollWidth - innerWidth")) > 0:
+            wrong.append(f"{over} pixels wider than the screen")
+        wrong += violations(page)
+        if wrong:
             found[name] = wrong
         settle(page)
     assert found == {}
-
-
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.full)])
-def test_every_page_passes_axe(site: Site, open_page: OpenPage, scheme: str) -> None:
-    visit_all(site, open_page(color_scheme=scheme), violations)
 
 
 def test_the_dark_scheme_is_dark(site: Site, open_page: OpenPage) -> None:
@@ -46,26 +58,6 @@ def test_the_dark_scheme_is_dark(site: Site, open_page: OpenPage) -> None:
     # Datasette's own pages have no dark scheme, so nothing of ours may be dark in them.
     page.goto(site.url("/-/versions"))
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "normal"
-
-
-@pytest.mark.parametrize(
-    "width", [320, 1600, *(pytest.param(n, marks=pytest.mark.full) for n in (390, 800, 1280))]
-)
-def test_no_page_scrolls_sideways(site: Site, open_page: OpenPage, width: int) -> None:
-    def sideways(page: Page) -> int:
-        over: int = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        return max(over, 0)
-
-    visit_all(site, open_page(viewport={"width": width, "height": 700}), sideways)
-
-
-@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.full)])
-def test_pages_stand_still_while_they_load(site: Site, open_page: OpenPage, width: int) -> None:
-    def shifts(page: Page) -> float:
-        moved: float = page.evaluate(_SHIFTS)
-        return round(moved, 3) if moved > 0.02 else 0
-
-    visit_all(site, open_page(viewport={"width": width, "height": 700}), shifts)
 
 
 @pytest.mark.full

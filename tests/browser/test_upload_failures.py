@@ -189,7 +189,7 @@ def test_leaving_while_work_runs_asks_first(
 def test_a_server_that_dies_is_told_and_uploads_are_retried_when_it_is_back(
     own: Site, page: Page, watch: Watch, tmp_path: Path
 ) -> None:
-    watch.expect("ERR_CONNECTION_(RESET|REFUSED)|ERR_EMPTY_RESPONSE")
+    watch.expect("ERR_CONNECTION_(RESET|REFUSED)|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED")
     upload = Uploading(page).open(own)
     own.hold()
     upload.choose(*[make(tmp_path, f"{n}.bin", bytes(LARGE)) for n in range(5)])

@@ -54,38 +54,30 @@ def done(upload: Uploading, site: Site, folder: Path) -> None:
 STATES = [empty, dragging, mixed, failed, done]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (320, "light"),
+        pytest.param(390, "dark", marks=pytest.mark.full),
+        pytest.param(1600, "dark", marks=pytest.mark.full),
+    ],
+)
 @pytest.mark.parametrize("state", STATES)
-def test_every_state_is_accessible(
-    site: Site,
-    open_page: OpenPage,
-    tmp_path: Path,
-    state: Callable[[Uploading, Site, Path], None],
-    scheme: str,
-) -> None:
-    page = open_page(color_scheme=scheme)
-    state(Uploading(page), site, tmp_path)
-    # As a page does that has both schemes: the element follows.
-    page.evaluate("document.documentElement.style.colorScheme = 'light dark'")
-    try:
-        assert violations(page) == []
-    finally:
-        end(site, page)
-
-
-@pytest.mark.parametrize("width", [320, 390, 1600])
-@pytest.mark.parametrize("state", STATES)
-def test_every_state_fits_the_screen(
+def test_every_state_is_accessible_and_fits_the_screen(
     site: Site,
     open_page: OpenPage,
     tmp_path: Path,
     state: Callable[[Uploading, Site, Path], None],
     width: int,
+    scheme: str,
 ) -> None:
-    page = open_page(viewport={"width": width, "height": 800})
+    page = open_page(color_scheme=scheme, viewport={"width": width, "height": 800})
     state(Uploading(page), site, tmp_path)
+    # As a page does that has both schemes: the element follows.
+    page.evaluate("document.documentElement.style.colorScheme = 'light dark'")
     try:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert violations(page) == []
     finally:
         end(site, page)
 

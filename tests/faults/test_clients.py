@@ -22,7 +22,7 @@ from tests.faults.scene import SLACK, SWEPT_WITHIN, catalogued, leftovers, on_di
 from tests.server import Server
 
 PATIENCE = 1.0
-EXPIRY = 2
+EXPIRY = 5
 #: More than the sockets between a client and the server hold.
 LIMIT = 16_000_000
 #: One is written in one piece, the other streamed.

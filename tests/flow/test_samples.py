@@ -10,12 +10,20 @@ import pytest
 
 from tests.fixtures import Fixture, all_fixtures
 
+from .conftest import KINDS
 from .flow import Flow, sha256
 
 _FOLDERS = {
     folder: list(samples)
     for folder, samples in groupby(all_fixtures(), key=lambda sample: sample.path.parent.name)
 }
+
+# The kinds between these two differ in no more than what the other tests here ask of each.
+_ALWAYS = ("filesystem", "direct")
+_KINDS = [
+    pytest.param(kind, id=name, marks=[] if name in _ALWAYS else pytest.mark.full)
+    for name, kind in KINDS.items()
+]
 
 
 async def _check_record(flow: Flow, record: dict, sample: Fixture) -> None:
@@ -57,6 +65,7 @@ async def _check_bytes(flow: Flow, record: dict, sample: Fixture) -> None:
         assert part.content == content[-100:]
 
 
+@pytest.mark.parametrize("kind", _KINDS, indirect=True)
 @pytest.mark.parametrize("folder", _FOLDERS)
 async def test_samples_go_up_and_come_down(flow: Flow, folder: str) -> None:
     for sample in _FOLDERS[folder]:
