@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.site import Site
 from tests.browser.watch import Watch
@@ -22,6 +22,9 @@ from tests.conftest import missing
 
 MakeSite = Callable[..., Site]
 OpenPage = Callable[..., Page]
+
+#: Milliseconds until a page that does not get there fails the test: long, for a busy machine.
+_PATIENCE = 30_000
 
 # Without these Chromium looks for hosts of its maker at every start.
 _FLAGS = [
@@ -39,6 +42,7 @@ def browser() -> Iterator[Browser]:
     executable = shutil.which("chromium")
     if executable is None:
         missing("Chromium (Debian's package chromium)")
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS)
         yield browser
@@ -85,7 +89,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
 
     def open_one(**options: Any) -> Page:
         context = browser.new_context(**{"reduced_motion": "reduce", **options})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(_PATIENCE)
         page = context.new_page()
         page.watch = Watch(page, scripts=options.get("java_script_enabled", True))  # type: ignore[attr-defined]
         pages.append(page)
