@@ -35,13 +35,14 @@ async def file_page(call: Call) -> Response:
     file, source = await call.files.browsable(call.actor, call.vars["file_id"])
     allowed = await file_actions(call.datasette, call.actor, source.slug, file.id)
     full = records.full(call, file)
+    deletes = source.capabilities.can_delete and source.down is None
     context = {
         "file": full,
         "source": source,
         "type": file.type,
         "text_tag": file.search_text_tag,
         "can_edit": EDIT in allowed,
-        "can_delete": DELETE in allowed and source.capabilities.can_delete,
+        "can_delete": DELETE in allowed and deletes,
         "inline": downloads.shows_inline(file.type),
         "preview": await previews.preview(call.files, source, file),
         "copies": records.copies(call, file),

@@ -202,6 +202,9 @@ def test_a_file_is_deleted_after_a_question(site: Site, page: Page) -> None:
     expect(dialog).to_contain_text("deleted for good")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     assert violations(page) == []
+    page.emulate_media(forced_colors="active")
+    for edged in (dialog, dialog.get_by_role("button", name="Delete file")):
+        expect(edged).to_have_css("border-top-style", "solid")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(opener).to_be_focused()
