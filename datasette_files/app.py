@@ -21,7 +21,7 @@ from .config import config_of
 from .db import files as file_rows
 from .db import garbage, schema
 from .db.catalog import Catalog
-from .errors import ConfigurationError, FilesError, NotFound, NotSupported, StorageError
+from .errors import ConfigurationError, Conflict, FilesError, NotFound, NotSupported, StorageError
 from .events import DeleteFileEvent, UpdateFileEvent, UploadFileEvent
 from .models import FileRecord
 from .permissions import (
@@ -219,10 +219,21 @@ class Files:
                 partial(self.thumbnails.make_eagerly, source, file), "An eager thumbnail"
             )
 
-    async def update(self, file: FileRecord, actor: Actor, search_text: str) -> FileRecord:
-        """Change what may be changed. Raises NotFound if the file is gone meanwhile."""
+    async def update(
+        self, file: FileRecord, actor: Actor, search_text: str, if_match: str | None = None
+    ) -> FileRecord:
+        """Change what may be changed. ``if_match`` is the ``search_text_tag`` it is a change of.
+
+        Raises NotFound if the file is gone meanwhile, Conflict if its text is another meanwhile.
+        """
 
         def change(conn: Any) -> FileRecord | None:
+            now = file_rows.get(conn, file.id)
+            if now is not None and if_match not in (None, now.search_text_tag):
+                raise Conflict(
+                    "The search text was changed by somebody else meanwhile, and is not"
+                    " overwritten; copy yours, reload the file's page, and put the two together"
+                )
             file_rows.set_search_text(conn, file.id, search_text)
             return file_rows.get(conn, file.id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -40,6 +41,12 @@ class FileRecord:
         Other tools write the column too, and may have put anything there.
         """
         return essence(self.content_type or "") or "application/octet-stream"
+
+    @property
+    def search_text_tag(self) -> str:
+        """Names this state of the search text, as an entity tag names a state of bytes."""
+        text = (self.search_text or "").encode("utf-8", "surrogatepass")
+        return hashlib.sha256(text).hexdigest()[:16]
 
     @property
     def modified(self) -> datetime | None:

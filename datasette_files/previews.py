@@ -70,9 +70,10 @@ class Preview:
 async def preview(files: Files, source: Source, file: FileRecord) -> Preview:
     """The file's preview. A storage that fails now costs the preview, not the page."""
     kind = _kind(file)
-    if kind != "text":
-        return Preview(kind)
     try:
+        source.require_up()
+        if kind != "text":
+            return Preview(kind)
         head = await files.head(source, file, _HEAD)
     except FilesError as error:
         logger.warning("No preview of %s: %s", file.id, error)

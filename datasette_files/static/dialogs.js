@@ -40,6 +40,10 @@ function enhance(details) {
   dialog.addEventListener("close", () => {
     problem.hidden = true;
   });
+  // Back to a page that the browser kept: its file is gone, and its dialog still works.
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted && modal.busy) location.reload();
+  });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (modal.busy) return;

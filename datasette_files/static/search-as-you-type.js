@@ -16,6 +16,8 @@ const PAUSE = 200;
 let shown = location.href;
 let asked = new AbortController();
 let timer = 0;
+/** The list that an emptied search leads back to: as it was filtered, sorted and paged. */
+let list = new URL(shown).searchParams.has("q") ? undefined : shown;
 
 const announcer = element("p", { class: "files-hidden", role: "status" });
 document.querySelector("main")?.append(announcer);
@@ -25,7 +27,8 @@ function target(form) {
   const fields = [...new FormData(form)].filter(([, value]) => value !== "");
   const query = new URLSearchParams(/** @type {[string, string][]} */ (fields));
   // An emptied search of one source is that source's page, where it has one.
-  const home = query.has("q") ? undefined : form.dataset.filesHome;
+  const emptied = form.dataset.filesHome !== undefined && !query.has("q");
+  const home = emptied ? (list ?? form.dataset.filesHome) : undefined;
   const url = new URL(home ?? form.action, location.href);
   if (home === undefined) url.search = query.toString();
   return url.href;
@@ -44,45 +47,71 @@ function problem(message, retry) {
 /** @param {string} url @param {AbortSignal} signal @returns {Promise<Document>} */
 async function fetchPage(url, signal) {
   const response = await fetch(url, { headers: { Accept: "text/html" }, signal });
-  return new DOMParser().parseFromString(await response.text(), "text/html");
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  if (!page.getElementById("files-results")) throw new NotOurs(response);
+  return page;
+}
+
+/** An answer that is no page of files: Datasette's own refusal, a login, a proxy's error. */
+class NotOurs extends Error {
+  /** @param {Response} response */
+  constructor(response) {
+    super(
+      response.status === 403 || response.redirected
+        ? "These files are not open to you, or no longer. Sign in again, and reload this page."
+        : `The server could not answer (${response.status}). Try again in a minute.`,
+    );
+  }
+}
+
+/** @param {Element} results Where the focus goes too, if it is in what they replace. */
+function replace(results) {
+  const before = document.getElementById("files-results");
+  const focused = before?.contains(document.activeElement);
+  before?.replaceWith(results);
+  if (!focused) return;
+  results.setAttribute("tabindex", "-1");
+  /** @type {HTMLElement} */ (results).focus({ preventScroll: true });
 }
 
 /** @param {Element} results @param {string} title */
 function show(results, title) {
-  document.getElementById("files-results")?.replaceWith(results);
+  replace(results);
   document.title = title;
+  // What failed is an alert, which is read out by itself.
   announcer.textContent =
     results.querySelector(".files-empty")?.textContent?.trim() ||
     results.querySelector("#files-count")?.textContent?.trim() ||
-    "All files are shown";
+    "";
   document.dispatchEvent(new CustomEvent("datasette-files-shown"));
 }
 
 /** @param {string} url @param {boolean} [again] Even what is shown already. */
 async function refresh(url, again = false) {
-  clearTimeout(timer);
   if (url === shown && !again) return;
   asked.abort();
   asked = new AbortController();
   const { signal } = asked;
   shown = url;
+  const searching = new URL(url).searchParams.has("q");
+  if (!searching) list = url;
   history.replaceState(history.state, "", url);
   // Filters belong to a list: while words are searched for, there is none.
   for (const filters of document.querySelectorAll("form.files-filters")) {
-    /** @type {HTMLElement} */ (filters).hidden = new URL(url).searchParams.has("q");
+    /** @type {HTMLElement} */ (filters).hidden = searching;
   }
   document.getElementById("files-results")?.setAttribute("aria-busy", "true");
   try {
     const page = await fetchPage(url, signal);
-    const results = page.getElementById("files-results");
-    if (!results) throw new Error("not a page of files");
+    const results = /** @type {HTMLElement} */ (page.getElementById("files-results"));
     show(document.importNode(results, true), page.title);
   } catch (error) {
     if (signal.aborted) return;
-    const message = "The files could not be fetched. Check your connection, and try again.";
-    document
-      .getElementById("files-results")
-      ?.replaceWith(problem(message, () => refresh(url, true)));
+    const message =
+      error instanceof NotOurs
+        ? error.message
+        : "The files could not be fetched. Check your connection, and try again.";
+    replace(problem(message, () => refresh(url, true)));
   }
 }
 
@@ -98,6 +127,7 @@ for (const form of document.querySelectorAll("form[data-files-live]")) {
   live.addEventListener("compositionend", soon);
   live.addEventListener("submit", (event) => {
     event.preventDefault();
+    clearTimeout(timer);
     refresh(target(live));
   });
 }

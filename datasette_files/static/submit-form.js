@@ -4,7 +4,7 @@
 
 /**
  * @param {HTMLFormElement} form
- * @returns {Promise<void>} Raises an Error whose message is for the reader.
+ * @returns {Promise<any>} The answer's JSON. Raises an Error whose message is for the reader.
  */
 export async function submitForm(form) {
   let response, answer;
@@ -21,4 +21,5 @@ export async function submitForm(form) {
   if (!response.ok || answer.ok !== true) {
     throw new Error(answer.error ?? "This failed; try again, or reload the page.");
   }
+  return answer;
 }

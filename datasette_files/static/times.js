@@ -15,7 +15,8 @@ const UNITS = /** @type {[Intl.RelativeTimeFormatUnit, number][]} */ ([
 ]);
 
 const language = document.documentElement.lang || undefined;
-const ago = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+// Always in numbers: "yesterday" is a day of the calendar, and 47 hours ago may be the day before.
+const ago = new Intl.RelativeTimeFormat(language);
 const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 

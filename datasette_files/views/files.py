@@ -8,17 +8,20 @@ from datasette.utils.asgi import Response
 
 from .. import downloads, previews
 from ..errors import Invalid
-from ..permissions import DELETE, EDIT, file_actions, require_on_file
+from ..models import FileRecord
+from ..permissions import BROWSE, DELETE, EDIT, UPLOAD, file_actions, require_on_file
 from ..protocol.conditional import Outcome, evaluate
 from ..thumbnails import entity_tag
 from . import records
-from .http import Call, answer, empty, page, redirect
+from .http import Call, answer, empty, page, plain, redirect
 from .stream import Streamed
 
 #: Request headers that may make an answer other than the whole file.
 _CONDITIONS = frozenset(
     ("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 )
+#: Characters of a file's name in a message: the message is a cookie, and a cookie has 4 KB.
+_NAME_IN_MESSAGE = 100
 #: Scripts of a thumbnail's or an icon's own making never run, wherever it is opened.
 _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 
@@ -32,12 +35,14 @@ async def file_page(call: Call) -> Response:
     file, source = await call.files.browsable(call.actor, call.vars["file_id"])
     allowed = await file_actions(call.datasette, call.actor, source.slug, file.id)
     full = records.full(call, file)
+    deletes = source.capabilities.can_delete and source.down is None
     context = {
         "file": full,
         "source": source,
         "type": file.type,
+        "text_tag": file.search_text_tag,
         "can_edit": EDIT in allowed,
-        "can_delete": DELETE in allowed and source.capabilities.can_delete,
+        "can_delete": DELETE in allowed and deletes,
         "inline": downloads.shows_inline(file.type),
         "preview": await previews.preview(call.files, source, file),
         "copies": records.copies(call, file),
@@ -85,18 +90,26 @@ async def thumbnail(call: Call) -> Response:
 async def update(call: Call) -> Response:
     file, source = await call.files.existing(call.vars["file_id"])
     await require_on_file(call.datasette, call.actor, EDIT, source.slug, file.id)
+    if_match = None
     if call.sends_form:
-        search_text = _search_text(dict(await call.body.form()))
+        fields = dict(await call.body.form())
+        if_match = fields.pop("if_match", None) or None
+        search_text = _search_text(fields).replace("\r\n", "\n")
     else:
         changes = (await call.body.json()).get("update")
         if not isinstance(changes, dict):
             raise Invalid('Send {"update": {"search_text": "…"}}')
         search_text = _search_text(changes)
-    changed = await call.files.update(file, call.actor, search_text)
+    changed = await call.files.update(file, call.actor, search_text, if_match)
+    browsable = source.slug in await call.files.allowed_sources(call.actor, BROWSE)
     if call.wants_page:
-        return redirect(records.urls(call, file.id)["url"])
-    browsable = await call.files.allowed_sources(call.actor, "files-browse")
-    shown = {"file": records.full(call, changed)} if source.slug in browsable else {}
+        if browsable:
+            return redirect(records.urls(call, file.id)["url"])
+        return await page(call, "done.html", {"done": "Saved", "text": "The search text is saved."})
+    shown: dict[str, Any] = {"file": records.full(call, changed)} if browsable else {}
+    if call.sends_form:
+        # For the next change by the same form; no header, as proxies change entity tags.
+        shown["if_match"] = changed.search_text_tag
     return answer(call, {"ok": True, **shown})
 
 
@@ -114,10 +127,18 @@ def _search_text(changes: dict[str, Any]) -> str:
 
 
 async def delete(call: Call) -> Response:
-    name = await _delete(call)
-    if call.sends_form or call.wants_page:
-        # For the page that its user sees next.
-        call.datasette.add_message(call.request, f"Deleted {name}" if name else "Deleted")
+    deleted = await _delete(call)
+    if not (call.sends_form or call.wants_page):
+        return answer(call, {"ok": True})
+    browsable = await call.files.allowed_sources(call.actor, BROWSE)
+    text = "Deleted"
+    if deleted is not None and deleted.source_slug in browsable:
+        name = plain(deleted.filename)
+        text += f" {name[:_NAME_IN_MESSAGE]}" + ("…" if len(name) > _NAME_IN_MESSAGE else "")
+    if call.wants_page and not (browsable or await call.files.allowed_sources(call.actor, UPLOAD)):
+        return await page(call, "done.html", {"done": "Deleted", "text": "The file is deleted."})
+    # For the page that its user sees next.
+    call.datasette.add_message(call.request, text)
     return redirect(call.url("/-/files")) if call.wants_page else answer(call, {"ok": True})
 
 
@@ -126,8 +147,8 @@ async def delete_verb(call: Call) -> Response:
     return empty(204)
 
 
-async def _delete(call: Call) -> str | None:
-    """Delete the file, and tell its name. The actor who deleted it may ask again."""
+async def _delete(call: Call) -> FileRecord | None:
+    """Delete the file, and tell which it was. The actor who deleted it may ask again."""
     file_id = call.vars["file_id"]
     if await call.files.find(file_id) is None and await call.files.was_deleted_by(
         file_id, call.actor
@@ -136,4 +157,4 @@ async def _delete(call: Call) -> str | None:
     file, source = await call.files.existing(file_id)
     await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
     await call.files.delete(source, file, call.actor)
-    return file.filename
+    return file

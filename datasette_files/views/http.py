@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,10 @@ from ..permissions import Actor, actor_id
 from .body import Body, Disconnected
 
 logger = logging.getLogger("datasette_files")
+
+#: What changes how other characters are shown: controls, and the overrides and isolates of the
+#: bidirectional algorithm (Unicode's UAX #9), by which "fdp.exe" looks like "exe.pdf".
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -96,6 +101,11 @@ class Call:
         value = self.query.get(name, [""])[0]
         return value or None
 
+    @property
+    def own_url(self) -> str:
+        """The request's own path and query."""
+        return self.url(self.path) + (f"?{query}" if (query := self.request.query_string) else "")
+
     def url(self, path: str) -> str:
         """A path of this Datasette under its ``base_url``."""
         return self.files.base_url + path.removeprefix("/")
@@ -124,7 +134,7 @@ async def page(call: Call, template: str, context: dict[str, Any], status: int =
     """A page from one of our templates."""
     html = await call.datasette.render_template(
         f"datasette_files/{template}",
-        {**context, "human_size": human_size},
+        {**context, "human_size": human_size, "plain": plain},
         request=call.request,
         view_name="datasette-files",
     )
@@ -135,9 +145,16 @@ def human_size(size: int | None) -> str:
     """Bytes as people read them, in powers of 1024."""
     if size is None:
         return "unknown"
+    if size == 1:
+        return "1 byte"
     units = ("bytes", "KB", "MB", "GB", "TB")
     step = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
     return f"{size:,} bytes" if step == 0 else f"{size / 1024**step:.1f} {units[step]}"
+
+
+def plain(text: str) -> str:
+    """A person's text as what it is: each character that would change others' looks is a mark."""
+    return _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 async def failure(call: Call, error: FilesError) -> Response | None:
@@ -150,7 +167,15 @@ async def failure(call: Call, error: FilesError) -> Response | None:
             raise Forbidden(str(error))
         # A message may quote what was sent, and JSON can carry what UTF-8 cannot.
         text = str(error).encode("utf-8", "replace").decode()
-        context = {"error": text, "code": error.code, "status": error.status}
+        reads = call.method in ("GET", "HEAD")
+        context = {
+            "error": text,
+            "code": error.code,
+            "status": error.status,
+            # An outage passes; what was wrong with the query is left out.
+            "again_url": reads and error.status in (408, 502, 503) and call.own_url,
+            "start_url": reads and error.status == 400 and call.url(call.path),
+        }
         response = await page(call, "error.html", context, error.status)
         response.headers.update(error.headers)
         return response

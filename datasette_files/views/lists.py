@@ -77,6 +77,7 @@ async def search_page(call: Call) -> Response:
         **_as_context(call, found),
         "q": q,
         "chosen": wanted,
+        "source_labels": {source.slug: source.label for source in call.files.sources},
         "sources": [source for source in call.files.sources if source.slug in found.sources],
     }
     return await page(call, "search.html", context)

@@ -9,11 +9,10 @@ from typing import Any
 from ..db.schema import FILE_COLUMNS
 from ..downloads import shows_inline
 from ..models import FileRecord
-from .http import Call
+from .http import Call, plain
 
-#: What Markdown takes for more than text (CommonMark 0.31, 2.4), and what would end its line.
+#: What Markdown takes for more than text (CommonMark 0.31, 2.4).
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 
 
 def urls(call: Call, file_id: str) -> dict[str, str]:
@@ -71,7 +70,7 @@ def copies(call: Call, file: FileRecord) -> dict[str, str]:
     made = urls(call, file.id)
     link = call.datasette.absolute_url(call.request, made["url"])
     download = call.datasette.absolute_url(call.request, made["download_url"])
-    name = _MARKDOWN.sub(r"\\\1", _CONTROLS.sub(" ", file.filename))
+    name = _MARKDOWN.sub(r"\\\1", plain(file.filename))
     is_picture = file.type.startswith("image/") and shows_inline(file.type)
     shown = f"![{name}]({link}/inline)" if is_picture else f"[{name}]({link})"
     # The shell fills the token in: none is on the page.

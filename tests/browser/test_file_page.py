@@ -40,6 +40,16 @@ def test_an_image_that_cannot_be_shown_is_an_icon(site: Site, page: Page) -> Non
 
 
 @pytest.mark.parametrize("kind", ["audio", "video"])
+def test_a_recording_that_cannot_be_played_says_so(site: Site, page: Page, kind: str) -> None:
+    visit(
+        site, page, site.upload(b"\x00\xff\x01\xfe" * 40, f"a.{kind}", content_type=f"{kind}/mp4")
+    )
+    expect(page.locator(".files-preview [role=status]")).to_contain_text("cannot be shown")
+    expect(page.locator(".files-preview :is(audio, video)")).to_have_count(0)
+    expect(page.locator(".files-preview img")).to_have_attribute("src", re.compile("/thumbnail$"))
+
+
+@pytest.mark.parametrize("kind", ["audio", "video"])
 def test_sound_and_pictures_play_from_where_one_seeks(site: Site, page: Page, kind: str) -> None:
     record = upload_sample(site, kind)
     with page.expect_response(f"**{record['url']}/inline") as answered:
@@ -128,7 +138,8 @@ def test_buttons_copy_and_say_so(site: Site, open_page: OpenPage, clipboard: boo
 # Search text
 
 
-def test_search_text_is_saved_in_place(site: Site, page: Page) -> None:
+def test_search_text_is_saved_in_place(site: Site, page: Page, watch: Watch) -> None:
+    watch.expect("409")
     record = upload_sample(site, "image")
     visit(site, page, record)
     page.evaluate("window.sameDocument = true")
@@ -137,8 +148,19 @@ def test_search_text_is_saved_in_place(site: Site, page: Page) -> None:
     expect(saved).to_have_text("Not saved yet")
     page.get_by_role("button", name="Save search text").click()
     expect(saved).to_have_text("Saved")
+    page.get_by_label("Search text").fill("dawn again")
+    page.get_by_role("button", name="Save search text").click()
+    expect(saved).to_have_text("Saved")
+    # In another tab, which knows nothing of what is typed here.
+    page.request.post(
+        site.server.url + f"{record['url']}/-/update", form={"search_text": "dawn elsewhere"}
+    )
+    page.get_by_label("Search text").fill("dusk")
+    page.get_by_role("button", name="Save search text").click()
+    expect(saved).to_contain_text("Not saved: The search text was changed by somebody else")
     assert page.evaluate("window.sameDocument")
-    page.goto(site.url("/-/files/search?q=dawn"))
+    page.get_by_label("Search text").fill("dawn again")
+    page.goto(site.url("/-/files/search?q=elsewhere"))
     expect(page.get_by_role("link", name="phone.jpg")).to_be_visible()
 
 
@@ -180,6 +202,9 @@ def test_a_file_is_deleted_after_a_question(site: Site, page: Page) -> None:
     expect(dialog).to_contain_text("deleted for good")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     assert violations(page) == []
+    page.emulate_media(forced_colors="active")
+    for edged in (dialog, dialog.get_by_role("button", name="Delete file")):
+        expect(edged).to_have_css("border-top-style", "solid")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(opener).to_be_focused()
@@ -191,6 +216,17 @@ def test_a_file_is_deleted_after_a_question(site: Site, page: Page) -> None:
     expect(page.locator(".message-info")).to_have_text("Deleted phone.jpg")
     assert site.files() == []
     assert "phone.jpg" not in [path.name for path in site.stored()]
+
+
+def test_going_back_to_a_page_that_the_browser_kept(site: Site, page: Page, watch: Watch) -> None:
+    watch.expect("404", "failed: GET .*/source/docs")
+    visit(site, page, upload_sample(site, "image"))
+    page.route("**/source/docs", lambda route: route.fulfill(status=204))  # nothing follows
+    page.get_by_role("button", name="Delete file…").click()
+    with page.expect_response("**/source/docs"):
+        page.get_by_role("button", name="Delete file", exact=True).click()
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Error 404")
 
 
 def test_a_deletion_that_fails_is_told_in_the_dialog(site: Site, page: Page, watch: Watch) -> None:

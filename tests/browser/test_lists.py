@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,15 @@ def test_an_emptied_search_is_the_source_again(filled: Site, page: Page) -> None
     expect(page.locator("#files-count")).to_contain_text("8 files, ")
     expect(filters).to_be_visible()
     assert page.url == filled.url(SOURCE)
+    # With its filters, where it had any.
+    page.get_by_label("Type", exact=True).select_option(label="Audio (1)")
+    expect(page.locator("#files-count")).to_have_text("1 of 8 files matches.")
+    filtered = page.url
+    box.fill("phone")
+    expect(page.locator("#files-count")).to_have_text("1 file for “phone”")
+    box.fill("")
+    expect(page.locator("#files-count")).to_have_text("1 of 8 files matches.")
+    assert page.url == filtered
 
 
 def test_results_are_announced_once_they_are_there(filled: Site, page: Page) -> None:
@@ -98,8 +108,17 @@ def test_no_connection_says_so_and_can_be_tried_again(
     page.get_by_role("searchbox").fill("phone")
     expect(page.get_by_role("alert")).to_contain_text("Check your connection")
     page.unroute("**/search?*")
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again").press("Enter")
     expect(page.locator("#files-count")).to_have_text("1 file for “phone”")
+    expect(page.locator("#files-results")).to_be_focused()
+
+
+def test_who_was_signed_out_is_told(filled: Site, page: Page, watch: Watch) -> None:
+    watch.expect("403")
+    page.goto(filled.url("/-/files/search"))
+    page.route("**/search?*", lambda route: route.fulfill(status=403, body="<h1>Forbidden</h1>"))
+    page.get_by_role("searchbox").fill("phone")
+    expect(page.get_by_role("alert")).to_contain_text("Sign in again")
 
 
 def test_what_the_server_refuses_is_told_in_its_words(
@@ -109,6 +128,7 @@ def test_what_the_server_refuses_is_told_in_its_words(
     page.goto(filled.url("/-/files/search"))
     page.get_by_role("searchbox").fill(" ".join("abcdefghijklmnopqrstu"))
     expect(page.get_by_role("alert")).to_have_text("q has more than 20 words")
+    expect(page.locator("main > p[role=status]")).to_be_empty()
     page.get_by_role("searchbox").fill("phone")
     expect(page.locator("#files-count")).to_have_text("1 file for “phone”")
 
@@ -160,6 +180,9 @@ def test_a_phone_sorts_by_a_choice_and_rows_stay_a_table(filled: Site, open_page
     assert names(page)[1:] == sorted(names(page)[1:])
     expect(page.get_by_role("row")).to_have_count(9)
     expect(page.get_by_role("cell", name="clip.webm")).to_be_visible()
+    # As in a window on a desktop, at 200 percent: where the keyboard is, is seen.
+    page.get_by_role("link", name="Size").focus()
+    expect(page.get_by_role("link", name="Size")).to_be_in_viewport(ratio=1)
 
 
 def test_pages_go_on_and_back(site: Site, page: Page) -> None:
@@ -202,6 +225,11 @@ def test_times_are_the_readers_and_sizes_are_exact_on_hover(
     page.get_by_role("searchbox").fill("a")
     expect(page.locator("#files-count")).to_have_text("1 file for “a”")
     expect(page.locator("time")).to_have_text(re.compile("ago|now"))
+    settle(page)
+    # The day before yesterday, by most clocks.
+    page.clock.set_fixed_time(datetime.fromisoformat(f"{written}Z") + timedelta(hours=47))
+    page.reload()
+    expect(page.locator("time")).to_have_text("1 day ago")
 
 
 def test_files_dropped_on_a_sources_page_join_its_list(

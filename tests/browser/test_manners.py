@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import MakeSite, OpenPage
-from tests.browser.samples import pages, settle, upload_samples
+from tests.browser.samples import pages, settle, upload_sample, upload_samples
 from tests.browser.site import Site
 
 _SHIFTS = """() => new Promise((resolve) => {
@@ -111,14 +111,24 @@ def test_hostile_names_are_shown_as_text(site: Site, page: Page) -> None:
     record = upload_samples(site)["hostile"]
     page.goto(site.url("/-/files/source/docs"))
     link = page.locator(f'a[href="{record["url"]}"]')
-    assert link.inner_text() == record["filename"]
+    # A mark stands where the direction would change, by which the name would look like another.
+    shown = record["filename"].replace("\u202e", "\ufffd")
+    assert link.inner_text() == shown
     # However long, a row among rows.
     assert page.locator("tbody tr").first.bounding_box()["height"] < 100  # type: ignore[index]
     settle(page)
     link.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(record["filename"])
+    expect(page.get_by_role("heading", level=1)).to_have_text(shown)
     expect(page.locator("main script")).to_have_count(0)
     expect(page.locator(".files-preview code")).to_have_text("<b>text</b>")
+
+
+def test_paper_has_what_can_be_read(site: Site, page: Page) -> None:
+    record = upload_sample(site, "text")
+    page.goto(site.url(record["url"]))
+    page.emulate_media(media="print")
+    expect(page.locator("dl")).to_contain_text(record["id"])
+    expect(page.locator("main :is(button, textarea)").filter(visible=True)).to_have_count(0)
 
 
 def test_the_keyboard_reaches_everything_and_its_place_is_seen(site: Site, page: Page) -> None:

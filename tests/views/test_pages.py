@@ -132,6 +132,21 @@ async def test_the_index_tells_counts_and_what_the_actor_may_do(
     assert "You may browse and upload" in docs
     assert "You may upload" in drop
     assert "/-/files/source/drop" not in drop
+    # Search finds in what one may browse, and only there.
+    assert 'role="search"' in page
+    internal, uploads = "other.db", {"files-upload": True}
+    datasette = await make_datasette(sources, uploads, internal=internal)
+    assert 'role="search"' not in await text_of(datasette, "/-/files")
+
+
+async def test_hits_name_their_source_as_other_pages_do(
+    make_datasette: MakeDatasette, tmp_path: Any
+) -> None:
+    datasette = await make_datasette({"docs": disk_source(tmp_path / "docs", label="<Papers>")})
+    await upload(datasette, b"x")
+    page = main_of(await text_of(datasette, "/-/files/search"))
+    assert f'<a href="{SOURCE}">&lt;Papers&gt;</a>' in page
+    assert 'title="1 byte">1 byte<' in page
 
 
 async def test_the_index_says_which_source_is_down(
@@ -141,6 +156,43 @@ async def test_the_index_says_which_source_is_down(
     await source.close()
     assert "It is unavailable for now" in await text_of(datasette, "/-/files")
     assert "is unavailable for now" in await text_of(datasette, SOURCE)
+
+
+async def test_a_file_whose_storage_is_down_is_not_offered(datasette: Datasette) -> None:
+    picture = await upload(datasette, b"\x89PNG\r\n\x1a\n", "a.png")
+    text = await upload(datasette)
+    await Files.of(datasette).sources.get("docs").close()
+    for file in (picture, text):
+        page = main_of(await text_of(datasette, file["url"]))
+        assert "cannot be opened, downloaded or deleted" in page
+        assert "No preview: The source" in page
+        for offered in ("/download", "/inline", "/-/delete"):
+            assert f'="{file["url"]}{offered}"' not in page
+        assert f'="{file["url"]}/-/update"' in page
+
+
+async def test_an_error_page_leads_on(make_datasette: MakeDatasette) -> None:
+    datasette = await make_datasette(settings={"base_url": "/prefix/"})
+    file = await upload(datasette)
+    await Files.of(datasette).sources.get("docs").close()
+    for path, status, link in [
+        ("/-/files/source/docs?_next=x", 400, '"/prefix/-/files/source/docs">Start anew'),
+        (f"/-/files/import/{file['id']}?a=1&b", 503, f'/{file["id"]}?a=1&amp;b">Try again'),
+        ("/-/files/df-1", 404, '"/prefix/-/files">All files'),
+    ]:
+        answer = await datasette.client.get(path, headers={"Accept": "text/html"})
+        assert (answer.status_code, link in main_of(answer.text)) == (status, True)
+    form = {"headers": {"Accept": "text/html"}, "data": {}}
+    posted = await datasette.client.post(f"/-/files/{file['id']}/-/delete", **form)
+    assert posted.status_code == 503
+    assert "Try again" not in main_of(posted.text)
+
+
+async def test_pages_answer_head(datasette: Datasette) -> None:
+    file = await upload(datasette)
+    for path in ("/-/files", SOURCE, "/-/files/search", file["url"]):
+        answer = await datasette.client.head(path)
+        assert (answer.status_code, answer.headers["content-type"][:9]) == (200, "text/html")
 
 
 async def test_times_are_absolute_utc_for_who_runs_no_script(datasette: Datasette) -> None:
@@ -170,6 +222,20 @@ async def test_hostile_names_are_text_in_isolation(datasette: Datasette) -> None
         page = main_of(await text_of(datasette, url))
         assert not HARM.search(page)
         assert page.count('class="files-name"><a') == len(hostile_names())
+
+
+async def test_no_name_changes_how_it_is_read(datasette: Datasette) -> None:
+    file = await upload(datasette, b"\x89PNG\r\n\x1a\n", "a.png", actor={"id": "a\u202eb"})
+
+    def rename(conn: Any) -> None:
+        sql = "UPDATE datasette_files SET filename = ?, search_text = ''"
+        conn.execute(sql, ("invoice\u202egnp.exe\u2066\n2",))
+
+    await Files.of(datasette).catalog.write(rename)
+    for url in (file["url"], f"{SOURCE}?_sort=size", "/-/files/search"):
+        page = await text_of(datasette, url)
+        assert "<bdi>invoice\ufffdgnp.exe\ufffd\ufffd2</bdi>" in page
+        assert not re.search("[\u202e\u2066]", page.replace('value="a\u202eb"', ""))
 
 
 async def test_our_part_of_a_page_holds_no_script_and_no_style(datasette: Datasette) -> None:
@@ -207,6 +273,67 @@ async def test_a_deletion_by_a_form_is_told_on_the_next_page(datasette: Datasett
     program = await upload(datasette)
     answer = await datasette.client.post(f"{program['url']}/-/delete", json={})
     assert "ds_messages" not in answer.cookies
+
+
+async def test_who_may_not_browse_gets_pages_that_work_and_no_name(
+    make_datasette: MakeDatasette,
+) -> None:
+    alice, bob, carol = {"id": "alice"}, {"id": "bob"}, {"id": "carol"}
+    permissions = {**OPEN, "files-browse": alice, "files-upload": {"id": ["alice", "carol"]}}
+    datasette = await make_datasette(permissions=permissions)
+    form = {"headers": {"Accept": "text/html"}, "data": {"search_text": "words"}}
+    for actor in (bob, carol):
+        file = await upload(datasette, filename="secret.txt", actor=alice)
+        saved = await datasette.client.post(f"{file['url']}/-/update", actor=actor, **form)
+        assert saved.status_code == 200
+        assert "The search text is saved" in main_of(saved.text)
+        for _ in range(2):
+            gone = await datasette.client.post(f"{file['url']}/-/delete", actor=actor, **form)
+            if actor is bob:  # no page of ours is open to him
+                assert gone.status_code == 200
+                assert "The file is deleted" in main_of(gone.text)
+                assert "ds_messages" not in gone.cookies
+            else:
+                assert (gone.status_code, gone.headers["location"]) == (303, "/-/files")
+                messages = datasette.unsign(gone.cookies["ds_messages"], "messages")
+                assert messages == [["Deleted", 1]]
+            assert "secret" not in saved.text + gone.text
+
+
+async def test_the_message_of_a_deletion_fits_into_a_cookie(datasette: Datasette) -> None:
+    file, face = await upload(datasette), "\N{GRINNING FACE}"
+
+    def rename(conn: Any) -> None:
+        conn.execute("UPDATE datasette_files SET filename = ?", (face * 256,))
+
+    await Files.of(datasette).catalog.write(rename)
+    form = {"headers": {"Accept": "text/html"}, "data": {"x": ""}}
+    gone = await datasette.client.post(f"{file['url']}/-/delete", **form)
+    assert len(gone.headers["set-cookie"]) < 4096
+    ((message, _),) = datasette.unsign(gone.cookies["ds_messages"], "messages")
+    assert message == f"Deleted {face * 100}…"
+
+
+async def test_a_form_does_not_overwrite_what_it_did_not_show(datasette: Datasette) -> None:
+    file = await upload(datasette)
+    url = f"{file['url']}/-/update"
+    page = await text_of(datasette, file["url"])
+    (shown,) = re.findall(r'name="if_match" value="(\w+)"', page)
+
+    async def save(text: str, if_match: str, accept: str = "application/json") -> Any:
+        form = {"search_text": text, "if_match": if_match}
+        return await datasette.client.post(url, data=form, headers={"Accept": accept})
+
+    first = await save("one\r\ntwo", shown)
+    assert first.json()["file"]["search_text"] == "one\ntwo"
+    late = await save("three", shown)
+    assert (late.status_code, late.json()["code"]) == (409, "conflict")
+    late = await save("three", shown, "text/html")
+    assert late.status_code == 409
+    assert "changed by somebody else meanwhile" in main_of(late.text)
+    assert "one\ntwo</textarea>" in await text_of(datasette, file["url"])
+    following = await save("four", first.json()["if_match"])
+    assert following.json()["file"]["search_text"] == "four"
 
 
 async def test_who_may_only_browse_is_offered_no_change(make_datasette: MakeDatasette) -> None:
