@@ -37,7 +37,11 @@ const CODES = /** @type {Record<number, string>} */ ({
   404: "not_found",
   405: "not_supported",
   408: "timeout",
+  409: "conflict",
+  410: "expired",
   413: "too_large",
+  415: "bad_type",
+  429: "busy",
   502: "storage_unavailable",
   503: "storage_unavailable",
   504: "storage_unavailable",
@@ -45,8 +49,9 @@ const CODES = /** @type {Record<number, string>} */ ({
 });
 
 /**
- * A request that failed. `code` is of docs/api.md's list, or `network` when no answer came, or
- * `unexpected` when the answer was none of the API's. `status` is 0 without an answer.
+ * A request that failed. `code` is of docs/api.md's list, or `network` when no answer came, `busy`
+ * when a proxy wants fewer requests, or `unexpected` when the answer was none of the API's. `status`
+ * is 0 without an answer.
  */
 export class ApiError extends Error {
   /** @param {string} code @param {string} message @param {number} [status] */
@@ -65,6 +70,11 @@ export class ApiError extends Error {
     const body = parsed(text);
     if (typeof body?.code === "string") return new ApiError(body.code, body.error, status);
     return new ApiError(CODES[status] ?? "unexpected", body?.error ?? "", status);
+  }
+
+  /** Of a redirect: the API has none, so it leads to where one signs in. */
+  static signedOut() {
+    return new ApiError("permission_denied", "You are no longer signed in.");
   }
 }
 
@@ -166,12 +176,14 @@ export class FilesApi {
     const headers = { Accept: "application/json", ...request.headers };
     let response, text;
     try {
-      response = await this._fetch(`${this.base}-/files/${path}`, { ...request, headers });
+      const options = { ...request, headers, redirect: /** @type {const} */ ("manual") };
+      response = await this._fetch(`${this.base}-/files/${path}`, options);
       text = await response.text();
     } catch (error) {
       if (request.signal?.aborted) throw error;
       throw new ApiError("network", "The server did not answer");
     }
+    if (response.type === "opaqueredirect") throw ApiError.signedOut();
     const body = parsed(text);
     if (!response.ok || body?.ok !== true) throw ApiError.of(response.status, text);
     return body;

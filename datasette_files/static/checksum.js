@@ -21,13 +21,17 @@ const waiting = [];
  *   browser digests nothing, as on a page that came without TLS.
  */
 export async function sha256(file, signal) {
-  const subtle = globalThis.crypto?.subtle;
-  if (subtle === undefined || file.size > MAX_DIGESTED) return undefined;
+  if (globalThis.crypto?.subtle === undefined || file.size > MAX_DIGESTED) return undefined;
+  return orAborted(inTurn(file, signal), signal);
+}
+
+/** @param {Blob} file @param {AbortSignal} [signal] */
+async function inTurn(file, signal) {
   if (running >= AT_ONCE) await new Promise((resolve) => waiting.push(() => resolve(null)));
   else running += 1;
   try {
     signal?.throwIfAborted();
-    const digest = await subtle.digest("SHA-256", await bytesOf(file));
+    const digest = await crypto.subtle.digest("SHA-256", await bytesOf(file));
     const octets = Array.from(new Uint8Array(digest));
     return octets.map((octet) => octet.toString(16).padStart(2, "0")).join("");
   } finally {
@@ -38,8 +42,21 @@ export async function sha256(file, signal) {
   }
 }
 
-/** @param {Blob} file */
-async function bytesOf(file) {
+/**
+ * Without waiting for a slow disk: the reading itself cannot be called off, and keeps its place.
+ * @template Result
+ * @param {Promise<Result>} promise @param {AbortSignal} [signal]
+ * @returns {Promise<Result>}
+ */
+function orAborted(promise, signal) {
+  const aborted = new Promise((_, reject) => {
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  return Promise.race([promise, /** @type {Promise<never>} */ (aborted)]);
+}
+
+/** Raises ApiError `unreadable`, also of a file changed since it was chosen. @param {Blob} file */
+export async function bytesOf(file) {
   try {
     return await file.arrayBuffer();
   } catch {

@@ -20,6 +20,8 @@ import { UploadZone } from "./upload-zone.js";
 /** @import { FileRecord } from "./api.js" */
 /** @import { Addition, QueueEvent, UploadItem } from "./upload-queue.js" */
 
+const LEFT_OUT = "One file at a time: the others were left out.";
+
 export class DatasetteFileUpload extends HTMLElement {
   constructor() {
     super();
@@ -29,17 +31,20 @@ export class DatasetteFileUpload extends HTMLElement {
     this._listening = null;
     /** @type {UploadZone | null} */
     this._zone = null;
-    /** How many folders are being read. */
-    this._reading = 0;
-    /** Whether anything was added of which `datasette-files-finished` has not told. */
+    /** What is being read of drops and folders. @type {Set<AsyncIterable<Addition[]>>} */
+    this._reading = new Set();
+    /** Whether the queue came to its end while more was read. */
     this._untold = false;
     this._notice = element("p", { class: "upload-notice", role: "status" });
-    this._queue = new UploadQueue((file, options) =>
-      uploadFile(this.api, this.source, file, options),
+    this._queue = new UploadQueue(({ file, source }, options) =>
+      uploadFile(this.api, source, file, options),
     );
     this._queue.addEventListener("uploaded", (event) => this._uploaded(itemOf(event)));
     this._queue.addEventListener("failed", (event) => this._failed(itemOf(event)));
-    this._queue.addEventListener("finished", () => this._finished());
+    this._queue.addEventListener("finished", () => {
+      this._untold = true;
+      this._finished();
+    });
   }
 
   /** What it talks to: the API of the Datasette at `base-url`, unless another was given. */
@@ -67,7 +72,7 @@ export class DatasetteFileUpload extends HTMLElement {
 
   /** Whether files are on their way or in line. */
   get busy() {
-    return this._queue.busy || this._reading > 0;
+    return this._queue.busy || this._reading.size > 0;
   }
 
   /** @param {Iterable<File>} files */
@@ -76,6 +81,7 @@ export class DatasetteFileUpload extends HTMLElement {
   }
 
   cancelAll() {
+    this._reading.clear();
     this._queue.cancelAll();
   }
 
@@ -100,7 +106,7 @@ export class DatasetteFileUpload extends HTMLElement {
     this._listening?.abort();
     // Unless it only moves: then it is back by now.
     queueMicrotask(() => {
-      if (!this.isConnected) this._queue.cancelAll();
+      if (!this.isConnected) this.cancelAll();
     });
   }
 
@@ -123,6 +129,7 @@ export class DatasetteFileUpload extends HTMLElement {
       label,
       page: () => this.api.sourcePage(this.source),
       leave: () => this._zone?.focus(),
+      cancelAll: () => this.cancelAll(),
     });
     const form = this.querySelector("form");
     const input = form?.querySelector("input[type=file]");
@@ -142,11 +149,21 @@ export class DatasetteFileUpload extends HTMLElement {
 
   /** @param {AsyncIterable<Addition[]>} batches */
   async _take(batches) {
-    this._reading += 1;
+    const around = this.closest("details");
+    if (around) around.open = true; // what was pasted beside it is to be seen
+    this._reading.add(batches);
+    let found = 0;
     try {
-      for await (const batch of batches) this._add(batch);
+      for await (const batch of batches) {
+        if (!this._reading.has(batches)) return; // cancelled meanwhile
+        this._notice.textContent = "";
+        this._add(found > 0 && !this.multiple ? [] : batch);
+        found += batch.length;
+      }
+      if (found === 0) this._notice.textContent = "There are no files in it.";
+      if (found > 1 && !this.multiple) this._notice.textContent = LEFT_OUT;
     } finally {
-      this._reading -= 1;
+      this._reading.delete(batches);
       this._finished();
     }
   }
@@ -155,12 +172,12 @@ export class DatasetteFileUpload extends HTMLElement {
   _add(additions) {
     if (additions.length === 0) return;
     const rules = new UploadRules(this._maxSize(), this.getAttribute("accept") ?? "");
-    this._untold = true;
     const taken = this.multiple ? additions : this._firstOf(additions);
     this._queue.add(
       taken.map(({ file, path, problem }) => ({
         file,
         path,
+        source: this.source,
         problem: problem ?? rules.problem(file),
       })),
     );
@@ -174,7 +191,7 @@ export class DatasetteFileUpload extends HTMLElement {
     this._queue.clear();
     const taken = this._queue.items.size === 0 ? additions.slice(0, 1) : [];
     const all = taken.length === additions.length;
-    this._notice.textContent = all ? "" : "One file at a time: the others were left out.";
+    this._notice.textContent = all ? "" : LEFT_OUT;
     return taken;
   }
 

@@ -49,7 +49,8 @@ async function* batches(files, folders) {
   // A list of what is still to be read rather than recursion, so that depth is no matter.
   const unread = [...folders];
   for (let folder = unread.shift(); folder !== undefined; folder = unread.shift()) {
-    const inside = await entriesIn(folder);
+    const { inside, complete } = await entriesIn(folder);
+    if (!complete) yield [unreadable(folder, "The browser could not read all of this folder.")];
     unread.unshift(.../** @type {any[]} */ (inside.filter((entry) => entry.isDirectory)));
     const leaves = inside.filter((entry) => entry.isFile);
     for (let start = 0; start < leaves.length; start += BATCH) {
@@ -61,19 +62,20 @@ async function* batches(files, folders) {
 
 /**
  * @param {FileSystemDirectoryEntry} folder
- * @returns {Promise<FileSystemEntry[]>} All that it holds, in the order of names as people see it;
- *   less where it cannot be read.
+ * @returns {Promise<{inside: FileSystemEntry[], complete: boolean}>} What it holds, in the order of
+ *   names as people see it, and whether that is all.
  */
 async function entriesIn(folder) {
   const reader = folder.createReader();
-  const entries = [];
+  const inside = [];
   for (;;) {
-    /** @type {FileSystemEntry[]} */
-    const some = await new Promise((resolve) => reader.readEntries(resolve, () => resolve([])));
-    if (some.length === 0) break;
-    entries.push(...some);
+    /** @type {FileSystemEntry[] | null} */
+    const some = await new Promise((resolve) => reader.readEntries(resolve, () => resolve(null)));
+    inside.push(...(some ?? []));
+    if (some?.length) continue;
+    inside.sort((one, other) => COLLATOR.compare(one.name, other.name));
+    return { inside, complete: some !== null };
   }
-  return entries.sort((one, other) => COLLATOR.compare(one.name, other.name));
 }
 
 /**
@@ -81,16 +83,27 @@ async function entriesIn(folder) {
  * @returns {Promise<Addition>}
  */
 function fileOf(entry) {
-  const path = folderOf(entry.fullPath.replace(/^\//, ""));
   return new Promise((resolve) => {
     entry.file(
-      (file) => resolve({ file, path }),
-      () => {
-        const problem = new ApiError("unreadable", "The browser could not read the file.");
-        resolve({ file: new File([], entry.name), path, problem });
-      },
+      (file) => resolve({ file, path: pathOf(entry) }),
+      () => resolve(unreadable(entry, "The browser could not read the file.")),
     );
   });
+}
+
+/**
+ * In the list it stands for what is missing.
+ * @param {FileSystemEntry} entry @param {string} message
+ * @returns {Addition}
+ */
+function unreadable(entry, message) {
+  const problem = new ApiError("unreadable", message);
+  return { file: new File([], entry.name), path: pathOf(entry), problem };
+}
+
+/** @param {FileSystemEntry} entry */
+function pathOf(entry) {
+  return folderOf(entry.fullPath.replace(/^\//, ""));
 }
 
 /** @param {string} path @returns {string} All before the name. */

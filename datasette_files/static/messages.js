@@ -19,7 +19,7 @@ export const MESSAGES = {
   },
   permission_denied: {
     title: "Not allowed",
-    next: "Sign in again, or ask the administrator for permission to upload here.",
+    next: "Sign in again in another tab, then retry; or ask the administrator for permission.",
     retry: true,
   },
   not_found: {
@@ -86,7 +86,12 @@ export const MESSAGES = {
   // Seen by the browser alone.
   network: {
     title: "Connection lost",
-    next: "Check your connection and try again.",
+    next: "Check your connection and try again; if it fails once more, tell the administrator.",
+    retry: true,
+  },
+  busy: {
+    title: "Too many requests",
+    next: "Wait a minute, then try again.",
     retry: true,
   },
   unexpected: {

@@ -52,8 +52,9 @@ export class TransferRate {
 /**
  * @param {number} bytes That are still to go.
  * @param {number | null} speed In bytes per second.
- * @returns {number | null} Seconds; null where nobody can tell.
+ * @returns {number | null} Seconds; null where nobody can tell, as when all bytes have gone and the
+ *   server has yet to answer.
  */
 export function secondsLeft(bytes, speed) {
-  return speed === null || speed < 1 ? null : bytes / speed;
+  return speed === null || speed < 1 || bytes === 0 ? null : bytes / speed;
 }

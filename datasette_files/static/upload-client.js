@@ -7,7 +7,7 @@
  */
 
 import { ApiError } from "./api.js";
-import { sha256 } from "./checksum.js";
+import { bytesOf, sha256 } from "./checksum.js";
 
 /** @import { FilesApi, FileRecord, Instructions } from "./api.js" */
 /** @typedef {"checking" | "preparing" | "sending" | "finishing"} Step */
@@ -22,10 +22,10 @@ import { sha256 } from "./checksum.js";
  * @property {(milliseconds: number, signal?: AbortSignal) => Promise<void>} [sleep] For tests.
  */
 
-/** Milliseconds before each further try of complete, which may be repeated. */
+/** Milliseconds before each further try of prepare and of complete, which may be repeated. */
 const PAUSES = [1000, 3000];
 /** What time alone may mend. */
-const PASSING = new Set(["network", "storage_unavailable"]);
+const PASSING = new Set(["network", "storage_unavailable", "busy"]);
 /** What the browser sets itself, and warns of when told. */
 const OWN_HEADERS = new Set(["content-length", "host"]);
 
@@ -57,7 +57,7 @@ export async function uploadFile(api, source, file, options = {}) {
   const digest = await sha256(file, signal);
   onStep("preparing");
   const declared = { filename: file.name, content_type: file.type, size: file.size, sha256: digest };
-  const instructions = await api.prepare(source, declared, signal);
+  const instructions = await patiently(() => api.prepare(source, declared, signal), options);
   onStep("sending");
   await send(instructions, file, { signal, onProgress });
   onStep("finishing");
@@ -81,17 +81,30 @@ async function finishEarlier(api, source, token, options) {
 /**
  * @param {FilesApi} api @param {string} source @param {string} token @param {UploadOptions} options
  */
-async function complete(api, source, token, { signal, sleep = pause }) {
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return (await api.complete(source, token, signal)).file;
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      if (!PASSING.has(error.code)) throw new NotCompleted(error, token);
-      if (tries === PAUSES.length) throw new NotCompleted(error, token);
-      await sleep(PAUSES[tries], signal);
-    }
+async function complete(api, source, token, options) {
+  try {
+    return (await patiently(() => api.complete(source, token, options.signal), options)).file;
+  } catch (error) {
+    throw error instanceof ApiError ? new NotCompleted(error, token) : error;
   }
+}
+
+/**
+ * Ask again a few times where time alone may help: a server that starts anew is soon back.
+ * @template Answer
+ * @param {() => Promise<Answer>} ask @param {UploadOptions} options
+ * @returns {Promise<Answer>}
+ */
+async function patiently(ask, { signal, sleep = pause }) {
+  for (const milliseconds of PAUSES) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof ApiError && PASSING.has(error.code))) throw error;
+    }
+    await sleep(milliseconds, signal);
+  }
+  return ask();
 }
 
 /**
@@ -130,10 +143,13 @@ export function sendBytes(instructions, file, { signal, onProgress }) {
       onProgress(Math.min(file.size, Math.max(0, event.loaded - around)));
     };
     request.onload = () => {
-      if (request.status >= 200 && request.status < 300) resolve();
+      if (led(request, url)) reject(ApiError.signedOut());
+      else if (request.status >= 200 && request.status < 300) resolve();
       else reject(refusal(request, url));
     };
-    request.onerror = () => reject(new ApiError("network", "The server could not be reached."));
+    // Browsers keep the reason to themselves: a file that is gone, or a server that is.
+    request.onerror = () =>
+      bytesOf(file.slice(0, 1)).then(() => reject(unanswered(url)), reject);
     request.onabort = () => reject(signal?.reason);
     signal?.addEventListener("abort", () => request.abort(), { once: true });
     request.send(body);
@@ -155,10 +171,30 @@ function bodyOf(instructions, file) {
   return form;
 }
 
+/**
+ * Whether this site led elsewhere; a storage may, as S3 does to another region.
+ * @param {XMLHttpRequest} request @param {URL} url
+ */
+function led(request, url) {
+  return url.origin === location.origin && request.responseURL !== url.href;
+}
+
 /** @param {XMLHttpRequest} request @param {URL} url */
-function refusal(request, url) {
-  const error = ApiError.of(request.status, request.responseText);
-  // Another server speaks another language, of which little can be shown to people.
-  if (url.origin !== location.origin) error.code = "storage_error";
-  return error;
+function refusal({ status, responseText }, url) {
+  const error = ApiError.of(status, responseText);
+  if (url.origin === location.origin) return error;
+  // Another server speaks another language: of S3's, what an administrator asks for first.
+  const [, reason = ""] = /<Code>(\w+)<\/Code>/.exec(responseText) ?? [];
+  const code = PASSING.has(error.code) ? error.code : "storage_error";
+  return new ApiError(code, `${url.host} answered ${status} ${reason}`.trimEnd() + ".", status);
+}
+
+/** @param {URL} url */
+function unanswered(url) {
+  if (url.origin === location.origin) {
+    return new ApiError("network", "The server could not be reached.");
+  }
+  // Browsers do not tell which.
+  const message = `${url.host} did not answer, or takes no uploads from this page.`;
+  return new ApiError("network", message);
 }

@@ -21,11 +21,12 @@ const IDLE = 1000;
 export class UploadList {
   /**
    * @param {UploadQueue} queue
-   * @param {{linked: boolean, label: string, page: () => string, leave: () => void}} options Whether
-   *   names are links to the files' pages, the name and address of the page of them all, and where
-   *   focus goes from a row that was removed when there is no other.
+   * @param {{linked: boolean, label: string, page: () => string, leave: () => void,
+   *   cancelAll: () => void}} options Whether names are links to the files' pages, the name and
+   *   address of the page of them all, where focus goes when what had it is gone and nothing is
+   *   near, and what ends all work.
    */
-  constructor(queue, { linked, label, page, leave }) {
+  constructor(queue, { linked, label, page, leave, cancelAll }) {
     this._queue = queue;
     this._linked = linked;
     this._leave = leave;
@@ -34,7 +35,7 @@ export class UploadList {
     this._timer = 0;
     this._idle = 0;
     this._drawn = 0;
-    this._summary = new UploadSummary(queue, { label, page: linked ? page : null });
+    this._summary = new UploadSummary(queue, { label, page: linked ? page : null, cancelAll });
     this._before = element("p", { class: "upload-more", hidden: true });
     this._after = element("p", { class: "upload-more", hidden: true });
     this._items = element("ul", { class: "upload-rows", "aria-label": "Files" });
@@ -44,6 +45,7 @@ export class UploadList {
     this.element.append(this._summary.element, this._before, this._items, this._after);
     queue.addEventListener("change", () => this._soon(PAUSE));
     queue.addEventListener("finished", () => this._soon(0));
+    this._soon(0); // some may have been added before
   }
 
   /** Draw within so many milliseconds, with the screen's next picture. @param {number} wait */
@@ -56,17 +58,25 @@ export class UploadList {
   _draw() {
     this._timer = 0;
     this._drawn = performance.now();
-    const { shown, done, failed, waiting } = windowOf(this._queue.items);
-    this.element.hidden = this._queue.items.size === 0;
+    const { shown, hidden } = windowOf(this._queue.items);
     this._place(shown);
     this._summary.update();
     tell(this._before, [
-      [done, "more done"],
-      [failed, "more failed"],
+      [hidden.done, "more done"],
+      [hidden.failed, "more failed"],
+      [hidden.cancelled, "more cancelled"],
     ]);
-    tell(this._after, [[waiting, "more waiting"]]);
+    tell(this._after, [[hidden.queued, "more waiting"]]);
+    this._show(shown.length > 0);
     clearTimeout(this._idle);
     if (this._queue.busy) this._idle = setTimeout(() => this._soon(0), IDLE);
+  }
+
+  /** @param {boolean} shown */
+  _show(shown) {
+    const lost = !shown && this.element.contains(document.activeElement);
+    this.element.hidden = !shown;
+    if (lost) this._leave();
   }
 
   /** @param {UploadItem[]} shown */

@@ -1,6 +1,6 @@
 /**
- * The square before a file's name: a small picture of an image, else the extension. The picture's
- * memory is held only while the square is on the page.
+ * The square before a file's name: a small picture of an image, else the extension. The address of
+ * the picture lives only until the browser has it.
  */
 
 import { element } from "./dom.js";
@@ -9,6 +9,8 @@ import { element } from "./dom.js";
 const SHOWN = new Set(["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"]);
 /** Bytes. Larger ones take the browser long to decode for little to be seen. */
 const MAX_SHOWN = 20 * 1024 * 1024;
+/** Decoded they take four bytes each, however few the file has. */
+const MAX_PIXELS = 60_000_000;
 /** Characters that the square has room for. */
 const MAX_EXTENSION = 4;
 
@@ -24,19 +26,24 @@ export class UploadPreview {
 
   /** The row is gone. */
   release() {
-    if (this._url !== "") URL.revokeObjectURL(this._url);
-    this._url = "";
+    URL.revokeObjectURL(this._url);
   }
 
   _showPicture() {
     this._url = URL.createObjectURL(this._file);
     const picture = element("img", { alt: "", decoding: "async" });
+    picture.addEventListener("load", () => {
+      this.release();
+      // It is decoded only when it is drawn, so not yet.
+      const fits = picture.naturalWidth * picture.naturalHeight <= MAX_PIXELS;
+      if (fits) this.element.replaceChildren(picture);
+      else this._showExtension();
+    });
     picture.addEventListener("error", () => {
       this.release();
       this._showExtension();
     });
     picture.src = this._url;
-    this.element.replaceChildren(picture);
   }
 
   _showExtension() {

@@ -13,7 +13,7 @@ import { TransferRate, secondsLeft } from "./transfer-rate.js";
 /** @typedef {"queued" | "checking" | "preparing" | "sending" | "finishing" | "done" | "failed" |
  *   "cancelled"} State */
 /** @typedef {"queued" | "done" | "failed" | "cancelled"} Settled */
-/** @typedef {{file: File, path?: string, problem?: ApiError | null}} Addition */
+/** @typedef {{file: File, path?: string, source?: string, problem?: ApiError | null}} Addition */
 
 const WORKING = new Set(["checking", "preparing", "sending", "finishing"]);
 const UNFINISHED = new Set(["queued", ...WORKING]);
@@ -28,11 +28,13 @@ function asApiError(error) {
 /** One file in line. Others read it; only its queue writes to it. */
 export class UploadItem {
   /** @param {number} number @param {Addition} addition @param {number} batch */
-  constructor(number, { file, path = "", problem = null }, batch) {
+  constructor(number, { file, path = "", source = "", problem = null }, batch) {
     this.number = number;
     this.file = file;
     /** The folders that it lay in, below the one that was added, with a slash at the end. */
     this.path = path;
+    /** Where it goes. */
+    this.source = source;
     this.batch = batch;
     /** @type {State} */
     this.state = problem === null ? "queued" : "failed";
@@ -77,7 +79,7 @@ export class QueueEvent extends Event {
  */
 export class UploadQueue extends EventTarget {
   /**
-   * @param {(file: File, options: UploadOptions) => Promise<FileRecord>} upload
+   * @param {(item: UploadItem, options: UploadOptions) => Promise<FileRecord>} upload
    * @param {{atOnce?: number, now?: () => number}} [options]
    */
   constructor(upload, { atOnce = 4, now = () => performance.now() } = {}) {
@@ -210,13 +212,13 @@ export class UploadQueue extends EventTarget {
     item.error = null;
     item.state = "checking";
     try {
-      item.record = await this._upload(item.file, {
+      item.record = await this._upload(item, {
         signal: item.controller.signal,
         token,
         onStep: (step) => this._change(item, step),
         onProgress: (bytes) => this._progress(item, bytes),
       });
-      this._progress(item, item.file.size);
+      item.sent = item.file.size; // without a word to the speeds: some were sent long ago
       item.state = "done";
     } catch (error) {
       if (item.controller.signal.aborted) item.state = "cancelled";

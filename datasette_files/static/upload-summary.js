@@ -15,10 +15,10 @@ const ANNOUNCED = 5000;
 export class UploadSummary {
   /**
    * @param {UploadQueue} queue
-   * @param {{label: string, page: (() => string) | null}} options The name and address of the page of
-   *   all files; null where it is not for this person.
+   * @param {{label: string, page: (() => string) | null, cancelAll: () => void}} options The name and
+   *   address of the page of all files; null where it is not for this person.
    */
-  constructor(queue, { label, page }) {
+  constructor(queue, { label, page, cancelAll }) {
     this._queue = queue;
     this._page = page;
     this._announced = -ANNOUNCED;
@@ -32,7 +32,7 @@ export class UploadSummary {
       retry: button("Retry all failed", () => queue.retryFailed()),
       copy: button("Copy all ids", () => copyFrom(this._buttons.copy, this._ids())),
       clear: button("Clear list", () => queue.clear()),
-      cancel: button("Cancel all", () => queue.cancelAll()),
+      cancel: button("Cancel all", cancelAll),
     };
     const tools = element("div", { class: "upload-tools" }, this._link);
     tools.append(...Object.values(this._buttons));
@@ -64,7 +64,8 @@ export class UploadSummary {
     });
     this._link.hidden = busy || counts.done === 0 || this._page === null;
     if (this._page !== null) this._link.href = this._page();
-    this._announce(busy, `${this._title.textContent}${busy ? `, ${percent(sent, total)}` : ""}.`);
+    const words = `${this._title.textContent}${busy ? `, ${percent(sent, total)}` : ""}.`;
+    this._announce(busy, this._queue.items.size === 0 ? "" : words);
   }
 
   /** @param {Record<string, boolean>} offered */

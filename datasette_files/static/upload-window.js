@@ -3,7 +3,7 @@
  * in which they were added. Pure.
  */
 
-/** @import { UploadItem } from "./upload-queue.js" */
+/** @import { Settled, UploadItem } from "./upload-queue.js" */
 
 /** As long as there are no more than these, all are shown. */
 const ALL = 60;
@@ -14,26 +14,23 @@ const NEXT = 10;
 
 /**
  * @param {Iterable<UploadItem>} items
- * @returns {{shown: UploadItem[], done: number, failed: number, waiting: number}} And how many of
- *   each kind are not shown; one that was cancelled counts as done with.
+ * @returns {{shown: UploadItem[], hidden: Record<Settled, number>}} And how many of each state are
+ *   not shown.
  */
 export function windowOf(items) {
   const all = [...items];
-  const hidden = { done: 0, failed: 0, waiting: 0 };
-  if (all.length <= ALL) return { shown: all, ...hidden };
+  const hidden = { queued: 0, done: 0, failed: 0, cancelled: 0 };
+  if (all.length <= ALL) return { shown: all, hidden };
 
-  const failed = all.filter((item) => item.state === "failed");
   const over = all.filter((item) => item.state === "done" || item.state === "cancelled");
-  const waiting = all.filter((item) => item.state === "queued");
-  const shown = [
+  const wanted = new Set([
     ...all.filter((item) => item.working),
-    ...failed.slice(0, FAILED),
+    ...all.filter((item) => item.state === "failed").slice(0, FAILED),
     ...over.slice(-LATEST),
-    ...waiting.slice(0, NEXT),
-  ];
-  shown.sort((one, other) => one.number - other.number);
-  hidden.failed = Math.max(0, failed.length - FAILED);
-  hidden.done = Math.max(0, over.length - LATEST);
-  hidden.waiting = Math.max(0, waiting.length - NEXT);
-  return { shown, ...hidden };
+    ...all.filter((item) => item.state === "queued").slice(0, NEXT),
+  ]);
+  for (const item of all) {
+    if (!wanted.has(item)) hidden[/** @type {Settled} */ (item.state)] += 1;
+  }
+  return { shown: all.filter((item) => wanted.has(item)), hidden };
 }

@@ -49,7 +49,7 @@ def test_every_error_code_has_a_message() -> None:
     server = {
         cls.code for cls in errors.FilesError.__subclasses__() if cls.__module__ == errors.__name__
     }
-    assert codes == server | {"network", "unexpected", "unreadable"}
+    assert codes == server | {"busy", "network", "unexpected", "unreadable"}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import MakeSite, OpenPage
@@ -88,18 +89,20 @@ def test_a_folder_is_chosen(site: Site, upload: Uploading, tmp_path: Path) -> No
     expect(upload.page.locator(".upload-path")).to_have_text("album/inner/")
 
 
+PASTE = """(element) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File(["pasted"], "image.txt", {type: "text/plain"}));
+    element.dispatchEvent(
+        new ClipboardEvent("paste", {clipboardData, bubbles: true, cancelable: true}));
+}"""
+
+
 def test_files_are_pasted(site: Site, upload: Uploading) -> None:
-    paste = """(element) => {
-        const clipboardData = new DataTransfer();
-        clipboardData.items.add(new File(["pasted"], "image.txt", {type: "text/plain"}));
-        element.dispatchEvent(
-            new ClipboardEvent("paste", {clipboardData, bubbles: true, cancelable: true}));
-    }"""
-    upload.page.locator("body").evaluate(paste)
+    upload.page.locator("body").evaluate(PASTE)
     expect(upload.headline).to_have_text("1 file uploaded")
     # What is pasted into a field elsewhere is that field's.
     upload.page.evaluate("document.body.append(document.createElement('textarea'))")
-    upload.page.locator("textarea").evaluate(paste)
+    upload.page.locator("textarea").evaluate(PASTE)
     expect(upload.rows).to_have_count(1)
     assert site.contents() == [b"pasted"]
 
@@ -154,6 +157,16 @@ def test_focus_is_kept_when_its_button_goes(
     upload.button("Remove 1.bin").press("Enter")
     expect(upload.button("Choose files")).to_be_focused()
     site.release()
+
+
+def test_clearing_the_list_keeps_focus_and_is_not_told_as_an_outcome(
+    upload: Uploading, tmp_path: Path
+) -> None:
+    upload.choose(make(tmp_path, "one.txt"))
+    expect(upload.announced).to_have_text("1 file uploaded.")
+    upload.button("Clear list").press("Enter")
+    expect(upload.button("Choose files")).to_be_focused()
+    expect(upload.announced).to_have_text("")
 
 
 def test_the_form_works_without_scripts(site: Site, open_page: OpenPage, tmp_path: Path) -> None:
@@ -221,14 +234,18 @@ def test_images_are_previewed_and_their_memory_is_given_back(
         URL.createObjectURL = (blob) => { const url = make(blob); live.add(url); return url; };
         URL.revokeObjectURL = (url) => { live.delete(url); free(url); };
     }""")
-    upload.choose(fixture("photos/phone.jpg").path, make(tmp_path, "broken.png", b"not a picture"))
-    expect(upload.headline).to_have_text("2 files uploaded")
+    huge = tmp_path / "huge.png"
+    Image.new("1", (10_000, 10_000)).save(huge)  # few bytes, which would take 400 MB to show
+    upload.choose(
+        fixture("photos/phone.jpg").path, make(tmp_path, "broken.png", b"not a picture"), huge
+    )
+    expect(upload.headline).to_have_text("3 files uploaded")
     expect(upload.row("phone.jpg").locator("img")).to_have_js_property("complete", True)
     expect(upload.row("broken.png").locator(".upload-tile")).to_have_text("PNG")
-    assert upload.page.evaluate("live.size") == 1
+    expect(upload.row("huge.png").locator(".upload-tile")).to_have_text("PNG")
+    assert upload.page.evaluate("live.size") == 0
     upload.button("Clear list").click()
     expect(upload.rows).to_have_count(0)
-    assert upload.page.evaluate("live.size") == 0
 
 
 HOSTILE = [
@@ -301,3 +318,13 @@ def test_the_source_page_uploads_too(site: Site, page: Page, tmp_path: Path) -> 
     upload.choose(make(tmp_path, "from the list.txt"))
     expect(upload.headline).to_have_text("1 file uploaded")
     assert [file["filename"] for file in site.files()] == ["from the list.txt"]
+
+
+def test_what_is_pasted_on_the_source_page_is_seen(site: Site, page: Page) -> None:
+    site.upload(b"before", "before.txt")
+    page.goto(site.url("/-/files/source/docs"))
+    upload = Uploading(page)
+    expect(upload.element).to_be_hidden()
+    page.locator("body").evaluate(PASTE)
+    expect(upload.row("image.txt")).to_be_visible()
+    expect(upload.headline).to_have_text("1 file uploaded")

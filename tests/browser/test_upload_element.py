@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
+from tests.browser.conftest import OpenPage
 from tests.browser.site import Site
 from tests.browser.test_upload import make
 from tests.browser.uploading import Uploading
+from tests.browser.watch import Watch
 
 
 @pytest.fixture
@@ -70,6 +72,81 @@ def test_events_tell_of_each_file_and_of_the_end(site: Site, page: Page, tmp_pat
     end = told["datasette-files-finished"]
     assert ([file["id"] for file in end["files"]], end["failed"]) == ([record["id"]], 1)
     assert [kind for kind, _ in upload.events()].count("datasette-files-finished") == 1
+
+
+def test_the_end_is_told_after_a_retry_too(
+    site: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    watch.expect("507")
+    full = {"ok": False, "error": "The disk is full", "status": 507, "code": "no_space"}
+    page.route("**/-/prepare", lambda route: route.fulfill(status=507, json=full), times=1)
+    upload = Uploading(page).open(site)
+    upload.collect_events()
+    upload.choose(make(tmp_path, "again.txt"))
+    expect(upload.headline).to_have_text("1 file failed")
+    upload.button("Retry again.txt").click()
+    expect(upload.headline).to_have_text("1 file uploaded")
+    ends = [detail for kind, detail in upload.events() if kind == "datasette-files-finished"]
+    assert [end["failed"] for end in ends] == [1, 0]
+
+
+def test_files_in_line_go_where_they_were_to_go(site: Site, page: Page) -> None:
+    upload = Uploading(page).open(site)
+    upload.element.evaluate("""(element) => {
+        element.add(Array.from({length: 6}, (_, n) => new File([`${n}`], `${n}.txt`)));
+        element.setAttribute("source", "pictures");
+    }""")
+    expect(upload.headline).to_have_text("6 files uploaded")
+    assert (len(site.files("docs")), site.files("pictures")) == (6, [])
+
+
+def drop_slow_folder(page: Page) -> None:
+    """A folder on a disk that answers when the test calls ``answer(names)`` in the page."""
+    page.evaluate("""() => {
+        const fileEntry = (name) => ({
+            name, isFile: true, fullPath: `/slow/${name}`,
+            file: (resolve) => resolve(new File(["late"], name)),
+        });
+        DataTransferItem.prototype.webkitGetAsEntry = () => ({
+            name: "slow", isDirectory: true, fullPath: "/slow",
+            createReader: () => ({
+                readEntries: (resolve) => {
+                    window.answer = (names) => resolve(names.map(fileEntry));
+                },
+            }),
+        });
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([], "slow"));
+        document.querySelector("datasette-file-upload").dispatchEvent(
+            new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true}));
+    }""")
+    page.wait_for_function("window.answer !== undefined")
+
+
+@pytest.mark.parametrize("end", ["cancelAll", "remove"])
+def test_what_a_folder_gives_after_the_end_is_not_sent(site: Site, page: Page, end: str) -> None:
+    upload = Uploading(page).open(site)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    drop_slow_folder(page)
+    upload.element.evaluate(
+        """async (element, end) => {
+            element[end]();
+            await new Promise((resolve) => setTimeout(resolve));
+            answer(["late.txt"]);
+            answer([]);
+            while (element.busy) await new Promise((resolve) => setTimeout(resolve, 10));
+        }""",
+        end,
+    )
+    assert sent == []
+
+
+def test_an_empty_folder_is_answered(site: Site, page: Page) -> None:
+    upload = Uploading(page).open(site)
+    drop_slow_folder(page)
+    page.evaluate("answer([])")
+    expect(upload.element).to_contain_text("There are no files in it.")
 
 
 def test_scripts_add_clear_and_ask(site: Site, page: Page) -> None:
@@ -173,3 +250,46 @@ def test_bytes_go_as_a_form_with_its_fields_first(site: Site, page: Page, tmp_pa
     assert received[0].headers["content-type"].startswith("multipart/form-data; boundary=")
     body = (received[0].post_data_buffer or b"").decode()
     assert body.index('name="key"') < body.index('name="policy"') < body.index('name="file"')
+
+
+ELSEWHERE = {
+    "upload_url": "https://bucket.example/",
+    "upload_method": "POST",
+    "upload_headers": {},
+    "upload_fields": {"key": "a"},
+}
+
+
+def test_a_storage_that_refuses_is_told_with_its_reason(
+    site: Site, open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page(bypass_csp=True)
+    page.watch.expect("403")  # type: ignore[attr-defined]
+    direct(page, **ELSEWHERE)
+    page.route(
+        "https://bucket.example/",
+        lambda route: route.fulfill(
+            status=403,
+            headers={"Access-Control-Allow-Origin": "*"},
+            content_type="application/xml",
+            body="<Error><Code>AccessDenied</Code><Message>Policy expired.</Message></Error>",
+        ),
+    )
+    upload = Uploading(page).open(site)
+    upload.choose(make(tmp_path, "a.txt"))
+    expect(upload.row("a.txt")).to_contain_text(
+        "Storage failed. bucket.example answered 403 AccessDenied."
+    )
+
+
+def test_a_storage_that_may_not_be_asked_is_told_by_name(
+    site: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    """By the page's own policy here; browsers tell no more where the storage lacks CORS rules."""
+    watch.expect("Content Security Policy", "csp")
+    direct(page, **ELSEWHERE)
+    upload = Uploading(page).open(site)
+    upload.choose(make(tmp_path, "a.txt"))
+    expect(upload.row("a.txt")).to_contain_text(
+        "Connection lost. bucket.example did not answer, or takes no uploads from this page."
+    )

@@ -118,6 +118,46 @@ def test_an_answer_that_is_not_the_api_s_is_told(
     page.unroute_all()
 
 
+@pytest.mark.parametrize("step", ["prepare", "upload", "complete"])
+def test_a_session_that_ended_is_told_where_it_leads_to_a_page(
+    site: Site, page: Page, watch: Watch, tmp_path: Path, step: str
+) -> None:
+    """As a proxy that signs people in redirects whoever is signed out."""
+    if step != "upload":
+        watch.expect("versions: net::ERR_ABORTED")  # fetch does not follow
+    versions = {"Location": site.url("/-/versions")}
+    page.route(f"**/-/{step}", lambda route: route.fulfill(status=302, headers=versions), times=1)
+    upload = Uploading(page).open(site)
+    upload.choose(make(tmp_path, "mine.txt"))
+    expect(upload.row("mine.txt")).to_contain_text("Not allowed. You are no longer signed in.")
+    upload.button("Retry mine.txt").click()
+    expect(upload.headline).to_have_text("1 file uploaded")
+    assert len(site.files()) == 1
+
+
+def test_a_file_that_went_or_changed_after_it_was_chosen_is_told(
+    site: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    """Not as a lost connection, which is all that browsers tell."""
+    watch.expect("ERR_FILE_NOT_FOUND", "ERR_UPLOAD_FILE_CHANGED")
+    gone, changed = make(tmp_path, "gone.txt"), make(tmp_path, "changed.txt")
+
+    def meddle(route: Route) -> None:
+        if route.request.post_data_json["filename"] == "gone.txt":
+            gone.unlink()
+        else:
+            changed.write_bytes(b"longer than it was before")
+        route.continue_()
+
+    page.route("**/-/prepare", meddle)
+    upload = Uploading(page).open(site)
+    upload.choose(gone, changed)
+    for name in ("gone.txt", "changed.txt"):
+        expect(upload.row(name)).to_contain_text("Cannot be read.")
+        expect(upload.row(name)).to_contain_text("Add it again.")
+    assert site.files() == []
+
+
 # Cancelled
 
 
@@ -195,7 +235,8 @@ def test_a_server_that_dies_is_told_and_uploads_are_retried_when_it_is_back(
     upload.choose(*[make(tmp_path, f"{n}.bin", bytes(LARGE)) for n in range(5)])
     expect(page.locator('.upload-row[data-state="sending"]')).to_have_count(4)
     own.server.kill()
-    expect(upload.headline).to_have_text("5 files failed")
+    # The fifth asks again for a few seconds whether the server is back.
+    expect(upload.headline).to_have_text("5 files failed", timeout=30_000)
     expect(upload.rows.first).to_contain_text("Connection lost.")
     expect(upload.rows.first).to_contain_text("Check your connection")
     own.release()

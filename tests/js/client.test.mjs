@@ -39,7 +39,7 @@ test("prepare, send, complete", async () => {
   assert.equal(steps(asked), "prepare complete");
 });
 
-test("complete alone is tried again, where time may help, a few times", async () => {
+test("complete is tried again, where time may help, a few times", async () => {
   const down = error(503, "storage_unavailable");
   const mended = api(ok(INSTRUCTIONS), down, new TypeError("no net"), ok({ file: RECORD }));
   assert.deepEqual(await uploadFile(mended.api, "docs", FILE, options), RECORD);
@@ -47,8 +47,18 @@ test("complete alone is tried again, where time may help, a few times", async ()
   await assert.rejects(uploadFile(broken.api, "docs", FILE, options), NotCompleted);
   const full = api(ok(INSTRUCTIONS), error(507, "no_space"));
   await assert.rejects(uploadFile(full.api, "docs", FILE, options), { code: "no_space" });
-  const refused = api(error(503, "storage_unavailable"));
-  await assert.rejects(uploadFile(refused.api, "docs", FILE, options), { status: 503 });
+});
+
+test("a server that starts anew costs nobody a file: prepare is tried again", async () => {
+  const down = new TypeError("refused");
+  const back = api(down, [429, "<h1>Slowly</h1>"], ok(INSTRUCTIONS), ok({ file: RECORD }));
+  assert.deepEqual(await uploadFile(back.api, "docs", FILE, options), RECORD);
+  assert.equal(steps(back.asked), "prepare prepare prepare complete");
+  const away = error(503, "storage_unavailable");
+  const gone = api(away, away, away);
+  await assert.rejects(uploadFile(gone.api, "docs", FILE, options), { status: 503 });
+  const denied = api(error(403, "permission_denied"));
+  await assert.rejects(uploadFile(denied.api, "docs", FILE, options), { status: 403 });
 });
 
 test("an earlier try is completed, or forgotten when the server has forgotten it", async () => {
@@ -64,6 +74,11 @@ test("an earlier try is completed, or forgotten when the server has forgotten it
 test("answers that are not the API's have a code by their status", async () => {
   const code = (answer) => api(answer).api.prepare("docs", {}).catch((reason) => reason.code);
   assert.equal(await code([413, "<html>"]), "too_large");
+  assert.equal(await code([401, "<html>"]), "permission_denied");
+  assert.equal(await code([409, ""]), "conflict");
+  assert.equal(await code([410, ""]), "expired");
+  assert.equal(await code([415, ""]), "bad_type");
+  assert.equal(await code([429, ""]), "busy");
   assert.equal(await code([502, ""]), "storage_unavailable");
   assert.equal(await code([500, "{}"]), "unexpected");
   assert.equal(await code([200, "<html>Sign in</html>"]), "unexpected");

@@ -27,5 +27,6 @@ test("a stalled transfer comes to rest", () => {
 test("nobody can tell how long a standstill lasts", () => {
   assert.equal(secondsLeft(1000, null), null);
   assert.equal(secondsLeft(1000, 0), null);
+  assert.equal(secondsLeft(0, 100), null);
   assert.equal(secondsLeft(1000, 100), 10);
 });

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { droppedFiles } from "../../datasette_files/static/dropped-files.js";
+
+const file = (name, path) => ({
+  name,
+  isFile: true,
+  fullPath: `/${path}${name}`,
+  file: (resolve) => resolve(new File(["x"], name)),
+});
+
+/** A folder that gives these batches of entries, one after the other; an Error fails. */
+const folder = (name, ...batches) => ({
+  name,
+  isDirectory: true,
+  fullPath: `/${name}`,
+  createReader: () => ({
+    readEntries(resolve, reject) {
+      const batch = batches.shift() ?? [];
+      if (batch instanceof Error) reject(batch);
+      else resolve(batch);
+    },
+  }),
+});
+
+async function dropped(...entries) {
+  const items = entries.map((entry) => ({
+    kind: "file",
+    webkitGetAsEntry: () => entry,
+    getAsFile: () => null,
+  }));
+  const found = [];
+  for await (const batch of droppedFiles({ items })) found.push(...batch);
+  return found.map(({ file, path, problem }) => [path + file.name, problem?.code]);
+}
+
+test("a folder is read in its batches, in the order of names", async () => {
+  const album = folder("album", [file("b10", "album/")], [file("b9", "album/")]);
+  assert.deepEqual(await dropped(album), [
+    ["album/b9", undefined],
+    ["album/b10", undefined],
+  ]);
+});
+
+test("a folder that cannot be read to its end is told, and what it gave is taken", async () => {
+  const album = folder("album", [file("one", "album/")], new Error("NotReadableError"));
+  assert.deepEqual(await dropped(album), [
+    ["album", "unreadable"],
+    ["album/one", undefined],
+  ]);
+});
