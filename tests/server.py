@@ -61,7 +61,7 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, timeout: float = 30.0, port: int | None = None) -> Server:
+    def start(self, timeout: float = 90.0, port: int | None = None) -> Server:
         """Start, and return once it answers. Raises RuntimeError with its log if it ends.
 
         ``port`` is for a server that comes back where its clients know it.

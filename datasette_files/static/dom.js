@@ -10,8 +10,6 @@ const ICONS = {
   upload: "M12 16V4m0 0L7 9m5-5 5 5M4 16v3a1 1 0 0 0 1 1h14a1 1 0 0 0 1-1v-3",
   close: "M6 6l12 12M18 6L6 18",
   retry: "M4 12a8 8 0 1 0 2.5-5.8M4 4v4.5h4.5",
-  done: "M5 13l4.5 4.5L19 7",
-  failed: "M12 7v6m0 3.5v.5",
 };
 
 /**
