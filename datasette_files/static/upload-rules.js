@@ -3,7 +3,7 @@
  * Pure.
  */
 
-import { formatBytes } from "./format.js";
+import { formatBytes, formatCount } from "./format.js";
 import { ApiError } from "./api.js";
 
 export class UploadRules {
@@ -23,8 +23,7 @@ export class UploadRules {
    */
   problem(file) {
     if (this.maxSize !== null && file.size > this.maxSize) {
-      const sizes = `${formatBytes(file.size)}, and at most ${formatBytes(this.maxSize)} fit here.`;
-      return new ApiError("too_large", `The file has ${sizes}`, 413);
+      return new ApiError("too_large", tooLarge(file.size, this.maxSize), 413);
     }
     if (!this.accepts(file.type)) {
       const message = `This is ${file.type}; accepted: ${this._patterns.join(", ")}.`;
@@ -45,4 +44,11 @@ export class UploadRules {
       pattern.endsWith("/*") ? essence.startsWith(pattern.slice(0, -1)) : essence === pattern,
     );
   }
+}
+
+/** Rounded, unless both would be the same then. @param {number} size @param {number} most */
+function tooLarge(size, most) {
+  const alike = formatBytes(size) === formatBytes(most);
+  const [has, fits] = [size, most].map(alike ? (bytes) => `${formatCount(bytes)} bytes` : formatBytes);
+  return `The file has ${has}, and at most ${fits} fit here.`;
 }

@@ -49,7 +49,9 @@ export class UploadSummary {
     const ended = counts.done + counts.failed + counts.cancelled;
     this._bar.max = Math.max(1, busy ? total : ended);
     this._bar.value = busy ? sent : counts.done;
-    const detail = [busy ? `${formatBytes(sent)} of ${formatBytes(total)}` : formatBytes(sent)];
+    const detail = [];
+    if (busy) detail.push(`${formatBytes(sent)} of ${formatBytes(total)}`);
+    else if (counts.done > 0) detail.push(formatBytes(sent));
     if (busy && speed !== null) detail.push(formatSpeed(speed));
     if (busy && left !== null) detail.push(`${formatDuration(left)} left`);
     if (busy && counts.failed > 0) detail.push(`${formatCount(counts.failed)} failed`);

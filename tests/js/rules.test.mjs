@@ -15,6 +15,12 @@ test("size and type are judged as the server judges them", () => {
   assert.ok(!rules.accepts("imagery/png"));
 });
 
+test("sizes are told so that they differ", () => {
+  const limit = new UploadRules(20_000_000, "");
+  assert.match(limit.problem({ size: 20_000_001, type: "" }).message, /20,000,001 .*20,000,000 /);
+  assert.match(limit.problem({ size: 40_000_000, type: "" }).message, /38\.1 MB.*19\.1 MB/);
+});
+
 test("types that no browser could name are left to the server", () => {
   assert.ok(rules.accepts(""));
   assert.ok(rules.accepts("application/octet-stream"));
