@@ -280,7 +280,10 @@ def test_the_end_offers_links_and_ids(site: Site, upload: Uploading, tmp_path: P
     assert page.evaluate("navigator.clipboard.readText()") == ids["two.txt"]
     upload.button("Copy all ids").click()
     expect(upload.button("Copied")).to_have_count(2)
-    assert page.evaluate("navigator.clipboard.readText()").split() == [ids["one.txt"], ids["two.txt"]]
+    assert page.evaluate("navigator.clipboard.readText()").split() == [
+        ids["one.txt"],
+        ids["two.txt"],
+    ]
     page.get_by_role("link", name="one.txt").click()
     expect(page.locator("h1")).to_have_text("one.txt")
     page.wait_for_load_state()
