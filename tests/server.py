@@ -11,10 +11,13 @@ import sys
 import time
 import urllib.request
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.forking import Forked, Nursery
 
 
 def free_port() -> int:
@@ -22,6 +25,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@cache
+def _nursery() -> Nursery:
+    return Nursery()
 
 
 class Server:
@@ -42,7 +50,8 @@ class Server:
         self.internal = folder / internal
         self._config = folder / f"datasette-{free_port()}.yaml"
         self._config.write_text(yaml.safe_dump(config))
-        self._command = [python, "-m", "datasette", "serve", *map(str, databases or [])]
+        self._python = python
+        self._command = ["serve", *map(str, databases or [])]
         self._command += ["--internal", str(self.internal), "-c", str(self._config)]
         self._command += ["--secret", "test", "--setting", "num_sql_threads", "3"]
         if plugins is not None:
@@ -50,7 +59,7 @@ class Server:
         self._command += arguments or []
         self.port = 0
         self.log = folder / f"{self._config.stem}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def url(self) -> str:
@@ -67,16 +76,7 @@ class Server:
         ``port`` is for a server that comes back where its clients know it.
         """
         self.port = free_port() if port is None else port
-        environment = dict(os.environ)
-        environment.pop("PYTHONPATH", None)  # another release's process must not find our modules
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._command, "-p", str(self.port)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=self.folder,  # "python -m" puts the working directory on the path
-            )
+        self._process = self._launch([*self._command, "-p", str(self.port)])
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -88,6 +88,20 @@ class Server:
                 time.sleep(0.05)
         self.kill()
         raise RuntimeError(f"No answer within {timeout} s:\n{self.log.read_text()}")
+
+    def _launch(self, arguments: list[str]) -> subprocess.Popen[bytes] | Forked:
+        if self._python == sys.executable and hasattr(os, "pidfd_open"):
+            return _nursery().start(arguments, self.log, self.folder)
+        environment = dict(os.environ)
+        environment.pop("PYTHONPATH", None)  # another release's process must not find our modules
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [self._python, "-m", "datasette", *arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=self.folder,  # "python -m" puts the working directory on the path
+            )
 
     def kill(self) -> None:
         """As a crash does: no handler runs."""
