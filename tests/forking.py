@@ -19,7 +19,6 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-
 #: With all that they import: what `datasette serve` needs until it listens.
 _IMPORTED = (
     "datasette.cli",
