@@ -15,19 +15,23 @@ from typing import Any
 from datasette_files.errors import ConfigurationError, StorageUnavailable
 
 from .config import Folder, S3Config
-from .credentials import Broker, Credentials
+from .credentials import Broker
+from .errors import REFUSED, code_of, translated
 
 #: Seconds to connect, and between two signs of life of an answer.
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 #: The same while the store works on something large before it answers: a copy, a last step.
 PATIENT_SECONDS = 300.0
+#: The most that one call may take, with its repetitions, until the head of its answer is here.
+CALL_SECONDS = 60.0
 #: Each request, with its repetitions after an error that may pass.
 ATTEMPTS = 3
 #: Connections of one source; a stalled download holds one.
 CONNECTIONS = 256
 
 _PATIENT = ("CopyObject", "CompleteMultipartUpload")
+_WITH_BODY = ("PutObject", "UploadPart")
 
 
 class Connection:
@@ -38,6 +42,8 @@ class Connection:
         self.broker = broker
         self.client: Any = None
         self.presigner: Any = None
+        #: Whether the store lets us look for unfinished uploads, as far as is known.
+        self.finds_unfinished = True
         self._session: Any = None
         self._stack = AsyncExitStack()
 
@@ -68,6 +74,8 @@ class Connection:
         )
         for name in _PATIENT:
             self.client.meta.events.register(f"before-call.s3.{name}", _patiently)
+        for name in _WITH_BODY:
+            self.client.meta.events.register(f"before-call.s3.{name}", _without_asking)
         self.presigner = self.client
         if self.config.public_endpoint_url is not None:
             self.presigner = await self._stack.enter_async_context(
@@ -106,13 +114,31 @@ class Connection:
             raise StorageUnavailable("The credentials of this source have expired; try again")
         return min(seconds, left)
 
-    async def renew(self, used: Credentials | None) -> bool:
-        """After the store refused credentials as expired: whether others can be had."""
-        if self.broker is None or used is None:
-            return False
-        self.broker.refused(used)
-        await self.broker.current()
-        return True
+    async def call(
+        self, operation: str, *, seconds: float = CALL_SECONDS, **parameters: Any
+    ) -> Any:
+        """One operation of the client, such as ``head_object``; its answer.
+
+        Credentials that the store calls expired are renewed, once. Raises FileNotFoundError and the
+        contract's errors.
+        """
+        renewed = False
+        while True:
+            used = await self.broker.current() if self.broker is not None else None
+            try:
+                work = getattr(self.client, operation)(**parameters)
+                return await asyncio.wait_for(work, seconds)
+            except Exception as error:
+                if (
+                    used is not None
+                    and self.broker is not None
+                    and not renewed
+                    and code_of(error) in REFUSED
+                ):
+                    self.broker.refused(used)
+                    renewed = True
+                    continue
+                raise translated(error, operation) from error
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -187,6 +213,11 @@ def _provide(session: Any, broker: Broker) -> None:
             return BrokerCredentials("-", "-", method=self.METHOD)
 
     session.get_component("credential_provider").insert_before("env", Provider())
+
+
+def _without_asking(params: dict[str, Any], **_: Any) -> None:
+    """No "Expect: 100-continue", which the SDK adds and some stores never answer."""
+    params["headers"].pop("Expect", None)
 
 
 def _patiently(context: dict[str, Any], **_: Any) -> None:
