@@ -30,6 +30,9 @@ ATTEMPTS = 3
 #: Connections of one source; a stalled download holds one.
 CONNECTIONS = 256
 
+#: What the SDK reads from its own files when it makes a client.
+_KNOWLEDGE = ("_retry", "endpoints", "partitions", "sdk-default-configuration")
+_KNOWLEDGE_OF_S3 = ("service-2", "endpoint-rule-set-1")
 _PATIENT = ("CopyObject", "CompleteMultipartUpload")
 _WITH_BODY = ("PutObject", "UploadPart")
 
@@ -167,7 +170,11 @@ def _prepare(config: S3Config, broker: Broker | None) -> tuple[Any, dict[str, An
     if config.ca_bundle is not None and not Path(config.ca_bundle).is_file():
         raise ConfigurationError(f"ca_bundle: there is no file {config.ca_bundle}")
     session = AioSession()
-    session.warm_up_loader_caches("s3")
+    loader = session.get_component("data_loader")
+    for name in _KNOWLEDGE:
+        loader.load_data_with_path(name)
+    for name in _KNOWLEDGE_OF_S3:
+        loader.load_service_model("s3", name)
     if broker is not None:
         _provide(session, broker)
     options: dict[str, Any] = {

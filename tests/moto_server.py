@@ -16,13 +16,13 @@ from __future__ import annotations
 import atexit
 import os
 import secrets
+import ssl
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from tests.server import free_port
@@ -59,6 +59,11 @@ class Store:
         }
         return {name: value for name, value in config.items() if value is not None}
 
+    def tls(self) -> ssl.SSLContext | None:
+        """For requests to it by https."""
+        return ssl.create_default_context(cafile=self.ca) if self.ca else None
+
+    @cached_property
     def boto(self) -> Any:
         import botocore.session
         from botocore.config import Config
@@ -80,14 +85,14 @@ class Store:
 
     def keys(self, prefix: str = "") -> set[str]:
         """Every key below a prefix."""
-        pages = (
-            self.boto().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        pages = self.boto.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix
         )
         return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
 
     def make_bucket(self) -> None:
         """Make the bucket, unless it is there."""
-        client = self.boto()
+        client = self.boto
         if self.bucket not in {one["Name"] for one in client.list_buckets()["Buckets"]}:
             client.create_bucket(Bucket=self.bucket)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
 
 from datasette_files.base import Storage
 from datasette_files.testing import StorageContract
@@ -15,18 +14,8 @@ async def no_secrets(name: str) -> None:
     return None
 
 
-class TestDirect(StorageContract):
-    """Bytes go past Datasette, both ways."""
-
-    options: ClassVar[dict[str, Any]] = {}
-
+class TestS3Storage(StorageContract):
     async def make_storage(self, tmp_path: Path) -> Storage:
         storage = S3Storage()
-        await storage.configure(shared_store().config(new_prefix(), **self.options), no_secrets)
+        await storage.configure(shared_store().config(new_prefix()), no_secrets)
         return storage
-
-
-class TestProxy(TestDirect):
-    """Bytes go through Datasette, both ways."""
-
-    options: ClassVar[dict[str, Any]] = {"upload": "proxy", "download": "proxy"}
