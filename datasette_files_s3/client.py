@@ -97,25 +97,41 @@ class Connection:
             raise ConfigurationError("bucket is required")
         return folder
 
+    async def presign(self, operation: str, *arguments: Any, seconds: int, **more: Any) -> Any:
+        """What ``generate_presigned_url`` or ``generate_presigned_post`` gives, for ``seconds``.
+
+        Never for longer than the credentials live. Raises StorageUnavailable without credentials.
+        """
+        try:
+            sign = getattr(self.presigner, operation)
+            return await sign(*arguments, ExpiresIn=await self.lifetime(seconds), **more)
+        except Exception as error:
+            raise translated(error, operation) from error
+
     async def lifetime(self, seconds: int) -> int:
         """How long a URL signed now may live, in seconds: as wished, or until credentials expire.
 
-        Raises StorageUnavailable.
+        Raises StorageUnavailable, and what the SDK raises where it looks for credentials.
         """
         if self.broker is not None:
             expires_at: float | None = (await self.broker.current()).expires_at
         else:
-            # Credentials of the SDK's chain may be temporary as well.
-            held = await self._session.get_credentials()
-            await held.get_frozen_credentials() if held is not None else None
-            moment = getattr(held, "_expiry_time", None)
-            expires_at = moment.timestamp() if moment is not None else None
+            expires_at = await self._expiry()
         if expires_at is None:
             return seconds
         left = int(expires_at - time.time())
         if left < 1:
             raise StorageUnavailable("The credentials of this source have expired; try again")
         return min(seconds, left)
+
+    async def _expiry(self) -> float | None:
+        """When credentials of the SDK's chain expire, in seconds since the epoch, if they do."""
+        held = await self._session.get_credentials()
+        if held is None:
+            return None
+        await held.get_frozen_credentials()  # which renews them where it is time
+        moment = getattr(held, "_expiry_time", None)
+        return moment.timestamp() if moment is not None else None
 
     async def call(
         self, operation: str, *, seconds: float = CALL_SECONDS, **parameters: Any

@@ -72,7 +72,8 @@ async def prepare(
 ) -> UploadInstructions:
     """A form to post: of this key, type and size, and no other."""
     least, most = (expected.size,) * 2 if expected.size is not None else (0, expected.max_size)
-    signed = await connection.presigner.generate_presigned_post(
+    signed = await connection.presign(
+        "generate_presigned_post",
         expected.bucket,
         expected.key,
         Fields={"Content-Type": expected.content_type},
@@ -80,7 +81,7 @@ async def prepare(
             {"Content-Type": expected.content_type},
             ["content-length-range", least, most],
         ],
-        ExpiresIn=await connection.lifetime(expires_in),
+        seconds=expires_in,
     )
     return UploadInstructions(
         url=signed["url"], method="POST", fields=signed["fields"], state=asdict(expected)

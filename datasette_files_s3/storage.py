@@ -148,10 +148,11 @@ class S3Storage(Storage):
 
     async def _signed(self, path: str, seconds: int, **more: str) -> str:
         folder, key = await self._at(path)
-        url: str = await self.connection.presigner.generate_presigned_url(
+        url: str = await self.connection.presign(
+            "generate_presigned_url",
             "get_object",
             Params={"Bucket": folder.bucket, "Key": key, **more},
-            ExpiresIn=await self.connection.lifetime(seconds),
+            seconds=seconds,
         )
         return url
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -179,6 +180,27 @@ async def test_large_file_is_hashed_in_the_background(
     assert await flow.rows("SELECT * FROM datasette_files_unhashed") == []
     again = await flow.upload(b"hello", size=5, sha256=sha256(b"hello"))
     assert again["content_hash"] == f"sha256:{sha256(b'hello')}", "declared, and so read at once"
+
+
+async def test_two_processes_complete_one_upload(
+    make_datasette: MakeDatasette, tmp_path: Any
+) -> None:
+    source = s3.source(tmp_path)
+    first, second = [
+        Flow(await make_datasette(sources={"docs": source}), s3.S3_DIRECT) for _ in range(2)
+    ]
+    for _ in range(3):
+        prepared = (await first.prepare(size=5)).json
+        await first.send(prepared, b"hello")
+        token = prepared["upload_token"]
+        racing = await asyncio.gather(*(one.complete(token) for one in (first, second, second)))
+        assert {answer.status for answer in racing} <= {200, 201, 409}
+        again = [await one.complete(token) for one in (first, second)]
+        assert {answer.status for answer in again} <= {200, 201}
+        assert again[0].json == again[1].json
+        assert (await second.download(again[0].json["file"])).content == b"hello"
+    assert len(await first.rows("SELECT id FROM datasette_files")) == 3
+    assert len(await first.stored()) == 3
 
 
 async def test_upload_is_found_where_it_was_signed_for_when_the_folder_changes(
