@@ -102,7 +102,13 @@ async def finish(connection: Connection, expected: Expected, folder: Folder, key
         _check(expected, final)
         return await _finished(connection, expected, folder, key, final, None)
     _check(expected, sent)
-    checksum = await _copy(connection, expected, folder, key, sent["ETag"])
+    copied = await _copy(connection, expected, folder, key, sent["ETag"])
+    if str(copied.get("ETag")).strip('"') != sent["ETag"].strip('"'):
+        # Encrypted anew, or the store ignored the condition and something else was sent meanwhile:
+        # either way the final object, which no client can change, is what has to be as signed.
+        sent = await connection.call("head_object", Bucket=folder.bucket, Key=key)
+        _check(expected, sent)
+    checksum = _hexadecimal(copied.get("ChecksumSHA256"))
     finished = await _finished(connection, expected, folder, key, sent, checksum)
     await discard(connection, expected)
     return finished
@@ -135,8 +141,8 @@ def _check(expected: Expected, head: dict[str, Any]) -> None:
 
 async def _copy(
     connection: Connection, expected: Expected, folder: Folder, key: str, etag: str
-) -> str | None:
-    """Copy what was verified; the sha256 that the store computed meanwhile, if it does."""
+) -> dict[str, Any]:
+    """Copy what was verified; what the store says of the copy, its sha256 too if it computes it."""
     parameters = {
         "Bucket": folder.bucket,
         "Key": key,
@@ -156,7 +162,8 @@ async def _copy(
             answer = await connection.call("copy_object", seconds=PATIENT_SECONDS, **parameters)
     except (Conflict, FileNotFoundError) as error:
         raise Conflict("The file was sent again while it was completed; try again") from error
-    return _hexadecimal(answer.get("CopyObjectResult", {}).get("ChecksumSHA256"))
+    result: dict[str, Any] = answer.get("CopyObjectResult", {})
+    return result
 
 
 def _hexadecimal(checksum: str | None) -> str | None:
