@@ -23,6 +23,7 @@ from .db import garbage, schema
 from .db.catalog import Catalog
 from .errors import ConfigurationError, Conflict, FilesError, NotFound, NotSupported, StorageError
 from .events import DeleteFileEvent, UpdateFileEvent, UploadFileEvent
+from .hashing import Hasher
 from .models import FileRecord
 from .permissions import (
     BROWSE,
@@ -60,6 +61,7 @@ class Files:
         ]
         self.sources = Sources(self.config, storage_types(classes))
         self.sweeper = Sweeper(self.catalog, self.sources)
+        self.hasher = Hasher(self.catalog, self.sources)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.thumbnails = Thumbnails(self.catalog, self.config)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,11 +104,15 @@ class Files:
             for generator in batch
         ]
         self.datasette.add_background_task(self._sweep, name="datasette-files sweeper")
+        self.datasette.add_background_task(self._hash, name="datasette-files hashing")
         if any(source.down is not None for source in self.sources):
             self.datasette.add_background_task(self._recover, name="datasette-files recovery")
 
     async def _sweep(self, datasette: Any) -> None:
         await self.sweeper.run()
+
+    async def _hash(self, datasette: Any) -> None:
+        await self.hasher.run()
 
     async def _recover(self, datasette: Any) -> None:
         """Bring up what was down at start."""

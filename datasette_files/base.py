@@ -235,6 +235,13 @@ class Storage(ABC):
         """Verify what the client sent after ``prepare_upload``, and make it final at ``path``."""
         raise NotSupported(f"Storage {self.storage_type!r} does not take direct uploads")
 
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        """Delete what a client sent after ``prepare_upload``, but nothing that is at ``path``.
+
+        Called once the URL it was given has expired, however its upload ended: it may have sent
+        more since. May be repeated. The default does nothing, for storages where nothing can stay.
+        """
+
     async def signed_download_url(
         self, path: str, *, filename: str, content_type: str, disposition: str, expires_in: int
     ) -> str:

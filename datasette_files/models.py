@@ -150,6 +150,8 @@ class Garbage:
     id: int
     source_slug: str
     path: str
+    #: Of a direct upload: what its client sent is meant, and not what is at the path.
+    instructions: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from sqlite3 import Connection
 
 from . import naming
@@ -37,6 +38,8 @@ class Sweeper:
         self._catalog = database
         self._sources = sources
         self._holder = naming.new_ulid()
+        #: By source: a store that is slow or down must not keep the others from being swept.
+        self._deleting: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -48,12 +51,15 @@ class Sweeper:
                     logger.exception("Sweeping failed; it goes on in %s seconds", INTERVAL)
                 await asyncio.sleep(INTERVAL)
         finally:
+            for task in self._deleting.values():
+                task.cancel()
+            await asyncio.gather(*self._deleting.values(), return_exceptions=True)
             await self._catalog.write(lambda conn: leases.give_up(conn, "sweep", self._holder))
 
     async def sweep(self) -> None:
         """One round: expire, delete, forget."""
         now = time.time()
-        slugs = [source.slug for source in self._sources if source.down is None]
+        slugs = self._swept()
 
         def look(conn: Connection) -> bool:
             return uploads.any_due(conn, now) or bool(garbage.due(conn, now, slugs, 1))
@@ -66,7 +72,7 @@ class Sweeper:
                 return False, []
             expired = uploads.expire(conn, now, now + REMEMBERED_SECONDS, _BATCH)
             garbage.purge(conn, now - REMEMBERED_SECONDS)
-            notes = garbage.due(conn, now, slugs, _BATCH)
+            notes = garbage.due(conn, now, self._swept(), _BATCH)
             return _BATCH in (expired, len(notes)), notes
 
         more = True
@@ -78,15 +84,38 @@ class Sweeper:
         by_source: dict[str, list[Garbage]] = {}
         for note in notes:
             by_source.setdefault(note.source_slug, []).append(note)
+        started = []
         for slug, group in by_source.items():
-            await self._delete_from(self._sources.get(slug), group)
+            task = asyncio.create_task(self._delete_from(self._sources.get(slug), group))
+            self._deleting[slug] = task
+            task.add_done_callback(partial(self._deleted, slug))
+            started.append(task)
+        if started:
+            await asyncio.wait(started, timeout=INTERVAL)
+
+    def _deleted(self, slug: str, task: asyncio.Task[None]) -> None:
+        del self._deleting[slug]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Sweeping the source %r failed", slug, exc_info=error)
+
+    def _swept(self) -> list[str]:
+        """The sources that can be swept now: up, and not at it since the last round."""
+        return [
+            source.slug
+            for source in self._sources
+            if source.down is None and source.slug not in self._deleting
+        ]
 
     async def _delete_from(self, source: Source, notes: list[Garbage]) -> None:
         """Delete what the notes name, all together; if that fails, each for itself."""
         ids = [note.id for note in notes]
         try:
-            if notes and source.capabilities.can_delete:
-                await source.storage.delete_files([note.path for note in notes])
+            for note in notes:
+                if note.instructions is not None:
+                    await source.storage.discard_upload(note.path, note.instructions)
+            paths = [note.path for note in notes if note.instructions is None]
+            if paths and source.capabilities.can_delete:
+                await source.storage.delete_files(paths)
         except Exception as error:  # noqa: BLE001 - whatever a storage raises, it is tried again
             if len(notes) > 1 and not isinstance(error, StorageUnavailable):
                 # One path that cannot be deleted must not keep the others.

@@ -21,7 +21,7 @@ from typing import Any
 from . import naming, receiving
 from .base import TIME_FORMAT, UploadInstructions
 from .config import PluginConfig
-from .db import catalog, files, uploads
+from .db import catalog, files, hashing, uploads
 from .errors import (
     BadType,
     ChecksumMismatch,
@@ -65,6 +65,8 @@ class Uploads:
         self._catalog = database
         self._expiry = config.upload_expiry_seconds
         self._sweeper = sweeper
+        #: Seconds after which nothing more arrives by a URL that prepare gave out.
+        self._url_lifetime = config.upload_expiry_seconds + uploads.ON_THE_WAY_SECONDS
 
     async def prepare(
         self, source: Source, actor_id: str | None, grant: Grant, incoming: Incoming
@@ -170,8 +172,10 @@ class Uploads:
             if upload.state != "received":
                 raise _conflict(upload)
             file = _as_file(upload)
-            uploads.complete(conn, upload.id, time.time() + REMEMBERED_SECONDS)
+            uploads.complete(conn, upload.id, time.time() + REMEMBERED_SECONDS, self._url_lifetime)
             files.insert(conn, file)
+            if file.sha256 is None:
+                hashing.add(conn, file.id, file.source_id)
             return file, True
 
         committed = await self._catalog.write(commit)
@@ -264,7 +268,11 @@ class Uploads:
             facts = await receiving.past_datasette(source, upload)
         except (BadType, ChecksumMismatch, FileTooLarge, Invalid):
             keep_until = time.time() + REMEMBERED_SECONDS
-            await self._undo(source, upload, lambda conn: uploads.reject(conn, upload, keep_until))
+            await self._undo(
+                source,
+                upload,
+                lambda conn: uploads.reject(conn, upload, keep_until, self._url_lifetime),
+            )
             raise
         except BaseException:
             # What the client sent may be sound: a storage's bad moment must not cost it.
@@ -294,8 +302,8 @@ class Uploads:
 
     async def _undo(self, source: Source, upload: Upload, change: Any) -> None:
         try:
-            await self._catalog.write(change)
-            await self._sweeper.remove(source, upload.path)
+            if await self._catalog.write(change) is not False:  # else it is another attempt's
+                await self._sweeper.remove(source, upload.path)
         except Exception:
             # The first error is the one to answer with; the sweeper finds what is left.
             logger.exception("Cleaning up after a failed upload failed")

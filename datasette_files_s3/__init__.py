@@ -1,8 +1,19 @@
-"""The S3 storage of datasette-files, as its own distribution.
+"""The S3 storage of datasette-files, as its own distribution: ``storage: s3``.
 
-This release registers nothing: a source with ``storage: s3`` is refused at start as an unknown
-storage type. The storage itself comes with its own issue; the distribution exists so that its
-name, its entry point and the workspace are settled.
+Holds the hook only. The storage is in storage.py; the SDK is imported when a source needs it.
 """
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from typing import Any
+
+from datasette import hookimpl
+
+__all__ = ["register_files_storage_types"]
+
+
+@hookimpl
+def register_files_storage_types(datasette: Any) -> list[Any]:
+    from .storage import S3Storage  # noqa: PLC0415 - pydantic models only where Datasette runs
+
+    return [S3Storage]

@@ -29,6 +29,7 @@ from datasette_files.events import EVENTS
 from datasette_files.filesystem import FilesystemConfig
 from datasette_files.permissions import ACTIONS
 from datasette_files.views.routes import ROUTES
+from datasette_files_s3.config import S3Config
 from tests.conftest import MakeDatasette, missing, upload
 from tests.fixtures import fixture
 from tests.server import Server
@@ -66,15 +67,27 @@ def blocks(doc: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("heading", "model"),
+    ("doc", "heading", "model"),
     [
-        ("## The plugin's keys", PluginConfig),
-        ("## A source's keys", SourceConfig),
-        ("## The filesystem storage's `config`", FilesystemConfig),
+        ("docs/configuration.md", "## The plugin's keys", PluginConfig),
+        ("docs/configuration.md", "## A source's keys", SourceConfig),
+        ("docs/configuration.md", "## The filesystem storage's `config`", FilesystemConfig),
+        ("docs/s3.md", "## The S3 storage's `config`", S3Config),
     ],
 )
-def test_settings_are_those_of_the_model(heading: str, model: type[BaseModel]) -> None:
-    assert first_cells(section("docs/configuration.md", heading)) == list(model.model_fields)
+def test_settings_are_those_of_the_model(doc: str, heading: str, model: type[BaseModel]) -> None:
+    assert first_cells(section(doc, heading)) == list(model.model_fields)
+
+
+def test_defaults_of_the_s3_storage_are_those_of_the_model() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| `([^`]+)` \|", section("docs/s3.md", "## The S3 storage's `config`"), re.M
+    )
+    fields = S3Config.model_fields
+    documented = {name: yaml.safe_load(default) for name, default in rows if default not in fields}
+    assert documented == {
+        name: field.default for name, field in fields.items() if field.default not in (None, "")
+    }
 
 
 def test_defaults_of_settings_are_those_of_the_model() -> None:

@@ -7,6 +7,7 @@ Done notes of files stay a while, so that a repeated delete can be answered.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 
@@ -30,6 +31,19 @@ def add(
     return cursor.lastrowid or 0
 
 
+def add_sent(conn: sqlite3.Connection, upload_id: str, lifetime: float) -> None:
+    """Note that the client of a direct upload may still send what nobody wants any more.
+
+    Due ``lifetime`` seconds after the upload was prepared, when its URL takes nothing.
+    """
+    conn.execute(
+        """INSERT INTO datasette_files_garbage (source_id, path, instructions, not_before)
+        SELECT source_id, path, instructions, created_at + ? FROM datasette_files_uploads
+        WHERE id = ? AND instructions IS NOT NULL""",
+        (lifetime, upload_id),
+    )
+
+
 def ensure(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
     """The ids of the path's open notes, after making one if there is none.
 
@@ -39,7 +53,7 @@ def ensure(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
         return []
     rows = conn.execute(
         """SELECT id FROM datasette_files_garbage
-        WHERE source_id = ? AND path = ? AND done_at IS NULL""",
+        WHERE source_id = ? AND path = ? AND done_at IS NULL AND instructions IS NULL""",
         (source_id, path),
     ).fetchall()
     return [row[0] for row in rows] or [add(conn, source_id, path)]
@@ -57,15 +71,18 @@ def due(conn: sqlite3.Connection, now: float, slugs: Iterable[str], limit: int) 
     found: list[Garbage] = []
     for slug in slugs:
         rows = conn.execute(
-            """SELECT g.id, s.slug, g.path FROM datasette_files_sources s
+            """SELECT g.id, s.slug, g.path, g.instructions FROM datasette_files_sources s
             CROSS JOIN datasette_files_garbage g INDEXED BY datasette_files_garbage_due
                 ON g.source_id = s.id
-            WHERE s.slug = ? AND g.done_at IS NULL AND g.not_before <= ? AND NOT EXISTS (
-                SELECT 1 FROM datasette_files f WHERE f.source_id = g.source_id AND f.path = g.path)
+            WHERE s.slug = ? AND g.done_at IS NULL AND g.not_before <= ?
+                AND (g.instructions IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasette_files f
+                    WHERE f.source_id = g.source_id AND f.path = g.path))
             ORDER BY g.not_before LIMIT ?""",
             (slug, now, limit - len(found)),
         )
-        found.extend(Garbage(*row) for row in rows)
+        for note_id, slug_of, path, instructions in rows:
+            state = json.loads(instructions) if instructions else None
+            found.append(Garbage(note_id, slug_of, path, state))
         if len(found) >= limit:
             break
     return found

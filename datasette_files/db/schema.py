@@ -8,7 +8,7 @@ Tables that the public 0.1a3 made keep their names and columns. What we add:
   within a source never visits another's rows; prefix indexes for search as you type.
 * ``datasette_files_totals``: files and bytes by source, type and uploader, kept by triggers.
 * one index for each order and filter that a list offers (listing.py names them).
-* uploads, garbage (bytes to delete), leases, and a small key-value table.
+* uploads, garbage (bytes to delete), files yet to be hashed, leases, a small key-value table.
 
 Also here: write-ahead logging, and the scrubbing of secrets that 0.1a3 left behind.
 """
@@ -246,6 +246,24 @@ def words(db: sqlite_utils.Database) -> None:
     db.execute(
         "CREATE VIRTUAL TABLE datasette_files_words"
         " USING fts5vocab('datasette_files_fts', 'instance')"
+    )
+
+
+@migrations(name="0003_direct_uploads")
+def direct_uploads(db: sqlite_utils.Database) -> None:
+    """Notes of what a client may still send to a storage; files whose sha256 is not known yet."""
+    db.execute("ALTER TABLE datasette_files_garbage ADD COLUMN instructions TEXT")
+    db.execute(
+        """CREATE TABLE datasette_files_unhashed (
+            file_id TEXT PRIMARY KEY,
+            source_id INTEGER NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            not_before REAL NOT NULL
+        ) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE INDEX datasette_files_unhashed_due
+        ON datasette_files_unhashed (source_id, not_before)"""
     )
 
 

@@ -13,6 +13,9 @@ from typing import Any
 from ..models import Upload
 from . import garbage
 
+#: What a client began to send to a storage just before its URL expired has arrived by then.
+ON_THE_WAY_SECONDS = 300.0
+
 _COLUMNS = """u.id, u.source_id, s.slug, u.file_id, u.path, u.filename, u.content_type, u.size,
     u.sha256, u.content_hash, u.actor_id, u.state, u.expires_at, u.claim, u.instructions,
     u.width, u.height, u.stored_type, u.stored_size, u.claimed_until"""
@@ -138,8 +141,13 @@ def hand_back(conn: sqlite3.Connection, upload_id: str, attempt: str, expires_at
     )
 
 
-def reject(conn: sqlite3.Connection, upload: Upload, keep_until: float) -> None:
-    """After a direct upload's bytes were found wrong: they are garbage, and its URL is spent."""
+def reject(conn: sqlite3.Connection, upload: Upload, keep_until: float, lifetime: float) -> bool:
+    """After a direct upload's bytes were found wrong: they are garbage, and its URL is spent.
+
+    ``lifetime`` as for ``garbage.add_sent``. False when the attempt has lost its claim, and with
+    it the path.
+    """
+    garbage.add_sent(conn, upload.id, lifetime)
     cursor = conn.execute(
         """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL,
             instructions = NULL, expires_at = ?
@@ -148,10 +156,15 @@ def reject(conn: sqlite3.Connection, upload: Upload, keep_until: float) -> None:
     )
     if cursor.rowcount:
         garbage.add(conn, upload.source_id, upload.path)
+    return cursor.rowcount > 0
 
 
-def complete(conn: sqlite3.Connection, upload_id: str, keep_until: float) -> bool:
-    """Turn a received upload into a completed one; the caller inserts the file beside it."""
+def complete(conn: sqlite3.Connection, upload_id: str, keep_until: float, lifetime: float) -> bool:
+    """Turn a received upload into a completed one; the caller inserts the file beside it.
+
+    ``lifetime`` as for ``garbage.add_sent``.
+    """
+    garbage.add_sent(conn, upload_id, lifetime)
     cursor = conn.execute(
         """UPDATE datasette_files_uploads SET state = 'completed', expires_at = ?
         WHERE id = ? AND state = 'received'""",
@@ -196,14 +209,15 @@ def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) 
     Rows that were kept to answer a late client, and are due, are removed. How many changed.
     """
     rows = conn.execute(
-        """SELECT id, source_id, path, state FROM datasette_files_uploads
+        """SELECT id, source_id, path, state, created_at FROM datasette_files_uploads
         WHERE expires_at <= ? ORDER BY expires_at LIMIT ?""",
         (now, limit),
     ).fetchall()
-    for upload_id, source_id, path, state in rows:
+    for upload_id, source_id, path, state, created_at in rows:
         if state in ("completed", "expired"):
             forget(conn, upload_id)
             continue
+        garbage.add_sent(conn, upload_id, now - created_at + ON_THE_WAY_SECONDS)
         conn.execute(
             """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL,
                 instructions = NULL, expires_at = ? WHERE id = ?""",

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import MakeDatasette, disk_source
 from tests.storages import (
+    BUCKET,
     DirectStorage,
     DocumentedStorage,
     LegacyStorage,
@@ -17,6 +18,7 @@ from tests.storages import (
 )
 
 from .flow import Flow, Kind
+from .s3 import S3_DIRECT, S3_PROXY
 
 KINDS: dict[str, Kind] = {
     "filesystem": Kind(source=lambda tmp_path: disk_source(tmp_path / "docs")),
@@ -39,12 +41,15 @@ KINDS: dict[str, Kind] = {
         source=lambda _: {"storage": "direct"},
         types=(DirectStorage,),
         send=lambda storage, prepared, content: storage.put(prepared["upload_url"], content),
+        bucket=lambda: BUCKET,
         fetch=lambda storage, url: storage.serve(url),
         paths=lambda storage: (
             set(storage.objects)
             | {path for path, incoming in storage.incoming.items() if incoming.content is not None}
         ),
     ),
+    "s3-direct": S3_DIRECT,
+    "s3-proxy": S3_PROXY,
 }
 
 MakeFlow = Callable[..., Awaitable[Flow]]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
-
-from tests.storages import BUCKET
 
 from .flow import BOB, Flow, sha256
 
@@ -20,14 +19,11 @@ async def test_prepare_answers_with_instructions(flow: Flow) -> None:
     token = body.pop("upload_token")
     assert token.startswith("tok_")
     if flow.direct:
-        assert body.pop("upload_url").startswith(BUCKET)
-        headers = {"Content-Type": "image/jpeg"}
-        assert body == {
-            "ok": True,
-            "upload_method": "PUT",
-            "upload_headers": headers,
-            "upload_fields": {},
-        }
+        assert flow.kind.bucket is not None
+        assert body.pop("upload_url").startswith(flow.kind.bucket())
+        sent = body["upload_headers"] | body["upload_fields"]
+        assert sent["Content-Type"] == "image/jpeg"
+        assert set(body) == {"ok", "upload_method", "upload_headers", "upload_fields"}
     else:
         assert body == {
             "ok": True,
@@ -98,12 +94,17 @@ async def test_bytes_sent_after_complete_change_nothing(flow: Flow) -> None:
     await flow.send(prepared, b"hello")
     record = (await flow.complete(prepared["upload_token"])).json["file"]
     if flow.direct:
-        with pytest.raises(FileNotFoundError):
+        # Some buckets take them, to a place that nobody looks at.
+        with suppress(FileNotFoundError):
             await flow.send(prepared, b"other")
+        assert (await flow.complete(prepared["upload_token"])).status == 200
     else:
         refused = await flow.send(prepared, b"other")
         assert (refused.status, refused.json["code"]) == (409, "conflict")
     assert (await flow.download(record)).content == b"hello"
+    await flow.change("UPDATE datasette_files_garbage SET not_before = 0")
+    await flow.sweep()
+    assert len(await flow.stored()) == 1
 
 
 async def test_complete_without_bytes_is_a_conflict(flow: Flow) -> None:

@@ -1,0 +1,45 @@
+"""Files whose sha256 is not known yet, as their bytes went past Datasette."""
+
+from __future__ import annotations
+
+import sqlite3
+
+
+def add(conn: sqlite3.Connection, file_id: str, source_id: int) -> None:
+    """Have the file hashed, as soon as may be."""
+    conn.execute(
+        "INSERT INTO datasette_files_unhashed (file_id, source_id, not_before) VALUES (?, ?, 0)",
+        (file_id, source_id),
+    )
+
+
+def due(
+    conn: sqlite3.Connection, source_id: int, now: float
+) -> tuple[str, str | None, int | None] | None:
+    """``(id, path, size)`` of one that may be hashed now; its path is None if it is gone."""
+    row: tuple[str, str | None, int | None] | None = conn.execute(
+        """SELECT u.file_id, f.path, f.size FROM datasette_files_unhashed u
+            INDEXED BY datasette_files_unhashed_due
+        LEFT JOIN datasette_files f ON f.id = u.file_id
+        WHERE u.source_id = ? AND u.not_before <= ? ORDER BY u.not_before LIMIT 1""",
+        (source_id, now),
+    ).fetchone()
+    return row
+
+
+def done(conn: sqlite3.Connection, file_id: str, content_hash: str | None) -> None:
+    """The file's hash, as the catalog keeps it; None for a file that cannot have one any more."""
+    conn.execute("DELETE FROM datasette_files_unhashed WHERE file_id = ?", (file_id,))
+    if content_hash is not None:
+        conn.execute(
+            "UPDATE datasette_files SET content_hash = ? WHERE id = ?", (content_hash, file_id)
+        )
+
+
+def postpone(conn: sqlite3.Connection, file_id: str, now: float) -> None:
+    """It failed: try again, each time later, up to an hour apart."""
+    conn.execute(
+        """UPDATE datasette_files_unhashed SET attempts = attempts + 1,
+            not_before = ? + min(3600, 5 * (1 << min(attempts, 10))) WHERE file_id = ?""",
+        (now, file_id),
+    )

@@ -1,0 +1,247 @@
+"""``Connection``: a source's one long-lived client of its store, and where its objects are.
+
+The only module that imports the SDK, and only when a connection is opened. Leaves out what is asked
+of the store (the other modules) and how its errors are told (errors.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from datasette_files.errors import ConfigurationError, StorageUnavailable
+
+from .config import Folder, S3Config
+from .credentials import Broker
+from .errors import REFUSED, code_of, translated
+
+#: Seconds to connect, and between two signs of life of an answer.
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 30.0
+#: The same while the store works on something large before it answers: a copy, a last step.
+PATIENT_SECONDS = 300.0
+#: The most that one call may take, with its repetitions, until the head of its answer is here.
+CALL_SECONDS = 60.0
+#: Each request, with its repetitions after an error that may pass.
+ATTEMPTS = 3
+#: Connections of one source; a stalled download holds one.
+CONNECTIONS = 256
+
+#: What the SDK reads from its own files when it makes a client.
+_KNOWLEDGE = ("_retry", "endpoints", "partitions", "sdk-default-configuration")
+_KNOWLEDGE_OF_S3 = ("service-2", "endpoint-rule-set-1")
+_PATIENT = ("CopyObject", "CompleteMultipartUpload")
+_WITH_BODY = ("PutObject", "UploadPart")
+
+
+class Connection:
+    """Made by ``open``; ``client`` is aiobotocore's, ``presigner`` one that only signs URLs."""
+
+    def __init__(self, config: S3Config, broker: Broker | None) -> None:
+        self.config = config
+        self.broker = broker
+        self.client: Any = None
+        self.presigner: Any = None
+        #: Whether the store lets us look for unfinished uploads, as far as is known.
+        self.finds_unfinished = True
+        self._session: Any = None
+        self._stack = AsyncExitStack()
+
+    @classmethod
+    async def open(cls, config: S3Config) -> Connection:
+        """Ready to be used; of the network, only the broker is asked.
+
+        Raises ConfigurationError where the SDK is missing, StorageUnavailable for the broker.
+        """
+        broker = Broker(config) if config.credentials_url is not None else None
+        connection = cls(config, broker)
+        try:
+            if broker is not None:
+                await asyncio.to_thread(_sdk)
+                await broker.current()
+            await connection._connect()
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _connect(self) -> None:
+        """Importing the SDK and reading what it knows of S3 take a while: not on the loop."""
+        session, options = await asyncio.to_thread(_prepare, self.config, self.broker)
+        self._session = session
+        self.client = await self._stack.enter_async_context(
+            session.create_client("s3", endpoint_url=self.config.endpoint_url, **options)
+        )
+        for name in _PATIENT:
+            self.client.meta.events.register(f"before-call.s3.{name}", _patiently)
+        for name in _WITH_BODY:
+            self.client.meta.events.register(f"before-call.s3.{name}", _without_asking)
+        self.presigner = self.client
+        if self.config.public_endpoint_url is not None:
+            self.presigner = await self._stack.enter_async_context(
+                session.create_client("s3", endpoint_url=self.config.public_endpoint_url, **options)
+            )
+
+    async def folder(self) -> Folder:
+        """Where new work goes: the broker decides it, where there is one.
+
+        Raises StorageUnavailable.
+        """
+        if self.broker is not None:
+            return (await self.broker.current()).folder
+        folder = self.config.folder
+        if folder is None:
+            raise ConfigurationError("bucket is required")
+        return folder
+
+    async def presign(self, operation: str, *arguments: Any, seconds: int, **more: Any) -> Any:
+        """What ``generate_presigned_url`` or ``generate_presigned_post`` gives, for ``seconds``.
+
+        Never for longer than the credentials live. Raises StorageUnavailable without credentials.
+        """
+        try:
+            sign = getattr(self.presigner, operation)
+            return await sign(*arguments, ExpiresIn=await self.lifetime(seconds), **more)
+        except Exception as error:
+            raise translated(error, operation) from error
+
+    async def lifetime(self, seconds: int) -> int:
+        """How long a URL signed now may live, in seconds: as wished, or until credentials expire.
+
+        Raises StorageUnavailable, and what the SDK raises where it looks for credentials.
+        """
+        if self.broker is not None:
+            expires_at: float | None = (await self.broker.current()).expires_at
+        else:
+            expires_at = await self._expiry()
+        if expires_at is None:
+            return seconds
+        left = int(expires_at - time.time())
+        if left < 1:
+            raise StorageUnavailable("The credentials of this source have expired; try again")
+        return min(seconds, left)
+
+    async def _expiry(self) -> float | None:
+        """When credentials of the SDK's chain expire, in seconds since the epoch, if they do."""
+        held = await self._session.get_credentials()
+        if held is None:
+            return None
+        await held.get_frozen_credentials()  # which renews them where it is time
+        moment = getattr(held, "_expiry_time", None)
+        return moment.timestamp() if moment is not None else None
+
+    async def call(
+        self, operation: str, *, seconds: float = CALL_SECONDS, **parameters: Any
+    ) -> Any:
+        """One operation of the client, such as ``head_object``; its answer.
+
+        Credentials that the store calls expired are renewed, once. Raises FileNotFoundError and the
+        contract's errors.
+        """
+        renewed = False
+        while True:
+            used = await self.broker.current() if self.broker is not None else None
+            try:
+                work = getattr(self.client, operation)(**parameters)
+                return await asyncio.wait_for(work, seconds)
+            except Exception as error:
+                if (
+                    used is not None
+                    and self.broker is not None
+                    and not renewed
+                    and code_of(error) in REFUSED
+                ):
+                    self.broker.refused(used)
+                    renewed = True
+                    continue
+                raise translated(error, operation) from error
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+        if self.broker is not None:
+            await self.broker.close()
+
+
+def _sdk() -> Any:
+    """aiobotocore. Raises ConfigurationError, in a line that says what to install."""
+    try:
+        import aiobotocore.session  # noqa: PLC0415 - only once a source needs it
+    except ImportError as error:
+        raise ConfigurationError(
+            f"storage: s3 needs a package that is not installed ({error.name}); run: datasette"
+            " install aiobotocore"
+        ) from error
+    return aiobotocore
+
+
+def _prepare(config: S3Config, broker: Broker | None) -> tuple[Any, dict[str, Any]]:
+    """A session that has read what it needs, and the options of its clients. Blocks."""
+    _sdk()
+    from aiobotocore.config import AioConfig  # noqa: PLC0415
+    from aiobotocore.session import AioSession  # noqa: PLC0415
+
+    if config.ca_bundle is not None and not Path(config.ca_bundle).is_file():
+        raise ConfigurationError(f"ca_bundle: there is no file {config.ca_bundle}")
+    session = AioSession()
+    loader = session.get_component("data_loader")
+    for name in _KNOWLEDGE:
+        loader.load_data_with_path(name)
+    for name in _KNOWLEDGE_OF_S3:
+        loader.load_service_model("s3", name)
+    if broker is not None:
+        _provide(session, broker)
+    options: dict[str, Any] = {
+        "region_name": config.region,
+        "verify": config.ca_bundle,
+        "config": AioConfig(
+            signature_version="s3v4",
+            # Many stores refuse, or quietly ignore, what newer SDKs add by themselves.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": config.addressing_style, "payload_signing_enabled": False},
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            max_pool_connections=CONNECTIONS,
+            user_agent_extra="datasette-files-s3",
+        ),
+    }
+    if broker is None and config.access_key_id and config.secret_access_key:
+        options["aws_access_key_id"] = config.access_key_id.get_secret_value()
+        options["aws_secret_access_key"] = config.secret_access_key.get_secret_value()
+        if config.session_token is not None:
+            options["aws_session_token"] = config.session_token.get_secret_value()
+    return session, options
+
+
+def _provide(session: Any, broker: Broker) -> None:
+    """Let every request of the session be signed with what the broker gave last."""
+    from aiobotocore.credentials import AioCredentials  # noqa: PLC0415
+    from botocore.credentials import ReadOnlyCredentials  # noqa: PLC0415
+
+    class BrokerCredentials(AioCredentials):  # type: ignore[misc]
+        """Asked at each signature, so the client lives on when they are renewed."""
+
+        async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+            now = await broker.current()
+            return ReadOnlyCredentials(now.access_key_id, now.secret_access_key, now.session_token)
+
+    class Provider:
+        METHOD = CANONICAL_NAME = "datasette-files-broker"
+
+        async def load(self) -> BrokerCredentials:
+            return BrokerCredentials("-", "-", method=self.METHOD)
+
+    session.get_component("credential_provider").insert_before("env", Provider())
+
+
+def _without_asking(params: dict[str, Any], **_: Any) -> None:
+    """No "Expect: 100-continue", which the SDK adds and some stores never answer."""
+    params["headers"].pop("Expect", None)
+
+
+def _patiently(context: dict[str, Any], **_: Any) -> None:
+    context["read_timeout"] = PATIENT_SECONDS

@@ -1,0 +1,196 @@
+"""Uploads that browsers send to the store: signed before, verified and made final after.
+
+The client posts to a staging key, which it can write again as long as its policy lives. So what it
+sent is looked at, and then copied to its final key on condition that it is still the same: nothing
+that a client can overwrite is ever served. Leaves out what the core checks itself: the type that
+the first bytes show, and what the source allows.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from datasette_files.base import UploadInstructions
+from datasette_files.errors import (
+    BadType,
+    ChecksumMismatch,
+    Conflict,
+    FilesError,
+    FileTooLarge,
+    Invalid,
+)
+
+from . import reading
+from .client import PATIENT_SECONDS, Connection
+from .config import Folder
+from .errors import caused_by
+
+logger = logging.getLogger("datasette_files_s3")
+
+#: Below a source's prefix, in front of what is on its way in. The core gives out no such path.
+STAGING = ".datasette-files/"
+#: Bytes; the most that one POST and one copy take.
+LARGEST = 5 * 1024**3
+#: Bytes; up to here the sha256 is had by reading at once, and above in the background.
+_HASHED_AT_ONCE = 8 * 1024 * 1024
+#: Answers of stores that do not know how to compute a checksum while they copy.
+_NO_CHECKSUM = ("NotImplemented", "InvalidArgument", "InvalidRequest", "NotSupported")
+
+
+def staging_key(prefix: str, path: str) -> str:
+    """Where the bytes for a path arrive: found from the path alone, and short whatever its name."""
+    return f"{prefix}{STAGING}{hashlib.sha256(path.encode()).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What was signed: kept with the upload, so that it stays where it was whatever changes."""
+
+    bucket: str
+    key: str
+    content_type: str
+    max_size: int
+    size: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the store now holds at the final key. ``content_hash`` as FileMetadata has it."""
+
+    size: int
+    content_hash: str
+
+
+async def prepare(
+    connection: Connection, expected: Expected, expires_in: int
+) -> UploadInstructions:
+    """A form to post: of this key, type and size, and no other."""
+    least, most = (expected.size,) * 2 if expected.size is not None else (0, expected.max_size)
+    signed = await connection.presign(
+        "generate_presigned_post",
+        expected.bucket,
+        expected.key,
+        Fields={"Content-Type": expected.content_type},
+        Conditions=[
+            {"Content-Type": expected.content_type},
+            ["content-length-range", least, most],
+        ],
+        seconds=expires_in,
+    )
+    return UploadInstructions(
+        url=signed["url"], method="POST", fields=signed["fields"], state=asdict(expected)
+    )
+
+
+async def finish(connection: Connection, expected: Expected, folder: Folder, key: str) -> Finished:
+    """Verify what was sent and make it final as ``key`` in ``folder``. May be repeated.
+
+    Raises FileNotFoundError where nothing came; BadType, ChecksumMismatch, FileTooLarge, Invalid
+    for what is not as signed.
+    """
+    try:
+        sent = await connection.call("head_object", Bucket=expected.bucket, Key=expected.key)
+    except FileNotFoundError:
+        # An earlier attempt may have come so far before its process died.
+        final = await connection.call("head_object", Bucket=folder.bucket, Key=key)
+        _check(expected, final)
+        return await _finished(connection, expected, folder, key, final, None)
+    _check(expected, sent)
+    copied = await _copy(connection, expected, folder, key, sent["ETag"])
+    if str(copied.get("ETag")).strip('"') != sent["ETag"].strip('"'):
+        # Encrypted anew, or the store ignored the condition and something else was sent meanwhile:
+        # either way the final object, which no client can change, is what has to be as signed.
+        sent = await connection.call("head_object", Bucket=folder.bucket, Key=key)
+        _check(expected, sent)
+    checksum = _hexadecimal(copied.get("ChecksumSHA256"))
+    finished = await _finished(connection, expected, folder, key, sent, checksum)
+    await discard(connection, expected)
+    return finished
+
+
+async def discard(connection: Connection, expected: Expected) -> None:
+    """Delete what is left at the staging key; a later sweep does what fails here."""
+    try:
+        await connection.call("delete_object", Bucket=expected.bucket, Key=expected.key)
+    except (FilesError, FileNotFoundError) as error:
+        logger.warning("A staging object cannot be deleted yet: %s", error)
+
+
+def _check(expected: Expected, head: dict[str, Any]) -> None:
+    """Not every store holds a form against its whole policy."""
+    size: int = head["ContentLength"]
+    if size > expected.max_size:
+        raise FileTooLarge(f"The file is larger than the {expected.max_size:,} bytes allowed")
+    if expected.size is not None and size != expected.size:
+        raise Invalid(
+            f"{expected.size:,} bytes were declared, but {size:,} arrived; send the file again"
+        )
+    stored = str(head.get("ContentType", "")).partition(";")[0].strip().lower()
+    if stored != expected.content_type.partition(";")[0].strip().lower():
+        raise BadType(
+            f"The file was sent as {stored or 'no type'}, not as {expected.content_type}, which"
+            " was declared; send it again"
+        )
+
+
+async def _copy(
+    connection: Connection, expected: Expected, folder: Folder, key: str, etag: str
+) -> dict[str, Any]:
+    """Copy what was verified; what the store says of the copy, its sha256 too if it computes it."""
+    parameters = {
+        "Bucket": folder.bucket,
+        "Key": key,
+        "CopySource": {"Bucket": expected.bucket, "Key": expected.key},
+        "CopySourceIfMatch": etag,
+        "MetadataDirective": "REPLACE",
+        "ContentType": expected.content_type,
+    }
+    try:
+        try:
+            answer = await connection.call(
+                "copy_object", seconds=PATIENT_SECONDS, ChecksumAlgorithm="SHA256", **parameters
+            )
+        except FilesError as error:
+            if caused_by(error) not in _NO_CHECKSUM:
+                raise
+            answer = await connection.call("copy_object", seconds=PATIENT_SECONDS, **parameters)
+    except (Conflict, FileNotFoundError) as error:
+        raise Conflict("The file was sent again while it was completed; try again") from error
+    result: dict[str, Any] = answer.get("CopyObjectResult", {})
+    return result
+
+
+def _hexadecimal(checksum: str | None) -> str | None:
+    """A checksum of the whole object; those of its parts together have a count behind them."""
+    try:
+        digest = base64.b64decode(checksum or "", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return digest.hex() if len(digest) == hashlib.sha256().digest_size else None
+
+
+async def _finished(
+    connection: Connection,
+    expected: Expected,
+    folder: Folder,
+    key: str,
+    head: dict[str, Any],
+    sha256: str | None,
+) -> Finished:
+    size: int = head["ContentLength"]
+    if sha256 is None and (expected.sha256 is not None or size <= _HASHED_AT_ONCE):
+        sha256 = await reading.sha256(connection, folder.bucket, key)
+    if expected.sha256 is not None and sha256 != expected.sha256:
+        raise ChecksumMismatch(
+            "The bytes that arrived are not those whose sha256 was declared; send the file again"
+        )
+    if sha256 is not None:
+        return Finished(size, f"sha256:{sha256}")
+    # Good as an entity tag until the core has read the object.
+    return Finished(size, "etag:" + str(head["ETag"]).strip('"'))

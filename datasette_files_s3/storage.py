@@ -1,0 +1,270 @@
+"""``S3Storage``: the storage contract over a bucket of anything that speaks S3.
+
+Layout below the source's prefix::
+
+    <path>                      a complete object
+    .datasette-files/<digest>   what a browser sends, named by the digest of its path
+
+The bucket and the prefix are the configuration's, or the credentials broker's, whose word may
+change. Here is what each method of the contract means in S3; how it is done is in reading.py,
+writing.py and direct.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime, timezone
+from typing import Any, ClassVar
+
+from datasette_files.base import (
+    TIME_FORMAT,
+    FileMetadata,
+    GetSecret,
+    Storage,
+    StorageCapabilities,
+    UploadInstructions,
+)
+from datasette_files.errors import FileTooLarge, Invalid, StorageError
+
+from . import deleting, direct, reading, writing
+from .client import Connection
+from .config import Folder, S3Config
+
+logger = logging.getLogger("datasette_files_s3")
+
+#: Seconds for everything that completes an upload: less than the core waits for it.
+_FINISH_SECONDS = 540.0
+#: Objects in one answer of a store.
+_PAGE = 1000
+
+
+class S3Storage(Storage):
+    """Objects in a bucket; browsers talk to it directly, unless configured otherwise."""
+
+    storage_type = "s3"
+    config_model = S3Config
+
+    _config: S3Config
+    _connection: Connection | None = None
+
+    #: What it can do before it is configured.
+    _capabilities: ClassVar = StorageCapabilities(
+        can_upload=True, can_delete=True, can_list=True, can_generate_signed_urls=True
+    )
+
+    @property
+    def capabilities(self) -> StorageCapabilities:
+        if self._connection is None or self._config.download == "redirect":
+            return StorageCapabilities(**vars(self._capabilities))
+        return StorageCapabilities(
+            can_upload=True, can_delete=True, can_list=True, requires_proxy_download=True
+        )
+
+    async def configure(self, config: dict[str, Any], get_secret: GetSecret) -> None:
+        """Take the configuration; of the network, only a credentials broker is asked."""
+        self._config = S3Config.model_validate(config)
+        self._connection = await Connection.open(self._config)
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    @property
+    def connection(self) -> Connection:
+        """Open between ``configure`` and ``close``."""
+        if self._connection is None:
+            raise StorageError("The source is not configured, or closed; start Datasette again")
+        return self._connection
+
+    async def _at(self, path: str) -> tuple[Folder, str]:
+        """The folder and the key of a path.
+
+        The one place that turns a path into a key. Raises FileNotFoundError for a path that the
+        core never gives out: one that leads elsewhere in stores that are file systems beneath, or
+        among what is still on its way in.
+        """
+        parts = path.split("/")
+        if not path or "." in parts or ".." in parts or path.startswith(direct.STAGING):
+            raise FileNotFoundError(path)
+        folder = await self.connection.folder()
+        return folder, folder.prefix + path
+
+    # Reading
+
+    async def get_file_metadata(self, path: str) -> FileMetadata | None:
+        try:
+            folder, key = await self._at(path)
+            head = await self.connection.call("head_object", Bucket=folder.bucket, Key=key)
+        except FileNotFoundError:
+            return None
+        return _described(path, head["ContentLength"], head["LastModified"], head["ContentType"])
+
+    async def read_file(self, path: str) -> bytes:
+        folder, key = await self._at(path)
+        return await reading.read(self.connection, folder.bucket, key, 0, reading.END)
+
+    async def read_bytes(self, path: str, num_bytes: int = 2048) -> bytes:
+        folder, key = await self._at(path)
+        if num_bytes <= 0:
+            await self.connection.call("head_object", Bucket=folder.bucket, Key=key)
+            return b""
+        return await reading.read(self.connection, folder.bucket, key, 0, num_bytes)
+
+    async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
+        content = await self.read_bytes(path, max_bytes + 1)
+        if len(content) > max_bytes:
+            raise FileTooLarge(f"The file has more than {max_bytes} bytes")
+        return content
+
+    async def stream_file(self, path: str) -> AsyncIterator[bytes]:
+        async for chunk in self.stream_range(path, 0, reading.END):
+            yield chunk
+
+    async def stream_range(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        folder, key = await self._at(path)
+        chunks = reading.stream(self.connection, folder.bucket, key, start, end)
+        try:
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            await chunks.aclose()  # type: ignore[attr-defined]
+
+    async def download_url(self, path: str, expires_in: int = 300) -> str:
+        return await self._signed(path, expires_in)
+
+    async def signed_download_url(
+        self, path: str, *, filename: str, content_type: str, disposition: str, expires_in: int
+    ) -> str:
+        """A URL that lives as long as the source's ``presign_ttl_seconds`` says."""
+        return await self._signed(
+            path,
+            self._config.presign_ttl_seconds,
+            ResponseContentType=content_type,
+            ResponseContentDisposition=disposition,
+        )
+
+    async def _signed(self, path: str, seconds: int, **more: str) -> str:
+        folder, key = await self._at(path)
+        url: str = await self.connection.presign(
+            "generate_presigned_url",
+            "get_object",
+            Params={"Bucket": folder.bucket, "Key": key, **more},
+            seconds=seconds,
+        )
+        return url
+
+    async def list_files(
+        self, prefix: str = "", cursor: str | None = None, limit: int = 100
+    ) -> tuple[list[FileMetadata], str | None]:
+        """A cursor is the store's own continuation token."""
+        folder = await self.connection.folder()
+        found: list[FileMetadata] = []
+        while True:
+            following: dict[str, Any] = {} if cursor is None else {"ContinuationToken": cursor}
+            answer = await self.connection.call(
+                "list_objects_v2",
+                Bucket=folder.bucket,
+                Prefix=folder.prefix + prefix,
+                MaxKeys=min(limit - len(found), _PAGE),
+                **following,
+            )
+            for entry in answer.get("Contents", []):
+                path = entry["Key"][len(folder.prefix) :]
+                # A key that ends with a slash is some tool's folder, not a file.
+                if not path.endswith("/") and not path.startswith(direct.STAGING) and path:
+                    found.append(_described(path, entry["Size"], entry["LastModified"]))
+            cursor = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
+            if cursor is None or len(found) >= limit:
+                return found, cursor
+
+    # Writing
+
+    async def receive_upload(
+        self, path: str, stream: AsyncIterator[bytes], content_type: str
+    ) -> FileMetadata:
+        """Store the stream; durable and visible, whole, when this returns."""
+        try:
+            folder, key = await self._at(path)
+        except FileNotFoundError:
+            raise Invalid("The file's path is not one that the store may be given") from None
+        upload = writing.Upload(self.connection, folder.bucket, key, content_type)
+        try:
+            async for chunk in stream:
+                await upload.add(chunk)
+            await upload.finish()
+        except BaseException:
+            # To its end, though whoever waits for it may be gone.
+            await asyncio.shield(asyncio.create_task(upload.undo()))
+            raise
+        stored = _described(path, upload.size, None, content_type)
+        stored.content_hash = f"sha256:{upload.sha256}"
+        return stored
+
+    async def prepare_upload(
+        self,
+        path: str,
+        content_type: str,
+        size: int | None,
+        *,
+        sha256: str | None = None,
+        max_size: int,
+        expires_in: int,
+    ) -> UploadInstructions | None:
+        """A form to post, or None: through Datasette, which alone can take more than 5 GiB."""
+        largest = max_size if size is None else size
+        if self._config.upload == "proxy" or largest > direct.LARGEST:
+            return None
+        folder, _ = await self._at(path)
+        key = direct.staging_key(folder.prefix, path)
+        expected = direct.Expected(folder.bucket, key, content_type, max_size, size, sha256)
+        return await direct.prepare(self.connection, expected, expires_in)
+
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        folder, key = await self._at(path)
+        expected = direct.Expected(**instructions_state)
+        work = direct.finish(self.connection, expected, folder, key)
+        try:
+            finished = await asyncio.wait_for(work, _FINISH_SECONDS)
+        except asyncio.TimeoutError as error:
+            raise StorageError(
+                "The store took too long to take the file over; try again"
+            ) from error
+        stored = _described(path, finished.size, None, expected.content_type)
+        stored.content_hash = finished.content_hash
+        return stored
+
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        """Where it was signed for, whatever the broker says by now."""
+        expected = direct.Expected(**instructions_state)
+        await self.connection.call("delete_object", Bucket=expected.bucket, Key=expected.key)
+
+    async def delete_file(self, path: str) -> None:
+        await self.delete_files([path])
+
+    async def delete_files(self, paths: Iterable[str]) -> None:
+        """Each path's object, what was sent for it, and parts that a crash has left of it."""
+        folder = await self.connection.folder()
+        keys: list[str] = []
+        for path in paths:
+            try:
+                keys.append((await self._at(path))[1])
+            except FileNotFoundError:
+                continue  # no such path is ever written
+            keys.append(direct.staging_key(folder.prefix, path))
+        await deleting.delete(self.connection, folder, keys)
+
+
+def _described(
+    path: str, size: int, modified: datetime | None, content_type: str | None = None
+) -> FileMetadata:
+    moment = None if modified is None else modified.astimezone(timezone.utc)
+    return FileMetadata(
+        path=path,
+        filename=path.rpartition("/")[2],
+        content_type=content_type,
+        size=size,
+        created_at=None if moment is None else moment.strftime(TIME_FORMAT),
+    )

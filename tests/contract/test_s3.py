@@ -1,0 +1,33 @@
+"""The exported suite on the S3 storage: on moto, or on the endpoint that the environment names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datasette_files.base import Storage, UploadInstructions
+from datasette_files.testing import StorageContract
+from datasette_files_s3.storage import S3Storage
+from tests.flow import s3
+from tests.moto_server import new_prefix, shared_store
+
+
+async def no_secrets(name: str) -> None:
+    return None
+
+
+class TestS3Storage(StorageContract):
+    async def make_storage(self, tmp_path: Path) -> Storage:
+        storage = S3Storage()
+        await storage.configure(shared_store().config(new_prefix()), no_secrets)
+        return storage
+
+    # As the suite's own, and with the certificate of the store where it has its own authority.
+
+    async def fetch(self, storage: Storage, url: str) -> tuple[dict[str, str], bytes]:
+        return s3.fetch(storage, url)
+
+    async def send(
+        self, storage: Storage, instructions: UploadInstructions, content: bytes
+    ) -> None:
+        prepared = {"upload_url": instructions.url, "upload_fields": instructions.fields}
+        s3.send(storage, prepared, content)
