@@ -52,14 +52,18 @@ class Bench:
         return path
 
     def datasette(
-        self, interpreter: Interpreter, sources: Sequence[str] = ("bench",)
+        self,
+        interpreter: Interpreter,
+        sources: Sequence[str] = ("bench",),
+        entry: Mapping[str, object] | None = None,
     ) -> DatasetteServer:
-        """A server of one side with empty sources, not yet started."""
+        """A server of one side with empty sources, not yet started; on disk unless `entry` says."""
         return DatasetteServer(
             interpreter,
             self.folder(interpreter.label),
             sources=sources,
             signed_in=self.signed_in,
+            entry=entry,
         )
 
     def submit(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:

@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PUBLIC_FILES = "0.1a3"
 PUBLIC_DATASETTE = "1.0a41"
+PUBLIC_S3 = "0.1a2"
 
 
 class SetupError(Exception):
@@ -81,7 +82,17 @@ def ours(python: Path | None) -> Interpreter:
 
 def public(cache: Path) -> Interpreter:
     """The public release in its own virtual environment, built at the first call."""
-    home = cache / f"public-{PUBLIC_FILES}-{PUBLIC_DATASETTE}"
+    return _public(cache, f"public-{PUBLIC_FILES}-{PUBLIC_DATASETTE}")
+
+
+def public_s3(cache: Path) -> Interpreter:
+    """As ``public``, with the public S3 plugin beside it."""
+    name = f"public-{PUBLIC_FILES}-{PUBLIC_DATASETTE}-s3-{PUBLIC_S3}"
+    return _public(cache, name, f"datasette-files-s3=={PUBLIC_S3}")
+
+
+def _public(cache: Path, name: str, *more: str) -> Interpreter:
+    home = cache / name
     python = home / "bin" / "python"
     complete = home / "complete"
     if not complete.exists():
@@ -90,6 +101,7 @@ def public(cache: Path) -> Interpreter:
             *("pip", "install", "--quiet", "--python", str(python)),
             f"datasette-files=={PUBLIC_FILES}",
             f"datasette=={PUBLIC_DATASETTE}",
+            *more,
         )
         complete.touch()
     return Interpreter("public", python)

@@ -157,7 +157,8 @@ class DatasetteServer(Server):
     """`datasette serve` with datasette-files, one internal database and filesystem sources.
 
     `readable` are the sources that may be browsed and uploaded to; others are configured and
-    denied. The access log is on, as Datasette ships it, and goes to a file, on every side alike.
+    denied. `entry` is a source's entry in the yaml, in place of a folder. The access log is on, as
+    Datasette ships it, and goes to a file, on every side alike.
     """
 
     def __init__(
@@ -169,12 +170,14 @@ class DatasetteServer(Server):
         denied: Sequence[str] = (),
         signed_in: bool = False,
         internal: Path | None = None,
+        entry: Mapping[str, object] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.roots = {slug: folder / "files" / slug for slug in (*sources, *denied)}
         self.wire = Wire(actor_cookie() if signed_in else "")
+        sources_of = self._sources() if entry is None else dict.fromkeys(self.roots, entry)
         config = {
-            "plugins": {"datasette-files": {"sources": self._sources()}},
+            "plugins": {"datasette-files": {"sources": sources_of}},
             "permissions": grants(sources, signed_in=signed_in, everywhere=not denied),
         }
         path = folder / "datasette.json"

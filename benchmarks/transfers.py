@@ -17,7 +17,8 @@ from benchmarks.messages import Envelope, Wire
 BLOCK = 1 << 20
 
 
-def _block() -> bytes:
+def block() -> bytes:
+    """What files consist of."""
     return random.Random(4).randbytes(BLOCK)
 
 
@@ -27,7 +28,7 @@ def _stream(sock: socket.socket, envelope: Envelope, size: int) -> Response:
     A server that refuses early may close its side while bytes are still on their way; its answer
     is then already here and says more than the broken pipe.
     """
-    view = memoryview(_block())
+    view = memoryview(block())
     try:
         sock.sendall(envelope.before)
         sent = 0

@@ -28,3 +28,12 @@ def file_actions(datasette: Any, actor: Any, file: Any, preview_bytes: Any) -> A
 
     ``file`` is the file's record as a dict, ``preview_bytes`` its first 2048 bytes. May be async.
     """
+
+
+@hookspec
+def register_files_commands(commands: Any) -> None:
+    """Add subcommands of ``datasette files`` by ``@commands.command()``.
+
+    It takes what ``click.command()`` takes. Each is an ``async`` function, given the site first,
+    then its own arguments.
+    """

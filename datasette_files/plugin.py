@@ -11,6 +11,7 @@ from datasette.plugins import pm
 from . import hookspecs, permissions
 from .app import Files
 from .base import Storage
+from .cli import FilesGroup
 from .events import EVENTS
 from .filesystem import FilesystemStorage
 from .views import routes
@@ -21,6 +22,11 @@ pm.add_hookspecs(hookspecs)
 @hookimpl
 def register_routes(datasette: Any) -> Any:
     return routes.register()
+
+
+@hookimpl
+def register_commands(cli: Any) -> None:
+    cli.add_command(FilesGroup())
 
 
 @hookimpl

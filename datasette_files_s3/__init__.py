@@ -1,6 +1,7 @@
 """The S3 storage of datasette-files, as its own distribution: ``storage: s3``.
 
-Holds the hook only. The storage is in storage.py; the SDK is imported when a source needs it.
+Holds the hooks only. The storage is in storage.py, the commands are in cli.py; the SDK is imported
+when a source or a command needs it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 from datasette import hookimpl
 
-__all__ = ["register_files_storage_types"]
+__all__ = ["register_files_commands", "register_files_storage_types"]
 
 
 @hookimpl
@@ -17,3 +18,10 @@ def register_files_storage_types(datasette: Any) -> list[Any]:
     from .storage import S3Storage  # noqa: PLC0415 - pydantic models only where Datasette runs
 
     return [S3Storage]
+
+
+@hookimpl
+def register_files_commands(commands: Any) -> None:
+    from . import cli  # noqa: PLC0415 - only where somebody administers
+
+    cli.register(commands)

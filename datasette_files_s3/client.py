@@ -16,7 +16,7 @@ from datasette_files.errors import ConfigurationError, StorageUnavailable
 
 from .config import Folder, S3Config
 from .credentials import Broker
-from .errors import REFUSED, code_of, translated
+from .errors import BODILESS, REFUSED, code_of, translated
 
 #: Seconds to connect, and between two signs of life of an answer.
 CONNECT_SECONDS = 5.0
@@ -29,6 +29,9 @@ CALL_SECONDS = 60.0
 ATTEMPTS = 3
 #: Connections of one source; a stalled download holds one.
 CONNECTIONS = 256
+
+#: How often at the most credentials are renewed for a refusal that does not say why.
+_DOUBT_SECONDS = 60.0
 
 #: What the SDK reads from its own files when it makes a client.
 _KNOWLEDGE = ("_retry", "endpoints", "partitions", "sdk-default-configuration")
@@ -47,6 +50,7 @@ class Connection:
         self.presigner: Any = None
         #: Whether the store lets us look for unfinished uploads, as far as is known.
         self.finds_unfinished = True
+        self._doubted_until = 0.0
         self._session: Any = None
         self._stack = AsyncExitStack()
 
@@ -152,12 +156,26 @@ class Connection:
                     used is not None
                     and self.broker is not None
                     and not renewed
-                    and code_of(error) in REFUSED
+                    and self._credentials_refused(code_of(error))
                 ):
                     self.broker.refused(used)
                     renewed = True
                     continue
                 raise translated(error, operation) from error
+
+    def _credentials_refused(self, code: str) -> bool:
+        """Whether other credentials may help.
+
+        An answer to HEAD has no body to say so: it may mean a right that is missing as well, for
+        which the broker must not be asked at every request.
+        """
+        if code not in BODILESS:
+            return code in REFUSED
+        now = time.monotonic()
+        if now < self._doubted_until:
+            return False
+        self._doubted_until = now + _DOUBT_SECONDS
+        return True
 
     async def close(self) -> None:
         await self._stack.aclose()

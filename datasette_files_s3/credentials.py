@@ -158,7 +158,7 @@ class Broker:
         import aiohttp  # noqa: PLC0415 - only where a source has a broker
 
         try:
-            verify = await asyncio.to_thread(_tls, self._ca_bundle)
+            verify = await asyncio.to_thread(tls, self._ca_bundle)
             async with (
                 aiohttp.ClientSession(
                     timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS), trust_env=True
@@ -215,7 +215,7 @@ class Broker:
         )
 
 
-def _tls(ca_bundle: str | None) -> ssl.SSLContext:
+def tls(ca_bundle: str | None) -> ssl.SSLContext:
     """The public certificates, and those of the configuration beside them. Reads files."""
     context = ssl.create_default_context()
     if ca_bundle is not None:

@@ -24,8 +24,14 @@ _BATCH = 1000
 _FEW = 8
 #: Pages of unfinished uploads that are looked through.
 _PAGES = 10
-#: Answers of stores that cannot delete many at once.
-_ONE_BY_ONE = ("NotImplemented", "MethodNotAllowed", "MissingContentMD5", "InvalidRequest")
+#: Answers of stores that cannot delete many at once, or that take it for a right on the bucket.
+ONE_BY_ONE = (
+    "AccessDenied",
+    "NotImplemented",
+    "MethodNotAllowed",
+    "MissingContentMD5",
+    "InvalidRequest",
+)
 
 
 async def delete(connection: Connection, folder: Folder, keys: list[str]) -> None:
@@ -45,7 +51,7 @@ async def delete(connection: Connection, folder: Folder, keys: list[str]) -> Non
                 Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
             )
         except FilesError as error:
-            if caused_by(error) not in _ONE_BY_ONE:
+            if caused_by(error) not in ONE_BY_ONE:
                 raise
             await _each(connection, folder.bucket, batch)
             continue

@@ -28,6 +28,8 @@ _MISSING = ("NoSuchKey", "NoSuchVersion", "NotFound", "404")
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")
 #: Refused too, in a way that a broker's newest credentials may mend: a key that was withdrawn.
 REFUSED = (*EXPIRED, "InvalidToken", "InvalidAccessKeyId", "InvalidClientTokenId")
+#: Statuses in place of a code, in answers to HEAD: credentials that expired are among their causes.
+BODILESS = ("400", "403")
 
 _LATER = "The store is busy or has a fault of its own; try again in a minute"
 _DENIED = (

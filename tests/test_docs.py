@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import inspect
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from datasette.app import Datasette
+from datasette.cli import cli
 from datasette.plugins import pm
 from pydantic import BaseModel
 
@@ -207,6 +210,14 @@ def test_readme_links_every_doc() -> None:
     assert [doc for doc in DOCS if doc != "README.md" and f"({doc})" not in README] == []
 
 
+def test_commands_are_those_of_the_group() -> None:
+    ran = CliRunner().invoke(cli, ["files", "--help"])
+    _, _, listed = ran.stdout.partition("Commands:\n")
+    commands = [line.split()[0] for line in listed.splitlines() if line.strip()]
+    text = section("docs/operations.md", "## On the command line")
+    assert [cell.split()[0] for cell in first_cells(text)] == commands
+
+
 # The repository
 
 
@@ -283,7 +294,7 @@ async def test_readme_example_reads_the_head_of_a_file(datasette: Datasette) -> 
 
 
 async def test_digest_example_gives_the_digest(datasette: Datasette) -> None:
-    example = run_block(blocks("docs/hooks-and-events.md", "python")[1])
+    example = run_block(blocks("docs/hooks-and-events.md", "python")[2])
     file = await upload(datasette, b"hello")
     assert await example.digest(datasette, file["id"]) == sha256(b"hello").hexdigest()
     assert await example.digest(datasette, FILE_ID) is None
@@ -298,6 +309,15 @@ async def test_file_actions_example_shows_its_link_on_a_pdf_alone(
         pdf = await upload(datasette, fixture("documents/one-page.pdf").path.read_bytes(), "a.pdf")
         assert "Read aloud" in (await datasette.client.get(pdf["url"])).text
         assert "Read aloud" not in (await datasette.client.get(text["url"])).text
+
+
+def test_command_example_tells_what_is_free(tmp_path: Path) -> None:
+    config = ["-s", "plugins.datasette-files.sources.docs.config.root", str(tmp_path)]
+    config += ["-s", "plugins.datasette-files.sources.docs.storage", "filesystem"]
+    with plugin(blocks("docs/hooks-and-events.md", "python")[1]):
+        ran = CliRunner().invoke(cli, ["files", "disk-space", "docs", "--json", *config])
+    assert json.loads(ran.stdout)["free"] > 0
+    assert ran.exit_code == 0
 
 
 async def test_thumbnail_example_makes_a_png_of_a_text(make_datasette: MakeDatasette) -> None:

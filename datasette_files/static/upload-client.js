@@ -29,6 +29,24 @@ const PASSING = new Set(["network", "storage_unavailable", "busy"]);
 /** What the browser sets itself, and warns of when told. */
 const OWN_HEADERS = new Set(["content-length", "host"]);
 
+/**
+ * What S3's codes (its API reference, "Error responses") mean to who sends a form: our code, and a
+ * sentence where the code's own title says too little.
+ * @type {Record<string, [string, string]>}
+ */
+const STORE_ERRORS = {
+  EntityTooLarge: ["too_large", "The storage takes no more bytes than were announced."],
+  EntityTooSmall: ["checksum_mismatch", "Fewer bytes arrived than were announced."],
+  IncompleteBody: ["checksum_mismatch", ""],
+  BadDigest: ["checksum_mismatch", ""],
+  ExpiredToken: ["expired", ""],
+  RequestTimeout: ["timeout", ""],
+  InternalError: ["storage_unavailable", ""],
+  ServiceUnavailable: ["storage_unavailable", ""],
+  SlowDown: ["storage_unavailable", ""],
+  QuotaExceeded: ["no_space", ""],
+};
+
 /** All bytes have arrived, but completing failed: with `token` it can be tried again. */
 export class NotCompleted extends ApiError {
   /** @param {ApiError} error @param {string} token */
@@ -179,22 +197,36 @@ function led(request, url) {
   return url.origin === location.origin && request.responseURL !== url.href;
 }
 
-/** @param {XMLHttpRequest} request @param {URL} url */
-function refusal({ status, responseText }, url) {
-  const error = ApiError.of(status, responseText);
-  if (url.origin === location.origin) return error;
-  // Another server speaks another language: of S3's, what an administrator asks for first.
-  const [, reason = ""] = /<Code>(\w+)<\/Code>/.exec(responseText) ?? [];
-  const code = PASSING.has(error.code) ? error.code : "storage_error";
-  return new ApiError(code, `${url.host} answered ${status} ${reason}`.trimEnd() + ".", status);
+/**
+ * A browser does not tell scripts why another server's answer is kept from them.
+ * @param {URL} url
+ */
+function unanswered(url) {
+  const message =
+    url.origin === location.origin
+      ? "The server could not be reached."
+      : `The storage at ${url.host} cannot be reached, or takes nothing from this site.`;
+  return new ApiError("network", message);
 }
 
-/** @param {URL} url */
-function unanswered(url) {
-  if (url.origin === location.origin) {
-    return new ApiError("network", "The server could not be reached.");
+/** @param {XMLHttpRequest} request @param {URL} url */
+function refusal({ status, responseText }, url) {
+  if (url.origin === location.origin) return ApiError.of(status, responseText);
+  return storeError(status, responseText);
+}
+
+/**
+ * What a storage answered, which speaks XML: by its code, as its sentences are for programmers.
+ * @param {number} status @param {string} text
+ */
+export function storeError(status, text) {
+  const name = /<Code>([\w.-]{1,100})<\/Code>/.exec(text)?.[1] ?? "";
+  if (name === "AccessDenied" && /policy expired/i.test(text)) {
+    return new ApiError("expired", "", status);
   }
-  // Browsers do not tell which.
-  const message = `${url.host} did not answer, or takes no uploads from this page.`;
-  return new ApiError("network", message);
+  if (Object.hasOwn(STORE_ERRORS, name)) return new ApiError(...STORE_ERRORS[name], status);
+  // A proxy before the storage answers by a status alone.
+  const { code } = ApiError.of(status, "");
+  const message = `The storage answered ${status} ${name}`.trim() + ".";
+  return new ApiError(PASSING.has(code) ? code : "storage_error", message, status);
 }

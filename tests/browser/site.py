@@ -43,6 +43,7 @@ class Site:
         base_url: str = "/",
         databases: Sequence[Path] = (),
         config: dict[str, Any] | None = None,
+        settings: dict[str, str] | None = None,
         **plugin: Any,
     ) -> None:
         self._folder = folder
@@ -61,7 +62,11 @@ class Site:
             },
             plugins=_PLUGINS,
             databases=list(databases),
-            arguments=["--setting", "base_url", base_url],
+            arguments=[
+                argument
+                for name, value in {"base_url": base_url, **(settings or {})}.items()
+                for argument in ("--setting", name, value)
+            ],
         )
 
     def root(self, source: str = "docs") -> Path:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import OpenPage
@@ -39,6 +39,18 @@ def test_an_image_that_cannot_be_shown_is_an_icon(site: Site, page: Page) -> Non
     expect(page.locator(".files-preview img")).to_have_attribute("src", re.compile("/thumbnail$"))
 
 
+def seek(player: Locator) -> float:
+    """Play from the middle; the seconds that were reached."""
+    reached: float = player.evaluate("""(player) => new Promise((resolve, reject) => {
+        player.addEventListener("seeked", () => resolve(player.currentTime));
+        player.addEventListener("error", () => reject(player.error.message));
+        const seek = () => { player.currentTime = player.duration / 2; };
+        if (player.readyState > 0) seek();
+        else player.addEventListener("loadedmetadata", seek);
+    })""")
+    return reached
+
+
 @pytest.mark.parametrize("kind", ["audio", "video"])
 def test_a_recording_that_cannot_be_played_says_so(site: Site, page: Page, kind: str) -> None:
     visit(
@@ -57,14 +69,7 @@ def test_sound_and_pictures_play_from_where_one_seeks(site: Site, page: Page, ki
     assert answered.value.status == 206
     player = page.locator(f".files-preview {kind}")
     expect(player).to_have_accessible_name(record["filename"])
-    reached = player.evaluate("""(player) => new Promise((resolve, reject) => {
-        player.addEventListener("seeked", () => resolve(player.currentTime));
-        player.addEventListener("error", () => reject(player.error.message));
-        const seek = () => { player.currentTime = player.duration / 2; };
-        if (player.readyState > 0) seek();
-        else player.addEventListener("loadedmetadata", seek);
-    })""")
-    assert reached > 0.1
+    assert seek(player) > 0.1
 
 
 def test_a_pdf_is_shown_by_the_browsers_viewer(site: Site, page: Page) -> None:

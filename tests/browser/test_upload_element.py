@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.browser.conftest import OpenPage
 from tests.browser.site import Site
 from tests.browser.test_upload import make
 from tests.browser.uploading import Uploading
@@ -250,46 +249,3 @@ def test_bytes_go_as_a_form_with_its_fields_first(site: Site, page: Page, tmp_pa
     assert received[0].headers["content-type"].startswith("multipart/form-data; boundary=")
     body = (received[0].post_data_buffer or b"").decode()
     assert body.index('name="key"') < body.index('name="policy"') < body.index('name="file"')
-
-
-ELSEWHERE = {
-    "upload_url": "https://bucket.example/",
-    "upload_method": "POST",
-    "upload_headers": {},
-    "upload_fields": {"key": "a"},
-}
-
-
-def test_a_storage_that_refuses_is_told_with_its_reason(
-    site: Site, open_page: OpenPage, tmp_path: Path
-) -> None:
-    page = open_page(bypass_csp=True)
-    page.watch.expect("403")  # type: ignore[attr-defined]
-    direct(page, **ELSEWHERE)
-    page.route(
-        "https://bucket.example/",
-        lambda route: route.fulfill(
-            status=403,
-            headers={"Access-Control-Allow-Origin": "*"},
-            content_type="application/xml",
-            body="<Error><Code>AccessDenied</Code><Message>Policy expired.</Message></Error>",
-        ),
-    )
-    upload = Uploading(page).open(site)
-    upload.choose(make(tmp_path, "a.txt"))
-    expect(upload.row("a.txt")).to_contain_text(
-        "Storage failed. bucket.example answered 403 AccessDenied."
-    )
-
-
-def test_a_storage_that_may_not_be_asked_is_told_by_name(
-    site: Site, page: Page, watch: Watch, tmp_path: Path
-) -> None:
-    """By the page's own policy here; browsers tell no more where the storage lacks CORS rules."""
-    watch.expect("Content Security Policy", "csp")
-    direct(page, **ELSEWHERE)
-    upload = Uploading(page).open(site)
-    upload.choose(make(tmp_path, "a.txt"))
-    expect(upload.row("a.txt")).to_contain_text(
-        "Connection lost. bucket.example did not answer, or takes no uploads from this page."
-    )

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ApiError, FilesApi } from "../../datasette_files/static/api.js";
-import { NotCompleted, uploadFile } from "../../datasette_files/static/upload-client.js";
+import { NotCompleted, storeError, uploadFile } from "../../datasette_files/static/upload-client.js";
 
 const RECORD = { id: "df-1" };
 const INSTRUCTIONS = { ok: true, upload_token: "tok_1" };
@@ -85,4 +85,26 @@ test("answers that are not the API's have a code by their status", async () => {
   assert.equal(await code(new TypeError("no net")), "network");
   assert.equal(await code(error(422, "checksum_mismatch")), "checksum_mismatch");
   assert.ok(ApiError.of(400, "null") instanceof ApiError);
+});
+
+test("what a storage answers in XML becomes one of our codes", () => {
+  const answer = (code, message = "") =>
+    `<?xml version="1.0"?><Error><Code>${code}</Code><Message>${message}</Message></Error>`;
+  const told = (status, text) => {
+    const { code, message, status: kept } = storeError(status, text);
+    assert.equal(kept, status);
+    return [code, message];
+  };
+  assert.equal(told(400, answer("EntityTooLarge"))[0], "too_large");
+  assert.equal(told(400, answer("EntityTooSmall"))[0], "checksum_mismatch");
+  assert.equal(told(503, answer("SlowDown"))[0], "storage_unavailable");
+  const policy = "Invalid according to Policy: Policy expired.";
+  assert.deepEqual(told(403, answer("AccessDenied", policy)), ["expired", ""]);
+  const denied = ["storage_error", "The storage answered 403 AccessDenied."];
+  assert.deepEqual(told(403, answer("AccessDenied", "<b>no</b>")), denied);
+  const unknown = ["storage_error", "The storage answered 418."];
+  assert.deepEqual(told(418, '{"code": "too_large"}'), unknown);
+  assert.deepEqual(told(418, answer("<script>")), unknown);
+  const inherited = ["storage_error", "The storage answered 400 constructor."];
+  assert.deepEqual(told(400, answer("constructor")), inherited);
 });

@@ -29,15 +29,23 @@ def _source(text: str) -> str:
 _SCRIPTS = " ".join(_source(_inline_script(t)) for t in ("base.html", "_close_open_menus.html"))
 # The icon of _action_menu.html.
 _STYLES = f"'unsafe-hashes' {_source('color: #fff')}"
-POLICY = (
-    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:;"
-    f" script-src 'self' {_SCRIPTS}; style-src 'self' {_STYLES}; connect-src 'self';"
-    " base-uri 'none'; object-src 'none'"
-)
+
+
+def _policy(storage):
+    """``storage``: the origin of an S3 that browsers send to and are redirected to, or nothing."""
+    return (
+        f"default-src 'self'; img-src 'self' data: blob: {storage};"
+        f" media-src 'self' blob: {storage}; frame-src 'self' {storage};"
+        f" script-src 'self' {_SCRIPTS}; style-src 'self' {_STYLES};"
+        f" connect-src 'self' {storage}; base-uri 'none'; object-src 'none'"
+    )
 
 
 @hookimpl
 def asgi_wrapper(datasette):
+    origin = (datasette.plugin_config("strict-csp") or {}).get("storage", "")
+    value = _policy(origin).encode()
+
     def wrap(app):
         async def strict(scope, receive, send):
             async def with_policy(message):
@@ -45,7 +53,7 @@ def asgi_wrapper(datasette):
                     headers = {name.lower(): value for name, value in message["headers"]}
                     is_page = headers.get(b"content-type", b"").startswith(b"text/html")
                     if is_page and b"content-security-policy" not in headers:
-                        policy = (b"content-security-policy", POLICY.encode())
+                        policy = (b"content-security-policy", value)
                         message = {**message, "headers": [*message["headers"], policy]}
                 await send(message)
 

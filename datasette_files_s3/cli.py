@@ -1,0 +1,167 @@
+"""``datasette files s3-cors`` and ``s3-check``: help for whoever sets a bucket up.
+
+Holds the commands' arguments and what they print. Leaves out what they do (cors.py, rights.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from datasette_files.errors import (
+    ConfigurationError,
+    Invalid,
+    PermissionDenied,
+    StorageError,
+    StorageUnavailable,
+)
+
+from . import cors
+from .client import Connection
+from .config import Folder, S3Config
+from .rights import Trial, policy
+
+_CREDENTIALS = ("access_key_id", "secret_access_key", "session_token")
+
+
+def register(commands: Any) -> None:
+    """Add the commands to ``datasette files``."""
+    commands.command("s3-cors", short_help="Print or apply the CORS rules for direct uploads")(
+        _s3_cors
+    )
+    commands.command("s3-check", short_help="Try each right that a source needs in its bucket")(
+        _s3_check
+    )
+
+
+@click.argument("slug", metavar="SOURCE")
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    help="Where people reach the site, such as https://files.example.org; may be repeated",
+)
+@click.option("--apply", "applies", is_flag=True, help="Put the rules into force")
+@click.option(
+    "--sdk-credentials",
+    is_flag=True,
+    help="Use those of the environment or of a profile, in place of the source's own",
+)
+async def _s3_cors(
+    site: Any, slug: str, origins: tuple[str, ...], applies: bool, sdk_credentials: bool
+) -> None:
+    """Print the CORS rules that SOURCE's bucket needs for direct uploads, or apply them.
+
+    Rules that the bucket has for others stay. Changing them takes s3:GetBucketCORS and
+    s3:PutBucketCORS, which the source itself has no need of: see --sdk-credentials.
+    """
+    if not origins:
+        raise Invalid(
+            "Say from where people reach the site, by --origin https://files.example.org;"
+            " Datasette's configuration does not hold it"
+        )
+    rule = cors.rule([cors.origin_of(origin) for origin in origins])
+    config = _config_of(site, slug)
+    if not applies:
+        rules = {"CORSRules": [rule]}
+        site.show({"cors": rules, "applied": False}, json.dumps(rules, indent=2))
+        return
+    if sdk_credentials:
+        config = config.model_copy(update=dict.fromkeys(_CREDENTIALS))
+    async with _connected(config) as (connection, folder):
+        rules = {"CORSRules": await _applied(connection.client, folder.bucket, rule)}
+    site.show(
+        {"cors": rules, "applied": True},
+        f"{json.dumps(rules, indent=2)}\nThese rules are in force for {folder.bucket}",
+    )
+
+
+async def _applied(client: Any, bucket: str, rule: cors.Rule) -> list[cors.Rule]:
+    """Raises PermissionDenied, StorageError, StorageUnavailable."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        return await cors.apply(client, bucket, rule)
+    except ClientError as error:
+        told = error.response.get("Error", {})
+        if told.get("Code") in ("AccessDenied", "403"):
+            raise PermissionDenied(
+                f"These credentials may not change the CORS rules of {bucket}; use others by"
+                " --sdk-credentials, or let its administrator apply what is printed without"
+                " --apply"
+            ) from error
+        raise StorageError(f"{told.get('Code')}: {told.get('Message')}") from error
+    except (BotoCoreError, OSError) as error:
+        raise StorageUnavailable(f"The store cannot be reached: {error}") from error
+
+
+@click.argument("slug", metavar="SOURCE")
+@click.option("--policy", "only_policy", is_flag=True, help="Print the policy, and try nothing")
+async def _s3_check(site: Any, slug: str, only_policy: bool) -> int:
+    """Try each right that SOURCE needs in its bucket, and say which is missing.
+
+    What is stored for it goes below the source's prefix, and is deleted. Where a right is missing,
+    the exit status is 1 and the least policy that has them all is printed, to paste.
+    """
+    config = _config_of(site, slug)
+    async with _connected(config) as (connection, folder):
+        needed = policy(folder, config.region)
+        if only_policy:
+            site.show({"policy": needed}, json.dumps(needed, indent=2))
+            return 0
+        trial = Trial(connection, folder)
+        await trial.run()
+    _report(site, slug, trial, needed)
+    return 1 if trial.missing else 0
+
+
+def _report(site: Any, slug: str, trial: Trial, needed: dict[str, Any]) -> None:
+    folder = trial.folder
+    lines = [f"{slug}: bucket {folder.bucket}, prefix {folder.prefix or '(none)'}"]
+    for finding in trial.findings:
+        lines.append(f"{finding.state:<10}{finding.name:<38}{', '.join(finding.actions)}")
+        if finding.problem:
+            lines.append(f"{'':<10}  {finding.problem}")
+    if trial.left:
+        lines.append(f"Could not be deleted again: {', '.join(trial.left)}")
+    if trial.missing:
+        lines += ["", "A policy with the least rights, to paste:", json.dumps(needed, indent=2)]
+    findings = [
+        {
+            "right": finding.name,
+            "actions": list(finding.actions),
+            "state": finding.state,
+            "problem": finding.problem,
+        }
+        for finding in trial.findings
+    ]
+    result = {"ok": not trial.missing, "bucket": folder.bucket, "prefix": folder.prefix}
+    site.show(
+        {**result, "rights": findings, "left": trial.left, "policy": needed}, "\n".join(lines)
+    )
+
+
+def _config_of(site: Any, slug: str) -> S3Config:
+    """Raises Invalid for a source on another storage, NotFound for none."""
+    source = site.source(slug).config
+    if source.storage != "s3":
+        raise Invalid(f"The source {slug!r} is not on S3: its storage is {source.storage!r}")
+    try:
+        return S3Config.model_validate(source.config)
+    except ValidationError as error:
+        raise ConfigurationError(f"The config of the source {slug!r} is wrong") from error
+
+
+@asynccontextmanager
+async def _connected(config: S3Config) -> AsyncIterator[tuple[Connection, Folder]]:
+    """Raises ConfigurationError, StorageUnavailable."""
+    connection = await Connection.open(config)
+    try:
+        yield connection, await connection.folder()
+    finally:
+        await connection.close()

@@ -1,0 +1,352 @@
+"""What a source may do in its bucket, found out by doing it, and the policy that lets it.
+
+Holds the list of rights, the trial of each in keys of its own below the source's prefix, and the
+least policy. Leaves out how it is told (cli.py). Nothing of the trial stays: where deleting is not
+allowed, ``Trial.left`` names what does.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasette_files.errors import StorageError, StorageUnavailable
+
+from .client import Connection
+from .config import Folder
+from .deleting import ONE_BY_ONE
+
+_CONTENT = b"A trial of datasette-files: may be deleted.\n"
+_TYPE = "text/plain"
+#: With these no right can be told from another.
+_HOPELESS = {
+    "NoSuchBucket": "there is no bucket of this name; make it, or correct `bucket`",
+    "InvalidAccessKeyId": "the store does not know the access key; correct `access_key_id`",
+    "SignatureDoesNotMatch": "the secret key is wrong; correct `secret_access_key`",
+    "ExpiredToken": "the credentials have expired; get new ones",
+    "InvalidToken": "the session token is wrong; correct `session_token`",
+    "PermanentRedirect": "the bucket is in another region; correct `region` or `endpoint_url`",
+    "AuthorizationHeaderMalformed": "the bucket is in another region; correct `region`",
+    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
+}
+
+
+@dataclass
+class Finding:
+    """One right: what for, by which actions of a policy, and ``problem``: None where it is there.
+
+    ``tried`` is false where something that it builds on failed.
+    """
+
+    name: str
+    actions: tuple[str, ...]
+    problem: str | None = None
+    tried: bool = True
+
+    @property
+    def state(self) -> str:
+        if not self.tried:
+            return "not tried"
+        return "ok" if self.problem is None else "missing"
+
+
+class _Refused(Exception):
+    """The store did not do it. The message says why."""
+
+
+@dataclass
+class Trial:
+    """One trial of every right of a source. ``run`` does it once."""
+
+    connection: Connection
+    folder: Folder
+    findings: list[Finding] = field(default_factory=list)
+    #: Keys and uploads that could not be removed.
+    left: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        name = f"{self.folder.prefix}datasette-files-check-{secrets.token_hex(8)}"
+        self._put, self._posted = f"{name}/put", f"{name}/post"
+        self._copy, self._parts, self._dropped = f"{name}/copy", f"{name}/parts", f"{name}/dropped"
+        self._below = f"{name}/"
+        self._etag = ""
+        #: Whether there is an object to read, copy and delete.
+        self._stored = False
+        self._made: list[str] = []
+        self._uploads: dict[str, str] = {}
+
+    async def run(self) -> list[Finding]:
+        """Each right in turn. Raises StorageError, StorageUnavailable where none can be tried."""
+        try:
+            await self._try("store an object", ("s3:PutObject",), self._put_object)
+            self._stored = self.findings[-1].problem is None
+            for name, actions, what in (
+                ("describe an object", ("s3:GetObject",), self._head_object),
+                ("read a range of an object", ("s3:GetObject",), self._get_object),
+                ("let a browser read (presigned GET)", ("s3:GetObject",), self._presigned_get),
+                ("copy an object", ("s3:GetObject", "s3:PutObject"), self._copy_object),
+            ):
+                await self._try(name, actions, what, possible=self._stored)
+            described = self.findings[1]
+            await self._try(
+                "tell that an object is not there",
+                ("s3:ListBucket",),
+                self._head_nothing,
+                possible=described.problem is None,
+            )
+            await self._try("list objects", ("s3:ListBucket",), self._list_objects)
+            await self._try(
+                "let a browser store (presigned POST)", ("s3:PutObject",), self._presigned_post
+            )
+            await self._try("store in parts", ("s3:PutObject",), self._multipart)
+            await self._try(
+                "give up an upload in parts",
+                ("s3:AbortMultipartUpload",),
+                self._abort_multipart,
+                possible=self.findings[-1].problem is None,
+            )
+            await self._try(
+                "find uploads that were left behind",
+                ("s3:ListBucketMultipartUploads",),
+                self._list_unfinished,
+            )
+            await self._try("delete an object", ("s3:DeleteObject",), self._delete_object)
+            await self._try("delete many objects", ("s3:DeleteObject",), self._delete_objects)
+        finally:
+            await self._clean_up()
+        return self.findings
+
+    @property
+    def missing(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.problem is not None]
+
+    async def _try(
+        self,
+        name: str,
+        actions: tuple[str, ...],
+        what: Callable[[], Awaitable[None]],
+        *,
+        possible: bool = True,
+    ) -> None:
+        finding = Finding(name, actions)
+        self.findings.append(finding)
+        if not possible:
+            finding.tried, finding.problem = False, "needs what could not be done above"
+            return
+        try:
+            await self._told(what)
+        except _Refused as error:
+            finding.problem = str(error)
+
+    async def _told(self, what: Callable[[], Awaitable[None]]) -> None:
+        """``what``, the SDK's errors as ours. Raises _Refused, StorageError, StorageUnavailable."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            await what()
+        except ClientError as error:
+            told = error.response.get("Error", {})
+            code = str(told.get("Code") or "")
+            if code in _HOPELESS:
+                raise StorageError(f"{code}: {_HOPELESS[code]}") from error
+            raise _Refused(f"{code}: {told.get('Message') or 'no reason given'}") from error
+        except (BotoCoreError, OSError) as error:
+            raise StorageUnavailable(f"The store cannot be reached: {error}") from error
+
+    @property
+    def _client(self) -> Any:
+        return self.connection.client
+
+    def _where(self, key: str) -> dict[str, str]:
+        return {"Bucket": self.folder.bucket, "Key": key}
+
+    async def _put_object(self) -> None:
+        answer = await self._client.put_object(
+            **self._where(self._put), Body=_CONTENT, ContentType=_TYPE
+        )
+        self._etag = answer["ETag"]
+        self._made.append(self._put)
+
+    async def _head_object(self) -> None:
+        answer = await self._client.head_object(**self._where(self._put))
+        if answer["ContentLength"] != len(_CONTENT):
+            raise _Refused(f"the object has {answer['ContentLength']} bytes, not those stored")
+
+    async def _head_nothing(self) -> None:
+        from botocore.exceptions import ClientError  # noqa: PLC0415
+
+        try:
+            await self._client.head_object(**self._where(self._dropped))
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+
+    async def _get_object(self) -> None:
+        answer = await self._client.get_object(**self._where(self._put), Range="bytes=2-6")
+        async with answer["Body"] as body:
+            if await body.read() != _CONTENT[2:7]:
+                raise _Refused("the bytes are not those of the range")
+
+    async def _presigned_get(self) -> None:
+        url = await self.connection.presigner.generate_presigned_url(
+            "get_object", Params=self._where(self._put), ExpiresIn=60
+        )
+        await self._as_a_browser("GET", url)
+
+    async def _list_objects(self) -> None:
+        answer = await self._client.list_objects_v2(Bucket=self.folder.bucket, Prefix=self._below)
+        listed = {entry["Key"] for entry in answer.get("Contents", [])}
+        if not set(self._made) <= listed:
+            raise _Refused("an object that was stored is not listed")
+
+    async def _copy_object(self) -> None:
+        await self._client.copy_object(
+            **self._where(self._copy),
+            CopySource=self._where(self._put),
+            CopySourceIfMatch=self._etag,
+            MetadataDirective="REPLACE",
+            ContentType=_TYPE,
+        )
+        self._made.append(self._copy)
+
+    async def _presigned_post(self) -> None:
+        post = await self.connection.presigner.generate_presigned_post(
+            **self._where(self._posted),
+            Fields={"Content-Type": _TYPE},
+            Conditions=[
+                {"Content-Type": _TYPE},
+                ["content-length-range", len(_CONTENT), len(_CONTENT)],
+            ],
+            ExpiresIn=60,
+        )
+        await self._as_a_browser("POST", post["url"], post["fields"])
+        self._made.append(self._posted)
+
+    async def _multipart(self) -> None:
+        where = self._where(self._parts)
+        answer = await self._client.create_multipart_upload(**where, ContentType=_TYPE)
+        where["UploadId"] = self._uploads[self._parts] = answer["UploadId"]
+        part = await self._client.upload_part(**where, PartNumber=1, Body=_CONTENT)
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        await self._client.complete_multipart_upload(**where, MultipartUpload=parts)
+        del self._uploads[self._parts]
+        self._made.append(self._parts)
+
+    async def _abort_multipart(self) -> None:
+        where = self._where(self._dropped)
+        answer = await self._client.create_multipart_upload(**where)
+        where["UploadId"] = self._uploads[self._dropped] = answer["UploadId"]
+        await self._client.abort_multipart_upload(**where)
+        del self._uploads[self._dropped]
+
+    async def _list_unfinished(self) -> None:
+        await self._client.list_multipart_uploads(Bucket=self.folder.bucket, Prefix=self._dropped)
+
+    async def _delete_object(self) -> None:
+        # What is not there may be deleted too: the right is the same.
+        await self._client.delete_object(**self._where(self._put))
+        self._made = [key for key in self._made if key != self._put]
+
+    async def _delete_objects(self) -> None:
+        from botocore.exceptions import ClientError  # noqa: PLC0415
+
+        keys = self._made or [self._copy]
+        try:
+            answer = await self._client.delete_objects(
+                Bucket=self.folder.bucket, Delete={"Objects": [{"Key": key} for key in keys]}
+            )
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in ONE_BY_ONE:
+                raise
+            answer = {}
+            for key in keys:  # as the storage does
+                await self._client.delete_object(**self._where(key))
+        if errors := answer.get("Errors"):
+            raise _Refused(f"{errors[0].get('Code')}: {errors[0].get('Message')}")
+        self._made.clear()
+
+    async def _as_a_browser(
+        self, method: str, url: str, fields: dict[str, str] | None = None
+    ) -> None:
+        """A request without credentials of its own. Raises _Refused."""
+        import aiohttp  # noqa: PLC0415 - only once a command needs it
+
+        from .credentials import tls  # noqa: PLC0415
+
+        form = None
+        if fields is not None:
+            form = aiohttp.FormData(fields, default_to_multipart=True)
+            form.add_field("file", _CONTENT, filename="file", content_type=_TYPE)
+        timeout = aiohttp.ClientTimeout(total=60)
+        verify = tls(self.connection.config.ca_bundle)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
+                session.request(method, url, data=form, ssl=verify) as answer,
+            ):
+                body = await answer.content.read(64 * 1024)
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError) as error:
+            address = url.partition("?")[0]
+            raise _Refused(f"{address} cannot be reached from here ({error})") from error
+        if status >= 300:
+            code = re.search(rb"<Code>([\w.-]+)</Code>", body)
+            raise _Refused(f"{code[1].decode() if code else 'no reason given'}: status {status}")
+
+    async def _clean_up(self) -> None:
+        for key in list(self._made):
+            await self._remove(key, self._client.delete_object(**self._where(key)))
+        for key, upload in self._uploads.items():
+            where = {**self._where(key), "UploadId": upload}
+            await self._remove(key, self._client.abort_multipart_upload(**where))
+
+    async def _remove(self, key: str, request: Awaitable[Any]) -> None:
+        async def remove() -> None:
+            await request
+
+        try:
+            await self._told(remove)
+        except (_Refused, StorageError, StorageUnavailable):
+            self.left.append(key)
+
+
+def policy(folder: Folder, region: str) -> dict[str, Any]:
+    """The least that a source needs, as a policy of AWS IAM, for this bucket and prefix.
+
+    Actions: "Actions, resources, and condition keys for Amazon S3" of the service authorization
+    reference. Listing has no condition on the prefix: S3 tells what is not there (404, not 403)
+    only to who may list without one.
+    """
+    partition = "aws"
+    for begins, other in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")):
+        partition = other if region.startswith(begins) else partition
+    # ``*``, ``?`` and ``$`` mean themselves only so (IAM policy elements: variables).
+    prefix = re.sub(r"[*?$]", lambda match: f"${{{match[0]}}}", folder.prefix)
+    if folder.bucket.startswith("arn:"):  # an access point
+        bucket, objects = folder.bucket, f"{folder.bucket}/object/{prefix}*"
+    else:
+        bucket = f"arn:{partition}:s3:::{folder.bucket}"
+        objects = f"{bucket}/{prefix}*"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "s3:GetObject",
+                    "s3:PutObject",
+                    "s3:DeleteObject",
+                    "s3:AbortMultipartUpload",
+                ],
+                "Resource": objects,
+            },
+            {
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
+                "Resource": bucket,
+            },
+        ],
+    }
