@@ -214,10 +214,7 @@ class Files:
     async def uploaded(self, source: Source, file: FileRecord, actor: Actor) -> None:
         """After a file's commit: tell plugins, and make its thumbnail."""
         await self._announce(UploadFileEvent(actor=actor, **_facts(file)))
-        if self.thumbnails.generators:
-            self.in_background(
-                partial(self.thumbnails.make_eagerly, source, file), "An eager thumbnail"
-            )
+        self.thumbnails.make_eagerly(source, file)
 
     async def update(self, file: FileRecord, actor: Actor, search_text: str) -> FileRecord:
         """Change what may be changed. Raises NotFound if the file is gone meanwhile."""

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from ..db import listing
 from ..errors import Invalid
+from ..thumbnails import SIDES
 from .http import Call
 
 _DEFAULT_SIZE = 20
@@ -57,6 +58,32 @@ def size(call: Call) -> int:
     if not _SIZE.fullmatch(value) or not 1 <= int(value) <= _MAX_SIZE:
         raise Invalid(f"_size must be a number from 1 to {_MAX_SIZE}")
     return int(value)
+
+
+def thumbnail_side(call: Call) -> int:
+    """The side of a thumbnail in pixels, by ``w``. Raises Invalid for one that is not made."""
+    value = call.argument("w")
+    for side in SIDES:
+        if value in (None, str(side)):
+            return side
+    raise Invalid(f"w must be one of {', '.join(map(str, SIDES))}")
+
+
+def takes_webp(call: Call) -> bool:
+    """Whether the client names WebP among what it takes (RFC 9110, 12.5.1); a ``*`` does not."""
+    for item in call.headers.get("accept", "").lower().split(","):
+        name, _, parameters = item.partition(";")
+        if name.strip() == "image/webp":
+            return re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", parameters) is None
+    return False
+
+
+def grid(call: Call) -> bool:
+    """Whether a list is shown as a grid of thumbnails. Raises Invalid."""
+    view = call.argument("view") or "list"
+    if view not in ("list", "grid"):
+        raise Invalid(f"view is list or grid; not {view}")
+    return view == "grid"
 
 
 def _moment(call: Call, name: str) -> str | None:
