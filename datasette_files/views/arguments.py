@@ -14,6 +14,8 @@ from .http import Call
 
 _DEFAULT_SIZE = 20
 _MAX_SIZE = 200
+#: Of a grid: whole rows of two to six, and of the usual numbers between.
+_GRID_SIZE = 60
 _SIZE = re.compile(r"[0-9]{1,3}")
 _SORTS = ("created_at", "filename", "size")
 
@@ -51,7 +53,7 @@ def _order(call: Call) -> tuple[listing.Order, bool]:
 def size(call: Call) -> int:
     value = call.argument("_size")
     if value is None:
-        return _DEFAULT_SIZE
+        return _GRID_SIZE if call.page and grid(call) else _DEFAULT_SIZE
     if value == "max":
         return _MAX_SIZE
     # As many digits as the largest size has, and no more: int() of thousands of them raises.
@@ -99,6 +101,11 @@ def _moment(call: Call, name: str) -> str | None:
         return moment.replace(tzinfo=None).isoformat(" ", "seconds")
     except (ValueError, OverflowError):
         raise Invalid(f"{name} must be a date such as 2026-03-31, or 2026-03-31T12:00:00") from None
+
+
+def view_urls(call: Call) -> dict[str, str]:
+    """This page of the list in each way that it can be shown."""
+    return {"list": _changed(call, {"view": None}), "grid": _changed(call, {"view": "grid"})}
 
 
 def first_url(call: Call) -> str | None:
