@@ -52,6 +52,11 @@ class Queue(Generic[_T]):
         self._later: deque[_Entry[_T]] = deque()
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that wait or run."""
+        return len(self._entries)
+
     def add(self, key: Hashable, work: Callable[[], Awaitable[_T]]) -> None:
         """Have the work done when nothing more urgent is there; not at all if too much waits."""
         entry = self._entry(key, work)

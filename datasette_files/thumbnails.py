@@ -102,6 +102,11 @@ class Thumbnails:
         made_by = f"{self._kinds.versions} {self._limits} {known}"
         self._fingerprint = hashlib.sha256(made_by.encode()).hexdigest()[:16]
 
+    @property
+    def waiting(self) -> int:
+        """Thumbnails that are being made, or will be."""
+        return self._queue.waiting
+
     def can_picture(self, file: FileRecord) -> bool:
         """Whether a built-in generator knows the type, and the file is not too large for it."""
         return self._kinds.of(file.type) is not None and not self._too_large(file)

@@ -32,13 +32,14 @@ def frame(
         for piece in pieces:
             file.write(piece)
         file.flush()
-        fit = f"scale={side}:{side}:force_original_aspect_ratio=decrease"
-        frames = _FRAMES if content_type.startswith("video/") else 1
+        fit = f"scale='min({side},iw)':'min({side},ih)':force_original_aspect_ratio=decrease"
+        if content_type.startswith("video/"):
+            fit += f",thumbnail={_FRAMES}"
         command = [
             *(ffmpeg, "-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe"),
             *("-threads", "1", "-max_pixels", str(max_pixels), "-f", DEMUXERS[content_type]),
             *("-i", f"/dev/fd/{file.fileno()}", "-map", "0:v:0", "-an", "-sn", "-dn"),
-            *("-vf", f"{fit},thumbnail={frames}", "-frames:v", "1", "-threads", "1"),
+            *("-vf", fit, "-frames:v", "1", "-threads", "1"),
             *("-f", "image2pipe", "-c:v", "png", "pipe:1"),
         ]
         done = subprocess.run(  # noqa: S603 - no shell; the name is of our own making

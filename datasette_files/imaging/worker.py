@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from . import clips, confinement, documents, framing, pictures
 
@@ -37,6 +37,7 @@ def main() -> None:
     confinement.confine(settings["memory"], settings["max_bytes"])
     confinement.end_with(source.fileno())
     Image.MAX_IMAGE_PIXELS = settings["max_pixels"]
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each has buffers of its own
     # Pillow's own check of what a header claims, for the images within images too.
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     while (job := framing.read_header(source)) is not None:
