@@ -16,12 +16,15 @@ import threading
 from pathlib import Path
 
 _DESCRIPTORS = 64
+#: Behind the server, which has requests to answer (nice(2)).
+_NICENESS = 10
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _PR_SET_NO_NEW_PRIVS = 38
 
 
 def confine(memory: int, file_size: int) -> None:
     """For the rest of the process: ``memory`` bytes of address space, files of ``file_size``."""
+    os.nice(_NICENESS)
     limits = {
         resource.RLIMIT_AS: memory,
         resource.RLIMIT_DATA: memory,

@@ -22,6 +22,7 @@ from . import clips, confinement, documents, framing, pictures
 
 def main() -> None:
     """Work until the other side closes the pipe."""
+    os.setpgid(0, 0)  # so that what it starts is killed with it, and no Ctrl-C reaches it
     source = sys.stdin.buffer
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer

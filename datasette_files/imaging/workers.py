@@ -193,7 +193,8 @@ class _Worker:
                 stderr=asyncio.subprocess.DEVNULL,
                 cwd="/",
                 env={**environment, "MALLOC_ARENA_MAX": "1"},
-                start_new_session=True,  # so that what it started is killed with it
+                # No session of its own: Linux may give each the same share of the processors,
+                # however nice its processes are (sched(7), autogroup).
             )
         except OSError as error:
             raise Lost(f"no worker can be started: {error}") from error
@@ -294,4 +295,6 @@ class _Worker:
         self._ends = True
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
+                # First itself: its group is there only once it has begun.
+                os.kill(self._process.pid, signal.SIGKILL)
                 os.killpg(self._process.pid, signal.SIGKILL)
