@@ -28,8 +28,9 @@ class Watch:
             return  # the browser's own viewer of PDF, which gives up streams that it has read
         if not self._scripts and request.failure == "csp":
             return  # a module that was to be loaded early, and now is not
-        if "/-/static" in request.url and request.failure == "net::ERR_ABORTED":
-            return  # the test left the page before it had all of its files
+        loaded_beside = "/-/static" in request.url or "/thumbnail" in request.url
+        if loaded_beside and request.failure == "net::ERR_ABORTED":
+            return  # the test left the page before it had all of its files and pictures
         self._complaints.append(f"failed: {request.method} {request.url}: {request.failure}")
 
     def expect(self, *patterns: str) -> None:
