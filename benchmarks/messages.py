@@ -50,7 +50,14 @@ class Wire:
         )
         return Envelope(head, b"")
 
-    def multipart(self, path: str, fields: dict[str, str], filename: str, size: int) -> Envelope:
+    def multipart(
+        self,
+        path: str,
+        fields: dict[str, str],
+        filename: str,
+        size: int,
+        content_type: str = "application/octet-stream",
+    ) -> Envelope:
         """A POST of a form with `fields` first and one file of `size` bytes last."""
         before = "".join(
             f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -59,7 +66,7 @@ class Wire:
         before += (
             f"--{BOUNDARY}\r\n"
             f'Content-Disposition: form-data; name="file"; filename="{filename}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n"
+            f"Content-Type: {content_type}\r\n\r\n"
         )
         after = f"\r\n--{BOUNDARY}--\r\n"
         length = len(before) + size + len(after)

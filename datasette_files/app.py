@@ -220,10 +220,7 @@ class Files:
     async def uploaded(self, source: Source, file: FileRecord, actor: Actor) -> None:
         """After a file's commit: tell plugins, and make its thumbnail."""
         await self._announce(UploadFileEvent(actor=actor, **_facts(file)))
-        if self.thumbnails.generators:
-            self.in_background(
-                partial(self.thumbnails.make_eagerly, source, file), "An eager thumbnail"
-            )
+        self.thumbnails.make_eagerly(source, file)
 
     async def update(
         self, file: FileRecord, actor: Actor, search_text: str, if_match: str | None = None
@@ -275,12 +272,27 @@ class Files:
 
     async def head(self, source: Source, file: FileRecord, size: int) -> bytes:
         """At most the first ``size`` bytes. Raises StorageError, StorageUnavailable."""
+        return await self._read(file, source.storage.read_bytes(file.path, size))
+
+    async def tail(self, source: Source, file: FileRecord, size: int) -> bytes:
+        """At most the last ``size`` bytes. Raises StorageError, StorageUnavailable."""
+        if file.size is None or file.size <= size:
+            return await self.head(source, file, size)
+        start, end = file.size - size, file.size
+
+        async def read() -> bytes:
+            stream = source.storage.stream_range(file.path, start, end)
+            return b"".join([chunk async for chunk in stream])
+
+        return await self._read(file, read())
+
+    async def _read(self, file: FileRecord, reading: Awaitable[bytes]) -> bytes:
         try:
-            return await source.storage.read_bytes(file.path, size)
+            return await reading
         except FilesError:
             raise
         except Exception as error:
-            logger.exception("The head of %s cannot be read", file.id)
+            logger.exception("A part of %s cannot be read", file.id)
             raise StorageError("The storage failed to read the file; try again") from error
 
     async def file_actions(

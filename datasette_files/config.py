@@ -90,6 +90,7 @@ def _check_pattern(pattern: str) -> str:
     return pattern.lower()
 
 
+_LEAST_MEMORY = 128 * 1024 * 1024
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -121,9 +122,15 @@ class PluginConfig(BaseModel):
     upload_expiry_seconds: _Seconds = 3600
     #: Bytes; a larger file gets an icon.
     thumbnail_max_source_bytes: PositiveInt = 64 * 1024 * 1024
-    #: Thumbnails made at the same time.
+    #: Of an image's width times its height; one with more gets an icon.
+    thumbnail_max_pixels: PositiveInt = 60_000_000
+    #: Thumbnails made at the same time, each in a process of its own.
     thumbnail_concurrency: PositiveInt = 2
     thumbnail_timeout_seconds: _Seconds = 10
+    #: Bytes of address space of each such process; below the least, it could not start.
+    thumbnail_process_memory_limit_bytes: Annotated[int, Field(ge=_LEAST_MEMORY)] = (
+        512 * 1024 * 1024
+    )
     #: Whether thumbnails are made right after an upload, rather than when first asked for.
     thumbnail_eager: bool = True
 

@@ -144,6 +144,22 @@ class Thumbnail:
 
 
 @dataclass(frozen=True, slots=True)
+class ThumbnailFailure:
+    """Why a file has no thumbnail."""
+
+    #: Of the settings and generators by which it was tried.
+    fingerprint: str
+    reason: str
+    attempts: int
+    #: In seconds since the epoch; None: not tried again by the same rules.
+    retry_at: float | None
+
+    def holds(self, fingerprint: str, now: float) -> bool:
+        """Whether another attempt by these rules is of no use, or not yet due."""
+        return self.fingerprint == fingerprint and (self.retry_at is None or self.retry_at > now)
+
+
+@dataclass(frozen=True, slots=True)
 class Garbage:
     """Bytes that nothing refers to any more, waiting to be deleted."""
 

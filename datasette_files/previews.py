@@ -1,11 +1,12 @@
 """What a file's page shows of it: which kind of preview, and the head of a text, within bounds.
 
 The bytes are never trusted: whatever is cut, decoded or split here ends as text in a template.
-Leaves out thumbnails, and how a kind looks (the templates).
+Leaves out the pictures themselves (thumbnails.py), and how a kind looks (the templates).
 """
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import csv
 import io
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from . import downloads
 from .errors import FilesError
-from .families import is_text
+from .families import family, is_text
+from .formats import archives, json_text
 from .models import FileRecord
 from .sources import Source
 
@@ -33,6 +35,16 @@ _QUOTED = re.compile(r'"[^"]*"')
 #: The head of a text: bytes, and lines.
 _HEAD = 4096
 _LINES = 100
+#: The same of code and data, which is read line by line.
+_CODE_HEAD = 32 * 1024
+_CODE_LINES = 400
+#: Members of an archive; bytes of a zip's end; bytes of a tar's beginning, packed and unpacked.
+_MEMBERS = 100
+_ZIP_TAIL = 256 * 1024
+_TAR_HEAD = 256 * 1024
+_TAR_UNPACKED = 1024 * 1024
+#: Bytes; an image that is no larger is shown as it is, with its animation.
+_SMALL_IMAGE = 512 * 1024
 #: Images that may be served inline, and that no browser, or only one, can show.
 _UNSEEN_IMAGES = frozenset(("image/tiff", "image/heic", "image/heif"))
 _TABLES = frozenset(("text/csv", "text/tab-separated-values"))
@@ -56,11 +68,15 @@ class TableHead:
 
 @dataclass(frozen=True)
 class Preview:
-    """``kind`` is image, audio, video, pdf, text, table, or icon where nothing better can be."""
+    """``kind`` is image, picture (an image made by a worker), audio, video, pdf, text, code, table,
+    archive, or icon where nothing better can be."""
 
     kind: str
     text: str = ""
+    archive: archives.Listing | None = None
     table: TableHead | None = None
+    #: Whether a worker has, or may have, a frame of the video.
+    poster: bool = False
     #: Whether the file goes on after what is shown.
     cut: bool = False
     #: Why there is none, where there should be one.
@@ -72,23 +88,60 @@ async def preview(files: Files, source: Source, file: FileRecord) -> Preview:
     kind = _kind(file)
     try:
         source.require_up()
-        if kind != "text":
-            return Preview(kind)
-        head = await files.head(source, file, _HEAD)
+        if kind == "image":
+            return await _image_preview(files, file)
+        if kind == "video":
+            return Preview(kind, poster=await _has_picture(files, file))
+        if kind == "archive":
+            return await _archive_preview(files, source, file)
+        if kind == "text":
+            size = _CODE_HEAD if family(file.type) == "code" else _HEAD
+            return _text_preview(file, await files.head(source, file, size))
     except FilesError as error:
         logger.warning("No preview of %s: %s", file.id, error)
         return Preview("icon", problem=str(error))
-    return _text_preview(file, head)
+    return Preview(kind)
 
 
 def _kind(file: FileRecord) -> str:
     """What the type promises; for a text the bytes may still say otherwise."""
-    family = file.type.partition("/")[0]
     if file.type != "text/plain" and downloads.shows_inline(file.type):
-        if file.type == "application/pdf":
-            return "pdf"
-        return "icon" if file.type in _UNSEEN_IMAGES else family
+        return "pdf" if file.type == "application/pdf" else file.type.partition("/")[0]
+    if family(file.type) == "archive":
+        return "archive"
     return "text" if is_text(file.type) else "icon"
+
+
+async def _image_preview(files: Files, file: FileRecord) -> Preview:
+    """The image itself where it is small; else at the screen's size, from a worker."""
+    seen = file.type not in _UNSEEN_IMAGES
+    if seen and file.size is not None and file.size <= _SMALL_IMAGE:
+        return Preview("image")
+    if await _has_picture(files, file):
+        return Preview("picture")
+    # A browser may still manage what a worker would not.
+    return Preview("image" if seen else "icon")
+
+
+async def _has_picture(files: Files, file: FileRecord) -> bool:
+    return files.thumbnails.can_picture(file) and not await files.thumbnails.failed(file)
+
+
+async def _archive_preview(files: Files, source: Source, file: FileRecord) -> Preview:
+    if file.type == "application/zip":
+        tail = await files.tail(source, file, _ZIP_TAIL)
+        listing = await asyncio.to_thread(archives.zip_listing, tail, _MEMBERS)
+    else:
+        head = await files.head(source, file, _TAR_HEAD)
+        listing = await asyncio.to_thread(_tar_listing, head)
+    if listing is None or not listing.entries:
+        return Preview("icon")
+    return Preview("archive", archive=listing, cut=listing.total != len(listing.entries))
+
+
+def _tar_listing(head: bytes) -> archives.Listing | None:
+    unpacked = archives.unpacked(head, _TAR_UNPACKED)
+    return archives.tar_listing(head if unpacked is None else unpacked, _MEMBERS)
 
 
 def _text_preview(file: FileRecord, head: bytes) -> Preview:
@@ -98,8 +151,19 @@ def _text_preview(file: FileRecord, head: bytes) -> Preview:
     text = _text_head(head, cut)
     if text is None:
         return Preview("icon")
+    if family(file.type) == "code":
+        return _code_preview(file, text, cut)
     lines = text.splitlines(keepends=True)
     return Preview("text", text="".join(lines[:_LINES]), cut=cut or len(lines) > _LINES)
+
+
+def _code_preview(file: FileRecord, text: str, cut: bool) -> Preview:
+    if "json" in file.type:
+        text, more = json_text.indented(text, _CODE_LINES)
+    else:
+        lines = text.splitlines(keepends=True)
+        text, more = "".join(lines[:_CODE_LINES]), len(lines) > _CODE_LINES
+    return Preview("code", text=text, cut=cut or more)
 
 
 def _text_head(head: bytes, cut: bool) -> str | None:

@@ -1,8 +1,9 @@
-"""Thumbnails: the cache, the generators of other plugins, and when they run.
+"""Thumbnails: the cache, what makes them, what came of trying, and the order of the work.
 
-Generators are asked in their order; the first thumbnail is cached. One runs at most for
-``thumbnail_timeout_seconds``, at most ``thumbnail_concurrency`` at a time, and once for a file
-however many ask. Icons, for files without a thumbnail, are in imaging/icons.py.
+Generators of plugins are asked first, in their order, each for at most
+``thumbnail_timeout_seconds``; then the workers, which alone decode anything of ours
+(imaging/workers.py). What cannot be pictured is remembered until the settings or the generators
+change; what failed for another reason is tried again after a pause. Icons are in imaging/icons.py.
 """
 
 from __future__ import annotations
@@ -10,28 +11,61 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import OrderedDict
-from collections.abc import Awaitable
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import TypeGuard, TypeVar
 
 from .base import TIME_FORMAT, ThumbnailGenerator, ThumbnailResult
 from .config import PluginConfig
 from .db import catalog, thumbnails
-from .errors import FilesError, StorageError, StorageUnavailable
+from .db.thumbnails import DEFAULT_SIDE
+from .errors import FilesError, FileTooLarge, StorageError, StorageUnavailable
+from .imaging import kinds
 from .imaging.icons import icon
-from .models import FileRecord, Thumbnail
+from .imaging.workers import Job, Limits, Lost, Refused, Workers
+from .models import FileRecord, Thumbnail, ThumbnailFailure
+from .queueing import NotYet, Queue
 from .sources import Source
 
 _T = TypeVar("_T")
 
 logger = logging.getLogger("datasette_files")
 
-_MAX_PIXELS = 200
-#: How many files that gave no thumbnail are remembered, so that they are not tried at each view.
-_REMEMBERED = 10_000
+#: The sides that ``?w=`` takes, in pixels.
+SIDES = (DEFAULT_SIDE, 400, 800, 1600)
+#: Seconds for which a request waits for its thumbnail, before it is given an icon for now.
+WAIT_SECONDS = 20.0
+#: Seconds until a file is tried again: after a storage's failure, and after a worker's.
+PAUSE_SECONDS = 120.0
+LOST_PAUSE_SECONDS = 300.0
+#: So often a worker may be lost over a file, before the file is taken to be the reason.
+ATTEMPTS = 3
 #: What a generator may hand back. Served in a sandbox, where an SVG can run no script.
 _TYPES = tuple(f"image/{name}" for name in ("png", "jpeg", "webp", "gif", "avif", "svg+xml"))
+_WEBP = "image/webp"
+_NAMES = {"image": "pillow", "pdf": "pypdfium2", "clip": "ffmpeg"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A thumbnail or an icon. An icon that is not ``settled`` may be a thumbnail the next time."""
+
+    thumbnail: Thumbnail
+    settled: bool = True
+
+
+class _NotMade(Exception):
+    """There is no thumbnail. ``pause`` in seconds; None: for good."""
+
+    def __init__(self, reason: str, pause: float | None = None, *, counts: bool = False) -> None:
+        super().__init__(reason)
+        self.pause = pause
+        #: Whether a third time is the last.
+        self.counts = counts
 
 
 class Thumbnails:
@@ -40,104 +74,226 @@ class Thumbnails:
     def __init__(self, database: catalog.Catalog, config: PluginConfig) -> None:
         self._catalog = database
         self._config = config
-        self._slots = asyncio.Semaphore(config.thumbnail_concurrency)
-        self._running: dict[str, asyncio.Task[Thumbnail | None]] = {}
-        self._hopeless: OrderedDict[str, None] = OrderedDict()
-        #: Set at start, from the hook.
-        self.generators: list[ThumbnailGenerator] = []
+        self._kinds = kinds.installed()
+        self._queue: Queue[tuple[Thumbnail, ...]] = Queue(config.thumbnail_concurrency)
+        limits = Limits(
+            memory=config.thumbnail_process_memory_limit_bytes,
+            max_bytes=config.thumbnail_max_source_bytes,
+            max_pixels=config.thumbnail_max_pixels,
+            seconds=config.thumbnail_timeout_seconds,
+        )
+        self.workers = Workers(
+            config.thumbnail_concurrency, limits, heif=self._kinds.heif, ffmpeg=self._kinds.ffmpeg
+        )
+        self._limits = limits
+        self._generators: list[ThumbnailGenerator] = []
+        self._fingerprint = ""
+        self.generators = []
 
-    async def get(self, source: Source, file: FileRecord) -> Thumbnail:
-        """The file's thumbnail: cached, made now, or an icon."""
-        cached = await self._catalog.read(lambda conn: thumbnails.get(conn, file.id))
-        made = cached or await self._made(source, file)
-        return made or _icon(file)
+    @property
+    def generators(self) -> list[ThumbnailGenerator]:
+        """Those of plugins, in order. Set at start, from the hook."""
+        return self._generators
+
+    @generators.setter
+    def generators(self, generators: list[ThumbnailGenerator]) -> None:
+        self._generators = generators
+        known = [f"{type(one).__module__}.{type(one).__qualname__}" for one in generators]
+        made_by = f"{self._kinds.versions} {self._limits} {known}"
+        self._fingerprint = hashlib.sha256(made_by.encode()).hexdigest()[:16]
+
+    @property
+    def waiting(self) -> int:
+        """Thumbnails that are being made, or will be."""
+        return self._queue.waiting
+
+    def knows(self, content_type: str | None) -> bool:
+        """Whether files of this type may have a thumbnail: a guess by which a page lays out."""
+        return bool(self.generators) or self._kinds.of(content_type or "") is not None
+
+    def can_picture(self, file: FileRecord) -> bool:
+        """Whether a built-in generator knows the type, and the file is not too large for it."""
+        return self._kinds.of(file.type) is not None and not self._too_large(file)
+
+    async def failed(self, file: FileRecord) -> bool:
+        """Whether it is known that there is no thumbnail of the file, for now at least."""
+        failure = await self._catalog.read(lambda conn: thumbnails.failure(conn, file.id))
+        return failure is not None and failure.holds(self._fingerprint, time.time())
+
+    async def get(
+        self,
+        source: Source,
+        file: FileRecord,
+        side: int = DEFAULT_SIDE,
+        *,
+        webp: bool = False,
+        asker: str = "",
+    ) -> Shown:
+        """The file's thumbnail within ``side`` by ``side``: cached, made now, or an icon.
+
+        ``webp``: whether the client takes WebP. Those who ask under different names are served in
+        turn.
+        """
+
+        def look(conn: catalog.Connection) -> tuple[Thumbnail | None, ThumbnailFailure | None]:
+            found = thumbnails.find(conn, file.id, side, webp=webp)
+            return found, None if found else thumbnails.failure(conn, file.id)
+
+        found, failure = await self._catalog.read(look)
+        if found is not None:
+            return Shown(found)
+        if not self._may_try(file) or (
+            failure is not None and failure.holds(self._fingerprint, time.time())
+        ):
+            return Shown(_icon(file), settled=failure is None or failure.retry_at is None)
+        work = partial(self._make, source, file, side, failure)
+        try:
+            made = await self._queue.ask((file.id, side), work, asker, WAIT_SECONDS)
+        except NotYet:
+            return Shown(_icon(file), settled=False)
+        # The last is the smallest, and may be WebP.
+        fit = [one for one in made if webp or len(made) == 1 or one.content_type != _WEBP]
+        return Shown(fit[-1]) if fit else Shown(_icon(file), settled=False)
 
     async def close(self) -> None:
-        """End the generators that still run."""
-        running = list(self._running.values())
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """End what still runs, and every worker."""
+        await self._queue.close()
+        await self.workers.close()
 
-    async def _made(self, source: Source, file: FileRecord) -> Thumbnail | None:
-        if not self.generators or file.id in self._hopeless:
-            return None
-        task = self._running.get(file.id)
-        if task is None:
-            task = asyncio.create_task(self._make(source, file))
-            self._running[file.id] = task
-            task.add_done_callback(lambda _: self._running.pop(file.id, None))
-        # One that leaves does not take the thumbnail away from the others.
-        return await asyncio.shield(task)
+    def make_eagerly(self, source: Source, file: FileRecord) -> None:
+        """After an upload: have the thumbnail made soon, if the configuration says so."""
+        if self._config.thumbnail_eager and self._may_try(file):
+            work = partial(self._make, source, file, DEFAULT_SIDE, None)
+            self._queue.add((file.id, DEFAULT_SIDE), work)
 
-    async def make_eagerly(self, source: Source, file: FileRecord) -> None:
-        """After an upload: make and cache the thumbnail, if the configuration says so."""
-        if self._config.thumbnail_eager:
-            await self._made(source, file)
+    def _too_large(self, file: FileRecord) -> bool:
+        return file.size is not None and file.size > self._limits.max_bytes
 
-    async def _make(self, source: Source, file: FileRecord) -> Thumbnail | None:
+    def _may_try(self, file: FileRecord) -> bool:
+        known = self.generators or self._kinds.of(file.type) is not None
+        return bool(known) and not self._too_large(file)
+
+    async def _make(
+        self, source: Source, file: FileRecord, side: int, before: ThumbnailFailure | None
+    ) -> tuple[Thumbnail, ...]:
+        """Make and cache it; nothing where there is none, which is written down too."""
         try:
-            async with self._slots:
-                result = await self._generate(source, file)
-        except (StorageError, StorageUnavailable) as error:
-            # An outage says nothing about the file: it is tried again when next asked for.
-            logger.warning("No thumbnail of %s for now: %s", file.id, error)
-            return None
-        if result is None:
-            self._hopeless[file.id] = None
-            if len(self._hopeless) > _REMEMBERED:
-                self._hopeless.popitem(last=False)
-            return None
-        name, made = result
-        thumbnail = Thumbnail(
-            file_id=file.id,
-            thumbnail=made.thumb_bytes,
-            content_type=made.content_type,
-            width=made.width,
-            height=made.height,
-            generator=name,
-            created_at=datetime.now(timezone.utc).strftime(TIME_FORMAT),
-        )
+            made, size = await self._generate(source, file, side)
+        except _NotMade as error:
+            await self._remember(file, error, before)
+            return ()
+
+        def keep(conn: catalog.Connection) -> None:
+            thumbnails.put(conn, made, side)
+            if size is not None:
+                thumbnails.set_size(conn, file.id, *size)
+
         try:
-            await self._catalog.write(lambda conn: thumbnails.put(conn, thumbnail))
+            await self._catalog.write(keep)
         except FilesError as error:
             logger.warning("The thumbnail of %s is not cached: %s", file.id, error)
-        return thumbnail
+        return made
+
+    async def _remember(
+        self, file: FileRecord, error: _NotMade, before: ThumbnailFailure | None
+    ) -> None:
+        attempts = 1
+        if before is not None and before.fingerprint == self._fingerprint:
+            attempts += before.attempts
+        final = error.pause is None or (error.counts and attempts >= ATTEMPTS)
+        retry_at = None if final else time.time() + (error.pause or 0)
+        failure = ThumbnailFailure(self._fingerprint, str(error)[:500], attempts, retry_at)
+        logger.log(
+            logging.INFO if error.pause is None else logging.WARNING,
+            "No thumbnail of %s%s: %s",
+            *(file.id, "" if final else " for now", error),
+        )
+        try:
+            await self._catalog.write(lambda conn: thumbnails.put_failure(conn, file.id, failure))
+        except FilesError as trouble:
+            logger.warning("What came of %s is not written down: %s", file.id, trouble)
 
     async def _generate(
-        self, source: Source, file: FileRecord
-    ) -> tuple[str, ThumbnailResult] | None:
-        limit = self._config.thumbnail_max_source_bytes
-        if file.size is not None and file.size > limit:
-            return None
+        self, source: Source, file: FileRecord, side: int
+    ) -> tuple[tuple[Thumbnail, ...], tuple[int, int] | None]:
+        """The thumbnails, and the file's own size in pixels where that is known now."""
+        failed = False
+        try:
+            if self.generators:
+                made, failed = await self._by_plugins(source, file, side)
+                if made is not None:
+                    return (made,), None
+            kind = self._kinds.of(file.type)
+            if kind is None:
+                pause = LOST_PAUSE_SECONDS if failed else None
+                raise _NotMade("no generator makes one", pause, counts=True)
+            return await self._by_workers(source, file, Job(kind, file.type, side))
+        except FileTooLarge as error:
+            raise _NotMade(str(error)) from error
+        except FilesError as error:
+            # An outage says nothing about the file.
+            raise _NotMade(str(error), PAUSE_SECONDS) from error
+
+    async def _by_workers(
+        self, source: Source, file: FileRecord, job: Job
+    ) -> tuple[tuple[Thumbnail, ...], tuple[int, int] | None]:
+        pieces = _pieces(source, file, self._limits.max_bytes)
+        try:
+            async with aclosing(pieces):
+                answer = await self.workers.run(job, pieces)
+        except Refused as error:
+            raise _NotMade(str(error)) from error
+        except Lost as error:
+            raise _NotMade(str(error), LOST_PAUSE_SECONDS, counts=True) from error
+        made = tuple(
+            _thumbnail(file, one.content, one.content_type, one.width, one.height, _NAMES[job.kind])
+            for one in answer.images
+        )
+        if answer.width is None or answer.height is None:
+            return made, None
+        return made, (answer.width, answer.height)
+
+    async def _by_plugins(
+        self, source: Source, file: FileRecord, side: int
+    ) -> tuple[Thumbnail | None, bool]:
+        """The first thumbnail of a plugin, or None; and whether one of them failed."""
         content: bytes | None = None
+        failed = False
         for generator in self.generators:
             name = getattr(generator, "name", type(generator).__name__)
             try:
                 if not await self._in_time(generator.can_generate(file.type, file.filename)):
                     continue
                 if content is None:
-                    content = await _content(source, file, limit)
+                    content = await _content(source, file, self._limits.max_bytes)
                 result = await self._in_time(
-                    generator.generate(content, file.type, file.filename, _MAX_PIXELS, _MAX_PIXELS)
+                    generator.generate(content, file.type, file.filename, side, side)
                 )
-            except (StorageError, StorageUnavailable):
+            except FilesError:
                 raise
-            except FilesError as error:
-                logger.warning("No thumbnail of %s: %s", file.id, error)
-                return None
             except Exception:
                 logger.exception("Thumbnail generator %r failed", name)
+                failed = True
                 continue
             if _is_shown(result):
-                return name, result
+                size = result.width, result.height
+                return _thumbnail(
+                    file, result.thumb_bytes, result.content_type, *size, name
+                ), failed
             if result is not None:
                 made = getattr(result, "content_type", type(result).__name__)
                 logger.error("Thumbnail generator %r made %s: not shown", name, made)
-        return None
+        return None, failed
 
     async def _in_time(self, step: Awaitable[_T]) -> _T:
         return await asyncio.wait_for(step, self._config.thumbnail_timeout_seconds)
+
+
+def _thumbnail(
+    file: FileRecord, content: bytes, content_type: str, width: int, height: int, generator: str
+) -> Thumbnail:
+    now = datetime.now(timezone.utc).strftime(TIME_FORMAT)
+    return Thumbnail(file.id, content, content_type, width, height, generator, now)
 
 
 def _is_shown(result: object) -> TypeGuard[ThumbnailResult]:
@@ -151,7 +307,7 @@ def _is_shown(result: object) -> TypeGuard[ThumbnailResult]:
 
 
 async def _content(source: Source, file: FileRecord, limit: int) -> bytes:
-    """The file. Raises StorageError for whatever a storage makes of it, and FileTooLarge."""
+    """The file whole, for a generator of a plugin. Raises StorageError and FileTooLarge."""
     try:
         return await source.storage.read_file_limited(file.path, limit)
     except FilesError:
@@ -159,6 +315,30 @@ async def _content(source: Source, file: FileRecord, limit: int) -> bytes:
     except Exception as error:
         logger.exception("Source %r failed to read a file", source.slug)
         raise StorageError("The storage failed to read the file") from error
+
+
+async def _pieces(source: Source, file: FileRecord, limit: int) -> AsyncGenerator[bytes, None]:
+    """The file as its storage streams it. Raises StorageError, StorageUnavailable, FileTooLarge."""
+    total = 0
+    stream: AsyncIterator[bytes] | None = None
+    try:
+        stream = source.storage.stream_range(file.path, 0, limit + 1)
+        async for chunk in stream:
+            total += len(chunk)
+            if total > limit:
+                raise FileTooLarge(f"The file has more than {limit} bytes")
+            yield chunk
+    except (FilesError, StorageUnavailable):
+        raise
+    except Exception as error:
+        logger.exception("Source %r failed to read a file", source.slug)
+        raise StorageError("The storage failed to read the file") from error
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()
+    if file.size is not None and total != file.size:
+        # Not to be taken for a damaged image, which would be remembered.
+        raise StorageError(f"The storage has {total} bytes of {file.size}")
 
 
 def entity_tag(thumbnail: Thumbnail) -> str:

@@ -81,6 +81,11 @@ WRONG: list[tuple[Any, str]] = [
     ({"upload_expiry_seconds": 0}, f"{P}.upload_expiry_seconds: "),
     ({"thumbnail_concurrency": 0}, f"{P}.thumbnail_concurrency: "),
     ({"thumbnail_timeout_seconds": -1}, f"{P}.thumbnail_timeout_seconds: "),
+    ({"thumbnail_max_pixels": 0}, f"{P}.thumbnail_max_pixels: "),
+    (
+        {"thumbnail_process_memory_limit_bytes": 1_000_000},
+        f"{P}.thumbnail_process_memory_limit_bytes: ",
+    ),
     ({"thumbnail_max_source_bytes": 0.5}, f"{P}.thumbnail_max_source_bytes: "),
     ({"upload_expiry_seconds": float("inf")}, f"{P}.upload_expiry_seconds: "),
     ({"upload_expiry_seconds": float("nan")}, f"{P}.upload_expiry_seconds: "),

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import random
+import zipfile
+from collections.abc import AsyncIterator
+from typing import Any
+
 import pytest
 from datasette.app import Datasette
+from PIL import Image
 
 from datasette_files.app import Files
 from datasette_files.errors import StorageUnavailable
@@ -25,17 +32,19 @@ async def shown(
     ("sample", "kind"),
     [
         ("photos/phone.jpg", "image"),
-        ("photos/still.tiff", "icon"),
+        ("photos/still.tiff", "picture"),
         ("media/tone.mp3", "audio"),
         ("media/clip.webm", "video"),
         ("documents/one-page.pdf", "pdf"),
         ("documents/utf-8.txt", "text"),
-        ("documents/towers.json", "text"),
+        ("documents/towers.json", "code"),
         ("documents/hostile.svg", "text"),
-        ("documents/script.html", "text"),
+        ("documents/script.html", "code"),
         ("documents/towers.csv", "table"),
         ("documents/towers.tsv", "table"),
-        ("archives/two-files.zip", "icon"),
+        ("archives/two-files.zip", "archive"),
+        ("archives/two-files.tar.gz", "archive"),
+        ("odd/zip-like.docx", "icon"),
         ("odd/nuls.bin", "icon"),
     ],
 )
@@ -68,6 +77,61 @@ async def test_the_head_of_a_text(
 ) -> None:
     found = await shown(datasette, content, "a.txt", "text/plain")
     assert (found.kind, found.text, found.cut) == ("text", text, cut)
+
+
+async def test_json_is_laid_out(datasette: Datasette) -> None:
+    found = await shown(datasette, b'{"a":[1,2]}', "a.json", "application/json")
+    assert (found.kind, found.text) == ("code", '{\n  "a": [\n    1,\n    2\n  ]\n}')
+
+
+async def test_code_is_shown_for_longer_than_prose(datasette: Datasette) -> None:
+    code = b"x = 1\n" * 5000
+    found = await shown(datasette, code, "a.sql", "application/sql")
+    assert (found.kind, found.text.count("\n"), found.cut) == ("code", 400, True)
+
+
+async def test_an_archive_lists_its_members(datasette: Datasette) -> None:
+    for name, content_type in (("zip", "application/zip"), ("tar.gz", "application/gzip")):
+        content = fixture(f"archives/two-files.{name}").path.read_bytes()
+        found = await shown(datasette, content, f"a.{name}", content_type)
+        assert found.archive is not None
+        assert len(found.archive.entries) == found.archive.total == 2
+        assert not found.cut
+
+
+async def test_a_zip_is_read_from_its_end_alone(make_datasette: MakeDatasette) -> None:
+    asked = []
+
+    async def stream_range(self: Any, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        asked.append(end - start)
+        yield self.objects[path][start:end]
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("large.bin", bytes(1_000_000))
+        archive.writestr("<b>small</b>.txt", b"x")
+    with installed(storage_class(stream_range=stream_range)):
+        datasette = await make_datasette({"docs": {"storage": "memory"}})
+    record = await upload(datasette, out.getvalue(), "a.zip", content_type="application/zip")
+    page = await datasette.client.get(record["url"])
+    assert "&lt;b&gt;small&lt;/b&gt;.txt" in page.text
+    assert asked == [256 * 1024]
+
+
+async def test_an_image_of_some_size_is_shown_by_a_worker_unless_none_can(
+    datasette: Datasette,
+) -> None:
+    scene = Image.frombytes("RGB", (600, 600), random.Random(1).randbytes(600 * 600 * 3))
+    out = io.BytesIO()
+    scene.save(out, "PNG")
+    assert (await shown(datasette, out.getvalue(), "a.png", "image/png")).kind == "picture"
+    # No thumbnail of what is cut, yet a browser shows as much as there is.
+    damaged = out.getvalue()[:700_000]
+    record = await upload(datasette, damaged, "b.png", content_type="image/png")
+    thumbnail = await datasette.client.get(record["thumbnail_url"])
+    assert thumbnail.headers["content-type"] == "image/svg+xml"
+    file, source = await Files.of(datasette).existing(record["id"])
+    assert (await preview(Files.of(datasette), source, file)).kind == "image"
 
 
 async def test_bytes_that_are_no_text_get_an_icon(datasette: Datasette) -> None:

@@ -1,16 +1,22 @@
-"""Thumbnails: made once by plugins' generators, cached; an icon where none succeeds in time."""
+"""Thumbnails: made once, by plugins' generators or by workers, and cached; else an icon."""
 
 from __future__ import annotations
 
 import asyncio
+import io
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from datasette.app import Datasette
+from PIL import Image
 
+from datasette_files.app import Files
 from datasette_files.base import ThumbnailGenerator, ThumbnailResult
 from datasette_files.errors import StorageUnavailable
+from datasette_files.thumbnails import SIDES
 from tests.conftest import MakeDatasette, upload
+from tests.fixtures import fixture
 from tests.storages import installed, registered, storage_class
 
 PIXEL = b"\x89PNG\r\n\x1a\n pixel"
@@ -109,6 +115,12 @@ async def test_an_icon_stands_in_where_no_generator_succeeds(
     assert answer.headers["content-security-policy"] == "sandbox"
 
 
+async def due(datasette: Datasette) -> None:
+    """Let the pause be over after which what failed is tried again."""
+    sql = "UPDATE datasette_files_thumbnail_failures SET retry_at = 1 WHERE retry_at IS NOT NULL"
+    await datasette.get_internal_database().execute_write(sql)
+
+
 async def test_an_outage_does_not_spoil_the_thumbnail_for_good(
     make_datasette: MakeDatasette,
 ) -> None:
@@ -127,8 +139,12 @@ async def test_an_outage_does_not_spoil_the_thumbnail_for_good(
             make_datasette, generator, sources=sources, thumbnail_eager=False
         )
     url = (await upload(datasette, b"\x00data", "a.dat"))["thumbnail_url"]
-    assert (await datasette.client.get(url)).headers["content-type"] == "image/svg+xml"
-    outage[0] = False
+    for outage[0] in (True, False):  # not tried at each view, though
+        answer = await datasette.client.get(url)
+        assert answer.headers["content-type"] == "image/svg+xml"
+        assert answer.headers["cache-control"] == "no-store"
+    assert generator.calls == []
+    await due(datasette)
     assert (await datasette.client.get(url)).content == PIXEL
 
 
@@ -214,3 +230,177 @@ async def test_an_svg_thumbnail_is_shown_where_it_can_run_nothing(
         assert answer.headers["content-type"] == "image/svg+xml"
         assert answer.headers["content-security-policy"] == "sandbox"
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+# By workers
+
+
+async def rows(datasette: Datasette, sql: str) -> list[tuple[Any, ...]]:
+    result = await datasette.get_internal_database().execute(sql)
+    return [tuple(row) for row in result.rows]
+
+
+async def sample(datasette: Datasette, name: str, **more: Any) -> dict[str, Any]:
+    file = fixture(name)
+    return await upload(
+        datasette, file.path.read_bytes(), file.path.name, content_type=file.content_type, **more
+    )
+
+
+async def until_idle(datasette: Datasette) -> None:
+    for _ in range(6000):
+        if not Files.of(datasette).thumbnails.waiting:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("thumbnails are still being made")
+
+
+async def test_a_photo_has_a_thumbnail_soon_after_its_upload(datasette: Datasette) -> None:
+    assert Files.of(datasette).thumbnails.workers.pids == []
+    await upload(datasette, b"no image", "a.txt")
+    assert Files.of(datasette).thumbnails.workers.pids == []
+    record = await sample(datasette, "photos/phone.jpg")
+    await until_idle(datasette)
+    sql = "SELECT content_type, width, height, generator FROM datasette_files_thumbnails"
+    assert await rows(datasette, sql) == [("image/jpeg", 150, 200, "pillow")]
+    listed = (await datasette.client.get(record["url"] + ".json")).json()
+    assert (listed["width"], listed["height"]) == (3024, 4032)
+
+
+async def test_the_client_has_the_smaller_of_the_formats_that_it_takes(
+    make_datasette: MakeDatasette,
+) -> None:
+    datasette = await make_datasette(thumbnail_eager=False)
+    url = (await sample(datasette, "photos/phone.jpg"))["thumbnail_url"]
+    seen = {}
+    for accept, wanted in {
+        "*/*": "image/jpeg",
+        "image/avif,image/webp,*/*;q=0.8": "image/webp",
+        "image/webp;q=0, image/*": "image/jpeg",
+    }.items():
+        for _ in ("made", "cached"):
+            answer = await datasette.client.get(url, headers={"Accept": accept})
+            assert answer.headers["content-type"] == wanted
+            assert "Accept" in answer.headers["vary"].split(", ")
+            seen[wanted] = (len(answer.content), answer.headers["etag"])
+    assert seen["image/webp"][0] < seen["image/jpeg"][0]
+    assert seen["image/webp"][1] != seen["image/jpeg"][1]
+
+
+async def test_a_few_sizes_are_made_and_no_others(make_datasette: MakeDatasette) -> None:
+    datasette = await make_datasette(thumbnail_eager=False)
+    url = (await sample(datasette, "photos/phone.jpg"))["thumbnail_url"]
+    for side in SIDES:
+        image = Image.open(io.BytesIO((await datasette.client.get(f"{url}?w={side}")).content))
+        assert image.size == (side * 3 // 4, side)
+    for wrong in ("0", "201", "-200", "4000", "x", "200.0"):
+        answer = await datasette.client.get(f"{url}?w={wrong}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+    kept = await rows(datasette, "SELECT side, variant FROM datasette_files_thumbnail_sizes")
+    assert set(kept) == {(200, "webp"), *((side, v) for side in SIDES[1:] for v in ("", "webp"))}
+    assert await rows(datasette, "SELECT width FROM datasette_files_thumbnails") == [(150,)]
+
+
+async def test_a_deleted_file_leaves_no_picture(datasette: Datasette) -> None:
+    record = await sample(datasette, "photos/phone.jpg")
+    damaged = await sample(datasette, "odd/truncated.jpg")
+    await until_idle(datasette)
+    tables = [f"datasette_files_thumbnail{end}" for end in ("s", "_sizes", "_failures")]
+    for table in tables:
+        assert await rows(datasette, f"SELECT count(*) FROM {table}") == [(1,)]
+    for file in (record, damaged):
+        await datasette.client.delete(file["url"])
+    for table in tables:
+        assert await rows(datasette, f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+async def test_what_cannot_be_pictured_is_remembered_until_the_settings_change(
+    make_datasette: MakeDatasette,
+) -> None:
+    datasette = await make_datasette()
+    url = (await sample(datasette, "odd/true-8000x8000.png"))["thumbnail_url"]
+    await until_idle(datasette)
+    sql = "SELECT reason, attempts, retry_at FROM datasette_files_thumbnail_failures"
+    ((reason, attempts, retry_at),) = await rows(datasette, sql)
+    assert ("64000000 pixels" in reason, attempts, retry_at) == (True, 1, None)
+    await datasette.invoke_shutdown()
+    again = await make_datasette()
+    answer = await again.client.get(url)
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert answer.headers["cache-control"] != "no-store"  # it is what there is
+    assert Files.of(again).thumbnails.workers.pids == []
+    await again.invoke_shutdown()
+    larger = await make_datasette(thumbnail_max_pixels=70_000_000)
+    answer = await larger.client.get(url)
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert await rows(larger, sql) == []
+
+
+async def test_a_file_that_costs_three_workers_is_not_tried_again(
+    make_datasette: MakeDatasette,
+) -> None:
+    datasette = await make_datasette(thumbnail_eager=False, thumbnail_timeout_seconds=0.001)
+    url = (await sample(datasette, "photos/phone.jpg"))["thumbnail_url"]
+    sql = "SELECT attempts, retry_at > 0 FROM datasette_files_thumbnail_failures"
+    for attempts, again in ((1, 1), (2, 1), (3, None)):
+        for _ in ("tried", "not tried"):
+            answer = await datasette.client.get(url)
+            assert answer.headers["content-type"] == "image/svg+xml"
+        assert await rows(datasette, sql) == [(attempts, again)]
+        await due(datasette)
+
+
+async def test_a_storage_that_has_less_than_it_should_does_not_damn_the_file(
+    make_datasette: MakeDatasette, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut = [True]
+
+    async def stream_range(self: Any, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        yield self.objects[path][: 50_000 if cut[0] else end]
+
+    with installed(storage_class(stream_range=stream_range)):
+        datasette = await make_datasette({"docs": {"storage": "memory"}}, thumbnail_eager=False)
+    url = (await sample(datasette, "photos/phone.jpg"))["thumbnail_url"]
+    assert (await datasette.client.get(url)).headers["content-type"] == "image/svg+xml"
+    assert "The storage has 50000 bytes of 110758" in caplog.text
+    cut[0] = False
+    await due(datasette)
+    assert (await datasette.client.get(url)).headers["content-type"] == "image/jpeg"
+
+
+async def test_plugins_are_asked_before_the_workers(make_datasette: MakeDatasette) -> None:
+    class Mine(Generator):
+        async def can_generate(self, content_type: str, filename: str) -> bool:
+            return content_type == "image/jpeg"
+
+    generator = Mine(ThumbnailResult(PIXEL, "image/png", 1, 1))
+    datasette = await with_generator(make_datasette, generator, thumbnail_eager=False)
+    url = (await sample(datasette, "photos/phone.jpg"))["thumbnail_url"]
+    assert (await datasette.client.get(url)).content == PIXEL
+    assert (await datasette.client.get(f"{url}?w=400")).content == PIXEL
+    assert [call[3:] for call in generator.calls] == [(200, 200), (400, 400)]
+    assert Files.of(datasette).thumbnails.workers.pids == []
+
+
+async def test_a_page_of_photos_has_all_of_its_thumbnails(make_datasette: MakeDatasette) -> None:
+    datasette = await make_datasette(thumbnail_eager=False)
+    urls = [
+        (await sample(datasette, f"photos/orientation-{1 + n % 8}.jpg"))["thumbnail_url"]
+        for n in range(24)
+    ]
+    answers = await asyncio.gather(*(datasette.client.get(url) for url in urls))
+    assert {answer.headers["content-type"] for answer in answers} == {"image/jpeg"}
+    assert len(Files.of(datasette).thumbnails.workers.pids) <= 2
+
+
+async def test_who_has_waited_long_enough_is_given_an_icon_for_now(
+    make_datasette: MakeDatasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasette_files.thumbnails.WAIT_SECONDS", 0)
+    datasette = await make_datasette(thumbnail_eager=False)
+    url = (await sample(datasette, "photos/phone.jpg"))["thumbnail_url"]
+    answer = await datasette.client.get(url)
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert answer.headers["cache-control"] == "no-store"
+    await until_idle(datasette)
+    assert (await datasette.client.get(url)).headers["content-type"] == "image/jpeg"

@@ -21,7 +21,7 @@ from ..errors import NoSpace, StorageUnavailable
 logger = logging.getLogger("datasette_files")
 
 _T = TypeVar("_T")
-_Connection = sqlite3.Connection
+Connection = sqlite3.Connection
 _Outcome = tuple[bool, Any]
 
 #: Calls that share one hop; bounds how long a batch may hold its connection.
@@ -51,18 +51,18 @@ class Catalog:
         self._reads = _Batcher(self._run_reads)
         self._writes = _Batcher(self._run_writes)
 
-    async def read(self, fn: Callable[[_Connection], _T]) -> _T:
+    async def read(self, fn: Callable[[Connection], _T]) -> _T:
         """Run a quick look-up, perhaps in one hop with others."""
         result: _T = await self._reads.submit(fn)
         return result
 
-    async def query(self, fn: Callable[[_Connection], _T]) -> _T:
+    async def query(self, fn: Callable[[Connection], _T]) -> _T:
         """Run a query that may take milliseconds, in a hop of its own."""
         with _translated():
             result: _T = await self._database.execute_fn(fn)
         return result
 
-    async def write(self, fn: Callable[[_Connection], _T]) -> _T:
+    async def write(self, fn: Callable[[Connection], _T]) -> _T:
         """Run ``fn`` in a transaction and return once it is durable.
 
         What it raises undoes its own changes. Raises NoSpace where the disk is full.
@@ -70,21 +70,21 @@ class Catalog:
         result: _T = await self._writes.submit(fn)
         return result
 
-    async def maintain(self, fn: Callable[[_Connection], _T]) -> _T:
+    async def maintain(self, fn: Callable[[Connection], _T]) -> _T:
         """Run ``fn`` on the write connection outside of any transaction (pragmas, migrations)."""
         result: _T = await self._database.execute_write_fn(fn, transaction=False)
         return result
 
-    async def _run_reads(self, fns: list[Callable[[_Connection], Any]]) -> list[_Outcome]:
-        def look_up_batch(conn: _Connection) -> list[_Outcome]:
+    async def _run_reads(self, fns: list[Callable[[Connection], Any]]) -> list[_Outcome]:
+        def look_up_batch(conn: Connection) -> list[_Outcome]:
             return [_outcome(fn, conn) for fn in fns]
 
         with _translated():
             outcomes: list[_Outcome] = await self._database.execute_fn(look_up_batch)
         return outcomes
 
-    async def _run_writes(self, fns: list[Callable[[_Connection], Any]]) -> list[_Outcome]:
-        def commit_group(conn: _Connection) -> list[_Outcome]:
+    async def _run_writes(self, fns: list[Callable[[Connection], Any]]) -> list[_Outcome]:
+        def commit_group(conn: Connection) -> list[_Outcome]:
             outcomes = []
             for fn in fns:
                 conn.execute("SAVEPOINT datasette_files_group")
@@ -103,7 +103,7 @@ class Catalog:
         return outcomes
 
 
-def _outcome(fn: Callable[[_Connection], Any], conn: _Connection) -> _Outcome:
+def _outcome(fn: Callable[[Connection], Any], conn: Connection) -> _Outcome:
     try:
         with _translated():
             return True, fn(conn)
@@ -141,13 +141,13 @@ class _Batcher:
     """Collects calls while a batch runs, and runs them together as the next batch."""
 
     def __init__(
-        self, run: Callable[[list[Callable[[_Connection], Any]]], Awaitable[list[_Outcome]]]
+        self, run: Callable[[list[Callable[[Connection], Any]]], Awaitable[list[_Outcome]]]
     ) -> None:
         self._run = run
-        self._waiting: list[tuple[Callable[[_Connection], Any], asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
         self._drainer: asyncio.Task[None] | None = None
 
-    async def submit(self, fn: Callable[[_Connection], Any]) -> Any:
+    async def submit(self, fn: Callable[[Connection], Any]) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((fn, future))
         # One that is done was cancelled before its first step, as the loop ends.
@@ -168,7 +168,7 @@ class _Batcher:
             self._drainer = None
 
     async def _run_batch(
-        self, batch: list[tuple[Callable[[_Connection], Any], asyncio.Future[Any]]]
+        self, batch: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]]
     ) -> None:
         try:
             outcomes = await self._run([fn for fn, _ in batch])

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from ..families import FAMILIES, family
 from ..models import FileRecord, SourceContents, SourceTotals
+from . import thumbnails
 from .schema import FILE_COLUMNS
 
 #: Selects what ``record`` takes, from ``datasette_files f`` joined to its source ``s``.
@@ -75,11 +76,11 @@ def set_search_text(conn: sqlite3.Connection, file_id: str, search_text: str) ->
 
 
 def delete(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
-    """Take the file out of the catalog, with its thumbnail. The record, or None if absent."""
+    """Take the file out of the catalog, with its thumbnails. The record, or None if absent."""
     file = get(conn, file_id)
     if file is not None:
         conn.execute("DELETE FROM datasette_files WHERE id = ?", (file_id,))
-        conn.execute("DELETE FROM datasette_files_thumbnails WHERE file_id = ?", (file_id,))
+        thumbnails.delete(conn, file_id)
     return file
 
 

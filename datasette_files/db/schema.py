@@ -7,6 +7,7 @@ Tables that the public 0.1a3 made keep their names and columns. What we add:
 * ``datasette_files_fts.source_id``: a token for the source inside the index, so that a search
   within a source never visits another's rows; prefix indexes for search as you type.
 * ``datasette_files_totals``: files and bytes by source, type and uploader, kept by triggers.
+* other sizes of thumbnails, and which files could not be pictured.
 * one index for each order and filter that a list offers (listing.py names them).
 * uploads, garbage (bytes to delete), files yet to be hashed, leases, a small key-value table.
 
@@ -264,6 +265,34 @@ def direct_uploads(db: sqlite_utils.Database) -> None:
     db.execute(
         """CREATE INDEX datasette_files_unhashed_due
         ON datasette_files_unhashed (source_id, not_before)"""
+    )
+
+
+@migrations(name="0004_thumbnails")
+def thumbnails(db: sqlite_utils.Database) -> None:
+    """Sizes beside the default one, pictures as WebP, and what could not be pictured."""
+    db.execute(
+        """CREATE TABLE datasette_files_thumbnail_sizes (
+            file_id TEXT NOT NULL,
+            side INTEGER NOT NULL,
+            variant TEXT NOT NULL,
+            thumbnail BLOB NOT NULL,
+            content_type TEXT NOT NULL,
+            width INTEGER,
+            height INTEGER,
+            generator TEXT,
+            created_at TEXT NOT NULL,
+            PRIMARY KEY (file_id, side, variant)
+        )"""
+    )
+    db.execute(
+        """CREATE TABLE datasette_files_thumbnail_failures (
+            file_id TEXT PRIMARY KEY,
+            fingerprint TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            attempts INTEGER NOT NULL,
+            retry_at REAL
+        ) WITHOUT ROWID"""
     )
 
 

@@ -1,27 +1,44 @@
-"""The thumbnail cache, in the public release's table: one thumbnail of the default size a file."""
+"""The thumbnail cache, and what came of making thumbnails where nothing did.
+
+The default size is in the public release's table, one for a file, in a format that every client
+takes. Other sizes, and the same pictures as WebP, are in a table of ours.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
-from ..models import Thumbnail
+from ..models import Thumbnail, ThumbnailFailure
 
+#: Pixels of the longest side in the public release's table.
+DEFAULT_SIDE = 200
+#: The variant for every client, and the one for those that take WebP.
+_ANY, _WEBP = "", "webp"
 _COLUMNS = "file_id, thumbnail, content_type, width, height, generator, created_at"
 
 
-def get(conn: sqlite3.Connection, file_id: str) -> Thumbnail | None:
+def find(conn: sqlite3.Connection, file_id: str, side: int, *, webp: bool) -> Thumbnail | None:
+    """The cached thumbnail of this size: as WebP where that is taken and there."""
     row = conn.execute(
-        f"SELECT {_COLUMNS} FROM datasette_files_thumbnails WHERE file_id = ?", (file_id,)
+        f"""SELECT {_COLUMNS} FROM datasette_files_thumbnail_sizes
+        WHERE file_id = ? AND side = ? AND variant IN (?, ?) ORDER BY variant DESC LIMIT 1""",
+        (file_id, side, _ANY, _WEBP if webp else _ANY),
     ).fetchone()
+    if row is None and side == DEFAULT_SIDE:
+        row = conn.execute(
+            f"SELECT {_COLUMNS} FROM datasette_files_thumbnails WHERE file_id = ?", (file_id,)
+        ).fetchone()
     return Thumbnail(*row) if row else None
 
 
-def put(conn: sqlite3.Connection, thumbnail: Thumbnail) -> None:
-    """Cache it, unless its file has been deleted meanwhile."""
-    conn.execute(
-        f"""INSERT OR REPLACE INTO datasette_files_thumbnails ({_COLUMNS})
-        SELECT ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM datasette_files WHERE id = ?)""",
-        (
+def put(conn: sqlite3.Connection, made: Sequence[Thumbnail], side: int) -> None:
+    """Cache a size, its first for every client and its second as WebP; forget a failure.
+
+    Does nothing where the file has been deleted meanwhile.
+    """
+    for variant, thumbnail in zip((_ANY, _WEBP), made, strict=False):
+        values = (
             thumbnail.file_id,
             thumbnail.thumbnail,
             thumbnail.content_type,
@@ -29,6 +46,60 @@ def put(conn: sqlite3.Connection, thumbnail: Thumbnail) -> None:
             thumbnail.height,
             thumbnail.generator,
             thumbnail.created_at,
-            thumbnail.file_id,
+        )
+        exists = "WHERE EXISTS (SELECT 1 FROM datasette_files WHERE id = ?)"
+        if side == DEFAULT_SIDE and variant == _ANY:
+            conn.execute(
+                f"""INSERT OR REPLACE INTO datasette_files_thumbnails ({_COLUMNS})
+                SELECT ?, ?, ?, ?, ?, ?, ? {exists}""",
+                (*values, thumbnail.file_id),
+            )
+        else:
+            conn.execute(
+                f"""INSERT OR REPLACE INTO datasette_files_thumbnail_sizes
+                (side, variant, {_COLUMNS}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? {exists}""",
+                (side, variant, *values, thumbnail.file_id),
+            )
+        _forget_failure(conn, thumbnail.file_id)
+
+
+def set_size(conn: sqlite3.Connection, file_id: str, width: int, height: int) -> None:
+    """Width and height in pixels, where the catalog has none."""
+    conn.execute(
+        "UPDATE datasette_files SET width = ?, height = ? WHERE id = ? AND width IS NULL",
+        (width, height, file_id),
+    )
+
+
+def failure(conn: sqlite3.Connection, file_id: str) -> ThumbnailFailure | None:
+    """What came of the last attempt, if nothing did."""
+    row = conn.execute(
+        """SELECT fingerprint, reason, attempts, retry_at FROM datasette_files_thumbnail_failures
+        WHERE file_id = ?""",
+        (file_id,),
+    ).fetchone()
+    return ThumbnailFailure(*row) if row else None
+
+
+def put_failure(conn: sqlite3.Connection, file_id: str, failed: ThumbnailFailure) -> None:
+    """Remember it, unless its file has been deleted meanwhile."""
+    conn.execute(
+        """INSERT OR REPLACE INTO datasette_files_thumbnail_failures
+        (file_id, fingerprint, reason, attempts, retry_at)
+        SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM datasette_files WHERE id = ?)""",
+        (
+            *(file_id, failed.fingerprint, failed.reason, failed.attempts, failed.retry_at),
+            file_id,
         ),
     )
+
+
+def delete(conn: sqlite3.Connection, file_id: str) -> None:
+    """Forget all of a file that is deleted."""
+    conn.execute("DELETE FROM datasette_files_thumbnails WHERE file_id = ?", (file_id,))
+    conn.execute("DELETE FROM datasette_files_thumbnail_sizes WHERE file_id = ?", (file_id,))
+    _forget_failure(conn, file_id)
+
+
+def _forget_failure(conn: sqlite3.Connection, file_id: str) -> None:
+    conn.execute("DELETE FROM datasette_files_thumbnail_failures WHERE file_id = ?", (file_id,))

@@ -9,10 +9,13 @@ from urllib.parse import urlencode
 
 from ..db import listing
 from ..errors import Invalid
+from ..thumbnails import SIDES
 from .http import Call
 
 _DEFAULT_SIZE = 20
 _MAX_SIZE = 200
+#: Of a grid: whole rows of two to six, and of the usual numbers between.
+_GRID_SIZE = 60
 _SIZE = re.compile(r"[0-9]{1,3}")
 _SORTS = ("created_at", "filename", "size")
 
@@ -50,13 +53,39 @@ def _order(call: Call) -> tuple[listing.Order, bool]:
 def size(call: Call) -> int:
     value = call.argument("_size")
     if value is None:
-        return _DEFAULT_SIZE
+        return _GRID_SIZE if call.page and grid(call) else _DEFAULT_SIZE
     if value == "max":
         return _MAX_SIZE
     # As many digits as the largest size has, and no more: int() of thousands of them raises.
     if not _SIZE.fullmatch(value) or not 1 <= int(value) <= _MAX_SIZE:
         raise Invalid(f"_size must be a number from 1 to {_MAX_SIZE}")
     return int(value)
+
+
+def thumbnail_side(call: Call) -> int:
+    """The side of a thumbnail in pixels, by ``w``. Raises Invalid for one that is not made."""
+    value = call.argument("w")
+    for side in SIDES:
+        if value in (None, str(side)):
+            return side
+    raise Invalid(f"w must be one of {', '.join(map(str, SIDES))}")
+
+
+def takes_webp(call: Call) -> bool:
+    """Whether the client names WebP among what it takes (RFC 9110, 12.5.1); a ``*`` does not."""
+    for item in call.headers.get("accept", "").lower().split(","):
+        name, _, parameters = item.partition(";")
+        if name.strip() == "image/webp":
+            return re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", parameters) is None
+    return False
+
+
+def grid(call: Call) -> bool:
+    """Whether a list is shown as a grid of thumbnails. Raises Invalid."""
+    view = call.argument("view") or "list"
+    if view not in ("list", "grid"):
+        raise Invalid(f"view is list or grid; not {view}")
+    return view == "grid"
 
 
 def _moment(call: Call, name: str) -> str | None:
@@ -72,6 +101,11 @@ def _moment(call: Call, name: str) -> str | None:
         return moment.replace(tzinfo=None).isoformat(" ", "seconds")
     except (ValueError, OverflowError):
         raise Invalid(f"{name} must be a date such as 2026-03-31, or 2026-03-31T12:00:00") from None
+
+
+def view_urls(call: Call) -> dict[str, str]:
+    """This page of the list in each way that it can be shown."""
+    return {"list": _changed(call, {"view": None}), "grid": _changed(call, {"view": "grid"})}
 
 
 def first_url(call: Call) -> str | None:

@@ -13,8 +13,9 @@ from ..permissions import BROWSE, DELETE, EDIT, UPLOAD, file_actions, require_on
 from ..protocol.conditional import Outcome, evaluate
 from ..thumbnails import entity_tag
 from . import records
+from .arguments import takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, plain, redirect
-from .stream import Streamed
+from .stream import Streamed, unless_gone
 
 #: Request headers that may make an answer other than the whole file.
 _CONDITIONS = frozenset(
@@ -77,14 +78,27 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
 
 
 async def thumbnail(call: Call) -> Response:
+    side = thumbnail_side(call)
     file, source = await call.files.browsable(call.actor, call.vars["file_id"])
-    made = await call.files.thumbnails.get(source, file)
+    # Of one who goes away, a queued thumbnail is not made.
+    shown = await unless_gone(
+        call,
+        call.files.thumbnails.get(source, file, side, webp=takes_webp(call), asker=_page(call)),
+    )
+    made = shown.thumbnail
     tag = entity_tag(made)
-    headers = {"ETag": tag, "Cache-Control": "private, max-age=0, must-revalidate", **_INERT}
+    lasting = "private, max-age=0, must-revalidate" if shown.settled else "no-store"
+    headers = {"ETag": tag, "Cache-Control": lasting, "Vary": "Accept", **_INERT}
     if evaluate(call.method, call.headers, tag, None) is Outcome.NOT_MODIFIED:
         return empty(304, headers)
     headers["Content-Length"] = str(len(made.thumbnail))
     return Response(made.thumbnail, 200, headers, made.content_type)
+
+
+def _page(call: Call) -> str:
+    """Whose thumbnails are wanted for which page: each gets its turn."""
+    client = call.request.scope.get("client") or ("",)
+    return f"{call.actor_id or client[0]} {call.headers.get('referer', '')[:500]}"
 
 
 async def update(call: Call) -> Response:

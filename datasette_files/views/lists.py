@@ -16,7 +16,7 @@ from ..permissions import BROWSE, UPLOAD, grant
 from ..search import SearchQuery, search
 from ..sources import Source
 from . import records
-from .arguments import first_url, list_query, next_url, size, sort_urls
+from .arguments import first_url, grid, list_query, next_url, size, sort_urls, view_urls
 from .http import Call, answer, page
 
 _MAX_BATCH = 200
@@ -105,4 +105,10 @@ def _as_json(call: Call, found: Page) -> dict[str, Any]:
 
 def _as_context(call: Call, found: Page) -> dict[str, Any]:
     """What every page of a list shows."""
-    return {**_as_json(call, found), "first_url": first_url(call)}
+    return {
+        **_as_json(call, found),
+        "first_url": first_url(call),
+        "grid": grid(call),
+        "may_picture": call.files.thumbnails.knows,
+        "view_urls": view_urls(call),
+    }

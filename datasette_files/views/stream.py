@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from ..downloads import Body
 from ..errors import FilesError
-from .body import uncancel
+from .body import Disconnected, uncancel
 from .http import Call
 
 logger = logging.getLogger("datasette_files")
+
+_T = TypeVar("_T")
 
 #: Seconds for which a client may take nothing at all before it is given up.
 STALL_SECONDS = 120.0
@@ -71,6 +74,20 @@ class Streamed:
             return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(STALL_SECONDS, self._watch, task, self._chunks_sent)
+
+
+async def unless_gone(call: Call, work: Coroutine[Any, Any, _T]) -> _T:
+    """What ``work`` returns. Raises Disconnected, and ends it, once the client has gone away."""
+    task, watcher = asyncio.ensure_future(work), asyncio.ensure_future(_until_gone(call))
+    try:
+        await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise Disconnected("The client went away")
+        return task.result()
+    finally:
+        for one in (task, watcher):
+            one.cancel()
+        await asyncio.gather(task, watcher, return_exceptions=True)
 
 
 async def _until_gone(call: Call) -> None:

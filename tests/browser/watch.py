@@ -30,6 +30,7 @@ class Watch:
             return  # a module that was to be loaded early, and now is not
         if request.failure == "net::ERR_ABORTED" and (
             "/-/static" in request.url  # the test left the page before it had all of its files
+            or "/thumbnail" in request.url  # and pictures
             or request.resource_type == "media"  # the browser has read of it what it shows
         ):
             return

@@ -24,4 +24,9 @@ def test_processes_that_start_at_once_make_one_schema(tmp_path):
             applied = conn.execute(
                 "SELECT name FROM _sqlite_migrations WHERE migration_set = 'datasette_files'"
             ).fetchall()
-            assert applied == [("0001_core",), ("0002_words",), ("0003_direct_uploads",)]
+            assert [name for (name,) in applied] == [
+                "0001_core",
+                "0002_words",
+                "0003_direct_uploads",
+                "0004_thumbnails",
+            ]

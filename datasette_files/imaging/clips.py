@@ -1,0 +1,56 @@
+"""A frame of a video, the cover of a sound, by the ffmpeg program. Runs in a worker alone.
+
+ffmpeg inherits the worker's limits. It is told which container to read, so that no file is taken
+for a playlist that names others, and may open nothing but the one file that it is handed.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tempfile
+from collections.abc import Iterable
+
+from .media_types import DEMUXERS
+from .pictures import Picture, Unfit, picture
+
+#: Of so many frames the one that is most like the others is shown, rather than a black first one.
+_FRAMES = 24
+
+
+def frame(
+    pieces: Iterable[bytes],
+    content_type: str,
+    side: int,
+    *,
+    ffmpeg: str,
+    max_pixels: int,
+    seconds: float,
+) -> Picture:
+    """One picture of the file. Raises Unfit where there is none, subprocess.TimeoutExpired."""
+    with tempfile.TemporaryFile() as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        fit = f"scale='min({side},iw)':'min({side},ih)':force_original_aspect_ratio=decrease"
+        if content_type.startswith("video/"):
+            fit += f",thumbnail={_FRAMES}"
+        command = [
+            *(ffmpeg, "-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe"),
+            *("-threads", "1", "-max_pixels", str(max_pixels), "-f", DEMUXERS[content_type]),
+            *("-i", f"/dev/fd/{file.fileno()}", "-map", "0:v:0", "-an", "-sn", "-dn"),
+            *("-vf", fit, "-frames:v", "1", "-threads", "1"),
+            *("-f", "image2pipe", "-c:v", "png", "pipe:1"),
+        ]
+        done = subprocess.run(  # noqa: S603 - no shell; the name is of our own making
+            command,
+            pass_fds=[file.fileno()],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
+    if done.returncode or not done.stdout:
+        raise Unfit(f"ffmpeg finds no picture in it (exit status {done.returncode})")
+    # What ffmpeg wrote is small; Pillow encodes it as all others.
+    return Picture(picture(io.BytesIO(done.stdout), side, side * side, ["PNG"]).encoded)

@@ -1,0 +1,28 @@
+"""The first page of a PDF, by pypdfium2 (the extra ``pdf``). Runs in a worker alone."""
+
+from __future__ import annotations
+
+from .pictures import Picture, Unfit, encoded
+
+
+def first_page(content: bytes, side: int) -> Picture:
+    """The first page on white, its longest side ``side`` pixels. Raises Unfit."""
+    import pypdfium2  # noqa: PLC0415 - an extra, and only the worker that needs it pays for it
+
+    try:
+        document = pypdfium2.PdfDocument(content)
+    except pypdfium2.PdfiumError as error:  # damaged, or locked by a password
+        raise Unfit(f"no PDF that can be opened: {error}") from error
+    try:
+        if not len(document):
+            raise Unfit("a PDF without pages")
+        page = document[0]
+        longest = max(page.get_size())
+        if not 0 < longest < float("inf"):
+            raise Unfit("a page without a size")
+        bitmap = page.render(scale=side / longest, may_draw_forms=False)
+        return Picture(encoded(bitmap.to_pil().convert("RGB")))
+    except pypdfium2.PdfiumError as error:
+        raise Unfit(f"a page that cannot be drawn: {error}") from error
+    finally:
+        document.close()

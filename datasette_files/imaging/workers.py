@@ -1,0 +1,300 @@
+"""The server's side of the workers: a few long-lived processes that decode what nobody trusts.
+
+A worker is started when there is work, kept while there is more, and ended when it has been idle
+for a while. One that takes too long, dies or stops making sense is killed, and the next job gets
+another. Leaves out which file is next, and where its bytes come from (thumbnails.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from . import framing
+
+logger = logging.getLogger("datasette_files")
+
+#: Seconds after which a worker without work is ended.
+IDLE_SECONDS = 60.0
+#: Seconds for which a storage may take to hand over a file, in all.
+TRANSFER_SECONDS = 60.0
+#: A worker that has done so many jobs makes room for a fresh one: what leaks, leaks no further.
+_JOBS = 1000
+#: Bytes that may wait in a pipe, where the system lets it be set.
+_PIPE = 1024 * 1024
+
+# Not as a module of the package, whose import brings in all of Datasette: the package here is an
+# empty one that knows its folder. -I and -S: nothing of the environment or the site runs code.
+_PROGRAM = """\
+import json, sys, types
+folder, sys.path[:] = json.loads(sys.argv[1])
+package = types.ModuleType("datasette_files")
+package.__path__ = [folder]
+sys.modules["datasette_files"] = package
+from datasette_files.imaging.worker import main
+main()
+"""
+#: What of the environment a worker sees: secrets may stand in all the rest.
+_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
+
+
+class Refused(Exception):
+    """The worker looked at the file, and it cannot be pictured: nor tomorrow, by the same rules."""
+
+
+class Lost(Exception):
+    """No answer: the worker took too long or died. Another attempt may do better."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a worker may use. Sizes in bytes."""
+
+    memory: int
+    max_bytes: int
+    max_pixels: int
+    #: Of CPU and of time for one file.
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to make of a file: a picture of at most ``side`` by ``side`` pixels."""
+
+    kind: str
+    content_type: str
+    side: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """One encoded image. Width and height in pixels."""
+
+    content_type: str
+    width: int
+    height: int
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The same picture in one or several formats, the one that every client takes first."""
+
+    images: tuple[Made, ...]
+    #: The file's own size in pixels, upright; None where it has none.
+    width: int | None
+    height: int | None
+    #: How long the worker took, and the most memory that it ever had, in bytes.
+    seconds: float
+    peak: int
+
+
+def _command() -> list[str]:
+    """What starts a worker: this interpreter, with the places of its modules."""
+    folder = str(Path(__file__).resolve().parents[1])
+    path = [str(Path(entry).resolve()) for entry in sys.path if entry]
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps([folder, path])]
+
+
+class Workers:
+    """At most ``count`` processes at a time."""
+
+    def __init__(self, count: int, limits: Limits, *, heif: bool, ffmpeg: str) -> None:
+        self._limits = limits
+        self._settings = {**asdict(limits), "heif": heif, "ffmpeg": ffmpeg}
+        self._slots = asyncio.Semaphore(count)
+        self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that there are now."""
+        return [worker.pid for worker in (*self._idle, *self._busy)]
+
+    async def run(self, job: Job, pieces: AsyncIterator[bytes]) -> Answer:
+        """Have a file pictured. Raises Refused, Lost, and what ``pieces`` raises."""
+        async with self._slots:
+            worker = self._taken() or await _Worker.start(self._settings)
+            self._busy.add(worker)
+            try:
+                answer = await worker.run(job, pieces, self._limits.seconds)
+            except Refused:
+                self._give_back(worker)
+                raise
+            except BaseException:
+                # Amid a message, or beyond its limits: it understands nothing more.
+                self._busy.discard(worker)
+                await worker.kill()
+                raise
+            self._give_back(worker)
+            return answer
+
+    async def close(self) -> None:
+        """End every process. Who waits for an answer gets Lost."""
+        workers = [*self._idle, *self._busy]
+        self._idle.clear()
+        await asyncio.gather(*(worker.kill() for worker in workers))
+
+    def _taken(self) -> _Worker | None:
+        """An idle worker that still lives: any may have died since."""
+        while self._idle:
+            worker = self._idle.pop()
+            worker.rests(None)
+            if worker.usable:
+                return worker
+            worker.end()
+        return None
+
+    def _give_back(self, worker: _Worker) -> None:
+        self._busy.discard(worker)
+        if not worker.usable:
+            worker.end()
+            return
+        self._idle.append(worker)
+
+        def idle() -> None:
+            if worker in self._idle:
+                self._idle.remove(worker)
+                worker.end()
+
+        worker.rests(asyncio.get_running_loop().call_later(IDLE_SECONDS, idle))
+
+
+class _Worker:
+    """One process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._loop = asyncio.get_running_loop()
+        self._jobs = 0
+        self._ends = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._reaper: asyncio.Task[Any] | None = None
+
+    @classmethod
+    async def start(cls, settings: dict[str, Any]) -> _Worker:
+        """A new process. Raises Lost where the system has none to give."""
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *_command(),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                cwd="/",
+                env={**environment, "MALLOC_ARENA_MAX": "1"},
+                # No session of its own: Linux may give each the same share of the processors,
+                # however nice its processes are (sched(7), autogroup).
+            )
+        except OSError as error:
+            raise Lost(f"no worker can be started: {error}") from error
+        worker = cls(process)
+        worker._widen()
+        worker._input.write(framing.packed(settings))
+        return worker
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be given another job."""
+        return not self._ends and self._jobs < _JOBS and self._process.returncode is None
+
+    @property
+    def _input(self) -> asyncio.StreamWriter:
+        assert self._process.stdin is not None  # noqa: S101 - for the types: it is a pipe
+        return self._process.stdin
+
+    @property
+    def _output(self) -> asyncio.StreamReader:
+        assert self._process.stdout is not None  # noqa: S101 - for the types: it is a pipe
+        return self._process.stdout
+
+    def _widen(self) -> None:
+        """A wider pipe: a file is handed over in fewer turns."""
+        pipe = self._input.transport.get_extra_info("pipe")
+        if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):  # the system's bound on pipes of one user
+                fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
+
+    async def run(self, job: Job, pieces: AsyncIterator[bytes], seconds: float) -> Answer:
+        """Raises Refused; or Lost and what ``pieces`` raises, after which it must be killed."""
+        self._jobs += 1
+        try:
+            await asyncio.wait_for(self._send(job, pieces), TRANSFER_SECONDS)
+            return await asyncio.wait_for(self._answer(), seconds)
+        except asyncio.TimeoutError:
+            raise Lost("it takes too long") from None
+        except (ConnectionError, asyncio.IncompleteReadError, framing.Broken) as error:
+            raise Lost(f"its worker died: {type(error).__name__}") from error
+
+    async def _send(self, job: Job, pieces: AsyncIterator[bytes]) -> None:
+        self._input.write(framing.packed(asdict(job)))
+        async for piece in pieces:
+            for start in range(0, len(piece), framing.MAX_PIECE):
+                part = piece[start : start + framing.MAX_PIECE]
+                self._input.write(framing.LENGTH.pack(len(part)))
+                self._input.write(part)
+                await self._input.drain()
+        self._input.write(framing.LENGTH.pack(0))
+        await self._input.drain()
+
+    async def _answer(self) -> Answer:
+        raw = await self._output.readexactly(framing.LENGTH.size)
+        body = await self._output.readexactly(framing.length_of(raw, framing.MAX_HEADER))
+        answer = framing.unpacked(body)
+        self._ends = bool(answer.get("ends"))
+        if answer.get("again"):
+            raise Lost(str(answer["reason"]))
+        if not answer["ok"]:
+            raise Refused(str(answer["reason"]))
+        if sum(size for *_, size in answer["images"]) > framing.MAX_ANSWER:
+            raise framing.Broken("an answer is too large")
+        images = tuple(
+            [
+                Made(content_type, width, height, await self._output.readexactly(size))
+                for content_type, width, height, size in answer["images"]
+            ]
+        )
+        return Answer(images, answer["width"], answer["height"], answer["seconds"], answer["peak"])
+
+    def rests(self, timer: asyncio.TimerHandle | None) -> None:
+        """Take note of, or forget, what will end it when it has had no work for a while."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = timer
+
+    def end(self) -> None:
+        """As ``kill``, for who cannot wait; it is waited for all the same."""
+        if self._loop is asyncio.get_running_loop():
+            self._reaper = asyncio.create_task(self.kill())
+        else:
+            self._signal()
+
+    async def kill(self) -> None:
+        """End it and what it started, whatever they are doing, and let go of the pipes."""
+        self.rests(None)
+        self._signal()
+        if self._loop is asyncio.get_running_loop():
+            self._input.close()
+            await self._process.wait()
+
+    def _signal(self) -> None:
+        self._ends = True
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                # First itself: its group is there only once it has begun.
+                os.kill(self._process.pid, signal.SIGKILL)
+                os.killpg(self._process.pid, signal.SIGKILL)

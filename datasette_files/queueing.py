@@ -1,0 +1,158 @@
+"""A queue of work: what somebody waits for, in turn between those who ask; then the rest.
+
+Work with the same key is done once, however many ask. Who asks may leave, and what then nobody
+wants is not begun. Knows nothing of thumbnails, and nothing of time but how long somebody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+logger = logging.getLogger("datasette_files")
+
+_T = TypeVar("_T")
+
+#: Pieces of work that may wait; more are not taken.
+MOST = 10_000
+
+
+class NotYet(Exception):
+    """The work is not done within the time that somebody waits. It goes on, or will."""
+
+
+class _Entry(Generic[_T]):
+    """One piece of work, waiting or running."""
+
+    def __init__(self, key: Hashable, work: Callable[[], Awaitable[_T]]) -> None:
+        self.key = key
+        self.work = work
+        self.waiters: set[asyncio.Future[_T]] = set()
+        #: Whether it is done though nobody waits.
+        self.regardless = False
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def wanted(self) -> bool:
+        return self.task is None and (self.regardless or bool(self.waiters))
+
+
+class Queue(Generic[_T]):
+    """At most ``slots`` pieces of work run at a time."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._entries: dict[Hashable, _Entry[_T]] = {}
+        self._running = 0
+        #: By who asks, in turn: the first of the first lane is next, and its lane then the last.
+        self._lanes: OrderedDict[str, deque[_Entry[_T]]] = OrderedDict()
+        self._later: deque[_Entry[_T]] = deque()
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that wait or run."""
+        return len(self._entries)
+
+    def add(self, key: Hashable, work: Callable[[], Awaitable[_T]]) -> None:
+        """Have the work done when nothing more urgent is there; not at all if too much waits."""
+        entry = self._entry(key, work)
+        if entry is not None and not entry.regardless:
+            self._keep(entry)
+            self._go_on()
+
+    async def ask(
+        self, key: Hashable, work: Callable[[], Awaitable[_T]], asker: str, seconds: float
+    ) -> _T:
+        """What the work returns or raises. Raises NotYet after ``seconds``, and at the end."""
+        entry = self._entry(key, work)
+        if entry is None:
+            raise NotYet
+        future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        entry.waiters.add(future)
+        if entry.task is None:
+            self._lanes.setdefault(asker, deque()).append(entry)
+        self._go_on()
+        try:
+            await asyncio.wait([future], timeout=seconds)
+            if not future.done():
+                self._keep(entry)
+                raise NotYet
+            if future.cancelled():
+                raise NotYet
+            return future.result()
+        finally:
+            entry.waiters.discard(future)
+            if entry.task is None and not entry.wanted:
+                self._entries.pop(entry.key, None)
+
+    async def close(self) -> None:
+        """End what runs, and take nothing more."""
+        self._closed = True
+        entries = list(self._entries.values())
+        self._entries.clear()
+        tasks = [entry.task for entry in entries if entry.task is not None]
+        for entry in entries:
+            for future in entry.waiters:
+                future.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _entry(self, key: Hashable, work: Callable[[], Awaitable[_T]]) -> _Entry[_T] | None:
+        entry = self._entries.get(key)
+        if entry is None and not self._closed and len(self._entries) < MOST:
+            entry = self._entries[key] = _Entry(key, work)
+        return entry
+
+    def _keep(self, entry: _Entry[_T]) -> None:
+        if entry.task is None and not entry.regardless:
+            self._later.append(entry)
+        entry.regardless = True
+
+    def _go_on(self) -> None:
+        while self._running < self._slots and (entry := self._next()) is not None:
+            self._running += 1
+            entry.task = asyncio.create_task(self._run(entry))
+
+    def _next(self) -> _Entry[_T] | None:
+        """The next that is still wanted and does not run yet."""
+        while self._lanes:
+            asker, lane = next(iter(self._lanes.items()))
+            entry = lane.popleft()
+            if lane:
+                self._lanes.move_to_end(asker)
+            else:
+                del self._lanes[asker]
+            if entry.task is None and entry.waiters:
+                return entry
+        while self._later:
+            entry = self._later.popleft()
+            if entry.wanted:
+                return entry
+        return None
+
+    async def _run(self, entry: _Entry[_T]) -> None:
+        try:
+            result = await entry.work()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            if not entry.waiters:
+                logger.exception("Work in the background failed")
+            for future in entry.waiters:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for future in entry.waiters:
+                if not future.done():
+                    future.set_result(result)
+        finally:
+            self._running -= 1
+            if self._entries.get(entry.key) is entry:
+                del self._entries[entry.key]
+            if not self._closed:
+                self._go_on()

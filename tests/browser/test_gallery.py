@@ -1,0 +1,169 @@
+"""Lists as a grid of thumbnails, and pictures on a file's page."""
+
+from __future__ import annotations
+
+import io
+import random
+import re
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.browser.axe import violations
+from tests.browser.conftest import OpenPage
+from tests.browser.samples import settle, upload_samples
+from tests.browser.site import Site
+from tests.browser.test_manners import _SHIFTS
+from tests.fixtures import fixture
+
+SOURCE = "/-/files/source/docs"
+GRID = f"{SOURCE}?view=grid"
+
+
+def fill(site: Site, number: int = 8) -> None:
+    for index in range(number):
+        file = fixture(f"photos/orientation-{1 + index % 8}.jpg")
+        site.upload(file.path.read_bytes(), f"photo {index}.jpg", content_type="image/jpeg")
+
+
+def shown(page: Page) -> list[str]:
+    return page.locator(".files-tile-name").all_inner_texts()
+
+
+def test_a_source_is_a_grid_at_a_click_and_a_list_again(site: Site, page: Page) -> None:
+    upload_samples(site)
+    page.goto(site.url(SOURCE))
+    settle(page)
+    page.get_by_role("link", name="Grid").click()
+    expect(page).to_have_url(site.url(GRID))
+    expect(page.get_by_role("link", name="Grid")).to_have_attribute("aria-current", "true")
+    assert len(shown(page)) == 8
+    expect(page.get_by_role("table")).to_have_count(0)
+    pictures = page.locator(".files-tile img")
+    settle(page)
+    sizes = pictures.evaluate_all("(all) => all.map((image) => image.naturalWidth)")
+    assert all(size > 0 for size in sizes)
+    page.get_by_role("link", name="List").click()
+    expect(page).to_have_url(site.url(SOURCE))
+    expect(page.get_by_role("table")).to_be_visible()
+
+
+def test_search_filters_and_order_keep_the_grid(site: Site, page: Page) -> None:
+    upload_samples(site)
+    page.goto(site.url(GRID))
+    page.get_by_label("Order").select_option(label="Name, A to Z")
+    expect(page.locator(".files-tile-name").nth(1)).to_have_text("clip.webm")
+    page.get_by_label("Type", exact=True).select_option(label="Audio (1)")
+    expect(page.locator(".files-tile-name")).to_have_text(["tone.mp3"])
+    page.get_by_role("link", name="Clear filters").click()
+    expect(page).to_have_url(site.url(GRID))
+    box = page.get_by_role("searchbox")
+    box.fill("phone")
+    expect(page.locator("#files-count")).to_have_text("1 file for “phone”")
+    assert shown(page) == ["phone.jpg"]
+    box.fill("")
+    expect(page.locator("#files-count")).to_contain_text("8 files, ")
+    assert len(shown(page)) == 8
+    assert page.url == site.url(GRID)
+
+
+def test_a_grid_needs_no_script(site: Site, open_page: OpenPage) -> None:
+    upload_samples(site)
+    page = open_page(java_script_enabled=False)
+    page.goto(site.url(f"{SOURCE}?_size=3"))
+    page.get_by_role("link", name="Grid").click()
+    assert len(shown(page)) == 3
+    page.get_by_role("link", name="Next page").click()
+    assert len(shown(page)) == 3
+    page.get_by_role("searchbox").fill("phone")
+    page.get_by_role("button", name="Search").click()
+    assert shown(page) == ["phone.jpg"]
+    page.get_by_role("link", name="phone.jpg").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("phone.jpg")
+
+
+@pytest.mark.parametrize("width", [320, pytest.param(1600, marks=pytest.mark.full)])
+def test_a_grid_fits_and_stands_still_while_it_loads(
+    site: Site, open_page: OpenPage, width: int
+) -> None:
+    upload_samples(site)
+    page = open_page(viewport={"width": width, "height": 700})
+    for path in (GRID, "/-/files/search?view=grid"):
+        page.goto(site.url(path))
+        assert page.evaluate(_SHIFTS) < 0.02
+        settle(page)
+        assert page.evaluate(_SHIFTS) < 0.02
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        tops = page.locator(".files-tile").evaluate_all(
+            "(all) => all.map((tile) => tile.getBoundingClientRect().top)"
+        )
+        columns = tops.count(tops[0])
+        assert columns == 2 if width == 320 else columns >= 6
+
+
+@pytest.mark.full
+def test_pictures_out_of_sight_are_not_fetched(site: Site, open_page: OpenPage) -> None:
+    fill(site, 60)
+    page = open_page(viewport={"width": 320, "height": 300})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(site.url(GRID))
+    page.wait_for_load_state("networkidle")
+    near = [url for url in asked if "/thumbnail" in url]
+    assert 0 < len(near) < 60
+
+
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.full), "dark"])
+def test_a_grid_passes_axe(site: Site, open_page: OpenPage, scheme: str) -> None:
+    upload_samples(site)
+    page = open_page(color_scheme=scheme)
+    for path in (GRID, "/-/files/search?view=grid&q=phone"):
+        page.goto(site.url(path))
+        assert violations(page) == []
+        settle(page)
+
+
+def test_a_screen_of_twice_the_pixels_has_pictures_of_twice_the_size(
+    site: Site, open_page: OpenPage
+) -> None:
+    fill(site, 1)
+    page = open_page(device_scale_factor=2)
+    page.goto(site.url(GRID))
+    settle(page)
+    image = page.locator(".files-tile img")
+    assert image.evaluate("(image) => image.currentSrc").endswith("/thumbnail?w=400")
+
+
+def test_a_large_image_is_shown_at_the_screens_size(site: Site, page: Page) -> None:
+    noise = Image.frombytes("RGB", (1000, 750), random.Random(1).randbytes(1000 * 750 * 3))
+    out = io.BytesIO()
+    noise.save(out, "PNG")
+    record = site.upload(out.getvalue(), "large.png", content_type="image/png")
+    page.goto(site.server.url + record["url"])
+    image = page.locator(".files-preview img")
+    assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") >= 800
+    assert re.search(r"/thumbnail\?w=(800|1600)$", image.evaluate("(image) => image.currentSrc"))
+    expect(image).to_have_attribute("alt", "large.png")
+    assert violations(page) == []
+
+
+def test_an_image_that_no_browser_shows_is_shown(site: Site, page: Page) -> None:
+    file = fixture("photos/still.tiff")
+    record = site.upload(file.path.read_bytes(), "still.tiff", content_type="image/tiff")
+    page.goto(site.server.url + record["url"])
+    image = page.locator(".files-preview img")
+    assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 160
+
+
+def test_members_of_an_archive_and_code_can_be_read(site: Site, page: Page) -> None:
+    file = fixture("archives/two-files.zip")
+    record = site.upload(file.path.read_bytes(), "two.zip", content_type="application/zip")
+    page.goto(site.server.url + record["url"])
+    members = page.get_by_role("region", name="Members of the archive")
+    expect(members.get_by_role("row")).to_have_count(3)
+    expect(page.locator(".files-preview .files-note")).to_contain_text("2 members.")
+    assert violations(page) == []
+    record = site.upload(b'{"a":{"b":1}}', "a.json", content_type="application/json")
+    page.goto(site.server.url + record["url"])
+    expect(page.locator(".files-preview code")).to_have_text('{\n  "a": {\n    "b": 1\n  }\n}')
