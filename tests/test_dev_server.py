@@ -49,6 +49,7 @@ def test_sample_site_is_made_once_and_served(tmp_path: Path) -> None:
             server.get_json("/-/files/source/private.json")
 
 
+@pytest.mark.full
 def test_sample_site_has_the_s3_beside_it_and_forgets_what_memory_lost(tmp_path: Path) -> None:
     make_sample_site(tmp_path)
     store = shared_store()

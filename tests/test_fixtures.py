@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 from tests.fixtures import FIXTURES, Fixture, all_fixtures, fixture, hostile_names
 
 TOOLING = {
+    "s3_server.py",
     "sample_site.py",
     "README.md",
     "make.py",

@@ -391,7 +391,17 @@ def _slow(broker: BrokerServer) -> None:
     broker.delay = 20
 
 
-@pytest.mark.parametrize("fail", [_down, _rubbish, _incomplete, _expired, _failing, _slow])
+@pytest.mark.parametrize(
+    "fail",
+    [
+        _down,
+        _rubbish,
+        *(
+            pytest.param(f, marks=pytest.mark.full)
+            for f in (_incomplete, _expired, _failing, _slow)
+        ),
+    ],
+)
 def test_datasette_starts_while_the_broker_fails_and_recovers(
     own: Any, fail: Callable[[BrokerServer], None]
 ) -> None:
@@ -438,12 +448,12 @@ def test_a_head_that_is_refused_without_a_reason_renews_credentials_once(own: An
 
 def test_credentials_are_renewed_ahead_of_their_expiry(own: Any) -> None:
     server, _, broker, _ = own()
-    broker.lives = 12
+    broker.lives = 6
     client = Client(server.start().url)
 
     def asked_again() -> bool:
         client.put("proxied", "a.txt", SMALL)
-        return len(broker.asked) < 6
+        return len(broker.asked) < 4
 
     settle(asked_again, 60)
 

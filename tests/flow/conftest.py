@@ -55,7 +55,16 @@ KINDS: dict[str, Kind] = {
 MakeFlow = Callable[..., Awaitable[Flow]]
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
+#: What others here have too, so that every run need not have it again.
+_COVERED = ("memory", "signed")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(kind, id=name, marks=[pytest.mark.full] if name in _COVERED else [])
+        for name, kind in KINDS.items()
+    ]
+)
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Each kind of storage in turn."""
     kind: Kind = request.param
