@@ -86,10 +86,10 @@ class UploadInstructions:
     ``finish_upload``; it must be JSON and hold no secret.
     """
 
-    url: str
+    url: str = field(repr=False)  # who has it may write: it is for no log
     method: str = "POST"
-    headers: dict[str, str] = field(default_factory=dict)
-    fields: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    fields: dict[str, str] = field(default_factory=dict, repr=False)
     state: dict[str, Any] = field(default_factory=dict)
 
 

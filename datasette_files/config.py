@@ -101,7 +101,8 @@ class SourceConfig(BaseModel):
 
     storage: str
     label: str | None = None
-    config: dict[str, Any] = Field(default_factory=dict)
+    #: Holds secrets, and Datasette's tracebacks show every variable where ``rich`` is installed.
+    config: dict[str, Any] = Field(default_factory=dict, repr=False)
     #: Bytes.
     max_file_size: PositiveInt | None = None
     allowed_content_types: list[Annotated[str, AfterValidator(_check_pattern)]] | None = None

@@ -258,7 +258,8 @@ class Uploads:
             upload,
             claim=naming.new_claim(),
             claimed_until=now + _FINISHING_SECONDS,
-            expires_at=now + self._expiry,
+            # Swept before it is finished, it would leave what the storage then makes final.
+            expires_at=now + max(self._expiry, _FINISHING_SECONDS),
         )
         claimed = await self._catalog.write(lambda conn: uploads.claim(conn, upload, now))
         if not claimed:

@@ -26,7 +26,13 @@ from .client import Connection
 from .config import Folder, S3Config
 from .rights import Trial, policy
 
-_CREDENTIALS = ("access_key_id", "secret_access_key", "session_token")
+_CREDENTIALS = (
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "credentials_url",
+    "credentials_url_secret",
+)
 
 
 def register(commands: Any) -> None:
@@ -65,20 +71,30 @@ async def _s3_cors(
             "Say from where people reach the site, by --origin https://files.example.org;"
             " Datasette's configuration does not hold it"
         )
-    rule = cors.rule([cors.origin_of(origin) for origin in origins])
+    allowed = [cors.origin_of(origin) for origin in origins]
     config = _config_of(site, slug)
     if not applies:
-        rules = {"CORSRules": [rule]}
+        rules = {"CORSRules": [cors.rule(allowed, config.prefix)]}
         site.show({"cors": rules, "applied": False}, json.dumps(rules, indent=2))
         return
     if sdk_credentials:
-        config = config.model_copy(update=dict.fromkeys(_CREDENTIALS))
+        config = await _without_credentials(config)
     async with _connected(config) as (connection, folder):
+        rule = cors.rule(allowed, folder.prefix)
         rules = {"CORSRules": await _applied(connection.client, folder.bucket, rule)}
     site.show(
         {"cors": rules, "applied": True},
         f"{json.dumps(rules, indent=2)}\nThese rules are in force for {folder.bucket}",
     )
+
+
+async def _without_credentials(config: S3Config) -> S3Config:
+    """The same folder by the SDK's own credentials. A broker is asked for the folder alone."""
+    update: dict[str, Any] = dict.fromkeys(_CREDENTIALS)
+    if config.credentials_url is not None:
+        async with _connected(config) as (_, folder):
+            update |= {"bucket": folder.bucket, "prefix": folder.prefix}
+    return config.model_copy(update=update)
 
 
 async def _applied(client: Any, bucket: str, rule: cors.Rule) -> list[cors.Rule]:

@@ -11,10 +11,11 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from datasette_files.errors import ConfigurationError, StorageUnavailable
 
-from .config import Folder, S3Config
+from .config import MAX_TTL, Folder, S3Config
 from .credentials import Broker
 from .errors import BODILESS, REFUSED, code_of, translated
 
@@ -84,10 +85,22 @@ class Connection:
         for name in _WITH_BODY:
             self.client.meta.events.register(f"before-call.s3.{name}", _without_asking)
         self.presigner = self.client
-        if self.config.public_endpoint_url is not None:
-            self.presigner = await self._stack.enter_async_context(
-                session.create_client("s3", endpoint_url=self.config.public_endpoint_url, **options)
-            )
+        public = self.config.public_endpoint_url
+        if public is None and self._is_amazons_own_choice():
+            # Else the SDK signs for the address of all regions, which redirects to a bucket's own
+            # while that is young: no signature and no preflight survives it.
+            regional = type(options["config"])(s3={"addressing_style": "virtual"})
+            options = {**options, "config": options["config"].merge(regional)}
+        elif public is None:
+            return
+        self.presigner = await self._stack.enter_async_context(
+            session.create_client("s3", endpoint_url=public, **options)
+        )
+
+    def _is_amazons_own_choice(self) -> bool:
+        """Whether the SDK chooses how a bucket of Amazon's is addressed."""
+        host = urlsplit(self.client.meta.endpoint_url).hostname or ""
+        return self.config.addressing_style == "auto" and host.endswith(".amazonaws.com")
 
     async def folder(self) -> Folder:
         """Where new work goes: the broker decides it, where there is one.
@@ -121,6 +134,7 @@ class Connection:
             expires_at: float | None = (await self.broker.current()).expires_at
         else:
             expires_at = await self._expiry()
+        seconds = min(seconds, MAX_TTL)
         if expires_at is None:
             return seconds
         left = int(expires_at - time.time())
@@ -130,6 +144,8 @@ class Connection:
 
     async def _expiry(self) -> float | None:
         """When credentials of the SDK's chain expire, in seconds since the epoch, if they do."""
+        if self.config.access_key_id is not None:
+            return None  # those sign; and the chain, asked in vain, looks at files and the network
         held = await self._session.get_credentials()
         if held is None:
             return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -24,7 +24,7 @@ from pydantic import (
 #: A bucket's name, or the ARN of an access point. Stores differ in what else they allow.
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[A-Za-z0-9:/_.-]{10,250}")
 #: Seconds; the longest that SigV4 lets a presigned URL live.
-_MAX_TTL = 7 * 24 * 3600
+MAX_TTL = 7 * 24 * 3600
 
 
 def _check_bucket(bucket: str) -> str:
@@ -43,20 +43,28 @@ def normal_prefix(prefix: str) -> str:
     return f"{stripped}/" if stripped else ""
 
 
+def _http(url: str) -> SplitResult:
+    """Raises ValueError, without a part of the URL: any of it may be a password, written wrong."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        raise ValueError("is no URL: write it as https://host:port/path") from None
+    if not known:
+        raise ValueError("must begin with https:// or http:// and name a host")
+    return parts
+
+
 def _check_url(url: str) -> str:
     """An address alone: what is more would be lost, and a password would be shown and stored."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must begin with https:// or http:// and name a host")
+    parts = _http(url)
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("must not hold a user, a password, a query or a fragment")
     return url.rstrip("/")
 
 
 def _check_broker(url: SecretStr) -> SecretStr:
-    parts = urlsplit(url.get_secret_value())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must begin with https:// or http:// and name a host")
+    _http(url.get_secret_value())
     return url
 
 
@@ -103,7 +111,7 @@ class S3Config(BaseModel):
     #: Whether downloads are redirected to the bucket, or come through Datasette.
     download: Literal["redirect", "proxy"] = "redirect"
     #: Seconds that a redirect's URL can be used.
-    presign_ttl_seconds: Annotated[PositiveInt, Field(le=_MAX_TTL)] = 300
+    presign_ttl_seconds: Annotated[PositiveInt, Field(le=MAX_TTL)] = 300
     #: The store's address as browsers reach it, where that is another.
     public_endpoint_url: _Url | None = None
     #: ``path``: endpoint/bucket/key; ``virtual``: bucket.endpoint/key; ``auto``: the SDK's choice.
@@ -116,9 +124,16 @@ class S3Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty(cls, values: Any) -> Any:
-        """An environment variable that is not set arrives as nothing: as if not there."""
+        """An environment variable that is not set arrives as nothing: as if not there.
+
+        A file that a key is read from ends with a line break, which is none of the key.
+        """
         if not isinstance(values, dict):
             return values
+        values = {
+            name: value.strip() if isinstance(value, str) else value
+            for name, value in values.items()
+        }
         return {name: value for name, value in values.items() if value not in (None, "")}
 
     @model_validator(mode="after")

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 from datasette_files.errors import Invalid
 
-#: The name of our rule among a bucket's.
-RULE_ID = "datasette-files"
+#: The name of our rule among a bucket's begins so; the source's prefix follows, as sites that share
+#: a bucket have a rule each. S3 takes as many characters.
+_RULE_ID = "datasette-files"
+_LONGEST_ID = 255
 #: Seconds for which a browser need not ask again.
 _MAX_AGE = 3600
 
@@ -42,14 +44,14 @@ def origin_of(address: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
 
 
-def rule(origins: list[str]) -> Rule:
+def rule(origins: list[str], prefix: str) -> Rule:
     """What pages of these origins may do: send by POST, and read with what ranges need.
 
     A page that shows how far an upload has got is asked about first (Fetch standard: a listener on
     an upload makes the request one that needs a preflight), so POST has to be allowed by name.
     """
     return {
-        "ID": RULE_ID,
+        "ID": f"{_RULE_ID} {prefix}".strip()[:_LONGEST_ID],
         "AllowedOrigins": origins,
         "AllowedMethods": ["GET", "HEAD", "POST"],
         "AllowedHeaders": ["*"],

@@ -14,6 +14,7 @@ from datasette_files.errors import FilesError, StorageError, StorageUnavailable
 
 from .client import Connection
 from .config import Folder
+from .direct import STAGING
 from .errors import TABLE, caused_by
 
 logger = logging.getLogger("datasette_files_s3")
@@ -88,30 +89,38 @@ async def _abort_unfinished(connection: Connection, folder: Folder, keys: list[s
     """
     if not connection.finds_unfinished:
         return
-    wanted = set(keys)
+    # What browsers send comes in one piece.
+    wanted = {key for key in keys if not key.startswith(folder.prefix + STAGING)}
     # Some stores list by an exact key alone.
-    prefix = keys[0] if len(keys) <= _FEW else folder.prefix
-    marker: dict[str, Any] = {}
+    prefixes = wanted if len(keys) <= _FEW else {folder.prefix}
     try:
-        for _ in range(_PAGES):
-            page = await connection.call(
-                "list_multipart_uploads", Bucket=folder.bucket, Prefix=prefix, **marker
-            )
-            for upload in page.get("Uploads", []):
-                if upload["Key"] in wanted:
-                    await connection.call(
-                        "abort_multipart_upload",
-                        Bucket=folder.bucket,
-                        Key=upload["Key"],
-                        UploadId=upload["UploadId"],
-                    )
-            if not page.get("IsTruncated"):
-                return
-            marker = {
-                "KeyMarker": page["NextKeyMarker"],
-                "UploadIdMarker": page["NextUploadIdMarker"],
-            }
+        await asyncio.gather(
+            *(_abort_below(connection, folder.bucket, prefix, wanted) for prefix in prefixes)
+        )
     except (FilesError, FileNotFoundError) as error:
         if not isinstance(error, StorageUnavailable):
             connection.finds_unfinished = False
             logger.warning("Unfinished uploads cannot be looked for, nor aborted: %s", error)
+
+
+async def _abort_below(connection: Connection, bucket: str, prefix: str, wanted: set[str]) -> None:
+    """Abort the unfinished uploads of the wanted keys, as far as they begin with ``prefix``."""
+    marker: dict[str, Any] = {}
+    for _ in range(_PAGES):
+        page = await connection.call(
+            "list_multipart_uploads", Bucket=bucket, Prefix=prefix, **marker
+        )
+        for upload in page.get("Uploads", []):
+            if upload["Key"] in wanted:
+                await _abort(connection, bucket, upload["Key"], upload["UploadId"])
+        if not page.get("IsTruncated"):
+            return
+        marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+
+async def _abort(connection: Connection, bucket: str, key: str, upload_id: str) -> None:
+    try:
+        await connection.call("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload_id)
+    except FilesError as error:
+        if caused_by(error) != "NoSuchUpload":  # ended by another process meanwhile
+            raise

@@ -100,7 +100,9 @@ class S3Storage(Storage):
             head = await self.connection.call("head_object", Bucket=folder.bucket, Key=key)
         except FileNotFoundError:
             return None
-        return _described(path, head["ContentLength"], head["LastModified"], head["ContentType"])
+        # Not every store gives a type to what another tool put there without one.
+        content_type = head.get("ContentType")
+        return _described(path, head["ContentLength"], head["LastModified"], content_type)
 
     async def read_file(self, path: str) -> bytes:
         folder, key = await self._at(path)

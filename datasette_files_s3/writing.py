@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import bisect
 import hashlib
 import logging
 from collections.abc import AsyncIterator
@@ -21,10 +22,11 @@ from .errors import caused_by
 
 logger = logging.getLogger("datasette_files_s3")
 
-#: Bytes. S3 takes 10,000 parts: every so many the next are twice as large, which makes more than
-#: the 5 TiB that an object may have, and keeps to the first size up to 7.8 GiB.
+#: Bytes. S3 takes 10,000 parts: after so many the next are twice as large, which makes more than
+#: the 5 TiB that an object may have. Two parts are in memory once they are large, so they stay at
+#: the first size up to 15.6 GiB, and at 32 MiB up to 101 GiB.
 PART = 8 * 1024 * 1024
-_GROWS_EVERY = 1000
+_GROWS_AFTER = (2000, 3500, *range(5500, 9000, 500))
 _MOST_PARTS = 10_000
 #: Bytes on their way at the same time, beside the part that is being filled.
 _IN_FLIGHT = 4 * PART
@@ -33,6 +35,11 @@ _SLICE = 256 * 1024
 #: Bytes a second that a store takes at the least; slower, and the call is given up.
 _SLOWEST = 128 * 1024
 _UNDO_SECONDS = 20.0
+
+
+def part_size(sent: int) -> int:
+    """Bytes of the part that follows on so many."""
+    return PART << bisect.bisect_right(_GROWS_AFTER, sent)
 
 
 class Part:
@@ -88,7 +95,7 @@ class Upload:
 
     @property
     def _part_size(self) -> int:
-        return PART << (self._parts // _GROWS_EVERY)
+        return part_size(self._parts)
 
     async def add(self, chunk: bytes) -> None:
         """Raises what the store answered to an earlier part, as early as it is known."""

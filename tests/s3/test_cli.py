@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiobotocore.signers import AioRequestSigner
 from click.testing import CliRunner, Result
 from datasette.cli import cli
 
-from datasette_files.errors import Invalid
-from datasette_files_s3.config import Folder
+from datasette_files.errors import Invalid, StorageUnavailable
+from datasette_files_s3.client import Connection
+from datasette_files_s3.config import Folder, S3Config
 from datasette_files_s3.cors import joined, origin_of, rule
-from datasette_files_s3.rights import policy
+from datasette_files_s3.rights import Trial, policy
 from tests.conftest import disk_source
 from tests.faults.proxy import FaultProxy
 from tests.moto_server import Store, new_prefix, shared_store
+
+from .broker import SECRET, FakeBroker, answer
 
 Run = Callable[..., Result]
 
@@ -191,7 +195,7 @@ def test_the_docs_show_what_the_commands_print() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "s3.md").read_text("utf-8")
     shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
     assert policy(Folder("my-bucket", "datasette/"), "eu-central-1") in shown
-    assert {"CORSRules": [rule(["https://datasette.example.com"])]} in shown
+    assert {"CORSRules": [rule(["https://datasette.example.com"], "datasette/")]} in shown
 
 
 # CORS
@@ -236,9 +240,10 @@ def test_an_origin_is_written_as_browsers_do(address: str, origin: str) -> None:
 
 def test_rules_of_others_stay_and_ours_is_replaced() -> None:
     other = {"ID": "theirs", "AllowedOrigins": ["https://b"], "AllowedMethods": ["GET"]}
-    first, second = rule(["https://a"]), rule(["https://c"])
+    first, second = rule(["https://a"], "p/"), rule(["https://c"], "p/")
     assert joined([other], first) == [other, first]
     assert joined([first, other], second) == [other, second]
+    assert joined([first], rule(["https://c"], "q/"))[0] == first, "another site's"
     nameless = {name: value for name, value in first.items() if name != "ID"}
     assert joined([nameless, other], first) == [other, first]
 
@@ -277,3 +282,50 @@ def test_the_environments_credentials_may_change_the_rules(
     arguments = ["s3-cors", "docs", "--apply", "--origin", "https://a.example"]
     ran = run(config, *arguments, "--sdk-credentials", "--json")
     assert json.loads(ran.stdout)["applied"] is True
+
+
+def test_the_environments_credentials_are_used_in_place_of_a_brokers(
+    run: Run, bucket: Store, broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "administrator")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret)
+    broker.say(answer(f"s3://{bucket.bucket}/team-1/"))
+    seen: list[str] = []
+    sign = AioRequestSigner.sign
+
+    async def noting(self: Any, operation_name: str, request: Any, *rest: Any, **more: Any) -> None:
+        await sign(self, operation_name, request, *rest, **more)
+        seen.append(request.headers.get("Authorization", ""))
+
+    monkeypatch.setattr(AioRequestSigner, "sign", noting)
+    config = {
+        "credentials_url": broker.url,
+        "credentials_url_secret": SECRET,
+        "endpoint_url": bucket.endpoint,
+        "addressing_style": "path",
+    }
+    arguments = ["--apply", "--origin", "https://a.example", "--sdk-credentials", "--json"]
+    told = json.loads(run(config, "s3-cors", "docs", *arguments).stdout)
+    (rule_in_force,) = told["cors"]["CORSRules"]
+    assert rule_in_force["ID"] == "datasette-files team-1/"
+    assert seen
+    assert all("Credential=administrator/" in header for header in seen)
+
+
+async def test_what_may_have_been_stored_is_deleted(
+    prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = shared_store()
+    connection = await Connection.open(S3Config.model_validate(store.config(prefix)))
+    put = connection.client.put_object
+
+    async def lost(**parameters: Any) -> None:
+        await put(**parameters)
+        raise TimeoutError("the answer was lost")
+
+    monkeypatch.setattr(connection.client, "put_object", lost)
+    trial = Trial(connection, Folder(store.bucket, prefix))
+    with pytest.raises(StorageUnavailable):
+        await trial.run()
+    assert (trial.left, store.keys(prefix)) == ([], set())
+    await connection.close()

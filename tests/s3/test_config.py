@@ -134,3 +134,73 @@ async def test_capabilities_follow_the_way_of_downloads(make_datasette: MakeData
     assert not told["redirect"]["requires_proxy_download"]
     assert told["proxy"]["requires_proxy_download"]
     assert not told["proxy"]["can_generate_signed_urls"]
+
+
+async def test_configured_keys_are_all_that_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = await Connection.open(S3Config(bucket="bucket", **_KEYS))
+
+    async def asked() -> None:
+        raise AssertionError("the SDK's chain reads files and asks the network: at every signature")
+
+    monkeypatch.setattr(connection._session, "get_credentials", asked)
+    assert await connection.lifetime(60) == 60
+    await connection.close()
+
+
+async def test_no_signature_is_asked_for_longer_than_it_can_live() -> None:
+    connection = await Connection.open(S3Config(bucket="bucket", **_KEYS))
+    assert await connection.lifetime(30 * 24 * 3600) == 7 * 24 * 3600
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("more", "address"),
+    [
+        ({}, "https://bucket.s3.eu-central-1.amazonaws.com/"),
+        ({"bucket": "with.dots"}, "https://s3.eu-central-1.amazonaws.com/with.dots"),
+        ({"addressing_style": "path"}, "https://s3.eu-central-1.amazonaws.com/bucket"),
+        ({"public_endpoint_url": "https://f.example"}, "https://f.example/bucket"),
+        ({"endpoint_url": "https://s3.example"}, "https://s3.example/bucket"),
+    ],
+)
+async def test_browsers_are_sent_to_the_address_of_the_region(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, str], address: str
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    values = {"bucket": "bucket", "region": "eu-central-1", **_KEYS, **more}
+    connection = await Connection.open(S3Config.model_validate(values))
+    where = {"Bucket": values["bucket"], "Key": "k"}
+    got = await connection.presign("generate_presigned_url", "get_object", Params=where, seconds=60)
+    form = await connection.presign("generate_presigned_post", *where.values(), seconds=60)
+    assert (got.partition("/k?")[0], form["url"]) == (address.rstrip("/"), address)
+    await connection.close()
+
+
+async def test_tracebacks_that_show_variables_show_no_secret(make_datasette: MakeDatasette) -> None:
+    config = {"bucket": "bucket", "session_token": "the-token", **_KEYS}
+    datasette = await make_datasette(sources={"docs": {"storage": "s3", "config": config}})
+    source = datasette._datasette_files.sources.get("docs")
+    made = await source.storage.prepare_upload("a/b", "a/b", 5, max_size=9, expires_in=60)
+    shown = repr([source, source.config, made])
+    private = [*_KEYS.values(), "the-token", made.fields["x-amz-signature"]]
+    assert not [value for value in private if value in shown]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:pass/word@host", "http://[user:password", "https://host:99999999"]
+)
+@pytest.mark.parametrize("name", ["endpoint_url", "credentials_url"])
+def test_no_part_of_a_wrong_url_is_shown(name: str, url: str) -> None:
+    with pytest.raises(ValidationError, match="is no URL") as caught:
+        S3Config.model_validate({"bucket": "b-1", "credentials_url_secret": "x", name: url})
+    message = str(
+        caught.value.errors(include_url=False, include_input=False, include_context=False)
+    )
+    assert not [part for part in ("pass", "word", "9999") if part in message]
+
+
+def test_key_from_a_file_is_without_its_line_break() -> None:
+    config = S3Config.model_validate({"bucket": "b-1", **_KEYS, "secret_access_key": "secret\n"})
+    assert config.secret_access_key is not None
+    assert config.secret_access_key.get_secret_value() == "secret"

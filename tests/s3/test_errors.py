@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 from botocore.exceptions import (
@@ -14,7 +16,9 @@ from botocore.exceptions import (
 )
 
 from datasette_files.errors import FilesError, NotFound, StorageError, StorageUnavailable
+from datasette_files_s3.client import Connection
 from datasette_files_s3.errors import TABLE, code_of, translated
+from datasette_files_s3.storage import S3Storage
 
 
 def refused(code: str, status: int = 400) -> ClientError:
@@ -80,3 +84,15 @@ def test_log_has_what_an_administrator_asks_amazon_with(caplog: pytest.LogCaptur
 
 def test_code_of_what_is_no_answer_is_empty() -> None:
     assert code_of(ValueError("x")) == ""
+
+
+async def test_object_without_a_type_is_described(
+    storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def headed(self: Connection, operation: str, **parameters: Any) -> Any:
+        return {"ContentLength": 5, "LastModified": datetime.now(timezone.utc), "ETag": '"e"'}
+
+    monkeypatch.setattr(Connection, "call", headed)
+    found = await storage.get_file_metadata("01abc/a.bin")
+    assert found is not None
+    assert (found.size, found.content_type) == (5, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -69,9 +70,17 @@ async def test_no_more_is_held_than_is_on_the_way(
 
 
 def test_parts_grow_so_that_10_000_of_them_hold_5_tib() -> None:
-    sizes = [_PART << (n // writing._GROWS_EVERY) for n in range(writing._MOST_PARTS)]
+    sizes = [writing.part_size(n) // writing.PART * _PART for n in range(writing._MOST_PARTS)]
     assert sum(sizes) >= 5 * 1024**4
     assert max(sizes) <= 5 * 1024**3
+
+
+def test_parts_of_100_gib_are_no_larger_than_what_is_on_the_way_anyway() -> None:
+    sizes = (writing.part_size(n) // writing.PART * _PART for n in range(writing._MOST_PARTS))
+    sent = list(
+        itertools.takewhile(lambda total: total <= 100 * 1024**3, itertools.accumulate(sizes))
+    )
+    assert writing.part_size(len(sent)) // writing.PART * _PART <= 32 * _MIB
 
 
 async def _broken(size: int, error: BaseException | None) -> AsyncIterator[bytes]:
