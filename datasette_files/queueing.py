@@ -16,8 +16,9 @@ logger = logging.getLogger("datasette_files")
 
 _T = TypeVar("_T")
 
-#: Pieces of work that may wait; more are not taken.
+#: Pieces of work that may wait; more are not taken. Of these, without anybody who waits for them.
 MOST = 10_000
+MOST_LATER = 5_000
 
 
 class NotYet(Exception):
@@ -59,6 +60,9 @@ class Queue(Generic[_T]):
 
     def add(self, key: Hashable, work: Callable[[], Awaitable[_T]]) -> None:
         """Have the work done when nothing more urgent is there; not at all if too much waits."""
+        # Room is left for those who ask: a large import must not turn them away.
+        if key not in self._entries and len(self._entries) >= MOST_LATER:
+            return
         entry = self._entry(key, work)
         if entry is not None and not entry.regardless:
             self._keep(entry)
@@ -152,6 +156,8 @@ class Queue(Generic[_T]):
                     future.set_result(result)
         finally:
             self._running -= 1
+            for future in entry.waiters:
+                future.cancel()  # of work that was cancelled; what is done stays as it is
             if self._entries.get(entry.key) is entry:
                 del self._entries[entry.key]
             if not self._closed:

@@ -25,8 +25,9 @@ from .db import catalog, thumbnails
 from .db.thumbnails import DEFAULT_SIDE
 from .errors import FilesError, FileTooLarge, StorageError, StorageUnavailable
 from .imaging import kinds
+from .imaging.framing import MAX_ANSWER
 from .imaging.icons import icon
-from .imaging.workers import Job, Limits, Lost, Refused, Workers
+from .imaging.workers import Blameless, Job, Limits, Lost, Refused, Workers
 from .models import FileRecord, Thumbnail, ThumbnailFailure
 from .queueing import NotYet, Queue
 from .sources import Source
@@ -244,7 +245,8 @@ class Thumbnails:
         except Refused as error:
             raise _NotMade(str(error)) from error
         except Lost as error:
-            raise _NotMade(str(error), LOST_PAUSE_SECONDS, counts=True) from error
+            counts = not isinstance(error, Blameless)
+            raise _NotMade(str(error), LOST_PAUSE_SECONDS, counts=counts) from error
         made = tuple(
             _thumbnail(file, one.content, one.content_type, one.width, one.height, _NAMES[job.kind])
             for one in answer.images
@@ -302,6 +304,7 @@ def _is_shown(result: object) -> TypeGuard[ThumbnailResult]:
         isinstance(result, ThumbnailResult)
         and result.content_type in _TYPES
         and isinstance(result.thumb_bytes, bytes)
+        and len(result.thumb_bytes) <= MAX_ANSWER
         and all(isinstance(n, int | None) for n in (result.width, result.height))
     )
 

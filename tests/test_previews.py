@@ -99,6 +99,21 @@ async def test_an_archive_lists_its_members(datasette: Datasette) -> None:
         assert not found.cut
 
 
+async def test_a_name_is_shown_as_what_it_is(datasette: Datasette) -> None:
+    """A member's in a listing, a file's in the grid: nothing in it turns the rest around."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("gnp.\u202eexe", b"x")
+    record = await upload(
+        datasette, out.getvalue(), "piz.\u202eexe", content_type="application/zip"
+    )
+    for url in (record["url"], "/-/files/source/docs?view=grid"):
+        page = await datasette.client.get(url)
+        assert page.status_code == 200
+        assert "\u202e" not in page.text
+        assert ".\ufffdexe" in page.text
+
+
 async def test_a_zip_is_read_from_its_end_alone(make_datasette: MakeDatasette) -> None:
     asked = []
 

@@ -141,6 +141,30 @@ async def test_too_much_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench.began == ["a", "b"]
 
 
+async def test_what_nobody_waits_for_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queueing, "MOST_LATER", 2)
+    bench = Bench()
+    for name in ("a", "b", "c"):
+        bench.add(name)
+    asked = bench.ask("d")
+    await turns()
+    bench.gate.set()
+    assert await asked == "D"
+    assert "c" not in bench.began
+
+
+async def test_work_that_cancels_itself_keeps_nobody_waiting() -> None:
+    async def cancelled() -> str:
+        raise asyncio.CancelledError
+
+    queue: Queue[str] = Queue(1)
+    asked = asyncio.create_task(queue.ask("a", cancelled, "one", 3600))
+    await turns()
+    assert asked.done()
+    with pytest.raises(NotYet):
+        await asked
+
+
 async def test_the_end_ends_what_runs_and_who_waits() -> None:
     bench = Bench()
     asked = [bench.ask("running"), bench.ask("waiting")]

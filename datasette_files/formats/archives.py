@@ -18,6 +18,12 @@ _BLOCK = 512
 #: Types of tar members (POSIX.1-2024, pax; GNU's L): files, folders, links; and what names others.
 _FOLDER, _LONG_NAME, _PAX = b"5", b"L", b"x"
 _UNLISTED = (b"g", b"K", b"V")
+#: What zipfile makes of a directory that is damaged, by its Python's release: offsets beyond what
+#: can be sought among them.
+_DAMAGED = (
+    *(zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError),
+    *(struct.error, EOFError, OSError, IndexError),
+)
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,12 @@ def zip_listing(tail: bytes, most: int) -> Listing | None:
     try:
         with zipfile.ZipFile(io.BytesIO(tail)) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error, EOFError, OSError):
+    except _DAMAGED:
         return None
-    entries = [Entry(one.filename, one.file_size, one.is_dir()) for one in members[:most]]
+    # Not is_dir(): it stumbles over a member without a name.
+    entries = [
+        Entry(one.filename, one.file_size, one.filename.endswith("/")) for one in members[:most]
+    ]
     return Listing(entries, len(members))
 
 
@@ -98,9 +107,11 @@ def _number(field: bytes) -> int | None:
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     try:
-        return int(field.strip(b" \0") or b"0", 8)
+        number = int(field.strip(b" \0") or b"0", 8)
     except ValueError:
         return None
+    # int() takes a sign: by a size below zero the next header would be this one again, for ever.
+    return number if number >= 0 else None
 
 
 def _name(block: bytes) -> str:

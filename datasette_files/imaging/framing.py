@@ -35,7 +35,7 @@ def unpacked(body: bytes) -> dict[str, Any]:
     """A header's JSON. Raises Broken."""
     try:
         header = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Broken("a header is not JSON") from error
     if not isinstance(header, dict):
         raise Broken("a header is not an object")

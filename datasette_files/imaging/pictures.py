@@ -171,7 +171,8 @@ def _scale(image: Image.Image) -> tuple[float, float]:
     low, high = float(extrema[0]), float(extrema[1])  # type: ignore[arg-type]
     if low >= 0 and high <= 65535:
         return (1.0 if 1 < high <= 255 else 1 / 257 if high > 1 else 255.0), 0.0
-    return 255 / (high - low), -low * 255 / (high - low)
+    span = high - low or 1.0  # of one shade throughout
+    return 255 / span, -low * 255 / span
 
 
 def _plain(band: Image.Image, scale: tuple[float, float]) -> Image.Image:

@@ -1,7 +1,8 @@
 """A worker: the program that decodes what strangers have uploaded, one file after the other.
 
 Started by workers.py, which kills it when it breaks a limit. Reads jobs from its standard input
-and writes answers to its standard output, as framing.py says. Its first header holds its limits.
+and writes answers to its standard output, as framing.py says. Its first header holds its limits; it
+answers once it is ready.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def main() -> None:
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each has buffers of its own
     # Pillow's own check of what a header claims, for the images within images too.
     warnings.simplefilter("error", Image.DecompressionBombWarning)
+    sink.write(framing.packed({"ready": True}))
+    sink.flush()
     while (job := framing.read_header(source)) is not None:
         answer, contents = _answer({**settings, **job, "formats": formats}, source)
         sink.write(framing.packed(answer))

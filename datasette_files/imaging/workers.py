@@ -18,7 +18,9 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from . import framing
 
@@ -32,6 +34,9 @@ TRANSFER_SECONDS = 60.0
 _JOBS = 1000
 #: Bytes that may wait in a pipe, where the system lets it be set.
 _PIPE = 1024 * 1024
+
+#: What is seen of a worker that died or makes no sense.
+_NO_ANSWER = (ConnectionError, asyncio.IncompleteReadError, framing.Broken)
 
 # Not as a module of the package, whose import brings in all of Datasette: the package here is an
 # empty one that knows its folder. -I and -S: nothing of the environment or the site runs code.
@@ -54,6 +59,10 @@ class Refused(Exception):
 
 class Lost(Exception):
     """No answer: the worker took too long or died. Another attempt may do better."""
+
+
+class Blameless(Lost):
+    """No answer, and the file is not the reason: no worker starts, or the storage is too slow."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,21 @@ class Answer:
     width: int | None
     height: int | None
     #: How long the worker took, and the most memory that it ever had, in bytes.
+    seconds: float
+    peak: int
+
+
+_Count = Annotated[int, Field(ge=0, le=framing.MAX_ANSWER)]
+_Encoded = tuple[Literal["image/jpeg", "image/png", "image/webp"], _Count, _Count, _Count]
+
+
+class _Expected(BaseModel):
+    """The header of an answer: what decodes hostile bytes may be under their command."""
+
+    #: Content type, width and height in pixels, bytes.
+    images: Annotated[list[_Encoded], Field(min_length=1, max_length=2)]
+    width: NonNegativeInt | None
+    height: NonNegativeInt | None
     seconds: float
     peak: int
 
@@ -183,7 +207,7 @@ class _Worker:
 
     @classmethod
     async def start(cls, settings: dict[str, Any]) -> _Worker:
-        """A new process. Raises Lost where the system has none to give."""
+        """A new process. Raises Blameless where the system has none to give, or it fails."""
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         try:
             process = await asyncio.create_subprocess_exec(
@@ -197,10 +221,21 @@ class _Worker:
                 # however nice its processes are (sched(7), autogroup).
             )
         except OSError as error:
-            raise Lost(f"no worker can be started: {error}") from error
+            raise Blameless(f"no worker can be started: {error}") from error
         worker = cls(process)
-        worker._widen()
-        worker._input.write(framing.packed(settings))
+        try:
+            worker._widen()
+            worker._input.write(framing.packed(settings))
+            await asyncio.wait_for(worker._header(), TRANSFER_SECONDS)
+        except (*_NO_ANSWER, asyncio.TimeoutError) as error:
+            await worker.kill()
+            raise Blameless(
+                "its worker ended as it started: see whether thumbnail_process_memory_limit_bytes "
+                "is enough, and whether Pillow can be imported"
+            ) from error
+        except BaseException:
+            await worker.kill()
+            raise
         return worker
 
     @property
@@ -233,11 +268,14 @@ class _Worker:
         """Raises Refused; or Lost and what ``pieces`` raises, after which it must be killed."""
         self._jobs += 1
         try:
-            await asyncio.wait_for(self._send(job, pieces), TRANSFER_SECONDS)
+            try:
+                await asyncio.wait_for(self._send(job, pieces), TRANSFER_SECONDS)
+            except asyncio.TimeoutError:
+                raise Blameless("to read it takes too long") from None
             return await asyncio.wait_for(self._answer(), seconds)
         except asyncio.TimeoutError:
             raise Lost("it takes too long") from None
-        except (ConnectionError, asyncio.IncompleteReadError, framing.Broken) as error:
+        except _NO_ANSWER as error:
             raise Lost(f"its worker died: {type(error).__name__}") from error
 
     async def _send(self, job: Job, pieces: AsyncIterator[bytes]) -> None:
@@ -251,24 +289,31 @@ class _Worker:
         self._input.write(framing.LENGTH.pack(0))
         await self._input.drain()
 
-    async def _answer(self) -> Answer:
+    async def _header(self) -> dict[str, Any]:
         raw = await self._output.readexactly(framing.LENGTH.size)
         body = await self._output.readexactly(framing.length_of(raw, framing.MAX_HEADER))
-        answer = framing.unpacked(body)
+        return framing.unpacked(body)
+
+    async def _answer(self) -> Answer:
+        answer = await self._header()
         self._ends = bool(answer.get("ends"))
         if answer.get("again"):
-            raise Lost(str(answer["reason"]))
-        if not answer["ok"]:
-            raise Refused(str(answer["reason"]))
-        if sum(size for *_, size in answer["images"]) > framing.MAX_ANSWER:
+            raise Lost(str(answer.get("reason")))
+        if not answer.get("ok"):
+            raise Refused(str(answer.get("reason")))
+        try:
+            expected = _Expected.model_validate(answer)
+        except ValidationError as error:
+            raise framing.Broken("an answer is not what it should be") from error
+        if sum(size for *_, size in expected.images) > framing.MAX_ANSWER:
             raise framing.Broken("an answer is too large")
         images = tuple(
             [
                 Made(content_type, width, height, await self._output.readexactly(size))
-                for content_type, width, height, size in answer["images"]
+                for content_type, width, height, size in expected.images
             ]
         )
-        return Answer(images, answer["width"], answer["height"], answer["seconds"], answer["peak"])
+        return Answer(images, expected.width, expected.height, expected.seconds, expected.peak)
 
     def rests(self, timer: asyncio.TimerHandle | None) -> None:
         """Take note of, or forget, what will end it when it has had no work for a while."""

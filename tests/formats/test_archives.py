@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import struct
 import tarfile
 import zipfile
 
@@ -103,3 +104,33 @@ def test_packing_is_undone_within_bounds() -> None:
         damaged = packed[:4] + b"\xff" * 50
         assert unpacked(damaged, 1000) is None
     assert unpacked(b"plain", 1000) is None
+
+
+@pytest.mark.parametrize("size", [b"-0000001000\0", b"-0000002000\0"])
+@pytest.mark.parametrize("kind", [tarfile.XGLTYPE, tarfile.REGTYPE])
+@pytest.mark.timeout(20)
+def test_a_size_below_zero_ends_the_listing(kind: bytes, size: bytes) -> None:
+    """As a step backwards it would be read again and again."""
+    block = bytearray(made_tar(["a.txt"])[:512])
+    block[124:136], block[156:157], block[148:156] = size, kind, b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    assert tar_listing(bytes(block) * 4, 10) is None
+
+
+def test_a_member_of_a_zip_without_a_name_is_listed() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a", b"xyz")
+    # The name's length in the directory, and the name: an extra field of one byte in its place.
+    content = bytearray(out.getvalue())
+    at = content.rfind(b"PK\x01\x02")
+    content[at + 28 : at + 34] = b"\0\0\0\0\1\0"
+    listing = zip_listing(bytes(content), 10)
+    assert listing is not None
+    assert listing.entries == [Entry("", 3, folder=False)]
+
+
+def test_a_zip_with_offsets_beyond_all_files_is_none() -> None:
+    end = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 5, 5, 2**64 - 1, 2**64 - 1)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1)
+    assert zip_listing(end + locator + b"PK\5\6" + b"\xff" * 16 + b"\0\0", 10) is None

@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -170,9 +171,9 @@ async def outcome(workers: Workers, content_type: str, content: bytes) -> tuple[
     return "picture", f"{first.width} x {first.height}"
 
 
-def pool(count: int = 1) -> Workers:
+def pool(count: int = 1, seconds: float = LIMITS.seconds) -> Workers:
     found = kinds.installed()
-    return Workers(count, LIMITS, heif=found.heif, ffmpeg=found.ffmpeg)
+    return Workers(count, replace(LIMITS, seconds=seconds), heif=found.heif, ffmpeg=found.ffmpeg)
 
 
 def _tree(pid: int) -> Iterator[int]:

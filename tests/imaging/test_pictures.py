@@ -186,3 +186,10 @@ def test_webp_is_made_where_it_is_smaller() -> None:
     ]
     sizes = [len(one.content) for one in encoded(Image.linear_gradient("L"))]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_samples_of_one_shade_beyond_all_scales_are_a_picture() -> None:
+    out = io.BytesIO()
+    Image.new("F", (20, 10), -5.0).save(out, "TIFF")
+    out.seek(0)
+    assert picture(out, 200, 10**6).width == 20

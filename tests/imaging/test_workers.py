@@ -18,7 +18,7 @@ from PIL import Image
 
 from datasette_files.errors import StorageError
 from datasette_files.imaging import kinds, workers
-from datasette_files.imaging.workers import Job, Limits, Lost, Refused, Workers
+from datasette_files.imaging.workers import Blameless, Job, Limits, Lost, Refused, Workers
 from tests.conftest import missing
 from tests.fixtures import fixture
 
@@ -185,6 +185,58 @@ async def test_over_its_time_it_is_killed() -> None:
         await job
     assert pool.pids == []
     await until_gone(pids)
+
+
+async def test_one_that_cannot_start_is_not_the_files_fault() -> None:
+    pool = make(memory=1 << 20)
+    with pytest.raises(Blameless, match="thumbnail_process_memory_limit_bytes"):
+        await pool.run(PHOTO, photo())
+    assert pool.pids == []
+
+
+async def test_a_storage_that_takes_for_ever_is_not_the_files_fault(
+    pool: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stuck() -> AsyncIterator[bytes]:
+        async for piece in photo():
+            yield piece
+            await asyncio.Event().wait()
+
+    await pool.run(PHOTO, photo())
+    monkeypatch.setattr(workers, "TRANSFER_SECONDS", 0.5)
+    with pytest.raises(Blameless, match="to read it"):
+        await pool.run(PHOTO, stuck())
+    assert pool.pids == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"[" * 60_000,
+        b'{"ok": true}',
+        b'{"ok": true, "width": "<b>", "height": 1, "seconds": 1, "peak": 1, "images": []}',
+        b'{"ok": true, "width": 1, "height": 1, "seconds": 1, "peak": 1,'
+        b' "images": [["image/png", 1, 1, -5]]}',
+        b'{"ok": true, "width": 1, "height": 1, "seconds": 1, "peak": 1,'
+        b' "images": [["text/html", 1, 1, 0]]}',
+    ],
+)
+async def test_one_that_talks_nonsense_is_lost(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    """As one may that a file has taken over."""
+    program = f"""
+import struct, sys, time
+for said in (b"{{}}", {answer!r}):
+    sys.stdout.buffer.write(struct.pack(">I", len(said)) + said)
+    sys.stdout.buffer.flush()
+sys.stdin.buffer.read()
+"""
+    monkeypatch.setattr(workers, "_command", lambda: [sys.executable, "-I", "-c", program])
+    pool = make(seconds=30)
+    with pytest.raises(Lost, match="Broken"):
+        await pool.run(PHOTO, photo())
+    assert pool.pids == []
 
 
 async def test_over_its_memory_the_file_is_refused_and_the_next_served() -> None:
