@@ -10,6 +10,7 @@ path is written down, the bytes become durable, the file's row is committed.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -42,7 +43,8 @@ logger = logging.getLogger("datasette_files")
 
 #: An attempt from which so long nothing was heard is dead: another may take its place.
 CLAIM_SECONDS = 60.0
-#: The same for a storage that verifies what a client sent it, which says nothing on the way.
+#: For so long at most an attempt is called alive while a storage verifies what a client sent it,
+#: which says nothing on the way.
 _FINISHING_SECONDS = 600.0
 
 _LOST = "The upload expired, or was sent again, while it was received; send the file again"
@@ -257,14 +259,14 @@ class Uploads:
         upload = replace(
             upload,
             claim=naming.new_claim(),
-            claimed_until=now + _FINISHING_SECONDS,
-            # Swept before it is finished, it would leave what the storage then makes final.
-            expires_at=now + max(self._expiry, _FINISHING_SECONDS),
+            claimed_until=now + CLAIM_SECONDS,
+            expires_at=now + self._expiry,
         )
         claimed = await self._catalog.write(lambda conn: uploads.claim(conn, upload, now))
         if not claimed:
             raise Conflict("The upload is being completed by another request; try again")
         attempt = upload.claim or ""
+        alive = asyncio.create_task(self._stay_alive(upload))
         try:
             facts = await receiving.past_datasette(source, upload)
         except (BadType, ChecksumMismatch, FileTooLarge, Invalid):
@@ -282,10 +284,24 @@ class Uploads:
                 lambda conn: uploads.hand_back(conn, upload.id, attempt, expires_at)
             )
             raise
+        finally:
+            alive.cancel()
         expires_at = time.time() + self._expiry
         await self._catalog.write(
             lambda conn: uploads.received(conn, upload.id, attempt, facts, expires_at)
         )
+
+    async def _stay_alive(self, upload: Upload) -> None:
+        """Move claim and expiry until cancelled, so that only a dead process's claim lapses."""
+        until = time.time() + _FINISHING_SECONDS
+        try:
+            while time.time() < until:
+                await asyncio.sleep(min(CLAIM_SECONDS, self._expiry) / 4)
+                await self._extend(upload)
+        except Expired:
+            logger.warning("Another attempt has taken an upload that was being completed")
+        except Exception:
+            logger.exception("The claim on an upload cannot be renewed; it lapses")
 
     async def _give_back(self, source: Source, upload: Upload) -> None:
         """After a failed attempt: nothing stays behind, and the upload may be tried again."""

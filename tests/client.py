@@ -84,9 +84,17 @@ class Client:
         return self.post_json(path, {"filename": filename, **declared})
 
     def send(self, prepared: dict[str, Any], content: bytes, content_type: str) -> Answer:
-        """The second step, through Datasette."""
+        """The second step, to where prepare says: 200 of Datasette's, 204 of most stores'."""
         kind, body = multipart(prepared["upload_fields"], content, content_type=content_type)
-        return self.request("POST", prepared["upload_url"], body, {"Content-Type": kind})
+        client, path = self._there(prepared["upload_url"])
+        return client.request("POST", path, body, {"Content-Type": kind})
+
+    def _there(self, url: str) -> tuple[Client, str]:
+        """Who talks to the server of a URL, which may be another, and the URL's path there."""
+        parts = urlsplit(url)
+        if not parts.netloc:
+            return self, url
+        return Client(url, self._timeout), parts._replace(scheme="", netloc="").geturl()
 
     def complete(self, source: str, token: str) -> Answer:
         path = f"/-/files/upload/{source}/-/complete"
@@ -98,7 +106,7 @@ class Client:
         """Prepare, send, complete; the file's record."""
         answer = self.prepare(source, filename, content_type=content_type, size=len(content))
         prepared = expect(answer, 200).json()
-        expect(self.send(prepared, content, content_type), 200)
+        expect(self.send(prepared, content, content_type), 200, 204)
         record: dict[str, Any] = expect(
             self.complete(source, prepared["upload_token"]), 201
         ).json()["file"]
@@ -116,7 +124,12 @@ class Client:
         return record
 
     def download(self, file_id: str) -> Answer:
-        return self.request("GET", f"/-/files/{file_id}/download")
+        """From the store, where Datasette redirects there."""
+        answer = self.request("GET", f"/-/files/{file_id}/download")
+        if answer.status != 302:
+            return answer
+        client, path = self._there(answer.headers["location"])
+        return client.request("GET", path)
 
     def delete(self, file_id: str) -> Answer:
         return self.request("DELETE", f"/-/files/{file_id}")
@@ -134,7 +147,7 @@ class Client:
             path = f"{parts.path}?{parts.query}"
 
 
-def expect(answer: Answer, status: int) -> Answer:
-    """The answer, if it has this status; else an AssertionError that shows its body."""
-    assert answer.status == status, (answer.status, answer.body[:2000])
+def expect(answer: Answer, *statuses: int) -> Answer:
+    """The answer, if it has such a status; else an AssertionError that shows its body."""
+    assert answer.status in statuses, (answer.status, answer.body[:2000])
     return answer

@@ -90,6 +90,13 @@ class Store:
         )
         return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
 
+    def unfinished(self, prefix: str = "") -> list[str]:
+        """The key of each multipart upload below a prefix that nobody has completed or aborted."""
+        pages = self.boto.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self.bucket, Prefix=prefix
+        )
+        return [entry["Key"] for page in pages for entry in page.get("Uploads", [])]
+
     def make_bucket(self) -> None:
         """Make the bucket, unless it is there."""
         client = self.boto

@@ -11,20 +11,23 @@ from typing import Any
 import pytest
 
 from tests.conftest import missing
-from tests.faults.scene import config
+from tests.faults.scene import Bucket, Place, config, place
 from tests.server import Server
 
 Serve = Callable[..., Server]
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """The folder of the source ``docs``."""
-    return tmp_path / "docs"
+def root(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Where the source ``docs`` has its bytes: a folder, or what ``everywhere`` names."""
+    where = place(getattr(request, "param", "disk"), tmp_path / "docs")
+    yield where
+    if isinstance(where, Bucket):
+        where.empty()
 
 
 @pytest.fixture
-def serve(tmp_path: Path, root: Path) -> Iterator[Serve]:
+def serve(tmp_path: Path, root: Place) -> Iterator[Serve]:
     """``serve(**plugin_config)``: a started server on ``tmp_path``; several share a database."""
     servers: list[Server] = []
 

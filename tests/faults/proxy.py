@@ -276,6 +276,11 @@ class FaultProxy:
         """How many requests met a fault."""
         return sum(asked.fault is not None for asked in self.asked)
 
+    def faults_met(self) -> bool:
+        """Whether each fault that was asked for has struck as often as it should."""
+        with self._lock:
+            return not any(fault.times for fault in self.faults)
+
     def heal(self) -> None:
         """No more faults."""
         with self._lock:
@@ -317,6 +322,15 @@ class FaultProxy:
     def stalls_answers(self, *operations: str, after: int, **when: Any) -> None:
         """Nothing more comes after so many bytes of the answer's body."""
         self._add("stall", operations, lambda e: e.forward(after, e.stall), when)
+
+    def holds_answers(self, *operations: str, seconds: float, **when: Any) -> None:
+        """The store's answer comes, but late."""
+
+        def act(exchange: _Exchange) -> None:
+            self.ended.wait(seconds)
+            exchange.forward()
+
+        self._add("late", operations, act, when)
 
     def _add(
         self,

@@ -27,10 +27,11 @@ class RawAnswer:
 
 
 class RawRequest:
-    """One request on a connection of its own. Use as a context manager."""
+    """One request, to a server or a port, on a connection of its own. Use as a context manager."""
 
-    def __init__(self, server: Server, timeout: float = 30.0) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=timeout)
+    def __init__(self, server: Server | int, timeout: float = 30.0) -> None:
+        port = server if isinstance(server, int) else server.port
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
 
     def __enter__(self) -> RawRequest:
         return self

@@ -8,17 +8,42 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from tests.client import Client, expect
+from tests.conftest import OPEN
 from tests.faults.proxy import FaultProxy
 from tests.faults.scene import rows
-from tests.moto_server import Store
+from tests.moto_server import Store, shared_store
 from tests.server import Server
 
 #: More than one part, and more than what is hashed at once.
 LARGE = b"sixteen bytes it" * (1024 * 1024 + 3)
+
+
+def store_address() -> tuple[str, int]:
+    host, port = shared_store().endpoint.removeprefix("http://").split(":")
+    return host, int(port)
+
+
+def s3_sources(proxy: FaultProxy, prefix: str, **more: Any) -> dict[str, Any]:
+    """``direct`` and ``proxied``, behind the proxy."""
+
+    def source(name: str, upload: str) -> dict[str, Any]:
+        given = {"endpoint_url": proxy.url, "upload": upload, "download": "proxy", **more}
+        return {"storage": "s3", "config": shared_store().config(f"{prefix}{name}", **given)}
+
+    return {"direct": source("direct", "direct"), "proxied": source("proxied", "proxy")}
+
+
+def site(
+    folder: Path, sources: dict[str, Any], plugins: Path | None = None, **plugin: Any
+) -> Server:
+    """A server, not started, with these sources open to everybody."""
+    plugin = {"sources": sources, "thumbnail_eager": False, **plugin}
+    config = {"plugins": {"datasette-files": plugin}, "permissions": OPEN}
+    return Server(folder, config, plugins=plugins)
 
 
 @dataclass
@@ -44,22 +69,12 @@ class Scene:
             "direct", "a.bin", content_type="application/octet-stream", size=len(content)
         )
         prepared: dict[str, Any] = expect(answer, 200).json()
-        url = urlsplit(prepared["upload_url"])
-        store = Client(f"{url.scheme}://{url.netloc}")
-        sent = store.send({**prepared, "upload_url": url.path}, content, "")
-        assert sent.status in (200, 204), sent
+        expect(self.client.send(prepared, content, ""), 200, 204)
         return prepared
 
     def keys(self) -> set[str]:
         """Every key, asked of the store itself, without its source's prefix."""
         return {key.split("/", 2)[2] for key in self.store.keys(self.prefix)}
-
-    def unfinished(self) -> list[str]:
-        """Multipart uploads that nobody has completed or aborted."""
-        answer = self.store.boto.list_multipart_uploads(
-            Bucket=self.store.bucket, Prefix=self.prefix
-        )
-        return [upload["Key"] for upload in answer.get("Uploads", [])]
 
     def catalogued(self) -> set[str]:
         return {row[0] for row in rows(self.server.internal, "SELECT path FROM datasette_files")}
@@ -69,7 +84,7 @@ class Scene:
         found = {
             "left": sorted(self.keys() - self.catalogued()),
             "lost": sorted(self.catalogued() - self.keys()),
-            "parts": self.unfinished(),
+            "parts": self.store.unfinished(self.prefix),
         }
         return {name: what for name, what in found.items() if what}
 
@@ -108,15 +123,15 @@ class BrokerServer:
 
     def answer(self) -> bytes:
         expires = datetime.fromtimestamp(time.time() + self.lives, timezone.utc)
-        return json.dumps(
-            {
-                "AccessKeyId": self.store.key,
-                "SecretAccessKey": self.store.secret,
-                "SessionToken": f"token-{len(self.asked)}",
-                "Expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "S3Folder": f"s3://{self.store.bucket}/{self.prefix}",
-            }
-        ).encode()
+        given = {
+            "AccessKeyId": self.store.key,
+            "SecretAccessKey": self.store.secret,
+            "Expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "S3Folder": f"s3://{self.store.bucket}/{self.prefix}",
+        }
+        if self.store.is_moto:  # any other knows which tokens it gave out
+            given["SessionToken"] = f"token-{len(self.asked)}"
+        return json.dumps(given).encode()
 
     def listen(self) -> None:
         """Start, and again after ``stop`` on the same port."""

@@ -18,7 +18,7 @@ import pytest
 from tests.client import Client, expect, multipart
 from tests.conftest import OPEN, disk_source
 from tests.faults.rawhttp import RawAnswer, RawRequest
-from tests.faults.scene import SLACK, SWEPT_WITHIN, catalogued, leftovers, on_disk, settle
+from tests.faults.scene import SLACK, SWEPT_WITHIN, catalogued, held, leftovers, settle
 from tests.server import Server
 
 PATIENCE = 1.0
@@ -69,7 +69,7 @@ def nothing_stored(server: Server) -> Iterator[None]:
     """After each test: no file, no row, no byte, and an uploader without faults is served."""
     yield
     for root in _roots(server):
-        settle(lambda root=root: on_disk(root), SLACK)
+        settle(lambda root=root: held(root), SLACK)
     assert not catalogued(server.internal)
     client = Client(server.url)
     expect(client.delete(client.put("docs", "good.bin", b"good")["id"]), 204)

@@ -16,7 +16,7 @@ from datasette_files import sources as sources_module
 from datasette_files.app import Files
 from tests.client import Client
 from tests.conftest import disk_source, upload
-from tests.faults.scene import config, leftovers, on_disk, settle
+from tests.faults.scene import config, held, leftovers, settle
 from tests.server import Server
 
 #: One is written in one piece, the other streamed.
@@ -75,9 +75,9 @@ async def test_a_full_disk_answers_507_until_there_is_space(make_datasette, smal
     datasette = await _start(make_datasette, disk.path)
     kept = await upload(datasette, b"kept", "kept.txt", source="bad")
     ballast = disk.fill()
-    before = on_disk(disk.path)
+    before = held(disk.path)
     await _refused(datasette, 507, "no_space", size)
-    assert on_disk(disk.path) == before
+    assert held(disk.path) == before
     assert await _count(datasette) == 1
     assert (await datasette.client.get(kept["download_url"])).content == b"kept"
     await _works(datasette, "good")
@@ -91,7 +91,7 @@ async def test_a_disk_that_fills_in_the_middle_keeps_nothing_of_the_file(
     disk = small_disk("bad", 4 * 1024 * 1024)
     datasette = await _start(make_datasette, disk.path)
     await _refused(datasette, 507, "no_space", 6_000_000)
-    assert on_disk(disk.path) == set()
+    assert held(disk.path) == set()
     await _works(datasette, "bad")
 
 
@@ -101,7 +101,7 @@ async def test_files_can_be_deleted_from_a_full_disk(make_datasette, small_disk)
     record = await upload(datasette, bytes(100_000), "big.bin", source="bad")
     disk.fill()
     assert (await datasette.client.delete(record["url"])).status_code == 204
-    assert on_disk(disk.path) == {"ballast"}
+    assert held(disk.path) == {"ballast"}
     await _works(datasette, "bad")
 
 
@@ -132,7 +132,7 @@ async def test_a_deletion_from_a_read_only_root_is_made_good_later(make_datasett
         lambda conn: conn.execute("UPDATE datasette_files_garbage SET not_before = 0")
     )
     await Files.of(datasette).sweeper.sweep()
-    assert on_disk(disk.path) == set()
+    assert held(disk.path) == set()
 
 
 async def test_a_root_that_is_read_only_at_the_start_is_served(make_datasette, small_disk):
@@ -185,7 +185,7 @@ async def test_a_root_replaced_by_a_symbolic_link_is_not_followed(make_datasette
         bad.symlink_to(tmp_path / target)
         await _refused(datasette, 503, "storage_unavailable")
         bad.unlink()
-    assert on_disk(tmp_path / "elsewhere") == set()
+    assert held(tmp_path / "elsewhere") == set()
     bad.symlink_to(away)
 
     def mend() -> None:
@@ -274,7 +274,7 @@ def test_a_full_disk_of_the_internal_database_answers_507_and_loses_nothing(tmp_
         record = client.put("docs", "again.bin", b"again")
         assert client.download(record["id"]).body == b"again"
         settle(lambda: leftovers(server, root))
-        assert len(on_disk(root)) == len(kept) + 1
+        assert len(held(root)) == len(kept) + 1
         server.kill()
         client = Client(server.start().url)
         for file_id, content in kept.items():

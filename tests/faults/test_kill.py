@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.client import Client, Unanswered
-from tests.faults.scene import catalogued, leftovers, on_disk, settle
+from tests.faults.scene import catalogued, held, leftovers, settle
 from tests.server import Server
 
 EXPIRY = 2
@@ -155,7 +155,7 @@ def _run(serve: Any, root: Path, rounds: int) -> None:
     assert ledger.stored
     assert ledger.unanswered
     seconds = settle(lambda: leftovers(server, root))
-    assert on_disk(root) == set(catalogued(server.internal))
+    assert held(root) == set(catalogued(server.internal))
     print(
         f"{rounds} kills: {len(ledger.stored)} uploads acknowledged, {len(ledger.deleted)} deleted,"
         f" {ledger.unanswered} requests cut; all swept {seconds:.1f} s after the last start"

@@ -17,9 +17,8 @@ import pytest
 from datasette_files.errors import StorageUnavailable
 from datasette_files_s3.storage import S3Storage
 from tests.client import Client, Unanswered, expect
-from tests.conftest import OPEN
 from tests.faults.proxy import FaultProxy
-from tests.faults.s3_scene import LARGE, BrokerServer, Scene
+from tests.faults.s3_scene import LARGE, BrokerServer, Scene, s3_sources, site, store_address
 from tests.faults.scene import settle
 from tests.moto_server import new_prefix, shared_store
 from tests.server import Server
@@ -63,30 +62,11 @@ def some(faults: dict[str, Any], *always: str) -> list[Any]:
     return [pytest.param(f, marks=() if f in always else pytest.mark.full) for f in faults]
 
 
-def store_address() -> tuple[str, int]:
-    host, port = shared_store().endpoint.removeprefix("http://").split(":")
-    return host, int(port)
-
-
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[FaultProxy]:
     proxy = FaultProxy(store_address())
     yield proxy
     proxy.refuse_connections()
-
-
-def s3_sources(proxy: FaultProxy, prefix: str, **more: Any) -> dict[str, Any]:
-    def source(name: str, upload: str) -> dict[str, Any]:
-        given = {"endpoint_url": proxy.url, "upload": upload, "download": "proxy", **more}
-        return {"storage": "s3", "config": shared_store().config(f"{prefix}{name}", **given)}
-
-    return {"direct": source("direct", "direct"), "proxied": source("proxied", "proxy")}
-
-
-def site(folder: Path, sources: dict[str, Any]) -> Server:
-    plugin = {"sources": sources, "thumbnail_eager": False}
-    config = {"plugins": {"datasette-files": plugin}, "permissions": OPEN}
-    return Server(folder, config)
 
 
 @pytest.fixture(scope="module")
