@@ -52,7 +52,10 @@ class Bench:
         return path
 
     def datasette(
-        self, interpreter: Interpreter, sources: Sequence[str] = ("bench",)
+        self,
+        interpreter: Interpreter,
+        sources: Sequence[str] = ("bench",),
+        database: Path | None = None,
     ) -> DatasetteServer:
         """A server of one side with empty sources, not yet started."""
         return DatasetteServer(
@@ -60,6 +63,7 @@ class Bench:
             self.folder(interpreter.label),
             sources=sources,
             signed_in=self.signed_in,
+            database=database,
         )
 
     def submit(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
