@@ -17,7 +17,7 @@ from datasette_files.errors import ConfigurationError, StorageUnavailable
 
 from .config import MAX_TTL, Folder, S3Config
 from .credentials import Broker
-from .errors import BODILESS, REFUSED, code_of, translated
+from .errors import BODILESS, NO_CREDENTIALS, REFUSED, code_of, translated
 
 #: Seconds to connect, and between two signs of life of an answer.
 CONNECT_SECONDS = 5.0
@@ -59,7 +59,8 @@ class Connection:
     async def open(cls, config: S3Config) -> Connection:
         """Ready to be used; of the network, only the broker is asked.
 
-        Raises ConfigurationError where the SDK is missing, StorageUnavailable for the broker.
+        Raises ConfigurationError where the SDK is missing, StorageUnavailable while there are no
+        credentials.
         """
         broker = Broker(config) if config.credentials_url is not None else None
         connection = cls(config, broker)
@@ -80,6 +81,10 @@ class Connection:
         self.client = await self._stack.enter_async_context(
             session.create_client("s3", endpoint_url=self.config.endpoint_url, **options)
         )
+        signs = self.broker is not None or "aws_access_key_id" in options
+        if not signs and await session.get_credentials() is None:
+            # A client that was made without any never looks again; the source is tried again.
+            raise StorageUnavailable(NO_CREDENTIALS)
         for name in _PATIENT:
             self.client.meta.events.register(f"before-call.s3.{name}", _patiently)
         for name in _WITH_BODY:

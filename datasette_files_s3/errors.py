@@ -31,6 +31,12 @@ REFUSED = (*EXPIRED, "InvalidToken", "InvalidAccessKeyId", "InvalidClientTokenId
 #: Statuses in place of a code, in answers to HEAD: credentials that expired are among their causes.
 BODILESS = ("400", "403")
 
+#: What is said where neither the configuration nor the SDK's own chain has any.
+NO_CREDENTIALS = (
+    "There are no credentials for the store; the source's administrator has to configure them, or"
+    " mend where the server gets them from"
+)
+
 _LATER = "The store is busy or has a fault of its own; try again in a minute"
 _DENIED = (
     "The store denies access to the files; the source's administrator finds out which right is"
@@ -191,10 +197,7 @@ def _unanswered(error: Exception, operation: str) -> FilesError:
         "ProfileNotFound",
         "MetadataRetrievalError",
     }:
-        return StorageUnavailable(
-            "There are no credentials for the store; the source's administrator has to configure"
-            " them, or mend where the server gets them from"
-        )
+        return StorageUnavailable(NO_CREDENTIALS)
     if isinstance(error, OSError | asyncio.TimeoutError) or names & {
         "ClientError",  # aiohttp's
         "ConnectionError",

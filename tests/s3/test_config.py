@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from datasette.app import Datasette
 from datasette.utils import StartupError
 from pydantic import ValidationError
 
-from datasette_files.errors import ConfigurationError
+from datasette_files.errors import ConfigurationError, StorageUnavailable
 from datasette_files_s3.client import Connection
 from datasette_files_s3.config import Folder, S3Config
 from tests.conftest import MakeDatasette
@@ -144,6 +146,26 @@ async def test_configured_keys_are_all_that_signs(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(connection._session, "get_credentials", asked)
     assert await connection.lifetime(60) == 60
+    await connection.close()
+
+
+async def test_credentials_of_the_sdks_chain_may_come_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Such as a file that is written after the start: the source is tried again by itself."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(StorageUnavailable, match="no credentials for the store"):
+        await Connection.open(S3Config(bucket="bucket"))
+    file.write_text("[default]\naws_access_key_id = key\naws_secret_access_key = secret\n")
+    connection = await Connection.open(S3Config(bucket="bucket"))
+    signed = await connection.presign("generate_presigned_url", "list_buckets", seconds=60)
+    assert "X-Amz-Credential=key%2F" in signed
     await connection.close()
 
 
