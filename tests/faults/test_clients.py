@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -36,6 +37,9 @@ EXPIRY = 5
 LIMIT = 16_000_000
 #: One is written in one piece, the other streamed.
 SIZES = (20_000, 2_000_000)
+#: As many at once that do not read what they asked for, and connections to a store that may be
+#: waiting for their next use.
+CLIENTS, MAY_IDLE = 6, 4
 PUT = "/-/files/upload/docs/file.bin"
 ONE_SHOT = "/-/files/upload/docs"
 
@@ -267,13 +271,16 @@ def test_a_downloader_that_stalls_or_vanishes_is_let_go(server):
     assert client.download(record["id"]).body == bytes(LIMIT)
     before = server.open_files
     for leave in (RawRequest.reset, None):
-        with RawRequest(server) as request:
-            request.head("GET", record["download_url"], {})
-            settle(lambda: server.open_files < before + 2, SLACK)
+        with ExitStack() as stack:
+            requests = [stack.enter_context(RawRequest(server)) for _ in range(CLIENTS)]
+            for request in requests:
+                request.head("GET", record["download_url"], {})
+            settle(lambda: server.open_files <= before + CLIENTS, SLACK)
             if leave is not None:
-                leave(request)
-            # The other reads nothing and stays connected: its socket alone waits for it.
-            stays = before + (leave is None)
+                for request in requests:
+                    leave(request)
+            # The others read nothing and stay connected: their sockets alone wait for them.
+            stays = before + MAY_IDLE + (CLIENTS if leave is None else 0)
             settle(lambda stays=stays: server.open_files > stays, PATIENCE + SLACK)
     assert client.download(record["id"]).body == bytes(LIMIT)
     expect(client.delete(record["id"]), 204)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 from datasette_files.testing.remote import multipart
 from tests.moto_server import Store, new_prefix, shared_store
@@ -27,12 +28,17 @@ def request(store: Store, *arguments: Any, **more: Any) -> Any:
 
 
 def send(storage: Any, prepared: dict[str, Any], content: bytes) -> None:
-    """Post the form that prepare answered with."""
+    """Post the form that prepare answered with. Where the store refuses, completing will tell."""
     kind, body = multipart(prepared["upload_fields"], content)
-    with request(
-        shared_store(), prepared["upload_url"], data=body, headers={"Content-Type": kind}
-    ) as response:
-        assert response.status in (200, 201, 204)
+    headers = {"Content-Type": kind}
+    try:
+        with request(
+            shared_store(), prepared["upload_url"], data=body, headers=headers
+        ) as response:
+            assert response.status in (200, 201, 204)
+    except HTTPError as refused:
+        assert 400 <= refused.code < 500, refused
+        refused.close()
 
 
 def fetch(storage: Any, url: str) -> tuple[dict[str, str], bytes]:
