@@ -106,10 +106,6 @@ class Thumbnails:
         """Thumbnails that are being made, or will be."""
         return self._queue.waiting
 
-    def knows(self, content_type: str | None) -> bool:
-        """Whether files of this type may have a thumbnail: a guess by which a page lays out."""
-        return self._has_plugins or self._kinds.of(content_type or "") is not None
-
     def can_picture(self, file: FileRecord) -> bool:
         """Whether a built-in generator knows the type, and the file is not too large for it."""
         return self._kinds.of(file.type) is not None and not self._too_large(file)
