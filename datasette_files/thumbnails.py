@@ -40,6 +40,8 @@ WAIT_SECONDS = 20.0
 #: Seconds until a file is tried again: after a storage's failure, and after a worker's.
 PAUSE_SECONDS = 120.0
 LOST_PAUSE_SECONDS = 300.0
+#: Seconds after which it is looked anew which optional parts are installed.
+LOOK_SECONDS = 60.0
 #: So often a worker may be lost over a file, before the file is taken to be the reason.
 ATTEMPTS = 3
 #: So many sources may wait for their storages before work for the next one waits too.
@@ -73,6 +75,7 @@ class Thumbnails:
         self._catalog = database
         self._config = config
         self._kinds = kinds.installed()
+        self._looked = time.monotonic()
         self._queue: Queue[tuple[Thumbnail, ...]] = Queue(
             _SOURCES * config.thumbnail_concurrency, config.thumbnail_concurrency
         )
@@ -86,7 +89,7 @@ class Thumbnails:
             config.thumbnail_concurrency, limits, heif=self._kinds.heif, ffmpeg=self._kinds.ffmpeg
         )
         self._limits = limits
-        self._has_plugins = False
+        self._known: list[str] = []
         self._fingerprint = ""
         self.use([])
 
@@ -96,9 +99,12 @@ class Thumbnails:
         self._plugins = Generators(
             generators, config.thumbnail_concurrency, config.thumbnail_timeout_seconds
         )
-        self._has_plugins = bool(generators)
-        known = [f"{type(one).__module__}.{type(one).__qualname__}" for one in generators]
-        made_by = f"{self._kinds.versions} {self._limits} {known}"
+        self._known = [f"{type(one).__module__}.{type(one).__qualname__}" for one in generators]
+        self._mark()
+
+    def _mark(self) -> None:
+        """By what a failure is to be known, should it be of other rules than today's."""
+        made_by = f"{self._kinds.versions} {self._limits} {self._known}"
         self._fingerprint = hashlib.sha256(made_by.encode()).hexdigest()[:16]
 
     @property
@@ -129,6 +135,7 @@ class Thumbnails:
         ``webp``: whether the client takes WebP. Those who ask under different names are served in
         turn.
         """
+        await self._look()
 
         def look(conn: catalog.Connection) -> tuple[Thumbnail | None, ThumbnailFailure | None]:
             found = thumbnails.find(conn, file.id, side, webp=webp)
@@ -162,11 +169,22 @@ class Thumbnails:
             work = partial(self._make, source, file, DEFAULT_SIDE, None)
             self._queue.add((file.id, DEFAULT_SIDE), work, source.slug)
 
+    async def _look(self) -> None:
+        """Now and then: what has been installed or removed since."""
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        found = await asyncio.to_thread(kinds.installed)
+        if found != self._kinds:
+            self._kinds = found
+            self.workers.use(heif=found.heif, ffmpeg=found.ffmpeg)
+            self._mark()
+
     def _too_large(self, file: FileRecord) -> bool:
         return file.size is not None and file.size > self._limits.max_bytes
 
     def _may_try(self, file: FileRecord) -> bool:
-        known = self._has_plugins or self._kinds.of(file.type) is not None
+        known = self._known or self._kinds.of(file.type) is not None
         return bool(known) and not self._too_large(file)
 
     async def _make(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -16,8 +17,8 @@ from PIL import Image
 from datasette_files.app import Files
 from datasette_files.base import ThumbnailGenerator, ThumbnailResult
 from datasette_files.errors import StorageUnavailable
-from datasette_files.thumbnails import SIDES
-from tests.conftest import MakeDatasette, disk_source, upload
+from datasette_files.thumbnails import ATTEMPTS, SIDES
+from tests.conftest import MakeDatasette, disk_source, missing, upload
 from tests.fixtures import fixture
 from tests.storages import installed, registered, storage_class
 
@@ -493,6 +494,57 @@ async def test_a_source_that_hangs_leaves_the_workers_to_the_others(
     on.set()
     answers = await asyncio.gather(*asked)
     assert {answer.headers["content-type"] for answer in answers} == {"image/jpeg"}
+
+
+async def test_what_is_installed_or_removed_meanwhile_is_noticed(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = shutil.which("ffmpeg")
+    if found is None:
+        missing("ffmpeg")
+        return
+    monkeypatch.setattr("datasette_files.thumbnails.LOOK_SECONDS", 0)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    program = folder / "ffmpeg"
+    datasette = await make_datasette(thumbnail_eager=False)
+    url = (await sample(datasette, "media/clip.mp4"))["thumbnail_url"]
+    sql = "SELECT count(*) FROM datasette_files_thumbnail_failures"
+
+    async def shown() -> str:
+        content_type: str = (await datasette.client.get(url)).headers["content-type"]
+        return content_type
+
+    assert await shown() == "image/svg+xml"
+    program.write_text("#!/bin/sh\nexit 1")  # one that reads no such file
+    program.chmod(0o755)
+    assert await shown() == "image/svg+xml"
+    assert await rows(datasette, f"{sql} WHERE retry_at IS NULL") == [(1,)]
+    program.unlink()
+    assert await shown() == "image/svg+xml"
+    program.symlink_to(found)
+    assert await shown() == "image/jpeg"
+    assert await rows(datasette, sql) == [(0,)]
+
+
+async def test_a_part_that_is_removed_unnoticed_is_not_held_against_the_file(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\nexit 1")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    datasette = await make_datasette(thumbnail_eager=False)
+    program.unlink()
+    url = (await sample(datasette, "media/clip.mp4"))["thumbnail_url"]
+    sql = "SELECT retry_at > 0, reason FROM datasette_files_thumbnail_failures"
+    for _ in range(ATTEMPTS + 1):
+        await datasette.client.get(url)
+        ((again, reason),) = await rows(datasette, sql)
+        assert again
+        assert "ffmpeg cannot be run" in reason
+        await due(datasette)
 
 
 async def test_plugins_are_asked_before_the_workers(make_datasette: MakeDatasette) -> None:

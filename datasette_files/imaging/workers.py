@@ -180,12 +180,17 @@ class Workers:
 
     def __init__(self, count: int, limits: Limits, *, heif: bool, ffmpeg: str) -> None:
         self._limits = limits
-        self._settings = {**asdict(limits), "heif": heif, "ffmpeg": ffmpeg}
+        self._settings: dict[str, Any] = {}
         self._count = count
         self._turns = asyncio.Semaphore(count)
         self._room = asyncio.Semaphore(2 * count)
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
+        self.use(heif=heif, ffmpeg=ffmpeg)
+
+    def use(self, *, heif: bool, ffmpeg: str) -> None:
+        """From now on these parts: whoever was started with others ends after its file."""
+        self._settings = {**asdict(self._limits), "heif": heif, "ffmpeg": ffmpeg}
 
     @property
     def pids(self) -> list[int]:
@@ -224,7 +229,7 @@ class Workers:
         while self._idle:
             worker = self._idle.pop()
             worker.rests(None)
-            if worker.usable:
+            if worker.usable and worker.settings is self._settings:
                 return worker
             worker.end()
         return None
@@ -247,8 +252,9 @@ class Workers:
 class _Worker:
     """One process."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, settings: dict[str, Any]) -> None:
         self._process = process
+        self.settings = settings
         self._loop = asyncio.get_running_loop()
         self._jobs = 0
         self._ends = False
@@ -272,7 +278,7 @@ class _Worker:
             )
         except OSError as error:
             raise Blameless(f"no worker can be started: {error}") from error
-        worker = cls(process)
+        worker = cls(process, settings)
         try:
             worker._widen()
             worker._input.write(framing.packed(settings))
