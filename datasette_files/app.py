@@ -98,11 +98,13 @@ class Files:
         except ConfigurationError as error:
             raise StartupError(str(error)) from None
         await self._remember_provisioned()
-        self.thumbnails.generators = [
-            generator
-            for batch in pm.hook.register_thumbnail_generators(datasette=self.datasette)
-            for generator in batch
-        ]
+        self.thumbnails.use(
+            [
+                generator
+                for batch in pm.hook.register_thumbnail_generators(datasette=self.datasette)
+                for generator in batch
+            ]
+        )
         self.datasette.add_background_task(self._sweep, name="datasette-files sweeper")
         self.datasette.add_background_task(self._hash, name="datasette-files hashing")
         if any(source.down is not None for source in self.sources):

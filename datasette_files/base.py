@@ -279,6 +279,9 @@ class ThumbnailGenerator(ABC):
 
     #: Kept beside each cached thumbnail.
     name: str
+    #: Whether its methods must run in the server's event loop, as they share what belongs to that
+    #: loop: then they must not block. Else they run in a thread with a loop of the generator's own.
+    on_server_loop: ClassVar[bool] = False
 
     @abstractmethod
     async def can_generate(self, content_type: str, filename: str) -> bool:

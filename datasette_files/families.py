@@ -43,9 +43,22 @@ _TYPES = {
     "application/javascript": "code",
     "application/sql": "code",
     "application/yaml": "code",
+    "application/x-yaml": "code",
+    "application/toml": "code",
+    "application/x-sh": "code",
+    "application/x-httpd-php": "code",
+    "application/typescript": "code",
     "text/javascript": "code",
     "text/html": "code",
     "text/css": "code",
+    # Prose, unlike nearly all else that begins with text/x-.
+    "text/x-markdown": "text",
+    "text/x-web-markdown": "text",
+    "text/x-rst": "text",
+    "text/x-setext": "text",
+    "text/x-log": "text",
+    "text/x-vcard": "text",
+    "text/x-vcalendar": "text",
 }
 #: Looked for in this order, where no whole type is known: office types hold ``xml`` too.
 _PARTS = {
@@ -60,7 +73,10 @@ _PARTS = {
 #: Bytes that are characters, though their type does not begin with ``text/``.
 _CHARACTERS = frozenset(
     f"application/{name}"
-    for name in ("json", "x-ndjson", "javascript", "sql", "yaml", "x-yaml", "xml", "toml")
+    for name in (
+        *("json", "x-ndjson", "javascript", "sql", "yaml", "x-yaml", "xml", "toml"),
+        *("x-sh", "x-httpd-php", "typescript"),
+    )
 )
 
 
@@ -75,6 +91,8 @@ def family(content_type: str) -> str:
     for part, name in _PARTS.items():
         if part in content_type:
             return name
+    if content_type.startswith("text/x-"):
+        return "code"  # text/x-python, text/x-c and so on
     return "text" if head == "text" else "other"
 
 

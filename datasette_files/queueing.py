@@ -1,7 +1,9 @@
 """A queue of work: what somebody waits for, in turn between those who ask; then the rest.
 
 Work with the same key is done once, however many ask. Who asks may leave, and what then nobody
-wants is not begun. Knows nothing of thumbnails, and nothing of time but how long somebody waits.
+wants is not begun. Work belongs to a group, such as what it depends on, and one group that hangs
+leaves room for the others. Knows nothing of thumbnails, and nothing of time but how long somebody
+waits.
 """
 
 from __future__ import annotations
@@ -28,9 +30,10 @@ class NotYet(Exception):
 class _Entry(Generic[_T]):
     """One piece of work, waiting or running."""
 
-    def __init__(self, key: Hashable, work: Callable[[], Awaitable[_T]]) -> None:
+    def __init__(self, key: Hashable, work: Callable[[], Awaitable[_T]], group: str) -> None:
         self.key = key
         self.work = work
+        self.group = group
         self.waiters: set[asyncio.Future[_T]] = set()
         #: Whether it is done though nobody waits.
         self.regardless = False
@@ -41,16 +44,51 @@ class _Entry(Generic[_T]):
         return self.task is None and (self.regardless or bool(self.waiters))
 
 
-class Queue(Generic[_T]):
-    """At most ``slots`` pieces of work run at a time."""
+class _Group(Generic[_T]):
+    """What waits of one group."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self) -> None:
+        self.running = 0
+        #: By who asks, in turn: the first of the first lane is next, and its lane then the last.
+        self.lanes: OrderedDict[str, deque[_Entry[_T]]] = OrderedDict()
+        self.later: deque[_Entry[_T]] = deque()
+
+    @property
+    def over(self) -> bool:
+        return not (self.running or self.lanes or self.later)
+
+    def next_asked(self) -> _Entry[_T] | None:
+        """Taken out: the next that somebody waits for and that does not run yet."""
+        while self.lanes:
+            asker, lane = next(iter(self.lanes.items()))
+            entry = lane.popleft()
+            if lane:
+                self.lanes.move_to_end(asker)
+            else:
+                del self.lanes[asker]
+            if entry.task is None and entry.waiters:
+                return entry
+        return None
+
+    def next_later(self) -> _Entry[_T] | None:
+        """Taken out: the next that is done though nobody waits."""
+        while self.later:
+            entry = self.later.popleft()
+            if entry.wanted:
+                return entry
+        return None
+
+
+class Queue(Generic[_T]):
+    """At most ``slots`` pieces of work run at a time, and of one group at most ``share``."""
+
+    def __init__(self, slots: int, share: int | None = None) -> None:
         self._slots = slots
+        self._share = share or slots
         self._entries: dict[Hashable, _Entry[_T]] = {}
         self._running = 0
-        #: By who asks, in turn: the first of the first lane is next, and its lane then the last.
-        self._lanes: OrderedDict[str, deque[_Entry[_T]]] = OrderedDict()
-        self._later: deque[_Entry[_T]] = deque()
+        #: Those with something to do, in turn.
+        self._groups: OrderedDict[str, _Group[_T]] = OrderedDict()
         self._closed = False
 
     @property
@@ -58,27 +96,32 @@ class Queue(Generic[_T]):
         """Pieces of work that wait or run."""
         return len(self._entries)
 
-    def add(self, key: Hashable, work: Callable[[], Awaitable[_T]]) -> None:
+    def add(self, key: Hashable, work: Callable[[], Awaitable[_T]], group: str = "") -> None:
         """Have the work done when nothing more urgent is there; not at all if too much waits."""
         # Room is left for those who ask: a large import must not turn them away.
         if key not in self._entries and len(self._entries) >= MOST_LATER:
             return
-        entry = self._entry(key, work)
+        entry = self._entry(key, work, group)
         if entry is not None and not entry.regardless:
             self._keep(entry)
             self._go_on()
 
     async def ask(
-        self, key: Hashable, work: Callable[[], Awaitable[_T]], asker: str, seconds: float
+        self,
+        key: Hashable,
+        work: Callable[[], Awaitable[_T]],
+        asker: str,
+        seconds: float,
+        group: str = "",
     ) -> _T:
         """What the work returns or raises. Raises NotYet after ``seconds``, and at the end."""
-        entry = self._entry(key, work)
+        entry = self._entry(key, work, group)
         if entry is None:
             raise NotYet
         future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
         entry.waiters.add(future)
         if entry.task is None:
-            self._lanes.setdefault(asker, deque()).append(entry)
+            self._group(entry).lanes.setdefault(asker, deque()).append(entry)
         self._go_on()
         try:
             await asyncio.wait([future], timeout=seconds)
@@ -106,37 +149,37 @@ class Queue(Generic[_T]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _entry(self, key: Hashable, work: Callable[[], Awaitable[_T]]) -> _Entry[_T] | None:
+    def _entry(
+        self, key: Hashable, work: Callable[[], Awaitable[_T]], group: str
+    ) -> _Entry[_T] | None:
         entry = self._entries.get(key)
         if entry is None and not self._closed and len(self._entries) < MOST:
-            entry = self._entries[key] = _Entry(key, work)
+            entry = self._entries[key] = _Entry(key, work, group)
         return entry
+
+    def _group(self, entry: _Entry[_T]) -> _Group[_T]:
+        return self._groups.setdefault(entry.group, _Group())
 
     def _keep(self, entry: _Entry[_T]) -> None:
         if entry.task is None and not entry.regardless:
-            self._later.append(entry)
+            self._group(entry).later.append(entry)
         entry.regardless = True
 
     def _go_on(self) -> None:
         while self._running < self._slots and (entry := self._next()) is not None:
             self._running += 1
+            self._group(entry).running += 1
             entry.task = asyncio.create_task(self._run(entry))
 
     def _next(self) -> _Entry[_T] | None:
-        """The next that is still wanted and does not run yet."""
-        while self._lanes:
-            asker, lane = next(iter(self._lanes.items()))
-            entry = lane.popleft()
-            if lane:
-                self._lanes.move_to_end(asker)
-            else:
-                del self._lanes[asker]
-            if entry.task is None and entry.waiters:
-                return entry
-        while self._later:
-            entry = self._later.popleft()
-            if entry.wanted:
-                return entry
+        """The next that is still wanted and does not run yet, of a group that has room."""
+        for take in (_Group.next_asked, _Group.next_later):
+            for name, group in list(self._groups.items()):
+                if group.running < self._share and (entry := take(group)) is not None:
+                    self._groups.move_to_end(name)
+                    return entry
+                if group.over:
+                    del self._groups[name]
         return None
 
     async def _run(self, entry: _Entry[_T]) -> None:
@@ -156,6 +199,7 @@ class Queue(Generic[_T]):
                     future.set_result(result)
         finally:
             self._running -= 1
+            self._group(entry).running -= 1
             for future in entry.waiters:
                 future.cancel()  # of work that was cancelled; what is done stays as it is
             if self._entries.get(entry.key) is entry:

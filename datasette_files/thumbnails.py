@@ -1,8 +1,8 @@
 """Thumbnails: the cache, what makes them, what came of trying, and the order of the work.
 
-Generators of plugins are asked first, in their order, each for at most
-``thumbnail_timeout_seconds``; then the workers, which alone decode anything of ours
-(imaging/workers.py). What cannot be pictured is remembered until the settings or the generators
+Generators of plugins are asked first (generators.py); then the workers, which alone decode anything
+of ours (imaging/workers.py). A source has its share of the work: where its storage hangs, the
+others' go on. What cannot be pictured is remembered until the settings or the generators
 change; what failed for another reason is tried again after a pause. Icons are in imaging/icons.py.
 """
 
@@ -12,27 +12,24 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from typing import TypeGuard, TypeVar
 
-from .base import TIME_FORMAT, ThumbnailGenerator, ThumbnailResult
+from .base import TIME_FORMAT, ThumbnailGenerator
 from .config import PluginConfig
 from .db import catalog, thumbnails
 from .db.thumbnails import DEFAULT_SIDE
 from .errors import FilesError, FileTooLarge, StorageError, StorageUnavailable
+from .generators import Generators
 from .imaging import kinds
-from .imaging.framing import MAX_ANSWER
 from .imaging.icons import icon
-from .imaging.workers import Blameless, Job, Limits, Lost, Refused, Workers
+from .imaging.workers import TRANSFER_SECONDS, Blameless, Job, Limits, Lost, Refused, Workers
 from .models import FileRecord, Thumbnail, ThumbnailFailure
 from .queueing import NotYet, Queue
 from .sources import Source
-
-_T = TypeVar("_T")
 
 logger = logging.getLogger("datasette_files")
 
@@ -43,10 +40,12 @@ WAIT_SECONDS = 20.0
 #: Seconds until a file is tried again: after a storage's failure, and after a worker's.
 PAUSE_SECONDS = 120.0
 LOST_PAUSE_SECONDS = 300.0
+#: Seconds after which it is looked anew which optional parts are installed.
+LOOK_SECONDS = 60.0
 #: So often a worker may be lost over a file, before the file is taken to be the reason.
 ATTEMPTS = 3
-#: What a generator may hand back. Served in a sandbox, where an SVG can run no script.
-_TYPES = tuple(f"image/{name}" for name in ("png", "jpeg", "webp", "gif", "avif", "svg+xml"))
+#: So many sources may wait for their storages before work for the next one waits too.
+_SOURCES = 8
 _WEBP = "image/webp"
 _NAMES = {"image": "pillow", "pdf": "pypdfium2", "clip": "ffmpeg"}
 
@@ -76,7 +75,10 @@ class Thumbnails:
         self._catalog = database
         self._config = config
         self._kinds = kinds.installed()
-        self._queue: Queue[tuple[Thumbnail, ...]] = Queue(config.thumbnail_concurrency)
+        self._looked = time.monotonic()
+        self._queue: Queue[tuple[Thumbnail, ...]] = Queue(
+            _SOURCES * config.thumbnail_concurrency, config.thumbnail_concurrency
+        )
         limits = Limits(
             memory=config.thumbnail_process_memory_limit_bytes,
             max_bytes=config.thumbnail_max_source_bytes,
@@ -87,30 +89,28 @@ class Thumbnails:
             config.thumbnail_concurrency, limits, heif=self._kinds.heif, ffmpeg=self._kinds.ffmpeg
         )
         self._limits = limits
-        self._generators: list[ThumbnailGenerator] = []
+        self._known: list[str] = []
         self._fingerprint = ""
-        self.generators = []
+        self.use([])
 
-    @property
-    def generators(self) -> list[ThumbnailGenerator]:
-        """Those of plugins, in order. Set at start, from the hook."""
-        return self._generators
+    def use(self, generators: list[ThumbnailGenerator]) -> None:
+        """At start: ask those of plugins first, in this order."""
+        config = self._config
+        self._plugins = Generators(
+            generators, config.thumbnail_concurrency, config.thumbnail_timeout_seconds
+        )
+        self._known = [f"{type(one).__module__}.{type(one).__qualname__}" for one in generators]
+        self._mark()
 
-    @generators.setter
-    def generators(self, generators: list[ThumbnailGenerator]) -> None:
-        self._generators = generators
-        known = [f"{type(one).__module__}.{type(one).__qualname__}" for one in generators]
-        made_by = f"{self._kinds.versions} {self._limits} {known}"
+    def _mark(self) -> None:
+        """By what a failure is to be known, should it be of other rules than today's."""
+        made_by = f"{self._kinds.versions} {self._limits} {self._known}"
         self._fingerprint = hashlib.sha256(made_by.encode()).hexdigest()[:16]
 
     @property
     def waiting(self) -> int:
         """Thumbnails that are being made, or will be."""
         return self._queue.waiting
-
-    def knows(self, content_type: str | None) -> bool:
-        """Whether files of this type may have a thumbnail: a guess by which a page lays out."""
-        return bool(self.generators) or self._kinds.of(content_type or "") is not None
 
     def can_picture(self, file: FileRecord) -> bool:
         """Whether a built-in generator knows the type, and the file is not too large for it."""
@@ -135,6 +135,7 @@ class Thumbnails:
         ``webp``: whether the client takes WebP. Those who ask under different names are served in
         turn.
         """
+        await self._look()
 
         def look(conn: catalog.Connection) -> tuple[Thumbnail | None, ThumbnailFailure | None]:
             found = thumbnails.find(conn, file.id, side, webp=webp)
@@ -149,7 +150,7 @@ class Thumbnails:
             return Shown(_icon(file), settled=failure is None or failure.retry_at is None)
         work = partial(self._make, source, file, side, failure)
         try:
-            made = await self._queue.ask((file.id, side), work, asker, WAIT_SECONDS)
+            made = await self._queue.ask((file.id, side), work, asker, WAIT_SECONDS, source.slug)
         except NotYet:
             return Shown(_icon(file), settled=False)
         # The last is the smallest, and may be WebP.
@@ -159,19 +160,31 @@ class Thumbnails:
     async def close(self) -> None:
         """End what still runs, and every worker."""
         await self._queue.close()
+        await self._plugins.close()
         await self.workers.close()
 
     def make_eagerly(self, source: Source, file: FileRecord) -> None:
         """After an upload: have the thumbnail made soon, if the configuration says so."""
         if self._config.thumbnail_eager and self._may_try(file):
             work = partial(self._make, source, file, DEFAULT_SIDE, None)
-            self._queue.add((file.id, DEFAULT_SIDE), work)
+            self._queue.add((file.id, DEFAULT_SIDE), work, source.slug)
+
+    async def _look(self) -> None:
+        """Now and then: what has been installed or removed since."""
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        found = await asyncio.to_thread(kinds.installed)
+        if found != self._kinds:
+            self._kinds = found
+            self.workers.use(heif=found.heif, ffmpeg=found.ffmpeg)
+            self._mark()
 
     def _too_large(self, file: FileRecord) -> bool:
         return file.size is not None and file.size > self._limits.max_bytes
 
     def _may_try(self, file: FileRecord) -> bool:
-        known = self.generators or self._kinds.of(file.type) is not None
+        known = self._known or self._kinds.of(file.type) is not None
         return bool(known) and not self._too_large(file)
 
     async def _make(
@@ -218,16 +231,19 @@ class Thumbnails:
         self, source: Source, file: FileRecord, side: int
     ) -> tuple[tuple[Thumbnail, ...], tuple[int, int] | None]:
         """The thumbnails, and the file's own size in pixels where that is known now."""
-        failed = False
+        content = partial(_content, source, file, self._limits.max_bytes)
         try:
-            if self.generators:
-                made, failed = await self._by_plugins(source, file, side)
-                if made is not None:
-                    return (made,), None
+            found, trouble = await self._plugins.first(file.type, file.filename, side, content)
+            if found is not None:
+                name, result = found
+                size = result.width, result.height
+                encoded = result.thumb_bytes, result.content_type
+                return (_thumbnail(file, *encoded, *size, name),), None
             kind = self._kinds.of(file.type)
             if kind is None:
-                pause = LOST_PAUSE_SECONDS if failed else None
-                raise _NotMade("no generator makes one", pause, counts=True)
+                pause = LOST_PAUSE_SECONDS if trouble else None
+                counts = trouble != "busy"
+                raise _NotMade("no generator makes one", pause, counts=counts)
             return await self._by_workers(source, file, Job(kind, file.type, side))
         except FileTooLarge as error:
             raise _NotMade(str(error)) from error
@@ -255,41 +271,6 @@ class Thumbnails:
             return made, None
         return made, (answer.width, answer.height)
 
-    async def _by_plugins(
-        self, source: Source, file: FileRecord, side: int
-    ) -> tuple[Thumbnail | None, bool]:
-        """The first thumbnail of a plugin, or None; and whether one of them failed."""
-        content: bytes | None = None
-        failed = False
-        for generator in self.generators:
-            name = getattr(generator, "name", type(generator).__name__)
-            try:
-                if not await self._in_time(generator.can_generate(file.type, file.filename)):
-                    continue
-                if content is None:
-                    content = await _content(source, file, self._limits.max_bytes)
-                result = await self._in_time(
-                    generator.generate(content, file.type, file.filename, side, side)
-                )
-            except FilesError:
-                raise
-            except Exception:
-                logger.exception("Thumbnail generator %r failed", name)
-                failed = True
-                continue
-            if _is_shown(result):
-                size = result.width, result.height
-                return _thumbnail(
-                    file, result.thumb_bytes, result.content_type, *size, name
-                ), failed
-            if result is not None:
-                made = getattr(result, "content_type", type(result).__name__)
-                logger.error("Thumbnail generator %r made %s: not shown", name, made)
-        return None, failed
-
-    async def _in_time(self, step: Awaitable[_T]) -> _T:
-        return await asyncio.wait_for(step, self._config.thumbnail_timeout_seconds)
-
 
 def _thumbnail(
     file: FileRecord, content: bytes, content_type: str, width: int, height: int, generator: str
@@ -298,23 +279,15 @@ def _thumbnail(
     return Thumbnail(file.id, content, content_type, width, height, generator, now)
 
 
-def _is_shown(result: object) -> TypeGuard[ThumbnailResult]:
-    """Whether a generator handed back what it should."""
-    return (
-        isinstance(result, ThumbnailResult)
-        and result.content_type in _TYPES
-        and isinstance(result.thumb_bytes, bytes)
-        and len(result.thumb_bytes) <= MAX_ANSWER
-        and all(isinstance(n, int | None) for n in (result.width, result.height))
-    )
-
-
 async def _content(source: Source, file: FileRecord, limit: int) -> bytes:
     """The file whole, for a generator of a plugin. Raises StorageError and FileTooLarge."""
+    reading = source.storage.read_file_limited(file.path, limit)
     try:
-        return await source.storage.read_file_limited(file.path, limit)
+        return await asyncio.wait_for(reading, TRANSFER_SECONDS)
     except FilesError:
         raise
+    except asyncio.TimeoutError:
+        raise StorageError(f"To read it takes longer than {TRANSFER_SECONDS:g} s") from None
     except Exception as error:
         logger.exception("Source %r failed to read a file", source.slug)
         raise StorageError("The storage failed to read the file") from error

@@ -23,6 +23,10 @@ _OFFICE = "application/vnd.openxmlformats-officedocument"
         ("text/csv", "table"),
         ("text/markdown", "text"),
         ("text/html", "code"),
+        ("text/x-python", "code"),
+        ("text/x-c++src; charset=utf-8", "code"),
+        ("text/x-rst", "text"),
+        ("application/x-sh", "code"),
         ("application/ld+json", "code"),
         ("application/atom+xml", "code"),
         ("application/x-7z-compressed", "archive"),
@@ -45,6 +49,7 @@ def test_no_family_could_be_taken_for_a_type_or_a_pattern() -> None:
     [
         ("text/x-anything", True),
         ("application/json", True),
+        ("application/x-sh", True),
         ("image/svg+xml", True),
         ("application/geo+json", True),
         ("application/pdf", False),

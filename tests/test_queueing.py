@@ -78,6 +78,53 @@ async def test_no_more_run_than_there_are_slots() -> None:
     assert len(await asyncio.gather(*asked)) == 10
 
 
+async def test_a_group_that_hangs_leaves_room_for_the_others() -> None:
+    queue: Queue[str] = Queue(3, share=2)
+    hung, began = asyncio.Event(), []
+
+    async def hang() -> str:
+        await hung.wait()
+        return "late"
+
+    def quick(name: str) -> Callable[[], Awaitable[str]]:
+        async def run() -> str:
+            began.append(name)
+            return name
+
+        return run
+
+    stuck = [asyncio.create_task(queue.ask(n, hang, "page", 60, "bad")) for n in range(9)]
+    await turns()
+    queue.add("later", quick("later"), "bad")
+    await turns()
+    assert await queue.ask("a", quick("a"), "page", 60, "good") == "a"
+    queue.add("b", quick("b"), "good")
+    await turns()
+    assert began == ["a", "b"]
+    hung.set()
+    assert await asyncio.gather(*stuck) == ["late"] * 9
+    await turns()
+    assert began == ["a", "b", "later"]
+    assert queue.waiting == 0
+
+
+async def test_groups_take_turns() -> None:
+    bench = Bench()
+    blocker = bench.ask("blocker")
+    await turns()
+    asked = [
+        asyncio.create_task(
+            bench.queue.ask(f"{group}{n}", bench.work(f"{group}{n}"), "p", 60, group)
+        )
+        for group in "ab"
+        for n in range(2)
+    ]
+    await turns()
+    await bench.drain()
+    await asyncio.gather(blocker, *asked)
+    assert bench.began == ["blocker", "a0", "b0", "a1", "b1"]
+
+
 async def test_what_nobody_wants_any_more_is_not_begun() -> None:
     bench = Bench()
     running, left, stays = bench.ask("running"), bench.ask("left"), bench.ask("stays")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+import shutil
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +17,8 @@ from PIL import Image
 from datasette_files.app import Files
 from datasette_files.base import ThumbnailGenerator, ThumbnailResult
 from datasette_files.errors import StorageUnavailable
-from datasette_files.thumbnails import SIDES
-from tests.conftest import MakeDatasette, upload
+from datasette_files.thumbnails import ATTEMPTS, SIDES
+from tests.conftest import MakeDatasette, disk_source, missing, upload
 from tests.fixtures import fixture
 from tests.storages import installed, registered, storage_class
 
@@ -196,7 +199,7 @@ async def test_a_generator_that_never_answers_is_ended_and_an_icon_served(
     answer = await asyncio.wait_for(datasette.client.get(url), 30)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
     assert ">DAT<" in answer.text
-    assert generator.ended.is_set()
+    await until(generator.ended.is_set)
 
 
 async def test_a_thumbnail_that_cannot_be_cached_is_served_and_the_fault_logged(
@@ -230,6 +233,107 @@ async def test_an_svg_thumbnail_is_shown_where_it_can_run_nothing(
         assert answer.headers["content-type"] == "image/svg+xml"
         assert answer.headers["content-security-policy"] == "sandbox"
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+class Blocking(Generator):
+    """Waits right in its coroutine until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(ThumbnailResult(PIXEL, "image/png", 1, 1))
+        self.began, self.gate = threading.Event(), threading.Event()
+
+    async def generate(self, file_bytes: bytes, *arguments: Any) -> ThumbnailResult | None:
+        self.began.set()
+        if file_bytes == b"\x00slow":
+            self.gate.wait(60)
+        return await super().generate(file_bytes, *arguments)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(6000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it does not come about")
+
+
+async def test_a_generator_that_blocks_holds_up_itself_alone(
+    make_datasette: MakeDatasette, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasette_files.generators._GRACE_SECONDS", 0.05)
+    generator = Blocking()
+    datasette = await with_generator(
+        make_datasette, generator, thumbnail_eager=False, thumbnail_timeout_seconds=0.3
+    )
+    slow, quick = [
+        (await upload(datasette, content, "a.dat"))["thumbnail_url"]
+        for content in (b"\x00slow", b"\x00quick")
+    ]
+    try:
+        asked = asyncio.create_task(datasette.client.get(slow))
+        await until(generator.began.is_set)
+        assert (await datasette.client.get("/-/files/sources.json")).status_code == 200
+        assert not asked.done()  # it was answered meanwhile
+        assert (await asked).headers["content-type"] == "image/svg+xml"
+        assert "it takes longer than 0.3 s" in caplog.text
+        for _ in ("not asked", "not tried"):
+            assert (await datasette.client.get(quick)).headers["content-type"] == "image/svg+xml"
+        assert "it blocks, and has not ended" in caplog.text
+    finally:
+        generator.gate.set()
+    await until(lambda: len(generator.calls) == 1)
+    for url in (slow, quick):
+        await due(datasette)
+        assert (await datasette.client.get(url)).content == PIXEL
+
+
+class Locked(Generator):
+    """Keeps what belongs to the event loop that it first saw."""
+
+    lock: asyncio.Lock | None = None
+
+    async def generate(self, *arguments: Any) -> ThumbnailResult | None:
+        self.lock = self.lock or asyncio.Lock()
+        async with self.lock:
+            await asyncio.sleep(0.01)
+            self.loop = asyncio.get_running_loop()
+            return await super().generate(*arguments)
+
+
+@pytest.mark.parametrize("on_server_loop", [False, True])
+async def test_a_generator_keeps_its_event_loop(
+    make_datasette: MakeDatasette, on_server_loop: bool
+) -> None:
+    generator = Locked(ThumbnailResult(PIXEL, "image/png", 1, 1))
+    generator.on_server_loop = on_server_loop  # type: ignore[misc]
+    datasette = await with_generator(make_datasette, generator, thumbnail_eager=False)
+    urls = [(await upload(datasette, b"\x00", f"{n}.dat"))["thumbnail_url"] for n in range(3)]
+    answers = await asyncio.gather(*(datasette.client.get(url) for url in urls))
+    assert {answer.content for answer in answers} == {PIXEL}
+    assert (generator.loop is asyncio.get_running_loop()) is on_server_loop
+    await datasette.invoke_shutdown()
+    assert generator.loop.is_closed() is not on_server_loop
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(1)], ids=repr)
+async def test_a_generator_that_ends_its_own_task_or_loop_is_asked_again(
+    make_datasette: MakeDatasette, error: BaseException
+) -> None:
+    class Ending(Generator):
+        async def generate(self, file_bytes: bytes, *arguments: Any) -> ThumbnailResult | None:
+            if file_bytes == b"\x00end":
+                raise error
+            return await super().generate(file_bytes, *arguments)
+
+    generator = Ending(ThumbnailResult(PIXEL, "image/png", 1, 1))
+    datasette = await with_generator(make_datasette, generator, thumbnail_eager=False)
+    ending, works = [
+        (await upload(datasette, content, "a.dat"))["thumbnail_url"]
+        for content in (b"\x00end", b"\x00works")
+    ]
+    answer = await asyncio.wait_for(datasette.client.get(ending), 30)
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert (await datasette.client.get(works)).content == PIXEL
 
 
 # By workers
@@ -366,6 +470,81 @@ async def test_a_storage_that_has_less_than_it_should_does_not_damn_the_file(
     cut[0] = False
     await due(datasette)
     assert (await datasette.client.get(url)).headers["content-type"] == "image/jpeg"
+
+
+async def test_a_source_that_hangs_leaves_the_workers_to_the_others(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    reached, on = asyncio.Event(), asyncio.Event()
+
+    async def stream_range(self: Any, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        reached.set()
+        await on.wait()
+        yield self.objects[path][start:end]
+
+    with installed(storage_class(stream_range=stream_range)):
+        sources = {"docs": {"storage": "memory"}, "well": disk_source(tmp_path / "well")}
+        datasette = await make_datasette(sources, thumbnail_eager=False, thumbnail_concurrency=1)
+    hung = [(await sample(datasette, "photos/phone.jpg"))["thumbnail_url"] for _ in range(3)]
+    asked = [asyncio.create_task(datasette.client.get(url)) for url in hung]
+    await reached.wait()
+    url = (await sample(datasette, "photos/phone.jpg", source="well"))["thumbnail_url"]
+    assert (await datasette.client.get(url)).headers["content-type"] == "image/jpeg"
+    assert not any(one.done() for one in asked)
+    on.set()
+    answers = await asyncio.gather(*asked)
+    assert {answer.headers["content-type"] for answer in answers} == {"image/jpeg"}
+
+
+async def test_what_is_installed_or_removed_meanwhile_is_noticed(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = shutil.which("ffmpeg")
+    if found is None:
+        missing("ffmpeg")
+        return
+    monkeypatch.setattr("datasette_files.thumbnails.LOOK_SECONDS", 0)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    program = folder / "ffmpeg"
+    datasette = await make_datasette(thumbnail_eager=False)
+    url = (await sample(datasette, "media/clip.mp4"))["thumbnail_url"]
+    sql = "SELECT count(*) FROM datasette_files_thumbnail_failures"
+
+    async def shown() -> str:
+        content_type: str = (await datasette.client.get(url)).headers["content-type"]
+        return content_type
+
+    assert await shown() == "image/svg+xml"
+    program.write_text("#!/bin/sh\nexit 1")  # one that reads no such file
+    program.chmod(0o755)
+    assert await shown() == "image/svg+xml"
+    assert await rows(datasette, f"{sql} WHERE retry_at IS NULL") == [(1,)]
+    program.unlink()
+    assert await shown() == "image/svg+xml"
+    program.symlink_to(found)
+    assert await shown() == "image/jpeg"
+    assert await rows(datasette, sql) == [(0,)]
+
+
+async def test_a_part_that_is_removed_unnoticed_is_not_held_against_the_file(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\nexit 1")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    datasette = await make_datasette(thumbnail_eager=False)
+    program.unlink()
+    url = (await sample(datasette, "media/clip.mp4"))["thumbnail_url"]
+    sql = "SELECT retry_at > 0, reason FROM datasette_files_thumbnail_failures"
+    for _ in range(ATTEMPTS + 1):
+        await datasette.client.get(url)
+        ((again, reason),) = await rows(datasette, sql)
+        assert again
+        assert "ffmpeg cannot be run" in reason
+        await due(datasette)
 
 
 async def test_plugins_are_asked_before_the_workers(make_datasette: MakeDatasette) -> None:

@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 _DESCRIPTORS = 64
@@ -20,6 +21,7 @@ _DESCRIPTORS = 64
 _NICENESS = 10
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_PDEATHSIG = 1
 
 
 def confine(memory: int, file_size: int) -> None:
@@ -75,6 +77,24 @@ def end_with(descriptor: int) -> None:
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def end_child_with_parent() -> Callable[[], None] | None:
+    """For ``preexec_fn``: the kernel ends the program once this process is gone, however it went.
+
+    None where the kernel does not (prctl(2) is Linux's own).
+    """
+    if sys.platform != "linux":
+        return None
+    # All that is needed is at hand before the fork, after which little is safe.
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def bind() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # gone already: nobody will signal
+            os._exit(1)
+
+    return bind
 
 
 def peak_memory() -> int:

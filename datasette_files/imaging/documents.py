@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from .pictures import Picture, Unfit, encoded
+from .pictures import Absent, Picture, Unfit, encoded
 
 
 def first_page(content: bytes, side: int) -> Picture:
-    """The first page on white, its longest side ``side`` pixels. Raises Unfit."""
-    import pypdfium2  # noqa: PLC0415 - an extra, and only the worker that needs it pays for it
+    """The first page on white, its longest side ``side`` pixels. Raises Unfit, Absent."""
+    try:
+        import pypdfium2  # noqa: PLC0415 - an extra; only the worker that needs it pays for it
+    except (ImportError, OSError) as error:  # uninstalled since the start, or amid an upgrade
+        raise Absent(f"pypdfium2 cannot be imported: {error}") from error
 
     try:
         document = pypdfium2.PdfDocument(content)

@@ -1,8 +1,9 @@
 """SVG icons by family: paper in the family's colour, its sign, and the type's short name.
 
 Pure: from a content type and a file name to SVG text. The label is escaped here, for it comes from
-a person's file name. Where an icon is too small for letters it shows the sign alone, larger: the
-style inside applies to the icon's own size, wherever it stands. Families are in families.py.
+a person's file name. Where an icon is too small for letters it shows the sign alone, larger; where
+there is room for a picture it keeps clear of the edges, as it says less than one. The style inside
+applies to the icon's own size, wherever it stands. Families are in families.py.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ _SIGNS = {
 _SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 200" width="200" height="200" \
 role="img" aria-label="{label} file">
 <style>@media (max-width: 28px) {{ .name {{ display: none }} \
-.sign {{ transform: translate(-30px, 3px) scale(1.3) }} }}</style>
+.sign {{ transform: translate(-30px, 3px) scale(1.3) }} }}
+@media (min-width: 130px) {{ .whole {{ transform: translate(44px, 44px) scale(.56) }} }}</style>
+<g class="whole">
 <path d="M30 6h104l42 42v134a12 12 0 0 1-12 12H36a12 12 0 0 1-12-12V18a12 12 0 0 1 6-12z" \
 fill="{colour}"/>
 <path d="M134 6v30a12 12 0 0 0 12 12h30z" fill="#fff" fill-opacity=".45"/>
@@ -51,6 +54,7 @@ fill="{colour}"/>
 <g class="name"><rect x="34" y="128" width="132" height="54" rx="6" fill="#fff"/>
 <text x="100" y="{baseline}" font-family="system-ui, sans-serif" font-size="{size}" \
 font-weight="700" fill="{colour}" text-anchor="middle">{label}</text></g>
+</g>
 </svg>
 """
 #: The largest letters, and what a label has room for across.

@@ -9,6 +9,7 @@ import importlib.util
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from .media_types import DEMUXERS, HEIF_TYPES, IMAGE_TYPES
 
@@ -37,12 +38,24 @@ class Kinds:
 
 
 def installed() -> Kinds:
-    """Look for the parts. Once, at start: looking reads directories."""
+    """Look for the parts. Blocks: looking reads directories."""
+    importlib.invalidate_caches()
     parts = {name: _version(name) for name in ("pillow", "pillow-heif", "pypdfium2")}
     heif = importlib.util.find_spec("pillow_heif") is not None
     pdf = importlib.util.find_spec("pypdfium2") is not None
     ffmpeg = shutil.which("ffmpeg") or ""
-    return Kinds(heif, pdf, ffmpeg, f"{VERSION} {parts} {ffmpeg}")
+    return Kinds(heif, pdf, ffmpeg, f"{VERSION} {parts} {_identity(ffmpeg)}")
+
+
+def _identity(program: str) -> str:
+    """What changes when the program is another: asking it for its version would take a process."""
+    if not program:
+        return ""
+    try:
+        found = Path(program).stat()
+    except OSError:
+        return ""
+    return f"{program} {found.st_size} {found.st_mtime_ns}"
 
 
 def _version(name: str) -> str:

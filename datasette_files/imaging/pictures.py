@@ -57,6 +57,10 @@ class Unfit(Exception):
     """The file cannot be pictured, today or tomorrow. Says why, for a log."""
 
 
+class Absent(Exception):
+    """A part of the installation that this needs is not there now. Says nothing of the file."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """One encoded image. Width and height in pixels."""

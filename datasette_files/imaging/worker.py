@@ -19,6 +19,9 @@ from typing import Any, BinaryIO
 from PIL import AvifImagePlugin, Image
 
 from . import clips, confinement, documents, framing, pictures
+from .media_types import HEIF_TYPES
+
+_HEIF = "HEIF"
 
 
 def main() -> None:
@@ -32,10 +35,13 @@ def main() -> None:
         return
     formats = list(pictures.FORMATS)
     if settings["heif"]:
-        import pillow_heif  # noqa: PLC0415 - an extra
-
-        pillow_heif.register_heif_opener(thumbnails=False)
-        formats.append("HEIF")
+        try:
+            import pillow_heif  # noqa: PLC0415 - an extra
+        except (ImportError, OSError):
+            pass  # uninstalled since the server's start: told to whose file needs it
+        else:
+            pillow_heif.register_heif_opener(thumbnails=False)
+            formats.append(_HEIF)
     confinement.confine(settings["memory"], settings["max_bytes"])
     confinement.end_with(source.fileno())
     Image.MAX_IMAGE_PIXELS = settings["max_pixels"]
@@ -66,6 +72,11 @@ def _answer(job: dict[str, Any], source: BinaryIO) -> tuple[dict[str, Any], list
         return {"ok": False, "reason": "takes too much memory", "ends": True}, []
     except subprocess.TimeoutExpired:
         return {"ok": False, "reason": "takes too long", "again": True}, []
+    except clips.Killed as error:
+        return {"ok": False, "reason": str(error), "again": True}, []
+    except pictures.Absent as error:
+        # It may be there again soon, and only a new process is sure to see it.
+        answer = {"ok": False, "reason": str(error)[:500], "absent": True, "ends": True}
     except (
         pictures.Unfit,
         Image.DecompressionBombError,
@@ -115,5 +126,7 @@ def _made(job: dict[str, Any], pieces: Iterator[bytes]) -> pictures.Picture:
         buffer.write(piece)
     if job["kind"] == "pdf":
         return documents.first_page(buffer.getvalue(), job["side"])
+    if job["content_type"] in HEIF_TYPES and _HEIF not in job["formats"]:
+        raise pictures.Absent("pillow-heif cannot be imported")
     buffer.seek(0)
     return pictures.picture(buffer, job["side"], job["max_pixels"], job["formats"])

@@ -2,7 +2,9 @@
 
 A worker is started when there is work, kept while there is more, and ended when it has been idle
 for a while. One that takes too long, dies or stops making sense is killed, and the next job gets
-another. Leaves out which file is next, and where its bytes come from (thumbnails.py).
+another. A file that is on its way holds a process, but nobody's turn to decode; one whose storage
+has not begun to hand it over holds neither. Leaves out which file is next, and where its bytes come
+from (thumbnails.py).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +33,10 @@ logger = logging.getLogger("datasette_files")
 IDLE_SECONDS = 60.0
 #: Seconds for which a storage may take to hand over a file, in all.
 TRANSFER_SECONDS = 60.0
+#: Seconds for which it may hand over nothing meanwhile.
+STALL_SECONDS = 10.0
+#: Bytes, read before a worker is taken: most of what hangs has said nothing until then.
+_HEAD_START = 1024 * 1024
 #: A worker that has done so many jobs makes room for a fresh one: what leaks, leaks no further.
 _JOBS = 1000
 #: Bytes that may wait in a pipe, where the system lets it be set.
@@ -62,7 +69,10 @@ class Lost(Exception):
 
 
 class Blameless(Lost):
-    """No answer, and the file is not the reason: no worker starts, or the storage is too slow."""
+    """No answer, and the file is not the reason.
+
+    No worker starts, a part of the installation is gone, or the storage is too slow.
+    """
 
 
 @dataclass(frozen=True)
@@ -130,15 +140,57 @@ def _command() -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps([folder, path])]
 
 
+async def _prompt(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, for as long as they keep coming. Raises Blameless."""
+    left = TRANSFER_SECONDS
+    while True:
+        asked = time.monotonic()
+        try:
+            piece = await asyncio.wait_for(anext(pieces), min(left, STALL_SECONDS))
+        except StopAsyncIteration:
+            return
+        except asyncio.TimeoutError:
+            raise Blameless("to read it takes too long") from None
+        left -= time.monotonic() - asked
+        yield piece
+
+
+async def _begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, once the first of them have been read, or all."""
+    read: list[bytes] = []
+    size = 0
+    while size < _HEAD_START:
+        try:
+            read.append(await anext(pieces))
+        except StopAsyncIteration:
+            break
+        size += len(read[-1])
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        for piece in read:
+            yield piece
+        async for piece in pieces:
+            yield piece
+
+    return all_of_them()
+
+
 class Workers:
-    """At most ``count`` processes at a time."""
+    """At most ``count`` decode at a time, and as many more receive what is next."""
 
     def __init__(self, count: int, limits: Limits, *, heif: bool, ffmpeg: str) -> None:
         self._limits = limits
-        self._settings = {**asdict(limits), "heif": heif, "ffmpeg": ffmpeg}
-        self._slots = asyncio.Semaphore(count)
+        self._settings: dict[str, Any] = {}
+        self._count = count
+        self._turns = asyncio.Semaphore(count)
+        self._room = asyncio.Semaphore(2 * count)
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
+        self.use(heif=heif, ffmpeg=ffmpeg)
+
+    def use(self, *, heif: bool, ffmpeg: str) -> None:
+        """From now on these parts: whoever was started with others ends after its file."""
+        self._settings = {**asdict(self._limits), "heif": heif, "ffmpeg": ffmpeg}
 
     @property
     def pids(self) -> list[int]:
@@ -147,11 +199,14 @@ class Workers:
 
     async def run(self, job: Job, pieces: AsyncIterator[bytes]) -> Answer:
         """Have a file pictured. Raises Refused, Lost, and what ``pieces`` raises."""
-        async with self._slots:
+        begun = await _begun(_prompt(pieces))
+        async with self._room:
             worker = self._taken() or await _Worker.start(self._settings)
             self._busy.add(worker)
             try:
-                answer = await worker.run(job, pieces, self._limits.seconds)
+                await worker.take(job, begun)
+                async with self._turns:
+                    answer = await worker.answer(self._limits.seconds)
             except Refused:
                 self._give_back(worker)
                 raise
@@ -174,14 +229,14 @@ class Workers:
         while self._idle:
             worker = self._idle.pop()
             worker.rests(None)
-            if worker.usable:
+            if worker.usable and worker.settings is self._settings:
                 return worker
             worker.end()
         return None
 
     def _give_back(self, worker: _Worker) -> None:
         self._busy.discard(worker)
-        if not worker.usable:
+        if not worker.usable or len(self._idle) >= self._count:
             worker.end()
             return
         self._idle.append(worker)
@@ -197,8 +252,9 @@ class Workers:
 class _Worker:
     """One process."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, settings: dict[str, Any]) -> None:
         self._process = process
+        self.settings = settings
         self._loop = asyncio.get_running_loop()
         self._jobs = 0
         self._ends = False
@@ -222,7 +278,7 @@ class _Worker:
             )
         except OSError as error:
             raise Blameless(f"no worker can be started: {error}") from error
-        worker = cls(process)
+        worker = cls(process, settings)
         try:
             worker._widen()
             worker._input.write(framing.packed(settings))
@@ -264,14 +320,23 @@ class _Worker:
             with contextlib.suppress(OSError):  # the system's bound on pipes of one user
                 fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
 
-    async def run(self, job: Job, pieces: AsyncIterator[bytes], seconds: float) -> Answer:
-        """Raises Refused; or Lost and what ``pieces`` raises, after which it must be killed."""
+    async def take(self, job: Job, pieces: AsyncIterator[bytes]) -> None:
+        """Hand over all of a file but its end, without which nothing is decoded.
+
+        Raises Lost and what ``pieces`` raises, after which it must be killed.
+        """
         self._jobs += 1
         try:
-            try:
-                await asyncio.wait_for(self._send(job, pieces), TRANSFER_SECONDS)
-            except asyncio.TimeoutError:
-                raise Blameless("to read it takes too long") from None
+            await asyncio.wait_for(self._send(job, pieces), TRANSFER_SECONDS)
+        except asyncio.TimeoutError:
+            raise Blameless("to read it takes too long") from None
+        except _NO_ANSWER as error:
+            raise Lost(f"its worker died: {type(error).__name__}") from error
+
+    async def answer(self, seconds: float) -> Answer:
+        """What comes of the file that it has. Raises Refused; or Lost: it must be killed."""
+        try:
+            self._input.write(framing.LENGTH.pack(0))
             return await asyncio.wait_for(self._answer(), seconds)
         except asyncio.TimeoutError:
             raise Lost("it takes too long") from None
@@ -286,8 +351,6 @@ class _Worker:
                 self._input.write(framing.LENGTH.pack(len(part)))
                 self._input.write(part)
                 await self._input.drain()
-        self._input.write(framing.LENGTH.pack(0))
-        await self._input.drain()
 
     async def _header(self) -> dict[str, Any]:
         raw = await self._output.readexactly(framing.LENGTH.size)
@@ -297,6 +360,8 @@ class _Worker:
     async def _answer(self) -> Answer:
         answer = await self._header()
         self._ends = bool(answer.get("ends"))
+        if answer.get("absent"):
+            raise Blameless(str(answer.get("reason")))
         if answer.get("again"):
             raise Lost(str(answer.get("reason")))
         if not answer.get("ok"):

@@ -109,6 +109,5 @@ def _as_context(call: Call, found: Page) -> dict[str, Any]:
         **_as_json(call, found),
         "first_url": first_url(call),
         "grid": grid(call),
-        "may_picture": call.files.thumbnails.knows,
         "view_urls": view_urls(call),
     }

@@ -15,6 +15,7 @@ from tests.browser.conftest import OpenPage
 from tests.browser.samples import settle, upload_samples
 from tests.browser.site import Site
 from tests.browser.test_manners import _SHIFTS
+from tests.conftest import missing
 from tests.fixtures import fixture
 
 SOURCE = "/-/files/source/docs"
@@ -47,6 +48,47 @@ def test_a_source_is_a_grid_at_a_click_and_a_list_again(site: Site, page: Page) 
     page.get_by_role("link", name="List").click()
     expect(page).to_have_url(site.url(SOURCE))
     expect(page.get_by_role("table")).to_be_visible()
+
+
+#: How far from the left of a picture's box the first of it is seen, as a share of the width.
+_MARGIN = """(image) => {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 200;
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0, 200, 200);
+    const { data } = context.getImageData(0, 0, 200, 200);
+    const all = [...Array(200).keys()];
+    return all.findIndex((x) => all.some((y) => data[(y * 200 + x) * 4 + 3])) / 200;
+}"""
+
+
+def test_icons_are_of_one_size_and_white_pages_have_an_edge(site: Site, page: Page) -> None:
+    for name in ("odd/truncated.jpg", "odd/nuls.bin", "documents/one-page.pdf"):
+        file = fixture(name)
+        site.upload(file.path.read_bytes(), file.path.name, content_type=file.content_type)
+    page.goto(site.url(GRID))
+    settle(page)
+    margins = {
+        name: page.locator(".files-tile", has_text=name).locator("img").evaluate(_MARGIN)
+        for name in ("truncated.jpg", "nuls.bin")
+    }
+    assert len(set(margins.values())) == 1
+    assert min(margins.values()) > 0.25
+    pdf = page.locator(".files-tile", has_text="one-page.pdf").locator("img")
+    if "svg" in page.request.get(pdf.evaluate("(image) => image.src")).headers["content-type"]:
+        missing("pypdfium2")
+    page.goto(site.url(SOURCE))
+    settle(page)
+    row = page.get_by_role("row", name="one-page.pdf").locator("img")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        shot = Image.open(io.BytesIO(row.screenshot())).convert("L")
+        line = [shot.getpixel((x, 20)) for x in range(40)]
+        inside = line.index(255)
+        assert 0 < inside < 10
+        # Darker than both sides on a light page, lighter than the page on a dark one.
+        edge, around = line[inside - 1], line[0]
+        assert edge < min(around, 255) - 20 if scheme == "light" else edge > around + 5
 
 
 def test_search_filters_and_order_keep_the_grid(site: Site, page: Page) -> None:

@@ -101,10 +101,27 @@ async def test_new_files_stand_after_the_old_ones(installation, opened):
     assert (await _json(opened, "/-/files/search.json?q=new"))["total"] == 1
 
 
-async def test_a_cached_thumbnail_is_served_byte_for_byte(installation, opened):
-    response = await opened.client.get(installation.records["picture"]["thumbnail_url"])
-    assert response.content == installation.thumbnail
-    assert response.headers["content-type"] == installation.thumbnail_type
+async def test_a_cached_thumbnail_is_kept_and_served_byte_for_byte(installation, opened):
+    """For who takes WebP too: nothing is made anew, other sizes excepted."""
+    record = installation.records["picture"]
+    before = sqlite3.connect(installation.folder / "internal.db")
+    rows = before.execute("SELECT * FROM datasette_files_thumbnails").fetchall()
+    before.close()
+    assert [row[:2] for row in rows] == [(record["id"], installation.thumbnail)]
+    thumbnails = Files.of(opened).thumbnails
+    for accept in ("*/*", "image/webp"):
+        response = await opened.client.get(record["thumbnail_url"], headers={"Accept": accept})
+        assert response.content == installation.thumbnail
+        assert response.headers["content-type"] == installation.thumbnail_type
+    assert thumbnails.workers.pids == []
+    larger = await opened.client.get(f"{record['thumbnail_url']}?w=400")
+    assert larger.headers["content-type"] == "image/png"
+    internal = opened.get_internal_database()
+    now = await internal.execute("SELECT * FROM datasette_files_thumbnails")
+    assert [tuple(row) for row in now.rows] == rows
+    await opened.client.delete(record["url"])
+    for table in ("datasette_files_thumbnails", "datasette_files_thumbnail_sizes"):
+        assert not (await internal.execute(f"SELECT 1 FROM {table}")).rows
 
 
 async def test_import_jobs_keep_their_status_and_table(installation, opened):

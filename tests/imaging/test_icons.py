@@ -39,7 +39,7 @@ def label(svg: ElementTree.Element) -> str:
 def test_each_family_has_a_sign_and_a_colour_of_its_own(name: str) -> None:
     assert family(TYPES[name]) == name
     svg = parsed(TYPES[name], "a")
-    assert svg.find(f"{_SVG}path").attrib["fill"] == icons._COLOURS[name]  # type: ignore[union-attr]
+    assert svg.find(f".//{_SVG}path").attrib["fill"] == icons._COLOURS[name]  # type: ignore[union-attr]
     others = [icons._SIGNS[other] for other in FAMILIES if other != name]
     assert icons._SIGNS[name] not in others
 
