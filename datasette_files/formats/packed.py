@@ -1,0 +1,125 @@
+"""Files within files: gzip as it streams, a member of a zip archive. Bounded against bombs."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from typing import IO, Any, BinaryIO
+
+from .base import ImportProblem
+
+GZIP = b"\x1f\x8b"
+ZIP = b"PK\x03\x04"
+_PIECE = 64 * 1024
+#: What an archive may hold, for its list of contents to be read at all.
+_MAX_MEMBERS = 10_000
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+class Limited(io.RawIOBase):
+    """A stream of at most ``limit`` bytes; more is a problem."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._left = limit
+        #: Bytes given.
+        self.passed = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._fill(buffer)
+        self._left -= count
+        self.passed += count
+        if self._left < 0:
+            raise ImportProblem(
+                f"The file unpacks to more than {self._limit:,} bytes; import a smaller one, or ask"
+                " the administrator to raise import_max_bytes"
+            )
+        return count
+
+    def _fill(self, buffer: Any) -> int:
+        content = self._stream.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+
+class Gunzipped(Limited):
+    """What a gzip file holds, its members one after the other (RFC 1952, 2.2)."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        super().__init__(stream, limit)
+        self._inflate = zlib.decompressobj(31)
+        self._begun = False
+
+    def _fill(self, buffer: Any) -> int:
+        while True:
+            if self._inflate.eof:
+                rest = self._inflate.unused_data.lstrip(b"\x00") or self._stream.read(_PIECE)
+                if not rest:
+                    return 0
+                self._inflate = zlib.decompressobj(31)
+                fed = rest
+            else:
+                fed = self._inflate.unconsumed_tail or self._stream.read(_PIECE)
+                if not fed:
+                    raise ImportProblem("The gzip file is cut short; upload it again")
+            try:
+                content = self._inflate.decompress(fed, len(buffer))
+            except zlib.error as error:
+                raise ImportProblem(f"The gzip file is damaged ({error}); upload it again") from None
+            if content:
+                buffer[: len(content)] = content
+                return len(content)
+
+
+def members(archive: BinaryIO) -> list[str]:
+    """The files in a zip archive, folders and what systems add left out."""
+    return [info.filename for info in _listed(_opened(archive))]
+
+
+def open_member(archive: BinaryIO, name: str | None, limit: int) -> tuple[BinaryIO, str]:
+    """One file of an archive, the only one if none is named; and its name."""
+    opened = _opened(archive)
+    infos = {info.filename: info for info in _listed(opened)}
+    if not infos:
+        raise ImportProblem("The archive holds no files")
+    if name is None:
+        name = next(iter(infos))
+    info = infos.get(name)
+    if info is None:
+        raise ImportProblem(f"The archive holds no file {name!r}; choose one of its files")
+    if info.flag_bits & 1:
+        raise ImportProblem(f"{name!r} is encrypted; upload it unpacked")
+    if info.compress_type not in _METHODS:
+        raise ImportProblem(f"{name!r} is packed in a way that is not read; upload it unpacked")
+    return _Member(opened.open(info), limit), name  # type: ignore[return-value]
+
+
+class _Member(Limited):
+    def _fill(self, buffer: Any) -> int:
+        try:
+            return super()._fill(buffer)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise ImportProblem(f"The archive is damaged ({error}); upload it again") from None
+
+
+def _opened(archive: BinaryIO) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(archive)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ImportProblem(f"The archive cannot be read ({error}); upload it again") from None
+
+
+def _listed(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    infos = opened.infolist()
+    if len(infos) > _MAX_MEMBERS:
+        raise ImportProblem(f"The archive holds more than {_MAX_MEMBERS:,} files")
+    return [
+        info
+        for info in infos
+        if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+    ]
