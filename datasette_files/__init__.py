@@ -8,30 +8,36 @@ storages in ``datasette_files.testing``.
 from .handle import File, get_file
 from .plugin import (
     homepage_actions,
+    import_file_action,
     jump_items_sql,
     permission_resources_sql,
     register_actions,
     register_commands,
     register_events,
     register_files_storage_types,
+    register_import_formats,
     register_routes,
     register_secrets,
     shutdown,
     startup,
+    top_table,
 )
 
 __all__ = [
     "File",
     "get_file",
     "homepage_actions",
+    "import_file_action",
     "jump_items_sql",
     "permission_resources_sql",
     "register_actions",
     "register_commands",
     "register_events",
     "register_files_storage_types",
+    "register_import_formats",
     "register_routes",
     "register_secrets",
     "shutdown",
     "startup",
+    "top_table",
 ]

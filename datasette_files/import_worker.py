@@ -49,8 +49,6 @@ class Frames(io.RawIOBase):
         self._pipe = pipe
         self._left = 0
         self._ended = False
-        #: Bytes of the file so far, all passes together.
-        self.read_bytes = 0
         self.passed = 0
 
     def readable(self) -> bool:
@@ -69,7 +67,6 @@ class Frames(io.RawIOBase):
         if not count:
             raise ServerGone
         self._left -= count
-        self.read_bytes += count
         self.passed += count
         return int(count)
 
@@ -109,7 +106,7 @@ class Reports:
         now = time.monotonic()
         if now >= self._due:
             self._due = now + _REPORT
-            self.send(bytes=self._frames.read_bytes, rows=rows)
+            self.send(bytes=self._frames.passed, rows=rows)
 
 
 class Reading:
@@ -138,7 +135,7 @@ class Reading:
             self.members = packed.members(spooled)
             stream, self.options.member = packed.open_member(spooled, self.options.member, limit)
         elif head[:2] == packed.GZIP:
-            stream = packed.Gunzipped(stream, limit)
+            stream = packed.Gunzipped(stream, limit, bool(self.task.get("cut")))
         if isinstance(stream, packed.Limited):
             self._counter = stream
         table = self.format.read(stream, self.options)
@@ -201,6 +198,8 @@ class Filling:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._chosen: dict[str, str] = reading.task.get("types") or {}
+        #: Types of columns of the table that the rows are for, by lower-case names.
+        self._hints: dict[str, str] = reading.task.get("hints") or {}
         self._columns: list[Column] = []
         self._scratch: Scratch | None = None
         self._rows = 0
@@ -217,7 +216,7 @@ class Filling:
         if key is not None:
             self._key(table, key)
         self._scratch.close()
-        kinds = [column.kind or TEXT for column in self._columns]
+        kinds = [column.kind for column in self._columns]
         return {"columns": table.columns, "types": kinds, "rows": self._rows, **_found(table)}
 
     def _second_pass(self) -> Table:
@@ -228,7 +227,7 @@ class Filling:
         assert self._scratch is not None  # noqa: S101
         self._scratch.begin_again()
         for column in self._columns:
-            column.kind = column.kind or TEXT
+            column.surprised = False
         self._known, self._stores, self._rows = True, True, 0
         return self._pass()
 
@@ -284,16 +283,18 @@ class Filling:
     def _widen(self, table: Table, width: int) -> None:
         kind = Column if table.is_text else TypedColumn
         for index in range(len(self._columns), width):
-            self._columns.append(kind(self._chosen.get(table.columns[index])))
+            name = table.columns[index]
+            self._columns.append(kind(self._chosen.get(name) or self._hints.get(name.lower())))
         if self._scratch is not None:
             self._scratch.widen(width)
 
     def _key(self, table: Table, name: str) -> None:
-        if name not in table.columns:
+        lower = [column.lower() for column in table.columns]
+        if name.lower() not in lower:
             raise ImportProblem(
                 f"There is no column {name!r}, which is to be the primary key; choose another"
             )
-        index = table.columns.index(name)
+        index = lower.index(name.lower())
         assert self._scratch is not None  # noqa: S101
         empty = self._scratch.first_without(index)
         if empty is not None:
@@ -359,7 +360,13 @@ def preview(reading: Reading) -> dict[str, Any]:
 def _shown(value: Any) -> str | None:
     if value is None:
         return None
-    text = value if isinstance(value, str) else f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
+    text = (
+        value
+        if isinstance(value, str)
+        else f"{len(value)} bytes"
+        if isinstance(value, bytes)
+        else str(value)
+    )
     return text[:_SHOWN_CELL]
 
 
@@ -369,7 +376,6 @@ def main() -> int:
     os.nice(5)
     pipe = sys.stdin.buffer
     task = json.loads(pipe.readline())
-    sys.path[:] = task.get("path") or sys.path
     frames = Frames(pipe)  # type: ignore[arg-type]
     reports = Reports(sys.stdout.buffer, frames)
     try:
@@ -386,8 +392,7 @@ def main() -> int:
         reports.send(problem=f"The import's folder cannot be used ({error}); it may be full")
     except OSError as error:
         reports.send(problem=f"The import's folder cannot be used ({error.strerror or error})")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told, and in the log
         traceback.print_exc()
         reports.send(problem=f"The import failed ({type(error).__name__}); see the server's log")
     return 0
-

@@ -14,7 +14,10 @@ from .base import Storage
 from .cli import FilesGroup
 from .events import EVENTS
 from .filesystem import FilesystemStorage
-from .views import routes
+from .formats.base import ImportFormat
+from .formats.delimited import Delimited, TabSeparated
+from .formats.jsons import JsonArray, JsonLines
+from .views import imports, routes
 
 pm.add_hookspecs(hookspecs)
 
@@ -59,6 +62,11 @@ def register_files_storage_types(datasette: Any) -> list[type[Storage]]:
     return [FilesystemStorage]
 
 
+@hookimpl(trylast=True)
+def register_import_formats(datasette: Any) -> list[ImportFormat]:
+    return [Delimited(), TabSeparated(), JsonArray(), JsonLines()]
+
+
 @hookimpl(optionalhook=True)
 def register_secrets(datasette: Any) -> Any:
     """Tell datasette-secrets which names the storages asked for."""
@@ -68,6 +76,16 @@ def register_secrets(datasette: Any) -> Any:
         Secret(name=name, description="For a storage of datasette-files")
         for name in Files.of(datasette).secrets.names
     ]
+
+
+@hookimpl(specname="file_actions")
+def import_file_action(datasette: Any, actor: Any, file: Any, preview_bytes: Any) -> Any:
+    return imports.action(Files.of(datasette), actor, file)
+
+
+@hookimpl
+def top_table(datasette: Any, request: Any, database: str, table: str) -> Any:
+    return imports.origins(datasette, request, database, table)
 
 
 async def _may_see_files(datasette: Any, actor: Any) -> bool:

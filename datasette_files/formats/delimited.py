@@ -122,27 +122,31 @@ def _batches(
     guard, width, done = characters.guard, len(columns), 0
     batch: list[list[str]] = []
 
-    def fitting() -> list[Any]:
+    def fitting() -> Iterator[list[Any]]:
+        """The batch; of one with a problem, the rows before it first."""
         if max(map(len, batch)) <= width and not characters.bad:
-            return batch
-        made = []
-        for number, row in enumerate(batch, done + 1):
-            cut = row if len(row) <= width else _cut(row, width, number, options)
-            made.append(characters.check_row(cut, number, columns) if characters.bad else cut)
-        return made
+            yield batch
+            return
+        made: list[Any] = []
+        try:
+            for number, row in enumerate(batch, done + 1):
+                cut = row if len(row) <= width else _cut(row, width, number, options)
+                made.append(characters.check_row(cut, number, columns) if characters.bad else cut)
+        finally:
+            yield made
 
     try:
         for row in rows:
             batch.append(row)
             if len(batch) >= BATCH_ROWS or guard.since > BATCH_BYTES:
                 guard.since = 0
-                yield fitting()
+                yield from fitting()
                 done += len(batch)
                 batch = []
     except csv.Error as error:
         raise _explained(error, done + len(batch) + 1) from None
     if batch:
-        yield fitting()
+        yield from fitting()
 
 
 def _cut(row: list[str], width: int, number: int, options: ReadOptions) -> list[str]:

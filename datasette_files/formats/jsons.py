@@ -49,7 +49,7 @@ def _rows(
     values: Iterator[Any], columns: dict[str, int], names: list[str], characters: Characters
 ) -> Iterator[list[Any]]:
     number = 0
-    for number, value in enumerate(values, 1):  # noqa: B007
+    for number, value in enumerate(values, 1):
         if not isinstance(value, dict):
             raise ImportProblem("is no object; each has to be {name: value, …}", number)
         characters.guard.since = 0

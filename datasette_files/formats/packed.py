@@ -50,8 +50,10 @@ class Limited(io.RawIOBase):
 class Gunzipped(Limited):
     """What a gzip file holds, its members one after the other (RFC 1952, 2.2)."""
 
-    def __init__(self, stream: IO[bytes], limit: int) -> None:
+    def __init__(self, stream: IO[bytes], limit: int, cut: bool = False) -> None:
         super().__init__(stream, limit)
+        #: Whether the file is known to end early.
+        self._cut = cut
         self._inflate = zlib.decompressobj(31)
         self._begun = False
 
@@ -65,12 +67,16 @@ class Gunzipped(Limited):
                 fed = rest
             else:
                 fed = self._inflate.unconsumed_tail or self._stream.read(_PIECE)
+                if not fed and self._cut:
+                    return 0
                 if not fed:
                     raise ImportProblem("The gzip file is cut short; upload it again")
             try:
                 content = self._inflate.decompress(fed, len(buffer))
             except zlib.error as error:
-                raise ImportProblem(f"The gzip file is damaged ({error}); upload it again") from None
+                raise ImportProblem(
+                    f"The gzip file is damaged ({error}); upload it again"
+                ) from None
             if content:
                 buffer[: len(content)] = content
                 return len(content)
@@ -119,7 +125,5 @@ def _listed(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     if len(infos) > _MAX_MEMBERS:
         raise ImportProblem(f"The archive holds more than {_MAX_MEMBERS:,} files")
     return [
-        info
-        for info in infos
-        if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+        info for info in infos if not info.is_dir() and not info.filename.startswith("__MACOSX/")
     ]

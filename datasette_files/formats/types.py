@@ -2,9 +2,9 @@
 
 The rules. An integer is an optional minus and digits without leading zeros, within 64 bits. A
 float is such digits with a fraction or an exponent, at most 17 significant digits, and finite; a
-column of both is float as long as no integer has more than 15 digits, which a float would change. Empty cells are NULL in a column of
-numbers. All else (dates, nan, 007, +1, 1_000, numbers with spaces) makes the column text, in which
-every value stays as it is written.
+column of both is float as long as no integer has more than 15 digits, which a float would change.
+Empty cells are NULL in a column of numbers. All else (dates, nan, 007, +1, 1_000, numbers with
+spaces) makes the column text, in which every value stays as it is written.
 
 A batch is judged as one string: a join, a translate and a few counts. Only a batch that these do
 not clear is judged value by value.
@@ -12,6 +12,7 @@ not clear is judged value by value.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -140,7 +141,7 @@ def as_float(text: str) -> float | None:
     if digits > (_EXACT_DIGITS if whole else _SIGNIFICANT):
         return None
     number = float(text)
-    return number if number not in (float("inf"), float("-inf")) else None
+    return number if math.isfinite(number) else None
 
 
 def convert(value: str | None, kind: str) -> Any:
@@ -161,7 +162,7 @@ def convert(value: str | None, kind: str) -> Any:
             raise ValueError(value)
         return whole
     number = float(stripped)
-    if number != number or number in (float("inf"), float("-inf")):
+    if not math.isfinite(number):
         raise ValueError(value)
     return number
 

@@ -13,7 +13,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-
 #: Rows, and variables, of one statement; SQLite before 3.32 takes 999 variables.
 _TOGETHER, _VARIABLES = 50, 999
 
@@ -91,13 +90,3 @@ class Scratch:
         """Commit and let go."""
         self._conn.execute("COMMIT")
         self._conn.close()
-
-
-def attached_columns(kinds: Sequence[str]) -> str:
-    """The columns of ``rows`` to select: an empty text is NULL among numbers."""
-    return ", ".join(
-        f"nullif(c{number}, '')" if kind in ("integer", "float") else f"c{number}"
-        for number, kind in enumerate(kinds)
-    )
-
-
