@@ -7,8 +7,8 @@ storages in ``datasette_files.testing``.
 
 from .handle import File, get_file
 from .plugin import (
+    file_actions,
     homepage_actions,
-    import_file_action,
     jump_items_sql,
     permission_resources_sql,
     register_actions,
@@ -26,8 +26,8 @@ from .plugin import (
 __all__ = [
     "File",
     "get_file",
+    "file_actions",
     "homepage_actions",
-    "import_file_action",
     "jump_items_sql",
     "permission_resources_sql",
     "register_actions",

@@ -118,8 +118,11 @@ class ImportWork:
             ImportFileEvent(
                 actor=actor,
                 **self._files.facts(file),
-                **{"database": request.database, "table": request.table},
-                **{"job": job.id, "mode": request.mode, "rows": count},
+                database=request.database,
+                table=request.table,
+                job=job.id,
+                mode=request.mode,
+                rows=count,
             )
         )
 

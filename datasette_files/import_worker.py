@@ -14,7 +14,6 @@ import importlib
 import importlib.util
 import io
 import json
-import os
 import resource
 import sqlite3
 import sys
@@ -99,7 +98,9 @@ class Reports:
         self._due = 0.0
 
     def send(self, **message: Any) -> None:
-        self._pipe.write(json.dumps(message).encode() + b"\n")
+        # A problem may quote what is no text.
+        line = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
+        self._pipe.write(line + b"\n")
         self._pipe.flush()
 
     def progress(self, rows: int) -> None:
@@ -373,10 +374,9 @@ def _shown(value: Any) -> str | None:
 def main() -> int:
     """Do what standard input says. 0 where the outcome was told, a problem of the file included."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    os.nice(5)
     pipe = sys.stdin.buffer
     task = json.loads(pipe.readline())
-    frames = Frames(pipe)  # type: ignore[arg-type]
+    frames = Frames(pipe)
     reports = Reports(sys.stdout.buffer, frames)
     try:
         reading = Reading(task, frames, reports)

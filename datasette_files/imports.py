@@ -72,10 +72,9 @@ class Imports:
         self.formats: list[ImportFormat] = []
         self._previews = asyncio.Semaphore(_PREVIEWS)
 
-    def find_format(self, file: FileRecord) -> ImportFormat | None:
+    def find_format(self, content_type: str, filename: str) -> ImportFormat | None:
         """The format that a file probably is of; packed, by its name without the end."""
-        name = file.filename.lower()
-        kind = file.type
+        name, kind = filename.lower(), content_type
         for end in _PACKED:
             if name.endswith(end):
                 name = name.removesuffix(end)
@@ -83,7 +82,7 @@ class Imports:
         for one in self.formats:
             if one.matches(kind, name):
                 return one
-        if file.type in _PACKED_TYPES and file.filename.lower().endswith(_PACKED):
+        if content_type in _PACKED_TYPES and filename.lower().endswith(_PACKED):
             return self._named("csv")
         return None
 
@@ -92,7 +91,8 @@ class Imports:
 
         Raises Invalid, BadType.
         """
-        chosen = self._named(name) if name else self.find_format(file) or self._named("csv")
+        found = self.find_format(file.type, file.filename)
+        chosen = self._named(name) if name else found or self._named("csv")
         if chosen is None and name:
             raise Invalid(
                 f"There is no format {name!r}; there are:"

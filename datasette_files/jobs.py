@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from sqlite3 import Connection
 from typing import Any, Protocol, TypeVar
 
 from . import naming
@@ -135,11 +136,11 @@ class Jobs:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _take_over(self, conn: catalog.sqlite3.Connection) -> Job | None:
+    def _take_over(self, conn: Connection) -> Job | None:
         now = time.time()
         return imports.take_over(conn, self.holder, now, now + LEASE_SECONDS)
 
-    def _claim(self, conn: catalog.sqlite3.Connection) -> Job | None:
+    def _claim(self, conn: Connection) -> Job | None:
         now = time.time()
         return imports.claim(
             conn,

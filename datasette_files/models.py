@@ -215,7 +215,7 @@ class ImportDetails:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A file that rows of a table came from; without ``filename`` and ``source`` once it is gone."""
+    """A file that rows of a table came from; once it is gone, it has no name and no source."""
 
     job_id: int
     file_id: str

@@ -78,9 +78,9 @@ def register_secrets(datasette: Any) -> Any:
     ]
 
 
-@hookimpl(specname="file_actions")
-def import_file_action(datasette: Any, actor: Any, file: Any, preview_bytes: Any) -> Any:
-    return imports.action(Files.of(datasette), actor, file)
+@hookimpl
+def file_actions(datasette: Any, actor: Any, file: Any, preview_bytes: Any) -> Any:
+    return imports.action(Files.of(datasette), file)
 
 
 @hookimpl

@@ -23,7 +23,7 @@ MAX_COLUMNS = 2000
 class ImportProblem(Exception):
     """The file cannot become a table. The message is for people; ``row`` counts from 1.
 
-    ``row`` is that of the table: the header is not one. ``column`` is its name, or its number.
+    ``row`` is that of the table, 0 for the header. ``column`` is its name, or its number.
     """
 
     def __init__(self, message: str, row: int | None = None, column: str | None = None) -> None:
@@ -35,8 +35,8 @@ class ImportProblem(Exception):
         place = ", ".join(
             part
             for part in (
-                f"row {self.row:,}" if self.row is not None else "",
-                f"column {self.column}" if self.column is not None else "",
+                (f"row {self.row:,}" if self.row else "the header") if self.row is not None else "",
+                f"column {self.column[:100]}" if self.column is not None else "",
             )
             if part
         )

@@ -59,8 +59,8 @@ class Delimited(ImportFormat):
 
     name = "csv"
     label = "CSV"
-    extensions = (".csv",)
-    content_types = ("text/csv", "application/csv")
+    extensions: tuple[str, ...] = (".csv",)
+    content_types: tuple[str, ...] = ("text/csv", "application/csv")
     options = ("encoding", "errors", "delimiter", "quote", "header", "extra")
     #: None: found out.
     delimiter: str | None = None
@@ -111,7 +111,7 @@ class Delimited(ImportFormat):
         if not begin:
             raise ImportProblem("The file is empty; upload one with rows")
         if header:
-            return column_names(characters.check_row(begin[0], 0, begin[0]))
+            return column_names(characters.check_row(begin[0], 0, []))
         return column_names([""] * max(map(len, begin)))
 
 

@@ -16,7 +16,8 @@ from ..formats.delimited import DELIMITERS
 from ..formats.types import TYPES
 from ..imports import table_name
 from ..models import FileRecord, ImportDetails, ImportRequest, Job
-from ..permissions import BROWSE, Actor, may_view_table
+from ..permissions import BROWSE, may_view_table
+from ..protocol.media_types import essence
 from . import records
 from .http import Call, answer, page, plain, redirect
 
@@ -208,10 +209,10 @@ async def of_file(call: Call, file: FileRecord) -> list[dict[str, Any]]:
     return shown
 
 
-async def action(files: Files, actor: Actor, file: dict[str, Any]) -> list[dict[str, str]]:
+def action(files: Files, file: dict[str, Any]) -> list[dict[str, str]]:
     """The entry of a file's menu, for files that a format is for."""
-    found = await files.find(file["id"])
-    if found is None or files.imports.find_format(found[0]) is None:
+    kind = essence(file["content_type"] or "")
+    if files.imports.find_format(kind, file["filename"]) is None:
         return []
     return [
         {
