@@ -25,8 +25,8 @@ from .plugin import (
 
 __all__ = [
     "File",
-    "get_file",
     "file_actions",
+    "get_file",
     "homepage_actions",
     "jump_items_sql",
     "permission_resources_sql",

@@ -121,6 +121,7 @@ class Reading:
         self.options = ReadOptions(**task["options"])
         self.format = _format(task["format"])
         self.members: list[str] = []
+        self._on_disk: BinaryIO | None = None
         #: What counts the bytes of the file, unpacked.
         self._counter: Frames | packed.Limited = frames
 
@@ -150,13 +151,19 @@ class Reading:
         if self.folder is None:
             raise ImportProblem("A file of this kind cannot be previewed")
         path = self.folder / "file"
-        copy = path.open("w+b")
+        self.close()
+        self._on_disk = copy = path.open("w+b")
         path.unlink()
         limited = packed.Limited(stream, limit)
         while piece := limited.read(256 * 1024):
             copy.write(piece)
         copy.seek(0)
         return copy
+
+    def close(self) -> None:
+        """Let go of the file on disk."""
+        if self._on_disk is not None:
+            self._on_disk.close()
 
     def batches(self, table: Table) -> Iterator[list[Sequence[Any]]]:
         """The rows, some at a time; fewer where they are large."""
@@ -240,6 +247,7 @@ class Filling:
             self._scratch = Scratch(folder / "rows.db", len(table.columns))
         for name in sorted(set(self._chosen) - set(table.columns)):
             raise ImportProblem(f"There is no column {name!r} to choose a type for")
+        self._widen(table, len(table.columns))
         for batch in self._reading.batches(table):
             self._take(table, batch)
             self._reading.reports.progress(self._rows)

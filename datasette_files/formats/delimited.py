@@ -133,7 +133,8 @@ def _batches(
                 cut = row if len(row) <= width else _cut(row, width, number, options)
                 made.append(characters.check_row(cut, number, columns) if characters.bad else cut)
         finally:
-            yield made
+            if made:
+                yield made
 
     try:
         for row in rows:

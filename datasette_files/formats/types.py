@@ -127,8 +127,8 @@ def _is_plain(joined: str, values: Sequence[str | None], size: int) -> bool:
         return False
     if b".," in text:
         return False
-    # A point is no digit; a value of so few characters has no digit too many.
-    return max(map(len, filter(None, values)), default=0) <= _EXACT_DIGITS + 1
+    # A value of so few characters has no digit too many.
+    return max(map(len, filter(None, values)), default=0) <= _EXACT_DIGITS
 
 
 def as_float(text: str) -> float | None:
