@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Protocol, TypeVar
 
@@ -88,6 +90,40 @@ class Work(Protocol):
         """Remove what a job left behind, then end it with this status unless it has ended."""
 
 
+def _this_process() -> str:
+    """This process as others of the same system know it; empty where there is no /proc."""
+    pid = os.getpid()
+    started = _started(pid)
+    return f"{_system()}/{pid}/{started}" if started else ""
+
+
+def _system() -> str:
+    """The running system, and of it the processes that see each other."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}.{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str | None:
+    """When a process started (proc(5), the 22nd field of stat); None for one that is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether a process that held a lease is surely gone; one of another system may live."""
+    system, _, rest = holder.partition("/")
+    pid, _, rest = rest.partition("/")
+    if not system or system != _system() or not pid.isdigit():
+        return False
+    return _started(int(pid)) != rest.partition("/")[0]
+
+
 class Jobs:
     """Runs the jobs of one Datasette."""
 
@@ -95,7 +131,7 @@ class Jobs:
         self._catalog = database
         self._work = work
         self._limit = limit
-        self.holder = naming.new_ulid()
+        self.holder = f"{_this_process()}/{naming.new_ulid()}"
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -138,6 +174,7 @@ class Jobs:
 
     def _take_over(self, conn: Connection) -> Job | None:
         now = time.time()
+        imports.release_dead(conn, now, _is_gone)
         return imports.take_over(conn, self.holder, now, now + LEASE_SECONDS)
 
     def _claim(self, conn: Connection) -> Job | None:

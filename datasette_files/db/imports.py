@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from ..models import ImportDetails, Job, Origin
@@ -108,6 +109,15 @@ def claim(
         (holder, until, now, now, folder, job.id),
     )
     return job
+
+
+def release_dead(conn: sqlite3.Connection, now: float, is_gone: Callable[[str], bool]) -> None:
+    """End the leases of processes that are known to be gone, before their time."""
+    for job_id, holder in conn.execute(
+        f"SELECT job_id, holder FROM {_MORE} WHERE lease_until > ? AND holder IS NOT NULL", (now,)
+    ).fetchall():
+        if is_gone(holder):
+            conn.execute(f"UPDATE {_MORE} SET lease_until = 0 WHERE job_id = ?", (job_id,))
 
 
 def take_over(conn: sqlite3.Connection, holder: str, now: float, until: float) -> Job | None:
