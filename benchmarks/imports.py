@@ -1,8 +1,8 @@
 """P9: a CSV of a million rows becomes a table, on both sides, and beside the command line's tools.
 
-`sqlite3 .import` keeps every value as text; `sqlite-utils insert --detect-types` finds types as an
-import does. While ours runs, a writer, a reader of the same database and a reader of a file's record
-ask over and over: the longest that each waited is how long it was held (P7 too).
+`sqlite3 .import` keeps every value as text; `sqlite-utils insert` finds types as an
+import does. While ours runs, a writer, a reader of the same database and a reader of a file's
+record ask over and over: the longest that each waited is how long it was held (P7 too).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def million(bench: Bench) -> list[Figure]:
         },
     )
     tool = seconds["sqlite-utils"].figure
-    note = f"sqlite-utils insert --detect-types: {tool:.1f} s" if tool else ""
+    note = f"sqlite-utils insert: {tool:.1f} s" if tool else ""
     work = f"a CSV of {rows:,} rows"
     grown = {label: Sample(tuple(values)) for label, values in growths.items()}
     figures = [
@@ -233,7 +233,5 @@ def _sqlite_utils(bench: Bench, path: Path) -> float:
     database = bench.folder("sqlite-utils") / "data.db"
     command = [sys.executable, "-m", "sqlite_utils", "insert", str(database), "made", str(path)]
     begun = time.perf_counter()
-    subprocess.run(
-        [*command, "--csv", "--detect-types", "--silent"], check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([*command, "--csv", "--silent"], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begun

@@ -157,8 +157,8 @@ class DatasetteServer(Server):
     """`datasette serve` with datasette-files, one internal database and filesystem sources.
 
     `readable` are the sources that may be browsed and uploaded to; others are configured and
-    denied; everybody may write to `database`. `entry` is a source's entry in the yaml, in place of a
-    folder. The access log is on, as Datasette ships it, and goes to a file, on every side alike.
+    denied; everybody may write to `database`. `entry` is a source's entry in the yaml, in place of
+    a folder. The access log is on, as Datasette ships it, and goes to a file, on every side alike.
     """
 
     def __init__(

@@ -212,7 +212,7 @@ async def of_file(call: Call, file: FileRecord) -> list[dict[str, Any]]:
 def action(files: Files, file: dict[str, Any]) -> list[dict[str, str]]:
     """The entry of a file's menu, for files that a format is for."""
     kind = essence(file["content_type"] or "")
-    if files.imports.find_format(kind, file["filename"]) is None:
+    if files.imports.find_format(kind or "", file["filename"]) is None:
         return []
     return [
         {
