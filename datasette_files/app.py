@@ -322,15 +322,14 @@ class Files:
     ) -> list[dict[str, Any]]:
         """What plugins offer for the menu of a file's page.
 
-        They see no bytes while the storage fails.
+        They see no bytes while the storage fails; it is asked for some if a plugin takes them.
         """
-        if not pm.hook.file_actions.get_hookimpls():
-            return []
-        try:
-            preview = await self.head(source, file, 2048)
-        except FilesError as error:
-            logger.warning("No preview of %s: %s", file.id, error)
-            preview = b""
+        preview = b""
+        if any("preview_bytes" in hook.argnames for hook in pm.hook.file_actions.get_hookimpls()):
+            try:
+                preview = await self.head(source, file, 2048)
+            except FilesError as error:
+                logger.warning("No preview of %s: %s", file.id, error)
         actions: list[dict[str, Any]] = []
         try:
             for result in pm.hook.file_actions(

@@ -11,6 +11,7 @@ import fcntl
 import importlib.util
 import json
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -92,12 +93,20 @@ async def run(task: dict[str, Any], content: Bytes, progress: Progress) -> dict[
             else:
                 done: dict[str, Any] = message["done"]
                 return done
-        code = await process.wait()
-        raise ImportFailed(
-            f"The process that read the file ended unexpectedly ({code}); start the import again"
-        )
+        raise ImportFailed(_ended_by(await process.wait()))
     finally:
         await _end(process, feeding)
+
+
+def _ended_by(code: int) -> str:
+    """What to make of a process that ended without a word."""
+    if code in (-signal.SIGABRT, -signal.SIGSEGV):
+        # How a library in another language ends, without memory or on a file made to break it.
+        return (
+            "The file takes more memory than an import has, or is damaged; split it, or save it in"
+            " another format"
+        )
+    return f"The process that read the file ended unexpectedly ({code}); start the import again"
 
 
 async def _line(stdout: asyncio.StreamReader, feeding: asyncio.Task[None]) -> bytes:

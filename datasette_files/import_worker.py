@@ -132,6 +132,8 @@ class Reading:
         limit = int(self.task["max_bytes"])
         if self.format.seeks:
             stream = self._spooled(stream, limit)
+            if head == packed.ZIP:
+                packed.check(stream, limit)
         elif head == packed.ZIP:
             spooled = self._spooled(stream, limit)
             self.members = packed.members(spooled)

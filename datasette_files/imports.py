@@ -21,6 +21,7 @@ from .db import imports as rows
 from .errors import BadType, Conflict, FilesError, Invalid, NotFound, PermissionDenied, TimedOut
 from .formats.base import ImportFormat
 from .formats.characters import ENCODINGS
+from .formats.excel import Workbook
 from .formats.packed import ZIP
 from .formats.types import TYPES
 from .import_run import ImportWork, check_table, content_of, writable_database
@@ -42,6 +43,7 @@ _WHOLE = 64 * 1024 * 1024
 _PREVIEWS, _PREVIEW_SECONDS = 2, 30.0
 _PACKED = (".gz", ".gzip", ".zip")
 _PACKED_TYPES = ("application/gzip", "application/x-gzip", "application/zip")
+_TOO_LARGE = "The file is too large for a preview; it can be imported all the same"
 #: Characters of a table's name.
 _LONGEST_NAME = 200
 #: How many of a file's imports, and of a table's files, are shown.
@@ -60,6 +62,8 @@ class Preview:
     found: dict[str, Any] = field(default_factory=dict)
     members: list[str] = field(default_factory=list)
     problem: str | None = None
+    #: Whether the file may be imported though there are no rows here.
+    readable: bool = False
 
 
 class Imports:
@@ -92,6 +96,11 @@ class Imports:
         Raises Invalid, BadType.
         """
         found = self.find_format(file.type, file.filename)
+        if found is None and not name and file.filename.lower().endswith(Workbook.extensions):
+            raise BadType(
+                "Workbooks are read where datasette-files[excel] is installed; ask the"
+                " administrator, or save the sheet as CSV"
+            )
         chosen = self._named(name) if name else found or self._named("csv")
         if chosen is None and name:
             raise Invalid(
@@ -114,8 +123,7 @@ class Imports:
         head = await self._files.head(source, file, _HEAD)
         whole = chosen.seeks or head.startswith(ZIP)
         if whole and (file.size or 0) > _WHOLE:
-            problem = "The file is too large for a preview; it can be imported all the same"
-            return Preview(chosen.name, problem=problem)
+            return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
 
         async def content() -> AsyncIterator[bytes]:
             if not whole:
@@ -139,6 +147,8 @@ class Imports:
         except import_process.ImportFailed as error:
             return Preview(chosen.name, problem=str(error))
         except asyncio.TimeoutError:
+            if whole:
+                return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
             raise TimedOut("The preview took too long; try again in a minute") from None
         finally:
             await asyncio.to_thread(shutil.rmtree, folder)
@@ -239,8 +249,8 @@ class Imports:
                 offered.append(name)
         return offered
 
-    async def of_file(self, file: FileRecord) -> list[Job]:
-        """The file's jobs, newest first."""
+    async def of_file(self, file: FileRecord) -> list[tuple[Job, str]]:
+        """The file's jobs, newest first, each with its mode."""
         return await self._files.catalog.read(lambda conn: rows.of_file(conn, file.id, _SHOWN))
 
     async def origins(self, database: str, table: str) -> list[Origin]:

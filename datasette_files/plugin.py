@@ -14,6 +14,7 @@ from .base import Storage
 from .cli import FilesGroup
 from .events import EVENTS
 from .filesystem import FilesystemStorage
+from .formats import excel
 from .formats.base import ImportFormat
 from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
@@ -64,7 +65,8 @@ def register_files_storage_types(datasette: Any) -> list[type[Storage]]:
 
 @hookimpl(trylast=True)
 def register_import_formats(datasette: Any) -> list[ImportFormat]:
-    return [Delimited(), TabSeparated(), JsonArray(), JsonLines()]
+    formats: list[ImportFormat] = [Delimited(), TabSeparated(), JsonArray(), JsonLines()]
+    return [*formats, excel.Workbook()] if excel.is_installed() else formats
 
 
 @hookimpl(optionalhook=True)
@@ -79,7 +81,7 @@ def register_secrets(datasette: Any) -> Any:
 
 
 @hookimpl
-def file_actions(datasette: Any, actor: Any, file: Any, preview_bytes: Any) -> Any:
+def file_actions(datasette: Any, file: Any) -> Any:
     return imports.action(Files.of(datasette), file)
 
 

@@ -236,13 +236,15 @@ def cancel(conn: sqlite3.Connection, job_id: int) -> str | None:
     return str(row[0])
 
 
-def of_file(conn: sqlite3.Connection, file_id: str, limit: int) -> list[Job]:
-    """The file's jobs, newest first."""
+def of_file(conn: sqlite3.Connection, file_id: str, limit: int) -> list[tuple[Job, str]]:
+    """The file's jobs, newest first, each with its mode."""
     rows = conn.execute(
-        f"SELECT {_COLUMNS} FROM {_JOBS} WHERE file_id = ? ORDER BY id DESC LIMIT ?",
+        f"""SELECT {_COLUMNS}, ifnull(json_extract(options, '$.mode'), 'create')
+        FROM {_JOBS} LEFT JOIN {_MORE} ON job_id = id
+        WHERE file_id = ? ORDER BY id DESC LIMIT ?""",
         (file_id, limit),
     )
-    return [Job(*row) for row in rows]
+    return [(Job(*row[:-1]), row[-1]) for row in rows]
 
 
 def origins(conn: sqlite3.Connection, database: str, table: str, limit: int) -> list[Origin]:

@@ -35,16 +35,20 @@ class Limited(io.RawIOBase):
         self._left -= count
         self.passed += count
         if self._left < 0:
-            raise ImportProblem(
-                f"The file unpacks to more than {self._limit:,} bytes; import a smaller one, or ask"
-                " the administrator to raise import_max_bytes"
-            )
+            raise _too_large(self._limit)
         return count
 
     def _fill(self, buffer: Any) -> int:
         content = self._stream.read(len(buffer))
         buffer[: len(content)] = content
         return len(content)
+
+
+def _too_large(limit: int) -> ImportProblem:
+    return ImportProblem(
+        f"The file unpacks to more than {limit:,} bytes; import a smaller one, or ask the"
+        " administrator to raise import_max_bytes"
+    )
 
 
 class Gunzipped(Limited):
@@ -87,6 +91,22 @@ def members(archive: BinaryIO) -> list[str]:
     return [info.filename for info in _listed(_opened(archive))]
 
 
+def check(archive: BinaryIO, limit: int) -> None:
+    """That an archive unpacks to no more than so many bytes, by unpacking it; its list may lie.
+
+    For formats whose reader unpacks by itself.
+    """
+    opened = _opened(archive)
+    buffer, left = bytearray(_PIECE), limit
+    for info in _few(opened.infolist()):
+        member = _readable(opened, info, limit)
+        while count := member.readinto(buffer):
+            left -= count
+            if left < 0:
+                raise _too_large(limit)
+    archive.seek(0)
+
+
 def open_member(archive: BinaryIO, name: str | None, limit: int) -> tuple[BinaryIO, str]:
     """One file of an archive, the only one if none is named; and its name."""
     opened = _opened(archive)
@@ -98,11 +118,19 @@ def open_member(archive: BinaryIO, name: str | None, limit: int) -> tuple[Binary
     info = infos.get(name)
     if info is None:
         raise ImportProblem(f"The archive holds no file {name!r}; choose one of its files")
+    return _readable(opened, info, limit), name  # type: ignore[return-value]
+
+
+def _readable(opened: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> _Member:
+    name = info.filename
     if info.flag_bits & 1:
         raise ImportProblem(f"{name!r} is encrypted; upload it unpacked")
     if info.compress_type not in _METHODS:
         raise ImportProblem(f"{name!r} is packed in a way that is not read; upload it unpacked")
-    return _Member(opened.open(info), limit), name  # type: ignore[return-value]
+    try:
+        return _Member(opened.open(info), limit)
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        raise ImportProblem(f"The archive is damaged ({error}); upload it again") from None
 
 
 class _Member(Limited):
@@ -121,9 +149,14 @@ def _opened(archive: BinaryIO) -> zipfile.ZipFile:
 
 
 def _listed(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    infos = opened.infolist()
+    return [
+        info
+        for info in _few(opened.infolist())
+        if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+    ]
+
+
+def _few(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     if len(infos) > _MAX_MEMBERS:
         raise ImportProblem(f"The archive holds more than {_MAX_MEMBERS:,} files")
-    return [
-        info for info in infos if not info.is_dir() and not info.filename.startswith("__MACOSX/")
-    ]
+    return infos

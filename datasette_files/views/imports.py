@@ -200,12 +200,14 @@ async def progress_page(call: Call) -> Response:
 async def of_file(call: Call, file: FileRecord) -> list[dict[str, Any]]:
     """The tables that were made from a file, as its page lists them: those that the actor sees."""
     shown = []
-    for job in await call.files.imports.of_file(file):
+    for job, mode in await call.files.imports.of_file(file):
         if job.database_name not in call.datasette.databases:
             continue
         if await may_view_table(call.datasette, call.actor, job.database_name, job.table_name):
             url = _url(call, file.id, job.id)
-            shown.append({**asdict(job), "table_url": table_url(call, job), "url": url})
+            shown.append(
+                {**asdict(job), "mode": mode, "table_url": table_url(call, job), "url": url}
+            )
     return shown
 
 

@@ -10,10 +10,14 @@ from typing import Any
 from datasette_files import import_process, import_worker
 from datasette_files.formats.base import ImportFormat
 from datasette_files.formats.delimited import Delimited, TabSeparated
+from datasette_files.formats.excel import Workbook
 from datasette_files.formats.jsons import JsonArray, JsonLines
 from datasette_files.tables import target
 
-FORMATS: list[ImportFormat] = [Delimited(), TabSeparated(), JsonArray(), JsonLines()]
+FORMATS: list[ImportFormat] = [
+    *(Delimited(), TabSeparated(), JsonArray(), JsonLines()),
+    Workbook(),
+]
 
 
 def format_for(path: Path) -> ImportFormat:

@@ -121,7 +121,7 @@ async def test_a_newer_file_is_compared_and_then_merged(datasette: Datasette, da
     assert (job["added"], job["changed"], job["removed"]) == (1, 1, 1)
     assert site.rows(data) == before
     page = (await datasette.client.get(url)).text
-    assert "1 rows added, 1 changed, 1 not in the file" in page
+    assert "1 row added, 1 changed, 1 not in the file" in page
     applied = await datasette.client.post(f"{url}/-/restart", data={"apply": "1", "removes": "1"})
     job = await site.ended(datasette, applied.headers["location"])
     assert job["status"] == "finished", job["error"]
