@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datasette.app import Datasette
+from datasette.database import Database
 
 from tests.conftest import OPEN, upload
 
@@ -26,6 +27,11 @@ def database(folder: Path) -> Path:
     conn.commit()
     conn.close()
     return path
+
+
+def attach(datasette: Datasette, folder: Path) -> None:
+    """Give a Datasette ``data``, writable."""
+    datasette.add_database(Database(datasette, path=str(database(folder))), name="data")
 
 
 def tables(path: Path) -> set[str]:

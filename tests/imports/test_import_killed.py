@@ -10,8 +10,6 @@ import os
 import random
 import sqlite3
 import time
-import urllib.error
-import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import pytest
 
 from tests.conftest import disk_source
 from tests.imports import site
+from tests.imports.begin import begin
 from tests.server import Server
 
 ROWS = 40_000
@@ -27,23 +26,6 @@ CONTENT = b"id,name,value\n" + b"".join(
     b"%d,name %d,%d.25\n" % (number, number, number) for number in range(ROWS)
 )
 MODES = ("create", "replace", "append", "merge")
-
-
-class _Stay(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any) -> None:
-        return None
-
-
-def _begin(server: Server, file_id: str, fields: dict[str, str]) -> str:
-    """Start an import; the job's address."""
-    body = urllib.parse.urlencode({"database_name": "data", **fields}).encode()
-    opener = urllib.request.build_opener(_Stay)
-    try:
-        opener.open(f"{server.url}/-/files/import/{file_id}", body, timeout=30)
-    except urllib.error.HTTPError as answer:
-        assert answer.code == 302, answer.read()
-        return str(answer.headers["Location"])
-    raise AssertionError("a redirect is an HTTPError here")
 
 
 def _ended(server: Server, url: str) -> dict[str, Any]:
@@ -106,7 +88,7 @@ def test_a_killed_import_leaves_all_or_nothing(
             mode, table = MODES[number % len(MODES)], f"made_{number}"
             if mode != "create":
                 _make(data, table, mode)
-            url = _begin(server, file_id, {"table_name": table, "mode": mode})
+            url = begin(server, file_id, {"table_name": table, "mode": mode})
             # Any moment: it takes about a second, more on a busy machine.
             phase = chance.choice(["reading", "writing", "anything"])
             while (job := server.get_json(f"{url}.json"))["status"] in ("pending", "running"):
@@ -127,7 +109,7 @@ def test_a_killed_import_leaves_all_or_nothing(
             else:
                 assert site.rows(data, table) == old(mode)
         # And one that nobody disturbs.
-        url = _begin(server, file_id, {"table_name": "last"})
+        url = begin(server, file_id, {"table_name": "last"})
         assert _ended(server, url)["status"] == "finished"
         assert len(site.rows(data, "last")) == ROWS
     assert "interrupted" in outcomes

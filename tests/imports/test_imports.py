@@ -26,14 +26,8 @@ NEWER = b"id,name,height\n2,Bob,1.8\n3,Cy,2\n"
 @pytest.fixture
 async def datasette(make_datasette: MakeDatasette, tmp_path: Path) -> Datasette:
     datasette = await make_datasette(permissions=site.PERMISSIONS)
-    datasette.add_database(_database(datasette, tmp_path), name="data")
+    site.attach(datasette, tmp_path)
     return datasette
-
-
-def _database(datasette: Datasette, folder: Path) -> Any:
-    from datasette.database import Database
-
-    return Database(datasette, path=str(site.database(folder)))
 
 
 @pytest.fixture
@@ -195,7 +189,7 @@ async def test_at_most_so_many_run_at_once(
     make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasette = await make_datasette(permissions=site.PERMISSIONS, import_concurrency=1)
-    datasette.add_database(_database(datasette, tmp_path), name="data")
+    site.attach(datasette, tmp_path)
     slow = _Slow()
     storage = Files.of(datasette).sources.get("docs").storage
     monkeypatch.setattr(storage, "stream_file", slow.stream_file)
@@ -229,7 +223,7 @@ async def test_an_import_needs_datasettes_permissions_too(
     alice = {"id": "alice"}
     everything = dict.fromkeys([*site.PERMISSIONS, "view-table"], alice)
     datasette = await make_datasette(permissions={**everything, taken: False})
-    datasette.add_database(_database(datasette, tmp_path), name="data")
+    site.attach(datasette, tmp_path)
     refused = await site.start(datasette, PEOPLE, actor=alice, **fields)
     assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
     assert taken in refused.json()["error"]
@@ -299,7 +293,7 @@ async def test_a_bomb_ends_at_the_limit(
     make_datasette: MakeDatasette, tmp_path: Path, data: Path
 ) -> None:
     datasette = await make_datasette(permissions=site.PERMISSIONS, import_max_bytes=100_000)
-    datasette.add_database(_database(datasette, tmp_path), name="data")
+    site.attach(datasette, tmp_path)
     bomb = gzip.compress(b"a,b\n" + b"1,2\n" * 100_000)
     job = await site.imported(datasette, bomb, filename="bomb.csv.gz")
     assert (job["status"], "unpacks to more than 100,000 bytes" in job["error"]) == ("error", True)
@@ -312,7 +306,7 @@ async def test_pages_say_which_table_came_from_which_file(
     alice, bob = {"id": "alice"}, {"id": "bob"}
     permissions = {**dict.fromkeys(site.PERMISSIONS, alice), "view-table": {"id": ["alice", "bob"]}}
     datasette = await make_datasette(permissions=permissions)
-    datasette.add_database(_database(datasette, tmp_path), name="data")
+    site.attach(datasette, tmp_path)
     response = await site.start(datasette, PEOPLE, actor=alice)
     url = response.headers["location"]
     while True:
@@ -350,7 +344,7 @@ async def test_the_example_of_the_docs_is_a_format(
     pm.register(plugin)
     try:
         datasette = await make_datasette(permissions=site.PERMISSIONS)
-        datasette.add_database(_database(datasette, tmp_path), name="data")
+        site.attach(datasette, tmp_path)
         job = await site.imported(datasette, b"a=1\nb=2\n", filename="x.pairs")
         assert job["status"] == "finished", job["error"]
         assert site.rows(data) == [("a", 1), ("b", 2)]
