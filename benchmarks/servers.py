@@ -182,7 +182,9 @@ class DatasetteServer(Server):
             "permissions": grants(sources, signed_in=signed_in, everywhere=not denied),
         }
         if database is not None:
-            config["permissions"] |= {"create-table": True, "insert-row": True}  # type: ignore[operator]
+            config["permissions"] |= dict.fromkeys(
+                ("create-table", "insert-row", "update-row"), True
+            )  # type: ignore[operator]
         path = folder / "datasette.json"
         path.write_text(json.dumps(config))
         port = free_port()
