@@ -1,69 +1,35 @@
 """Imports: what a file would become as a table, and jobs that make it so.
 
 The use cases behind the import pages: preview, start, cancel, restart, and which table came from
-which file. Leaves out the import itself (import_run.py) and when it runs (jobs.py).
+which file. Leaves out the import itself (importing/run.py) and when it runs (jobs.py).
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import re
-import shutil
-import tempfile
-from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from . import import_process
 from .db import imports as rows
-from .errors import BadType, Conflict, FilesError, Invalid, NotFound, PermissionDenied, TimedOut
+from .errors import BadType, Conflict, FilesError, Invalid, NotFound, PermissionDenied
 from .formats.base import ImportFormat
-from .formats.characters import ENCODINGS
 from .formats.excel import Workbook
-from .formats.packed import ZIP
-from .formats.types import TYPES
-from .import_run import ImportWork, check_table, content_of, writable_database
+from .importing.fitting import check_table, writable_database
+from .importing.previews import Preview, Previews
+from .importing.requests import check_reading, checked
+from .importing.run import ImportWork
 from .jobs import Jobs
-from .models import IMPORT_MODES, FileRecord, ImportDetails, ImportRequest, Job, Origin
-from .permissions import Actor, actor_id, missing_for_import
+from .models import FileRecord, ImportDetails, ImportRequest, Job, Origin
+from .permissions import Actor, actor_id, may_view_table, missing_for_import
 from .sources import Source
 from .tables import target
 
 if TYPE_CHECKING:
     from .app import Files
 
-logger = logging.getLogger("datasette_files")
-
-#: Bytes of a file that a preview looks at; and of one that has to be whole to be looked at.
-_HEAD = 256 * 1024
-_WHOLE = 64 * 1024 * 1024
-#: Previews made at the same time, and the seconds that one may take.
-_PREVIEWS, _PREVIEW_SECONDS = 2, 30.0
 _PACKED = (".gz", ".gzip", ".zip")
 _PACKED_TYPES = ("application/gzip", "application/x-gzip", "application/zip")
-_TOO_LARGE = "The file is too large for a preview; it can be imported all the same"
-#: Characters of a table's name.
-_LONGEST_NAME = 200
 #: How many of a file's imports, and of a table's files, are shown.
 _SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Preview:
-    """The first rows of a file as a table. ``problem``: why there are none, or no more."""
-
-    format: str
-    columns: list[str] = field(default_factory=list)
-    #: By these rows alone.
-    types: list[str] = field(default_factory=list)
-    rows: list[list[str | None]] = field(default_factory=list)
-    found: dict[str, Any] = field(default_factory=dict)
-    members: list[str] = field(default_factory=list)
-    problem: str | None = None
-    #: Whether the file may be imported though there are no rows here.
-    readable: bool = False
 
 
 class Imports:
@@ -74,7 +40,7 @@ class Imports:
         self.jobs = Jobs(files.catalog, ImportWork(files), files.config.import_concurrency)
         #: Set at start, from the hook.
         self.formats: list[ImportFormat] = []
-        self._previews = asyncio.Semaphore(_PREVIEWS)
+        self._previews = Previews(files)
 
     def find_format(self, content_type: str, filename: str) -> ImportFormat | None:
         """The format that a file probably is of; packed, by its name without the end."""
@@ -117,42 +83,12 @@ class Imports:
     async def preview(
         self, source: Source, file: FileRecord, name: str | None, read: dict[str, Any]
     ) -> Preview:
-        """The first rows, read as wanted. Raises Invalid, StorageError, StorageUnavailable."""
-        chosen = self.format_of(file, name)
+        """The first rows, read as wanted.
+
+        Raises Invalid, BadType, TimedOut, StorageError, StorageUnavailable.
+        """
         check_reading(read)
-        head = await self._files.head(source, file, _HEAD)
-        whole = chosen.seeks or head.startswith(ZIP)
-        if whole and (file.size or 0) > _WHOLE:
-            return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
-
-        async def content() -> AsyncIterator[bytes]:
-            if not whole:
-                yield head
-                return
-            async for chunk in content_of(source, file):
-                yield chunk
-
-        task = {
-            **{"work": "preview", "format": import_process.located(chosen), "options": read},
-            "cut": not whole and (file.size is None or file.size > len(head)),
-            "max_bytes": self._files.config.import_max_bytes,
-        }
-        folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="datasette-files-preview-")
-        try:
-            async with self._previews:
-                made = await asyncio.wait_for(
-                    import_process.run({**task, "folder": folder}, content, lambda *_: None),
-                    _PREVIEW_SECONDS,
-                )
-        except import_process.ImportFailed as error:
-            return Preview(chosen.name, problem=str(error))
-        except asyncio.TimeoutError:
-            if whole:
-                return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
-            raise TimedOut("The preview took too long; try again in a minute") from None
-        finally:
-            await asyncio.to_thread(shutil.rmtree, folder)
-        return Preview(chosen.name, **{**made, "types": [kind or "text" for kind in made["types"]]})
+        return await self._previews.make(source, file, self.format_of(file, name), read)
 
     async def start(self, actor: Actor, file: FileRecord, request: ImportRequest) -> int:
         """A new job; its id. Raises PermissionDenied, Invalid, Conflict."""
@@ -172,6 +108,7 @@ class Imports:
                 size=file.size or 0,
                 actor=actor_id(actor),
                 content_hash=file.content_hash,
+                source_id=file.source_id,
                 options=asdict(request),
             )
         )
@@ -188,6 +125,24 @@ class Imports:
                 f"You do not have permission to import into {request.database!r} this way: needs"
                 f" {', '.join(missing)}; sign in, or ask its administrator"
             )
+
+    async def visible_job(
+        self, actor: Actor, file_id: str, job_id: int
+    ) -> tuple[Job, ImportDetails | None]:
+        """A job, for who started it or may view its table: it tells of that too.
+
+        Raises NotFound, PermissionDenied.
+        """
+        job, details = await self.job(file_id, job_id)
+        who = await self._files.catalog.read(lambda conn: rows.actor_of(conn, job_id))
+        if who is not None and who == actor_id(actor):
+            return job, details
+        if await may_view_table(self._files.datasette, actor, job.database_name, job.table_name):
+            return job, details
+        raise PermissionDenied(
+            "You do not have permission to see this import: needs view-table on its table; sign in,"
+            " or ask its administrator"
+        )
 
     async def job(self, file_id: str, job_id: int) -> tuple[Job, ImportDetails | None]:
         """Raises NotFound."""
@@ -260,57 +215,3 @@ class Imports:
         )
 
 
-def checked(request: ImportRequest) -> ImportRequest:
-    """The request, if it makes sense. Raises Invalid."""
-    name = request.table
-    if request.mode not in IMPORT_MODES:
-        raise Invalid(f"There is no mode {request.mode!r}; there are: {', '.join(IMPORT_MODES)}")
-    if not name.strip() or len(name) > _LONGEST_NAME or not _is_text(name):
-        raise Invalid(f"table_name must be a name of 1 to {_LONGEST_NAME} characters")
-    if request.mode in ("create", "replace") and re.match("(?i)sqlite_", name):
-        raise Invalid("Names that begin with sqlite_ are SQLite's own; choose another")
-    if name.startswith(target.STAGING_PREFIX):
-        raise Invalid(f"Names that begin with {target.STAGING_PREFIX} are for imports that run")
-    check_reading(request.read)
-    for column, kind in request.types.items():
-        if kind not in TYPES:
-            raise Invalid(
-                f"There is no type {kind!r} for {column!r}; there are: {', '.join(TYPES)}"
-            )
-    if request.removes and request.mode not in ("merge", "compare"):
-        raise Invalid("Rows are removed by a merge only")
-    return request
-
-
-def check_reading(read: dict[str, Any]) -> None:
-    """Raises Invalid for a way of reading that there is not."""
-    if (encoding := read.get("encoding")) is not None and encoding not in ENCODINGS:
-        raise Invalid(f"There is no encoding {encoding!r}; there are: {', '.join(ENCODINGS)}")
-    if read.get("errors", "strict") not in ("strict", "replace"):
-        raise Invalid("errors must be strict or replace")
-    if read.get("extra", "error") not in ("error", "drop"):
-        raise Invalid("extra must be error or drop")
-    for name in ("delimiter", "quote"):
-        value = read.get(name)
-        if value and (len(value) > 1 or value in "\r\n\x00" or not _is_text(value)):
-            raise Invalid(f"{name} must be one character, and no line break")
-    if read.get("delimiter") and read.get("delimiter") == read.get("quote", '"'):
-        raise Invalid("delimiter and quote must be two characters")
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\x00" not in text
-
-
-def table_name(filename: str) -> str:
-    """A table's name for a file: what its name begins with, as SQL is easy to write for."""
-    stem = Path(filename).name
-    for _ in range(2):
-        end = Path(stem).suffix
-        if end and end[1:].isalnum():
-            stem = stem.removesuffix(end)
-    return re.sub(r"\W+", "_", stem).strip("_").lower()[:_LONGEST_NAME] or "imported"

@@ -211,11 +211,16 @@ class ImportDetails:
     staging: str | None
     #: Whether its last transaction has begun, which may or may not have been committed.
     committing: int
+    #: Whether it is to be cancelled.
+    cancel: int
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A file that rows of a table came from; once it is gone, it has no name and no source."""
+    """A file that rows of a table came from; once it is gone, it has no name.
+
+    Nor has it a source, if the public release imported it.
+    """
 
     job_id: int
     file_id: str

@@ -16,7 +16,7 @@ from ..models import ImportDetails, Job, Origin
 _COLUMNS = """id, file_id, import_type, database_name, table_name, status, row_count, total_size,
     bytes_read, error, started_at, finished_at"""
 _DETAILS = """job_id, options, content_hash, phase, written, begun_at, updated_at, result, folder,
-    staging, committing"""
+    staging, committing, cancel"""
 _JOBS = "_datasette_files_imports"
 _MORE = "datasette_files_import_jobs"
 _ACTIVE = "('pending', 'running')"
@@ -55,6 +55,7 @@ def add(
     size: int,
     actor: str | None,
     content_hash: str | None,
+    source_id: int,
     options: dict[str, Any],
 ) -> int:
     """A new job, pending."""
@@ -65,8 +66,8 @@ def add(
         (file_id, import_type, database, table, size, actor),
     )
     conn.execute(
-        f"INSERT INTO {_MORE} (job_id, options, content_hash) VALUES (?, ?, ?)",
-        (cursor.lastrowid, json.dumps(options), content_hash),
+        f"INSERT INTO {_MORE} (job_id, options, content_hash, source_id) VALUES (?, ?, ?, ?)",
+        (cursor.lastrowid, json.dumps(options), content_hash, source_id),
     )
     return int(cursor.lastrowid or 0)
 
@@ -199,6 +200,11 @@ def commits(conn: sqlite3.Connection, job_id: int, holder: str, result: dict[str
     return cursor.rowcount > 0
 
 
+def gives_up(conn: sqlite3.Connection, job_id: int) -> None:
+    """Note that the last transaction was not committed and never will be."""
+    conn.execute(f"UPDATE {_MORE} SET committing = 0 WHERE job_id = ?", (job_id,))
+
+
 def end(
     conn: sqlite3.Connection,
     job_id: int,
@@ -254,7 +260,7 @@ def origins(conn: sqlite3.Connection, database: str, table: str, limit: int) -> 
             j.row_count, json_extract(m.options, '$.mode')
         FROM {_JOBS} j LEFT JOIN {_MORE} m ON m.job_id = j.id
         LEFT JOIN datasette_files f ON f.id = j.file_id
-        LEFT JOIN datasette_files_sources s ON s.id = f.source_id
+        LEFT JOIN datasette_files_sources s ON s.id = ifnull(f.source_id, m.source_id)
         WHERE j.database_name = ? AND j.table_name = ? AND j.status = 'finished'
             AND ifnull(json_extract(m.options, '$.mode'), 'create') != 'compare'
         ORDER BY j.id DESC LIMIT ?""",

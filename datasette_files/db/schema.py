@@ -304,6 +304,7 @@ def imports(db: sqlite_utils.Database) -> None:
             job_id INTEGER PRIMARY KEY,
             options TEXT NOT NULL,
             content_hash TEXT,
+            source_id INTEGER,
             holder TEXT,
             lease_until REAL,
             cancel INTEGER NOT NULL DEFAULT 0,

@@ -14,7 +14,7 @@ from ..errors import Invalid
 from ..formats.characters import ENCODINGS
 from ..formats.delimited import DELIMITERS
 from ..formats.types import TYPES
-from ..imports import table_name
+from ..importing.requests import table_name
 from ..models import FileRecord, ImportDetails, ImportRequest, Job
 from ..permissions import BROWSE, may_view_table
 from ..protocol.media_types import essence
@@ -137,7 +137,7 @@ def _url(call: Call, file_id: str, job: int) -> str:
 
 async def _job(call: Call) -> tuple[dict[str, Any], FileRecord, ImportRequest]:
     file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
-    job, details = await call.files.imports.job(file.id, _number(call))
+    job, details = await call.files.imports.visible_job(call.actor, file.id, _number(call))
     request = call.files.imports.request_of(job, details)
     shown = {**asdict(job), "table_url": table_url(call, job), "mode": request.mode}
     return {**shown, **_progress(job, details)}, file, request
@@ -239,7 +239,7 @@ async def origins(datasette: Any, request: Any, database: str, table: str) -> st
             "url": datasette.urls.path(f"/-/files/{one.file_id}"),
         }
         for one in found
-        if one.source is None or one.source in browsable
+        if one.source in browsable
     ]
     html: str = await datasette.render_template(
         "datasette_files/_origins.html", {"origins": shown}, request=request

@@ -7,12 +7,15 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from datasette_files import import_process, import_worker
 from datasette_files.formats.base import ImportFormat
 from datasette_files.formats.delimited import Delimited, TabSeparated
 from datasette_files.formats.excel import Workbook
 from datasette_files.formats.jsons import JsonArray, JsonLines
+from datasette_files.importing import pipe, process
+from datasette_files.importing.filling import Filling
+from datasette_files.importing.reading import Reading
 from datasette_files.tables import target
+from datasette_files.tables.content import STAGING_PREFIX, Content
 
 FORMATS: list[ImportFormat] = [
     *(Delimited(), TabSeparated(), JsonArray(), JsonLines()),
@@ -45,18 +48,18 @@ def read(
     path: Path, folder: Path, *, chunk: int = 1 << 20, max_bytes: int = 1 << 30, **task: Any
 ) -> dict[str, Any]:
     """Fill ``folder / "rows.db"`` as the process does, in this one. Raises ImportProblem."""
-    frames = import_worker.Frames(_Pipe(path.read_bytes(), chunk))
-    reading = import_worker.Reading(
+    frames = pipe.Frames(_Pipe(path.read_bytes(), chunk))
+    reading = Reading(
         {
             **{"work": "import", "folder": str(folder), "options": {}, "max_bytes": max_bytes},
-            "format": import_process.located(format_for(path)),
+            "format": process.located(format_for(path)),
             **task,
         },
         frames,
         _Reports(),  # type: ignore[arg-type]
     )
     try:
-        return import_worker.Filling(reading).run()
+        return Filling(reading).run()
     finally:
         reading.close()
 
@@ -64,13 +67,13 @@ def read(
 def write(folder: Path, outcome: dict[str, Any], key: str | None = None) -> sqlite3.Connection:
     """A database with the table ``made`` of what was read."""
     conn = sqlite3.connect(f"file:{folder / 'user.db'}", uri=True)
-    content = target.Content(
+    content = Content(
         path=folder / "rows.db",
         columns=outcome["columns"],
         kinds=[kind or "text" for kind in outcome["types"]],
         rows=outcome["rows"],
         table="made",
-        staging=target.STAGING_PREFIX + "test",
+        staging=STAGING_PREFIX + "test",
         key=key,
     )
     target.create_staging(conn, content)

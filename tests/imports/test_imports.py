@@ -13,8 +13,8 @@ import pytest
 from datasette.app import Datasette
 from datasette.plugins import pm
 
-from datasette_files import import_process
 from datasette_files.app import Files
+from datasette_files.importing import process
 from tests.conftest import MakeDatasette, upload
 from tests.imports import site
 
@@ -364,7 +364,7 @@ async def test_the_process_gets_no_environment(
         started.append((command, options))
         return await create(*command, **options)
 
-    monkeypatch.setattr(import_process.asyncio, "create_subprocess_exec", spy)
+    monkeypatch.setattr(process.asyncio, "create_subprocess_exec", spy)
     monkeypatch.setenv("SECRET_OF_THE_SITE", "hunter2")
     assert (await site.imported(datasette, PEOPLE))["status"] == "finished"
     ((command, options),) = started

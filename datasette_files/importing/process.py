@@ -1,7 +1,7 @@
 """Starts the process that reads a file, feeds it the file's bytes, and listens to it.
 
 The process gets no configuration, no secret and no environment; what it sends is one JSON object to
-a line. It is killed when the import is cancelled. What it does is in import_worker.py.
+a line. It is killed when the import is cancelled. What it does is in worker.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .formats.base import ImportFormat
+from ..formats.base import ImportFormat
 
 logger = logging.getLogger("datasette_files")
 
@@ -26,8 +26,8 @@ logger = logging.getLogger("datasette_files")
 _FRAME = 256 * 1024
 #: Bytes of the longest line that the process sends: a preview.
 _LINE = 64 * 1024 * 1024
-_PACKAGE = str(Path(__file__).parent)
-_RUN = "from datasette_files.import_worker import main; sys.exit(main())"
+_PACKAGE = str(Path(__file__).parent.parent)
+_RUN = "from datasette_files.importing.worker import main; sys.exit(main())"
 #: The package without its __init__, which would load all of Datasette.
 _BOOT = (
     "import json, sys, types; sys.path[:] = json.loads(sys.argv[2]);"
@@ -63,7 +63,7 @@ def located(chosen: ImportFormat) -> dict[str, str]:
 
 async def run(task: dict[str, Any], content: Bytes, progress: Progress) -> dict[str, Any]:
     """Have the task done; its outcome. Raises ImportFailed, and whatever the storage raises."""
-    own = task["format"]["module"].startswith(f"{__package__}.") and "file" not in task["format"]
+    own = task["format"]["module"].startswith("datasette_files.") and "file" not in task["format"]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-I", "-c", _BOOT if own else _BOOT_WHOLE, _PACKAGE),
