@@ -213,5 +213,3 @@ class Imports:
         return await self._files.catalog.read(
             lambda conn: rows.origins(conn, database, table, _SHOWN)
         )
-
-

@@ -78,6 +78,8 @@ def fit(
             raise Invalid(f"There is no column {name!r} to index")
     if request.search and any(name.lower() == "rowid" for name in columns):
         raise Invalid("A table with a column named rowid cannot have full-text search")
+    if any(name.lower() == "rank" for name in request.search):
+        raise Invalid("A column named rank cannot be in a full-text search (FTS5)")
     return Content(
         path=path,
         columns=columns,

@@ -75,9 +75,7 @@ class Previews:
         }
         try:
             async with self._places:
-                made = await asyncio.wait_for(
-                    process.run(task, content, lambda *_: None), _SECONDS
-                )
+                made = await asyncio.wait_for(process.run(task, content, lambda *_: None), _SECONDS)
         except process.ImportFailed as error:
             return Preview(chosen.name, problem=str(error))
         except asyncio.TimeoutError:

@@ -89,9 +89,7 @@ class Writing:
         )
         if not ours:
             # Cancelled at the last moment, or another process's by now.
-            details = await self._files.catalog.read(
-                lambda conn: rows.details(conn, self._job.id)
-            )
+            details = await self._files.catalog.read(lambda conn: rows.details(conn, self._job.id))
             self._progress.stop(Cancelled() if details is not None and details.cancel else Lost())
             self._progress.check()
         await self._write(step)

@@ -106,7 +106,7 @@ def appear(conn: sqlite3.Connection, content: Content, replaces: bool) -> None:
         if existing(conn, content.table) is not None:
             if not replaces:
                 raise Conflict(f"There is a table {content.table!r} by now; choose another name")
-            words.drop_with_search(conn, content.table)
+            words.drop_with_search(conn, content)
         conn.execute(f"ALTER TABLE {quoted(content.staging)} RENAME TO {quoted(content.table)}")
         if content.search:
             index = free_name(conn, f"{content.table}_fts")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 from .content import Content, free_name, transaction
 from .names import quoted
+
+_CONTENT = re.compile(
+    r"""\bcontent\s*=\s*("(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|[^\s,()"'`\[]+)""",
+    re.IGNORECASE,
+)
 
 
 def create_sql(content: Content) -> str:
@@ -33,17 +39,31 @@ def index_words(conn: sqlite3.Connection, content: Content, after: int, size: in
     return int(last)
 
 
-def drop_with_search(conn: sqlite3.Connection, table: str) -> None:
-    """Drop a table, and the search index over it, which would be about rows that are gone."""
-    wanted = (f'content="{table}"', f"content='{table}'", f"content=[{table}]", f"content={table}")
+def drop_with_search(conn: sqlite3.Connection, content: Content) -> None:
+    """Drop the old table, and the search indexes over it, which would be about rows that are gone.
+
+    The index of the table that comes in its place is over the same name, and stays.
+    """
     tables = conn.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'"
     ).fetchall()
     for name, sql in tables:
-        words = "".join(sql.split()).rstrip(")")
-        if any(f"{part}," in words or words.endswith(part) for part in wanted):
+        if name != content.staging + "_fts" and _content_of(sql) == content.table.lower():
             conn.execute(f"DROP TABLE {quoted(name)}")
-    conn.execute(f"DROP TABLE {quoted(table)}")
+    conn.execute(f"DROP TABLE {quoted(content.table)}")
+
+
+def _content_of(sql: str) -> str | None:
+    """The table that a search index is over, in lower case (sqlite.org/fts5.html, 4.4)."""
+    found = _CONTENT.search(sql)
+    if found is None:
+        return None
+    name = found[1]
+    if name[0] in "\"'`":
+        name = name[1:-1].replace(name[0] * 2, name[0])
+    elif name[0] == "[":
+        name = name[1:-1]
+    return name.lower()
 
 
 def keep_words(conn: sqlite3.Connection, content: Content, index: str) -> None:
