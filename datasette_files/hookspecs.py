@@ -36,6 +36,7 @@ def file_actions(datasette: Any, actor: Any, file: Any, preview_bytes: Any) -> A
     """Return a list of ``{href, label, description}`` for the menu on a file's page, or None.
 
     ``file`` is the file's record as a dict, ``preview_bytes`` its first 2048 bytes. May be async.
+    The storage is asked for them only where a function takes them: leave them out if you can.
     """
 
 
