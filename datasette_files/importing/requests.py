@@ -23,7 +23,7 @@ def checked(request: ImportRequest) -> ImportRequest:
         raise Invalid(f"There is no mode {request.mode!r}; there are: {', '.join(IMPORT_MODES)}")
     if not name.strip() or len(name) > _LONGEST_NAME or not _is_text(name):
         raise Invalid(f"table_name must be a name of 1 to {_LONGEST_NAME} characters")
-    if request.mode in ("create", "replace") and re.match("(?i)sqlite_", name):
+    if re.match("(?i)sqlite_", name):
         raise Invalid("Names that begin with sqlite_ are SQLite's own; choose another")
     if name.startswith(STAGING_PREFIX):
         raise Invalid(f"Names that begin with {STAGING_PREFIX} are for imports that run")

@@ -139,8 +139,8 @@ class ImportWork:
         if details is None:
             return
         database = self._files.datasette.databases.get(job.database_name)
-        if details.staging is not None and database is not None and database.is_mutable:
-            staging = details.staging
+        staging, reachable = details.staging, database is not None and database.is_mutable
+        if staging is not None and reachable:
             left = await retried(database, lambda conn: leftovers.begin(conn, staging))
             if details.committing and not left:
                 # Its last transaction was committed, and then the process died.
@@ -151,8 +151,8 @@ class ImportWork:
         if details.folder is not None:
             await asyncio.to_thread(_remove, Path(details.folder))
         await self._end(job, status, error, None)
-        clean = details.staging is None or database is not None
-        await catalog.write(lambda conn: rows.cleaned(conn, job.id, clean))
+        gone = staging is None or reachable
+        await catalog.write(lambda conn: rows.cleaned(conn, job.id, gone))
 
 
 def _remove(folder: Path) -> None:

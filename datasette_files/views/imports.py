@@ -20,6 +20,7 @@ from ..permissions import BROWSE, may_view_table
 from ..protocol.media_types import essence
 from . import records
 from .http import Call, answer, page, plain, redirect
+from .stream import unless_gone
 
 #: The part of an import's time that reading takes; writing takes the rest.
 _READING = 0.7
@@ -82,7 +83,10 @@ async def preview(call: Call) -> Response:
     file, source = await call.files.browsable(call.actor, call.vars["file_id"])
     values = {name: given[0] for name, given in call.query.items()}
     read = _reading(values)
-    made = await call.files.imports.preview(source, file, values.get("format") or None, read)
+    # Of one who goes away, the process ends.
+    made = await unless_gone(
+        call, call.files.imports.preview(source, file, values.get("format") or None, read)
+    )
     context = {
         "file": records.full(call, file),
         "head": made,
