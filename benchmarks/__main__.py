@@ -21,7 +21,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import downloads, environments, latency, lists, memory, s3, thumbnails, uploads
+from benchmarks import (
+    downloads,
+    environments,
+    imports,
+    latency,
+    lists,
+    memory,
+    s3,
+    thumbnails,
+    uploads,
+)
 from benchmarks.bench import Bench, log
 from benchmarks.environments import ROOT, SetupError
 from benchmarks.report import Figure, table
@@ -35,6 +45,7 @@ FAMILIES: dict[str, Callable[[Bench], list[Figure]]] = {
     "P6": downloads.batch,
     "P7": latency.others,
     "P8": lists.million,
+    "P9": imports.million,
     "P10": thumbnails.photos,
     "P11": s3.through,
 }

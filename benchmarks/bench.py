@@ -56,6 +56,7 @@ class Bench:
         interpreter: Interpreter,
         sources: Sequence[str] = ("bench",),
         entry: Mapping[str, object] | None = None,
+        database: Path | None = None,
     ) -> DatasetteServer:
         """A server of one side with empty sources, not yet started; on disk unless `entry` says."""
         return DatasetteServer(
@@ -64,6 +65,7 @@ class Bench:
             sources=sources,
             signed_in=self.signed_in,
             entry=entry,
+            database=database,
         )
 
     def submit(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:

@@ -157,8 +157,8 @@ class DatasetteServer(Server):
     """`datasette serve` with datasette-files, one internal database and filesystem sources.
 
     `readable` are the sources that may be browsed and uploaded to; others are configured and
-    denied. `entry` is a source's entry in the yaml, in place of a folder. The access log is on, as
-    Datasette ships it, and goes to a file, on every side alike.
+    denied; everybody may write to `database`. `entry` is a source's entry in the yaml, in place of
+    a folder. The access log is on, as Datasette ships it, and goes to a file, on every side alike.
     """
 
     def __init__(
@@ -171,6 +171,7 @@ class DatasetteServer(Server):
         signed_in: bool = False,
         internal: Path | None = None,
         entry: Mapping[str, object] | None = None,
+        database: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.roots = {slug: folder / "files" / slug for slug in (*sources, *denied)}
@@ -180,10 +181,15 @@ class DatasetteServer(Server):
             "plugins": {"datasette-files": {"sources": sources_of}},
             "permissions": grants(sources, signed_in=signed_in, everywhere=not denied),
         }
+        if database is not None:
+            config["permissions"] |= dict.fromkeys(
+                ("create-table", "insert-row", "update-row"), True
+            )  # type: ignore[operator]
         path = folder / "datasette.json"
         path.write_text(json.dumps(config))
         port = free_port()
         command = [str(interpreter.python), "-m", "datasette", "serve", "-c", str(path)]
+        command += [str(database)] if database is not None else []
         command += ["--internal", str(internal or folder / "internal.db"), "--secret", SECRET]
         command += ["-h", "127.0.0.1", "-p", str(port)]
         super().__init__(

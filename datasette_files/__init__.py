@@ -7,6 +7,7 @@ storages in ``datasette_files.testing``.
 
 from .handle import File, get_file
 from .plugin import (
+    file_actions,
     homepage_actions,
     jump_items_sql,
     permission_resources_sql,
@@ -14,14 +15,17 @@ from .plugin import (
     register_commands,
     register_events,
     register_files_storage_types,
+    register_import_formats,
     register_routes,
     register_secrets,
     shutdown,
     startup,
+    top_table,
 )
 
 __all__ = [
     "File",
+    "file_actions",
     "get_file",
     "homepage_actions",
     "jump_items_sql",
@@ -30,8 +34,10 @@ __all__ = [
     "register_commands",
     "register_events",
     "register_files_storage_types",
+    "register_import_formats",
     "register_routes",
     "register_secrets",
     "shutdown",
     "startup",
+    "top_table",
 ]

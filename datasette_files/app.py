@@ -24,6 +24,7 @@ from .db.catalog import Catalog
 from .errors import ConfigurationError, Conflict, FilesError, NotFound, NotSupported, StorageError
 from .events import DeleteFileEvent, UpdateFileEvent, UploadFileEvent
 from .hashing import Hasher
+from .imports import Imports
 from .models import FileRecord
 from .permissions import (
     BROWSE,
@@ -64,6 +65,7 @@ class Files:
         self.hasher = Hasher(self.catalog, self.sources)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.thumbnails = Thumbnails(self.catalog, self.config)
+        self.imports = Imports(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -105,8 +107,14 @@ class Files:
                 for generator in batch
             ]
         )
+        self.imports.formats = [
+            format_
+            for batch in pm.hook.register_import_formats(datasette=self.datasette)
+            for format_ in batch
+        ]
         self.datasette.add_background_task(self._sweep, name="datasette-files sweeper")
         self.datasette.add_background_task(self._hash, name="datasette-files hashing")
+        self.datasette.add_background_task(self._import, name="datasette-files imports")
         if any(source.down is not None for source in self.sources):
             self.datasette.add_background_task(self._recover, name="datasette-files recovery")
 
@@ -115,6 +123,9 @@ class Files:
 
     async def _hash(self, datasette: Any) -> None:
         await self.hasher.run()
+
+    async def _import(self, datasette: Any) -> None:
+        await self.imports.jobs.run()
 
     async def _recover(self, datasette: Any) -> None:
         """Bring up what was down at start."""
@@ -140,6 +151,7 @@ class Files:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.imports.jobs.close()
         await self.thumbnails.close()
         await self.sources.close()
 
@@ -158,7 +170,7 @@ class Files:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _announce(self, event: Event) -> None:
+    async def announce(self, event: Event) -> None:
         """Tell plugins what has been committed: whatever they do, it has been."""
         try:
             await self.datasette.track_event(event)
@@ -221,7 +233,7 @@ class Files:
 
     async def uploaded(self, source: Source, file: FileRecord, actor: Actor) -> None:
         """After a file's commit: tell plugins, and make its thumbnail."""
-        await self._announce(UploadFileEvent(actor=actor, **_facts(file)))
+        await self.announce(UploadFileEvent(actor=actor, **self.facts(file)))
         self.thumbnails.make_eagerly(source, file)
 
     async def update(
@@ -245,7 +257,7 @@ class Files:
         changed = await self.catalog.write(change)
         if changed is None:
             raise absent(file.id)
-        await self._announce(UpdateFileEvent(actor=actor, **_facts(changed)))
+        await self.announce(UpdateFileEvent(actor=actor, **self.facts(changed)))
         return changed
 
     async def delete(self, source: Source, file: FileRecord, actor: Actor) -> None:
@@ -265,7 +277,7 @@ class Files:
 
         if await self.catalog.write(remove):
             await self.sweeper.remove(source, file.path)
-            await self._announce(DeleteFileEvent(actor=actor, **_facts(file)))
+            await self.announce(DeleteFileEvent(actor=actor, **self.facts(file)))
 
     async def was_deleted_by(self, file_id: str, actor: Actor) -> bool:
         """Whether this actor deleted the file not long ago, so that asking again is no error."""
@@ -297,20 +309,29 @@ class Files:
             logger.exception("A part of %s cannot be read", file.id)
             raise StorageError("The storage failed to read the file; try again") from error
 
+    def facts(self, file: FileRecord) -> dict[str, Any]:
+        """What every event says of a file."""
+        return {
+            "file_id": file.id,
+            "source_slug": file.source_slug,
+            "path": file.path,
+            "size": file.size,
+            "content_type": file.content_type,
+        }
+
     async def file_actions(
         self, actor: Actor, source: Source, file: FileRecord, record: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """What plugins offer for the menu of a file's page.
 
-        They see no bytes while the storage fails.
+        They see no bytes while the storage fails; it is asked for some if a plugin takes them.
         """
-        if not pm.hook.file_actions.get_hookimpls():
-            return []
-        try:
-            preview = await self.head(source, file, 2048)
-        except FilesError as error:
-            logger.warning("No preview of %s: %s", file.id, error)
-            preview = b""
+        preview = b""
+        if any("preview_bytes" in hook.argnames for hook in pm.hook.file_actions.get_hookimpls()):
+            try:
+                preview = await self.head(source, file, 2048)
+            except FilesError as error:
+                logger.warning("No preview of %s: %s", file.id, error)
         actions: list[dict[str, Any]] = []
         try:
             for result in pm.hook.file_actions(
@@ -324,13 +345,3 @@ class Files:
 
 def absent(file_id: str) -> NotFound:
     return NotFound(f"There is no file {file_id}; it may have been deleted")
-
-
-def _facts(file: FileRecord) -> dict[str, Any]:
-    return {
-        "file_id": file.id,
-        "source_slug": file.source_slug,
-        "path": file.path,
-        "size": file.size,
-        "content_type": file.content_type,
-    }

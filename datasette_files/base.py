@@ -1,4 +1,4 @@
-"""The public contract for storage and thumbnail plugins.
+"""The public contract for storage, thumbnail and import plugins.
 
 Holds the classes that a plugin subclasses or returns; leaves out every use of them. Import path,
 names and signatures are fixed: a plugin written for the public 0.1a3 works unchanged. Newer powers
@@ -25,13 +25,18 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from .errors import FileTooLarge, NotSupported
+from .formats.base import ImportFormat, ImportProblem, ReadOptions, Table
 
 __all__ = [
     "TIME_FORMAT",
     "FileMetadata",
     "GetSecret",
+    "ImportFormat",
+    "ImportProblem",
+    "ReadOptions",
     "Storage",
     "StorageCapabilities",
+    "Table",
     "ThumbnailGenerator",
     "ThumbnailResult",
     "UploadInstructions",

@@ -134,6 +134,11 @@ class PluginConfig(BaseModel):
     )
     #: Whether thumbnails are made right after an upload, rather than when first asked for.
     thumbnail_eager: bool = True
+    #: Imports that run at the same time, in all processes that share the internal database.
+    import_concurrency: PositiveInt = 2
+    #: Bytes of one file that an import reads, unpacked; the disk of the system's temporary folder
+    #: takes as many.
+    import_max_bytes: PositiveInt = 4 * 1024 * 1024 * 1024
 
 
 def load_config(raw: object) -> PluginConfig:

@@ -38,4 +38,18 @@ class DeleteFileEvent(_FileEvent):
     name = "delete-file"
 
 
-EVENTS = [UploadFileEvent, UpdateFileEvent, DeleteFileEvent]
+@dataclass
+class ImportFileEvent(_FileEvent):
+    """Event name: ``import-file``. A file's rows are in a table."""
+
+    name = "import-file"
+
+    database: str
+    table: str
+    #: The job's id, what it did (``models.IMPORT_MODES``), and how many rows the file has.
+    job: int
+    mode: str
+    rows: int
+
+
+EVENTS = [UploadFileEvent, UpdateFileEvent, DeleteFileEvent, ImportFileEvent]

@@ -23,10 +23,20 @@ def register_thumbnail_generators(datasette: Any) -> Any:
 
 
 @hookspec
+def register_import_formats(datasette: Any) -> Any:
+    """Return a list of ``datasette_files.base.ImportFormat`` instances: files that become tables.
+
+    They are asked in order, plugins' before ours. Each runs in a process of its own, where its
+    class is made without arguments.
+    """
+
+
+@hookspec
 def file_actions(datasette: Any, actor: Any, file: Any, preview_bytes: Any) -> Any:
     """Return a list of ``{href, label, description}`` for the menu on a file's page, or None.
 
     ``file`` is the file's record as a dict, ``preview_bytes`` its first 2048 bytes. May be async.
+    The storage is asked for them only where a function takes them: leave them out if you can.
     """
 
 

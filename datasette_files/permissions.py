@@ -16,6 +16,7 @@ from typing import Any
 
 from datasette.permissions import Action, PermissionSQL, Resource
 from datasette.plugins import pm
+from datasette.resources import DatabaseResource, TableResource
 from datasette.utils import actor_matches_allow, await_me_maybe
 
 from .config import config_of
@@ -289,3 +290,41 @@ async def require_on_file(
     """Raises PermissionDenied unless the actor may edit (or delete) the file."""
     if action not in await file_actions(datasette, actor, source, file_id):
         raise refusal(action)
+
+
+#: What each mode of an import needs in Datasette: on the database, and on the table.
+_IMPORT_NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "create": (("create-table", "insert-row"), ()),
+    "append": ((), ("insert-row",)),
+    "replace": (("create-table", "insert-row"), ("insert-row", "drop-table")),
+    "merge": ((), ("insert-row", "update-row")),
+    "compare": ((), ("view-table", "insert-row", "update-row")),
+}
+
+
+async def missing_for_import(
+    datasette: Any, actor: Actor, database: str, table: str, mode: str, removes: bool = False
+) -> list[str]:
+    """The actions of Datasette that the actor would need to import, and may not do."""
+    on_database, on_table = _IMPORT_NEEDS[mode]
+    if removes:
+        on_table = (*on_table, "delete-row")
+    missing: list[str] = []
+    for actions, resource in (
+        (on_database, DatabaseResource(database)),
+        (on_table, TableResource(database, table)),
+    ):
+        if actions:
+            verdicts = await datasette.allowed_many(
+                actions=list(actions), resource=resource, actor=actor
+            )
+            missing += [name for name in actions if not verdicts[name] and name not in missing]
+    return missing
+
+
+async def may_view_table(datasette: Any, actor: Actor, database: str, table: str) -> bool:
+    """Whether Datasette shows the table to the actor."""
+    verdict: bool = await datasette.allowed(
+        action="view-table", resource=TableResource(database, table), actor=actor
+    )
+    return verdict

@@ -14,7 +14,11 @@ from .base import Storage
 from .cli import FilesGroup
 from .events import EVENTS
 from .filesystem import FilesystemStorage
-from .views import routes
+from .formats import excel
+from .formats.base import ImportFormat
+from .formats.delimited import Delimited, TabSeparated
+from .formats.jsons import JsonArray, JsonLines
+from .views import imports, routes
 
 pm.add_hookspecs(hookspecs)
 
@@ -59,6 +63,12 @@ def register_files_storage_types(datasette: Any) -> list[type[Storage]]:
     return [FilesystemStorage]
 
 
+@hookimpl(trylast=True)
+def register_import_formats(datasette: Any) -> list[ImportFormat]:
+    formats: list[ImportFormat] = [Delimited(), TabSeparated(), JsonArray(), JsonLines()]
+    return [*formats, excel.Workbook()] if excel.is_installed() else formats
+
+
 @hookimpl(optionalhook=True)
 def register_secrets(datasette: Any) -> Any:
     """Tell datasette-secrets which names the storages asked for."""
@@ -68,6 +78,16 @@ def register_secrets(datasette: Any) -> Any:
         Secret(name=name, description="For a storage of datasette-files")
         for name in Files.of(datasette).secrets.names
     ]
+
+
+@hookimpl
+def file_actions(datasette: Any, file: Any) -> Any:
+    return imports.action(Files.of(datasette), file)
+
+
+@hookimpl
+def top_table(datasette: Any, request: Any, database: str, table: str) -> Any:
+    return imports.origins(datasette, request, database, table)
 
 
 async def _may_see_files(datasette: Any, actor: Any) -> bool:

@@ -296,6 +296,43 @@ def thumbnails(db: sqlite_utils.Database) -> None:
     )
 
 
+@migrations(name="0005_imports")
+def imports(db: sqlite_utils.Database) -> None:
+    """What an import job needs beyond the public release's columns; and how jobs are found."""
+    db.execute(
+        """CREATE TABLE datasette_files_import_jobs (
+            job_id INTEGER PRIMARY KEY,
+            options TEXT NOT NULL,
+            content_hash TEXT,
+            source_id INTEGER,
+            holder TEXT,
+            lease_until REAL,
+            cancel INTEGER NOT NULL DEFAULT 0,
+            phase TEXT,
+            written INTEGER NOT NULL DEFAULT 0,
+            begun_at REAL,
+            updated_at REAL,
+            folder TEXT,
+            staging TEXT,
+            committing INTEGER NOT NULL DEFAULT 0,
+            result TEXT
+        )"""
+    )
+    db.execute(
+        """CREATE INDEX datasette_files_import_jobs_left ON datasette_files_import_jobs (job_id)
+        WHERE staging IS NOT NULL OR folder IS NOT NULL"""
+    )
+    db.execute(
+        """CREATE INDEX datasette_files_imports_active ON _datasette_files_imports (status)
+        WHERE status IN ('pending', 'running')"""
+    )
+    db.execute("CREATE INDEX datasette_files_imports_file ON _datasette_files_imports (file_id)")
+    db.execute(
+        """CREATE INDEX datasette_files_imports_table
+        ON _datasette_files_imports (database_name, table_name)"""
+    )
+
+
 def _adopt(db: sqlite_utils.Database) -> None:
     old = {column.name for column in db["datasette_files_0_1"].columns}
     shared = ", ".join(column for column in FILE_COLUMNS if column in old)

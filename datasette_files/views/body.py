@@ -141,11 +141,15 @@ class Body:
             raise Invalid("The request body must be a JSON object")
         return value
 
-    async def form(self) -> dict[str, str]:
+    async def form(self, max_fields: int = 100) -> dict[str, str]:
         """The fields of an ordinary form. Raises Invalid."""
         try:
             return dict(
-                parse_qsl((await self.small()).decode(), keep_blank_values=True, max_num_fields=100)
+                parse_qsl(
+                    (await self.small()).decode(),
+                    keep_blank_values=True,
+                    max_num_fields=max_fields,
+                )
             )
         except ValueError:
             raise Invalid("The form is malformed") from None

@@ -12,7 +12,7 @@ from ..models import FileRecord
 from ..permissions import BROWSE, DELETE, EDIT, UPLOAD, file_actions, require_on_file
 from ..protocol.conditional import Outcome, evaluate
 from ..thumbnails import entity_tag
-from . import records
+from . import imports, records
 from .arguments import takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, plain, redirect
 from .stream import Streamed, unless_gone
@@ -47,6 +47,7 @@ async def file_page(call: Call) -> Response:
         "inline": downloads.shows_inline(file.type),
         "preview": await previews.preview(call.files, source, file),
         "copies": records.copies(call, file),
+        "imports": await imports.of_file(call, file),
         "file_actions": await call.files.file_actions(call.actor, source, file, full),
     }
     return await page(call, "file.html", context)

@@ -1,49 +1,251 @@
-"""Imports of a file into a table: the preview, and the progress of jobs that ran before."""
+"""Imports of a file into a table: the preview with its form, and a job's progress."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from datasette.utils.asgi import Response
 
-from ..db import imports
-from ..errors import NotFound
-from ..models import FileRecord, Job
-from ..previews import table_head
+from ..app import Files
+from ..errors import Invalid
+from ..formats.characters import ENCODINGS
+from ..formats.delimited import DELIMITERS
+from ..formats.types import TYPES
+from ..importing.requests import table_name
+from ..models import FileRecord, ImportDetails, ImportRequest, Job
+from ..permissions import BROWSE, may_view_table
+from ..protocol.media_types import essence
 from . import records
-from .http import Call, answer, page
+from .http import Call, answer, page, plain, redirect
+from .stream import unless_gone
+
+#: The part of an import's time that reading takes; writing takes the rest.
+_READING = 0.7
+#: Columns that the form offers a choice for.
+_COLUMNS = 200
+#: Fields of the form: four for each column, and some.
+_FIELDS = 5 * _COLUMNS
+_DELIMITER_NAMES = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+_QUOTES = {"double": '"', "single": "'", "none": ""}
+_PLAIN = ("encoding", "errors", "extra", "member")
+
+
+def _reading(values: Mapping[str, str]) -> dict[str, Any]:
+    """How to read the file, as a form's or a query's fields say. Raises Invalid."""
+    read: dict[str, Any] = {name: values[name] for name in _PLAIN if values.get(name)}
+    if delimiter := values.get("delimiter"):
+        read["delimiter"] = _DELIMITER_NAMES.get(delimiter, delimiter)
+    if quote := values.get("quote"):
+        read["quote"] = _QUOTES.get(quote, quote)
+    if header := values.get("header"):
+        if header not in ("0", "1"):
+            raise Invalid("header must be 1 or 0")
+        read["header"] = header == "1"
+    return read
+
+
+def _request(values: Mapping[str, str]) -> ImportRequest:
+    """What a form asks for. ``column_3`` names the column that ``type_3`` and its like are of."""
+    for name in ("table_name", "database_name"):
+        if not values.get(name):
+            raise Invalid(f"{name} is missing; send it as a field of the form")
+    columns = {
+        name.removeprefix("column_"): column
+        for name, column in values.items()
+        if name.startswith("column_")
+    }
+
+    def chosen(prefix: str) -> list[str]:
+        return [column for number, column in columns.items() if values.get(f"{prefix}_{number}")]
+
+    return ImportRequest(
+        database=values["database_name"],
+        table=values["table_name"],
+        mode=values.get("mode") or "create",
+        format=values.get("format") or None,
+        read=_reading(values),
+        types={
+            column: values[f"type_{number}"]
+            for number, column in columns.items()
+            if values.get(f"type_{number}")
+        },
+        key=values.get("primary_key") or None,
+        indexes=chosen("index"),
+        search=chosen("search"),
+        removes=values.get("removes") == "1",
+    )
 
 
 async def preview(call: Call) -> Response:
     file, source = await call.files.browsable(call.actor, call.vars["file_id"])
-    head = table_head(file, await call.files.head(source, file, 64 * 1024))
-    return await page(call, "import_preview.html", {"file": records.full(call, file), "head": head})
+    values = {name: given[0] for name, given in call.query.items()}
+    read = _reading(values)
+    # Of one who goes away, the process ends.
+    made = await unless_gone(
+        call, call.files.imports.preview(source, file, values.get("format") or None, read)
+    )
+    context = {
+        "file": records.full(call, file),
+        "head": made,
+        "columns": list(zip(made.columns, made.types, strict=True))[:_COLUMNS],
+        "values": {"table_name": table_name(file.filename), **values},
+        "read": {**made.found, **read},
+        "databases": await call.files.imports.databases(call.actor),
+        "formats": call.files.imports.formats,
+        "options": call.files.imports.format_of(file, made.format).options,
+        "encodings": list(ENCODINGS),
+        "delimiters": DELIMITERS,
+        "types": TYPES,
+    }
+    return await page(call, "import_preview.html", context)
 
 
-async def _job(call: Call) -> tuple[dict[str, Any], FileRecord]:
+async def start(call: Call) -> Response:
     file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
-    number = call.vars["job"]
-    job = None
-    if len(number) < 19:
-        job = await call.files.catalog.read(lambda conn: imports.get(conn, file.id, int(number)))
-    if job is None:
-        raise NotFound(f"There is no import {number} of this file")
-    return {**asdict(job), "table_url": _table_url(call, job)}, file
+    request = _request(await call.body.form(_FIELDS))
+    job = await call.files.imports.start(call.actor, file, request)
+    return redirect(_url(call, file.id, job), 302)
 
 
-def _table_url(call: Call, job: Job) -> str | None:
+async def cancel(call: Call) -> Response:
+    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    job = _number(call)
+    await call.files.imports.cancel(call.actor, file, job)
+    return redirect(_url(call, file.id, job)) if call.wants_page else answer(call, {"ok": True})
+
+
+async def restart(call: Call) -> Response:
+    """Do again what did not finish; after a comparison, do what it showed."""
+    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    values = await call.body.form()
+    number = _number(call)
+    if values.get("apply") == "1":
+        removes = values.get("removes") == "1"
+        job = await call.files.imports.apply(call.actor, file, number, removes)
+    else:
+        job = await call.files.imports.restart(call.actor, file, number)
+    return redirect(_url(call, file.id, job), 302)
+
+
+def _number(call: Call) -> int:
+    # More digits than SQLite's integers have are no job's.
+    return int(call.vars["job"]) if len(call.vars["job"]) < 19 else 0
+
+
+def _url(call: Call, file_id: str, job: int) -> str:
+    return call.url(f"/-/files/import/{file_id}/{job}")
+
+
+async def _job(call: Call) -> tuple[dict[str, Any], FileRecord, ImportRequest]:
+    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    job, details = await call.files.imports.visible_job(call.actor, file.id, _number(call))
+    request = call.files.imports.request_of(job, details)
+    shown = {**asdict(job), "table_url": table_url(call, job), "mode": request.mode}
+    return {**shown, **_progress(job, details)}, file, request
+
+
+def table_url(call: Call, job: Job) -> str | None:
     try:
         return str(call.datasette.urls.table(job.database_name, job.table_name))
     except KeyError:
         return None  # the database is no longer attached
 
 
+def _progress(job: Job, details: ImportDetails | None) -> dict[str, Any]:
+    """How far a job is: ``progress`` from 0 to 1, and seconds, where they can be told."""
+    shown: dict[str, Any] = {
+        **{"phase": None, "rows_written": 0, "progress": 0.0},
+        **{"rows_per_second": None, "seconds_left": None},
+        **{"columns": None, "added": None, "changed": None, "removed": None},
+    }
+    if details is None:
+        return shown
+    result = details.result
+    shown |= {"phase": details.phase, "rows_written": details.written}
+    shown |= {name: result.get(name) for name in ("columns", "added", "changed", "removed")}
+    if job.status == "finished":
+        shown["progress"] = 1.0
+    elif details.phase == "writing":
+        shown["progress"] = _READING + (1 - _READING) * details.written / max(job.row_count, 1)
+    else:
+        shown["progress"] = _READING * job.bytes_read / max(job.total_size, 1)
+    if details.begun_at is not None and details.updated_at is not None:
+        took = details.updated_at - details.begun_at
+        if took > 0:
+            shown["rows_per_second"] = round(job.row_count / took)
+        if job.status == "running" and shown["progress"] > 0.01:
+            past = time.time() - details.begun_at
+            shown["seconds_left"] = round(past / shown["progress"] - past)
+    return shown
+
+
 async def progress_json(call: Call) -> Response:
-    job, _ = await _job(call)
+    job, _, _ = await _job(call)
     return answer(call, {"ok": True, **job})
 
 
 async def progress_page(call: Call) -> Response:
-    job, file = await _job(call)
-    return await page(call, "import_job.html", {"job": job, "file": records.full(call, file)})
+    job, file, request = await _job(call)
+    active = job["status"] in ("pending", "running")
+    context = {
+        "job": job,
+        "request": request,
+        "file": records.full(call, file),
+        "active": active,
+        "may_run": await call.files.imports.may_run(call.actor, request),
+        "own_url": _url(call, file.id, job["id"]),
+    }
+    return await page(call, "import_job.html", context)
+
+
+async def of_file(call: Call, file: FileRecord) -> list[dict[str, Any]]:
+    """The tables that were made from a file, as its page lists them: those that the actor sees."""
+    shown = []
+    for job, mode in await call.files.imports.of_file(file):
+        if job.database_name not in call.datasette.databases:
+            continue
+        if await may_view_table(call.datasette, call.actor, job.database_name, job.table_name):
+            url = _url(call, file.id, job.id)
+            shown.append(
+                {**asdict(job), "mode": mode, "table_url": table_url(call, job), "url": url}
+            )
+    return shown
+
+
+def action(files: Files, file: dict[str, Any]) -> list[dict[str, str]]:
+    """The entry of a file's menu, for files that a format is for."""
+    kind = essence(file["content_type"] or "")
+    if files.imports.find_format(kind or "", file["filename"]) is None:
+        return []
+    return [
+        {
+            "href": files.datasette.urls.path(f"/-/files/import/{file['id']}"),
+            "label": "Import as table",
+            "description": "Make the rows of this file a table in a database",
+        }
+    ]
+
+
+async def origins(datasette: Any, request: Any, database: str, table: str) -> str:
+    """What a table's page says of the files that its rows came from: those the actor may browse."""
+    files = Files.of(datasette)
+    found = await files.imports.origins(database, table)
+    if not found:
+        return ""
+    browsable = await files.allowed_sources(request.actor, BROWSE)
+    shown = [
+        {
+            **asdict(one),
+            "filename": None if one.filename is None else plain(one.filename),
+            "url": datasette.urls.path(f"/-/files/{one.file_id}"),
+        }
+        for one in found
+        if one.source in browsable
+    ]
+    html: str = await datasette.render_template(
+        "datasette_files/_origins.html", {"origins": shown}, request=request
+    )
+    return html

@@ -1,0 +1,166 @@
+"""From bytes to characters: which encoding, and what becomes of bytes that are none.
+
+Bytes that cannot be decoded become one private mark, so that the row and column they are in can be
+named once the text is split; a chosen replacement is U+FFFD. So does NUL, which is no text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+from typing import IO, Any
+
+from .base import MAX_RECORD, ImportProblem, ReadOptions
+
+#: Half of a character: no decoder makes it, so it is in no text.
+BAD = "\udcff"
+_HANDLER = "datasette-files-mark"
+
+#: Bytes that are decoded at a time.
+_CHUNK = 64 * 1024
+
+#: Name for a form and Python's codec, in the order in which a choice offers them.
+ENCODINGS = {
+    "utf-8": "utf-8-sig",
+    "utf-16": "utf-16",
+    "utf-16-le": "utf-16-le",
+    "utf-16-be": "utf-16-be",
+    "windows-1252": "cp1252",
+    "windows-1250": "cp1250",
+    "windows-1251": "cp1251",
+    "windows-1253": "cp1253",
+    "windows-1254": "cp1254",
+    "iso-8859-15": "iso8859-15",
+    "macintosh": "mac_roman",
+    "shift_jis": "cp932",
+    "euc-jp": "euc_jp",
+    "gb18030": "gb18030",
+    "big5": "big5",
+    "euc-kr": "cp949",
+    "utf-32": "utf-32",
+}
+_BY_CODEC = {codecs.lookup(codec).name: name for name, codec in ENCODINGS.items()}
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def detect(head: bytes) -> str:
+    """The name of the encoding of a file's head, which may be cut anywhere.
+
+    A byte order mark decides; else UTF-8 where the bytes are that; else charset-normalizer, with
+    Windows-1252 where it gives the same text as the encoding found: the usual one on the Web.
+    """
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    # Incremental: a character that the cut falls into is no error.
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+        if b"\x00" not in head:
+            return "utf-8"
+    except UnicodeDecodeError:
+        pass  # that it is not UTF-8 is what we wanted to know
+    if (wide := _utf_16(head)) is not None:
+        return wide
+    return _guess(head[: 32 * 1024])
+
+
+def _utf_16(head: bytes) -> str | None:
+    """UTF-16 without its mark: of text, every other byte is mostly zero."""
+    pairs = len(head) // 2
+    for name, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
+        if pairs and zeros.count(0) > pairs * 0.4:
+            return name
+    return None
+
+
+def _guess(head: bytes) -> str:
+    from charset_normalizer import from_bytes  # noqa: PLC0415 - half a second; most files need none
+
+    codec_names = [codec for name, codec in ENCODINGS.items() if "utf" not in name]
+    best = from_bytes(head, cp_isolation=codec_names, preemptive_behaviour=False).best()
+    if best is None or "cp1252" in best.could_be_from_charset:
+        return "windows-1252"
+    return _BY_CODEC.get(codecs.lookup(best.encoding).name, "windows-1252")
+
+
+class _Guarded(io.RawIOBase):
+    """A stream whose rows end, and, where it is UTF-8, in which a NUL cannot be decoded.
+
+    A NUL is no text either, so it becomes a byte that no UTF-8 has.
+    """
+
+    def __init__(self, stream: IO[bytes], bars_nul: bool) -> None:
+        self._stream = stream
+        self._bars_nul = bars_nul
+        #: Bytes read since the last row was complete; whoever completes one sets it to 0.
+        self.since = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._stream.read1(len(buffer))  # type: ignore[attr-defined]
+        self.since += len(content)
+        if self.since > 2 * MAX_RECORD:
+            raise ImportProblem(
+                f"A row has more than {MAX_RECORD:,} bytes; a quotation mark or a line break may"
+                " be missing"
+            )
+        if self._bars_nul and b"\x00" in content:
+            content = content.replace(b"\x00", b"\xff")
+        buffer[: len(content)] = content
+        return len(content)
+
+
+class Characters:
+    """A file as text. ``bad`` turns true once marks may be in it."""
+
+    def __init__(self, stream: IO[bytes], options: ReadOptions, head: bytes) -> None:
+        name = options.encoding or detect(head)
+        if name not in ENCODINGS:
+            raise ImportProblem(f"The encoding {name!r} is not known; choose another")
+        self.encoding = name
+        self._replaces = options.errors == "replace"
+        # A handler is looked up by name when decoding begins, and there is one file to a process.
+        codecs.register_error(_HANDLER, self._mark)
+        narrow = name == "utf-8"
+        # A NUL of another encoding is not a byte of its own: each row is looked at.
+        self.bad = not narrow
+        self.guard = _Guarded(stream, narrow)
+        self.text = io.TextIOWrapper(
+            io.BufferedReader(self.guard, _CHUNK),
+            encoding=ENCODINGS[name],
+            errors="replace" if self._replaces else _HANDLER,
+            newline="",
+        )
+        self.text._CHUNK_SIZE = _CHUNK  # type: ignore[attr-defined]
+
+    def _mark(self, error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeDecodeError):
+            raise error
+        self.bad = True
+        return BAD, error.end
+
+    def check_row(self, row: Any, number: int, columns: list[str]) -> list[Any]:
+        """A row without marks or NULs. Raises ImportProblem that names the place."""
+        made = []
+        for index, cell in enumerate(row):
+            if not isinstance(cell, str) or (BAD not in cell and "\x00" not in cell):
+                made.append(cell)
+                continue
+            if not self._replaces:
+                column = columns[index] if index < len(columns) else str(index + 1)
+                raise ImportProblem(
+                    f"holds a NUL, or bytes that are not {self.encoding}; choose another encoding,"
+                    " or have such bytes replaced",
+                    number,
+                    column,
+                )
+            made.append(cell.replace("\x00", "\N{REPLACEMENT CHARACTER}"))
+        return made

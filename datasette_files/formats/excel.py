@@ -1,0 +1,163 @@
+"""Workbooks of Excel (.xlsx, .xlsm, .xlsb, .xls) and OpenDocument (.ods), one sheet of them.
+
+The rules: a sheet is the rectangle of its values; empty rows are none; a cell has the value that it
+had when the workbook was saved, as no formula is computed; an error is none. Dates and times become
+text as SQLite writes them, a duration hours, minutes and seconds; a whole number is an integer,
+though Excel keeps it as a float. Read by calamine, which holds a sheet in memory: the process's
+limit bounds it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+from .base import MAX_FIELD, ImportFormat, ImportProblem, ReadOptions, Table, column_names
+
+#: Beyond this a float is whole, and no integer that somebody typed.
+_EXACT = 2**53
+#: Rows within which the first one with values is the header's.
+_ROWS_OF_HEADER = 2
+
+
+def is_installed() -> bool:
+    """Whether the extra ``excel`` is."""
+    return importlib.util.find_spec("python_calamine") is not None
+
+
+class Workbook(ImportFormat):
+    """A sheet of a workbook: the first, or the one that ``member`` names."""
+
+    name = "excel"
+    label = "Excel, OpenDocument"
+    extensions = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+    content_types = (
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "application/vnd.ms-excel",
+        "application/vnd.ms-excel.sheet.macroenabled.12",
+        "application/vnd.ms-excel.sheet.binary.macroenabled.12",
+        "application/vnd.oasis.opendocument.spreadsheet",
+    )
+    seeks = True
+    options = ("header",)
+
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Table:
+        try:
+            sheet, names = _sheet(stream, options.member)
+        except ImportProblem:
+            raise
+        except BaseException as error:
+            if not _is_calamines(error):
+                raise
+            raise ImportProblem(_explained(error)) from None
+        rows = _rows(sheet)
+        begin = [row for _, row in zip(range(_ROWS_OF_HEADER), rows, strict=False)]
+        if not begin:
+            raise ImportProblem(f"The sheet {sheet.name!r} is empty; choose another, or fill it")
+        header = _guess_header(begin) if options.header is None else options.header
+        columns = column_names(begin[0] if header else [""] * len(begin[0]))
+        for number, name in enumerate(columns, 1):
+            _check(name, 0, str(number))
+        return Table(
+            columns,
+            _checked(begin[header:], rows, columns),
+            found={"member": sheet.name, "header": header},
+            members=names,
+        )
+
+
+def _sheet(stream: BinaryIO, name: str | None) -> tuple[Any, list[str]]:
+    """A sheet, the first visible one if none is named; and the names of all."""
+    from python_calamine import (  # noqa: PLC0415 - in the import's process alone
+        SheetTypeEnum,
+        SheetVisibleEnum,
+        load_workbook,
+    )
+
+    book = load_workbook(stream)
+    sheets = [one for one in book.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
+    names = [one.name for one in sheets]
+    if not names:
+        raise ImportProblem("The workbook has no sheet with rows")
+    if name is not None and name not in names:
+        raise ImportProblem(f"The workbook has no sheet {name!r}; choose one of its sheets")
+    visible = [one.name for one in sheets if one.visible == SheetVisibleEnum.Visible]
+    return book.get_sheet_by_name(name or (visible or names)[0]), names
+
+
+def _is_calamines(error: BaseException) -> bool:
+    """Whether the reader gave the workbook up; where it is at its wit's end it panics (PyO3)."""
+    return type(error).__module__ in ("python_calamine", "pyo3_runtime")
+
+
+def _explained(error: BaseException) -> str:
+    if type(error).__name__ == "PasswordError":
+        return "The workbook is encrypted; save it without a password and upload it again"
+    return f"The workbook cannot be read ({str(error)[:200]}); save it anew and upload it again"
+
+
+def _rows(sheet: Any) -> Iterator[list[Any]]:
+    """The rows with values, from the first column that has one."""
+    if sheet.start is None:
+        return
+    for row in sheet.iter_rows():
+        # Versions of calamine differ in whether empty columns before the first are there.
+        cells = [_value(cell) for cell in row[-sheet.width :]]
+        if any(cell is not None for cell in cells):
+            yield cells
+
+
+def _value(cell: Any) -> Any:
+    if cell == "":
+        return None
+    if isinstance(cell, float):
+        return int(cell) if cell.is_integer() and abs(cell) < _EXACT else cell
+    if isinstance(cell, datetime.datetime):
+        return cell.isoformat(sep=" ")
+    if isinstance(cell, datetime.date | datetime.time):
+        return cell.isoformat()
+    if isinstance(cell, datetime.timedelta):
+        return _duration(cell)
+    return cell
+
+
+def _duration(span: datetime.timedelta) -> str:
+    """Hours, however many, minutes and seconds."""
+    sign, span = ("-", -span) if span < datetime.timedelta() else ("", span)
+    minutes, seconds = divmod(span.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    fraction = f".{span.microseconds:06}" if span.microseconds else ""
+    return f"{sign}{span.days * 24 + hours}:{minutes:02}:{seconds:02}{fraction}"
+
+
+def _guess_header(begin: list[list[Any]]) -> bool:
+    """Whether the first row names columns: it does, unless it is nothing but numbers."""
+    numbers = (int, float, type(None))
+    return len(begin) < _ROWS_OF_HEADER or not all(isinstance(cell, numbers) for cell in begin[0])
+
+
+def _checked(
+    begin: list[list[Any]], rows: Iterator[list[Any]], columns: Sequence[str]
+) -> Iterator[list[Any]]:
+    number = 0
+    for number, row in enumerate(begin, 1):
+        yield _check_row(row, number, columns)
+    for further, row in enumerate(rows, number + 1):
+        yield _check_row(row, further, columns)
+
+
+def _check_row(row: list[Any], number: int, columns: Sequence[str]) -> list[Any]:
+    for cell, column in zip(row, columns, strict=True):
+        if isinstance(cell, str):
+            _check(cell, number, column)
+    return row
+
+
+def _check(text: str, number: int, column: str) -> None:
+    """Raises ImportProblem for what is no text to SQLite, or too much of it."""
+    if "\x00" in text:
+        raise ImportProblem("holds a NUL; mend the cell", number, column)
+    if len(text) > MAX_FIELD:
+        raise ImportProblem(f"has a value of more than {MAX_FIELD:,} characters", number, column)

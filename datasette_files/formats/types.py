@@ -1,0 +1,204 @@
+"""The type of each column, by all of its values.
+
+The rules. An integer is an optional minus and digits without leading zeros, within 64 bits. A
+float is such digits with a fraction or an exponent, at most 17 significant digits, and finite; a
+column of both is float as long as no integer has more than 15 digits, which a float would change.
+Empty cells are NULL in a column of numbers. All else (dates, nan, 007, +1, 1_000, numbers with
+spaces) makes the column text, in which every value stays as it is written.
+
+A batch is judged as one string: a join, a translate and a few counts. Only a batch that these do
+not clear is judged value by value.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+INTEGER, FLOAT, TEXT, BLOB = "integer", "float", "text", "blob"
+TYPES = (INTEGER, FLOAT, TEXT)
+
+_DIGITS = b"0123456789"
+_FLOAT = re.compile(
+    r"-?(?P<number>(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?P<exponent>[eE][-+]?[0-9]+)?"
+)
+_MIN, _MAX = -(2**63), 2**63 - 1
+#: Digits of an integer that surely is a float exactly; and of any that fits 64 bits.
+_EXACT_DIGITS, _SAFE_DIGITS = 15, 18
+_SIGNIFICANT = 17
+
+
+class Column:
+    """What is known of one column so far; ``kind`` is None until it has a value."""
+
+    def __init__(self, chosen: str | None = None) -> None:
+        self.kind = chosen
+        #: Whether a person chose the type: then a value that is none ends the import.
+        self.chosen = chosen is not None
+        #: Whether an integer was seen that may be no float exactly.
+        self.wide = False
+        #: Whether values went in as floats, whose text is lost.
+        self.floats = False
+        #: Whether the column turned to text after that: the file has to be read again.
+        self.surprised = False
+
+    def take(self, values: Sequence[str | None]) -> Sequence[Any] | None:
+        """Judge a batch of texts; the values to store in their place, or None for as they are."""
+        if self.kind == TEXT:
+            return None
+        joined = ",".join([value or "" for value in values] if None in values else values)  # type: ignore[arg-type]
+        size = len(values)
+        if self.kind != FLOAT:
+            verdict = _are_integers(joined, values, size)
+            if verdict is not None:
+                self.wide = self.wide or (verdict > _EXACT_DIGITS and _any_wide(values))
+                if verdict:
+                    self.kind = INTEGER
+                return None
+        floats = None if self.wide else _as_floats(joined, values, size)
+        if floats is None:
+            self.surprised = self.floats
+            self.kind = TEXT
+            return None
+        self.kind, self.floats = FLOAT, True
+        return floats
+
+
+def _are_integers(joined: str, values: Sequence[str | None], size: int) -> int | None:
+    """None unless all are integers or empty; else the digits of the longest, 0 for none."""
+    try:
+        text = b",%b," % joined.encode("ascii")
+    except UnicodeEncodeError:
+        return None
+    rest = text.translate(None, _DIGITS)
+    if len(rest) != size + 1 + rest.count(b"-") or rest.count(b",") != size + 1:
+        return None
+    signs = len(rest) - size - 1
+    if signs and (text.count(b",-") != signs or b"-," in text or b"-0" in text):
+        return None
+    if text.count(b",0") != text.count(b",0,"):
+        return None
+    longest = max(map(len, filter(None, values)), default=0)
+    if longest > _SAFE_DIGITS and not all(_MIN <= int(value) <= _MAX for value in values if value):
+        return None
+    return longest
+
+
+def _any_wide(values: Sequence[str | None]) -> bool:
+    return any(len(value.lstrip("-")) > _EXACT_DIGITS for value in values if value)
+
+
+def _as_floats(joined: str, values: Sequence[str | None], size: int) -> list[float | None] | None:
+    """The numbers; None unless all are floats, integers that are floats exactly, or empty."""
+    if not joined.strip(","):
+        return [None] * size
+    if _is_plain(joined, values, size):
+        try:
+            if "" in values or None in values:
+                return [float(value) if value else None for value in values]
+            return list(map(float, values))  # type: ignore[arg-type]
+        except ValueError:
+            return None
+    made: list[float | None] = []
+    for value in values:
+        number = as_float(value) if value else None
+        if value and number is None:
+            return None
+        made.append(number)
+    return made
+
+
+def _is_plain(joined: str, values: Sequence[str | None], size: int) -> bool:
+    """Whether only digits, points and leading minuses occur, none of them out of place."""
+    try:
+        text = b",%b," % joined.encode("ascii")
+    except UnicodeEncodeError:
+        return False
+    rest = text.translate(None, _DIGITS + b".")
+    signs = rest.count(b"-")
+    if rest.count(b",") != size + 1 or len(rest) != size + 1 + signs:
+        return False
+    if signs and (text.count(b",-") != signs or text.count(b"-0") != text.count(b"-0.")):
+        return False
+    zeros = text.count(b",0")
+    if zeros and zeros != text.count(b",0.") + text.count(b",0,"):
+        return False
+    if b".," in text:
+        return False
+    # A value of so few characters has no digit too many.
+    return max(map(len, filter(None, values)), default=0) <= _EXACT_DIGITS
+
+
+def as_float(text: str) -> float | None:
+    """The number that a text is by the rules above, or None."""
+    match = _FLOAT.fullmatch(text)
+    if match is None:
+        return None
+    whole = "." not in match["number"] and match["exponent"] is None
+    digits = len(match["number"].replace(".", "").lstrip("0"))
+    if digits > (_EXACT_DIGITS if whole else _SIGNIFICANT):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def convert(value: str | None, kind: str) -> Any:
+    """A value as the type that a person chose. Raises ValueError.
+
+    More is taken than is found by itself: leading zeros, a plus, spaces around.
+    """
+    if value is None or kind == TEXT:
+        return value
+    stripped = value.strip()
+    if not stripped:
+        return None
+    if "_" in stripped or not stripped.isascii():
+        raise ValueError(value)
+    if kind == INTEGER:
+        whole = int(stripped)
+        if not _MIN <= whole <= _MAX:
+            raise ValueError(value)
+        return whole
+    number = float(stripped)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
+
+
+class TypedColumn(Column):
+    """As ``Column``, for values that have types of their own, as JSON's."""
+
+    def take(self, values: Sequence[Any]) -> Sequence[Any] | None:
+        made = None
+        kinds = set(map(type, values))
+        if bool in kinds:
+            values = made = [int(value) if isinstance(value, bool) else value for value in values]
+            kinds = set(map(type, values))
+        if int in kinds and not all(
+            _MIN <= value <= _MAX for value in values if isinstance(value, int)
+        ):
+            # Too big for SQLite, so a text; and so is the column.
+            values = made = [
+                str(v) if isinstance(v, int) and not _MIN <= v <= _MAX else v for v in values
+            ]
+            kinds.add(str)
+        self._judge(kinds, values)
+        if self.kind == TEXT and float in kinds:
+            return [repr(value) if isinstance(value, float) else value for value in values]
+        return made
+
+    def _judge(self, kinds: set[type], values: Sequence[Any]) -> None:
+        if self.kind == TEXT:
+            return
+        wide = int in kinds and any(abs(v) > 2**53 for v in values if isinstance(v, int))
+        self.wide = self.wide or wide
+        if bytes in kinds:
+            self.kind = BLOB
+        elif str in kinds or (self.wide and (float in kinds or self.floats)):
+            self.surprised, self.kind = self.floats, TEXT
+        elif float in kinds or self.floats:
+            self.kind, self.floats = FLOAT, True
+        elif int in kinds:
+            self.kind = INTEGER

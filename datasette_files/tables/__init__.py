@@ -1,0 +1,4 @@
+"""The only SQL on a user's databases, and on the scratch database that an import fills first.
+
+``scratch`` runs in the import's own process, ``target`` on Datasette's write connection.
+"""

@@ -1,0 +1,53 @@
+"""What an import left behind in a user's database. Touches a table that an import made, alone."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..errors import Invalid
+from .content import STAGING_PREFIX, legacy_names, transaction
+from .names import quoted
+
+#: Rows that are removed by one transaction: others wait for it.
+_ROWS = 20_000
+#: What the name of a staging table ends in once it is to go.
+_LEFT = "_left"
+
+
+def begin(conn: sqlite3.Connection, staging: str) -> bool:
+    """Make sure that a staging table becomes no table any more. False if there is none.
+
+    From here on the import that made it, should it still run somewhere, fails at its last step.
+    """
+    _check(staging)
+    with legacy_names(conn), transaction(conn):
+        conn.execute(f"DROP TABLE IF EXISTS {quoted(staging + '_fts')}")
+        if not _exists(conn, staging):
+            return _exists(conn, staging + _LEFT)
+        conn.execute(f"ALTER TABLE {quoted(staging)} RENAME TO {quoted(staging + _LEFT)}")
+    return True
+
+
+def drop_some(conn: sqlite3.Connection, staging: str) -> bool:
+    """Remove some of what ``begin`` found, and at last the table. True while there is more."""
+    _check(staging)
+    name = quoted(staging + _LEFT)
+    with transaction(conn):
+        deleted = conn.execute(
+            f"DELETE FROM {name} WHERE _rowid_ IN (SELECT _rowid_ FROM {name} LIMIT {_ROWS})"
+        ).rowcount
+        if deleted < _ROWS:
+            conn.execute(f"DROP TABLE {name}")
+    return bool(deleted >= _ROWS)
+
+
+def _check(staging: str) -> None:
+    if not staging.startswith(STAGING_PREFIX):
+        raise Invalid(f"{staging!r} is no staging table")
+
+
+def _exists(conn: sqlite3.Connection, name: str) -> bool:
+    row = conn.execute(
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)
+    ).fetchone()
+    return row is not None

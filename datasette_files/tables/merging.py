@@ -1,0 +1,103 @@
+"""Rows for a table that exists: added, or merged by primary key, all by one transaction.
+
+And what a file would change in a table. Every function takes Datasette's write connection, outside
+of a transaction, unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from .content import SOURCE, Content, attached, selected, transaction
+from .names import quoted
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What a file changes in a table, in rows."""
+
+    added: int
+    changed: int
+    removed: int
+
+
+def _cast(number: int, kind: str) -> str:
+    """A column of the scratch database as the table holds it, to compare with."""
+    match kind:
+        case "integer":
+            return f"CAST(nullif(c{number}, '') AS INTEGER)"
+        case "float":
+            return f"CAST(nullif(c{number}, '') AS REAL)"
+        case "text":
+            return f"CAST(c{number} AS TEXT)"
+    return f"c{number}"
+
+
+def append(conn: sqlite3.Connection, content: Content) -> None:
+    """Add all rows to a table that exists, in one transaction."""
+    names = ", ".join(map(quoted, content.columns))
+    with attached(conn, content.path), transaction(conn):
+        conn.execute(
+            f"""INSERT INTO {quoted(content.table)} ({names})
+            SELECT {selected(content)} FROM {SOURCE}.rows ORDER BY rowid"""
+        )
+        conn.execute(f"DROP TABLE {quoted(content.staging)}")
+
+
+def merge(conn: sqlite3.Connection, content: Content, removes: bool) -> Differences:
+    """Make the table as the file is, in one transaction: by key, rows are added and changed.
+
+    With ``removes``, rows that are not in the file go.
+    """
+    key = quoted(content.key or "")
+    number = content.columns.index(content.key or "")
+    cast = _cast(number, content.kinds[number])
+    names = ", ".join(map(quoted, content.columns))
+    values = ", ".join(_cast(n, kind) for n, kind in enumerate(content.kinds))
+    others = [quoted(name) for name in content.columns if name != content.key]
+    table = quoted(content.table)
+    update = "NOTHING"
+    if others:
+        changes = ", ".join(f"{name} = excluded.{name}" for name in others)
+        differs = " OR ".join(f"{table}.{name} IS NOT excluded.{name}" for name in others)
+        update = f"UPDATE SET {changes} WHERE {differs}"
+    with attached(conn, content.path), transaction(conn):
+        removed = 0
+        if removes:
+            removed = conn.execute(
+                f"DELETE FROM {table} WHERE {key} NOT IN (SELECT {cast} FROM {SOURCE}.rows)"
+            ).rowcount
+        (before,) = conn.execute(f"SELECT count(*) FROM {table}").fetchone()
+        touched = conn.execute(
+            f"""INSERT INTO {table} ({names}) SELECT {values} FROM {SOURCE}.rows WHERE true
+            ON CONFLICT ({key}) DO {update}"""
+        ).rowcount
+        (after,) = conn.execute(f"SELECT count(*) FROM {table}").fetchone()
+        conn.execute(f"DROP TABLE {quoted(content.staging)}")
+    return Differences(after - before, touched - (after - before), removed)
+
+
+def compare(
+    conn: sqlite3.Connection, content: Content, after: int, upto: int
+) -> tuple[int, int, int]:
+    """Of some rows of the file, how many the table has by key, and how many it has otherwise.
+
+    And the rows of the table. Takes a connection that reads.
+    """
+    number = content.columns.index(content.key or "")
+    values = ", ".join(f"{_cast(n, kind)} AS v{n}" for n, kind in enumerate(content.kinds))
+    differs = [
+        f"old.{quoted(name)} IS NOT new.v{n}"
+        for n, name in enumerate(content.columns)
+        if name != content.key
+    ]
+    with attached(conn, content.path):
+        found, changed = conn.execute(
+            f"""SELECT count(*), ifnull(sum({" OR ".join(differs) or "0"}), 0)
+            FROM (SELECT {values} FROM {SOURCE}.rows WHERE rowid > ? AND rowid <= ?) new
+            JOIN {quoted(content.table)} old ON old.{quoted(content.key or "")} = new.v{number}""",
+            (after, upto),
+        ).fetchone()
+        (total,) = conn.execute(f"SELECT count(*) FROM {quoted(content.table)}").fetchone()
+    return int(found), int(changed), int(total)

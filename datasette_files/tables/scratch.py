@@ -1,0 +1,92 @@
+"""The scratch database: one table ``rows`` in a private file, which holds what a file says.
+
+Filled once by the import's own process, then attached, read only, to copy from. Its columns have
+no type: texts of integers are stored as they are, floats as floats, and the types of the table that
+they are copied to convert them, in SQLite's own code.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+#: Rows, and variables, of one statement; SQLite before 3.32 takes 999 variables.
+_TOGETHER, _VARIABLES = 50, 999
+
+
+class Scratch:
+    """A new scratch database. Nothing of it has to survive a crash, so nothing is flushed."""
+
+    def __init__(self, path: Path, columns: int) -> None:
+        self._conn = sqlite3.connect(path, isolation_level=None)
+        self._conn.execute("PRAGMA page_size = 16384")
+        self._conn.execute("PRAGMA journal_mode = OFF")
+        self._conn.execute("PRAGMA synchronous = OFF")
+        self._conn.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._conn.execute("PRAGMA cache_size = -4096")
+        self._width = 0
+        self._begin(columns)
+
+    def _begin(self, columns: int) -> None:
+        self._conn.execute("BEGIN")
+        names = ", ".join(f"c{number}" for number in range(columns))
+        self._conn.execute(f"CREATE TABLE rows ({names})")
+        self._set_width(columns)
+
+    def _set_width(self, columns: int) -> None:
+        self._width = columns
+        row = f"({', '.join('?' * columns)})"
+        # Several rows to a statement take half the time.
+        self._together = max(1, min(_TOGETHER, _VARIABLES // columns))
+        self._insert = f"INSERT INTO rows VALUES {row}"
+        self._insert_many = f"INSERT INTO rows VALUES {', '.join([row] * self._together)}"
+
+    def widen(self, columns: int) -> None:
+        """Let there be so many columns."""
+        for number in range(self._width, columns):
+            self._conn.execute(f"ALTER TABLE rows ADD COLUMN c{number}")
+        if columns > self._width:
+            self._set_width(columns)
+
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Rows as wide as the table."""
+        values = list(chain.from_iterable(rows))
+        size = self._together * self._width
+        whole = len(values) - len(values) % size
+        for start in range(0, whole, size):
+            self._conn.execute(self._insert_many, values[start : start + size])
+        for start in range(whole, len(values), self._width):
+            self._conn.execute(self._insert, values[start : start + self._width])
+
+    def begin_again(self) -> None:
+        """Forget all rows."""
+        self._conn.execute("COMMIT")
+        self._conn.execute("DROP TABLE rows")
+        self._begin(self._width)
+
+    def first_without(self, column: int) -> int | None:
+        """The number of the first row without a value in the column, which is to be a key."""
+        row = self._conn.execute(
+            f"SELECT rowid FROM rows WHERE ifnull(c{column}, '') = '' LIMIT 1"
+        ).fetchone()
+        return int(row[0]) if row else None
+
+    def make_key(self, column: int) -> tuple[str, int] | None:
+        """An index by which rows are found; or a value that occurs again, and in which row."""
+        try:
+            self._conn.execute(f"CREATE UNIQUE INDEX key ON rows (c{column})")
+        except sqlite3.IntegrityError:
+            value, row = self._conn.execute(
+                f"""SELECT c{column}, max(rowid) FROM rows GROUP BY c{column}
+                HAVING count(*) > 1 LIMIT 1"""
+            ).fetchone()
+            return str(value), int(row)
+        return None
+
+    def close(self) -> None:
+        """Commit and let go."""
+        self._conn.execute("COMMIT")
+        self._conn.close()

@@ -1,0 +1,116 @@
+"""The table that an import makes, in a user's database: always whole or not at all.
+
+It is filled under a staging name, some rows to a transaction so that other writers get their turn,
+and gets its own name in the last. Leaves out rows for a table that exists (merging.py) and
+full-text search (words.py). Every function takes Datasette's write connection, outside of a
+transaction, unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass
+
+from ..errors import Conflict
+from . import words
+from .content import SOURCE, Content, attached, free_name, legacy_names, selected, transaction
+from .names import quoted
+
+_DECLARED = {"integer": "INTEGER", "float": "REAL", "text": "TEXT", "blob": "BLOB"}
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A table as it is: its columns' names and declared types, and its primary key's columns."""
+
+    columns: dict[str, str]
+    keys: list[str]
+
+
+def existing(conn: sqlite3.Connection, table: str) -> Existing | None:
+    """A table; None where there is none. Takes any connection. Raises Conflict for a view."""
+    row = conn.execute(
+        """SELECT type FROM sqlite_master
+        WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')""",
+        (table,),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] == "view":
+        raise Conflict(f"{table!r} is a view; choose another name for the table")
+    infos = conn.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
+    keys = sorted((info[5], info[1]) for info in infos if info[5])
+    return Existing({info[1]: info[2] for info in infos}, [name for _, name in keys])
+
+
+def affinity(declared: str) -> str:
+    """What a declared type makes of values (sqlite.org/datatype3.html, 3.1)."""
+    name = declared.upper()
+    if "INT" in name:
+        return "integer"
+    if any(part in name for part in ("CHAR", "CLOB", "TEXT")):
+        return "text"
+    if not name or "BLOB" in name:
+        return "blob"
+    if any(part in name for part in ("REAL", "FLOA", "DOUB")):
+        return "float"
+    return "numeric"
+
+
+def create_staging(conn: sqlite3.Connection, content: Content) -> None:
+    """Make the staging table with its indexes, empty: filled bit by bit, they hold nobody up."""
+    with transaction(conn):
+        conn.execute(_create_sql(content))
+        for column in content.indexes:
+            name = free_name(conn, f"idx_{content.table}_{column}")
+            conn.execute(
+                f"CREATE INDEX {quoted(name)} ON {quoted(content.staging)} ({quoted(column)})"
+            )
+        if content.search:
+            conn.execute(words.create_sql(content))
+
+
+def create_marker(conn: sqlite3.Connection, staging: str) -> None:
+    """Make an empty table that is gone once the rows of an import are in."""
+    conn.execute(f"CREATE TABLE {quoted(staging)} (waiting)")
+
+
+def _create_sql(content: Content) -> str:
+    columns = []
+    for name, kind in zip(content.columns, content.kinds, strict=True):
+        key = " PRIMARY KEY" if name == content.key else ""
+        columns.append(f"  {quoted(name)} {_DECLARED[kind]}{key}")
+    return f"CREATE TABLE {quoted(content.staging)} (\n" + ",\n".join(columns) + "\n)"
+
+
+def copy_rows(conn: sqlite3.Connection, content: Content, after: int, upto: int) -> float:
+    """Copy the rows after one and up to another, counted from 1; the seconds that it took."""
+    begun = time.monotonic()
+    names = ", ".join(map(quoted, content.columns))
+    with attached(conn, content.path), transaction(conn):
+        conn.execute(
+            f"""INSERT INTO {quoted(content.staging)} ({names})
+            SELECT {selected(content)} FROM {SOURCE}.rows WHERE rowid > ? AND rowid <= ?""",
+            (after, upto),
+        )
+    return time.monotonic() - begun
+
+
+def appear(conn: sqlite3.Connection, content: Content, replaces: bool) -> None:
+    """Give the staging table its name, in place of the table of that name if that is wanted.
+
+    Raises Conflict where another table has the name meanwhile.
+    """
+    with legacy_names(conn), transaction(conn):
+        if existing(conn, content.table) is not None:
+            if not replaces:
+                raise Conflict(f"There is a table {content.table!r} by now; choose another name")
+            words.drop_with_search(conn, content)
+        conn.execute(f"ALTER TABLE {quoted(content.staging)} RENAME TO {quoted(content.table)}")
+        if content.search:
+            index = free_name(conn, f"{content.table}_fts")
+            conn.execute(
+                f"ALTER TABLE {quoted(content.staging + '_fts')} RENAME TO {quoted(index)}"
+            )
+            words.keep_words(conn, content, index)

@@ -1,0 +1,83 @@
+"""Runs the engine of an import on a plain SQLite database, without a server."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from datasette_files.formats.base import ImportFormat
+from datasette_files.formats.delimited import Delimited, TabSeparated
+from datasette_files.formats.excel import Workbook
+from datasette_files.formats.jsons import JsonArray, JsonLines
+from datasette_files.importing import pipe, process
+from datasette_files.importing.filling import Filling
+from datasette_files.importing.reading import Reading
+from datasette_files.tables import target
+from datasette_files.tables.content import STAGING_PREFIX, Content
+
+FORMATS: list[ImportFormat] = [
+    *(Delimited(), TabSeparated(), JsonArray(), JsonLines()),
+    Workbook(),
+]
+
+
+def format_for(path: Path) -> ImportFormat:
+    return next((one for one in FORMATS if one.matches("", path.name)), FORMATS[0])
+
+
+class _Pipe(io.BytesIO):
+    """The file in frames, as often as it is asked for."""
+
+    def __init__(self, content: bytes, chunk: int) -> None:
+        pieces = [content[start : start + chunk] for start in range(0, len(content), chunk)]
+        framed = b"".join(len(piece).to_bytes(4, "big") + piece for piece in [*pieces, b""])
+        super().__init__(framed * 2)
+
+
+class _Reports:
+    def progress(self, rows: int) -> None:
+        """Nobody looks."""
+
+    def send(self, **message: Any) -> None:
+        assert message == {"again": True}
+
+
+def read(
+    path: Path, folder: Path, *, chunk: int = 1 << 20, max_bytes: int = 1 << 30, **task: Any
+) -> dict[str, Any]:
+    """Fill ``folder / "rows.db"`` as the process does, in this one. Raises ImportProblem."""
+    frames = pipe.Frames(_Pipe(path.read_bytes(), chunk))
+    reading = Reading(
+        {
+            **{"work": "import", "folder": str(folder), "options": {}, "max_bytes": max_bytes},
+            "format": process.located(format_for(path)),
+            **task,
+        },
+        frames,
+        _Reports(),  # type: ignore[arg-type]
+    )
+    try:
+        return Filling(reading).run()
+    finally:
+        reading.close()
+
+
+def write(folder: Path, outcome: dict[str, Any], key: str | None = None) -> sqlite3.Connection:
+    """A database with the table ``made`` of what was read."""
+    conn = sqlite3.connect(f"file:{folder / 'user.db'}", uri=True)
+    content = Content(
+        path=folder / "rows.db",
+        columns=outcome["columns"],
+        kinds=[kind or "text" for kind in outcome["types"]],
+        rows=outcome["rows"],
+        table="made",
+        staging=STAGING_PREFIX + "test",
+        key=key,
+    )
+    target.create_staging(conn, content)
+    for after in range(0, content.rows, 1000):
+        target.copy_rows(conn, content, after, after + 1000)
+    target.appear(conn, content, replaces=False)
+    return conn

@@ -1,0 +1,67 @@
+"""Every file of fixtures/csv becomes the table beside it, cell by cell, or fails as it says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasette_files.formats.base import ImportProblem
+from tests.imports import engine
+
+FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "csv"
+EXPECTED = sorted(FOLDER.glob("*.expected*.json"))
+
+
+def sample_of(expected: Path) -> Path:
+    return FOLDER / re.sub(r"\.expected(-\d+)?\.json$", "", expected.name)
+
+
+def all_rows(written: list[Any]) -> list[list[Any]]:
+    """The rows of an expectation, in which ``{"times": 3, "row": [...]}`` stands for three."""
+    rows = []
+    for one in written:
+        rows += [one["row"]] * one["times"] if isinstance(one, dict) else [one]
+    return rows
+
+
+def exact(value: Any) -> tuple[type, str]:
+    """A cell as it has to be: -0.0 is not 0.0, 1 not 1.0, and a float the same to its last bit."""
+    return type(value), repr(value)
+
+
+def test_every_sample_has_its_table_and_its_line_in_the_readme() -> None:
+    samples = {path.name for path in FOLDER.iterdir() if ".expected" not in path.name}
+    samples -= {"README.md"}
+    assert samples == {sample_of(path).name for path in EXPECTED}
+    readme = (FOLDER / "README.md").read_text("utf-8")
+    listed = re.findall(r"^\| `([^`]+)`", readme, re.MULTILINE)
+    assert sorted(listed) == sorted(samples)
+
+
+@pytest.mark.parametrize("expected", EXPECTED, ids=lambda path: path.name)
+def test_a_file_becomes_its_table(expected: Path, tmp_path: Path) -> None:
+    wanted = json.loads(expected.read_text("utf-8"))
+    task = {
+        "options": wanted.get("read", {}),
+        "types": wanted.get("types", {}),
+        "key": wanted.get("key"),
+    }
+    if "problem" in wanted:
+        with pytest.raises(ImportProblem) as caught:
+            engine.read(sample_of(expected), tmp_path, **task)
+        assert str(caught.value).startswith(wanted["problem"])
+        return
+    # Pieces that end anywhere, within characters too.
+    outcome = engine.read(sample_of(expected), tmp_path, chunk=1021, **task)
+    kinds = [kind or "text" for kind in outcome["types"]]
+    assert [list(pair) for pair in zip(outcome["columns"], kinds, strict=True)] == wanted["columns"]
+    conn = engine.write(tmp_path, outcome, wanted.get("key"))
+    rows = conn.execute("SELECT * FROM made ORDER BY _rowid_").fetchall()
+    conn.close()
+    assert [[exact(cell) for cell in row] for row in rows] == [
+        [exact(cell) for cell in row] for row in all_rows(wanted["rows"])
+    ]

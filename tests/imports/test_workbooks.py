@@ -1,0 +1,119 @@
+"""Workbooks through the pages; and those that are made to break the reader."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from datasette.app import Datasette
+
+from datasette_files.app import Files
+from datasette_files.formats import packed
+from datasette_files.formats.base import ImportProblem
+from tests.conftest import MakeDatasette, upload
+from tests.imports import site
+
+BOOK = (Path(__file__).resolve().parents[2] / "fixtures" / "csv" / "workbook.xlsx").read_bytes()
+
+
+def changed(member: str, content: bytes) -> bytes:
+    """The workbook with another content of one member."""
+    made = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(BOOK)) as old,
+        zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for info in old.infolist():
+            new.writestr(info.filename, content if info.filename == member else old.read(info))
+    return made.getvalue()
+
+
+@pytest.fixture
+async def datasette(make_datasette: MakeDatasette, tmp_path: Path) -> Datasette:
+    datasette = await make_datasette(permissions=site.PERMISSIONS, import_max_bytes=200_000)
+    site.attach(datasette, tmp_path)
+    return datasette
+
+
+async def test_a_sheet_is_chosen_in_the_preview_and_imported(
+    datasette: Datasette, tmp_path: Path
+) -> None:
+    file = await upload(datasette, BOOK, "book.xlsx")
+    url = f"/-/files/import/{file['id']}"
+    page = (await datasette.client.get(url)).text
+    sheets = re.search(r'name="member">(.*?)</select>', page, re.DOTALL)
+    assert sheets is not None
+    assert re.findall(r'value="(\w+)"( selected)?', sheets[1]) == [
+        ("People", " selected"),
+        ("Secret", ""),
+        ("Numbers", ""),
+        ("Empty", ""),
+    ]
+    assert "2024-01-31 12:30:05" in page
+    assert "looks like integer" in (await datasette.client.get(f"{url}?member=Numbers")).text
+    assert "has no sheet" in (await datasette.client.get(f"{url}?member=None")).text
+    job = await site.imported(datasette, BOOK, filename="book.xlsx", member="Numbers", header="0")
+    assert job["status"] == "finished", job["error"]
+    assert site.rows(tmp_path / "data.db") == [(1, 2.5, None), (3, 4.0, None)]
+
+
+_SHEET = b"""<?xml version="1.0"?>
+<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>%b
+</sheetData></worksheet>"""
+_CELL = b'<row r="%d"><c r="%b%d" t="inlineStr"><is><t>%b</t></is></c></row>'
+_FAR = _SHEET % (_CELL % (1, b"A", 1, b"a") + _CELL % (1048576, b"XFD", 1048576, b"b"))
+_NUL = _SHEET % (_CELL % (1, b"A", 1, b"a") + _CELL % (2, b"A", 2, b"x_x0000_y"))
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (changed("xl/worksheets/sheet1.xml", _FAR), "takes more memory than an import has"),
+        (changed("xl/worksheets/sheet1.xml", _NUL), "Row 1, column a: holds a NUL"),
+        (changed("xl/worksheets/sheet1.xml", b"<!--" + b"x" * 200_000), "unpacks to more than"),
+        (changed("xl/worksheets/sheet1.xml", b"<worksheet"), "The workbook cannot be read"),
+        (changed("xl/workbook.xml", b"no xml"), "The workbook"),
+        (BOOK[:3000], "The archive cannot be read"),
+        (b"PK\x03\x04" + b"\x00" * 100, "The archive cannot be read"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\xff" * 1000, "The workbook cannot be read"),
+        (b"a,b\n1,2\n", "The workbook cannot be read"),
+    ],
+    ids=["far", "nul", "bomb", "cut", "no-xml", "half", "junk", "old-junk", "csv"],
+)
+async def test_a_workbook_made_to_break_the_reader_is_told_of(
+    datasette: Datasette, tmp_path: Path, content: bytes, said: str
+) -> None:
+    job = await site.imported(datasette, content, filename="book.xlsx")
+    assert job["status"] == "error"
+    assert said in job["error"]
+    assert site.tables(tmp_path / "data.db") == set()
+
+
+def test_what_a_lying_archive_unpacks_to_is_counted() -> None:
+    """The list of contents says a byte for each member, and the members are a megabyte together."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(4):
+            archive.writestr(str(number), b"x" * 250_000)
+    packed.check(io.BytesIO(made.getvalue()), 1_000_000)
+    with pytest.raises(ImportProblem, match="unpacks to more than 999,999 bytes"):
+        packed.check(io.BytesIO(made.getvalue()), 999_999)
+    size, lie = (250_000).to_bytes(4, "little"), (1).to_bytes(4, "little")
+    lying = made.getvalue().replace(size, lie)
+    assert lying != made.getvalue()
+    with pytest.raises(ImportProblem, match=r"damaged|unpacks to more"):
+        packed.check(io.BytesIO(lying), 999_999)
+
+
+async def test_without_the_extra_a_workbook_says_what_it_takes(
+    datasette: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports = Files.of(datasette).imports
+    file = await upload(datasette, BOOK, "book.xlsx")
+    monkeypatch.setattr(imports, "formats", [one for one in imports.formats if one.name != "excel"])
+    refused = await datasette.client.get(f"/-/files/import/{file['id']}")
+    assert refused.status_code == 415
+    assert "datasette-files[excel]" in refused.text
