@@ -186,6 +186,7 @@ class Workers:
         self._room = asyncio.Semaphore(2 * count)
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self.use(heif=heif, ffmpeg=ffmpeg)
 
     def use(self, *, heif: bool, ffmpeg: str) -> None:
@@ -222,7 +223,13 @@ class Workers:
         """End every process. Who waits for an answer gets Lost."""
         workers = [*self._idle, *self._busy]
         self._idle.clear()
-        await asyncio.gather(*(worker.kill() for worker in workers))
+        await asyncio.gather(*(worker.kill() for worker in workers), *self._ending)
+
+    def _end(self, worker: _Worker) -> None:
+        """For who cannot wait; ``close`` does."""
+        if (task := worker.end()) is not None:
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     def _taken(self) -> _Worker | None:
         """An idle worker that still lives: any may have died since."""
@@ -231,20 +238,20 @@ class Workers:
             worker.rests(None)
             if worker.usable and worker.settings is self._settings:
                 return worker
-            worker.end()
+            self._end(worker)
         return None
 
     def _give_back(self, worker: _Worker) -> None:
         self._busy.discard(worker)
         if not worker.usable or len(self._idle) >= self._count:
-            worker.end()
+            self._end(worker)
             return
         self._idle.append(worker)
 
         def idle() -> None:
             if worker in self._idle:
                 self._idle.remove(worker)
-                worker.end()
+                self._end(worker)
 
         worker.rests(asyncio.get_running_loop().call_later(IDLE_SECONDS, idle))
 
@@ -259,7 +266,6 @@ class _Worker:
         self._jobs = 0
         self._ends = False
         self._timer: asyncio.TimerHandle | None = None
-        self._reaper: asyncio.Task[Any] | None = None
 
     @classmethod
     async def start(cls, settings: dict[str, Any]) -> _Worker:
@@ -386,12 +392,12 @@ class _Worker:
             self._timer.cancel()
         self._timer = timer
 
-    def end(self) -> None:
-        """As ``kill``, for who cannot wait; it is waited for all the same."""
+    def end(self) -> asyncio.Task[None] | None:
+        """As ``kill``, for who cannot wait; the task that does, where there is a loop for it."""
         if self._loop is asyncio.get_running_loop():
-            self._reaper = asyncio.create_task(self.kill())
-        else:
-            self._signal()
+            return asyncio.create_task(self.kill())
+        self._signal()
+        return None
 
     async def kill(self) -> None:
         """End it and what it started, whatever they are doing, and let go of the pipes."""
