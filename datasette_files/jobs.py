@@ -2,7 +2,7 @@
 
 The state of a job is in the internal database alone, so that another process sees it, and goes on
 with the others when one dies. At most ``limit`` run at once, in all processes together. Leaves out
-what a job does: ``Work`` is the import's, in imports.py.
+what a job does: ``Work`` is the import's, in importing/run.py.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ import codecs
 import csv
 import io
 import logging
-import re
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from . import downloads
 from .errors import FilesError
 from .families import family, is_text
 from .formats import archives, json_text
+from .formats.delimited import guess_delimiter
 from .models import FileRecord
 from .sources import Source
 
@@ -31,7 +31,6 @@ logger = logging.getLogger("datasette_files")
 _ROWS = 20
 _COLUMNS = 200
 _CELL = 500
-_QUOTED = re.compile(r'"[^"]*"')
 #: The head of a text: bytes, and lines.
 _HEAD = 4096
 _LINES = 100
@@ -186,7 +185,7 @@ def table_head(file: FileRecord, head: bytes) -> TableHead | None:
         head = head[: head.rfind(b"\n") + 1] or head
     text = head.decode("utf-8-sig", errors="replace")
     tabs = file.type == "text/tab-separated-values" or file.filename.lower().endswith(".tsv")
-    delimiter = "\t" if tabs else _delimiter(text)
+    delimiter = "\t" if tabs else guess_delimiter(text)
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         lines = [[cell[:_CELL] for cell in row[:_COLUMNS]] for row in islice(reader, _ROWS + 1)]
@@ -195,17 +194,3 @@ def table_head(file: FileRecord, head: bytes) -> TableHead | None:
     if not lines or not lines[0]:
         return None
     return TableHead(lines[0], lines[1:], delimiter)
-
-
-def _delimiter(text: str) -> str:
-    """The candidate that is in the most of the first lines, then the most often; else a comma.
-
-    csv.Sniffer's regular expressions take seconds on a few hostile kilobytes.
-    """
-    lines = [_QUOTED.sub("", line) for line in text[:8192].splitlines()[:_ROWS]]
-
-    def seen(candidate: str) -> tuple[int, int]:
-        counts = [line.count(candidate) for line in lines]
-        return sum(map(bool, counts)), sum(counts)
-
-    return max(",;\t|", key=seen)

@@ -85,10 +85,7 @@ def any_active(conn: sqlite3.Connection) -> bool:
 def claim(
     conn: sqlite3.Connection, *, holder: str, now: float, until: float, limit: int, folder: str
 ) -> Job | None:
-    """Take the oldest pending job, unless ``limit`` are running already, wherever that is.
-
-    ``{id}`` in ``folder`` is the job's.
-    """
+    """Take the oldest pending job, unless ``limit`` are running already, wherever that is."""
     (running,) = conn.execute(
         f"""SELECT count(*) FROM {_JOBS} j JOIN {_MORE} m ON m.job_id = j.id
         WHERE j.status = 'running' AND m.lease_until > ?""",

@@ -11,6 +11,7 @@ import random
 import sqlite3
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def test_a_killed_import_leaves_all_or_nothing(
             server.start()
             job = _ended(server, url)
             _cleaned(tmp_path, data)
-            outcomes.append(job["status"])
+            outcomes.append(f"{mode} {job['status']}")
             assert job["status"] in ("interrupted", "finished"), job
             there = table in site.tables(data)
             if job["status"] == "finished":
@@ -112,7 +113,8 @@ def test_a_killed_import_leaves_all_or_nothing(
         url = begin(server, file_id, {"table_name": "last"})
         assert _ended(server, url)["status"] == "finished"
         assert len(site.rows(data, "last")) == ROWS
-    assert "interrupted" in outcomes
+    print(f"\n{kills} kills: {dict(Counter(outcomes))}")  # for docs/reliability.md, by pytest -s
+    assert any("interrupted" in outcome for outcome in outcomes)
 
 
 def _make(data: Path, table: str, mode: str) -> None:

@@ -99,6 +99,7 @@ def test_memory_is_bounded(tmp_path: Path, kind: str) -> None:
                 time.sleep(0.05)
             assert job["status"] == "finished", job["error"]
         assert job["row_count"] == rows
+    print(f"\n{kind}: {(most - before) / 2**20:.1f} MiB")  # for docs, by pytest -s
     assert most > before
     assert most - before <= 64 * 2**20
 

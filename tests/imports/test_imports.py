@@ -23,23 +23,6 @@ PEOPLE = b"id,name,height\n1,Ann,1.5\n2,Bob,\n"
 NEWER = b"id,name,height\n2,Bob,1.8\n3,Cy,2\n"
 
 
-@pytest.fixture
-async def datasette(make_datasette: MakeDatasette, tmp_path: Path) -> Datasette:
-    datasette = await make_datasette(permissions=site.PERMISSIONS)
-    site.attach(datasette, tmp_path)
-    return datasette
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data.db"
-
-
-def leftovers(datasette: Datasette, data: Path) -> list[str]:
-    """Staging tables in the database."""
-    return [name for name in site.tables(data) if name.startswith("_datasette_files")]
-
-
 async def test_a_file_becomes_a_table(datasette: Datasette, data: Path) -> None:
     events: list[Any] = []
     pm.register(plugin := type("P", (), {"track_event": staticmethod(_track(events))})())

@@ -22,18 +22,6 @@ PEOPLE = b"id,name\n1,Ann\n2,Bob\n"
 ALICE, BOB = {"id": "alice"}, {"id": "bob"}
 
 
-@pytest.fixture
-async def datasette(make_datasette: MakeDatasette, tmp_path: Path) -> Datasette:
-    datasette = await make_datasette(permissions=site.PERMISSIONS)
-    site.attach(datasette, tmp_path)
-    return datasette
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data.db"
-
-
 async def sql(datasette: Datasette, *statements: str) -> None:
     for statement in statements:
         await datasette.get_database("data").execute_write(statement)
