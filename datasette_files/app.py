@@ -19,24 +19,18 @@ from datasette.utils import StartupError, await_me_maybe
 
 from .config import config_of
 from .db import files as file_rows
-from .db import garbage, schema
+from .db import schema
 from .db.catalog import Catalog
-from .errors import ConfigurationError, Conflict, FilesError, NotFound, NotSupported, StorageError
-from .events import DeleteFileEvent, UpdateFileEvent, UploadFileEvent
+from .errors import ConfigurationError, Conflict, FilesError, NotFound, StorageError
+from .events import UpdateFileEvent, UploadFileEvent
 from .hashing import Hasher
 from .models import FileRecord
-from .permissions import (
-    BROWSE,
-    Actor,
-    Grant,
-    actor_id,
-    check_source_blocks,
-    grant,
-    mark_source_blocks,
-)
+from .permissions import BROWSE, Actor, Grant, check_source_blocks, grant, mark_source_blocks
+from .settings import Settings
 from .sources import Secrets, Source, Sources, storage_types
 from .sweeping import Sweeper
 from .thumbnails import Thumbnails
+from .trash import Trash
 from .uploads import Uploads
 
 logger = logging.getLogger("datasette_files")
@@ -64,6 +58,8 @@ class Files:
         self.hasher = Hasher(self.catalog, self.sources)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.thumbnails = Thumbnails(self.catalog, self.config)
+        self.settings = Settings(self)
+        self.trash = Trash(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -93,6 +89,9 @@ class Files:
         rows = await self.catalog.write(lambda conn: schema.sync_sources(conn, declared))
         for source in self.sources:
             source.id, source.provisioned = rows[source.slug]
+        # From here on every hop sees the settings that hold at its moment.
+        self.catalog.before_each = self.settings.refresh
+        await self.catalog.read(lambda conn: None)
         try:
             await self.sources.start(self.secrets.get)
         except ConfigurationError as error:
@@ -105,6 +104,7 @@ class Files:
         ]
         self.datasette.add_background_task(self._sweep, name="datasette-files sweeper")
         self.datasette.add_background_task(self._hash, name="datasette-files hashing")
+        self.datasette.add_background_task(self._purge, name="datasette-files trash")
         if any(source.down is not None for source in self.sources):
             self.datasette.add_background_task(self._recover, name="datasette-files recovery")
 
@@ -113,6 +113,9 @@ class Files:
 
     async def _hash(self, datasette: Any) -> None:
         await self.hasher.run()
+
+    async def _purge(self, datasette: Any) -> None:
+        await self.trash.run()
 
     async def _recover(self, datasette: Any) -> None:
         """Bring up what was down at start."""
@@ -156,7 +159,7 @@ class Files:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _announce(self, event: Event) -> None:
+    async def announce(self, event: Event) -> None:
         """Tell plugins what has been committed: whatever they do, it has been."""
         try:
             await self.datasette.track_event(event)
@@ -219,7 +222,7 @@ class Files:
 
     async def uploaded(self, source: Source, file: FileRecord, actor: Actor) -> None:
         """After a file's commit: tell plugins, and make its thumbnail."""
-        await self._announce(UploadFileEvent(actor=actor, **_facts(file)))
+        await self.announce(UploadFileEvent.about(file, actor))
         self.thumbnails.make_eagerly(source, file)
 
     async def update(
@@ -243,32 +246,8 @@ class Files:
         changed = await self.catalog.write(change)
         if changed is None:
             raise absent(file.id)
-        await self._announce(UpdateFileEvent(actor=actor, **_facts(changed)))
+        await self.announce(UpdateFileEvent.about(changed, actor))
         return changed
-
-    async def delete(self, source: Source, file: FileRecord, actor: Actor) -> None:
-        """Take the file out of the catalog, then delete its bytes: now if it can be, else later.
-
-        Raises NotSupported, StorageUnavailable.
-        """
-        source.require_up()
-        if not source.capabilities.can_delete:
-            raise NotSupported(f"The source {source.slug!r} does not delete files")
-
-        def remove(conn: Any) -> bool:
-            if file_rows.delete(conn, file.id) is None:
-                return False
-            garbage.add(conn, file.source_id, file.path, file.id, actor_id(actor))
-            return True
-
-        if await self.catalog.write(remove):
-            await self.sweeper.remove(source, file.path)
-            await self._announce(DeleteFileEvent(actor=actor, **_facts(file)))
-
-    async def was_deleted_by(self, file_id: str, actor: Actor) -> bool:
-        """Whether this actor deleted the file not long ago, so that asking again is no error."""
-        deleted = await self.catalog.read(lambda conn: garbage.deleted_by(conn, file_id))
-        return deleted is not None and deleted[1] == actor_id(actor)
 
     async def head(self, source: Source, file: FileRecord, size: int) -> bytes:
         """At most the first ``size`` bytes. Raises StorageError, StorageUnavailable."""
@@ -322,13 +301,3 @@ class Files:
 
 def absent(file_id: str) -> NotFound:
     return NotFound(f"There is no file {file_id}; it may have been deleted")
-
-
-def _facts(file: FileRecord) -> dict[str, Any]:
-    return {
-        "file_id": file.id,
-        "source_slug": file.source_slug,
-        "path": file.path,
-        "size": file.size,
-        "content_type": file.content_type,
-    }

@@ -141,14 +141,18 @@ class Body:
             raise Invalid("The request body must be a JSON object")
         return value
 
-    async def form(self) -> dict[str, str]:
-        """The fields of an ordinary form. Raises Invalid."""
+    async def fields(self) -> list[tuple[str, str]]:
+        """The fields of an ordinary form, in order. Raises Invalid."""
+        raw = await self.small()
         try:
-            return dict(
-                parse_qsl((await self.small()).decode(), keep_blank_values=True, max_num_fields=100)
-            )
+            # As many as a page of a list has files, and some more.
+            return parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=300)
         except ValueError:
             raise Invalid("The form is malformed") from None
+
+    async def form(self) -> dict[str, str]:
+        """The same by name, the last of each. Raises Invalid."""
+        return dict(await self.fields())
 
 
 def uncancel(task: asyncio.Task[Any] | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from datasette.utils.asgi import Response
@@ -12,11 +13,11 @@ from ..db import listing
 from ..errors import Invalid
 from ..families import FAMILIES
 from ..models import Page
-from ..permissions import BROWSE, UPLOAD, grant
+from ..permissions import BROWSE, MANAGE, UPLOAD, grant
 from ..search import SearchQuery, search
 from ..sources import Source
 from . import records
-from .arguments import first_url, grid, list_query, next_url, size, sort_urls, view_urls
+from .arguments import TRASHED, first_url, grid, list_query, next_url, size, sort_urls, view_urls
 from .http import Call, answer, page
 
 _MAX_BATCH = 200
@@ -53,8 +54,20 @@ async def source_page(call: Call) -> Response:
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
         "filtered": query.filtered,
+        "can_manage": source.slug in await call.files.allowed_sources(call.actor, MANAGE),
+        "trashed": await _just_trashed(call, source),
+        "trash_total": await call.files.trash.visible(call.actor, source),
     }
     return await page(call, "source.html", context)
+
+
+async def _just_trashed(call: Call, source: Source) -> dict[str, Any] | None:
+    """The file whose deletion led to this page, where the actor may undo that."""
+    file_id = call.argument(TRASHED)
+    if file_id is None:
+        return None
+    trashed = await call.files.trash.undoable(call.actor, file_id, source)
+    return records.trashed(call, trashed) if trashed else None
 
 
 async def _source_list(call: Call) -> tuple[Source, listing.ListQuery, Page]:
@@ -103,12 +116,18 @@ def _as_json(call: Call, found: Page) -> dict[str, Any]:
     }
 
 
+def _may_picture(call: Call, file: dict[str, Any]) -> bool:
+    """Whether a file of a list may have a thumbnail."""
+    pictured = call.files.sources.get(file["source_slug"]).config.thumbnails
+    return pictured and call.files.thumbnails.knows(file["content_type"])
+
+
 def _as_context(call: Call, found: Page) -> dict[str, Any]:
     """What every page of a list shows."""
     return {
         **_as_json(call, found),
         "first_url": first_url(call),
         "grid": grid(call),
-        "may_picture": call.files.thumbnails.knows,
+        "may_picture": partial(_may_picture, call),
         "view_urls": view_urls(call),
     }
