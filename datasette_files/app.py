@@ -24,7 +24,7 @@ from .db.catalog import Catalog
 from .errors import ConfigurationError, Conflict, FilesError, NotFound, StorageError
 from .events import UpdateFileEvent, UploadFileEvent
 from .hashing import Hasher
-from .models import FileRecord
+from .models import FileRecord, TrashedFile
 from .permissions import BROWSE, Actor, Grant, check_source_blocks, grant, mark_source_blocks
 from .settings import Settings
 from .sources import Secrets, Source, Sources, storage_types
@@ -248,6 +248,13 @@ class Files:
             raise absent(file.id)
         await self.announce(UpdateFileEvent.about(changed, actor))
         return changed
+
+    async def delete(self, source: Source, file: FileRecord, actor: Actor) -> TrashedFile | None:
+        """Take the file out of the catalog: into the trash, or for good and then None (trash.py).
+
+        Raises NotSupported, StorageUnavailable.
+        """
+        return await self.trash.delete(source, file, actor)
 
     async def head(self, source: Source, file: FileRecord, size: int) -> bytes:
         """At most the first ``size`` bytes. Raises StorageError, StorageUnavailable."""

@@ -195,4 +195,4 @@ async def _delete(call: Call) -> tuple[FileRecord | None, TrashedFile | None]:
             return None, trashed
     file, source = await call.files.existing(file_id)
     await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
-    return file, await call.files.trash.delete(source, file, call.actor)
+    return file, await call.files.delete(source, file, call.actor)
