@@ -20,25 +20,19 @@ from datasette.utils import StartupError, await_me_maybe
 from .columns import Columns
 from .config import config_of
 from .db import files as file_rows
-from .db import garbage, schema
+from .db import schema
 from .db.catalog import Catalog
-from .errors import ConfigurationError, Conflict, FilesError, NotFound, NotSupported, StorageError
-from .events import DeleteFileEvent, UpdateFileEvent, UploadFileEvent
+from .errors import ConfigurationError, Conflict, FilesError, NotFound, StorageError
+from .events import UpdateFileEvent, UploadFileEvent
 from .hashing import Hasher
 from .imports import Imports
-from .models import FileRecord
-from .permissions import (
-    BROWSE,
-    Actor,
-    Grant,
-    actor_id,
-    check_source_blocks,
-    grant,
-    mark_source_blocks,
-)
+from .models import FileRecord, TrashedFile
+from .permissions import BROWSE, Actor, Grant, check_source_blocks, grant, mark_source_blocks
+from .settings import Settings
 from .sources import Secrets, Source, Sources, storage_types
 from .sweeping import Sweeper
 from .thumbnails import Thumbnails
+from .trash import Trash
 from .uploads import Uploads
 
 logger = logging.getLogger("datasette_files")
@@ -68,6 +62,8 @@ class Files:
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.thumbnails = Thumbnails(self.catalog, self.config)
         self.imports = Imports(self)
+        self.settings = Settings(self)
+        self.trash = Trash(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -97,6 +93,9 @@ class Files:
         rows = await self.catalog.write(lambda conn: schema.sync_sources(conn, declared))
         for source in self.sources:
             source.id, source.provisioned = rows[source.slug]
+        # From here on every hop sees the settings that hold at its moment.
+        self.catalog.before_each = self.settings.refresh
+        await self.catalog.read(lambda conn: None)
         try:
             await self.sources.start(self.secrets.get)
         except ConfigurationError as error:
@@ -121,6 +120,7 @@ class Files:
         self.datasette.add_background_task(self._sweep, name="datasette-files sweeper")
         self.datasette.add_background_task(self._hash, name="datasette-files hashing")
         self.datasette.add_background_task(self._import, name="datasette-files imports")
+        self.datasette.add_background_task(self._purge, name="datasette-files trash")
         if any(source.down is not None for source in self.sources):
             self.datasette.add_background_task(self._recover, name="datasette-files recovery")
 
@@ -132,6 +132,9 @@ class Files:
 
     async def _import(self, datasette: Any) -> None:
         await self.imports.jobs.run()
+
+    async def _purge(self, datasette: Any) -> None:
+        await self.trash.run()
 
     async def _recover(self, datasette: Any) -> None:
         """Bring up what was down at start."""
@@ -239,7 +242,7 @@ class Files:
 
     async def uploaded(self, source: Source, file: FileRecord, actor: Actor) -> None:
         """After a file's commit: tell plugins, and make its thumbnail."""
-        await self.announce(UploadFileEvent(actor=actor, **self.facts(file)))
+        await self.announce(UploadFileEvent.about(file, actor))
         self.thumbnails.make_eagerly(source, file)
 
     async def update(
@@ -263,32 +266,15 @@ class Files:
         changed = await self.catalog.write(change)
         if changed is None:
             raise absent(file.id)
-        await self.announce(UpdateFileEvent(actor=actor, **self.facts(changed)))
+        await self.announce(UpdateFileEvent.about(changed, actor))
         return changed
 
-    async def delete(self, source: Source, file: FileRecord, actor: Actor) -> None:
-        """Take the file out of the catalog, then delete its bytes: now if it can be, else later.
+    async def delete(self, source: Source, file: FileRecord, actor: Actor) -> TrashedFile | None:
+        """Take the file out of the catalog: into the trash, or for good and then None (trash.py).
 
         Raises NotSupported, StorageUnavailable.
         """
-        source.require_up()
-        if not source.capabilities.can_delete:
-            raise NotSupported(f"The source {source.slug!r} does not delete files")
-
-        def remove(conn: Any) -> bool:
-            if file_rows.delete(conn, file.id) is None:
-                return False
-            garbage.add(conn, file.source_id, file.path, file.id, actor_id(actor))
-            return True
-
-        if await self.catalog.write(remove):
-            await self.sweeper.remove(source, file.path)
-            await self.announce(DeleteFileEvent(actor=actor, **self.facts(file)))
-
-    async def was_deleted_by(self, file_id: str, actor: Actor) -> bool:
-        """Whether this actor deleted the file not long ago, so that asking again is no error."""
-        deleted = await self.catalog.read(lambda conn: garbage.deleted_by(conn, file_id))
-        return deleted is not None and deleted[1] == actor_id(actor)
+        return await self.trash.delete(source, file, actor)
 
     async def head(self, source: Source, file: FileRecord, size: int) -> bytes:
         """At most the first ``size`` bytes. Raises StorageError, StorageUnavailable."""
@@ -314,16 +300,6 @@ class Files:
         except Exception as error:
             logger.exception("A part of %s cannot be read", file.id)
             raise StorageError("The storage failed to read the file; try again") from error
-
-    def facts(self, file: FileRecord) -> dict[str, Any]:
-        """What every event says of a file."""
-        return {
-            "file_id": file.id,
-            "source_slug": file.source_slug,
-            "path": file.path,
-            "size": file.size,
-            "content_type": file.content_type,
-        }
 
     async def file_actions(
         self, actor: Actor, source: Source, file: FileRecord, record: dict[str, Any]

@@ -252,7 +252,9 @@ class Storage(ABC):
     ) -> str:
         """As ``download_url``, with the response's ``Content-Type`` and ``Content-Disposition``.
 
-        ``disposition`` is the whole header value. The default cannot carry them.
+        ``disposition`` is the whole header value. The default cannot carry them. ``expires_in`` is
+        what ``presign_ttl_seconds`` of the ``config_model`` says, where it has such a field, and
+        administrators may change it while the storage is up; else 300.
         """
         return await self.download_url(path, expires_in=expires_in)
 

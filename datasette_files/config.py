@@ -7,7 +7,7 @@ own ``config``. Leaves out secrets (``get_secret`` is in sources.py) and the sto
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -92,6 +92,19 @@ def _check_pattern(pattern: str) -> str:
 
 _LEAST_MEMORY = 128 * 1024 * 1024
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+#: A hundred years: a moment that many days from now is still one that can be written.
+_Days = Annotated[int, Field(ge=0, le=36500)]
+
+#: What of a source may be changed while it runs (settings.py); the last is the storage's own key.
+Setting = Literal[
+    "label",
+    "max_file_size",
+    "allowed_content_types",
+    "path_template",
+    "thumbnails",
+    "trash_days",
+    "presign_ttl_seconds",
+]
 
 
 class SourceConfig(BaseModel):
@@ -103,10 +116,16 @@ class SourceConfig(BaseModel):
     label: str | None = None
     #: Holds secrets, and Datasette's tracebacks show every variable where ``rich`` is installed.
     config: dict[str, Any] = Field(default_factory=dict, repr=False)
-    #: Bytes.
-    max_file_size: PositiveInt | None = None
+    #: Bytes; no file of any storage has more.
+    max_file_size: Annotated[int, Field(gt=0, lt=2**63)] | None = None
     allowed_content_types: list[Annotated[str, AfterValidator(_check_pattern)]] | None = None
     path_template: Annotated[str, AfterValidator(_check_template)] = DEFAULT_PATH_TEMPLATE
+    #: Whether its files have thumbnails, rather than icons.
+    thumbnails: bool = True
+    #: None: as the plugin's key says.
+    trash_days: _Days | None = None
+    #: What the source's settings page may not change.
+    pinned: list[Setting] = Field(default_factory=list)
 
 
 class PluginConfig(BaseModel):
@@ -121,6 +140,8 @@ class PluginConfig(BaseModel):
     owners_can_delete: bool = False
     #: How long an upload may stay unfinished after the last byte received.
     upload_expiry_seconds: _Seconds = 3600
+    #: How long a deleted file can be restored; 0: it is deleted at once.
+    trash_days: _Days = 0
     #: Bytes; a larger file gets an icon.
     thumbnail_max_source_bytes: PositiveInt = 64 * 1024 * 1024
     #: Of an image's width times its height; one with more gets an icon.
@@ -177,11 +198,18 @@ def validate(model: type[_Model], raw: dict[str, Any], path: str) -> _Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise ConfigurationError(_one_line(model, error, path)) from None
+        raise ConfigurationError(_one_line(error, path)) from None
 
 
-def _one_line(model: type[BaseModel], error: ValidationError, path: str) -> str:
-    problems = []
+def _one_line(error: ValidationError, path: str) -> str:
+    return "; ".join(
+        ".".join([path, *location]) + f": {message}" for location, message in problems(error)
+    )
+
+
+def problems(error: ValidationError) -> list[tuple[list[str], str]]:
+    """Each problem's place within what was checked, and what is wrong; without any value."""
+    found = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         # "[key]" closes the location of an error in a mapping's key, not in its value.
         # A key of the yaml may hold a line break.
@@ -191,8 +219,8 @@ def _one_line(model: type[BaseModel], error: ValidationError, path: str) -> str:
             message = "unknown key"
         elif problem["type"] == "missing":
             message = "is required"
-        problems.append(".".join([path, *location]) + f": {message}")
-    return "; ".join(problems)
+        found.append((location, message))
+    return found
 
 
 def max_file_size(source: SourceConfig, capability: int | None, path: str) -> int:

@@ -50,8 +50,6 @@ _RASTER_IMAGES = frozenset(
 _SANDBOX = "sandbox; default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'"
 #: Bytes; a file up to this size is read and sent in one piece.
 _SMALL = 256 * 1024
-#: Seconds that a redirect's target stays valid.
-_SIGNED_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ async def _signed_url(source: Source, file: FileRecord, disposition: str) -> str
             filename=file.filename,
             content_type=file.type,
             disposition=disposition,
-            expires_in=_SIGNED_SECONDS,
+            expires_in=source.signed_seconds,
         )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from datasette.events import Event
+
+from .models import FileRecord
 
 
 @dataclass
@@ -15,6 +18,19 @@ class _FileEvent(Event):  # type: ignore[misc]
     #: Bytes.
     size: int | None
     content_type: str | None
+
+    @classmethod
+    def about(cls, file: FileRecord, actor: dict[str, Any] | None, **more: Any) -> _FileEvent:
+        """The event about this file."""
+        return cls(
+            actor=actor,
+            file_id=file.id,
+            source_slug=file.source_slug,
+            path=file.path,
+            size=file.size,
+            content_type=file.content_type,
+            **more,
+        )
 
 
 @dataclass
@@ -33,9 +49,15 @@ class UpdateFileEvent(_FileEvent):
 
 @dataclass
 class DeleteFileEvent(_FileEvent):
-    """Event name: ``delete-file``. A file is out of the catalog."""
+    """Event name: ``delete-file``. A file is out of the catalog.
+
+    Twice for a file that goes through the trash: ``trashed``, by whoever deleted it, then
+    ``purged``, by nobody where its time had come.
+    """
 
     name = "delete-file"
+    #: ``trashed``: it can be restored; ``purged``: it is deleted for good.
+    outcome: Literal["trashed", "purged"] = "purged"
 
 
 @dataclass
@@ -52,4 +74,11 @@ class ImportFileEvent(_FileEvent):
     rows: int
 
 
-EVENTS = [UploadFileEvent, UpdateFileEvent, DeleteFileEvent, ImportFileEvent]
+@dataclass
+class RestoreFileEvent(_FileEvent):
+    """Event name: ``restore-file``. A file is back from the trash."""
+
+    name = "restore-file"
+
+
+EVENTS = [UploadFileEvent, UpdateFileEvent, DeleteFileEvent, RestoreFileEvent, ImportFileEvent]

@@ -160,6 +160,48 @@ class ThumbnailFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class TrashedFile:
+    """A deleted file that can be restored. Times are seconds since the epoch."""
+
+    file: FileRecord
+    trashed_at: float
+    trashed_by: str | None
+    #: When it is deleted for good.
+    purge_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrashPage:
+    """One page of what an actor may see of the trash, the newest deletion first."""
+
+    files: list[TrashedFile]
+    #: The token of the next page, or None at the end.
+    next: str | None
+    total: int
+    total_truncated: bool
+    #: The slugs of the sources whose trash may be seen, wholly or what the actor deleted.
+    sources: list[str]
+    #: The slugs of those whose trash the actor may purge.
+    purgeable: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """One change of one setting of a source."""
+
+    id: int
+    #: Seconds since the epoch.
+    changed_at: float
+    actor_id: str | None
+    key: str
+    #: As JSON knows them.
+    old: Any
+    new: Any
+    #: Whether it went back to what the yaml says.
+    is_reset: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Garbage:
     """Bytes that nothing refers to any more, waiting to be deleted."""
 

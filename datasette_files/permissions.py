@@ -45,6 +45,18 @@ _VERBS = {
 _checked_file: ContextVar[str | None] = ContextVar("datasette_files_checked_file", default=None)
 
 
+# Whether a check is about all files of each source: then none is looked at.
+_whole_sources: ContextVar[bool] = ContextVar("datasette_files_whole_sources", default=False)
+
+
+def _sources_sql(datasette: Any) -> str:
+    # Slugs are letters, digits, _ and -, so they need no escaping.
+    slugs = config_of(datasette).sources
+    if not slugs:
+        return "SELECT NULL AS parent, NULL AS child WHERE 0"
+    return " UNION ALL ".join(f"SELECT '{slug}' AS parent, NULL AS child" for slug in slugs)
+
+
 class SourceResource(Resource):  # type: ignore[misc]
     """A configured source; ``parent`` is its slug."""
 
@@ -56,11 +68,7 @@ class SourceResource(Resource):  # type: ignore[misc]
 
     @classmethod
     async def resources_sql(cls, datasette: Any, actor: Actor = None) -> str:
-        # Slugs are letters, digits, _ and -, so they need no escaping.
-        slugs = config_of(datasette).sources
-        if not slugs:
-            return "SELECT NULL AS parent, NULL AS child WHERE 0"
-        return " UNION ALL ".join(f"SELECT '{slug}' AS parent, NULL AS child" for slug in slugs)
+        return _sources_sql(datasette)
 
 
 class FileResource(Resource):  # type: ignore[misc]
@@ -74,6 +82,8 @@ class FileResource(Resource):  # type: ignore[misc]
 
     @classmethod
     async def resources_sql(cls, datasette: Any, actor: Actor = None) -> str:
+        if _whole_sources.get():
+            return _sources_sql(datasette)
         slugs = ", ".join(f"'{slug}'" for slug in config_of(datasette).sources)
         return f"""SELECT s.slug AS parent, f.id AS child FROM datasette_files f
             JOIN datasette_files_sources s ON s.id = f.source_id WHERE s.slug IN ({slugs})"""
@@ -90,7 +100,7 @@ ACTIONS = [
     Action(name=DELETE, description="Delete a file", resource_class=FileResource),
     Action(
         name=MANAGE,
-        description="Change a source's settings, sync, verify and empty its trash",
+        description="Change a source's settings, and purge its trash",
         resource_class=SourceResource,
     ),
     Action(name=DEBUG, description="See what storages hold and how they are"),
@@ -188,12 +198,13 @@ async def _ownership(datasette: Any, actor: Actor, action: str) -> PermissionSQL
     """Uploaders may edit or delete their files, unless their source is explicitly denied.
 
     A block that merely does not name the actor is no denial; ``allow: false`` is one, and so is
-    another plugin's.
+    another plugin's. Of the trash, where a file that is checked may be, ownership gives them what
+    they threw away themselves: it does not undo what somebody else deleted.
     """
     config = config_of(datasette)
     enabled = {EDIT: config.owners_can_edit, DELETE: config.owners_can_delete}.get(action, False)
     owner = actor_id(actor)
-    if not enabled or owner is None:
+    if not enabled or owner is None or _whole_sources.get():
         return None
     denied_sql, params = await _denials(datasette, actor, action)
     never = [source for source, allow in _blocks(datasette, action) if allow in (0, {})]
@@ -204,7 +215,9 @@ async def _ownership(datasette: Any, actor: Actor, action: str) -> PermissionSQL
         AND s.slug NOT IN ({closed}) AND s.slug NOT IN ({denied_sql})"""
     params["files_owner"] = owner
     if (file_id := _checked_file.get()) is not None:
-        sql += " AND f.id = :files_checked"
+        sql += f""" AND f.id = :files_checked UNION ALL
+            {sql.replace("datasette_files f", "datasette_files_trash f")}
+            AND f.id = :files_checked AND f.trashed_by = :files_owner"""
         params["files_checked"] = file_id
     return PermissionSQL(sql=sql, params=params)
 
@@ -257,6 +270,18 @@ async def grant(datasette: Any, actor: Actor, action: str, source: str | None = 
     """
     sql, params = await datasette.allowed_resources_sql(action=action, actor=actor, parent=source)
     return Grant(action, sql, params)
+
+
+async def grant_on_sources(datasette: Any, actor: Actor, action: str) -> Grant:
+    """The sources whose files the actor may all edit (or delete): a rule about them says so.
+
+    Ownership, and other plugins' rules about single files, are not among those.
+    """
+    token = _whole_sources.set(True)
+    try:
+        return await grant(datasette, actor, action)
+    finally:
+        _whole_sources.reset(token)
 
 
 def refusal(action: str) -> PermissionDenied:

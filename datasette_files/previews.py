@@ -88,9 +88,9 @@ async def preview(files: Files, source: Source, file: FileRecord) -> Preview:
     try:
         source.require_up()
         if kind == "image":
-            return await _image_preview(files, file)
+            return await _image_preview(files, source, file)
         if kind == "video":
-            return Preview(kind, poster=await _has_picture(files, file))
+            return Preview(kind, poster=await _has_picture(files, source, file))
         if kind == "archive":
             return await _archive_preview(files, source, file)
         if kind == "text":
@@ -111,19 +111,21 @@ def _kind(file: FileRecord) -> str:
     return "text" if is_text(file.type) else "icon"
 
 
-async def _image_preview(files: Files, file: FileRecord) -> Preview:
+async def _image_preview(files: Files, source: Source, file: FileRecord) -> Preview:
     """The image itself where it is small; else at the screen's size, from a worker."""
     seen = file.type not in _UNSEEN_IMAGES
     if seen and file.size is not None and file.size <= _SMALL_IMAGE:
         return Preview("image")
-    if await _has_picture(files, file):
+    if await _has_picture(files, source, file):
         return Preview("picture")
     # A browser may still manage what a worker would not.
     return Preview("image" if seen else "icon")
 
 
-async def _has_picture(files: Files, file: FileRecord) -> bool:
-    return files.thumbnails.can_picture(file) and not await files.thumbnails.failed(file)
+async def _has_picture(files: Files, source: Source, file: FileRecord) -> bool:
+    if not files.thumbnails.can_picture(source, file):
+        return False
+    return not await files.thumbnails.failed(file)
 
 
 async def _archive_preview(files: Files, source: Source, file: FileRecord) -> Preview:

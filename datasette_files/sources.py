@@ -13,13 +13,13 @@ import json
 import logging
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import SecretBytes, SecretStr
 from pydantic import ValidationError as ModelError
 
 from .base import GetSecret, Storage, StorageCapabilities
-from .config import PLUGIN, PluginConfig, SourceConfig, max_file_size, validate
+from .config import PLUGIN, PluginConfig, Setting, SourceConfig, max_file_size, validate
 from .errors import ConfigurationError, NotFound, StorageUnavailable
 
 logger = logging.getLogger("datasette_files")
@@ -32,6 +32,10 @@ RETRY_SECONDS = (1.0, 60.0)
 _FOR_A_PERSON = (ConfigurationError, KeyError, ValueError, TypeError, ImportError)
 
 
+#: The key in a storage's own ``config`` that says how many seconds the URLs live which it signs.
+PRESIGN = "presign_ttl_seconds"
+_SIGNED_SECONDS = 300
+
 #: In place of ``Source.place``: files were stored, in a place that was not written down.
 ADOPTED = "adopted"
 
@@ -41,6 +45,7 @@ class Source:
     """One configured source. ``storage`` raises StorageUnavailable while it is down."""
 
     slug: str
+    #: What holds now: the yaml's, and over it what its administrators changed (settings.py).
     config: SourceConfig
     storage_type: type[Storage]
     #: The configuration without secrets, as JSON: what may be stored and compared.
@@ -49,8 +54,10 @@ class Source:
     #: The ``place`` in which it was up before; ``ADOPTED`` for a source of the public release.
     provisioned: str | None = None
     capabilities: StorageCapabilities = field(default_factory=StorageCapabilities)
-    #: Bytes.
-    max_file_size: int = 0
+    #: The plugin's ``trash_days``, for a source that has none.
+    plugin_trash_days: int = 0
+    #: How long a URL lives that the storage signs.
+    signed_seconds: int = _SIGNED_SECONDS
     #: Whether the storage has the older ``receive_upload(path, content: bytes, content_type)``.
     takes_bytes: bool = False
     #: Whether the storage may answer prepare with a URL of its own.
@@ -61,9 +68,38 @@ class Source:
     #: Datasette is stopping: what comes up from now on is let go of at once.
     closed: bool = False
 
+    def __post_init__(self) -> None:
+        #: What the yaml says.
+        self.declared = self.config
+
     @property
     def label(self) -> str:
         return self.config.label or self.slug
+
+    @property
+    def max_file_size(self) -> int:
+        """Bytes."""
+        return max_file_size(self.config, self.capabilities.max_file_size, self.path)
+
+    @property
+    def trash_days(self) -> int:
+        """How long a deleted file can be restored; 0: not at all."""
+        days = self.config.trash_days
+        return self.plugin_trash_days if days is None else days
+
+    @property
+    def changeable(self) -> tuple[str, ...]:
+        """The names of its settings: the storage's own only where its model knows it."""
+        model = self.storage_type.config_model
+        signs = model is not None and PRESIGN in model.model_fields
+        return tuple(name for name in get_args(Setting) if name != PRESIGN or signs)
+
+    def apply(self, config: SourceConfig) -> None:
+        """Let this hold from now on. Raises ConfigurationError where the storage's model does."""
+        if PRESIGN in self.changeable and self.storage_type.config_model is not None:
+            model = validate(self.storage_type.config_model, config.config, f"{self.path}.config")
+            self.signed_seconds = int(getattr(model, PRESIGN))
+        self.config = config
 
     @property
     def storage(self) -> Storage:
@@ -101,14 +137,14 @@ class Source:
             storage = self.storage_type()
             await (storage.resume if known else storage.configure)(config, get_secret)
             capabilities = storage.capabilities
-            size = max_file_size(self.config, capabilities.max_file_size, self.path)
+            max_file_size(self.config, capabilities.max_file_size, self.path)
         except BaseException as error:
             if storage is not None:
                 await _close(storage)
             if isinstance(error, _FOR_A_PERSON):
                 raise ConfigurationError(f"{self.path}.config: {_reason(error)}") from error
             raise
-        self.capabilities, self.max_file_size = capabilities, size
+        self.capabilities = capabilities
         self.takes_bytes = "content" in inspect.signature(storage.receive_upload).parameters
         self.prepares_uploads = type(storage).prepare_upload is not Storage.prepare_upload
         if self.closed:  # meanwhile
@@ -130,6 +166,9 @@ class Sources:
         self._sources = {
             slug: _declare(slug, source, types) for slug, source in config.sources.items()
         }
+        for source in self:
+            source.plugin_trash_days = config.trash_days
+            source.apply(source.declared)
 
     def __iter__(self) -> Any:
         return iter(self._sources.values())

@@ -129,10 +129,15 @@ class Sweeper:
             return
         await self._catalog.write(lambda conn: garbage.done(conn, ids, time.time()))
 
-    async def remove(self, source: Source, path: str) -> None:
-        """Delete the bytes at a path that nothing refers to, now if it can be, else later."""
-        notes = await self._catalog.write(lambda conn: garbage.ensure(conn, source.id, path))
-        if notes:
-            await self._delete_from(
-                source, [Garbage(note_id, source.slug, path) for note_id in notes]
-            )
+    async def remove(self, source: Source, *paths: str) -> None:
+        """Delete the bytes at paths that nothing refers to, now if it can be, else later."""
+
+        def note(conn: Connection) -> list[Garbage]:
+            return [
+                Garbage(note_id, source.slug, path)
+                for path in paths
+                for note_id in garbage.ensure(conn, source.id, path)
+            ]
+
+        if notes := await self._catalog.write(note):
+            await self._delete_from(source, notes)

@@ -112,9 +112,13 @@ class Thumbnails:
         """Thumbnails that are being made, or will be."""
         return self._queue.waiting
 
-    def can_picture(self, file: FileRecord) -> bool:
+    def can_picture(self, source: Source, file: FileRecord) -> bool:
         """Whether a built-in generator knows the type, and the file is not too large for it."""
-        return self._kinds.of(file.type) is not None and not self._too_large(file)
+        return (
+            source.config.thumbnails
+            and self._kinds.of(file.type) is not None
+            and not self._too_large(file)
+        )
 
     async def failed(self, file: FileRecord) -> bool:
         """Whether it is known that there is no thumbnail of the file, for now at least."""
@@ -141,6 +145,8 @@ class Thumbnails:
             found = thumbnails.find(conn, file.id, side, webp=webp)
             return found, None if found else thumbnails.failure(conn, file.id)
 
+        if not source.config.thumbnails:
+            return Shown(_icon(file))
         found, failure = await self._catalog.read(look)
         if found is not None:
             return Shown(found)
@@ -165,7 +171,7 @@ class Thumbnails:
 
     def make_eagerly(self, source: Source, file: FileRecord) -> None:
         """After an upload: have the thumbnail made soon, if the configuration says so."""
-        if self._config.thumbnail_eager and self._may_try(file):
+        if self._config.thumbnail_eager and source.config.thumbnails and self._may_try(file):
             work = partial(self._make, source, file, DEFAULT_SIDE, None)
             self._queue.add((file.id, DEFAULT_SIDE), work, source.slug)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from sqlite3 import Connection
@@ -77,34 +77,46 @@ class Uploads:
 
         Raises FileTooLarge for a declared size over the limit, NotSupported, PermissionDenied.
         """
-        upload, token = self._new(source, actor_id, incoming, "prepared")
-        instructions = None
-        if source.prepares_uploads:
-            # The storage may sign something away, so nobody gets that far without permission.
-            await self._catalog.read(lambda conn: grant.check(conn, source.slug))
-            instructions = await receiving.guarded(
-                source.storage.prepare_upload(
-                    upload.path,
-                    upload.content_type,
-                    upload.size,
-                    sha256=upload.sha256,
-                    max_size=source.max_file_size,
-                    expires_in=int(self._expiry),
-                )
+
+        def new() -> tuple[Upload, str]:
+            return self._new(source, actor_id, incoming, "prepared")
+
+        if not source.prepares_uploads:
+            _, token = await self._begin(source, grant, new)
+            return token, None
+        # The storage may sign something away, so nobody gets that far without permission.
+        await self._catalog.read(lambda conn: grant.check(conn, source.slug))
+        upload, token = new()
+        instructions: UploadInstructions | None = await receiving.guarded(
+            source.storage.prepare_upload(
+                upload.path,
+                upload.content_type,
+                upload.size,
+                sha256=upload.sha256,
+                max_size=source.max_file_size,
+                expires_in=int(self._expiry),
             )
+        )
         if instructions is not None:
             upload = replace(upload, instructions=instructions.state)
-        await self._begin(source, grant, upload)
+        await self._begin(source, grant, lambda: (upload, token))
         return token, instructions
 
-    async def _begin(self, source: Source, grant: Grant, upload: Upload) -> None:
-        """Write down that the upload is coming, and its path: a crash leaves nothing unknown."""
+    async def _begin(
+        self, source: Source, grant: Grant, new: Callable[[], tuple[Upload, str]]
+    ) -> tuple[Upload, str]:
+        """Write down that the upload is coming, and its path: a crash leaves nothing unknown.
 
-        def insert(conn: Connection) -> None:
+        It is made in the hop that writes it, by the settings that hold then.
+        """
+
+        def insert(conn: Connection) -> tuple[Upload, str]:
             grant.check(conn, source.slug)
+            upload, token = new()
             uploads.insert(conn, upload, time.time())
+            return upload, token
 
-        await self._catalog.write(insert)
+        return await self._catalog.write(insert)
 
     async def receive(
         self,
@@ -197,8 +209,9 @@ class Uploads:
         chunks: AsyncIterator[bytes],
     ) -> FileRecord:
         """All three steps in one call, always through Datasette."""
-        upload, _ = self._new(source, actor_id, incoming, "receiving")
-        await self._begin(source, grant, upload)
+        upload, _ = await self._begin(
+            source, grant, lambda: self._new(source, actor_id, incoming, "receiving")
+        )
         try:
             facts = await receiving.through_datasette(source, upload, chunks, self._extend)
             file = _as_file(replace(upload, **facts))

@@ -140,10 +140,9 @@ class S3Storage(Storage):
     async def signed_download_url(
         self, path: str, *, filename: str, content_type: str, disposition: str, expires_in: int
     ) -> str:
-        """A URL that lives as long as the source's ``presign_ttl_seconds`` says."""
         return await self._signed(
             path,
-            self._config.presign_ttl_seconds,
+            expires_in,
             ResponseContentType=content_type,
             ResponseContentDisposition=disposition,
         )

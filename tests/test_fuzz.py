@@ -63,7 +63,7 @@ class App:
                         "sources": {"docs": disk_source(self.root, max_file_size=LIMIT)}
                     }
                 },
-                "permissions": OPEN,
+                "permissions": {**OPEN, "files-manage": True},
             },
         )
         self.run(self.datasette.invoke_startup())
@@ -232,12 +232,19 @@ def test_json_bodies(app: App, examples: Any) -> None:
         | st.fixed_dictionaries({"update": st.dictionaries(ANY_TEXT, JSON, max_size=3)})
         | st.fixed_dictionaries({"update": st.fixed_dictionaries({"search_text": JSON})})
         | st.fixed_dictionaries({"upload_token": JSON})
+        | st.fixed_dictionaries({"ids": JSON | st.lists(ANY_TEXT | st.just("df-1"), max_size=3)})
+        | st.fixed_dictionaries(
+            {"settings": st.fixed_dictionaries({"label": JSON}, optional={"x": JSON})},
+            optional={"version": JSON},
+        )
         | JSON
     ).map(lambda value: json.dumps(value).encode())
     routes = st.sampled_from(
         [
             *(f"/-/files/upload/docs/-/{step}" for step in ("prepare", "complete", "upload")),
             f"{app.file['url']}/-/update",
+            *(f"/-/files/trash/-/{step}" for step in ("restore", "purge")),
+            *(f"/-/files/source/docs/settings/-/{step}" for step in ("update", "reset")),
         ]
     )
     odd = st.sampled_from([b"[" * 100_000, b"9" * 5000, b'{"size": ' + b"9" * 5000 + b"}", b"\xff"])
@@ -296,7 +303,7 @@ def test_query_strings(app: App, examples: Any) -> None:
     names = st.sampled_from(
         [
             *("q", "source", "id", "_next", "_size", "_sort", "_sort_desc", "content_type"),
-            *("uploaded_by", "created_after", "created_before", "x"),
+            *("uploaded_by", "created_after", "created_before", "trashed", "x"),
         ]
     )
     tokens = st.sampled_from(["WyIiLCAxXQ", "WzEsMV0", "W10", "WzFlOTk5LDFd", "e30", "bnVsbA"])
@@ -311,6 +318,7 @@ def test_query_strings(app: App, examples: Any) -> None:
         [
             *("/-/files/search.json", "/-/files/search", "/-/files/source/docs.json"),
             *("/-/files/source/docs", "/-/files/batch.json", "/-/files/sources.json", "/-/files"),
+            *("/-/files/trash.json", "/-/files/trash"),
         ]
     )
 

@@ -6,6 +6,7 @@ Leaves out the forms of the rules themselves (test_permissions.py).
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import product
@@ -16,14 +17,15 @@ import pytest
 from datasette.app import Datasette
 
 from datasette_files.app import Files
+from datasette_files.db import trash
 from datasette_files.models import FileRecord
 from datasette_files.naming import new_ulid
-from datasette_files.permissions import BROWSE, DELETE, EDIT, UPLOAD, Grant
+from datasette_files.permissions import BROWSE, DELETE, EDIT, MANAGE, UPLOAD, Grant
 from datasette_files.uploads import Incoming
 from datasette_files.views.routes import ROUTES
 from tests.conftest import MakeDatasette, disk_source
 
-ACTIONS = (BROWSE, UPLOAD, EDIT, DELETE)
+ACTIONS = (BROWSE, UPLOAD, EDIT, DELETE, MANAGE)
 ACTORS: dict[str, dict[str, Any] | None] = {
     "anonymous": None,
     "stranger": {"id": "stranger"},
@@ -34,7 +36,10 @@ SECRET_NAME = "classified.txt"
 SECRET = b"the cellar key is under the mat"
 
 #: An action on the source; "any": browse or upload on any source; None: open, but shows nothing.
-Needed = Literal["files-browse", "files-upload", "files-edit", "files-delete", "any"] | None
+Needed = (
+    Literal["files-browse", "files-upload", "files-edit", "files-delete", "files-manage", "any"]
+    | None
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,15 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/search.json", "GET"): Need(None),
     ("/-/files/source/{source}", "GET"): Need("files-browse"),
     ("/-/files/source/{source}.json", "GET"): Need("files-browse"),
+    ("/-/files/source/{source}/settings", "GET"): Need("files-manage"),
+    ("/-/files/source/{source}/settings.json", "GET"): Need("files-manage"),
+    ("/-/files/source/{source}/settings/-/update", "POST"): Need("files-manage"),
+    ("/-/files/source/{source}/settings/-/reset", "POST"): Need("files-manage"),
+    ("/-/files/trash", "GET"): Need(None),
+    ("/-/files/trash.json", "GET"): Need(None),
+    # Of what somebody else threw away: an owner's own deletion is in test_trash.py.
+    ("/-/files/trash/-/restore", "POST"): Need("files-manage"),
+    ("/-/files/trash/-/purge", "POST"): Need("files-manage"),
     ("/-/files/upload/{source}", "GET"): Need("files-upload"),
     ("/-/files/upload/{source}", "POST"): Need("files-upload", 201),
     ("/-/files/upload/{source}/-/prepare", "POST"): Need("files-upload"),
@@ -134,6 +148,7 @@ class Stage:
         self.source = self.files.sources.get("docs")
         #: The file and job that requests are about, until one deletes them.
         self._shared: tuple[FileRecord, int] | None = None
+        self._trashed: str | None = None
 
     async def file(self) -> FileRecord:
         """A new file of ``owner``."""
@@ -149,6 +164,21 @@ class Stage:
         if received:
             await uploads.receive(self.source, who, self._open, token, _chunks())
         return token
+
+    async def trashed(self) -> str:
+        """The id of a file of ``owner`` that ``somebody`` has put into the trash."""
+        if self._trashed is not None and await self._is_trashed(self._trashed):
+            return self._trashed
+        file = await self.file()
+        now = time.time()
+        await self.files.catalog.write(
+            lambda conn: trash.add(conn, file.id, "somebody", now, now + 3600)
+        )
+        self._trashed = file.id
+        return file.id
+
+    async def _is_trashed(self, file_id: str) -> bool:
+        return await self.files.catalog.read(lambda conn: trash.get(conn, file_id)) is not None
 
     async def job(self, file: FileRecord, status: str = "complete") -> int:
         def insert(conn: Any) -> int:
@@ -198,6 +228,12 @@ class Stage:
                 return {"data": {"upload_token": token}, "files": {"file": ("new.txt", b"new")}}
             case "complete":
                 return {"json": {"upload_token": await self.token(actor, received=True)}}
+            case "restore" | "purge":
+                return {"json": {"ids": [await self.trashed()]}}
+            case "update" if "settings" in path:
+                return {"json": {"settings": {"label": "Papers"}}}
+            case "reset":
+                return {"json": {}}
             case "update":
                 return {"json": {"update": {"search_text": "words"}}}
             case "delete":

@@ -4,6 +4,9 @@ A hop to a database thread costs more than most of our queries, and a durable co
 of our writes. So look-ups that arrive while a hop runs share the next one, and writes that wait
 behind a transaction share the next one, each in a savepoint of its own: one that fails leaves the
 others alone, and every caller returns only after the commit. Holds no SQL but those savepoints.
+
+Before a hop's first call ``before_each`` runs on its connection: what has to be as new as the hop,
+such as settings that another process changed, costs no hop of its own.
 """
 
 from __future__ import annotations
@@ -50,6 +53,8 @@ class Catalog:
         self._database = database
         self._reads = _Batcher(self._run_reads)
         self._writes = _Batcher(self._run_writes)
+        #: Set once the schema is there. Runs in any of the database's threads.
+        self.before_each: Callable[[Connection], None] = _nothing
 
     async def read(self, fn: Callable[[Connection], _T]) -> _T:
         """Run a quick look-up, perhaps in one hop with others."""
@@ -58,8 +63,13 @@ class Catalog:
 
     async def query(self, fn: Callable[[Connection], _T]) -> _T:
         """Run a query that may take milliseconds, in a hop of its own."""
+
+        def look(conn: Connection) -> _T:
+            self.before_each(conn)
+            return fn(conn)
+
         with _translated():
-            result: _T = await self._database.execute_fn(fn)
+            result: _T = await self._database.execute_fn(look)
         return result
 
     async def write(self, fn: Callable[[Connection], _T]) -> _T:
@@ -77,6 +87,7 @@ class Catalog:
 
     async def _run_reads(self, fns: list[Callable[[Connection], Any]]) -> list[_Outcome]:
         def look_up_batch(conn: Connection) -> list[_Outcome]:
+            self.before_each(conn)
             return [_outcome(fn, conn) for fn in fns]
 
         with _translated():
@@ -85,6 +96,7 @@ class Catalog:
 
     async def _run_writes(self, fns: list[Callable[[Connection], Any]]) -> list[_Outcome]:
         def commit_group(conn: Connection) -> list[_Outcome]:
+            self.before_each(conn)
             outcomes = []
             for fn in fns:
                 conn.execute("SAVEPOINT datasette_files_group")
@@ -101,6 +113,10 @@ class Catalog:
         with _translated():
             outcomes: list[_Outcome] = await self._database.execute_write_fn(commit_group)
         return outcomes
+
+
+def _nothing(conn: Connection) -> None:
+    return None
 
 
 def _outcome(fn: Callable[[Connection], Any], conn: Connection) -> _Outcome:

@@ -47,7 +47,8 @@ def add_sent(conn: sqlite3.Connection, upload_id: str, lifetime: float) -> None:
 def ensure(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
     """The ids of the path's open notes, after making one if there is none.
 
-    None for a path that a file has: whatever the caller believes, its bytes are not garbage.
+    None for a path that a file has, in the trash too: whatever the caller believes, its bytes are
+    not garbage.
     """
     if _is_in_use(conn, source_id, path):
         return []
@@ -61,7 +62,10 @@ def ensure(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
 
 def _is_in_use(conn: sqlite3.Connection, source_id: int, path: str) -> bool:
     row = conn.execute(
-        "SELECT 1 FROM datasette_files WHERE source_id = ? AND path = ?", (source_id, path)
+        """SELECT 1 FROM datasette_files WHERE source_id = :source_id AND path = :path
+        UNION ALL
+        SELECT 1 FROM datasette_files_trash WHERE source_id = :source_id AND path = :path""",
+        {"source_id": source_id, "path": path},
     ).fetchone()
     return row is not None
 
@@ -75,8 +79,11 @@ def due(conn: sqlite3.Connection, now: float, slugs: Iterable[str], limit: int) 
             CROSS JOIN datasette_files_garbage g INDEXED BY datasette_files_garbage_due
                 ON g.source_id = s.id
             WHERE s.slug = ? AND g.done_at IS NULL AND g.not_before <= ?
-                AND (g.instructions IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasette_files f
-                    WHERE f.source_id = g.source_id AND f.path = g.path))
+                AND (g.instructions IS NOT NULL OR NOT (
+                    EXISTS (SELECT 1 FROM datasette_files f
+                        WHERE f.source_id = g.source_id AND f.path = g.path)
+                    OR EXISTS (SELECT 1 FROM datasette_files_trash t
+                        WHERE t.source_id = g.source_id AND t.path = g.path)))
             ORDER BY g.not_before LIMIT ?""",
             (slug, now, limit - len(found)),
         )

@@ -8,7 +8,8 @@ import sqlite3
 def add(conn: sqlite3.Connection, file_id: str, source_id: int) -> None:
     """Have the file hashed, as soon as may be."""
     conn.execute(
-        "INSERT INTO datasette_files_unhashed (file_id, source_id, not_before) VALUES (?, ?, 0)",
+        """INSERT OR IGNORE INTO datasette_files_unhashed (file_id, source_id, not_before)
+        VALUES (?, ?, 0)""",
         (file_id, source_id),
     )
 

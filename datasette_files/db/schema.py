@@ -10,6 +10,9 @@ Tables that the public 0.1a3 made keep their names and columns. What we add:
 * other sizes of thumbnails, and which files could not be pictured.
 * one index for each order and filter that a list offers (listing.py names them).
 * uploads, garbage (bytes to delete), files yet to be hashed, leases, a small key-value table.
+* ``datasette_files_trash``: deleted files that can be restored. They are out of the catalog's own
+  table, so that no query of files, no index, no total and no other tool can come upon one.
+* what administrators changed of sources' settings, and the record of those changes.
 
 Also here: write-ahead logging, and the scrubbing of secrets that 0.1a3 left behind.
 """
@@ -172,6 +175,13 @@ _INDEXES = tuple(
     for order, key in _ORDERS.items()
 )
 
+#: Of the columns of a file, those that are no text.
+_TRASHED_TYPES = {
+    **dict.fromkeys(("source_id", "id", "path", "filename", "created_at"), "TEXT NOT NULL"),
+    "source_id": "INTEGER NOT NULL",
+    **dict.fromkeys(("size", "width", "height"), "INTEGER"),
+}
+
 _SEARCH_COLUMNS = "id, filename, content_type, search_text, source_id"
 _DELETE_FROM_INDEX = f"""INSERT INTO datasette_files_fts
     (datasette_files_fts, rowid, {_SEARCH_COLUMNS}) VALUES
@@ -330,6 +340,70 @@ def imports(db: sqlite_utils.Database) -> None:
     db.execute(
         """CREATE INDEX datasette_files_imports_table
         ON _datasette_files_imports (database_name, table_name)"""
+    )
+
+
+@migrations(name="0006_trash")
+def trash(db: sqlite_utils.Database) -> None:
+    """Deleted files that can be restored, the newest deletion with the highest ``number``.
+
+    Times are seconds since the epoch. A path in the trash is taken: whoever indexes a storage anew
+    does not bring its file back to life.
+    """
+    columns = ", ".join(f"{name} {_TRASHED_TYPES.get(name, 'TEXT')}" for name in FILE_COLUMNS)
+    db.execute(
+        f"""CREATE TABLE datasette_files_trash (
+            number INTEGER PRIMARY KEY,
+            seq INTEGER NOT NULL,
+            {columns},
+            trashed_at REAL NOT NULL,
+            trashed_by TEXT,
+            purge_at REAL NOT NULL,
+            UNIQUE (id),
+            UNIQUE (source_id, path)
+        )"""
+    )
+    for name, more in {"list": "", "own": ", trashed_by", "due": ", purge_at"}.items():
+        db.execute(
+            f"""CREATE INDEX datasette_files_trash_{name}
+            ON datasette_files_trash (source_id{more})"""
+        )
+    for name, event in {"new": "INSERT", "moved": "UPDATE OF id, source_id, path"}.items():
+        db.execute(
+            f"""CREATE TRIGGER datasette_files_trash_{name} BEFORE {event} ON datasette_files
+            WHEN EXISTS (SELECT 1 FROM datasette_files_trash WHERE id = new.id)
+                OR EXISTS (SELECT 1 FROM datasette_files_trash
+                    WHERE source_id = new.source_id AND path = new.path)
+            BEGIN SELECT RAISE(ABORT, 'a file of this id or path is in the trash'); END"""
+        )
+
+
+@migrations(name="0007_settings")
+def settings(db: sqlite_utils.Database) -> None:
+    """What holds in place of the yaml's values, as JSON, and every change of it."""
+    db.execute(
+        """CREATE TABLE datasette_files_settings (
+            source_id INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            value TEXT NOT NULL,
+            PRIMARY KEY (source_id, key)
+        ) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE datasette_files_settings_changes (
+            id INTEGER PRIMARY KEY,
+            source_id INTEGER NOT NULL,
+            changed_at REAL NOT NULL,
+            actor_id TEXT,
+            key TEXT NOT NULL,
+            old_value TEXT NOT NULL,
+            new_value TEXT NOT NULL,
+            is_reset INTEGER NOT NULL
+        )"""
+    )
+    db.execute(
+        """CREATE INDEX datasette_files_settings_changes_source
+        ON datasette_files_settings_changes (source_id)"""
     )
 
 

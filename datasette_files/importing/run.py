@@ -109,9 +109,9 @@ class ImportWork:
                 CreateTableEvent(actor, request.database, request.table, schema or "")
             )
         await self._files.announce(
-            ImportFileEvent(
-                actor=actor,
-                **self._files.facts(file),
+            ImportFileEvent.about(
+                file,
+                actor,
                 database=request.database,
                 table=request.table,
                 job=job.id,

@@ -4,7 +4,7 @@
  * close it, focus comes back to the button, nothing closes it while it works.
  *
  * The form is sent without leaving the page, so that an error is told in the dialog; then the page
- * of `data-files-after` follows.
+ * that the answer names follows, else that of `data-files-after`.
  */
 
 import { element } from "./dom.js";
@@ -51,10 +51,10 @@ function enhance(details) {
     confirm.disabled = true;
     problem.hidden = true;
     try {
-      await submitForm(form);
+      const answer = await submitForm(form);
       // Text that was typed about what is gone is no reason to stay.
       for (const other of document.forms) other.dataset.filesGone = "";
-      location.assign(form.dataset.filesAfter ?? location.href);
+      location.assign(answer.after_url ?? form.dataset.filesAfter ?? location.href);
     } catch (error) {
       modal.busy = false;
       confirm.disabled = false;

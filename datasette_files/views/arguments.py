@@ -17,6 +17,8 @@ _MAX_SIZE = 200
 #: Of a grid: whole rows of two to six, and of the usual numbers between.
 _GRID_SIZE = 60
 _SIZE = re.compile(r"[0-9]{1,3}")
+#: Names the file that was deleted just before a source's page was opened.
+TRASHED = "trashed"
 _SORTS = ("created_at", "filename", "size")
 
 
@@ -121,6 +123,7 @@ def next_url(call: Call, token: str | None) -> str | None:
 
 
 def _changed(call: Call, changes: dict[str, str | None]) -> str:
+    changes = {TRASHED: None, **changes}
     pairs = [
         (name, value)
         for name, values in call.query.items()

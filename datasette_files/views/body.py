@@ -26,6 +26,8 @@ MIN_BYTES_PER_SECOND = 256
 DRAIN_SECONDS = 5.0
 #: JSON and forms larger than this are refused; search text is the largest thing in them.
 MAX_SMALL_BODY = 1024 * 1024
+#: Fields of a form: as many as a page of a list has files, and some more.
+MAX_FIELDS = 300
 
 
 class Disconnected(FilesError):
@@ -141,16 +143,15 @@ class Body:
             raise Invalid("The request body must be a JSON object")
         return value
 
-    async def form(self, max_fields: int = 100) -> dict[str, str]:
-        """The fields of an ordinary form. Raises Invalid."""
+    async def form(self, max_fields: int = MAX_FIELDS) -> dict[str, str]:
+        """The fields of an ordinary form, the last of each name. Raises Invalid."""
+        return dict(await self.fields(max_fields))
+
+    async def fields(self, max_fields: int = MAX_FIELDS) -> list[tuple[str, str]]:
+        """The fields of an ordinary form, in order. Raises Invalid."""
+        raw = await self.small()
         try:
-            return dict(
-                parse_qsl(
-                    (await self.small()).decode(),
-                    keep_blank_values=True,
-                    max_num_fields=max_fields,
-                )
-            )
+            return parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=max_fields)
         except ValueError:
             raise Invalid("The form is malformed") from None
 

@@ -8,13 +8,13 @@ from datasette.utils.asgi import Response
 
 from .. import downloads, previews
 from ..errors import Invalid
-from ..models import FileRecord
+from ..models import FileRecord, TrashedFile
 from ..permissions import BROWSE, DELETE, EDIT, UPLOAD, file_actions, require_on_file
 from ..protocol.conditional import Outcome, evaluate
 from ..thumbnails import entity_tag
 from ..uses import uses
 from . import imports, records, tables
-from .arguments import takes_webp, thumbnail_side
+from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, plain, redirect
 from .stream import Streamed, unless_gone
 
@@ -146,14 +146,15 @@ def _search_text(changes: dict[str, Any]) -> str:
 
 
 async def delete(call: Call) -> Response:
-    deleted = await _delete(call)
+    deleted, trashed = await _delete(call)
+    if trashed is not None:
+        return await _to_trash(call, trashed)
     if not (call.sends_form or call.wants_page):
         return answer(call, {"ok": True})
     browsable = await call.files.allowed_sources(call.actor, BROWSE)
     text = "Deleted"
     if deleted is not None and deleted.source_slug in browsable:
-        name = plain(deleted.filename)
-        text += f" {name[:_NAME_IN_MESSAGE]}" + ("…" if len(name) > _NAME_IN_MESSAGE else "")
+        text += f" {name_in_message(deleted)}"
     if call.wants_page and not (browsable or await call.files.allowed_sources(call.actor, UPLOAD)):
         return await page(call, "done.html", {"done": "Deleted", "text": "The file is deleted."})
     # For the page that its user sees next.
@@ -166,14 +167,37 @@ async def delete_verb(call: Call) -> Response:
     return empty(204)
 
 
-async def _delete(call: Call) -> FileRecord | None:
-    """Delete the file, and tell which it was. The actor who deleted it may ask again."""
+async def _to_trash(call: Call, trashed: TrashedFile) -> Response:
+    """The answer after a deletion that can be undone: where a person can do that."""
+    file, until = trashed.file, records.written(trashed.purge_at)
+    shown = {"ok": True, "trashed_until": until}
+    if not (call.sends_form or call.wants_page):
+        return answer(call, shown)
+    if file.source_slug in await call.files.allowed_sources(call.actor, BROWSE):
+        after = call.url(f"/-/files/source/{file.source_slug}?{TRASHED}={file.id}")
+        return redirect(after) if call.wants_page else answer(call, {**shown, "after_url": after})
+    if not call.wants_page:
+        return answer(call, shown)
+    text = f"The file is in the trash until {until} UTC."
+    context = {"done": "Deleted", "text": text, "undo": file.id}
+    return await page(call, "done.html", context)
+
+
+def name_in_message(file: FileRecord) -> str:
+    name = plain(file.filename)
+    return name[:_NAME_IN_MESSAGE] + ("…" if len(name) > _NAME_IN_MESSAGE else "")
+
+
+async def _delete(call: Call) -> tuple[FileRecord | None, TrashedFile | None]:
+    """Delete the file: which it was, and how it is in the trash, if it is.
+
+    The actor who deleted it may ask again.
+    """
     file_id = call.vars["file_id"]
-    if await call.files.find(file_id) is None and await call.files.was_deleted_by(
-        file_id, call.actor
-    ):
-        return None
+    if await call.files.find(file_id) is None:
+        deleted, trashed = await call.files.trash.deleted_by(file_id, call.actor)
+        if deleted:
+            return None, trashed
     file, source = await call.files.existing(file_id)
     await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
-    await call.files.delete(source, file, call.actor)
-    return file
+    return file, await call.files.delete(source, file, call.actor)

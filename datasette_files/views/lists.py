@@ -12,11 +12,11 @@ from ..db import listing
 from ..errors import Invalid
 from ..families import FAMILIES
 from ..models import Page
-from ..permissions import BROWSE, UPLOAD, grant
+from ..permissions import BROWSE, MANAGE, UPLOAD, grant
 from ..search import SearchQuery, search
 from ..sources import Source
 from . import records
-from .arguments import first_url, grid, list_query, next_url, size, sort_urls, view_urls
+from .arguments import TRASHED, first_url, grid, list_query, next_url, size, sort_urls, view_urls
 from .http import Call, answer, page
 
 _MAX_BATCH = 200
@@ -53,8 +53,20 @@ async def source_page(call: Call) -> Response:
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
         "filtered": query.filtered,
+        "can_manage": source.slug in await call.files.allowed_sources(call.actor, MANAGE),
+        "trashed": await _just_trashed(call, source),
+        "trash_total": await call.files.trash.visible(call.actor, source),
     }
     return await page(call, "source.html", context)
+
+
+async def _just_trashed(call: Call, source: Source) -> dict[str, Any] | None:
+    """The file whose deletion led to this page, where the actor may undo that."""
+    file_id = call.argument(TRASHED)
+    if file_id is None:
+        return None
+    trashed = await call.files.trash.undoable(call.actor, file_id, source)
+    return records.trashed(call, trashed) if trashed else None
 
 
 async def _source_list(call: Call) -> tuple[Source, listing.ListQuery, Page]:

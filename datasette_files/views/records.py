@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from datetime import datetime, timezone
 from typing import Any
 
+from ..base import TIME_FORMAT
 from ..db.schema import FILE_COLUMNS
 from ..downloads import shows_inline
-from ..models import FileRecord
+from ..models import FileRecord, TrashedFile
 from .http import Call, plain
 
 #: What Markdown takes for more than text (CommonMark 0.31, 2.4).
@@ -63,6 +65,28 @@ def listed(call: Call, file: FileRecord) -> dict[str, Any]:
         "source_slug": file.source_slug,
         **urls(call, file.id),
     }
+
+
+def trashed(call: Call, one: TrashedFile) -> dict[str, Any]:
+    """An entry of the trash: without URLs, as they lead nowhere until it is restored."""
+    file = one.file
+    return {
+        "id": file.id,
+        "filename": file.filename,
+        "content_type": file.content_type,
+        "size": file.size,
+        "created_at": file.created_at,
+        "uploaded_by": file.uploaded_by,
+        "source_slug": file.source_slug,
+        "trashed_at": written(one.trashed_at),
+        "trashed_by": one.trashed_by,
+        "purge_at": written(one.purge_at),
+    }
+
+
+def written(moment: float) -> str:
+    """Seconds since the epoch as the catalog writes moments."""
+    return datetime.fromtimestamp(moment, timezone.utc).strftime(TIME_FORMAT)
 
 
 def copies(call: Call, file: FileRecord) -> dict[str, str]:

@@ -16,7 +16,7 @@ from datasette.utils.asgi import Response
 
 from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported
-from . import files, imports, lists, sources, tables, uploads
+from . import files, imports, lists, settings, sources, tables, trash, uploads
 from .body import Body
 from .http import Call, empty, failure
 
@@ -57,6 +57,14 @@ ROUTES = (
     Route("/-/files/search.json", {"GET": lists.search_json}),
     Route("/-/files/source/{source}", {"GET": lists.source_page}, page=True),
     Route("/-/files/source/{source}.json", {"GET": lists.source_json}),
+    Route("/-/files/source/{source}/settings", {"GET": settings.settings_page}, page=True),
+    Route("/-/files/source/{source}/settings.json", {"GET": settings.settings_json}),
+    Route("/-/files/source/{source}/settings/-/update", {"POST": settings.update}),
+    Route("/-/files/source/{source}/settings/-/reset", {"POST": settings.reset}),
+    Route("/-/files/trash", {"GET": trash.trash_page}, page=True),
+    Route("/-/files/trash.json", {"GET": trash.trash_json}),
+    Route("/-/files/trash/-/restore", {"POST": trash.restore}),
+    Route("/-/files/trash/-/purge", {"POST": trash.purge}),
     Route(
         "/-/files/upload/{source}",
         {"GET": uploads.upload_page, "POST": uploads.one_shot},

@@ -58,7 +58,8 @@ async def index(call: Call) -> Response:
         }
         for source, can_browse, can_upload in visible
     ]
-    return await page(call, "index.html", {"entries": entries})
+    trash_total = await call.files.trash.visible(call.actor)
+    return await page(call, "index.html", {"entries": entries, "trash_total": trash_total})
 
 
 async def sources_json(call: Call) -> Response:

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from datasette_files.db import files, garbage, listing, search, uploads
+from datasette_files.db import files, garbage, listing, search, settings, trash, uploads
 
-_SCAN = re.compile(r"^SCAN (f|u|g|datasette_files|datasette_files_(uploads|garbage))\b")
+_SCAN = re.compile(r"^SCAN (f|u|g|t|datasette_files|datasette_files_(uploads|garbage|trash))\b")
 _ROWS = 3_000
 
 ORDERS: tuple[listing.Order, ...] = ("created_at", "filename", "size")
@@ -42,6 +42,13 @@ def filled(conn: sqlite3.Connection, request: pytest.FixtureRequest) -> sqlite3.
                 END, i * 31 % 977, nullif('user' || (i % 7), 'user0'),
                 datetime('2026-01-01', (i / 5) || ' minutes') FROM n""",
             (_ROWS,),
+        )
+        conn.execute(
+            """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+            INSERT INTO datasette_files_trash (seq, id, source_id, path, filename, created_at,
+                trashed_at, trashed_by, purge_at)
+            SELECT i, 'df-gone' || i, 1 + i % 3, 'gone/' || i, 'name gone', '2026-01-01', i,
+                'user' || (i % 7), i FROM n"""
         )
     if request.param == "analyzed":
         conn.execute("ANALYZE")
@@ -169,3 +176,47 @@ def test_look_ups_by_id_and_by_time_are_index_seeks(filled):
         garbage.deleted_by(filled, "df-17")
         garbage.purge(filled, 0)
     _check(traced.plans("datasette_files_garbage"))
+
+
+def test_the_trash_is_read_by_its_indexes(filled):
+    scopes = [trash.Scope(1), trash.Scope(2, "user3")]
+    with _Traced(filled) as traced:
+        found, token = trash.page(filled, scopes, None, 20)
+        assert len(found) == 20
+        trash.page(filled, scopes, token, 20)
+        trash.count(filled, scopes)
+        assert len(trash.due(filled, 1, 400.0, 20)) == 20
+        trash.holds_any(filled, [1, 2])
+        trash.get(filled, "df-gone3")
+        garbage.ensure(filled, 1, "gone/3")
+        garbage.due(filled, 0, ["s1", "s2"], 10)
+        assert trash.restore(filled, "df-gone3") is not None
+        assert trash.purge(filled, "df-gone6", None) is not None
+    _check(traced.plans("datasette_files_trash"))
+
+
+def test_no_statement_about_files_looks_into_the_trash(filled):
+    """So the trash cannot make one slower, and none can forget to leave it out."""
+    with _Traced(filled) as traced:
+        files.get(filled, "df-17")
+        files.batch_json(filled, ["df-17"], ["s1"], "/")
+        files.contents(filled, 1)
+        for order, filters in itertools.product(ORDERS, FILTERS):
+            query = listing.ListQuery((1, 2), order, **filters)
+            listing.page(filled, query)
+            listing.count(filled, query)
+        expression = search.match_expression(filled, "name", [1])
+        assert expression is not None
+        search.page(filled, expression, None, 5)
+        search.count(filled, expression)
+    assert [s for s in traced.statements if "datasette_files_trash" in s] == []
+
+
+def test_the_version_of_the_settings_is_one_seek(filled):
+    settings.record(filled, 1, None, 0, [("label", None, "x")] * 20, is_reset=False)
+    for statement in ("version", "source_version", "overrides", "changes"):
+        arguments = {"version": (), "changes": (1, 5)}.get(statement, (1,))
+        with _Traced(filled) as traced:
+            getattr(settings, statement)(filled, *arguments)
+        for plan in traced.plans("datasette_files_settings(_changes)?"):
+            assert all(step.startswith("SEARCH") for step in plan), plan

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasette_files.db import files, schema
+from datasette_files.db import files, schema, trash
 from datasette_files.models import FileRecord
 from tests.conftest import upload
 from tests.db.conftest import check_search_index, new_catalog
@@ -34,6 +34,8 @@ _STEPS = st.lists(
         st.tuples(st.just("update"), st.tuples(st.integers(0, 20), _ROW)),
         st.tuples(st.just("text"), st.tuples(st.integers(0, 20), _TEXT)),
         st.tuples(st.just("delete"), st.integers(0, 20)),
+        st.tuples(st.just("trash"), st.integers(0, 20)),
+        st.tuples(st.just("restore"), st.integers(0, 20)),
     ),
     max_size=25,
 )
@@ -51,6 +53,7 @@ def _insert(conn: sqlite3.Connection, number: int, row: dict[str, Any]) -> str:
 
 def _apply(conn: sqlite3.Connection, steps: list[tuple[str, Any]]) -> None:
     ids: list[str] = []
+    trashed: list[str] = []
     for number, (kind, what) in enumerate(steps):
         if kind == "insert":
             ids.append(_insert(conn, number, what))
@@ -64,6 +67,12 @@ def _apply(conn: sqlite3.Connection, steps: list[tuple[str, Any]]) -> None:
             files.set_search_text(conn, ids[what[0] % len(ids)], what[1])
         elif ids and kind == "delete":
             assert files.delete(conn, ids.pop(what % len(ids))) is not None
+        elif ids and kind == "trash":
+            trashed.append(ids.pop(what % len(ids)))
+            assert trash.add(conn, trashed[-1], "alice", 0, 1) is not None
+        elif trashed and kind == "restore":
+            ids.append(trashed.pop(what % len(trashed)))
+            assert trash.restore(conn, ids[-1]) is not None
 
 
 def _totals(conn: sqlite3.Connection) -> list[tuple[Any, ...]]:

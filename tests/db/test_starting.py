@@ -30,4 +30,6 @@ def test_processes_that_start_at_once_make_one_schema(tmp_path):
                 "0003_direct_uploads",
                 "0004_thumbnails",
                 "0005_imports",
+                "0006_trash",
+                "0007_settings",
             ]

@@ -336,6 +336,7 @@ async def test_an_event_follows_each_commit(datasette: Datasette) -> None:
     ]
     assert [name for name, _, _ in seen[3:]] == ["upload-file"]
     ulid = file["id"].removeprefix("df-")
+    assert seen[2][1].pop("outcome") == "purged"
     for _, facts, _ in seen[:3]:
         assert facts == {
             "file_id": file["id"],

@@ -1,0 +1,100 @@
+"""What holds of sources in place of their yaml, and the record of every change.
+
+Values are JSON. A change is never rewritten, so the highest id of all changes tells whether
+anything changed, and of one source's whether that did.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from ..models import SettingChange
+
+#: Changes that are kept of a source, the newest.
+_KEPT = 1000
+
+Overrides = dict[str, Any]
+
+
+def version(conn: sqlite3.Connection) -> int:
+    """Grows with every change of any source: one seek, which every look-up can afford."""
+    row = conn.execute("SELECT max(id) FROM datasette_files_settings_changes").fetchone()
+    return row[0] or 0
+
+
+def all_overrides(conn: sqlite3.Connection) -> dict[int, Overrides]:
+    """What holds in place of the yaml, by source."""
+    found: dict[int, Overrides] = {}
+    for source_id, key, value in conn.execute(
+        "SELECT source_id, key, value FROM datasette_files_settings"
+    ):
+        found.setdefault(source_id, {})[key] = json.loads(value)
+    return found
+
+
+def overrides(conn: sqlite3.Connection, source_id: int) -> Overrides:
+    rows = conn.execute(
+        "SELECT key, value FROM datasette_files_settings WHERE source_id = ?", (source_id,)
+    )
+    return {key: json.loads(value) for key, value in rows}
+
+
+def source_version(conn: sqlite3.Connection, source_id: int) -> int:
+    """Grows with every change of the source; 0 before the first."""
+    row = conn.execute(
+        "SELECT max(id) FROM datasette_files_settings_changes WHERE source_id = ?", (source_id,)
+    ).fetchone()
+    return row[0] or 0
+
+
+def put(conn: sqlite3.Connection, source_id: int, kept: Overrides) -> None:
+    """Let these hold, and no others."""
+    conn.execute("DELETE FROM datasette_files_settings WHERE source_id = ?", (source_id,))
+    conn.executemany(
+        "INSERT INTO datasette_files_settings (source_id, key, value) VALUES (?, ?, ?)",
+        [(source_id, key, json.dumps(value)) for key, value in kept.items()],
+    )
+
+
+def record(
+    conn: sqlite3.Connection,
+    source_id: int,
+    actor_id: str | None,
+    now: float,
+    changed: list[tuple[str, Any, Any]],
+    *,
+    is_reset: bool,
+) -> None:
+    """Write down ``(key, old, new)`` of each setting that changed."""
+    conn.executemany(
+        """INSERT INTO datasette_files_settings_changes
+        (source_id, changed_at, actor_id, key, old_value, new_value, is_reset)
+        VALUES (?, ?, ?, ?, ?, ?, ?)""",
+        [
+            (source_id, now, actor_id, key, json.dumps(old), json.dumps(new), int(is_reset))
+            for key, old, new in changed
+        ],
+    )
+    conn.execute(
+        """DELETE FROM datasette_files_settings_changes WHERE source_id = :source_id AND id <= (
+            SELECT id FROM datasette_files_settings_changes WHERE source_id = :source_id
+            ORDER BY id DESC LIMIT 1 OFFSET :kept)""",
+        {"source_id": source_id, "kept": _KEPT},
+    )
+
+
+def changes(conn: sqlite3.Connection, source_id: int, limit: int) -> list[SettingChange]:
+    """The newest changes of a source."""
+    rows = conn.execute(
+        """SELECT id, changed_at, actor_id, key, old_value, new_value, is_reset
+        FROM datasette_files_settings_changes WHERE source_id = ? ORDER BY id DESC LIMIT ?""",
+        (source_id, limit),
+    )
+    return [
+        SettingChange(
+            row[0], row[1], row[2], row[3], json.loads(row[4]), json.loads(row[5]), bool(row[6])
+        )
+        for row in rows
+    ]

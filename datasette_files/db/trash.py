@@ -1,0 +1,162 @@
+"""The trash: deleted files that can be restored, with who deleted them and until when.
+
+A file goes in and comes back whole, by one insert and one delete in one transaction. Its bytes and
+thumbnails stay where they are; its path stays taken. Only here is the trash written, and only
+garbage.py looks into it besides.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..models import FileRecord, TrashedFile
+from . import garbage, hashing, thumbnails
+from .files import COLUMNS, record
+from .listing import COUNT_LIMIT, decode_token, encode_token
+from .schema import FILE_COLUMNS
+
+_FILE = ", ".join(FILE_COLUMNS)
+_SELECT = f"""SELECT f.number, f.trashed_at, f.trashed_by, f.purge_at, {COLUMNS}
+    FROM datasette_files_trash f"""
+_JOIN = "CROSS JOIN datasette_files_sources s ON s.id = f.source_id"
+#: What pages' tokens belong to.
+_WALK = "trash"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A part of the trash: a source's, or what one actor deleted of it."""
+
+    source_id: int
+    trashed_by: str | None = None
+
+    @property
+    def index(self) -> str:
+        return "list" if self.trashed_by is None else "own"
+
+    @property
+    def where(self) -> str:
+        return "f.source_id = ?" + ("" if self.trashed_by is None else " AND f.trashed_by = ?")
+
+    @property
+    def values(self) -> tuple[object, ...]:
+        return (self.source_id,) if self.trashed_by is None else (self.source_id, self.trashed_by)
+
+
+def add(
+    conn: sqlite3.Connection, file_id: str, actor_id: str | None, now: float, purge_at: float
+) -> TrashedFile | None:
+    """Move a file out of the catalog; None if it is not in it."""
+    conn.execute(
+        f"""INSERT INTO datasette_files_trash (seq, {_FILE}, trashed_at, trashed_by, purge_at)
+        SELECT seq, {_FILE}, ?, ?, ? FROM datasette_files WHERE id = ?""",
+        (now, actor_id, purge_at, file_id),
+    )
+    conn.execute("DELETE FROM datasette_files WHERE id = ?", (file_id,))
+    return get(conn, file_id)
+
+
+def restore(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
+    """Move a file back into the catalog; None if it is not in the trash.
+
+    It gets its old place among the others, unless a newer file has that meanwhile. Raises
+    sqlite3.IntegrityError where another tool has put a file of its id or path into the catalog.
+    """
+    row = conn.execute(
+        f"""SELECT (SELECT t.seq WHERE NOT EXISTS
+            (SELECT 1 FROM datasette_files f WHERE f.seq = t.seq)), {_FILE}
+        FROM datasette_files_trash t WHERE t.id = ?""",
+        (file_id,),
+    ).fetchone()
+    found = get(conn, file_id)
+    if row is None or found is None:
+        return None
+    conn.execute("DELETE FROM datasette_files_trash WHERE id = ?", (file_id,))
+    conn.execute(
+        f"INSERT INTO datasette_files (seq, {_FILE}) VALUES ({', '.join('?' * len(row))})",
+        tuple(row),
+    )
+    if found.file.sha256 is None:
+        # Hashing gave it up when it was not in the catalog.
+        hashing.add(conn, file_id, found.file.source_id)
+    return found.file
+
+
+def purge(conn: sqlite3.Connection, file_id: str, actor_id: str | None) -> FileRecord | None:
+    """Take a file out of the trash for good and note its bytes; None if it is not in it.
+
+    ``actor_id``: whose deletion it is, for one who asks again.
+    """
+    found = get(conn, file_id)
+    if found is None:
+        return None
+    conn.execute("DELETE FROM datasette_files_trash WHERE id = ?", (file_id,))
+    thumbnails.delete(conn, file_id)
+    garbage.add(conn, found.file.source_id, found.file.path, file_id, actor_id)
+    return found.file
+
+
+def get(conn: sqlite3.Connection, file_id: str) -> TrashedFile | None:
+    row = conn.execute(f"{_SELECT} {_JOIN} WHERE f.id = ?", (file_id,)).fetchone()
+    return _trashed(row)[1] if row else None
+
+
+def holds_any(conn: sqlite3.Connection, source_ids: Iterable[int]) -> bool:
+    """Whether anything of these sources is in the trash."""
+    row = conn.execute(
+        """SELECT 1 FROM json_each(?) AS wanted
+        CROSS JOIN datasette_files_trash f INDEXED BY datasette_files_trash_list
+            ON f.source_id = wanted.value LIMIT 1""",
+        (json.dumps(list(source_ids)),),
+    ).fetchone()
+    return row is not None
+
+
+def due(conn: sqlite3.Connection, source_id: int, now: float, limit: int) -> list[TrashedFile]:
+    """What of a source is to be deleted for good now."""
+    rows = conn.execute(
+        f"""{_SELECT} INDEXED BY datasette_files_trash_due {_JOIN}
+        WHERE f.source_id = ? AND f.purge_at <= ? ORDER BY f.purge_at LIMIT ?""",
+        (source_id, now, limit),
+    )
+    return [_trashed(row)[1] for row in rows]
+
+
+def page(
+    conn: sqlite3.Connection, scopes: Iterable[Scope], after: str | None, limit: int
+) -> tuple[list[TrashedFile], str | None]:
+    """What of these scopes was deleted last, and the token of the next page or None."""
+    bound = "" if after is None else " AND f.number < ?"
+    values = () if after is None else (decode_token(_WALK, after)[1],)
+    found: list[tuple[int, TrashedFile]] = []
+    for scope in scopes:
+        rows = conn.execute(
+            f"""{_SELECT} INDEXED BY datasette_files_trash_{scope.index} {_JOIN}
+            WHERE {scope.where}{bound} ORDER BY f.number DESC LIMIT ?""",
+            (*scope.values, *values, limit + 1),
+        )
+        found.extend(_trashed(row) for row in rows)
+    found.sort(key=lambda one: one[0], reverse=True)
+    token = encode_token(_WALK, "", found[limit - 1][0]) if len(found) > limit else None
+    return [trashed for _, trashed in found[:limit]], token
+
+
+def count(conn: sqlite3.Connection, scopes: Iterable[Scope]) -> tuple[int, bool]:
+    """How many files, and whether counting stopped at ``COUNT_LIMIT``."""
+    total = 0
+    for scope in scopes:
+        row = conn.execute(
+            f"""SELECT count(*) FROM (SELECT 1 FROM datasette_files_trash f
+                INDEXED BY datasette_files_trash_{scope.index} WHERE {scope.where} LIMIT ?)""",
+            (*scope.values, COUNT_LIMIT + 1 - total),
+        ).fetchone()
+        total += row[0]
+    return min(total, COUNT_LIMIT), total > COUNT_LIMIT
+
+
+def _trashed(row: Sequence[object]) -> tuple[int, TrashedFile]:
+    number, trashed_at, trashed_by, purge_at, *file = row
+    return number, TrashedFile(record(file), trashed_at, trashed_by, purge_at)  # type: ignore[return-value, arg-type]

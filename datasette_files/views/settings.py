@@ -1,0 +1,206 @@
+"""A source's settings: their page, which is one form, and the same as JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from datasette.utils.asgi import Response
+
+from ..errors import Conflict, Invalid
+from ..permissions import MANAGE, Grant, grant
+from ..settings import InvalidSettings, SourceSettings
+from ..sources import Source
+from . import records
+from .http import Call, answer, human_size, page, redirect
+
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)\s*(bytes?|[kmgt]i?b)?", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+_UNITS = "bkmgt"
+
+
+async def _source(call: Call) -> tuple[Source, Grant]:
+    source = call.files.sources.get(call.vars["source"])
+    return source, await grant(call.datasette, call.actor, MANAGE, source.slug)
+
+
+async def settings_json(call: Call) -> Response:
+    source, manage = await _source(call)
+    return answer(call, _as_json(source, await call.files.settings.of(source, manage)))
+
+
+async def settings_page(call: Call) -> Response:
+    source, manage = await _source(call)
+    return await _page(call, source, await call.files.settings.of(source, manage))
+
+
+async def update(call: Call) -> Response:
+    source, manage = await _source(call)
+    # What a source has is only for those who may change it, in errors too.
+    current = await call.files.settings.of(source, manage)
+    if not call.sends_form:
+        body = await call.body.json()
+        wanted = body.get("settings")
+        if not isinstance(wanted, dict) or not wanted:
+            raise Invalid('Send {"settings": {"label": "…"}}')
+        changed = await call.files.settings.change(
+            source, manage, call.actor, wanted, _version(body.get("version"))
+        )
+        return answer(call, _as_json(source, changed))
+    entered = await call.body.form()
+    try:
+        version = _version(entered.pop("version", None))
+        wanted = _parsed(source, entered)
+        changed = await call.files.settings.change(source, manage, call.actor, wanted, version)
+    except (InvalidSettings, Conflict) as error:
+        if not call.wants_page:
+            raise
+        wrong = error.fields if isinstance(error, InvalidSettings) else {}
+        problem = None if wrong else str(error)
+        current = await call.files.settings.of(source, manage)
+        return await _page(call, source, current, entered, wrong, problem, error.status)
+    return _saved(call, source, current, changed)
+
+
+async def reset(call: Call) -> Response:
+    source, manage = await _source(call)
+    current = await call.files.settings.of(source, manage)
+    body: dict[str, Any] = await (call.body.form() if call.sends_form else call.body.json())
+    version = _version(body.get("version"))
+    changed = await call.files.settings.reset(source, manage, call.actor, version)
+    return _saved(call, source, current, changed)
+
+
+def _version(value: object) -> int | None:
+    """The state that a change is of; None where nothing is said. Raises Invalid."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = int(value)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise Invalid("version must be the number that the settings came with")
+
+
+def _saved(call: Call, source: Source, before: SourceSettings, after: SourceSettings) -> Response:
+    if not call.wants_page:
+        return answer(call, _as_json(source, after))
+    told = "Nothing was changed" if before.version == after.version else "The settings are saved"
+    call.datasette.add_message(call.request, told)
+    return redirect(call.url(f"/-/files/source/{source.slug}/settings"))
+
+
+def _as_json(source: Source, found: SourceSettings) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "source": source.slug,
+        "version": found.version,
+        "settings": {
+            one.key: {
+                "value": one.value,
+                "yaml": one.yaml,
+                "changed": one.changed,
+                "pinned": one.pinned,
+            }
+            for one in found.values.values()
+        },
+        "changes": [
+            {
+                "id": change.id,
+                "changed_at": records.written(change.changed_at),
+                "actor_id": change.actor_id,
+                "setting": change.key,
+                "old": change.old,
+                "new": change.new,
+                "reset": change.is_reset,
+            }
+            for change in found.changes
+        ],
+    }
+
+
+async def _page(
+    call: Call,
+    source: Source,
+    found: SourceSettings,
+    entered: dict[str, str] | None = None,
+    wrong: dict[str, str] | None = None,
+    problem: str | None = None,
+    status: int = 200,
+) -> Response:
+    """The page: with what was entered, and what is wrong with it, where that was refused."""
+    written = {key: as_text(key, one.value) for key, one in found.values.items()}
+    context = {
+        "source": source,
+        "found": found,
+        "entered": {**written, **(entered or {})},
+        "wrong": wrong or {},
+        "problem": problem,
+        "as_text": as_text,
+        "written": records.written,
+        "cap": source.capabilities.max_file_size,
+    }
+    return await page(call, "settings.html", context, status)
+
+
+def as_text(key: str, value: Any) -> str:
+    """A setting as its field of the form has it."""
+    if key == "max_file_size" and value is not None:
+        return size_text(value)
+    if isinstance(value, list):
+        return "\n".join(value)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "" if value is None else str(value)
+
+
+def size_text(size: int) -> str:
+    """Bytes as people read them, where that is exact; else their number."""
+    shown = human_size(size)
+    return shown if parse_size(shown) == size else f"{size:,} bytes"
+
+
+def _parsed(source: Source, entered: dict[str, str]) -> dict[str, Any]:
+    """The values of the form's fields. Raises InvalidSettings."""
+    values, wrong = {}, {}
+    for key, text in entered.items():
+        try:
+            values[key] = _PARSERS[key](text.strip()) if key in _PARSERS else text.strip()
+        except ValueError as error:
+            wrong[key] = str(error)
+    if wrong:
+        raise InvalidSettings(wrong)
+    return values
+
+
+def parse_size(text: str) -> int | None:
+    """A number of bytes, such as ``1.5 GB``, in powers of 1024; None for nothing."""
+    if not text:
+        return None
+    found = _SIZE.fullmatch(text.replace(",", ""))
+    if not found:
+        raise ValueError("must be a size such as 500 MB, or a number of bytes")
+    number, unit = found[1], (found[2] or "b").lower()
+    scale: int = 1024 ** _UNITS.index(unit[0])
+    return int(number) * scale if number.isdigit() else round(float(number) * scale)
+
+
+def _parse_number(text: str) -> int | None:
+    if text and not _NUMBER.fullmatch(text):
+        raise ValueError("must be a whole number")
+    return int(text) if text else None
+
+
+def _parse_switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError("must be on or off")
+    return text == "on"
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "label": lambda text: text or None,
+    "max_file_size": parse_size,
+    "allowed_content_types": lambda text: text.replace(",", " ").split() or None,
+    "thumbnails": _parse_switch,
+    "trash_days": _parse_number,
+    "presign_ttl_seconds": _parse_number,
+}

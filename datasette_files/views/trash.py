@@ -1,0 +1,124 @@
+"""The trash: its page and list; restoring and purging, one file or many."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from datasette.utils.asgi import Response
+
+from ..errors import Invalid
+from ..models import FileRecord, TrashPage
+from ..permissions import BROWSE
+from ..trash import Changed
+from . import records
+from .arguments import first_url, next_url, size
+from .files import name_in_message
+from .http import Call, answer, page, redirect
+
+_MAX_IDS = 200
+_ID = re.compile(r"df-[A-Za-z0-9]{1,100}")
+
+
+async def trash_json(call: Call) -> Response:
+    found = await _page(call)
+    return answer(
+        call, {"ok": True, "source": call.argument("source") or "", **_shown(call, found)}
+    )
+
+
+async def trash_page(call: Call) -> Response:
+    found = await _page(call)
+    wanted = call.argument("source")
+    context = {
+        **_shown(call, found),
+        "chosen": wanted,
+        "source_labels": {source.slug: source.label for source in call.files.sources},
+        "sources": [source for source in call.files.sources if source.slug in found.sources],
+        "purgeable": found.purgeable,
+        "first_url": first_url(call),
+    }
+    return await page(call, "trash.html", context)
+
+
+async def _page(call: Call) -> TrashPage:
+    source, after = call.argument("source"), call.argument("_next")
+    return await call.files.trash.page(call.actor, source, after, size(call))
+
+
+def _shown(call: Call, found: TrashPage) -> dict[str, Any]:
+    return {
+        "files": [
+            {**records.trashed(call, one), "can_purge": one.file.source_slug in found.purgeable}
+            for one in found.files
+        ],
+        "total": found.total,
+        "count_truncated": found.total_truncated,
+        "next": found.next,
+        "next_url": next_url(call, found.next),
+    }
+
+
+async def restore(call: Call) -> Response:
+    ids, back = await _wanted(call)
+    changed = await call.files.trash.restore(call.actor, ids)
+    return await _answer(call, changed, "restored", back)
+
+
+async def purge(call: Call) -> Response:
+    ids, back = await _wanted(call)
+    changed = await call.files.trash.purge(call.actor, ids)
+    return await _answer(call, changed, "purged", back)
+
+
+async def _wanted(call: Call) -> tuple[list[str], str | None]:
+    """The ids to change, and the page to come back to. Raises Invalid.
+
+    Of a form, ``only`` is a row's own button: it stands for itself, whatever is ticked.
+    """
+    back = None
+    if call.sends_form:
+        fields = await call.body.fields()
+        ids: Any = [value for name, value in fields if name == "only"]
+        ids = ids or [value for name, value in fields if name == "id"]
+        back = dict(fields).get("back")
+    else:
+        ids = (await call.body.json()).get("ids")
+    if not isinstance(ids, list) or not all(
+        isinstance(one, str) and _ID.fullmatch(one) for one in ids
+    ):
+        raise Invalid('Send {"ids": ["df-…"]}, the ids of files in the trash')
+    if not 1 <= len(ids) <= _MAX_IDS:
+        raise Invalid(f"Choose 1 to {_MAX_IDS} files; {len(ids)} were chosen")
+    return list(dict.fromkeys(ids)), back
+
+
+async def _answer(call: Call, changed: Changed, done: str, back: str | None) -> Response:
+    if not call.wants_page:
+        ids = [file.id for file in changed.files]
+        return answer(call, {"ok": True, done: ids, "missing": changed.missing})
+    browsable = await call.files.allowed_sources(call.actor, BROWSE)
+    first = changed.files[0]
+    if any(file.source_slug not in browsable for file in changed.files):
+        context = {"done": done.capitalize(), "text": f"{_count(changed)} {done}."}
+        return await page(call, "done.html", context)
+    call.datasette.add_message(call.request, _told(changed, done))
+    if back == "-source":  # no source has such a name
+        return redirect(call.url(f"/-/files/source/{first.source_slug}"))
+    query = f"?source={back}" if back in call.files.config.sources else ""
+    return redirect(call.url(f"/-/files/trash{query}"))
+
+
+def _count(changed: Changed) -> str:
+    number = len(changed.files)
+    return "1 file" if number == 1 else f"{number} files"
+
+
+def _told(changed: Changed, done: str) -> str:
+    """What the next page says."""
+    verb = "Restored" if done == "restored" else "Deleted for good:"
+    files: list[FileRecord] = changed.files
+    text = f"{verb} {name_in_message(files[0]) if len(files) == 1 else _count(changed)}"
+    if changed.missing:
+        text += f"; {len(changed.missing)} more were no longer in the trash"
+    return text

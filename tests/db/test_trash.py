@@ -1,0 +1,92 @@
+"""The trash is apart from the catalog: which code knows of it, and what the catalog refuses."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import datasette_files
+from datasette_files.db import files, trash
+from tests.db.conftest import check_search_index, new_catalog
+
+#: Who writes it, who must not take its bytes for garbage, who makes it, who lets owners restore.
+_KNOWING = {"db/trash.py", "db/garbage.py", "db/schema.py", "permissions.py"}
+
+
+def _add(
+    conn: sqlite3.Connection, file_id: str, path: str, source_id: int = 1, **more: Any
+) -> None:
+    values = {"id": file_id, "source_id": source_id, "path": path, "filename": path, **more}
+    marks = ", ".join("?" * len(values))
+    conn.execute(
+        f"INSERT INTO datasette_files ({', '.join(values)}) VALUES ({marks})", list(values.values())
+    )
+
+
+def _row(conn: sqlite3.Connection, file_id: str) -> tuple[Any, ...]:
+    row = conn.execute("SELECT * FROM datasette_files WHERE id = ?", (file_id,)).fetchone()
+    return tuple(row)
+
+
+def test_no_other_code_names_the_trash_in_sql() -> None:
+    root = Path(datasette_files.__file__).parent
+    naming = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if re.search(r"datasette_files_trash\b(?!\.)", path.read_text("utf-8"))
+    }
+    assert naming == _KNOWING
+
+
+def test_the_trash_keeps_every_column_of_a_file(conn):
+    """A column that comes later has to be kept too."""
+    columns = {
+        table: [row[1] for row in conn.execute(f"PRAGMA table_info({table})")]
+        for table in ("datasette_files", "datasette_files_trash")
+    }
+    assert set(columns["datasette_files"]) <= set(columns["datasette_files_trash"])
+    _add(conn, "df-1", "a", content_type="a/b", size=3, width=4, height=5, uploaded_by="alice")
+    conn.execute("UPDATE datasette_files SET metadata = '{\"a\": 1}', content_hash = 'sha256:1'")
+    before = _row(conn, "df-1")
+    assert trash.add(conn, "df-1", "bob", 1.5, 2.5) is not None
+    assert files.get(conn, "df-1") is None
+    assert trash.restore(conn, "df-1") is not None
+    assert _row(conn, "df-1") == before
+    assert trash.restore(conn, "df-1") is None
+    assert trash.add(conn, "df-2", None, 0, 0) is None
+    assert trash.purge(conn, "df-1", None) is None
+
+
+def test_a_path_or_an_id_in_the_trash_is_taken(conn):
+    """An index of the storage that meets the bytes does not bring the file back to life."""
+    _add(conn, "df-1", "a")
+    _add(conn, "df-2", "b")
+    trash.add(conn, "df-1", None, 0, 1)
+    for file_id, path in (("df-1", "c"), ("df-3", "a")):
+        with pytest.raises(sqlite3.IntegrityError, match="in the trash"):
+            _add(conn, file_id, path)
+    with pytest.raises(sqlite3.IntegrityError, match="in the trash"):
+        conn.execute("UPDATE datasette_files SET path = 'a' WHERE id = 'df-2'")
+    _add(conn, "df-3", "a", source_id=2)
+    trash.purge(conn, "df-1", None)
+    _add(conn, "df-4", "a")
+
+
+def test_a_restored_file_has_its_place_unless_it_is_taken() -> None:
+    with closing(new_catalog()) as conn:
+        for number in (1, 2, 3):
+            _add(conn, f"df-{number}", f"p{number}")
+        first, last = _row(conn, "df-1")[0], _row(conn, "df-3")[0]
+        trash.add(conn, "df-1", None, 0, 1)
+        trash.add(conn, "df-3", None, 0, 1)
+        _add(conn, "df-4", "p4")
+        assert _row(conn, "df-4")[0] == last
+        trash.restore(conn, "df-1")
+        trash.restore(conn, "df-3")
+        assert (_row(conn, "df-1")[0], _row(conn, "df-3")[0]) == (first, last + 1)
+        check_search_index(conn)
