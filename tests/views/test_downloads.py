@@ -204,7 +204,7 @@ async def test_inline_shows_safe_types_alone_and_sandboxed(
     assert answer.headers["content-security-policy"].startswith("sandbox;")
     assert answer.headers["x-content-type-options"] == "nosniff"
     page = (await datasette.client.get(record["url"])).text
-    assert (f'src="{record["url"]}/inline"' in page) is (name in ("a.png", "a.pdf"))
+    assert (f'src="{record["url"]}/inline' in page) is (name in ("a.png", "a.pdf"))
 
 
 async def test_an_object_that_is_gone_or_cut_is_an_error_before_any_header(
