@@ -14,9 +14,35 @@
  * @property {string | null} content_type
  * @property {number | null} size
  * @property {string} source_slug
+ * @property {string} created_at
  * @property {string} url
  * @property {string} download_url
  * @property {string} thumbnail_url
+ */
+
+/**
+ * A file as batch.json gives it, which names its page otherwise.
+ * @typedef {Pick<FileRecord, "id" | "filename" | "content_type" | "size" | "download_url" |
+ *   "thumbnail_url"> & {info_url: string}} KnownFile
+ */
+
+/**
+ * A page of a list or a search.
+ * @typedef {object} FilePage
+ * @property {FileRecord[]} files
+ * @property {number} total
+ * @property {boolean} [count_truncated] Whether there are more than `total`.
+ * @property {string | null} next
+ */
+
+/**
+ * A source as sources.json gives it.
+ * @typedef {object} SourceRecord
+ * @property {string} slug
+ * @property {string} label
+ * @property {{can_upload: boolean}} capabilities Of its storage.
+ * @property {boolean} can_browse The actor.
+ * @property {boolean} can_upload The actor.
  */
 
 /**
@@ -121,7 +147,7 @@ export class FilesApi {
   /**
    * @param {Record<string, string>} query `q`, `source`, `_size`, `_next`.
    * @param {AbortSignal} [signal]
-   * @returns {Promise<{files: FileRecord[], total: number, next: string | null}>}
+   * @returns {Promise<FilePage>}
    */
   search(query, signal) {
     return this._request(`search.json?${new URLSearchParams(query)}`, { signal });
@@ -130,13 +156,33 @@ export class FilesApi {
   /**
    * One source's files.
    * @param {string} source
-   * @param {Record<string, string>} [query] As docs/api.md lists the arguments.
+   * @param {Record<string, string> | string[][]} [query] As docs/api.md lists the arguments.
    * @param {AbortSignal} [signal]
-   * @returns {Promise<{files: FileRecord[], total: number, next: string | null}>}
+   * @returns {Promise<FilePage>}
    */
   list(source, query = {}, signal) {
     const path = `source/${encodeURIComponent(source)}.json?${new URLSearchParams(query)}`;
     return this._request(path, { signal });
+  }
+
+  /**
+   * Those that the actor may browse or upload to.
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<{sources: SourceRecord[]}>}
+   */
+  sources(signal) {
+    return this._request("sources.json", { signal });
+  }
+
+  /**
+   * Several files at once, by their ids; those that are gone or not open to the actor are left out.
+   * @param {string[]} ids At most 200.
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<{files: Record<string, KnownFile>}>}
+   */
+  batch(ids, signal) {
+    const query = new URLSearchParams(ids.map((id) => ["id", id]));
+    return this._request(`batch.json?${query}`, { signal });
   }
 
   /**

@@ -41,6 +41,9 @@ export class DatasetteFileUpload extends HTMLElement {
     );
     this._queue.addEventListener("uploaded", (event) => this._uploaded(itemOf(event)));
     this._queue.addEventListener("failed", (event) => this._failed(itemOf(event)));
+    /** What `datasette-files-state` told last. */
+    this._state = "";
+    this._queue.addEventListener("change", () => this._tellState());
     this._queue.addEventListener("finished", () => {
       this._untold = true;
       this._finished();
@@ -75,6 +78,11 @@ export class DatasetteFileUpload extends HTMLElement {
     return this._queue.busy || this._reading.size > 0;
   }
 
+  /** How many files of the list have failed. */
+  get failed() {
+    return this._queue.failed;
+  }
+
   /** @param {Iterable<File>} files */
   add(files) {
     this._add(chosenFiles(files));
@@ -83,6 +91,7 @@ export class DatasetteFileUpload extends HTMLElement {
   cancelAll() {
     this._reading.clear();
     this._queue.cancelAll();
+    this._tellState();
   }
 
   retryFailed() {
@@ -122,6 +131,7 @@ export class DatasetteFileUpload extends HTMLElement {
       note: notes.join(" "),
       accept,
       multiple: this.multiple,
+      compact: this.hasAttribute("compact"),
       take: (batches) => this._take(batches),
     });
     const list = new UploadList(this._queue, {
@@ -152,6 +162,7 @@ export class DatasetteFileUpload extends HTMLElement {
     const around = this.closest("details");
     if (around) around.open = true; // what was pasted beside it is to be seen
     this._reading.add(batches);
+    this._tellState();
     let found = 0;
     try {
       for await (const batch of batches) {
@@ -165,6 +176,7 @@ export class DatasetteFileUpload extends HTMLElement {
     } finally {
       this._reading.delete(batches);
       this._finished();
+      this._tellState();
     }
   }
 
@@ -210,8 +222,15 @@ export class DatasetteFileUpload extends HTMLElement {
     // A folder that is still being read has more to come.
     if (this.busy || !this._untold) return;
     this._untold = false;
-    const { failed } = this._queue.summary().counts;
-    this._tell("datasette-files-finished", { files: this.files, failed });
+    this._tell("datasette-files-finished", { files: this.files, failed: this.failed });
+  }
+
+  /** Not how far bytes have got, which changes all the time. */
+  _tellState() {
+    const { busy, failed } = this;
+    if (`${busy} ${failed}` === this._state) return;
+    this._state = `${busy} ${failed}`;
+    this._tell("datasette-files-state", { busy, failed });
   }
 
   /** @param {string} type @param {object} detail */
