@@ -7,31 +7,39 @@ storages in ``datasette_files.testing``.
 
 from .handle import File, get_file
 from .plugin import (
+    extra_css_urls,
+    extra_js_urls,
     homepage_actions,
     jump_items_sql,
     permission_resources_sql,
     register_actions,
+    register_column_types,
     register_commands,
     register_events,
     register_files_storage_types,
     register_routes,
     register_secrets,
+    render_cell,
     shutdown,
     startup,
 )
 
 __all__ = [
     "File",
+    "extra_css_urls",
+    "extra_js_urls",
     "get_file",
     "homepage_actions",
     "jump_items_sql",
     "permission_resources_sql",
     "register_actions",
+    "register_column_types",
     "register_commands",
     "register_events",
     "register_files_storage_types",
     "register_routes",
     "register_secrets",
+    "render_cell",
     "shutdown",
     "startup",
 ]

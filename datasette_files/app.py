@@ -17,6 +17,7 @@ from datasette.events import Event
 from datasette.plugins import pm
 from datasette.utils import StartupError, await_me_maybe
 
+from .columns import Columns
 from .config import config_of
 from .db import files as file_rows
 from .db import garbage, schema
@@ -60,6 +61,7 @@ class Files:
             for cls in batch
         ]
         self.sources = Sources(self.config, storage_types(classes))
+        self.columns = Columns(datasette, self.catalog, self.config)
         self.sweeper = Sweeper(self.catalog, self.sources)
         self.hasher = Hasher(self.catalog, self.sources)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
@@ -95,6 +97,10 @@ class Files:
             source.id, source.provisioned = rows[source.slug]
         try:
             await self.sources.start(self.secrets.get)
+        except ConfigurationError as error:
+            raise StartupError(str(error)) from None
+        try:
+            await self.columns.check_all()
         except ConfigurationError as error:
             raise StartupError(str(error)) from None
         await self._remember_provisioned()

@@ -50,6 +50,39 @@ def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
 
 
 @hookimpl
+def register_column_types(datasette: Any) -> Any:
+    return Files.of(datasette).columns.types()
+
+
+@hookimpl
+def render_cell(value: Any, table: Any, request: Any, datasette: Any) -> Any:
+    """Cells of a query's results, whose columns have no types."""
+    return Files.of(datasette).columns.query_cell(value, request) if table is None else None
+
+
+@hookimpl
+def extra_css_urls(datasette: Any, database: Any, table: Any, request: Any) -> Any:
+    return _on_pages_with_files(
+        ("schemes.css", "file-cells.css"), datasette, request, (database, table)
+    )
+
+
+@hookimpl
+def extra_js_urls(datasette: Any, database: Any, table: Any, request: Any) -> Any:
+    return _on_pages_with_files(("file-cells.js",), datasette, request, (database, table))
+
+
+async def _on_pages_with_files(
+    names: tuple[str, ...], datasette: Any, request: Any, shown: tuple[str | None, str | None]
+) -> list[dict[str, Any]]:
+    """What Datasette's own pages load of ours; nothing where they show no file column."""
+    if not await Files.of(datasette).columns.on_page(request, *shown):
+        return []
+    folder = "/-/static-plugins/datasette_files"
+    return [{"url": f"{folder}/{name}", "module": name.endswith(".js")} for name in names]
+
+
+@hookimpl
 def register_events(datasette: Any) -> Any:
     return EVENTS
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -70,12 +70,14 @@ async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
         internal: str = "internal.db",
         settings: dict[str, Any] | None = None,
         memory: bool = True,
+        databases: Sequence[Path] = (),
         config: dict[str, Any] | None = None,
         **plugin: Any,
     ) -> Datasette:
         if sources is None:
             sources = {"docs": disk_source(tmp_path / "docs")}
         datasette = Datasette(
+            [str(path) for path in databases],
             memory=memory,
             internal=str(tmp_path / internal),
             settings=settings or {},

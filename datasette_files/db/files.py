@@ -30,6 +30,17 @@ def get(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
     return record(row) if row else None
 
 
+def by_ids(conn: sqlite3.Connection, ids: Iterable[str]) -> dict[str, FileRecord]:
+    """The files of these ids that exist, by id."""
+    rows = conn.execute(
+        f"""SELECT {COLUMNS} FROM json_each(?) AS wanted
+        CROSS JOIN datasette_files f ON f.id = wanted.value
+        CROSS JOIN datasette_files_sources s ON s.id = f.source_id""",
+        (json.dumps(list(ids)),),
+    )
+    return {row[0]: record(row) for row in rows}
+
+
 def batch_json(
     conn: sqlite3.Connection, ids: list[str], slugs: Iterable[str], base_url: str
 ) -> str:

@@ -154,6 +154,17 @@ export class FilesApi {
   }
 
   /**
+   * Several files at once; those that are absent or not open to the reader are left out.
+   * @param {string[]} ids At most 200.
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<{files: Record<string, {id: string, filename: string, content_type: string | null,
+   *   size: number | null, download_url: string, thumbnail_url: string, info_url: string}>}>}
+   */
+  batch(ids, signal) {
+    return this._request(`batch.json?${new URLSearchParams(ids.map((id) => ["id", id]))}`, { signal });
+  }
+
+  /**
    * One source's files.
    * @param {string} source
    * @param {Record<string, string> | string[][]} [query] As docs/api.md lists the arguments.
