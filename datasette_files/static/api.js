@@ -21,12 +21,6 @@
  */
 
 /**
- * A file as batch.json gives it, which names its page otherwise.
- * @typedef {Pick<FileRecord, "id" | "filename" | "content_type" | "size" | "download_url" |
- *   "thumbnail_url"> & {info_url: string}} KnownFile
- */
-
-/**
  * A page of a list or a search.
  * @typedef {object} FilePage
  * @property {FileRecord[]} files
@@ -183,17 +177,6 @@ export class FilesApi {
    */
   sources(signal) {
     return this._request("sources.json", { signal });
-  }
-
-  /**
-   * Several files at once, by their ids; those that are gone or not open to the actor are left out.
-   * @param {string[]} ids At most 200.
-   * @param {AbortSignal} [signal]
-   * @returns {Promise<{files: Record<string, KnownFile>}>}
-   */
-  batch(ids, signal) {
-    const query = new URLSearchParams(ids.map((id) => ["id", id]));
-    return this._request(`batch.json?${query}`, { signal });
   }
 
   /**

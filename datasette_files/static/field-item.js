@@ -7,6 +7,7 @@
 import { element, icon, setText } from "./dom.js";
 import { formatBytes } from "./format.js";
 import { messageFor } from "./messages.js";
+import { plain } from "./names.js";
 
 /** @import { ShownFile, FileRecords } from "./file-records.js" */
 /** @typedef {"up" | "down" | "replace" | "remove"} ItemAction */
@@ -37,8 +38,11 @@ export class FileItem {
     const tools = element("span", { class: "files-field-buttons" });
     for (const action of actions) {
       const label = LABELS[action];
-      const content = action === "up" || action === "down" ? icon(action) : label;
-      const button = element("button", { type: "button", class: "upload-button" }, content);
+      const button = element("button", { type: "button", class: "upload-button" });
+      // Of several there are as many, and the names need the room.
+      if (action === "replace" || actions.length < 3) button.append(label);
+      else button.append(icon(action === "remove" ? "close" : action));
+      button.title = label;
       button.dataset.action = action === "remove" ? "take-away" : action;
       button.addEventListener("click", () => act(action, this));
       this._buttons.set(action, button);
@@ -98,7 +102,7 @@ export class FileItem {
     });
     this._picture.replaceWith(picture);
     this._picture = picture;
-    this.name = file.filename || "(no name)";
+    this.name = plain(file.filename);
     // In a tab of its own: what is being edited here is not saved yet.
     const link = { href: file.url, target: "_blank", rel: "noopener", draggable: "false" };
     this._name.replaceChildren(element("a", link, this.name));

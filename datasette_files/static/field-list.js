@@ -6,6 +6,7 @@
 import { element } from "./dom.js";
 import { FileItem } from "./field-item.js";
 import { moved } from "./field-value.js";
+import { plain } from "./names.js";
 
 /** @import { ItemAction } from "./field-item.js" */
 /** @import { FileRecords, ShownFile } from "./file-records.js" */
@@ -16,7 +17,7 @@ const DRAGGED = "application/x-datasette-file";
 export class FieldList {
   /**
    * @param {FileRecords} records
-   * @param {{several: boolean, readOnly: boolean, name: () => string,
+   * @param {{several: boolean, readOnly: boolean, name: string,
    *   changed: (words: string) => void, replace: (item: FileItem) => void}} options `changed` hears
    *   what happened.
    */
@@ -32,7 +33,7 @@ export class FieldList {
     this._items = [];
     /** @type {{item: FileItem, before: FileItem[]} | null} */
     this._drag = null;
-    this.element = element("ul", { class: "files-field-list", "aria-label": `Files of ${name()}` });
+    this.element = element("ul", { class: "files-field-list", "aria-label": `Files of ${name}` });
     if (several && !readOnly) this._listenToDrags();
   }
 
@@ -57,11 +58,11 @@ export class FieldList {
     const made = fresh.map(({ id }) => this._make(id));
     const at = old === null ? -1 : this._items.indexOf(old);
     if (at < 0) this._items = [...this._items, ...made];
-    else this._items = this._items.toSpliced(at, 1, ...made);
+    else this._items = [...this._items.slice(0, at), ...made, ...this._items.slice(at + 1)];
     const focused = old?.element.contains(document.activeElement) ?? false;
     this._draw();
     if (focused || !document.activeElement?.checkVisibility()) made[0].focus("replace");
-    const names = fresh.map(({ filename }) => filename).join(", ");
+    const names = fresh.map(({ filename }) => plain(filename)).join(", ");
     this._changed(old === null ? `${names} added` : `${names} takes the place of ${old.name}`);
   }
 

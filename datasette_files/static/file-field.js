@@ -46,7 +46,7 @@ class FileFields {
     /** @type {FileFieldControl | null} */
     let made = null;
     let [focused, ended] = [false, false];
-    /** @param {Parts} parts @param {ColumnField} field */
+    /** @param {Parts} parts @param {ColumnField} field @returns {HTMLElement} */
     const make = (parts, field) => {
       made = new parts.FileFieldControl(field, this._toolsOf(parts, field));
       return made.element;

@@ -114,8 +114,8 @@ export class DatasetteFilePicker extends HTMLElement {
     modal.dialog.addEventListener("close", (event) => {
       if (event.target === modal.dialog) this._closed();
     });
-    modal.show({ returnFocusTo: returnFocusTo ?? document.activeElement });
-    panel.focus();
+    const back = returnFocusTo ?? document.activeElement;
+    modal.show({ returnFocusTo: back, initialFocus: () => panel.focus() });
     return new Promise((resolve) => {
       this._settle = resolve;
     });

@@ -3,7 +3,7 @@
  * Leaves out anything of a page.
  */
 
-/** @import { FileRecord, FilesApi, KnownFile } from "./api.js" */
+/** @import { FileRecord, FilesApi } from "./api.js" */
 
 /** How many ids batch.json takes at once. */
 const MAX_BATCH = 200;

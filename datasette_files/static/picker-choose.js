@@ -7,6 +7,7 @@ import { element, setText } from "./dom.js";
 import { FileSearch, MAX_FOUND } from "./file-search.js";
 import { counted, formatCount } from "./format.js";
 import { messageFor } from "./messages.js";
+import { plain } from "./names.js";
 import { PickerOptions } from "./picker-options.js";
 import { UploadRules, patternsOf } from "./upload-rules.js";
 
@@ -44,7 +45,7 @@ export class PickerChoose {
     this._problem = element("div", { class: "picker-problem", role: "alert", hidden: true });
     const asked = element("div", { class: "picker-asked" }, this._field);
     if (options.sources.length > 1) asked.append(this._select);
-    this.element = element("div", { class: "picker-choose" });
+    this.element = element("div", { class: "picker-choose", tabindex: "-1" });
     this.element.append(asked, this._list.element, this._empty, this._problem, this._count);
     this.element.addEventListener("keydown", (event) => this._key(event));
   }
@@ -61,7 +62,7 @@ export class PickerChoose {
   focus() {
     // A keyboard on the screen would cover the files.
     const touched = matchMedia("(hover: none) and (pointer: coarse)").matches;
-    (touched ? this._list.element : this._field).focus();
+    (touched ? this.element : this._field).focus();
   }
 
   /** Say anew which files are chosen. */
@@ -79,7 +80,7 @@ export class PickerChoose {
   _pick(file) {
     const refusal = this.refusal(file);
     if (refusal === "") this._options.pick(file);
-    else setText(this._count, `${file.filename} cannot be chosen. ${refusal}`);
+    else setText(this._count, `${plain(file.filename)} cannot be chosen. ${refusal}`);
     this._point();
   }
 

@@ -6,6 +6,7 @@
 
 import { element, icon } from "./dom.js";
 import { formatBytes } from "./format.js";
+import { plain } from "./names.js";
 
 /** @import { FileRecord } from "./api.js" */
 
@@ -141,7 +142,7 @@ export class PickerOptions {
     const what = element(
       "span",
       { class: "picker-what" },
-      element("bdi", { class: "picker-name" }, file.filename || "(no name)"),
+      element("bdi", { class: "picker-name" }, plain(file.filename)),
       element("span", { class: "picker-facts" }, told),
     );
     if (refusal !== "") what.append(element("span", { class: "picker-refusal" }, refusal));

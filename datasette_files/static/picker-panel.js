@@ -7,6 +7,7 @@ import { element, setText } from "./dom.js";
 import { usable } from "./file-sources.js";
 import { counted } from "./format.js";
 import { messageFor } from "./messages.js";
+import { plain } from "./names.js";
 import { PickerChoose } from "./picker-choose.js";
 import { PickerTabs } from "./picker-tabs.js";
 import { makeUpload, uploadTargets } from "./picker-upload.js";
@@ -44,7 +45,8 @@ export class PickerPanel {
     this._body = element("div", { class: "picker-body" });
     this._live = element("p", { class: "files-hidden", role: "status" });
     this._footer = this._makeFooter();
-    this.element = element("div", { class: "picker" }, this._body, this._live, this._footer);
+    this.element = element("div", { class: "picker", tabindex: "-1" });
+    this.element.append(this._body, this._live, this._footer);
     this._start();
   }
 
@@ -61,8 +63,8 @@ export class PickerPanel {
   /** At once, or when there is something to stand on. */
   focus() {
     this._wantsFocus = this._tabs === null;
-    if (this._choose !== null) this._choose.focus();
-    else this._body.querySelector("button")?.focus();
+    const first = this._choose ?? this._body.querySelector("button") ?? this.element;
+    first.focus();
   }
 
   /** It is closed: whatever comes is too late. */
@@ -167,7 +169,7 @@ export class PickerPanel {
     if (!this._options.multiple) return this._finish([file]);
     const removed = this._chosen.delete(file.id);
     if (!removed) this._chosen.set(file.id, file);
-    this._marked(`${file.filename} ${removed ? "no longer chosen" : "chosen"}`);
+    this._marked(`${plain(file.filename)} ${removed ? "no longer chosen" : "chosen"}`);
   }
 
   /** @param {FileRecord} file */
@@ -177,12 +179,12 @@ export class PickerPanel {
     // What it is the server has found out only now.
     const refusal = new UploadRules(maxSize, accept).refusal(file);
     if (refusal !== "") {
-      this._tellRefused(`${file.filename} is uploaded, but cannot be chosen here. ${refusal}`);
+      this._tellRefused(`${plain(file.filename)} is uploaded, but cannot be chosen here. ${refusal}`);
       return;
     }
     if (!multiple) return this._finish([file]);
     this._chosen.set(file.id, file);
-    this._marked(`${file.filename} uploaded and chosen`);
+    this._marked(`${plain(file.filename)} uploaded and chosen`);
   }
 
   /** @param {string} words */
