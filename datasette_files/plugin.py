@@ -14,7 +14,7 @@ from .base import Storage
 from .cli import FilesGroup
 from .events import EVENTS
 from .filesystem import FilesystemStorage
-from .views import routes
+from .views import routes, tables
 
 pm.add_hookspecs(hookspecs)
 
@@ -58,6 +58,15 @@ def register_column_types(datasette: Any) -> Any:
 def render_cell(value: Any, table: Any, request: Any, datasette: Any) -> Any:
     """Cells of a query's results, whose columns have no types."""
     return Files.of(datasette).columns.query_cell(value, request) if table is None else None
+
+
+@hookimpl
+def register_output_renderer(datasette: Any) -> dict[str, Any]:
+    return {
+        "extension": "files",
+        "render": tables.rows_with_files,
+        "can_render": tables.offers_files,
+    }
 
 
 @hookimpl

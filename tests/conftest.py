@@ -71,6 +71,7 @@ async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
         settings: dict[str, Any] | None = None,
         memory: bool = True,
         databases: Sequence[Path] = (),
+        immutables: Sequence[Path] = (),
         config: dict[str, Any] | None = None,
         **plugin: Any,
     ) -> Datasette:
@@ -78,6 +79,7 @@ async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
             sources = {"docs": disk_source(tmp_path / "docs")}
         datasette = Datasette(
             [str(path) for path in databases],
+            immutables=[str(path) for path in immutables],
             memory=memory,
             internal=str(tmp_path / internal),
             settings=settings or {},

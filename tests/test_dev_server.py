@@ -42,8 +42,10 @@ def test_sample_site_is_made_once_and_served(tmp_path: Path) -> None:
         "visits",
     }
     config = json.loads((tmp_path / "datasette.yaml").read_bytes())
-    with Server(tmp_path, config) as server:
+    with Server(tmp_path, config, databases=[tmp_path / "sample.db"]) as server:
         listed = server.get_json("/-/files/source/files.json?_size=max")["files"]
+        attached = server.get_json("/sample/towers.files")["files"].values()
+        assert {"phone.jpg", "one-page.pdf"} <= {file["filename"] for file in attached} <= samples
         assert {file["filename"] for file in listed} == samples
         with pytest.raises(urllib.error.HTTPError, match="403"):
             server.get_json("/-/files/source/private.json")

@@ -62,6 +62,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/import/{file_id}/{job}", "GET"): Need("files-browse"),
     ("/-/files/import/{file_id}/{job}.json", "GET"): Need("files-browse"),
     ("/-/files/{file_id}.json", "GET"): Need("files-browse"),
+    ("/-/files/{file_id}/uses.json", "GET"): Need("files-browse"),
     ("/-/files/{file_id}/download", "GET"): Need("files-browse"),
     ("/-/files/{file_id}/inline", "GET"): Need("files-browse"),
     ("/-/files/{file_id}/thumbnail", "GET"): Need("files-browse"),

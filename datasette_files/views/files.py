@@ -12,7 +12,8 @@ from ..models import FileRecord
 from ..permissions import BROWSE, DELETE, EDIT, UPLOAD, file_actions, require_on_file
 from ..protocol.conditional import Outcome, evaluate
 from ..thumbnails import entity_tag
-from . import records
+from ..uses import uses
+from . import records, tables
 from .arguments import takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, plain, redirect
 from .stream import Streamed, unless_gone
@@ -37,6 +38,7 @@ async def file_page(call: Call) -> Response:
     allowed = await file_actions(call.datasette, call.actor, source.slug, file.id)
     full = records.full(call, file)
     deletes = source.capabilities.can_delete and source.down is None
+    used = await uses(call.files, call.actor, file.id)
     context = {
         "file": full,
         "source": source,
@@ -47,6 +49,8 @@ async def file_page(call: Call) -> Response:
         "inline": downloads.shows_inline(file.type),
         "preview": await previews.preview(call.files, source, file),
         "copies": records.copies(call, file),
+        "uses": used,
+        "used": [tables.described(call, one, file.id) for one in used.columns],
         "file_actions": await call.files.file_actions(call.actor, source, file, full),
     }
     return await page(call, "file.html", context)

@@ -16,7 +16,7 @@ from datasette.utils.asgi import Response
 
 from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported
-from . import files, imports, lists, sources, uploads
+from . import files, imports, lists, sources, tables, uploads
 from .body import Body
 from .http import Call, empty, failure
 
@@ -70,6 +70,7 @@ ROUTES = (
     Route("/-/files/import/{file_id}/{job}", {"GET": imports.progress_page}, page=True),
     Route("/-/files/import/{file_id}/{job}.json", {"GET": imports.progress_json}),
     Route("/-/files/{file_id}.json", {"GET": files.record}),
+    Route("/-/files/{file_id}/uses.json", {"GET": tables.uses_json}),
     Route("/-/files/{file_id}/download", {"GET": files.download}),
     Route("/-/files/{file_id}/inline", {"GET": files.inline}),
     Route("/-/files/{file_id}/thumbnail", {"GET": files.thumbnail}),

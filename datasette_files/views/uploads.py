@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from datasette.utils.asgi import Response
 
 from .. import naming, sniffing
+from ..columns import ColumnPlace
 from ..errors import BadType, FilesError, Invalid, NotSupported
 from ..models import FileRecord
 from ..permissions import BROWSE, UPLOAD, Grant, grant
@@ -59,7 +60,11 @@ async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
 
 @_to_source
 async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
-    incoming = _declared(await call.body.json())
+    body = await call.body.json()
+    incoming = _declared(body)
+    if body.get("column") is not None:
+        place = _place(body["column"])
+        await call.files.columns.check_upload(call.actor, place, source.slug, incoming)
     token, instructions = await call.files.uploads.prepare(source, call.actor_id, allowed, incoming)
     answered: dict[str, Any] = {"ok": True, "upload_token": token}
     if instructions is None:
@@ -93,6 +98,18 @@ def _declared(body: dict[str, Any]) -> Incoming:
         size=_size(body.get("size")),
         sha256=_sha256(body.get("sha256")),
     )
+
+
+def _place(value: object) -> ColumnPlace:
+    """The column that an upload is for. Raises Invalid."""
+    names = ("database", "table", "column")
+    if not (
+        isinstance(value, dict)
+        and set(value) == set(names)
+        and all(isinstance(name, str) for name in value.values())
+    ):
+        raise Invalid('column must be {"database": "…", "table": "…", "column": "…"}')
+    return ColumnPlace(**value)
 
 
 def _size(value: object) -> int | None:

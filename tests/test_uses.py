@@ -1,0 +1,157 @@
+"""Where a file is used: the rows that refer to it, for those who may see them, within bounds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlite_utils
+from datasette.app import Datasette
+
+from datasette_files import uses
+from tests.columns import ABSENT, datasette_with_people, make_people, write
+from tests.conftest import OPEN, MakeDatasette, upload
+
+ALICE = {"id": "alice"}
+
+
+@pytest.fixture
+async def datasette(make_datasette: MakeDatasette, tmp_path: Path) -> Datasette:
+    return await datasette_with_people(make_datasette, tmp_path)
+
+
+def people(folder: Path) -> Any:
+    return sqlite_utils.Database(folder / "data.db")["people"]
+
+
+async def used(datasette: Datasette, file_id: str, actor: Any = None) -> dict[str, Any]:
+    answer = await datasette.client.get(f"/-/files/{file_id}/uses.json", actor=actor)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def test_rows_are_found_by_one_id_and_in_arrays(datasette: Datasette, tmp_path: Path) -> None:
+    one, two = [(await upload(datasette))["id"] for _ in range(2)]
+    assert await write(datasette, photo=one, papers=[two, one]) == ""
+    people(tmp_path).insert_all(
+        [
+            {"id": 2, "name": None, "photo": two, "papers": json.dumps([two])},
+            # None of these is an array that holds the id.
+            {"id": 3, "name": "no", "photo": f"{one} ", "papers": json.dumps({"x": one})},
+            {"id": 4, "name": "no", "photo": None, "papers": f'["{one}", '},
+            {"id": 5, "name": "no", "photo": 5, "papers": one},
+        ]
+    )
+    body = await used(datasette, one)
+    assert (body["file_id"], body["complete"]) == (one, True)
+    papers, photo = body["uses"]
+    assert (papers["column_type"], papers["suggested_index"]) == ("files", None)
+    row = {"path": "1", "label": "Ada 1", "url": "/data/people/1"}
+    assert papers["rows"] == photo["rows"] == [row]
+    assert (photo["database"], photo["table"], photo["column"]) == ("data", "people", "photo")
+    assert photo["suggested_index"] == "CREATE INDEX idx_people_photo ON people (photo)"
+    # What is offered as SQL is SQL, and then no longer offered.
+    sqlite_utils.Database(tmp_path / "data.db").execute(photo["suggested_index"])
+    assert (await used(datasette, one))["uses"][1]["suggested_index"] is None
+    for use in (papers, photo):
+        rows = (await datasette.client.get(use["rows_url"].replace("?", ".json?"))).json()["rows"]
+        assert 1 in [row["id"] for row in rows]
+    unused = (await upload(datasette))["id"]
+    assert (await used(datasette, unused))["uses"] == []
+    assert (await datasette.client.get(f"/-/files/{ABSENT}/uses.json")).status_code == 404
+
+
+async def test_only_tables_that_the_actor_may_view_are_searched(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    permissions = {**OPEN, "update-row": True, "view-table": ALICE}
+    datasette = await datasette_with_people(make_datasette, tmp_path, permissions=permissions)
+    file_id = (await upload(datasette))["id"]
+    people(tmp_path).update(1, {"photo": file_id})
+    assert await used(datasette, file_id) == {
+        "ok": True,
+        "file_id": file_id,
+        "complete": True,
+        "uses": [],
+    }
+    [use] = (await used(datasette, file_id, ALICE))["uses"]
+    assert use["suggested_index"] is None  # for who may alter the table
+    page = f"/-/files/{file_id}"
+    assert "Ada 1" not in (await datasette.client.get(page)).text
+    shown = (await datasette.client.get(page, actor=ALICE)).text
+    assert '<a href="/data/people/1"><bdi>Ada 1</bdi></a>' in shown
+    assert "It is in use: 1 row refers to it" in shown
+
+
+async def test_rows_time_and_columns_are_bounded(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_people(tmp_path / "data.db", rows=30)
+    datasette = await datasette_with_people(make_datasette, tmp_path)
+    file_id = (await upload(datasette))["id"]
+    sqlite_utils.Database(tmp_path / "data.db").execute("update people set photo = ?", [file_id])
+    body = await used(datasette, file_id)
+    assert (len(body["uses"][0]["rows"]), body["uses"][0]["more"]) == (20, True)
+    page = (await datasette.client.get(f"/-/files/{file_id}")).text
+    assert "It is in use: more than 20 rows refer to it" in page
+    assert "All rows with this file" in page
+
+    monkeypatch.setattr(uses, "_COLUMNS", 1)
+    cut = await used(datasette, file_id)
+    assert (cut["complete"], cut["uses"]) == (False, [])  # papers, and then no more columns
+    monkeypatch.setattr(uses, "_COLUMNS", 200)
+    monkeypatch.setattr(uses, "_COLUMN_MS", 0)
+    cut = await used(datasette, file_id)
+    assert not cut["complete"]
+    assert [(use["rows"], use["complete"]) for use in cut["uses"]] == [([], False)] * 2
+    page = (await datasette.client.get(f"/-/files/{file_id}")).text
+    assert "could not be searched in time" in page
+    assert "It may be in use" in page
+    monkeypatch.setattr(uses, "_SECONDS", 0.0)
+    cut = await used(datasette, file_id)
+    assert (cut["complete"], cut["uses"]) == (False, [])
+
+
+async def test_odd_tables_are_searched_or_passed_over(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    path = tmp_path / "data.db"
+    make_people(path)
+    database = sqlite_utils.Database(path)
+    columns = '"a ""b" text, "k,1" text, k2 integer, primary key ("k,1", k2)'
+    database.execute(f'create table "odd ""na/me" ({columns})')
+    database.execute("create table keyless (photo text)")
+    database.execute("create view faces as select id, photo from people")
+    database.close()
+    datasette = await datasette_with_people(make_datasette, tmp_path)
+    file_id = (await upload(datasette))["id"]
+    database = sqlite_utils.Database(path)
+    database.execute('insert into "odd ""na/me" values (?, ?, ?)', [file_id, "x/y", 2])
+    database.execute("insert into keyless values (?)", [file_id])
+    database.conn.commit()
+    for table, column in [
+        ('odd "na/me', 'a "b'),
+        ("keyless", "photo"),
+        ("faces", "photo"),  # a view: its rows are the table's
+        ("dropped", "photo"),
+        ("people", "dropped"),
+    ]:
+        await datasette.set_column_type("data", table, column, "file")
+    await datasette.set_column_type("gone", "people", "photo", "file")
+    keyless, odd = (await used(datasette, file_id))["uses"]
+    assert keyless["rows"] == [{"path": "1", "label": None, "url": "/data/keyless/1"}]
+    assert odd["rows"][0]["path"] == "x~2Fy,2"
+    for use in (keyless, odd):
+        assert (await datasette.client.get(use["rows"][0]["url"])).status_code == 200
+        assert (await datasette.client.get(use["rows_url"])).status_code == 200
+    database.execute(odd["suggested_index"])
+    assert (await used(datasette, file_id))["uses"][1]["suggested_index"] is None
+
+
+async def test_a_label_is_text_on_the_page(datasette: Datasette, tmp_path: Path) -> None:
+    file_id = (await upload(datasette))["id"]
+    people(tmp_path).update(1, {"photo": file_id, "name": "<script>x</script>\u202efdp.exe"})
+    page = (await datasette.client.get(f"/-/files/{file_id}")).text
+    assert "<script>x" not in page
+    assert "&lt;script&gt;x&lt;/script&gt;\N{REPLACEMENT CHARACTER}fdp.exe" in page
