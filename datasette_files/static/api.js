@@ -39,6 +39,9 @@
  * @property {boolean} can_upload The actor.
  */
 
+/** The file column that an upload is for. @typedef {{database: string, table: string,
+ *   column: string}} ColumnPlace */
+
 /**
  * What prepare answers: where the bytes go, and how.
  * @typedef {object} Instructions
@@ -119,7 +122,8 @@ export class FilesApi {
 
   /**
    * @param {string} source
-   * @param {{filename: string, content_type?: string, size?: number, sha256?: string}} declared
+   * @param {{filename: string, content_type?: string, size?: number, sha256?: string,
+   *   column?: ColumnPlace}} declared
    * @param {AbortSignal} [signal]
    * @returns {Promise<Instructions>}
    */

@@ -17,7 +17,7 @@ import { UploadQueue } from "./upload-queue.js";
 import { UploadRules } from "./upload-rules.js";
 import { UploadZone } from "./upload-zone.js";
 
-/** @import { FileRecord } from "./api.js" */
+/** @import { ColumnPlace, FileRecord } from "./api.js" */
 /** @import { Addition, QueueEvent, UploadItem } from "./upload-queue.js" */
 
 const LEFT_OUT = "One file at a time: the others were left out.";
@@ -36,8 +36,10 @@ export class DatasetteFileUpload extends HTMLElement {
     /** Whether the queue came to its end while more was read. */
     this._untold = false;
     this._notice = element("p", { class: "upload-notice", role: "status" });
+    /** @type {ColumnPlace | null} */
+    this._column = null;
     this._queue = new UploadQueue(({ file, source }, options) =>
-      uploadFile(this.api, source, file, options),
+      uploadFile(this.api, source, file, { ...options, column: this._column ?? undefined }),
     );
     this._queue.addEventListener("uploaded", (event) => this._uploaded(itemOf(event)));
     this._queue.addEventListener("failed", (event) => this._failed(itemOf(event)));
@@ -76,6 +78,15 @@ export class DatasetteFileUpload extends HTMLElement {
   /** Whether files are on their way or in line. */
   get busy() {
     return this._queue.busy || this._reading.size > 0;
+  }
+
+  /** The file column that the files are for, whose rules then hold too. */
+  get column() {
+    return this._column;
+  }
+
+  set column(column) {
+    this._column = column;
   }
 
   /** How many files of the list have failed. */

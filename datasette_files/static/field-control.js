@@ -14,7 +14,7 @@ import { MAX_IDS, emptyValue, idsOf, valueOf } from "./field-value.js";
 import { plain } from "./names.js";
 import { UploadRules } from "./upload-rules.js";
 
-/** @import { FileRecord, FilesApi } from "./api.js" */
+/** @import { ColumnPlace, FileRecord, FilesApi } from "./api.js" */
 /** @import { FileItem } from "./field-item.js" */
 /** @import { Limits } from "./field-tools.js" */
 /** @import { FileRecords } from "./file-records.js" */
@@ -27,7 +27,7 @@ import { UploadRules } from "./upload-rules.js";
  * @property {string} labelId
  * @property {string} descriptionId
  * @property {HTMLFormElement | null} form
- * @property {{mode: string, notNull: boolean, column: string,
+ * @property {{mode: string, notNull: boolean, database: string | null, table: string | null, column: string,
  *   columnType: {type: "file" | "files", config: Record<string, unknown>}}} context
  * @property {() => string | number | boolean | null} getValue
  * @property {(value: string | null) => void} setValue
@@ -53,6 +53,11 @@ function limitsOf({ source, accept, max_size }) {
     accept: typeof accept === "string" ? accept : "",
     maxSize: typeof max_size === "number" ? max_size : null,
   };
+}
+
+/** @param {ColumnField["context"]} context @returns {ColumnPlace | null} */
+function placeOf({ database, table, column }) {
+  return database && table ? { database, table, column } : null;
 }
 
 export class FileFieldControl {
@@ -81,6 +86,7 @@ export class FileFieldControl {
     if (!input.readOnly) {
       this._tools = new FieldTools(api, sources, {
         limits: this._limits,
+        column: placeOf(context),
         several,
         choose: () => this._choose(null),
         uploaded: (file) => this._uploaded(file),
@@ -245,6 +251,7 @@ export class FileFieldControl {
 
   /** @param {FileRecord} file */
   _uploaded(file) {
+    if (this._field.isUsingSqliteDefault()) return; // somebody has thought better of it
     // What it is the server has found out only now.
     const { maxSize, accept } = this._limits;
     const refusal = new UploadRules(maxSize, accept).refusal(file);

@@ -10,7 +10,7 @@ import { counted } from "./format.js";
 import { messageFor } from "./messages.js";
 import { makeUpload, uploadTargets } from "./picker-upload.js";
 
-/** @import { FileRecord, FilesApi, SourceRecord } from "./api.js" */
+/** @import { ColumnPlace, FileRecord, FilesApi, SourceRecord } from "./api.js" */
 /** @import { DatasetteFileUpload } from "./datasette-file-upload.js" */
 /** @import { DatasetteFilePicker } from "./file-picker.js" */
 /** @import { FileSources } from "./file-sources.js" */
@@ -23,7 +23,7 @@ export class FieldTools {
   /**
    * @param {FilesApi} api
    * @param {FileSources} sources
-   * @param {{limits: Limits, several: boolean, choose: () => void,
+   * @param {{limits: Limits, column: ColumnPlace | null, several: boolean, choose: () => void,
    *   uploaded: (file: FileRecord) => void, state: () => void, ready: () => void}} options `state`
    *   hears when an upload begins, fails or is over; `ready` when there is something to press.
    */
@@ -85,6 +85,7 @@ export class FieldTools {
     picker.api = this._api;
     picker.sources = this._sources;
     picker.taken = taken;
+    picker.column = this._options.column;
     this._picker = picker;
     // Not in the form: its fields are none of the row's.
     document.body.append(picker);
@@ -132,8 +133,9 @@ export class FieldTools {
 
   /** @param {SourceRecord[]} sources */
   _makeUpload(sources) {
-    const { limits, several, uploaded, state } = this._options;
-    const upload = makeUpload(this._api, sources[0], { ...limits, multiple: several, compact: true });
+    const { limits, column, several, uploaded, state } = this._options;
+    const how = { ...limits, column, multiple: several, compact: true };
+    const upload = makeUpload(this._api, sources[0], how);
     upload.addEventListener("datasette-file-uploaded", (event) => {
       if (!this._ended) uploaded(/** @type {CustomEvent<{file: FileRecord}>} */ (event).detail.file);
     });

@@ -8,7 +8,7 @@ import { element } from "./dom.js";
 import { FileSources } from "./file-sources.js";
 import { PickerPanel } from "./picker-panel.js";
 
-/** @import { FileRecord } from "./api.js" */
+/** @import { ColumnPlace, FileRecord } from "./api.js" */
 /**
  * Datasette's dialog (its modal.js).
  * @typedef {HTMLElement & {dialog: HTMLDialogElement, busy: boolean,
@@ -38,6 +38,8 @@ export class DatasetteFilePicker extends HTMLElement {
     this._settle = () => {};
     /** @type {Set<string>} */
     this._taken = new Set();
+    /** @type {ColumnPlace | null} */
+    this._column = null;
   }
 
   /** What it talks to: the API of the Datasette at `base-url`, unless another was given. */
@@ -89,6 +91,15 @@ export class DatasetteFilePicker extends HTMLElement {
 
   set taken(ids) {
     this._taken = new Set(ids);
+  }
+
+  /** The file column that the files are for, whose rules then hold too. */
+  get column() {
+    return this._column;
+  }
+
+  set column(column) {
+    this._column = column;
   }
 
   /**
@@ -150,6 +161,7 @@ export class DatasetteFilePicker extends HTMLElement {
       maxSize: Number.isNaN(size) ? null : size,
       multiple: this.multiple,
       taken: this._taken,
+      column: this._column,
       choose: (files) => this._chosen(files),
       cancel,
     });

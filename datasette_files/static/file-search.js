@@ -87,8 +87,8 @@ export class FileSearch extends EventTarget {
       this.answered = question;
     } catch (error) {
       if (signal.aborted) return;
-      if (!(error instanceof ApiError)) throw error;
-      this.error = error;
+      if (!(error instanceof ApiError)) console.error(error); // a fault of ours
+      this.error = error instanceof ApiError ? error : new ApiError("unexpected", "");
     }
     this.loading = false;
     this._tell();

@@ -13,7 +13,7 @@ import { PickerTabs } from "./picker-tabs.js";
 import { makeUpload, uploadTargets } from "./picker-upload.js";
 import { UploadRules } from "./upload-rules.js";
 
-/** @import { FileRecord, FilesApi, SourceRecord } from "./api.js" */
+/** @import { ColumnPlace, FileRecord, FilesApi, SourceRecord } from "./api.js" */
 /** @import { DatasetteFileUpload } from "./datasette-file-upload.js" */
 /** @import { FileSources } from "./file-sources.js" */
 
@@ -25,7 +25,7 @@ export class PickerPanel {
    * @param {FilesApi} api
    * @param {FileSources} sources
    * @param {{source: string, accept: string, maxSize: number | null, multiple: boolean,
-   *   taken: Set<string>, choose: (files: FileRecord[]) => void, cancel: (() => void) | null}} options
+   *   taken: Set<string>, column: ColumnPlace | null, choose: (files: FileRecord[]) => void, cancel: (() => void) | null}} options
    *   `choose` takes the end of it; `cancel` is null where there is nothing to close.
    */
   constructor(api, sources, options) {
@@ -44,6 +44,7 @@ export class PickerPanel {
     this._upload = null;
     this._body = element("div", { class: "picker-body" });
     this._live = element("p", { class: "files-hidden", role: "status" });
+    this._refused = element("p", { class: "picker-refused", role: "alert" });
     this._footer = this._makeFooter();
     this.element = element("div", { class: "picker", tabindex: "-1" });
     this.element.append(this._body, this._live, this._footer);
@@ -126,8 +127,8 @@ export class PickerPanel {
 
   /** @param {SourceRecord[]} sources */
   _makeUpload(sources) {
-    const { accept, maxSize, multiple } = this._options;
-    const upload = makeUpload(this._api, sources[0], { accept, maxSize, multiple });
+    const { accept, maxSize, multiple, column } = this._options;
+    const upload = makeUpload(this._api, sources[0], { accept, maxSize, multiple, column });
     this._upload = upload;
     const seen = () => this._tabs?.show("Upload");
     // What is pasted or dropped beside it is to be seen.
@@ -138,7 +139,8 @@ export class PickerPanel {
     upload.addEventListener("datasette-file-uploaded", (event) => {
       this._uploaded(/** @type {CustomEvent<{file: FileRecord}>} */ (event).detail.file);
     });
-    return element("div", { class: "picker-upload" }, ...uploadTargets(upload, sources), upload);
+    const targets = uploadTargets(upload, sources);
+    return element("div", { class: "picker-upload" }, ...targets, this._refused, upload);
   }
 
   _makeFooter() {
@@ -179,18 +181,13 @@ export class PickerPanel {
     // What it is the server has found out only now.
     const refusal = new UploadRules(maxSize, accept).refusal(file);
     if (refusal !== "") {
-      this._tellRefused(`${plain(file.filename)} is uploaded, but cannot be chosen here. ${refusal}`);
+      const told = `${plain(file.filename)} is uploaded, but cannot be chosen here.`;
+      setText(this._refused, `${told} ${refusal}`);
       return;
     }
     if (!multiple) return this._finish([file]);
     this._chosen.set(file.id, file);
     this._marked(`${plain(file.filename)} uploaded and chosen`);
-  }
-
-  /** @param {string} words */
-  _tellRefused(words) {
-    const note = element("p", { class: "picker-problem", role: "alert" }, words);
-    this._upload?.before(note);
   }
 
   /** @param {string} words */

@@ -27,7 +27,7 @@ export class PickerTabs {
       button.addEventListener("click", () => this._select(at));
       return button;
     });
-    const list = element("div", { class: "picker-tabs", role: "tablist", "aria-label": "Ways" });
+    const list = element("div", { class: "picker-tabs", role: "tablist", "aria-label": "Choose or upload" });
     list.append(...this._buttons);
     list.addEventListener("keydown", (event) => this._key(event));
     this.elements = tabs.length > 1 ? [list, ...this._panels] : this._panels;

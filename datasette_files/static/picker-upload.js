@@ -6,7 +6,7 @@
 import "./datasette-file-upload.js";
 import { element } from "./dom.js";
 
-/** @import { FilesApi, SourceRecord } from "./api.js" */
+/** @import { ColumnPlace, FilesApi, SourceRecord } from "./api.js" */
 /** @import { DatasetteFileUpload } from "./datasette-file-upload.js" */
 
 /**
@@ -14,6 +14,7 @@ import { element } from "./dom.js";
  * @property {string} accept
  * @property {number | null} maxSize In bytes.
  * @property {boolean} multiple
+ * @property {ColumnPlace | null} column The file column that it is for.
  * @property {boolean} [compact]
  */
 
@@ -22,13 +23,14 @@ import { element } from "./dom.js";
  * @param {FilesApi} api @param {SourceRecord} source @param {Limits} limits
  * @returns {DatasetteFileUpload}
  */
-export function makeUpload(api, source, { accept, maxSize, multiple, compact = false }) {
+export function makeUpload(api, source, { accept, maxSize, multiple, column, compact = false }) {
   const attributes = { source: source.slug, label: source.label, accept, multiple, compact };
   const upload = /** @type {DatasetteFileUpload} */ (
     element(/** @type {any} */ ("datasette-file-upload"), attributes)
   );
   if (maxSize !== null) upload.setAttribute("max-size", String(maxSize));
   upload.api = api;
+  upload.column = column;
   return upload;
 }
 

@@ -24,6 +24,7 @@ export class UploadZone {
   constructor(host, { note, accept, multiple, compact, take }) {
     this._host = host;
     this._take = take;
+    this._compact = compact;
     const files = this._input({ multiple, accept });
     const verb = compact ? "Upload" : "Choose";
     const choose = this._chooser(files, multiple ? `${verb} files` : `${verb} a file`);
@@ -89,8 +90,7 @@ export class UploadZone {
     const { clipboardData, target } = event;
     if (clipboardData === null || !holdsFiles(clipboardData) || event.defaultPrevented) return;
     const inside = target instanceof Node && this._host.contains(target);
-    const elsewhere = target instanceof Element && target.closest(EDITABLE) !== null;
-    if (!inside && (elsewhere || !this._isFirst(target))) return;
+    if (!inside && (isForField(event, this._compact) || !this._isFirst(target))) return;
     event.preventDefault();
     this._take(droppedFiles(clipboardData));
   }
@@ -124,6 +124,17 @@ export class UploadZone {
     button.addEventListener("click", () => input.click());
     return button;
   }
+}
+
+/**
+ * Whether what is pasted is for a field that is edited. Into a form's fields of text go texts alone.
+ * @param {ClipboardEvent} event @param {boolean} inForm
+ */
+function isForField({ clipboardData, target }, inForm) {
+  const field = target instanceof Element ? target.closest(EDITABLE) : null;
+  if (field === null) return false;
+  const plain = !field.hasAttribute("contenteditable");
+  return !(inForm && plain && clipboardData?.types.every((type) => type === "Files"));
 }
 
 /** @param {string} accept @returns {boolean} Whether a camera's pictures are among it. */

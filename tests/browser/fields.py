@@ -119,8 +119,13 @@ class Dialog:
             self.adds.click()
         expect(self.picker).to_be_hidden()
 
+    @property
+    def options(self) -> Locator:
+        """The files that the picker offers."""
+        return self.picker.locator(".picker-option")
+
     def option(self, name: str) -> Locator:
-        return self.picker.get_by_role("option", name=name)
+        return self.options.filter(has_text=name)
 
     @property
     def adds(self) -> Locator:
