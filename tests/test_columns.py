@@ -301,6 +301,22 @@ async def test_exports_hold_the_ids_and_files_adds_their_records(
     assert wrong.status_code == 400
 
 
+async def test_labels_and_infinity_are_as_in_json(datasette: Datasette, tmp_path: Path) -> None:
+    file_id = (await upload(datasette))["id"]
+    visits = sqlite_utils.Database(tmp_path / "data.db")["visits"]
+    visit = {"id": 1, "person": 1, "height": float("inf"), "ticket": file_id}
+    visits.insert(visit, pk="id", foreign_keys=[("person", "people", "id")])
+    await datasette.set_column_type("data", "visits", "ticket", "file")
+    answers = [
+        (await datasette.client.get(f"/data/visits.{format_}?_labels=on")).json()
+        for format_ in ("json", "files")
+    ]
+    assert answers[0]["rows"] == answers[1]["rows"]
+    assert answers[1]["rows"][0]["person"] == {"value": 1, "label": "Ada 1"}
+    assert answers[1]["rows"][0]["height"] is None
+    assert list(answers[1]["files"]) == [file_id]
+
+
 async def test_files_of_rows_need_the_right_to_see_the_rows(
     make_datasette: MakeDatasette, tmp_path: Path
 ) -> None:

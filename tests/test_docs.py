@@ -26,11 +26,13 @@ from datasette.plugins import pm
 from pydantic import BaseModel
 
 import datasette_files
-from datasette_files import base, errors, hookspecs
+from datasette_files import base, column_types, columns, errors, hookspecs, uses
+from datasette_files.column_types import ColumnOptions
 from datasette_files.config import PluginConfig, SourceConfig, load_config
 from datasette_files.events import EVENTS
 from datasette_files.filesystem import FilesystemConfig
 from datasette_files.permissions import ACTIONS
+from datasette_files.views import tables
 from datasette_files.views.routes import ROUTES
 from datasette_files_s3.config import S3Config
 from tests.conftest import MakeDatasette, missing, upload
@@ -77,6 +79,7 @@ def blocks(doc: str, language: str) -> list[str]:
         ("docs/configuration.md", "## A source's keys", SourceConfig),
         ("docs/configuration.md", "## The filesystem storage's `config`", FilesystemConfig),
         ("docs/s3.md", "## The S3 storage's `config`", S3Config),
+        ("docs/file-columns.md", "## Options", ColumnOptions),
     ],
 )
 def test_settings_are_those_of_the_model(doc: str, heading: str, model: type[BaseModel]) -> None:
@@ -160,6 +163,15 @@ def test_events_are_those_that_are_registered() -> None:
 def test_actions_are_those_that_are_registered() -> None:
     documented = re.findall(r"^\| `([\w-]+)` \|", DOCS["docs/permissions.md"], re.MULTILINE)
     assert documented == [action.name for action in ACTIONS]
+
+
+def test_limits_of_file_columns_are_those_of_the_code() -> None:
+    text = " ".join(DOCS["docs/file-columns.md"].split())
+    assert f"at most {column_types.MAX_IDS} different ids" in text
+    assert columns.CELL_FILES == 4  # "four pictures"
+    assert f"At most {tables._MAX_FILES:,} files" in text
+    assert f"{uses._COLUMNS} columns, {uses._ROWS} rows and {uses._COLUMN_MS} ms" in text
+    assert (uses._SECONDS, "a second in all" in text) == (1.0, True)
 
 
 @pytest.mark.parametrize(
@@ -272,9 +284,13 @@ def test_no_file_names_a_package_registry_or_a_place_on_a_machine() -> None:
 def test_yaml_examples_are_valid_configuration(doc: str) -> None:
     for block in blocks(doc, "yaml"):
         config = yaml.safe_load(block)
-        assert set(config) <= {"plugins", "permissions"}
+        assert set(config) <= {"plugins", "permissions", "databases"}
         load_config(config.get("plugins", {}).get("datasette-files"))
         assert set(config.get("permissions", {})) <= {action.name for action in ACTIONS}
+        for database in config.get("databases", {}).values():
+            for table in database["tables"].values():
+                for kind in table["column_types"].values():
+                    ColumnOptions.model_validate({} if isinstance(kind, str) else kind["config"])
 
 
 def run_block(source: str) -> ModuleType:

@@ -15,7 +15,8 @@ import { plain } from "./names.js";
 
 /** What batch.json takes. */
 const MAX_IDS = 200;
-const LINK = /^(.*\/)-\/files\/(df-[0-9a-z]+)$/;
+/** Of this site: nothing is asked of another one, whatever a page links. */
+const LINK = /^(\/(?:[^/].*\/)?)-\/files\/(df-[0-9a-z]+)$/;
 
 /**
  * @typedef {object} CellRecord An entry of batch.json, as far as a cell shows it.

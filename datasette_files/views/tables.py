@@ -6,7 +6,7 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-from datasette.utils import CustomJSONEncoder, error_body
+from datasette.utils import CustomJSONEncoder, error_body, remove_infinites
 from datasette.utils.asgi import Response
 
 from ..app import Files
@@ -74,7 +74,8 @@ async def rows_with_files(
         return file_rows.batch_json(conn, ids[:_MAX_FILES], slugs, files.base_url)
 
     records = await files.catalog.query(look)
-    body = {**data, "rows": [dict(row) for row in data["rows"]]}
+    # As .json does: infinity is no JSON.
+    body = {**data, "rows": [remove_infinites(dict(row)) for row in data["rows"]]}
     body["files_truncated"] = len(ids) > _MAX_FILES
     written = json.dumps(body, cls=CustomJSONEncoder)
     return Response(
