@@ -13,9 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.site import Site
 from tests.conftest import OPEN
 
-#: The id of no file.
-ABSENT = "df-01j5a3b4c5d6e7f8g9h0jkmnpq"
-#: ``photo`` takes images of ``pictures``; ``papers`` takes any; ``scan``, which is not null, takes small files.
+#: ``photo`` takes images of ``pictures``; ``papers`` any files; ``scan``, never null, small ones.
 _TYPES: dict[str, Any] = {
     "photo": {"type": "file", "config": {"source": "pictures", "accept": "image/*"}},
     "papers": {"type": "files"},
@@ -40,9 +38,7 @@ class People:
             "databases": [self.path],
             "permissions": {**OPEN, "insert-row": True, "update-row": True},
             "config": {
-                "databases": {
-                    "data": {"tables": {"people": {"column_types": {**_TYPES, **types}}}}
-                }
+                "databases": {"data": {"tables": {"people": {"column_types": {**_TYPES, **types}}}}}
             },
         }
 

@@ -10,10 +10,11 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import OpenPage
-from tests.browser.fields import ABSENT, Dialog, People
+from tests.browser.fields import Dialog, People
 from tests.browser.site import Site
 from tests.browser.test_upload import make
 from tests.browser.watch import Watch
+from tests.columns import ABSENT
 from tests.fixtures import fixture
 
 PNG = fixture("photos/alpha.png").path.read_bytes()
@@ -91,9 +92,7 @@ def test_a_file_is_chosen_replaced_and_removed(
     expect(dialog.picker).to_be_visible()
     dialog.option("second.png").click()
     expect(dialog.names("photo")).to_have_text(["second.png"])
-    expect(
-        dialog.field("photo").get_by_role("button", name="Replace second.png")
-    ).to_be_focused()
+    expect(dialog.field("photo").get_by_role("button", name="Replace second.png")).to_be_focused()
     dialog.saved()
     assert people.value("photo") == second
 
@@ -160,16 +159,12 @@ def test_several_are_chosen_and_ordered_by_the_keyboard_alone(
     page.keyboard.press("Enter")
     expect(dialog.names("papers")).to_have_text(["twice.txt", "one.txt", "two.txt"])
     # At the top there is no up; the other way is under the finger.
-    expect(
-        dialog.field("papers").get_by_role("button", name="Move down twice.txt")
-    ).to_be_focused()
+    expect(dialog.field("papers").get_by_role("button", name="Move down twice.txt")).to_be_focused()
     told = dialog.field("papers").locator("> [role=status]")
     expect(told).to_have_text("twice.txt is now 1 of 3")
     dialog.field("papers").get_by_role("button", name="Remove one.txt").focus()
     page.keyboard.press("Enter")
-    expect(
-        dialog.field("papers").get_by_role("button", name="Remove two.txt")
-    ).to_be_focused()
+    expect(dialog.field("papers").get_by_role("button", name="Remove two.txt")).to_be_focused()
     while not dialog.element.locator("[type=submit]").evaluate(
         "(button) => button === document.activeElement"
     ):
@@ -218,9 +213,7 @@ def test_files_are_uploaded_in_the_dialog(
     expect(dialog.field("papers").locator(".upload-row")).to_have_attribute("data-state", "sending")
     dialog.save()
     expect(dialog.element).to_contain_text("A file is still being uploaded.")
-    expect(
-        dialog.field("papers").get_by_role("button", name="Cancel b.bin")
-    ).to_be_focused()
+    expect(dialog.field("papers").get_by_role("button", name="Cancel b.bin")).to_be_focused()
     site.release()
     expect(dialog.names("papers")).to_have_text(["a.txt", "b.bin"], timeout=60_000)
     expect(dialog.element).not_to_contain_text("still being uploaded")

@@ -43,7 +43,9 @@ def embed(page: Page, site: Site, **attributes: str) -> None:
             }
             await import(folder + "file-picker.js");
             const picker = document.createElement("datasette-file-picker");
-            for (const [name, value] of Object.entries(attributes)) picker.setAttribute(name, value);
+            for (const [name, value] of Object.entries(attributes)) {
+                picker.setAttribute(name, value);
+            }
             document.addEventListener("datasette-files-chosen", ({detail}) => {
                 window.chosen = detail.files.map((file) => file.filename);
             });
@@ -58,7 +60,8 @@ def test_the_example_of_the_docs_works(site: Site, page: Page) -> None:
     html = Environment(autoescape=True).from_string(example).render(static=static, urls=Urls())
     # Datasette's pages have a charset and modal.js.
     head = '<!doctype html><meta charset="utf-8"><script src="/-/static/modal.js" defer></script>'
-    page.route("**/example", lambda route: route.fulfill(body=head + html, content_type="text/html"))
+    answer = {"body": head + html, "content_type": "text/html"}
+    page.route("**/example", lambda route: route.fulfill(**answer))
     record = site.upload(PNG, "cover.png", content_type="image/png")
     page.goto(site.url("/example"))
     opener = page.get_by_role("button", name="Choose a cover")
