@@ -94,7 +94,7 @@ async def test_rows_time_and_columns_are_bounded(
     body = await used(datasette, file_id)
     assert (len(body["uses"][0]["rows"]), body["uses"][0]["more"]) == (20, True)
     page = (await datasette.client.get(f"/-/files/{file_id}")).text
-    assert "It is in use: more than 20 rows refer to it" in page
+    assert "It is in use: at least 20 rows refer to it" in page
     assert "All rows with this file" in page
 
     monkeypatch.setattr(uses, "_COLUMNS", 1)
@@ -147,6 +147,26 @@ async def test_odd_tables_are_searched_or_passed_over(
         assert (await datasette.client.get(use["rows_url"])).status_code == 200
     database.execute(odd["suggested_index"])
     assert (await used(datasette, file_id))["uses"][1]["suggested_index"] is None
+
+
+async def test_a_table_that_cannot_be_read_is_told_and_logged(
+    datasette: Datasette, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file_id = (await upload(datasette))["id"]
+    assert await write(datasette, photo=file_id) == ""
+    database = sqlite_utils.Database(tmp_path / "data.db")
+    database.execute("create virtual table broken using fts5(photo)")
+    database.execute("pragma writable_schema = on")
+    database.execute(
+        "update sqlite_master set sql = replace(sql, 'fts5', 'none') where name = 'broken'"
+    )
+    database.conn.commit()
+    database.close()
+    await datasette.set_column_type("data", "broken", "photo", "files")
+    body = await used(datasette, file_id)
+    broken, photo = body["uses"]
+    assert (broken["complete"], photo["complete"], body["complete"]) == (False, True, False)
+    assert "broken.photo cannot be searched for files: no such module" in caplog.text
 
 
 async def test_a_label_is_text_on_the_page(datasette: Datasette, tmp_path: Path) -> None:

@@ -46,45 +46,52 @@ async def find(
     """At most ``limit`` rows, in ``ms`` milliseconds; None where there is no such column.
 
     ``several`` for a column of the type ``files``. Views are not searched: they show tables' rows.
+    A table that cannot be read counts as not searched, and is logged.
     """
-    if not await database.table_exists(table) or column not in (
-        columns := await database.table_columns(table)
-    ):
-        return None
-    keys = await database.primary_keys(table)
-    label = await database.label_column_for_table(table)
-    label = label if label in columns else None
-    wanted = [*(keys or ["rowid"]), *([label] if label else [])]
-    name = escape_sqlite(column)
-    holds = (
-        f"CASE WHEN instr({name}, :text) AND json_valid({name})"
-        f" THEN json_type({name}) = 'array' END"
-        if several
-        else f"{name} = :text"
-    )
-    sql = (
-        f"SELECT {', '.join(map(escape_sqlite, wanted))} FROM {escape_sqlite(table)}"
-        f" WHERE {holds} LIMIT :limit"
-    )
-    parameters = {"text": f'"{file_id}"' if several else file_id, "limit": limit + 1}
+    try:
+        if not await database.table_exists(table):
+            return None
+        columns = await database.table_columns(table)
+        if column not in columns:
+            return None
+        keys = await database.primary_keys(table)
+        label = await database.label_column_for_table(table)
+        label = label if label in columns else None
 
-    def look(conn: sqlite3.Connection) -> Rows:
-        indexed = _indexed(conn, table, column)
-        try:
-            with sqlite_timelimit(conn, ms):
-                found = conn.execute(sql, parameters).fetchall()
-        except sqlite3.OperationalError as error:
-            if error.args != ("interrupted",):
-                logger.warning("%s.%s cannot be searched for files: %s", table, column, error)
-            return Rows([], False, False, indexed)
-        rows = [
-            Row(path_from_row_pks(row, keys, not keys), _label(row[label] if label else None))
-            for row in found[:limit]
-        ]
-        return Rows(rows, len(found) > limit, True, indexed)
+        def look(conn: sqlite3.Connection) -> Rows:
+            indexed = _indexed(conn, table, column)
+            wanted = [*(keys or ["rowid"]), *([label] if label else [])]
+            sql = (
+                f"SELECT {', '.join(map(escape_sqlite, wanted))} FROM {escape_sqlite(table)}"
+                f" WHERE {_holds(column, several)} LIMIT :limit"
+            )
+            text = f'"{file_id}"' if several else file_id
+            try:
+                with sqlite_timelimit(conn, ms):
+                    found = conn.execute(sql, {"text": text, "limit": limit + 1}).fetchall()
+            except sqlite3.OperationalError as error:
+                if error.args != ("interrupted",):
+                    raise
+                return Rows([], False, False, indexed)
+            rows = [
+                Row(path_from_row_pks(row, keys, not keys), _label(row[label] if label else None))
+                for row in found[:limit]
+            ]
+            return Rows(rows, len(found) > limit, True, indexed)
 
-    rows: Rows = await database.execute_fn(look)
+        rows: Rows = await database.execute_fn(look)
+    except sqlite3.DatabaseError as error:
+        logger.warning("%s.%s cannot be searched for files: %s", table, column, error)
+        return Rows([], more=False, complete=False, indexed=True)
     return rows
+
+
+def _holds(column: str, several: bool) -> str:
+    name = escape_sqlite(column)
+    if not several:
+        return f"{name} = :text"
+    array = f"json_valid({name}) THEN json_type({name}) = 'array' END"
+    return f"CASE WHEN instr({name}, :text) AND {array}"
 
 
 def index_for(table: str, column: str) -> str:

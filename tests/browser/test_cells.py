@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlite_utils
 from playwright.sync_api import Page, Request, expect
 
@@ -24,13 +25,10 @@ HOSTILE = "<img src=x onerror=alert(1)> \u202egpj.exe"
 def fill(site: Site, path: Path) -> dict[str, Any]:
     """A photo for each of a hundred people, and for some papers too; ids by what they are."""
     photo = fixture("photos/orientation-1.jpg").path.read_bytes()
-    names = [HOSTILE, *(f"a rather long name of a photo, {number}.jpg" for number in range(20))]
+    names = [HOSTILE, *(f"a rather long name of a photo, {number}.jpg" for number in range(4))]
     ids = [site.upload(photo, name, content_type="image/jpeg")["id"] for name in names]
     secret = site.upload(b"x", "secret.txt", source="closed", content_type="text/plain")["id"]
-    pdf = fixture("documents/one-page.pdf").path.read_bytes()
-    papers = [
-        site.upload(pdf, f"{at}.pdf", content_type="application/pdf")["id"] for at in "123456"
-    ]
+    papers = [site.upload(b"x", f"{at}.txt", content_type="text/plain")["id"] for at in "123456"]
     with sqlite_utils.Database(path) as database:
         table = database["people"]
         for number in range(1, ROWS + 1):
@@ -102,9 +100,9 @@ def test_a_page_of_a_hundred_files_asks_once_and_shows_them(
     # Several, as pictures with names for who cannot see them, and how many more.
     several = first.locator("td.col-papers")
     expect(several.get_by_role("link")).to_have_count(4)
-    expect(several.get_by_role("link", name="3.pdf", exact=True)).to_be_visible()
+    expect(several.get_by_role("link", name="3.txt", exact=True)).to_be_visible()
     expect(several.locator(".file-cell-more")).to_contain_text("+2")
-    several.get_by_role("link", name="3.pdf").focus()
+    several.get_by_role("link", name="3.txt").focus()
     expect(several.locator("a:focus .file-cell-name")).to_be_in_viewport()
     # What was deleted looks like what is closed.
     forbidden, missing = (
@@ -145,6 +143,7 @@ def test_a_page_of_a_hundred_files_asks_once_and_shows_them(
     assert violations(narrow, within="tbody tr:nth-child(-n + 4)") == []
 
 
+@pytest.mark.full
 def test_cells_are_links_without_scripts_and_when_the_names_cannot_be_had(
     make_site: MakeSite, open_page: OpenPage, tmp_path: Path
 ) -> None:
