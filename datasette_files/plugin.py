@@ -82,7 +82,9 @@ def extra_css_urls(datasette: Any, database: Any, table: Any, request: Any) -> A
 
 @hookimpl
 def extra_js_urls(datasette: Any, database: Any, table: Any, request: Any) -> Any:
-    return _on_pages_with_files(("file-cells.js",), datasette, request, (database, table))
+    return _on_pages_with_files(
+        ("file-cells.js", "file-field.js"), datasette, request, (database, table)
+    )
 
 
 async def _on_pages_with_files(

@@ -14,10 +14,33 @@
  * @property {string | null} content_type
  * @property {number | null} size
  * @property {string} source_slug
+ * @property {string} created_at
  * @property {string} url
  * @property {string} download_url
  * @property {string} thumbnail_url
  */
+
+/**
+ * A page of a list or a search.
+ * @typedef {object} FilePage
+ * @property {FileRecord[]} files
+ * @property {number} total
+ * @property {boolean} [count_truncated] Whether there are more than `total`.
+ * @property {string | null} next
+ */
+
+/**
+ * A source as sources.json gives it.
+ * @typedef {object} SourceRecord
+ * @property {string} slug
+ * @property {string} label
+ * @property {{can_upload: boolean}} capabilities Of its storage.
+ * @property {boolean} can_browse The actor.
+ * @property {boolean} can_upload The actor.
+ */
+
+/** The file column that an upload is for. @typedef {{database: string, table: string,
+ *   column: string}} ColumnPlace */
 
 /**
  * What prepare answers: where the bytes go, and how.
@@ -99,7 +122,8 @@ export class FilesApi {
 
   /**
    * @param {string} source
-   * @param {{filename: string, content_type?: string, size?: number, sha256?: string}} declared
+   * @param {{filename: string, content_type?: string, size?: number, sha256?: string,
+   *   column?: ColumnPlace}} declared
    * @param {AbortSignal} [signal]
    * @returns {Promise<Instructions>}
    */
@@ -121,7 +145,7 @@ export class FilesApi {
   /**
    * @param {Record<string, string>} query `q`, `source`, `_size`, `_next`.
    * @param {AbortSignal} [signal]
-   * @returns {Promise<{files: FileRecord[], total: number, next: string | null}>}
+   * @returns {Promise<FilePage>}
    */
   search(query, signal) {
     return this._request(`search.json?${new URLSearchParams(query)}`, { signal });
@@ -141,13 +165,22 @@ export class FilesApi {
   /**
    * One source's files.
    * @param {string} source
-   * @param {Record<string, string>} [query] As docs/api.md lists the arguments.
+   * @param {Record<string, string> | string[][]} [query] As docs/api.md lists the arguments.
    * @param {AbortSignal} [signal]
-   * @returns {Promise<{files: FileRecord[], total: number, next: string | null}>}
+   * @returns {Promise<FilePage>}
    */
   list(source, query = {}, signal) {
     const path = `source/${encodeURIComponent(source)}.json?${new URLSearchParams(query)}`;
     return this._request(path, { signal });
+  }
+
+  /**
+   * Those that the actor may browse or upload to.
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<{sources: SourceRecord[]}>}
+   */
+  sources(signal) {
+    return this._request("sources.json", { signal });
   }
 
   /**

@@ -17,7 +17,7 @@ import { UploadQueue } from "./upload-queue.js";
 import { UploadRules } from "./upload-rules.js";
 import { UploadZone } from "./upload-zone.js";
 
-/** @import { FileRecord } from "./api.js" */
+/** @import { ColumnPlace, FileRecord } from "./api.js" */
 /** @import { Addition, QueueEvent, UploadItem } from "./upload-queue.js" */
 
 const LEFT_OUT = "One file at a time: the others were left out.";
@@ -36,11 +36,16 @@ export class DatasetteFileUpload extends HTMLElement {
     /** Whether the queue came to its end while more was read. */
     this._untold = false;
     this._notice = element("p", { class: "upload-notice", role: "status" });
+    /** @type {ColumnPlace | null} */
+    this._column = null;
     this._queue = new UploadQueue(({ file, source }, options) =>
-      uploadFile(this.api, source, file, options),
+      uploadFile(this.api, source, file, { ...options, column: this._column ?? undefined }),
     );
     this._queue.addEventListener("uploaded", (event) => this._uploaded(itemOf(event)));
     this._queue.addEventListener("failed", (event) => this._failed(itemOf(event)));
+    /** What `datasette-files-state` told last. */
+    this._state = "";
+    this._queue.addEventListener("change", () => this._tellState());
     this._queue.addEventListener("finished", () => {
       this._untold = true;
       this._finished();
@@ -75,6 +80,20 @@ export class DatasetteFileUpload extends HTMLElement {
     return this._queue.busy || this._reading.size > 0;
   }
 
+  /** The file column that the files are for, whose rules then hold too. */
+  get column() {
+    return this._column;
+  }
+
+  set column(column) {
+    this._column = column;
+  }
+
+  /** How many files of the list have failed. */
+  get failed() {
+    return this._queue.failed;
+  }
+
   /** @param {Iterable<File>} files */
   add(files) {
     this._add(chosenFiles(files));
@@ -83,6 +102,7 @@ export class DatasetteFileUpload extends HTMLElement {
   cancelAll() {
     this._reading.clear();
     this._queue.cancelAll();
+    this._tellState();
   }
 
   retryFailed() {
@@ -122,6 +142,7 @@ export class DatasetteFileUpload extends HTMLElement {
       note: notes.join(" "),
       accept,
       multiple: this.multiple,
+      compact: this.hasAttribute("compact"),
       take: (batches) => this._take(batches),
     });
     const list = new UploadList(this._queue, {
@@ -152,6 +173,7 @@ export class DatasetteFileUpload extends HTMLElement {
     const around = this.closest("details");
     if (around) around.open = true; // what was pasted beside it is to be seen
     this._reading.add(batches);
+    this._tellState();
     let found = 0;
     try {
       for await (const batch of batches) {
@@ -165,6 +187,7 @@ export class DatasetteFileUpload extends HTMLElement {
     } finally {
       this._reading.delete(batches);
       this._finished();
+      this._tellState();
     }
   }
 
@@ -210,8 +233,15 @@ export class DatasetteFileUpload extends HTMLElement {
     // A folder that is still being read has more to come.
     if (this.busy || !this._untold) return;
     this._untold = false;
-    const { failed } = this._queue.summary().counts;
-    this._tell("datasette-files-finished", { files: this.files, failed });
+    this._tell("datasette-files-finished", { files: this.files, failed: this.failed });
+  }
+
+  /** Not how far bytes have got, which changes all the time. */
+  _tellState() {
+    const { busy, failed } = this;
+    if (`${busy} ${failed}` === this._state) return;
+    this._state = `${busy} ${failed}`;
+    this._tell("datasette-files-state", { busy, failed });
   }
 
   /** @param {string} type @param {object} detail */

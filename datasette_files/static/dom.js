@@ -9,6 +9,9 @@ const SVG = "http://www.w3.org/2000/svg";
 const ICONS = {
   upload: "M12 16V4m0 0L7 9m5-5 5 5M4 16v3a1 1 0 0 0 1 1h14a1 1 0 0 0 1-1v-3",
   close: "M6 6l12 12M18 6L6 18",
+  up: "M12 19V5m-6 6 6-6 6 6",
+  down: "M12 5v14m-6-6 6 6 6-6",
+  check: "M5 12.5l4.5 4.5L19 7.5",
   retry: "M4 12a8 8 0 1 0 2.5-5.8M4 4v4.5h4.5",
 };
 

@@ -10,71 +10,24 @@
 
 import { FilesApi } from "./api.js";
 import { element } from "./dom.js";
+import { FileRecords } from "./file-records.js";
 import { formatBytes } from "./format.js";
 import { plain } from "./names.js";
 
-/** What batch.json takes. */
-const MAX_IDS = 200;
+/** @import { ShownFile } from "./file-records.js" */
+
 /** Of this site: nothing is asked of another one, whatever a page links. */
 const LINK = /^(\/(?:[^/].*\/)?)-\/files\/(df-[0-9a-z]+)$/;
 
-/**
- * @typedef {object} CellRecord An entry of batch.json, as far as a cell shows it.
- * @property {string} filename
- * @property {number | null} size
- * @property {string} thumbnail_url
- * @property {string} info_url
- */
+/** By Datasette's `base_url`. @type {Map<string, FileRecords>} */
+const known = new Map();
 
-/** Gathers the ids that one turn of the page's work asks for, and asks for them together. */
-class Records {
-  /** @type {Map<string, Map<string, Array<(record: CellRecord | null | Error) => void>>>} */
-  #wanted = new Map();
-
-  /**
-   * @param {string} base Datasette's `base_url`.
-   * @param {string} id
-   * @returns {Promise<CellRecord | null>} Null for one that is absent or not open to the reader.
-   */
-  get(base, id) {
-    if (this.#wanted.size === 0) queueMicrotask(() => this.#ask());
-    const ids = this.#wanted.get(base) ?? new Map();
-    this.#wanted.set(base, ids);
-    return new Promise((resolve, reject) => {
-      const settle = (/** @type {CellRecord | null | Error} */ found) =>
-        found instanceof Error ? reject(found) : resolve(found);
-      ids.set(id, [...(ids.get(id) ?? []), settle]);
-    });
-  }
-
-  #ask() {
-    for (const [base, waiting] of this.#wanted) {
-      const ids = [...waiting.keys()];
-      for (let start = 0; start < ids.length; start += MAX_IDS) {
-        this.#askFor(new FilesApi(base), ids.slice(start, start + MAX_IDS), waiting);
-      }
-    }
-    this.#wanted = new Map();
-  }
-
-  /**
-   * @param {FilesApi} api @param {string[]} ids
-   * @param {Map<string, Array<(record: CellRecord | null | Error) => void>>} waiting
-   */
-  async #askFor(api, ids, waiting) {
-    /** @type {(id: string) => CellRecord | null | Error} */
-    let found;
-    try {
-      const { files } = await api.batch(ids);
-      found = (id) => files[id] ?? null;
-    } catch (error) {
-      found = () => /** @type {Error} */ (error);
-    }
-    for (const id of ids) for (const settle of waiting.get(id) ?? []) settle(found(id));
-  }
+/** @param {string} base */
+function recordsAt(base) {
+  const records = known.get(base) ?? new FileRecords(new FilesApi(base));
+  known.set(base, records);
+  return records;
 }
-
-const records = new Records();
 
 export class DatasetteFile extends HTMLElement {
   async connectedCallback() {
@@ -83,7 +36,7 @@ export class DatasetteFile extends HTMLElement {
     if (!link || id === undefined || this.dataset.state !== undefined) return;
     this.dataset.state = "asked";
     try {
-      const record = await records.get(base, id);
+      const record = await recordsAt(base).get(id);
       this.dataset.state = record === null ? "absent" : "shown";
       this.replaceChildren(...(record === null ? absent(id) : shown(record)));
     } catch {
@@ -94,7 +47,7 @@ export class DatasetteFile extends HTMLElement {
   }
 }
 
-/** @param {CellRecord} record @returns {Node[]} */
+/** @param {ShownFile} record @returns {Node[]} */
 function shown(record) {
   const name = plain(record.filename);
   const picture = element("img", {
@@ -107,7 +60,7 @@ function shown(record) {
     error: () => picture.removeAttribute("src"),
   });
   const written = element("span", { class: "file-cell-name" }, element("bdi", {}, name));
-  const link = element("a", { href: record.info_url, title: name }, picture, written);
+  const link = element("a", { href: record.url, title: name }, picture, written);
   if (record.size === null) return [link];
   return [link, element("span", { class: "file-cell-size" }, formatBytes(record.size))];
 }

@@ -9,7 +9,7 @@
 import { ApiError } from "./api.js";
 import { bytesOf, sha256 } from "./checksum.js";
 
-/** @import { FilesApi, FileRecord, Instructions } from "./api.js" */
+/** @import { ColumnPlace, FilesApi, FileRecord, Instructions } from "./api.js" */
 /** @typedef {"checking" | "preparing" | "sending" | "finishing"} Step */
 
 /**
@@ -18,6 +18,7 @@ import { bytesOf, sha256 } from "./checksum.js";
  * @property {(step: Step) => void} [onStep]
  * @property {(bytes: number) => void} [onProgress] How many bytes of the file have been sent.
  * @property {string} [token] Of an earlier try whose bytes have all arrived.
+ * @property {ColumnPlace} [column] The file column that it is for, whose rules prepare then applies.
  * @property {typeof sendBytes} [send] For tests.
  * @property {(milliseconds: number, signal?: AbortSignal) => Promise<void>} [sleep] For tests.
  */
@@ -74,7 +75,8 @@ export async function uploadFile(api, source, file, options = {}) {
   onStep("checking");
   const digest = await sha256(file, signal);
   onStep("preparing");
-  const declared = { filename: file.name, content_type: file.type, size: file.size, sha256: digest };
+  const { name: filename, type: content_type, size } = file;
+  const declared = { filename, content_type, size, sha256: digest, column: options.column };
   const instructions = await patiently(() => api.prepare(source, declared, signal), options);
   onStep("sending");
   await send(instructions, file, { signal, onProgress });

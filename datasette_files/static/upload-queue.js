@@ -95,6 +95,13 @@ export class UploadQueue extends EventTarget {
     this.items = new Set();
     /** @type {Set<UploadItem>} */
     this._waiting = new Set();
+    /** @type {Set<UploadItem>} */
+    this._failed = new Set();
+  }
+
+  /** How many of the list have failed. */
+  get failed() {
+    return this._failed.size;
   }
 
   /** Whether anything is on its way or in line. */
@@ -114,6 +121,7 @@ export class UploadQueue extends EventTarget {
       this.items.add(item);
       added.push(item);
       if (item.state === "queued") this._waiting.add(item);
+      else this._failed.add(item);
     }
     for (const item of added) if (item.state === "failed") this._tell("failed", item);
     this._advance();
@@ -144,6 +152,7 @@ export class UploadQueue extends EventTarget {
     item.state = "queued";
     item.sent = 0;
     item.rate = new TransferRate();
+    this._failed.delete(item);
     this._waiting.add(item);
     this._advance();
   }
@@ -156,14 +165,20 @@ export class UploadQueue extends EventTarget {
   remove(item) {
     this.cancel(item);
     if (item.state === "finishing") return;
-    this.items.delete(item);
+    this._drop(item);
     this._tell("change");
   }
 
   /** Take off all that is over. */
   clear() {
-    for (const item of this.items) if (!UNFINISHED.has(item.state)) this.items.delete(item);
+    for (const item of this.items) if (!UNFINISHED.has(item.state)) this._drop(item);
     this._tell("change");
+  }
+
+  /** @param {UploadItem} item */
+  _drop(item) {
+    this.items.delete(item);
+    this._failed.delete(item);
   }
 
   /** How it stands, in numbers; bytes are those of what was added since it last had nothing to do. */
@@ -225,6 +240,7 @@ export class UploadQueue extends EventTarget {
       else {
         item.state = "failed";
         item.error = asApiError(error);
+        if (this.items.has(item)) this._failed.add(item);
       }
     }
     item.controller = null;

@@ -5,30 +5,42 @@
 
 import { element, icon } from "./dom.js";
 import { chosenFiles, droppedFiles, holdsFiles } from "./dropped-files.js";
+import { patternsOf } from "./upload-rules.js";
 
 /** @import { Addition } from "./upload-queue.js" */
 
+/** What of an `accept` admits the pictures of a camera. */
+const PHOTOS = new Set(["*/*", "image/*", "image/jpeg", "image/jpg", ".jpg", ".jpeg"]);
 /** What files are not taken from when they are pasted there. */
 const EDITABLE = "input, textarea, select, [contenteditable]";
 
 export class UploadZone {
   /**
    * @param {HTMLElement} host Where files may be dropped, anywhere on it.
-   * @param {{note: string, accept: string, multiple: boolean,
-   *   take: (batches: AsyncIterable<Addition[]>) => void}} options
+   * @param {{note: string, accept: string, multiple: boolean, compact: boolean,
+   *   take: (batches: AsyncIterable<Addition[]>) => void}} options `compact`: one among other
+   *   controls, whose button says that it uploads; without folders.
    */
-  constructor(host, { note, accept, multiple, take }) {
+  constructor(host, { note, accept, multiple, compact, take }) {
     this._host = host;
     this._take = take;
+    this._compact = compact;
     const files = this._input({ multiple, accept });
-    const choose = this._chooser(files, multiple ? "Choose files" : "Choose a file");
-    choose.classList.add("upload-primary");
+    const verb = compact ? "Upload" : "Choose";
+    const choose = this._chooser(files, multiple ? `${verb} files` : `${verb} a file`);
+    if (!compact) choose.classList.add("upload-primary");
     const choosers = element("div", { class: "upload-choosers" }, choose, files);
-    if (multiple) {
+    if (takesPhotos(accept)) {
+      const photo = this._input({ accept: "image/*", capture: "environment" });
+      const take = this._chooser(photo, "Take a photo");
+      take.classList.add("upload-camera");
+      choosers.append(take, photo);
+    }
+    if (multiple && !compact) {
       const folder = this._input({ multiple, webkitdirectory: true });
       choosers.append(this._chooser(folder, "Choose a folder"), folder);
     }
-    const dropped = multiple ? "Drop files or folders here" : "Drop a file here";
+    const dropped = dropHint(multiple, compact);
     this._button = choose;
     this.element = element(
       "div",
@@ -78,12 +90,20 @@ export class UploadZone {
     const { clipboardData, target } = event;
     if (clipboardData === null || !holdsFiles(clipboardData) || event.defaultPrevented) return;
     const inside = target instanceof Node && this._host.contains(target);
-    const elsewhere = target instanceof Element && target.closest(EDITABLE) !== null;
-    // Of several such elements on a page, the first takes what is pasted beside them all.
-    const first = document.querySelector(this._host.localName) === this._host;
-    if (!inside && (elsewhere || !first)) return;
+    if (!inside && (isForField(event, this._compact) || !this._isFirst(target))) return;
     event.preventDefault();
     this._take(droppedFiles(clipboardData));
+  }
+
+  /**
+   * Of several such elements, the first takes what is pasted beside them all: the first of the open
+   * dialog, as what lies behind it cannot be reached.
+   * @param {EventTarget | null} target
+   */
+  _isFirst(target) {
+    const around = target instanceof Element ? target.closest("dialog") : null;
+    const scope = around ?? [...document.querySelectorAll("dialog:modal")].at(-1) ?? document;
+    return scope.querySelector(this._host.localName) === this._host;
   }
 
   /** @param {Record<string, string | boolean>} attributes */
@@ -104,6 +124,29 @@ export class UploadZone {
     button.addEventListener("click", () => input.click());
     return button;
   }
+}
+
+/**
+ * Whether what is pasted is for a field that is edited. Into a form's fields of text go texts alone.
+ * @param {ClipboardEvent} event @param {boolean} inForm
+ */
+function isForField({ clipboardData, target }, inForm) {
+  const field = target instanceof Element ? target.closest(EDITABLE) : null;
+  if (field === null) return false;
+  const plain = !field.hasAttribute("contenteditable");
+  return !(inForm && plain && clipboardData?.types.every((type) => type === "Files"));
+}
+
+/** @param {string} accept @returns {boolean} Whether a camera's pictures are among it. */
+function takesPhotos(accept) {
+  const patterns = patternsOf(accept);
+  return patterns.length === 0 || patterns.some((pattern) => PHOTOS.has(pattern));
+}
+
+/** @param {boolean} multiple @param {boolean} compact */
+function dropHint(multiple, compact) {
+  if (!multiple) return "Drop a file here";
+  return compact ? "Drop files here" : "Drop files or folders here";
 }
 
 /** @param {Addition[]} additions */

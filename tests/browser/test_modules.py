@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "datasette_files" / "static"
 MODULES = {path.name: path.read_text("utf-8") for path in STATIC.glob("*.js")}
 ENTRY = "datasette-file-upload.js"
+#: What table pages load, and what that fetches when it is wanted.
+FIELD = ("file-field.js", "field-parts.js")
 
 
 def imported(module: str) -> set[str]:
@@ -54,18 +56,28 @@ def test_every_error_code_has_a_message() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["api.js", "checksum.js", "format.js", "messages.js", "upload-client.js", "upload-queue.js"],
+    [
+        *("api.js", "checksum.js", "format.js", "messages.js", "upload-client.js"),
+        *("upload-queue.js", "file-search.js", "file-sources.js", "file-records.js"),
+        "field-value.js",
+    ],
 )
 def test_what_transfers_knows_no_page(module: str) -> None:
     assert not {"dom.js", ENTRY} & reached(module)
     assert not re.search(r"\bdocument\b|querySelector|HTMLElement", MODULES[module])
 
 
-def test_only_the_api_knows_urls() -> None:
-    assert [name for name in reached(ENTRY) if "-/files" in MODULES[name]] == ["api.js"]
+@pytest.mark.parametrize("entry", [ENTRY, *FIELD])
+def test_only_the_api_knows_urls(entry: str) -> None:
+    assert {name for name in reached(entry) if "-/files" in MODULES[name]} <= {"api.js"}
 
 
-@pytest.mark.parametrize("module", sorted(reached(ENTRY)))
+def test_table_pages_load_little_for_the_field() -> None:
+    """The rest comes where somebody may edit."""
+    assert reached("file-field.js") == {"file-field.js"}
+
+
+@pytest.mark.parametrize("module", sorted(set().union(*map(reached, (ENTRY, *FIELD)))))
 def test_modules_make_no_html_and_run_no_text(module: str) -> None:
     """Names of files become text and attributes alone."""
     assert not re.search(

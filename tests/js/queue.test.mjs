@@ -143,3 +143,19 @@ test("bytes that had arrived before a retry do not count as speed", async () => 
   assert.equal(queue.summary().speed, 5);
   assert.equal(queue.pace(other).left, 1);
 });
+
+test("how many have failed is known at any moment", async () => {
+  const { queue, running } = scene();
+  queue.add([...files(2), { file: { name: "9", size: 1 }, problem: new ApiError("too_large", "") }]);
+  running.get("0").reject(new ApiError("network", ""));
+  await settled();
+  assert.equal(queue.failed, 2);
+  queue.retryFailed(); // what was refused stays refused
+  assert.equal(queue.failed, 1);
+  running.get("0").reject(new ApiError("network", ""));
+  await settled();
+  queue.remove([...queue.items][0]);
+  assert.equal(queue.failed, 1);
+  queue.clear();
+  assert.equal(queue.failed, 0);
+});

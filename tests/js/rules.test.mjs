@@ -38,3 +38,22 @@ test("every message says what happened and what to do next", () => {
   assert.equal(messageFor("from a later release"), MESSAGES.unexpected);
   assert.equal(messageFor("constructor"), MESSAGES.unexpected);
 });
+
+test("extensions and any type are what they are in HTML", () => {
+  const mixed = new UploadRules(null, ".PDF,image/*");
+  assert.ok(mixed.accepts("application/pdf", "A.pdf"));
+  assert.ok(!mixed.accepts("text/plain", "a.txt"));
+  assert.ok(mixed.accepts("", "a.bin")); // left to the server, as it may be an image
+  assert.ok(!new UploadRules(null, ".pdf").accepts("", "a.bin"));
+  assert.ok(new UploadRules(null, "*/*").accepts("text/plain", "a.txt"));
+});
+
+test("of a stored file the type is known", () => {
+  const stored = { filename: "a.bin", size: 10, content_type: "application/octet-stream" };
+  assert.match(rules.refusal(stored), /application\/octet-stream.*image/);
+  assert.match(rules.refusal({ ...stored, content_type: null }), /an unknown type/);
+  assert.equal(rules.refusal({ ...stored, content_type: "image/png; q=1" }), "");
+  assert.match(rules.refusal({ ...stored, content_type: "image/png", size: 11 }), /at most/);
+  assert.equal(rules.refusal({ ...stored, content_type: "image/png", size: null }), "");
+  assert.equal(new UploadRules(null, "").refusal(stored), "");
+});
