@@ -64,8 +64,8 @@ export class PickerPanel {
   /** At once, or when there is something to stand on. */
   focus() {
     this._wantsFocus = this._tabs === null;
-    const first = this._choose ?? this._body.querySelector("button") ?? this.element;
-    first.focus();
+    if (this._wantsFocus) this.element.focus();
+    else (this._choose ?? this._body.querySelector("button") ?? this.element).focus();
   }
 
   /** It is closed: whatever comes is too late. */
@@ -90,7 +90,10 @@ export class PickerPanel {
     const { code } = /** @type {{code?: string}} */ (error);
     if (code === undefined) console.error(error); // a fault of ours
     const { title, next } = messageFor(code ?? "unexpected");
-    const again = () => this._start();
+    const again = () => {
+      this.focus(); // the button goes
+      this._start();
+    };
     const problem = element(
       "div",
       { class: "picker-problem", role: "alert" },
@@ -131,8 +134,12 @@ export class PickerPanel {
     const upload = makeUpload(this._api, sources[0], { accept, maxSize, multiple, column });
     this._upload = upload;
     const seen = () => this._tabs?.show("Upload");
-    // What is pasted or dropped beside it is to be seen.
-    upload.addEventListener("datasette-files-state", seen);
+    let worked = false;
+    upload.addEventListener("datasette-files-state", () => {
+      if (upload.busy && !worked) seen(); // it may have been pasted beside it
+      worked = upload.busy;
+      this._drawFooter();
+    });
     this.element.addEventListener("dragenter", (event) => {
       if (event.dataTransfer?.types.includes("Files")) seen();
     });
@@ -163,7 +170,8 @@ export class PickerPanel {
     if (!this._options.multiple || !this._summary || !this._add) return;
     setText(this._summary, number === 0 ? "" : `${counted(number, "file")} chosen`);
     setText(this._add, number === 0 ? "Add files" : `Add ${counted(number, "file")}`);
-    this._add.disabled = number === 0;
+    // What is still on its way would be lost.
+    this._add.disabled = number === 0 || this.busy;
   }
 
   /** @param {FileRecord} file */

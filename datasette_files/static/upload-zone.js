@@ -24,7 +24,6 @@ export class UploadZone {
   constructor(host, { note, accept, multiple, compact, take }) {
     this._host = host;
     this._take = take;
-    this._compact = compact;
     const files = this._input({ multiple, accept });
     const verb = compact ? "Upload" : "Choose";
     const choose = this._chooser(files, multiple ? `${verb} files` : `${verb} a file`);
@@ -54,6 +53,11 @@ export class UploadZone {
 
   focus() {
     this._button.focus();
+  }
+
+  /** Whether fields of text around it are part of the same task: of a form, or of a picker. */
+  get _amongFields() {
+    return this._host.closest("[compact], datasette-file-picker") !== null;
   }
 
   /** @param {AbortSignal} signal Ends it. */
@@ -90,7 +94,7 @@ export class UploadZone {
     const { clipboardData, target } = event;
     if (clipboardData === null || !holdsFiles(clipboardData) || event.defaultPrevented) return;
     const inside = target instanceof Node && this._host.contains(target);
-    if (!inside && (isForField(event, this._compact) || !this._isFirst(target))) return;
+    if (!inside && (isForField(event, this._amongFields) || !this._isFirst(target))) return;
     event.preventDefault();
     this._take(droppedFiles(clipboardData));
   }
@@ -127,14 +131,14 @@ export class UploadZone {
 }
 
 /**
- * Whether what is pasted is for a field that is edited. Into a form's fields of text go texts alone.
- * @param {ClipboardEvent} event @param {boolean} inForm
+ * Whether what is pasted is for a field that is edited. Among its own, those of text take texts alone.
+ * @param {ClipboardEvent} event @param {boolean} among The fields of a form or a picker.
  */
-function isForField({ clipboardData, target }, inForm) {
+function isForField({ clipboardData, target }, among) {
   const field = target instanceof Element ? target.closest(EDITABLE) : null;
   if (field === null) return false;
   const plain = !field.hasAttribute("contenteditable");
-  return !(inForm && plain && clipboardData?.types.every((type) => type === "Files"));
+  return !(among && plain && clipboardData?.types.every((type) => type === "Files"));
 }
 
 /** @param {string} accept @returns {boolean} Whether a camera's pictures are among it. */

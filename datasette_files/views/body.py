@@ -109,6 +109,13 @@ class Body:
         self._window += len(chunk)
         return chunk
 
+    async def gone(self) -> None:
+        """Return once the client has gone away. What it still sends is thrown away."""
+        while (message := await self._receive())["type"] == "http.request":
+            # Noted, so that nobody waits for it later.
+            self._ended = not message.get("more_body", False)
+        self._ended = True
+
     async def drain(self) -> None:
         """Throw the rest away for a while: a client that is still sending does not read."""
         if self._ended or (self._expects_continue and not self._begun):

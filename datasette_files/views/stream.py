@@ -34,7 +34,7 @@ class Streamed:
 
     async def send(self, call: Call) -> None:
         """Send it all, or close the connection short: a cut body must not look complete."""
-        watcher = asyncio.ensure_future(_until_gone(call))
+        watcher = asyncio.ensure_future(call.body.gone())
         self._watch(asyncio.current_task(), -1)
         try:
             await call.send(self._start())
@@ -78,7 +78,7 @@ class Streamed:
 
 async def unless_gone(call: Call, work: Coroutine[Any, Any, _T]) -> _T:
     """What ``work`` returns. Raises Disconnected, and ends it, once the client has gone away."""
-    task, watcher = asyncio.ensure_future(work), asyncio.ensure_future(_until_gone(call))
+    task, watcher = asyncio.ensure_future(work), asyncio.ensure_future(call.body.gone())
     try:
         await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -88,9 +88,3 @@ async def unless_gone(call: Call, work: Coroutine[Any, Any, _T]) -> _T:
         for one in (task, watcher):
             one.cancel()
         await asyncio.gather(task, watcher, return_exceptions=True)
-
-
-async def _until_gone(call: Call) -> None:
-    """Return once the client has gone away."""
-    while (await call.request.receive())["type"] != "http.disconnect":
-        pass
