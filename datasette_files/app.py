@@ -18,12 +18,14 @@ from datasette.plugins import pm
 from datasette.utils import StartupError, await_me_maybe
 
 from .config import config_of
+from .copying import Carried, Copier, Order
 from .db import files as file_rows
 from .db import garbage, schema
 from .db.catalog import Catalog
 from .errors import ConfigurationError, Conflict, FilesError, NotFound, NotSupported, StorageError
 from .events import DeleteFileEvent, UpdateFileEvent, UploadFileEvent
 from .hashing import Hasher
+from .inspecting import Inspector
 from .models import FileRecord
 from .permissions import (
     BROWSE,
@@ -63,6 +65,8 @@ class Files:
         self.sweeper = Sweeper(self.catalog, self.sources)
         self.hasher = Hasher(self.catalog, self.sources)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
+        self.copier = Copier(self.catalog, self.sweeper)
+        self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -139,6 +143,7 @@ class Files:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.thumbnails.close()
+        await self.inspector.close()
         await self.sources.close()
 
     def in_background(self, work: Callable[[], Awaitable[None]], what: str) -> None:
@@ -217,10 +222,22 @@ class Files:
         allowed: Grant = await grant(self.datasette, actor, action)
         return await self.catalog.read(allowed.slugs)
 
-    async def uploaded(self, source: Source, file: FileRecord, actor: Actor) -> None:
-        """After a file's commit: tell plugins, and make its thumbnail."""
+    async def uploaded(
+        self, source: Source, file: FileRecord, actor: Actor, *, picture: bool = True
+    ) -> None:
+        """After a file's commit: tell plugins, and make its thumbnail, or leave it to who asks."""
         await self._announce(UploadFileEvent(actor=actor, **_facts(file)))
-        self.thumbnails.make_eagerly(source, file)
+        if picture:
+            self.thumbnails.make_eagerly(source, file)
+
+    async def carry(self, order: Order, file: FileRecord, tell: Callable[[int], None]) -> Carried:
+        """Copy or move one file, and tell plugins. Raises as ``Copier.carry``."""
+        carried = await self.copier.carry(order, file, tell)
+        if carried.state == "copied":
+            await self._announce(UploadFileEvent(actor=None, **_facts(carried.file)))
+        elif carried.state == "moved":
+            await self._announce(UpdateFileEvent(actor=None, **_facts(carried.file)))
+        return carried
 
     async def update(
         self, file: FileRecord, actor: Actor, search_text: str, if_match: str | None = None
@@ -249,15 +266,19 @@ class Files:
     async def delete(self, source: Source, file: FileRecord, actor: Actor) -> None:
         """Take the file out of the catalog, then delete its bytes: now if it can be, else later.
 
-        Raises NotSupported, StorageUnavailable.
+        Raises NotSupported, StorageUnavailable; Conflict for a file that was moved meanwhile to
+        another source, where the actor may have other rights.
         """
         source.require_up()
         if not source.capabilities.can_delete:
             raise NotSupported(f"The source {source.slug!r} does not delete files")
 
         def remove(conn: Any) -> bool:
-            if file_rows.delete(conn, file.id) is None:
+            deleted = file_rows.delete(conn, file.id)
+            if deleted is None:
                 return False
+            if (deleted.source_id, deleted.path) != (file.source_id, file.path):
+                raise Conflict("The file was moved to another source just now; try again")
             garbage.add(conn, file.source_id, file.path, file.id, actor_id(actor))
             return True
 

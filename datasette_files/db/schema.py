@@ -10,6 +10,7 @@ Tables that the public 0.1a3 made keep their names and columns. What we add:
 * other sizes of thumbnails, and which files could not be pictured.
 * one index for each order and filter that a list offers (listing.py names them).
 * uploads, garbage (bytes to delete), files yet to be hashed, leases, a small key-value table.
+* files that are being copied or moved between sources, and what copies were made of which.
 
 Also here: write-ahead logging, and the scrubbing of secrets that 0.1a3 left behind.
 """
@@ -292,6 +293,27 @@ def thumbnails(db: sqlite_utils.Database) -> None:
             reason TEXT NOT NULL,
             attempts INTEGER NOT NULL,
             retry_at REAL
+        ) WITHOUT ROWID"""
+    )
+
+
+@migrations(name="0008_moves")
+def moves(db: sqlite_utils.Database) -> None:
+    """Who copies or moves a file now, and the copies that were made. Seconds since the epoch."""
+    db.execute(
+        """CREATE TABLE datasette_files_moves (
+            file_id TEXT PRIMARY KEY,
+            target_id INTEGER NOT NULL,
+            claim TEXT NOT NULL,
+            claimed_until REAL NOT NULL
+        ) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE datasette_files_copies (
+            file_id TEXT NOT NULL,
+            target_id INTEGER NOT NULL,
+            copy_id TEXT NOT NULL,
+            PRIMARY KEY (file_id, target_id)
         ) WITHOUT ROWID"""
     )
 

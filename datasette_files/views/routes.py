@@ -16,7 +16,7 @@ from datasette.utils.asgi import Response
 
 from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported
-from . import files, imports, lists, sources, uploads
+from . import files, imports, lists, sources, storages, uploads
 from .body import Body
 from .http import Call, empty, failure
 
@@ -57,6 +57,10 @@ ROUTES = (
     Route("/-/files/search.json", {"GET": lists.search_json}),
     Route("/-/files/source/{source}", {"GET": lists.source_page}, page=True),
     Route("/-/files/source/{source}.json", {"GET": lists.source_json}),
+    Route("/-/files/storages", {"GET": storages.storages_page}, page=True),
+    Route("/-/files/storages.json", {"GET": storages.storages_json}),
+    Route("/-/files/storages/list/{source}", {"GET": storages.listing_page}, page=True),
+    Route("/-/files/storages/list/{source}.json", {"GET": storages.listing_json}),
     Route(
         "/-/files/upload/{source}",
         {"GET": uploads.upload_page, "POST": uploads.one_shot},

@@ -29,4 +29,5 @@ def test_processes_that_start_at_once_make_one_schema(tmp_path):
                 "0002_words",
                 "0003_direct_uploads",
                 "0004_thumbnails",
+                "0008_moves",
             ]

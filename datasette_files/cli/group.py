@@ -1,8 +1,11 @@
 """``datasette files …``: the command group, and what every command in it shares.
 
 Holds the group, which asks plugins for their commands by ``register_files_commands``; the options
-that say which site is meant; and how an error ends a command. Each command calls one use case. The
-hook itself is in hookspecs.py.
+that say which site is meant; and how an error ends a command. Each command calls one use case; ours
+are in the modules beside this one. The hook itself is in hookspecs.py.
+
+A command acts as the site's administrator: who can read its configuration and write its internal
+database can do all of it by hand, so no permission is asked for.
 """
 
 from __future__ import annotations
@@ -25,9 +28,10 @@ from datasette.utils import (
     parse_metadata,
 )
 
-from .app import Files
-from .errors import ConfigurationError, FilesError, Invalid
-from .sources import Source
+from ..app import Files
+from ..errors import ConfigurationError, FilesError, Invalid
+from ..sources import Source
+from . import looking, moving, storing
 
 #: An ``async`` function of the site and the command's own arguments; its exit status, None for 0.
 CommandFunction = Callable[..., Awaitable[int | None]]
@@ -69,6 +73,8 @@ class Site:
 
     datasette: Any
     as_json: bool
+    #: The internal database's file; None: none was given.
+    internal: Path | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -87,6 +93,19 @@ class Site:
     async def get_secret(self, name: str) -> str | None:
         """As a storage's ``configure`` is given it."""
         return await Files.of(self.datasette).secrets.get(name)
+
+    async def start(self, *, may_make: bool = False) -> Files:
+        """Bring catalog and sources up as the server does, without its work in the background.
+
+        Raises Invalid where the internal database is not given, or is not there, unless it may be
+        made; StartupError for a wrong configuration.
+        """
+        if self.internal is None:
+            raise Invalid("Say which is the server's internal database, by --internal")
+        if not may_make and not self.internal.is_file():
+            raise Invalid(f"--internal: there is no {self.internal}; give the server's own")
+        await self.datasette.invoke_startup()
+        return Files.of(self.datasette)
 
     def show(self, data: dict[str, Any], text: str) -> None:
         """Print a result: ``data`` with ``--json``, else ``text``."""
@@ -143,6 +162,9 @@ class FilesGroup(click.Group):
 def _gather() -> dict[str, click.Command]:
     commands = Commands()
     _own(commands)
+    looking.register(commands)
+    storing.register(commands)
+    moving.register(commands)
     pm.hook.register_files_commands(commands=commands)
     return commands.by_name
 
@@ -150,7 +172,7 @@ def _gather() -> dict[str, click.Command]:
 def _own(commands: Commands) -> None:
     @commands.command()
     async def sources(site: Site) -> None:
-        """List the configured sources."""
+        """List the configured sources: name, storage and label of each."""
         listed = [
             {"slug": source.slug, "label": source.label, "storage_type": source.config.storage}
             for source in site.sources()
@@ -174,7 +196,8 @@ def _on_a_site(function: CommandFunction) -> Callable[..., None]:
         async def on_site() -> int | None:
             datasette = _datasette(config, settings, internal, plugins_dir)
             try:
-                return await function(Site(datasette, as_json), **arguments)
+                site = Site(datasette, as_json, Path(internal) if internal else None)
+                return await function(site, **arguments)
             finally:
                 await datasette.invoke_shutdown()
 
