@@ -9,6 +9,7 @@ from .handle import File, get_file
 from .plugin import (
     homepage_actions,
     jump_items_sql,
+    menu_links,
     permission_resources_sql,
     register_actions,
     register_commands,
@@ -25,6 +26,7 @@ __all__ = [
     "get_file",
     "homepage_actions",
     "jump_items_sql",
+    "menu_links",
     "permission_resources_sql",
     "register_actions",
     "register_commands",

@@ -145,12 +145,22 @@ class Commands:
         return add
 
 
+_HELP = """Administer the files of a site (datasette-files).
+
+Give each command the server's configuration and internal database. It may run beside the server,
+and acts as an administrator: no permission is asked for.
+
+The exit status is 0 for success, 1 for an error, 2 for a command line that makes no sense, and 3
+where some files were done and others failed.
+"""
+
+
 class FilesGroup(click.Group):
     """``datasette files``. Its commands are gathered when it runs, so that Datasette's own
     command line loads nothing of plugins for it."""
 
     def __init__(self) -> None:
-        super().__init__("files", help="Administer the files of a site (datasette-files)")
+        super().__init__("files", help=_HELP)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_gather())
@@ -172,7 +182,7 @@ def _gather() -> dict[str, click.Command]:
 def _own(commands: Commands) -> None:
     @commands.command()
     async def sources(site: Site) -> None:
-        """List the configured sources: name, storage and label of each."""
+        """List the configured sources: name, storage and label."""
         listed = [
             {"slug": source.slug, "label": source.label, "storage_type": source.config.storage}
             for source in site.sources()

@@ -37,7 +37,9 @@ def register(commands: Commands) -> None:
 
 @click.argument("slug", metavar="SOURCE")
 @filters
-@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="At most")
+@click.option(
+    "--limit", type=click.IntRange(1), default=1000, show_default=True, help="Files at most"
+)
 @click.option("--after", metavar="PATH", default="", help="Begin after this path")
 async def _ls(site: Site, slug: str, limit: int, after: str, **filtered: Any) -> None:
     """List the files of SOURCE by their paths in the storage.

@@ -37,7 +37,11 @@ _SHARED = (
     filters,
     click.option("--all", "everything", is_flag=True, help="Every file of SOURCE"),
     click.option(
-        "--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="At once"
+        "--jobs",
+        type=click.IntRange(1, 64),
+        default=4,
+        show_default=True,
+        help="Files at the same time",
     ),
     click.option(
         "--read-back", "reads_back", is_flag=True, help="Hash what TARGET serves before it counts"
@@ -65,6 +69,9 @@ async def _copy(site: Site, slug: str, target_slug: str, reads_back: bool, **opt
     Say which: by --id, by filters that all have to match, or --all. Each is streamed, verified by
     size and sha256, and counts once it is durable. Running the command again goes on where it was
     cut off: of a file that TARGET has a copy of, no second one is made. A server may run beside it.
+
+    \b
+    datasette files copy docs archive --type image -c datasette.yaml --internal internal.db
     """
     files = await site.start()
     source, target = files.sources.get(slug), files.sources.get(target_slug)
@@ -76,7 +83,7 @@ async def _copy(site: Site, slug: str, target_slug: str, reads_back: bool, **opt
     "--grace",
     type=click.FloatRange(0),
     default=GRACE_SECONDS,
-    show_default=True,
+    show_default="an hour",
     metavar="SECONDS",
     help="How long the old bytes stay, for downloads that have begun; 0 where no server runs",
 )
@@ -89,6 +96,9 @@ async def _move(
     size and sha256, and then switched over at once, so that it can be read at any moment. Running
     the command again goes on where it was cut off. A server may run beside it, and deletes the old
     bytes when --grace has passed; they take space until then.
+
+    \b
+    datasette files move docs s3 --all -c datasette.yaml --internal internal.db
     """
     files = await site.start()
     source, target = files.sources.get(slug), files.sources.get(target_slug)

@@ -65,7 +65,13 @@ class _Putting:
 @click.option(
     "--uploaded-by", "uploader", metavar="ACTOR", help="The id of the actor it belongs to"
 )
-@click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="At once")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Files at the same time",
+)
 async def _put(
     site: Site,
     slug: str,
@@ -82,6 +88,10 @@ async def _put(
     links in them are passed over. A file keeps its name, but not its directory: where it is stored
     says the source's path_template. The source's limits on size and type hold. Each file that is
     stored is told by its id; running the command again would store all of them again.
+
+    \b
+    datasette files put docs photos/ --recursive -c datasette.yaml --internal internal.db
+    pg_dump shop | datasette files put docs - --name shop.sql -c … --internal …
     """
     files = await site.start(may_make=True)
     source = files.sources.get(slug)
@@ -152,7 +162,10 @@ async def _rm(site: Site, given: tuple[str, ...]) -> int:
     """Delete files by ID, as the delete button of a file's page does.
 
     There is no way back. An ID of - reads ids from standard input, such as those that
-    `datasette files ls` prints first in each line: cut -f1.
+    `datasette files ls` prints first in each line.
+
+    \b
+    datasette files ls docs --name '*.tmp' … | cut -f1 | datasette files rm - …
     """
     files = await site.start()
     failures, deleted = Failures(site), []
