@@ -185,12 +185,18 @@ def _run(site: Site, kills: int, small: int, large: int) -> None:
         def begin_and_kill(source: str = source, target: str = target) -> None:
             process = site.move(source, target)
             _until_it_works(site, process)
-            time.sleep(chance.uniform(0, 0.4))
+            time.sleep(chance.uniform(0, 1.2))
             site.counts["killed in its midst"] += process.poll() is None
             process.send_signal(9)
             process.wait(30)
 
+        before = site.catalogued()
         _in_use(site, number, begin_and_kill)
+        site.counts["moved"] += sum(
+            before[file_id][0] != slug
+            for file_id, (slug, _) in site.catalogued().items()
+            if file_id in before
+        )
         site.counts["left for the sweeper"] += len(rows(site.server.internal, _UNFINISHED))
         _judge(site)
         if chance.random() < 0.3 or source not in {of for of, _ in site.catalogued().values()}:
