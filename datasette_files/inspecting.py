@@ -133,7 +133,7 @@ class Inspector:
         found, following = await self._ask(key, ask, LIST_SECONDS)
         paths = [file.path for file in found]
         states = await self._catalog.query(lambda conn: inspection.paths(conn, source.id, paths))
-        return Listed([(file, states[file.path]) for file in found], following)
+        return Listed([(file, states.get(file.path, PathState())) for file in found], following)
 
     async def _ask(
         self, key: tuple[str, str], ask: Callable[[], Coroutine[Any, Any, _T]], seconds: float

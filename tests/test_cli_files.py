@@ -16,6 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 from datasette.cli import cli
 
+from datasette_files.cli import local
+from datasette_files.errors import Invalid
 from tests.conftest import disk_source
 from tests.faults.scene import held, rows
 
@@ -143,6 +145,39 @@ def test_what_is_put_is_found_by_directory_and_pattern_and_no_link_is_followed(
     assert len(held(tmp_path / "docs")) == 5
 
 
+def test_names_that_are_not_utf_8_are_put_and_shown(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9\x1b.txt")).write_bytes(CONTENT)
+    ran = run("put", "docs", str(folder), "-r")
+    assert (ran.exit_code, ran.stdout.partition("\t")[2]) == (0, f"{folder}/caf?\ufffd.txt\n")
+    assert run("ls", "docs").stdout.endswith("\tcaf\ufffd\ufffd.txt\n")
+
+
+async def test_a_file_that_is_replaced_before_it_is_read_is_not_uploaded(tmp_path: Path) -> None:
+    """As by somebody who may write to a directory that an administrator uploads."""
+    (tmp_path / "elsewhere").mkdir()
+    secret = tmp_path / "elsewhere" / "a.txt"
+    secret.write_bytes(b"secret")
+    for replaced in ("in/a.txt", "in"):
+        folder = tmp_path / "in"
+        folder.mkdir()
+        (folder / "a.txt").write_bytes(CONTENT)
+        (item,) = local.found((str(folder),), True, lambda what, error: None)
+        assert b"".join([chunk async for chunk in local.chunks(item)]) == CONTENT
+        (folder / "a.txt").unlink()
+        if replaced == "in":
+            folder.rmdir()
+            folder.symlink_to("elsewhere")
+        else:
+            (folder / "a.txt").symlink_to(secret)
+        with pytest.raises(Invalid, match="replaced by another"):
+            assert [chunk async for chunk in local.chunks(item)] == []
+        if replaced != "in":
+            (folder / "a.txt").unlink()
+            folder.rmdir()
+
+
 def test_limits_hold_and_leave_nothing(run: Run, tmp_path: Path) -> None:
     (tmp_path / "large.bin").write_bytes(bytes(100_001))
     (tmp_path / "small.bin").write_bytes(bytes(100_000))
@@ -186,6 +221,12 @@ def test_what_is_fetched_appears_whole_under_a_safe_name_or_not_at_all(
     assert run("get", record["id"], "-o", str(taken), "--force").exit_code == 0
     assert taken.read_bytes() == CONTENT
 
+    twin = put(run, tmp_path / "a.txt")
+    rename("twins")
+    ran = run("get", record["id"], twin["id"], "-o", str(out), "--force")
+    assert (ran.exit_code, ran.stdout) == (3, f"{out}/twins\n")
+    (out / "twins").unlink()
+
     (tmp_path / "docs" / record["path"]).write_bytes(CONTENT[::-1])
     taken.unlink()
     ran = run("get", record["id"], "-o", str(taken))
@@ -204,6 +245,9 @@ def test_the_internal_database_has_to_be_the_servers(run: Run, tmp_path: Path) -
     site = ["--config", str(tmp_path / "datasette.json")]
     ran = CliRunner().invoke(cli, ["files", "ls", "docs", *site])
     assert "by --internal" in ran.stderr
+    (tmp_path / "internal.db").write_bytes(b"no database at all" * 100)
+    assert "cannot be used" in run("ls", "docs").stderr
+    (tmp_path / "internal.db").unlink()
     put(run, tmp_path / "a.txt")
     assert run("ls", "elsewhere").stderr.startswith("Error (not_found)")
     assert rows(tmp_path / "internal.db", "SELECT count(*) FROM datasette_files") == [(1,)]

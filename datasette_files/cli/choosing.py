@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import click
@@ -59,7 +59,9 @@ def selection(
     )
 
 
-async def walk(files: Files, chosen: Selection, after: str = "") -> AsyncIterator[FileRecord]:
+async def walk(
+    files: Files, chosen: Selection, after: str = ""
+) -> AsyncGenerator[FileRecord, None]:
     """Every file that is chosen, in the order of paths, also while some leave the source."""
     while True:
         page = await files.catalog.query(

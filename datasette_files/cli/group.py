@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,10 @@ class Site:
             raise Invalid("Say which is the server's internal database, by --internal")
         if not may_make and not self.internal.is_file():
             raise Invalid(f"--internal: there is no {self.internal}; give the server's own")
-        await self.datasette.invoke_startup()
+        try:
+            await self.datasette.invoke_startup()
+        except sqlite3.DatabaseError as error:
+            raise Invalid(f"--internal: {self.internal} cannot be used ({error})") from error
         return Files.of(self.datasette)
 
     def show(self, data: dict[str, Any], text: str) -> None:

@@ -21,6 +21,8 @@ from typing import BinaryIO
 from ..errors import Conflict, FilesError, Invalid, NoSpace, NotFound
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: What a file system answers that has no hard links.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 #: Bytes read at once.
 _READ = 1024 * 1024
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -35,8 +37,8 @@ class Found:
     path: Path
     #: Bytes, when it was found.
     size: int
-    #: Whether a link in its place is followed: of a path that the person gave.
-    follows: bool
+    #: Device and inode: what is in its place by the time that it is read has to be the same.
+    identity: tuple[int, int]
 
 
 def found(
@@ -65,7 +67,7 @@ def _given(path: Path, recursive: bool, fail: Callable[[str, FilesError], None])
         fail(str(path), NotFound(f"It cannot be read ({error.strerror})"))
         return
     if stat.S_ISREG(info.st_mode):
-        yield Found(path, info.st_size, True)
+        yield Found(path, info.st_size, (info.st_dev, info.st_ino))
     elif not stat.S_ISDIR(info.st_mode):
         fail(str(path), Invalid("It is neither a file nor a directory"))
     elif recursive:
@@ -78,27 +80,28 @@ def _below(folder: Path, fail: Callable[[str, FilesError], None]) -> Iterator[Fo
     def unreadable(error: OSError) -> None:
         fail(str(error.filename), NotFound(f"It cannot be read ({error.strerror})"))
 
-    for directory, folders, names in os.walk(folder, onerror=unreadable):
+    # By descriptors: a directory that becomes a link meanwhile is not followed either.
+    for directory, folders, names, descriptor in os.fwalk(folder, onerror=unreadable):
         folders.sort()
         for name in sorted(names):
             path = Path(directory, name)
             try:
-                info = path.lstat()
+                info = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
             except OSError as error:
                 unreadable(error)
                 continue
             if stat.S_ISREG(info.st_mode):
-                yield Found(path, info.st_size, False)
+                yield Found(path, info.st_size, (info.st_dev, info.st_ino))
 
 
 async def chunks(file: Found) -> AsyncIterator[bytes]:
-    """The file's bytes. Raises NotFound where it cannot be read, Invalid for what is no file."""
-    flags = _OPEN if file.follows else _OPEN | os.O_NOFOLLOW
+    """The file's bytes. Raises NotFound where it cannot be read, Invalid for another file."""
     try:
-        opened = await asyncio.to_thread(os.open, file.path, flags)
+        opened = await asyncio.to_thread(os.open, file.path, _OPEN)
         with os.fdopen(opened, "rb", buffering=0) as stream:
-            if not stat.S_ISREG(os.fstat(opened).st_mode):
-                raise Invalid("It is no longer a regular file")
+            info = os.fstat(opened)
+            if (info.st_dev, info.st_ino) != file.identity:
+                raise Invalid("It was replaced by another file as it was uploaded; try again")
             async for chunk in read(stream):
                 yield chunk
     except OSError as error:
@@ -173,13 +176,21 @@ class NewFile:
         if self._replaces:
             self._temporary.replace(self._path)
         else:
-            # Unlike a rename, it does not replace what has come meanwhile.
-            os.link(self._temporary, self._path)
+            self._link()
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def _link(self) -> None:
+        """Unlike a rename, it does not replace what has come meanwhile."""
+        try:
+            os.link(self._temporary, self._path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS or os.path.lexists(self._path):
+                raise
+            self._temporary.rename(self._path)
 
     def _remove(self) -> None:
         if self._file is not None:

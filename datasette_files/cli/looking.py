@@ -12,14 +12,14 @@ import click
 
 from ..app import Files
 from ..db import selecting
-from ..errors import FilesError, Invalid
+from ..errors import Conflict, FilesError, Invalid
 from ..fetching import Digest, whole
 from ..models import FileRecord
-from ..naming import plain, stored_name
+from ..naming import stored_name
 from ..sources import Source
 from .choosing import by_id, filters, selection, walk
 from .local import NewFile
-from .telling import Failures, as_json, as_line, count, ids, progress
+from .telling import Failures, as_json, as_line, count, ids, progress, shown
 
 if TYPE_CHECKING:
     from .group import Commands, Site
@@ -51,7 +51,7 @@ async def _ls(site: Site, slug: str, limit: int, after: str, **filtered: Any) ->
     chosen = selection(files.sources.get(slug), **filtered)
     totals = await files.catalog.query(lambda conn: selecting.totals(conn, chosen))
     found: list[FileRecord] = []
-    async with aclosing(walk(files, chosen, after)) as walked:  # type: ignore[type-var]
+    async with aclosing(walk(files, chosen, after)) as walked:
         async for file in walked:
             if len(found) == limit:
                 break
@@ -67,7 +67,7 @@ async def _ls(site: Site, slug: str, limit: int, after: str, **filtered: Any) ->
     else:
         click.echo(count(totals.files, totals.bytes), err=True)
         if following is not None:
-            click.echo(f"There are more: --after {plain(following)!r}", err=True)
+            click.echo(f"There are more: --after {shown(following)!r}", err=True)
 
 
 @click.argument("given", metavar="ID...", nargs=-1, required=True)
@@ -78,16 +78,16 @@ async def _info(site: Site, given: tuple[str, ...]) -> int:
     """
     files = await site.start()
     failures = Failures(site)
-    shown = []
+    records = []
     async for file in by_id(files, ids(given), failures.add):
         stored = await _stored(files, file)
         record = {**as_json(file), "stored": stored}
-        shown.append(record)
+        records.append(record)
         if not site.as_json:
-            lines = [f"{name}: {plain(str(value))}" for name, value in record.items()]
+            lines = [f"{name}: {shown(str(value))}" for name, value in record.items()]
             click.echo("\n".join(lines) + "\n")
     if site.as_json:
-        site.show({**failures.as_json, "files": shown}, "")
+        site.show({**failures.as_json, "files": records}, "")
     return failures.status
 
 
@@ -134,7 +134,7 @@ async def _get(site: Site, given: tuple[str, ...], output: str, force: bool) -> 
         raise Invalid("Standard output takes one file, and no --json beside it")
     if len(wanted) != 1 and not is_folder:
         raise Invalid(f"--output: {output} has to be a directory, for several files")
-    written = []
+    written: list[dict[str, Any]] = []
     async for file in by_id(files, wanted, failures.add):
         source = files.sources.get(file.source_slug)
         try:
@@ -142,15 +142,18 @@ async def _get(site: Site, given: tuple[str, ...], output: str, force: bool) -> 
                 await _to_stdout(source, file)
                 continue
             path = folder / stored_name(file.filename) if is_folder else folder
+            if path in (one["path"] for one in written):
+                raise Conflict(f"{path} is another file of these already; get this one by itself")
             await _to_file(site, source, file, path, force)
         except FilesError as error:
             failures.add(file.id, error)
             continue
-        written.append({"id": file.id, "path": str(path), "size": file.size})
+        written.append({"id": file.id, "path": path, "size": file.size})
         if not site.as_json:
-            click.echo(plain(str(path)))
+            click.echo(shown(str(path)))
     if site.as_json:
-        site.show({**failures.as_json, "files": written}, "")
+        listed = [{**one, "path": str(one["path"])} for one in written]
+        site.show({**failures.as_json, "files": listed}, "")
     return failures.status
 
 

@@ -21,7 +21,7 @@ from ..sources import Source
 from ..uploads import Incoming
 from . import local
 from .choosing import by_id
-from .telling import Failures, as_json, ids, progress, text
+from .telling import Failures, as_json, ids, progress, shown, text
 
 if TYPE_CHECKING:
     from .group import Commands, Site
@@ -140,7 +140,7 @@ async def _put_all(
                 elif putting.site.as_json:
                     records.append(as_json(outcome))
                 else:
-                    click.echo(f"{outcome.id}\t{naming.plain(str(item.path))}")
+                    click.echo(f"{outcome.id}\t{shown(str(item.path))}")
     return records
 
 
@@ -177,7 +177,7 @@ async def _rm(site: Site, given: tuple[str, ...]) -> int:
             continue
         deleted.append(file.id)
         if not site.as_json:
-            click.echo(f"{file.id}\t{naming.plain(file.filename)}")
+            click.echo(f"{file.id}\t{shown(file.filename)}")
     if site.as_json:
         site.show({**failures.as_json, "deleted": deleted}, "")
     return failures.status

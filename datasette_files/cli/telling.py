@@ -34,8 +34,13 @@ def as_json(file: FileRecord) -> dict[str, Any]:
 def as_line(file: FileRecord) -> str:
     """Id, bytes, type, when it was added, and name, by tabs."""
     size = "" if file.size is None else str(file.size)
-    name = plain(file.filename)
-    return "\t".join((file.id, size, file.type, plain(file.created_at), name))
+    name = shown(file.filename)
+    return "\t".join((file.id, size, file.type, shown(file.created_at), name))
+
+
+def shown(text: str) -> str:
+    """For a terminal: without what would change how the rest is shown, or that it cannot show."""
+    return plain(text.encode("utf-8", "replace").decode())
 
 
 def count(number: int, size: int | None = None) -> str:
@@ -58,7 +63,7 @@ class Failures:
                 {"what": what, "code": error.code, "status": error.status, "error": str(error)}
             )
         if not self._site.as_json:
-            click.echo(f"Error ({error.code}): {plain(what)}: {plain(str(error))}", err=True)
+            click.echo(f"Error ({error.code}): {shown(what)}: {shown(str(error))}", err=True)
 
     @property
     def as_json(self) -> dict[str, Any]:
@@ -88,7 +93,11 @@ def ids(given: Iterable[str]) -> list[str]:
     """
     found: list[str] = []
     for value in given:
-        found += sys.stdin.read().split() if value == "-" else [text(value, "An id")]
+        found += (
+            sys.stdin.buffer.read().decode("utf-8", "replace").split()
+            if value == "-"
+            else [text(value, "An id")]
+        )
     return list(dict.fromkeys(found))
 
 

@@ -16,6 +16,7 @@ from .arguments import changed, first_url, size
 from .http import Call, answer, page
 
 #: What the tokens of pages are signed for.
+_MAX_PREFIX = 1024
 _TOKENS = "datasette-files-listing"
 
 
@@ -95,6 +96,8 @@ async def _listing(call: Call) -> tuple[Source, str, Listed, str | None]:
     source = call.files.sources.get(call.vars["source"])
     await require_debug(call.datasette, call.actor)
     prefix = call.argument("prefix") or ""
+    if "\x00" in prefix or len(prefix) > _MAX_PREFIX:
+        raise Invalid(f"prefix holds at most {_MAX_PREFIX} characters, and no NUL")
     token = call.argument("_next")
     cursor = None if token is None else _cursor(call, source, prefix, token)
     found = await call.files.inspector.listing(source, prefix, cursor, size(call))

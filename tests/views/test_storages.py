@@ -197,6 +197,8 @@ async def test_page_tokens_are_those_of_their_list_alone(site: Datasette, tmp_pa
     forged = site.sign(["docs", "", "rubbish"], "datasette-files-listing")
     for query in (f"prefix=a&_next={token}", "_next=rubbish", f"_next={token}x", f"_next={forged}"):
         assert (await get(site, f"{list_url}?{query}", 400))["code"] == "invalid"
+    for prefix in ("%00", "x" * 1025):
+        await get(site, f"{list_url}?prefix={prefix}", 400)
     other = f"/-/files/storages/list/memory.json?_next={token}"
     assert (await get(site, other, 400))["code"] == "invalid"
 
