@@ -105,22 +105,22 @@ def _moment(call: Call, name: str) -> str | None:
 
 def view_urls(call: Call) -> dict[str, str]:
     """This page of the list in each way that it can be shown."""
-    return {"list": changed(call, {"view": None}), "grid": changed(call, {"view": "grid"})}
+    return {"list": _changed(call, {"view": None}), "grid": _changed(call, {"view": "grid"})}
 
 
 def first_url(call: Call) -> str | None:
     """The list's first page; None on it."""
-    return changed(call, {"_next": None}) if call.argument("_next") else None
+    return _changed(call, {"_next": None}) if call.argument("_next") else None
 
 
 def next_url(call: Call, token: str | None) -> str | None:
     """The page's own URL with the next page's token."""
     if token is None:
         return None
-    return changed(call, {"_next": token})
+    return _changed(call, {"_next": token})
 
 
-def changed(call: Call, changes: dict[str, str | None]) -> str:
+def _changed(call: Call, changes: dict[str, str | None]) -> str:
     pairs = [
         (name, value)
         for name, values in call.query.items()
@@ -141,5 +141,5 @@ def sort_urls(call: Call, query: listing.ListQuery) -> dict[str, str]:
         ascend = query.descending if current else order == "filename"
         changes: dict[str, str | None] = {"_next": None, "_sort": None, "_sort_desc": None}
         changes["_sort" if ascend else "_sort_desc"] = order
-        urls[order] = changed(call, changes)
+        urls[order] = _changed(call, changes)
     return urls

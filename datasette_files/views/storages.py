@@ -12,7 +12,7 @@ from ..errors import Invalid
 from ..inspecting import Listed, SourceState
 from ..permissions import require_debug
 from ..sources import Source
-from .arguments import changed, first_url, size
+from .arguments import first_url, next_url, size
 from .http import Call, answer, page
 
 #: What the tokens of pages are signed for.
@@ -141,7 +141,7 @@ async def listing_page(call: Call) -> Response:
         "prefix": prefix,
         "entries": _entries(call, found),
         "first_url": first_url(call),
-        "next_url": changed(call, {"_next": following}) if following else None,
+        "next_url": next_url(call, following),
         "own_path": call.url(call.path),
     }
     return await page(call, "storage_listing.html", context)
@@ -155,6 +155,6 @@ async def listing_json(call: Call) -> Response:
         "prefix": prefix,
         "files": _entries(call, found),
         "next": following,
-        "next_url": changed(call, {"_next": following}) if following else None,
+        "next_url": next_url(call, following),
     }
     return answer(call, body)
