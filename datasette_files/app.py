@@ -19,6 +19,7 @@ from datasette.utils import StartupError, await_me_maybe
 
 from .columns import Columns
 from .config import config_of
+from .copying import Carried, Copier, Order
 from .db import files as file_rows
 from .db import schema
 from .db.catalog import Catalog
@@ -26,6 +27,7 @@ from .errors import ConfigurationError, Conflict, FilesError, NotFound, StorageE
 from .events import UpdateFileEvent, UploadFileEvent
 from .hashing import Hasher
 from .imports import Imports
+from .inspecting import Inspector
 from .models import FileRecord, TrashedFile
 from .permissions import BROWSE, Actor, Grant, check_source_blocks, grant, mark_source_blocks
 from .settings import Settings
@@ -60,6 +62,8 @@ class Files:
         self.sweeper = Sweeper(self.catalog, self.sources)
         self.hasher = Hasher(self.catalog, self.sources)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
+        self.copier = Copier(self.catalog, self.sweeper)
+        self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)
         self.imports = Imports(self)
         self.settings = Settings(self)
@@ -162,6 +166,7 @@ class Files:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.imports.jobs.close()
         await self.thumbnails.close()
+        await self.inspector.close()
         await self.sources.close()
 
     def in_background(self, work: Callable[[], Awaitable[None]], what: str) -> None:
@@ -240,10 +245,22 @@ class Files:
         allowed: Grant = await grant(self.datasette, actor, action)
         return await self.catalog.read(allowed.slugs)
 
-    async def uploaded(self, source: Source, file: FileRecord, actor: Actor) -> None:
-        """After a file's commit: tell plugins, and make its thumbnail."""
+    async def uploaded(
+        self, source: Source, file: FileRecord, actor: Actor, *, picture: bool = True
+    ) -> None:
+        """After a file's commit: tell plugins, and make its thumbnail, or leave it to who asks."""
         await self.announce(UploadFileEvent.about(file, actor))
-        self.thumbnails.make_eagerly(source, file)
+        if picture:
+            self.thumbnails.make_eagerly(source, file)
+
+    async def carry(self, order: Order, file: FileRecord, tell: Callable[[int], None]) -> Carried:
+        """Copy or move one file, and tell plugins. Raises as ``Copier.carry``."""
+        carried = await self.copier.carry(order, file, tell)
+        if carried.state == "copied":
+            await self.announce(UploadFileEvent.about(carried.file, None))
+        elif carried.state == "moved":
+            await self.announce(UpdateFileEvent.about(carried.file, None))
+        return carried
 
     async def update(
         self, file: FileRecord, actor: Actor, search_text: str, if_match: str | None = None
@@ -272,7 +289,8 @@ class Files:
     async def delete(self, source: Source, file: FileRecord, actor: Actor) -> TrashedFile | None:
         """Take the file out of the catalog: into the trash, or for good and then None (trash.py).
 
-        Raises NotSupported, StorageUnavailable.
+        Raises NotSupported, StorageUnavailable; Conflict for a file that was moved meanwhile to
+        another source, where the actor may have other rights.
         """
         return await self.trash.delete(source, file, actor)
 

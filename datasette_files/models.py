@@ -213,6 +213,31 @@ class Garbage:
 
 
 @dataclass(frozen=True, slots=True)
+class Background:
+    """How much waits to be done for a source in the background."""
+
+    #: Paths whose bytes are to be deleted; of these, that are due, and that failed before.
+    garbage: int = 0
+    garbage_due: int = 0
+    garbage_failed: int = 0
+    #: Files whose sha256 is not known yet.
+    unhashed: int = 0
+    #: Files that a command copies or moves into it now.
+    arriving: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PathState:
+    """What a path of a storage is to the catalog."""
+
+    file_id: str | None = None
+    #: Whether its bytes wait to be deleted.
+    is_garbage: bool = False
+    #: Whether its file was deleted, and can still be restored; then ``file_id`` is None.
+    in_trash: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """An import's progress, as ``_datasette_files_imports`` keeps it."""
 

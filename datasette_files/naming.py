@@ -1,7 +1,8 @@
 """Names: ids, tokens, what a person may call a file, and the path it gets in its storage.
 
 The one place where a person's file name is judged (``check_filename``) and where it becomes part
-of a path (``storage_path``). Leaves out headers (protocol/disposition.py) and HTML (templates).
+of a path (``storage_path``) or is shown (``plain``). Leaves out headers (protocol/disposition.py)
+and HTML (templates).
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ MAX_STORED_NAME_BYTES = 200
 
 # Names that Windows reserves, with any extension.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+#: What changes how other characters are shown: controls, and the overrides and isolates of the
+#: bidirectional algorithm (Unicode's UAX #9), by which "fdp.exe" looks like "exe.pdf".
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def new_ulid() -> str:
@@ -65,6 +69,11 @@ def check_filename(name: object) -> str:
     if length > MAX_FILENAME_BYTES:
         raise Invalid(f"filename has {length} bytes; at most {MAX_FILENAME_BYTES} are allowed")
     return name
+
+
+def plain(text: str) -> str:
+    """A person's text as what it is: each character that would change others' looks is a mark."""
+    return _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def stored_name(name: str) -> str:

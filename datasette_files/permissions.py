@@ -284,6 +284,17 @@ async def grant_on_sources(datasette: Any, actor: Actor, action: str) -> Grant:
         _whole_sources.reset(token)
 
 
+def administrator(action: str, source: str) -> Grant:
+    """For commands, which whoever administers the site runs: the action on a configured source."""
+    return Grant(action, "SELECT :files_administered AS parent", {"files_administered": source})
+
+
+async def require_debug(datasette: Any, actor: Actor) -> None:
+    """Raises PermissionDenied unless the actor may look into the storages."""
+    if not await datasette.allowed(action=DEBUG, actor=actor):
+        raise refusal(DEBUG)
+
+
 def refusal(action: str) -> PermissionDenied:
     return PermissionDenied(
         f"You do not have permission to {_VERBS[action]} ({action}); sign in, or ask its"

@@ -157,16 +157,36 @@ def homepage_actions(datasette: Any, actor: Any, request: Any) -> Any:
 
 
 @hookimpl
+def menu_links(datasette: Any, actor: Any, request: Any) -> Any:
+    async def inner() -> list[dict[str, str]]:
+        if not await datasette.allowed(action=permissions.DEBUG, actor=actor):
+            return []
+        return [{"href": datasette.urls.path("/-/files/storages"), "label": "File storages"}]
+
+    return inner
+
+
+@hookimpl
 def jump_items_sql(datasette: Any, actor: Any, request: Any) -> Any:
     async def inner() -> list[JumpSQL]:
-        if not await _may_see_files(datasette, actor):
-            return []
-        return [
-            JumpSQL.menu_item(
-                label="Manage files",
-                url=datasette.urls.path("/-/files"),
-                description="Browse, search and upload files",
+        items = []
+        if await _may_see_files(datasette, actor):
+            items.append(
+                JumpSQL.menu_item(
+                    label="Manage files",
+                    url=datasette.urls.path("/-/files"),
+                    description="Browse, search and upload files",
+                )
             )
-        ]
+        if await datasette.allowed(action=permissions.DEBUG, actor=actor):
+            items.append(
+                JumpSQL.menu_item(
+                    label="File storages",
+                    url=datasette.urls.path("/-/files/storages"),
+                    description="See what storages hold and how they are",
+                    item_type="debug",
+                )
+            )
+        return items
 
     return inner

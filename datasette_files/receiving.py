@@ -56,7 +56,7 @@ async def through_datasette(
         raise StorageError("The storage did not take every byte; try again")
     content_hash = stored.content_hash or ""
     if not content_hash.startswith("sha256:"):
-        content_hash = await guarded(_hash_stored(source, upload.path))
+        content_hash = await guarded(hash_stored(source, upload.path))
     _check_sha256(upload.sha256, content_hash)
     return {
         "stored_type": content_type,
@@ -81,7 +81,7 @@ async def past_datasette(source: Source, upload: Upload) -> dict[str, Any]:
     content_hash = stored.content_hash
     if upload.sha256 is not None:
         if not (content_hash or "").startswith("sha256:"):
-            content_hash = await guarded(_hash_stored(source, upload.path))
+            content_hash = await guarded(hash_stored(source, upload.path))
         _check_sha256(upload.sha256, content_hash or "")
     return {
         "stored_type": content_type,
@@ -177,7 +177,7 @@ def _metadata(stored: object) -> FileMetadata:
     raise StorageError("The storage gave an answer that makes no sense; ask its administrator")
 
 
-async def _hash_stored(source: Source, path: str) -> str:
+async def hash_stored(source: Source, path: str) -> str:
     """The sha256 that the storage should have told us, by reading back."""
     digest = hashlib.sha256()
     async for chunk in source.storage.stream_file(path):

@@ -75,7 +75,8 @@ class Trash:
         """Take the file out of the catalog: into the trash where its source has one.
 
         Without a trash its bytes are deleted, now if it can be, else later; then None. Raises
-        NotSupported, StorageUnavailable.
+        NotSupported, StorageUnavailable; Conflict for a file that was moved meanwhile to another
+        source, where the actor may have other rights.
         """
         _require_deletion(source)
 
@@ -84,9 +85,13 @@ class Trash:
                 now = time.time()
                 until = now + source.trash_days * _DAY
                 trashed = rows.add(conn, file.id, actor_id(actor), now, until)
+                if trashed is not None:
+                    _require_same_place(file, trashed.file)
                 return trashed is not None, trashed
-            if file_rows.delete(conn, file.id) is None:
+            gone = file_rows.delete(conn, file.id)
+            if gone is None:
                 return False, None
+            _require_same_place(file, gone)
             garbage.add(conn, file.source_id, file.path, file.id, actor_id(actor))
             return True, None
 
@@ -280,6 +285,11 @@ class Trash:
             return [file for file in purged if file is not None]
 
         return await self._files.catalog.write(purge)
+
+
+def _require_same_place(seen: FileRecord, now: FileRecord) -> None:
+    if (now.source_id, now.path) != (seen.source_id, seen.path):
+        raise Conflict("The file was moved to another source just now; try again")
 
 
 def _require_deletion(source: Source) -> None:

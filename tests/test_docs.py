@@ -235,7 +235,7 @@ def test_commands_are_those_of_the_group() -> None:
     ran = CliRunner().invoke(cli, ["files", "--help"])
     _, _, listed = ran.stdout.partition("Commands:\n")
     commands = [line.split()[0] for line in listed.splitlines() if line.strip()]
-    text = section("docs/operations.md", "## On the command line")
+    text = section("docs/command-line.md", "## The commands")
     assert [cell.split()[0] for cell in first_cells(text)] == commands
 
 

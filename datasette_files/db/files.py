@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from ..families import FAMILIES, family
 from ..models import FileRecord, SourceContents, SourceTotals
-from . import thumbnails
+from . import moves, thumbnails
 from .schema import FILE_COLUMNS
 
 #: Selects what ``record`` takes, from ``datasette_files f`` joined to its source ``s``.
@@ -92,6 +92,7 @@ def delete(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
     if file is not None:
         conn.execute("DELETE FROM datasette_files WHERE id = ?", (file_id,))
         thumbnails.delete(conn, file_id)
+        moves.forget(conn, file_id)
     return file
 
 

@@ -111,10 +111,10 @@ def _kinds(conn: sqlite3.Connection, query: ListQuery) -> list[tuple[int, str, i
         WHERE {where} GROUP BY source_id, content_type""",
         values,
     ).fetchall()
-    return [(row[0], row[1], row[2]) for row in rows if _is_wanted(row[1], query.content_types)]
+    return [(row[0], row[1], row[2]) for row in rows if is_wanted(row[1], query.content_types)]
 
 
-def _is_wanted(content_type: str, wanted: tuple[str, ...]) -> bool:
+def is_wanted(content_type: str, wanted: tuple[str, ...]) -> bool:
     """Whether a content type, as the catalog has it, is one of those that a list is limited to."""
     return (
         not wanted

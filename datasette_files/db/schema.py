@@ -13,6 +13,7 @@ Tables that the public 0.1a3 made keep their names and columns. What we add:
 * ``datasette_files_trash``: deleted files that can be restored. They are out of the catalog's own
   table, so that no query of files, no index, no total and no other tool can come upon one.
 * what administrators changed of sources' settings, and the record of those changes.
+* files that are being copied or moved between sources, and what copies were made of which.
 
 Also here: write-ahead logging, and the scrubbing of secrets that 0.1a3 left behind.
 """
@@ -404,6 +405,27 @@ def settings(db: sqlite_utils.Database) -> None:
     db.execute(
         """CREATE INDEX datasette_files_settings_changes_source
         ON datasette_files_settings_changes (source_id)"""
+    )
+
+
+@migrations(name="0008_moves")
+def moves(db: sqlite_utils.Database) -> None:
+    """Who copies or moves a file now, and the copies that were made. Seconds since the epoch."""
+    db.execute(
+        """CREATE TABLE datasette_files_moves (
+            file_id TEXT PRIMARY KEY,
+            target_id INTEGER NOT NULL,
+            claim TEXT NOT NULL,
+            claimed_until REAL NOT NULL
+        ) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE datasette_files_copies (
+            file_id TEXT NOT NULL,
+            target_id INTEGER NOT NULL,
+            copy_id TEXT NOT NULL,
+            PRIMARY KEY (file_id, target_id)
+        ) WITHOUT ROWID"""
     )
 
 

@@ -9,13 +9,14 @@ from datasette.utils.asgi import Response
 from .. import downloads, previews
 from ..errors import Invalid
 from ..models import FileRecord, TrashedFile
+from ..naming import plain
 from ..permissions import BROWSE, DELETE, EDIT, UPLOAD, file_actions, require_on_file
 from ..protocol.conditional import Outcome, evaluate
 from ..thumbnails import entity_tag
 from ..uses import uses
 from . import imports, records, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
-from .http import Call, answer, empty, page, plain, redirect
+from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
 
 #: Request headers that may make an answer other than the whole file.

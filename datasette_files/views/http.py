@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +14,11 @@ from datasette.utils.asgi import Forbidden, Response
 
 from ..app import Files
 from ..errors import FilesError, Invalid, PermissionDenied
+from ..naming import plain
 from ..permissions import Actor, actor_id
 from .body import Body, Disconnected
 
 logger = logging.getLogger("datasette_files")
-
-#: What changes how other characters are shown: controls, and the overrides and isolates of the
-#: bidirectional algorithm (Unicode's UAX #9), by which "fdp.exe" looks like "exe.pdf".
-_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -150,11 +146,6 @@ def human_size(size: int | None) -> str:
     units = ("bytes", "KB", "MB", "GB", "TB")
     step = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
     return f"{size:,} bytes" if step == 0 else f"{size / 1024**step:.1f} {units[step]}"
-
-
-def plain(text: str) -> str:
-    """A person's text as what it is: each character that would change others' looks is a mark."""
-    return _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 async def failure(call: Call, error: FilesError) -> Response | None:

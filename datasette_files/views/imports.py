@@ -16,10 +16,11 @@ from ..formats.delimited import DELIMITERS
 from ..formats.types import TYPES
 from ..importing.requests import table_name
 from ..models import FileRecord, ImportDetails, ImportRequest, Job
+from ..naming import plain
 from ..permissions import BROWSE, may_view_table
 from ..protocol.media_types import essence
 from . import records
-from .http import Call, answer, page, plain, redirect
+from .http import Call, answer, page, redirect
 from .stream import unless_gone
 
 #: The part of an import's time that reading takes; writing takes the rest.

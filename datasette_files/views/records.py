@@ -11,7 +11,8 @@ from ..base import TIME_FORMAT
 from ..db.schema import FILE_COLUMNS
 from ..downloads import shows_inline
 from ..models import FileRecord, TrashedFile
-from .http import Call, plain
+from ..naming import plain
+from .http import Call
 
 #: What Markdown takes for more than text (CommonMark 0.31, 2.4).
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")

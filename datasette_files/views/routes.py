@@ -16,7 +16,7 @@ from datasette.utils.asgi import Response
 
 from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported
-from . import files, imports, lists, settings, sources, tables, trash, uploads
+from . import files, imports, lists, settings, sources, storages, tables, trash, uploads
 from .body import Body
 from .http import Call, empty, failure
 
@@ -65,6 +65,10 @@ ROUTES = (
     Route("/-/files/trash.json", {"GET": trash.trash_json}),
     Route("/-/files/trash/-/restore", {"POST": trash.restore}),
     Route("/-/files/trash/-/purge", {"POST": trash.purge}),
+    Route("/-/files/storages", {"GET": storages.storages_page}, page=True),
+    Route("/-/files/storages.json", {"GET": storages.storages_json}),
+    Route("/-/files/storages/list/{source}", {"GET": storages.listing_page}, page=True),
+    Route("/-/files/storages/list/{source}.json", {"GET": storages.listing_json}),
     Route(
         "/-/files/upload/{source}",
         {"GET": uploads.upload_page, "POST": uploads.one_shot},

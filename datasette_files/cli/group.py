@@ -1,8 +1,11 @@
 """``datasette files …``: the command group, and what every command in it shares.
 
 Holds the group, which asks plugins for their commands by ``register_files_commands``; the options
-that say which site is meant; and how an error ends a command. Each command calls one use case. The
-hook itself is in hookspecs.py.
+that say which site is meant; and how an error ends a command. Each command calls one use case; ours
+are in the modules beside this one. The hook itself is in hookspecs.py.
+
+A command acts as the site's administrator: who can read its configuration and write its internal
+database can do all of it by hand, so no permission is asked for.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +29,10 @@ from datasette.utils import (
     parse_metadata,
 )
 
-from .app import Files
-from .errors import ConfigurationError, FilesError, Invalid
-from .sources import Source
+from ..app import Files
+from ..errors import ConfigurationError, FilesError, Invalid
+from ..sources import Source
+from . import looking, moving, storing
 
 #: An ``async`` function of the site and the command's own arguments; its exit status, None for 0.
 CommandFunction = Callable[..., Awaitable[int | None]]
@@ -69,6 +74,8 @@ class Site:
 
     datasette: Any
     as_json: bool
+    #: The internal database's file; None: none was given.
+    internal: Path | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -87,6 +94,22 @@ class Site:
     async def get_secret(self, name: str) -> str | None:
         """As a storage's ``configure`` is given it."""
         return await Files.of(self.datasette).secrets.get(name)
+
+    async def start(self, *, may_make: bool = False) -> Files:
+        """Bring catalog and sources up as the server does, without its work in the background.
+
+        Raises Invalid where the internal database is not given, or is not there, unless it may be
+        made; StartupError for a wrong configuration.
+        """
+        if self.internal is None:
+            raise Invalid("Say which is the server's internal database, by --internal")
+        if not may_make and not self.internal.is_file():
+            raise Invalid(f"--internal: there is no {self.internal}; give the server's own")
+        try:
+            await self.datasette.invoke_startup()
+        except sqlite3.DatabaseError as error:
+            raise Invalid(f"--internal: {self.internal} cannot be used ({error})") from error
+        return Files.of(self.datasette)
 
     def show(self, data: dict[str, Any], text: str) -> None:
         """Print a result: ``data`` with ``--json``, else ``text``."""
@@ -126,12 +149,22 @@ class Commands:
         return add
 
 
+_HELP = """Administer the files of a site (datasette-files).
+
+Give each command the server's configuration and internal database. It may run beside the server,
+and acts as an administrator: no permission is asked for.
+
+The exit status is 0 for success, 1 for an error, 2 for a command line that makes no sense, and 3
+where some files were done and others failed.
+"""
+
+
 class FilesGroup(click.Group):
     """``datasette files``. Its commands are gathered when it runs, so that Datasette's own
     command line loads nothing of plugins for it."""
 
     def __init__(self) -> None:
-        super().__init__("files", help="Administer the files of a site (datasette-files)")
+        super().__init__("files", help=_HELP)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_gather())
@@ -143,6 +176,9 @@ class FilesGroup(click.Group):
 def _gather() -> dict[str, click.Command]:
     commands = Commands()
     _own(commands)
+    looking.register(commands)
+    storing.register(commands)
+    moving.register(commands)
     pm.hook.register_files_commands(commands=commands)
     return commands.by_name
 
@@ -150,7 +186,7 @@ def _gather() -> dict[str, click.Command]:
 def _own(commands: Commands) -> None:
     @commands.command()
     async def sources(site: Site) -> None:
-        """List the configured sources."""
+        """List the configured sources: name, storage and label."""
         listed = [
             {"slug": source.slug, "label": source.label, "storage_type": source.config.storage}
             for source in site.sources()
@@ -174,7 +210,8 @@ def _on_a_site(function: CommandFunction) -> Callable[..., None]:
         async def on_site() -> int | None:
             datasette = _datasette(config, settings, internal, plugins_dir)
             try:
-                return await function(Site(datasette, as_json), **arguments)
+                site = Site(datasette, as_json, Path(internal) if internal else None)
+                return await function(site, **arguments)
             finally:
                 await datasette.invoke_shutdown()
 

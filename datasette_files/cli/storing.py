@@ -1,0 +1,183 @@
+"""``datasette files put`` and ``rm``: files into a source, and out of the catalog."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import naming, sniffing
+from ..app import Files
+from ..errors import FilesError, Invalid, NoSpace, StorageUnavailable
+from ..models import FileRecord
+from ..parallel import several
+from ..permissions import UPLOAD, administrator
+from ..sources import Source
+from ..uploads import Incoming
+from . import local
+from .choosing import by_id
+from .telling import Failures, as_json, ids, progress, shown, text
+
+if TYPE_CHECKING:
+    from .group import Commands, Site
+
+
+def register(commands: Commands) -> None:
+    """Add the commands to ``datasette files``."""
+    commands.command("put", short_help="Upload files, directories or standard input")(_put)
+    commands.command("rm", short_help="Delete files")(_rm)
+
+
+@dataclass(frozen=True)
+class _Putting:
+    """Where files go, and what is said of each."""
+
+    site: Site
+    files: Files
+    source: Source
+    name: str | None
+    content_type: str | None
+    uploader: str | None
+
+    async def store(
+        self, filename: str, size: int | None, chunks: AsyncIterator[bytes]
+    ) -> FileRecord:
+        """One file through the engine of every upload. Raises FilesError."""
+        name = naming.check_filename(self.name or filename)
+        declared = sniffing.declared_type(self.content_type, name)
+        incoming = Incoming(name, declared, size)
+        grant = administrator(UPLOAD, self.source.slug)
+        stored = await self.files.uploads.store(self.source, self.uploader, grant, incoming, chunks)
+        await self.files.uploaded(self.source, stored, None, picture=False)
+        return stored
+
+
+@click.argument("slug", metavar="SOURCE")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("-r", "--recursive", is_flag=True, help="Upload what is in directories")
+@click.option("--name", help="Call it so; needed for standard input, and for one file only")
+@click.option("--type", "content_type", help="Its content type; else by its name and bytes")
+@click.option(
+    "--uploaded-by", "uploader", metavar="ACTOR", help="The id of the actor it belongs to"
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Files at the same time",
+)
+async def _put(
+    site: Site,
+    slug: str,
+    paths: tuple[str, ...],
+    recursive: bool,
+    name: str | None,
+    content_type: str | None,
+    uploader: str | None,
+    jobs: int,
+) -> int:
+    """Upload each PATH to SOURCE, in bounded memory; - is standard input.
+
+    A PATH may be a pattern. With --recursive directories are taken with all that is below them;
+    links in them are passed over. A file keeps its name, but not its directory: where it is stored
+    says the source's path_template. The source's limits on size and type hold. Each file that is
+    stored is told by its id; running the command again would store all of them again.
+
+    \b
+    datasette files put docs photos/ --recursive -c datasette.yaml --internal internal.db
+    pg_dump shop | datasette files put docs - --name shop.sql -c … --internal …
+    """
+    files = await site.start(may_make=True)
+    source = files.sources.get(slug)
+    source.require_up()
+    for value, option in ((name, "--name"), (uploader, "--uploaded-by"), (content_type, "--type")):
+        text(value or "", option)
+    if "-" in paths and (len(paths) > 1 or name is None):
+        raise Invalid("Standard input is one file alone, and needs a --name")
+    if name is not None and (len(paths) > 1 or recursive):
+        raise Invalid("--name is for one file")
+    putting = _Putting(site, files, source, name, content_type, uploader)
+    if paths == ("-",):
+        stored = await putting.store("", None, local.read(sys.stdin.buffer))
+        site.show({"files": [as_json(stored)], "failed_count": 0, "failed": []}, stored.id)
+        return 0
+    failures = Failures(site)
+    records = await _put_all(putting, paths, recursive, jobs, failures)
+    if site.as_json:
+        site.show({**failures.as_json, "files": records}, "")
+    return failures.status
+
+
+async def _put_all(
+    putting: _Putting, paths: tuple[str, ...], recursive: bool, jobs: int, failures: Failures
+) -> list[dict[str, object]]:
+    """Upload all that is found; with ``--json`` the records. Stops where nothing can succeed."""
+    silent = [one.size for one in local.found(paths, recursive, lambda what, error: None)]
+    records: list[dict[str, object]] = []
+    with progress(putting.site, sum(silent), f"{len(silent):,} files") as tell:
+
+        async def one(item: local.Found) -> tuple[local.Found, FileRecord | FilesError]:
+            try:
+                chunks = _telling(local.chunks(item), tell)
+                name = os.fsencode(item.path.name).decode("utf-8", "replace")
+                return item, await putting.store(name, item.size, chunks)
+            except FilesError as error:
+                return item, error
+
+        items = _each(local.found(paths, recursive, failures.add))
+        async with aclosing(several(items, one, jobs)) as outcomes:
+            async for item, outcome in outcomes:
+                if isinstance(outcome, FilesError):
+                    failures.add(str(item.path), outcome)
+                    if isinstance(outcome, StorageUnavailable | NoSpace):
+                        break
+                elif putting.site.as_json:
+                    records.append(as_json(outcome))
+                else:
+                    click.echo(f"{outcome.id}\t{shown(str(item.path))}")
+    return records
+
+
+async def _each(items: Iterator[local.Found]) -> AsyncIterator[local.Found]:
+    for item in items:
+        yield item
+
+
+async def _telling(
+    chunks: AsyncIterator[bytes], tell: Callable[[int], None]
+) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        tell(len(chunk))
+        yield chunk
+
+
+@click.argument("given", metavar="ID...", nargs=-1, required=True)
+async def _rm(site: Site, given: tuple[str, ...]) -> int:
+    """Delete files by ID, as the delete button of a file's page does.
+
+    There is no way back. An ID of - reads ids from standard input, such as those that
+    `datasette files ls` prints first in each line.
+
+    \b
+    datasette files ls docs --name '*.tmp' … | cut -f1 | datasette files rm - …
+    """
+    files = await site.start()
+    failures, deleted = Failures(site), []
+    async for file in by_id(files, ids(given), failures.add):
+        try:
+            await files.delete(files.sources.get(file.source_slug), file, None)
+        except FilesError as error:
+            failures.add(file.id, error)
+            continue
+        deleted.append(file.id)
+        if not site.as_json:
+            click.echo(f"{file.id}\t{shown(file.filename)}")
+    if site.as_json:
+        site.show({**failures.as_json, "deleted": deleted}, "")
+    return failures.status

@@ -1,0 +1,98 @@
+"""Files on their way from one source to another: who is at it, and the change of the row.
+
+Where the bytes go is an upload of its own in the target (uploads.py), so that what a crash leaves
+is swept as that of any upload. What is here: the claim, by which no two carry the same file at the
+same time; the switch of a file's row, all at once; and which copy was made of which file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..models import FileRecord
+
+
+def claim(
+    conn: sqlite3.Connection, file_id: str, target_id: int, attempt: str, now: float, until: float
+) -> bool:
+    """Take the file for an attempt. False while another's claim on it has not lapsed."""
+    cursor = conn.execute(
+        """INSERT INTO datasette_files_moves (file_id, target_id, claim, claimed_until)
+        VALUES (?, ?, ?, ?)
+        ON CONFLICT (file_id) DO UPDATE SET target_id = excluded.target_id,
+            claim = excluded.claim, claimed_until = excluded.claimed_until
+            WHERE datasette_files_moves.claimed_until <= ?""",
+        (file_id, target_id, attempt, until, now),
+    )
+    return cursor.rowcount > 0
+
+
+def extend(conn: sqlite3.Connection, file_id: str, attempt: str, until: float) -> bool:
+    """Move the claim's end. False when the attempt has lost it."""
+    cursor = conn.execute(
+        "UPDATE datasette_files_moves SET claimed_until = ? WHERE file_id = ? AND claim = ?",
+        (until, file_id, attempt),
+    )
+    return cursor.rowcount > 0
+
+
+def release(conn: sqlite3.Connection, file_id: str, attempt: str) -> None:
+    conn.execute(
+        "DELETE FROM datasette_files_moves WHERE file_id = ? AND claim = ?", (file_id, attempt)
+    )
+
+
+def purge(conn: sqlite3.Connection, now: float) -> None:
+    """Drop the claims of attempts that died."""
+    conn.execute("DELETE FROM datasette_files_moves WHERE claimed_until <= ?", (now,))
+
+
+def switch(
+    conn: sqlite3.Connection, file: FileRecord, target_id: int, path: str, facts: FileRecord
+) -> bool:
+    """Have the file's row say that its bytes are at ``path`` in the target.
+
+    ``facts`` has the hash and size of what arrived there. False where the row is gone, or is no
+    longer where ``file`` has it: then nothing is changed.
+    """
+    cursor = conn.execute(
+        """UPDATE datasette_files SET source_id = ?, path = ?, content_hash = ?, size = ?
+        WHERE id = ? AND source_id = ? AND path = ?""",
+        (
+            target_id,
+            path,
+            facts.content_hash,
+            facts.size,
+            file.id,
+            file.source_id,
+            file.path,
+        ),
+    )
+    if cursor.rowcount:
+        # What went past Datasette has been hashed on its way.
+        conn.execute("DELETE FROM datasette_files_unhashed WHERE file_id = ?", (file.id,))
+    return cursor.rowcount > 0
+
+
+def copy_of(conn: sqlite3.Connection, file_id: str, target_id: int) -> str | None:
+    """The id of the copy that a source has of a file; None where there is none any more."""
+    row = conn.execute(
+        """SELECT c.copy_id FROM datasette_files_copies c
+        JOIN datasette_files f ON f.id = c.copy_id AND f.source_id = c.target_id
+        WHERE c.file_id = ? AND c.target_id = ?""",
+        (file_id, target_id),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def note_copy(conn: sqlite3.Connection, file_id: str, target_id: int, copy_id: str) -> None:
+    conn.execute(
+        "INSERT OR REPLACE INTO datasette_files_copies (file_id, target_id, copy_id)"
+        " VALUES (?, ?, ?)",
+        (file_id, target_id, copy_id),
+    )
+
+
+def forget(conn: sqlite3.Connection, file_id: str) -> None:
+    """The file is deleted: so is the memory of what was copied of it."""
+    conn.execute("DELETE FROM datasette_files_copies WHERE file_id = ?", (file_id,))

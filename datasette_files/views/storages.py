@@ -1,0 +1,161 @@
+"""What storages hold and how they are, for who may look into them (``debug-storages``)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from datasette.utils.asgi import Response
+from itsdangerous import BadSignature
+
+from ..errors import Invalid
+from ..inspecting import Listed, SourceState
+from ..permissions import require_debug
+from ..sources import Source
+from .arguments import first_url, next_url, size
+from .http import Call, answer, page
+
+#: What the tokens of pages are signed for.
+_MAX_PREFIX = 1024
+_TOKENS = "datasette-files-listing"
+
+
+async def _states(call: Call) -> tuple[list[SourceState], dict[str, float]]:
+    await require_debug(call.datasette, call.actor)
+    return await call.files.inspector.sources()
+
+
+async def storages_page(call: Call) -> Response:
+    states, leases = await _states(call)
+    context = {
+        "states": [_as_context(state) for state in states],
+        "leases": leases,
+        "thumbnails_waiting": call.files.thumbnails.waiting,
+    }
+    return await page(call, "storages.html", context)
+
+
+async def storages_json(call: Call) -> Response:
+    states, leases = await _states(call)
+    body = {
+        "ok": True,
+        "sources": [_as_json(state) for state in states],
+        "leases": leases,
+        "thumbnails_waiting": call.files.thumbnails.waiting,
+    }
+    return answer(call, body)
+
+
+def _as_json(state: SourceState) -> dict[str, Any]:
+    source = state.source
+    return {
+        "slug": source.slug,
+        "label": source.label,
+        "storage_type": source.config.storage,
+        "up": state.problem is None,
+        "problem": state.problem,
+        "capabilities": asdict(source.capabilities),
+        "max_file_size": source.max_file_size,
+        "config": state.config,
+        "files": state.totals.files,
+        "bytes": state.totals.bytes,
+        "uploads": state.uploads,
+        "background": asdict(state.background),
+    }
+
+
+#: How a page names a storage's powers, and what waits in the background.
+_POWERS = {
+    "can_upload": "take uploads",
+    "can_delete": "delete",
+    "can_list": "list",
+    "can_generate_signed_urls": "sign addresses",
+}
+_WAITING = {
+    "garbage": "to be deleted",
+    "garbage_due": "of them now",
+    "garbage_failed": "of them tried before",
+    "unhashed": "to be hashed",
+    "arriving": "being copied or moved here",
+}
+
+
+def _as_context(state: SourceState) -> dict[str, Any]:
+    described = _as_json(state)
+    powers = [label for name, label in _POWERS.items() if described["capabilities"][name]]
+    waits = [
+        f"{described['background'][name]:,} {label}"
+        for name, label in _WAITING.items()
+        if described["background"][name]
+    ]
+    return {**described, "powers": powers, "waits": waits}
+
+
+async def _listing(call: Call) -> tuple[Source, str, Listed, str | None]:
+    """The source, the prefix, the page, and the token of the next."""
+    source = call.files.sources.get(call.vars["source"])
+    await require_debug(call.datasette, call.actor)
+    prefix = call.argument("prefix") or ""
+    if "\x00" in prefix or len(prefix) > _MAX_PREFIX:
+        raise Invalid(f"prefix holds at most {_MAX_PREFIX} characters, and no NUL")
+    token = call.argument("_next")
+    cursor = None if token is None else _cursor(call, source, prefix, token)
+    found = await call.files.inspector.listing(source, prefix, cursor, size(call))
+    if found.cursor is None:
+        return source, prefix, found, None
+    following: str = call.datasette.sign([source.slug, prefix, found.cursor], _TOKENS)
+    return source, prefix, found, following
+
+
+def _cursor(call: Call, source: Source, prefix: str, token: str) -> str:
+    """The storage's cursor in a token. Signed, as storages take any for one of theirs."""
+    try:
+        slug, of, cursor = call.datasette.unsign(token, _TOKENS)
+    except (BadSignature, ValueError, TypeError):
+        slug = None
+    if slug is None or (slug, of) != (source.slug, prefix):
+        raise Invalid("_next is not a page token of this list; start from the first page")
+    return str(cursor)
+
+
+def _entries(call: Call, found: Listed) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": file.path,
+            "size": file.size,
+            "content_type": file.content_type,
+            "created_at": file.created_at,
+            "known": state.file_id is not None or state.in_trash,
+            "file_id": state.file_id,
+            "in_trash": state.in_trash,
+            "to_be_deleted": state.is_garbage and state.file_id is None and not state.in_trash,
+            "url": call.url(f"/-/files/{state.file_id}") if state.file_id else None,
+        }
+        for file, state in found.files
+    ]
+
+
+async def listing_page(call: Call) -> Response:
+    source, prefix, found, following = await _listing(call)
+    context = {
+        "source": source,
+        "prefix": prefix,
+        "entries": _entries(call, found),
+        "first_url": first_url(call),
+        "next_url": next_url(call, following),
+        "own_path": call.url(call.path),
+    }
+    return await page(call, "storage_listing.html", context)
+
+
+async def listing_json(call: Call) -> Response:
+    source, prefix, found, following = await _listing(call)
+    body = {
+        "ok": True,
+        "source": source.slug,
+        "prefix": prefix,
+        "files": _entries(call, found),
+        "next": following,
+        "next_url": next_url(call, following),
+    }
+    return answer(call, body)

@@ -1,0 +1,227 @@
+"""``kill -9`` at random moments of ``datasette files move``, beside a server that is in use.
+
+Disk to S3 and back, while clients download, upload and delete. After each kill: every file that
+was acknowledged is there under its id with its bytes, and no row is without them. At the end the
+last move finishes what is left, and nothing stays that no row refers to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client import Client, expect
+from tests.conftest import OPEN
+from tests.faults.scene import SLACK, Bucket, held, rows, settle, source_at
+from tests.moto_server import new_prefix, shared_store
+from tests.server import Server
+
+CLAIM = 2
+GRACE = 2
+_SHORT_CLAIMS = f"""
+from datasette_files import copying
+
+copying.CLAIM_SECONDS = {CLAIM}
+copying.PAUSE = 0.05
+"""
+_AT_WORK = "SELECT 1 FROM datasette_files_moves WHERE claimed_until > unixepoch()"
+_UNFINISHED = "SELECT path FROM datasette_files_uploads WHERE state = 'receiving'"
+_LARGE = 9_000_000  # of two parts
+
+
+@dataclass
+class Site:
+    """A server with two sources, and what its clients were told."""
+
+    server: Server
+    places: dict[str, Path | Bucket]
+    #: Ids, and the sha256 of their bytes.
+    stored: dict[str, str] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def put(self, source: str, content: bytes) -> None:
+        record = Client(self.server.url).put(source, "file.bin", content, len(content))
+        with self.lock:
+            self.stored[record["id"]] = hashlib.sha256(content).hexdigest()
+
+    def any_id(self, chance: random.Random) -> str:
+        with self.lock:
+            return chance.choice(sorted(set(self.stored) - self.deleted))
+
+    def move(self, source: str, target: str, *more: str) -> Any:
+        arguments = ["move", source, target, "--all", "--grace", str(GRACE), *more]
+        return self.server.beside(*arguments)
+
+    def catalogued(self) -> dict[str, tuple[str, str]]:
+        """``{id: (source, path)}``."""
+        found = rows(
+            self.server.internal,
+            """SELECT f.id, s.slug, f.path FROM datasette_files f
+            JOIN datasette_files_sources s ON s.id = f.source_id""",
+        )
+        return {file_id: (slug, path) for file_id, slug, path in found}
+
+    def leftovers(self) -> dict[str, Any]:
+        """What is neither a file nor the memory of one."""
+        open_rows = {
+            "uploads": _UNFINISHED,
+            "garbage": """SELECT path FROM datasette_files_garbage WHERE done_at IS NULL
+                AND instructions IS NULL""",
+        }
+        found: dict[str, Any] = {
+            name: rows(self.server.internal, sql) for name, sql in open_rows.items()
+        }
+        known = set(self.catalogued().values())
+        for slug, where in self.places.items():
+            found[slug] = sorted(p for p in held(where) if (slug, p) not in known)
+        return {name: what for name, what in found.items() if what}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "short_claims.py").write_text(_SHORT_CLAIMS)
+    bucket = Bucket(shared_store(), new_prefix(), "proxy")
+    places: dict[str, Path | Bucket] = {"disk": tmp_path / "disk", "s3": bucket}
+    sources = {slug: source_at(where) for slug, where in places.items()}
+    config = {"plugins": {"datasette-files": {"sources": sources}}, "permissions": OPEN}
+    with Server(tmp_path, config, plugins=plugins) as server:
+        yield Site(server, places)
+    bucket.empty()
+
+
+def _read(site: Site, chance: random.Random) -> None:
+    file_id = site.any_id(chance)
+    answer = Client(site.server.url).download(file_id)
+    if answer.status == 404 and file_id in site.deleted:
+        return
+    assert answer.status == 200, (file_id, answer)
+    assert hashlib.sha256(answer.body).hexdigest() == site.stored[file_id], file_id
+    site.counts["downloads"] += 1
+
+
+def _change(site: Site, chance: random.Random) -> None:
+    """Upload a file, and delete one: repeated where it was moved just then."""
+    site.put(chance.choice(sorted(site.places)), chance.randbytes(chance.randrange(20_000)))
+    file_id = site.any_id(chance)
+    with site.lock:
+        site.deleted.add(file_id)
+    while (answer := Client(site.server.url).delete(file_id)).status == 409:
+        site.counts["deletes repeated"] += 1
+    expect(answer, 204)
+    site.counts["deletes"] += 1
+
+
+def _in_use(site: Site, seed: int, work: Callable[[], None]) -> None:
+    """Do ``work`` while clients use the server; what they find wrong is raised."""
+    chance, over, wrong = random.Random(seed), threading.Event(), list[BaseException]()
+
+    def client(step: Callable[..., None], own: random.Random) -> None:
+        try:
+            while not over.is_set():
+                step(site, own)
+                time.sleep(0.02)
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [
+        threading.Thread(target=client, args=(step, random.Random(chance.random())))
+        for step in (_read, _read, _change)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        work()
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(60)
+    assert wrong == []
+
+
+def _until_it_works(site: Site, process: Any) -> None:
+    """Until the command has begun with a file, or has none left."""
+    while process.poll() is None:
+        if rows(site.server.internal, _AT_WORK):
+            return
+        time.sleep(0.005)
+
+
+def _judge(site: Site) -> None:
+    catalogued = site.catalogued()
+    acknowledged = set(site.stored) - site.deleted
+    assert acknowledged == set(catalogued)
+    for slug, where in site.places.items():
+        paths = {path for of, path in catalogued.values() if of == slug}
+        assert paths <= held(where)
+
+
+def _download_all(site: Site) -> None:
+    for file_id in set(site.stored) - site.deleted:
+        answer = expect(Client(site.server.url).download(file_id), 200)
+        assert hashlib.sha256(answer.body).hexdigest() == site.stored[file_id]
+
+
+def _run(site: Site, kills: int, small: int, large: int) -> None:
+    chance = random.Random(kills)
+    for number in range(small + large):
+        size = _LARGE if number < large else chance.randrange(20_000)
+        site.put("disk", chance.randbytes(size))
+    source, target = "disk", "s3"
+    for number in range(kills):
+
+        def begin_and_kill(source: str = source, target: str = target) -> None:
+            process = site.move(source, target)
+            _until_it_works(site, process)
+            time.sleep(chance.uniform(0, 1.2))
+            site.counts["killed in its midst"] += process.poll() is None
+            process.send_signal(9)
+            process.wait(30)
+
+        before = site.catalogued()
+        _in_use(site, number, begin_and_kill)
+        site.counts["moved"] += sum(
+            before[file_id][0] != slug
+            for file_id, (slug, _) in site.catalogued().items()
+            if file_id in before
+        )
+        site.counts["left for the sweeper"] += len(rows(site.server.internal, _UNFINISHED))
+        _judge(site)
+        if chance.random() < 0.3 or source not in {of for of, _ in site.catalogued().values()}:
+            source, target = target, source
+    time.sleep(CLAIM)
+    # The claims of the last that was killed have lapsed, so this one leaves nothing.
+    process = site.move("disk", "s3")
+    process.wait(300)
+    assert {slug for slug, _ in site.catalogued().values()} == {"s3"}, site.server.log.read_text()
+    _judge(site)
+    _download_all(site)
+    seconds = settle(site.leftovers, GRACE + CLAIM + 10 + SLACK)
+    assert site.counts["killed in its midst"]
+    assert "Traceback" not in site.server.log.read_text()
+    print(
+        f"{kills} kills, {dict(site.counts)}; {len(site.stored)} uploads, of these"
+        f" {len(site.deleted)} deleted; nothing left {seconds:.1f} s after the last move"
+    )
+
+
+def test_kills_of_moves_lose_nothing_and_leave_nothing(site: Site) -> None:
+    _run(site, kills=3, small=15, large=1)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_a_hundred_kills_of_moves_lose_nothing_and_leave_nothing(site: Site) -> None:
+    _run(site, kills=100, small=60, large=4)
