@@ -64,7 +64,7 @@ def leases(conn: sqlite3.Connection, now: float) -> dict[str, float]:
 
 
 def paths(conn: sqlite3.Connection, source_id: int, wanted: Iterable[str]) -> dict[str, PathState]:
-    """What each path is to the catalog: a file, one in the trash, bytes to be deleted, or unknown."""
+    """What each path is to the catalog: a file, in the trash, to be deleted, or unknown."""
     rows = conn.execute(
         """SELECT w.value, f.id, EXISTS (SELECT 1 FROM datasette_files_garbage g
             WHERE g.source_id = ?1 AND g.path = w.value AND g.done_at IS NULL
