@@ -17,8 +17,10 @@ from datasette.app import Datasette
 from datasette_files import get_file
 from datasette_files.app import Files
 from datasette_files.base import StorageCapabilities
+from datasette_files.copying import Order
 from datasette_files.db import garbage, hashing
 from datasette_files.db import trash as rows
+from datasette_files.errors import Conflict
 from datasette_files.trash import _BATCH
 from datasette_files.views.routes import ROUTES
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
@@ -337,6 +339,24 @@ async def test_a_deletion_may_be_repeated_and_purges_nothing(datasette: Datasett
     await Files.of(datasette).trash.purge_due()
     assert (await datasette.client.delete(file["url"], actor=BOB)).status_code == 204
     assert (await datasette.client.delete(file["url"], actor=ALICE)).status_code == 404
+
+
+async def test_a_file_that_has_just_been_moved_is_not_deleted_from_where_it_is_now(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    """Its deletion was allowed where it was; the trash must not change that."""
+    sources = {name: disk_source(tmp_path / name) for name in ("docs", "other")}
+    for trash_days in (0, 30):
+        datasette = await make_datasette(permissions=OPEN, sources=sources, trash_days=trash_days)
+        files = Files.of(datasette)
+        uploaded = await upload(datasette)
+        file, source = await files.existing(uploaded["id"])
+        order = Order(source, files.sources.get("other"), moves=True)
+        moved = (await files.carry(order, file, lambda size: None)).file
+        with pytest.raises(Conflict, match="moved to another source"):
+            await files.delete(source, file, BOB)
+        assert (await files.existing(file.id))[0] == moved
+        assert await trashed(datasette) == []
 
 
 async def test_a_browser_comes_to_the_source_and_may_undo(datasette: Datasette) -> None:

@@ -1,8 +1,8 @@
 """The trash: deleted files that can be restored, with who deleted them and until when.
 
 A file goes in and comes back whole, by one insert and one delete in one transaction. Its bytes and
-thumbnails stay where they are; its path stays taken. Only here is the trash written, and only
-garbage.py looks into it besides.
+thumbnails stay where they are; its path stays taken. Only here is the trash written;
+garbage.py and inspection.py look into it besides.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..models import FileRecord, TrashedFile
-from . import garbage, hashing, thumbnails
+from . import garbage, hashing, moves, thumbnails
 from .files import COLUMNS, record
 from .listing import COUNT_LIMIT, decode_token, encode_token
 from .schema import FILE_COLUMNS
@@ -95,6 +95,7 @@ def purge(conn: sqlite3.Connection, file_id: str, actor_id: str | None) -> FileR
         return None
     conn.execute("DELETE FROM datasette_files_trash WHERE id = ?", (file_id,))
     thumbnails.delete(conn, file_id)
+    moves.forget(conn, file_id)
     garbage.add(conn, found.file.source_id, found.file.path, file_id, actor_id)
     return found.file
 
