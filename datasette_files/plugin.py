@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from datasette import hookimpl
@@ -18,6 +19,7 @@ from .formats import excel
 from .formats.base import ImportFormat
 from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
+from .tables import recovery
 from .views import imports, routes, tables
 
 pm.add_hookspecs(hookspecs)
@@ -36,6 +38,14 @@ def register_commands(cli: Any) -> None:
 @hookimpl
 def startup(datasette: Any) -> Any:
     return Files.of(datasette).start
+
+
+@hookimpl
+def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
+    """Before a user's database is read for the first time: what a killed import was writing."""
+    found = datasette.databases.get(database)
+    if found is not None and found.is_mutable and found.path is not None:
+        recovery.roll_back(Path(found.path))
 
 
 @hookimpl

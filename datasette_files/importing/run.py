@@ -163,11 +163,18 @@ def _remove(folder: Path) -> None:
 
 async def content_of(source: Source, file: FileRecord) -> AsyncIterator[bytes]:
     """The file's bytes from its storage. Raises FilesError for whatever a storage makes of it."""
+    passed = 0
     try:
         async for chunk in source.storage.stream_file(file.path):
+            passed += len(chunk)
             yield chunk
     except FilesError:
         raise
     except Exception as error:
         logger.exception("Source %r failed to read a file", source.slug)
         raise StorageError("The storage failed to read the file; try again") from error
+    if file.size is not None and passed != file.size:
+        logger.error("Source %r has %d bytes of %d of %s", source.slug, passed, file.size, file.id)
+        raise StorageError(
+            f"The storage gave {passed:,} bytes of a file of {file.size:,}; upload it again"
+        )

@@ -88,7 +88,10 @@ def test_memory_is_bounded(tmp_path: Path, kind: str) -> None:
         # What a first import and the store's SDK load is not the file's.
         for name, body, table in [("one.csv", b"a\n1\n", "first"), ("big.csv", content, "big")]:
             request = urllib.request.Request(
-                f"{server.url}/-/files/upload/docs/{name}", body, method="PUT"
+                f"{server.url}/-/files/upload/docs/{name}",
+                body,
+                {"Content-Type": "text/csv"},  # moto takes urllib's own for a form
+                method="PUT",
             )
             urllib.request.urlopen(request, timeout=300).close()
             listed = server.get_json("/-/files/source/docs.json?_sort_desc=created_at")["files"]

@@ -144,6 +144,19 @@ async def test_a_file_deleted_meanwhile_leaves_nothing_behind(
     assert site.tables(data) == set()
 
 
+async def test_a_file_that_lost_its_end_is_no_table(
+    datasette: Datasette, data: Path, tmp_path: Path
+) -> None:
+    file = await upload(datasette, PEOPLE, "people.csv")
+    (stored,) = (tmp_path / "docs").rglob("*people.csv")
+    stored.write_bytes(PEOPLE[:-6])
+    fields = {"database_name": "data", "table_name": "made"}
+    response = await datasette.client.post(f"/-/files/import/{file['id']}", data=fields)
+    job = await site.ended(datasette, response.headers["location"])
+    assert (job["status"], "14 bytes of a file of 20" in job["error"]) == ("error", True), job
+    assert site.tables(data) == set()
+
+
 async def test_rules_of_a_table_hold(datasette: Datasette, data: Path) -> None:
     await sql(
         datasette,
