@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.client import Unanswered
 from tests.conftest import OPEN, disk_source
 from tests.moto_server import Store, new_prefix, shared_store
 from tests.server import Server
@@ -134,3 +136,30 @@ def settle(look: Callable[[], Any], seconds: float = SWEPT_WITHIN + SLACK) -> fl
         assert time.monotonic() - begun < seconds, found
         time.sleep(0.1)
     return time.monotonic() - begun
+
+
+def until_killed(server: Server, steps: Sequence[Callable[[], None]], seconds: float) -> None:
+    """Take each step again and again, in a thread of its own, until nobody answers.
+
+    The server is killed after so many seconds. Raises AssertionError for what else went wrong.
+    """
+    failures: list[BaseException] = []
+
+    def work(step: Callable[[], None]) -> None:
+        try:
+            while True:
+                step()
+        except Unanswered:
+            return
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(step,)) for step in steps]
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    server.kill()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not failures, failures

@@ -11,15 +11,16 @@ import hashlib
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.client import Client, Unanswered
-from tests.faults.scene import catalogued, held, leftovers, settle
+from tests.client import Client
+from tests.faults.scene import catalogued, held, leftovers, settle, until_killed
 from tests.server import Server
 
 EXPIRY = 2
@@ -86,30 +87,15 @@ def _delete(client: Client, ledger: Ledger, chance: random.Random) -> None:
 
 def _work_until_killed(server: Server, ledger: Ledger, seed: int) -> None:
     client, chance = Client(server.url), random.Random(seed)
-    failures: list[BaseException] = []
 
-    def work(step: Any, own: random.Random) -> None:
-        try:
-            while True:
-                step(client, ledger, own)
-        except Unanswered:
-            with ledger.lock:
-                ledger.unanswered += 1
-        except BaseException as error:
-            failures.append(error)
+    def taking(step: Any) -> Callable[[], None]:
+        own = random.Random(chance.random())
+        return partial(step, client, ledger, own)
 
-    threads = [
-        threading.Thread(target=work, args=(step, random.Random(chance.random())))
-        for step in (_small, _small, _three_steps, _three_steps, _large, _delete)
-    ]
-    for thread in threads:
-        thread.start()
-    time.sleep(chance.uniform(0.05, 0.8))
-    server.kill()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    assert not failures, failures
+    steps = (_small, _small, _three_steps, _three_steps, _large, _delete)
+    until_killed(server, [taking(step) for step in steps], chance.uniform(0.05, 0.8))
+    # Each had one under way.
+    ledger.unanswered += len(steps)
 
 
 def _judge(server: Server, root: Path, ledger: Ledger, ids: list[str]) -> None:

@@ -12,13 +12,15 @@ import json
 import random
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.client import Answer, Client, Unanswered
 from tests.conftest import OPEN
-from tests.faults.scene import held, rows, settle
+from tests.faults.scene import held, rows, settle, until_killed
 from tests.server import Server
 
 FILES = 40
@@ -101,30 +103,14 @@ def _work_until_killed(server: Server, ledger: Ledger, chance: random.Random) ->
     while sum(states == {"live"} for states in ledger.files.values()) < FILES:
         record = client.put("docs", "a.txt", chance.randbytes(500))
         ledger.files[record["id"]] = {"live"}
-    failures: list[BaseException] = []
 
-    def work(step: Any, kind: str, own: random.Random) -> None:
-        try:
-            while True:
-                step(client, ledger, kind, own)
-        except Unanswered:
-            return
-        except BaseException as error:
-            failures.append(error)
+    def taking(step: Any, kind: str) -> Callable[[], None]:
+        own = random.Random(chance.random())
+        return partial(step, client, ledger, kind, own)
 
-    steps = [(_change, "delete"), (_change, "delete"), (_change, "restore"), (_change, "purge")]
-    threads = [
-        threading.Thread(target=work, args=(step, kind, random.Random(chance.random())))
-        for step, kind in [*steps, (_set, "settings")]
-    ]
-    for thread in threads:
-        thread.start()
-    time.sleep(chance.uniform(0.03, 0.5))
-    server.kill()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    assert not failures, failures
+    kinds = ("delete", "delete", "restore", "purge")
+    steps = [*(taking(_change, kind) for kind in kinds), taking(_set, "settings")]
+    until_killed(server, steps, chance.uniform(0.03, 0.5))
 
 
 def _judge(server: Server, ledger: Ledger, root: Any) -> None:
