@@ -100,14 +100,16 @@ export class UploadZone {
   }
 
   /**
-   * Of several such elements, the first takes what is pasted beside them all: the first of the open
-   * dialog, as what lies behind it cannot be reached.
+   * Of several such elements, the first takes what is pasted beside them all: the first of the group
+   * of controls that has the focus, or of the open dialog, behind which nothing can be reached.
    * @param {EventTarget | null} target
    */
   _isFirst(target) {
-    const around = target instanceof Element ? target.closest("dialog") : null;
-    const scope = around ?? [...document.querySelectorAll("dialog:modal")].at(-1) ?? document;
-    return scope.querySelector(this._host.localName) === this._host;
+    const { localName } = this._host;
+    const at = target instanceof Element ? target : document.body;
+    const group = at.closest(`:is([role=group], fieldset):has(${localName})`);
+    const dialog = at.closest("dialog") ?? [...document.querySelectorAll("dialog:modal")].at(-1);
+    return (group ?? dialog ?? document).querySelector(localName) === this._host;
   }
 
   /** @param {Record<string, string | boolean>} attributes */

@@ -49,7 +49,7 @@ def embed(page: Page, site: Site, **attributes: str) -> None:
             document.addEventListener("datasette-files-chosen", ({detail}) => {
                 window.chosen = detail.files.map((file) => file.filename);
             });
-            document.querySelector("main").replaceChildren(picker);
+            document.querySelector(".files-cards").replaceWith(picker);
         }""",
         [static("", "datasette_files"), attributes],
     )
