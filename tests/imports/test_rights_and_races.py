@@ -301,3 +301,14 @@ async def test_other_capitals_mean_the_same_table(datasette: Datasette, data: Pa
     assert (job["status"], job["table_name"]) == ("finished", "other")
     assert site.rows(data, "other") == [(1,)]
     assert "people.csv" in (await datasette.client.get("/data/other")).text
+
+
+async def test_numbers_are_numbers_in_a_column_without_a_type(
+    datasette: Datasette, data: Path
+) -> None:
+    await sql(datasette, "CREATE TABLE strict (a ANY, b INTEGER) STRICT")
+    assert (await site.imported(datasette, b"a\n1\n", table_name="other", mode="append"))["status"]
+    job = await site.imported(datasette, b"a,b\n7,\n", table_name="strict", mode="append")
+    assert job["status"] == "finished", job["error"]
+    assert site.rows(data, "other") == [(1,)]
+    assert site.rows(data, "strict") == [(7, None)]
