@@ -92,7 +92,7 @@ class Imports:
 
     async def start(self, actor: Actor, file: FileRecord, request: ImportRequest) -> int:
         """A new job; its id. Raises PermissionDenied, Invalid, Conflict."""
-        request = checked(request)
+        request = await self._by_own_name(checked(request))
         await self._permit(actor, request)
         chosen = self.format_of(file, request.format)
         database = writable_database(self._files.datasette, request.database)
@@ -114,6 +114,14 @@ class Imports:
         )
         self.jobs.wake()
         return job
+
+    async def _by_own_name(self, request: ImportRequest) -> ImportRequest:
+        """With the table's name as the database writes it, by which permissions are given."""
+        database = self._files.datasette.databases.get(request.database)
+        if database is None:
+            return request
+        name = await database.execute_fn(lambda conn: target.own_name(conn, request.table))
+        return replace(request, table=name)
 
     async def _permit(self, actor: Actor, request: ImportRequest) -> None:
         missing = await missing_for_import(

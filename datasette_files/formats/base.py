@@ -18,6 +18,8 @@ BATCH_ROWS = 1000
 BATCH_BYTES = 1024 * 1024
 #: SQLite's own limit (SQLITE_MAX_COLUMN).
 MAX_COLUMNS = 2000
+#: Characters of a column's name: it is shown many times.
+MAX_NAME = 2000
 
 
 class ImportProblem(Exception):
@@ -109,6 +111,17 @@ class ImportFormat:
         raise NotImplementedError
 
 
+def check_name(name: str, row: int, column: str | None = None) -> None:
+    """Raises ImportProblem for a name that is too long for a column."""
+    if len(name) > MAX_NAME:
+        raise ImportProblem(
+            f"has a name of more than {MAX_NAME:,} characters; shorten it, or have the first row be"
+            " a row; a quotation mark may be missing",
+            row,
+            column,
+        )
+
+
 def column_names(header: Sequence[Any]) -> list[str]:
     """Names that a table can have: an empty one is numbered, a repeated one gets a number.
 
@@ -117,6 +130,8 @@ def column_names(header: Sequence[Any]) -> list[str]:
     if len(header) > MAX_COLUMNS:
         raise ImportProblem(f"{len(header):,} columns; a table has at most {MAX_COLUMNS:,}")
     given = [" ".join(str(name if name is not None else "").split()) for name in header]
+    for number, plain in enumerate(given, 1):
+        check_name(plain, 0, str(number))
     taken = {name.lower() for name in given}
     names: list[str] = []
     seen: set[str] = set()

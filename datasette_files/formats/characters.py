@@ -162,5 +162,7 @@ class Characters:
                     number,
                     column,
                 )
-            made.append(cell.replace("\x00", "\N{REPLACEMENT CHARACTER}"))
+            for mark in ("\x00", BAD):
+                cell = cell.replace(mark, "\N{REPLACEMENT CHARACTER}")  # noqa: PLW2901
+            made.append(cell)
         return made

@@ -2,7 +2,8 @@
 
 The rules: blank lines are none; a row that is short ends in NULLs; empty cells beyond the header
 are dropped, others end the import unless they are to be dropped too; a line break within quotes is
-part of the value; a value is kept as it is, spaces too.
+part of the value; a value is kept as it is, spaces too; a quotation mark that is never closed, or
+closed before the value ends, ends the import: all up to the next one would be lost in one value.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ class Delimited(ImportFormat):
             delimiter=delimiter,
             quotechar=quote or None,
             quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+            strict=True,
         )
         return filter(None, rows)  # a blank line is no row
 
@@ -145,6 +147,8 @@ def _batches(
                 done += len(batch)
                 batch = []
     except csv.Error as error:
+        if batch:  # a preview shows the rows before
+            yield from fitting()
         raise _explained(error, done + len(batch) + 1) from None
     if batch:
         yield from fitting()
@@ -164,6 +168,18 @@ def _explained(error: csv.Error, number: int) -> ImportProblem:
     if "field larger" in str(error):
         return ImportProblem(
             f"has a value of more than {MAX_FIELD:,} characters; a quotation mark may be missing",
+            number,
+        )
+    if "unexpected end" in str(error):
+        return ImportProblem(
+            "has a quotation mark that is never closed; mend the file, or choose another quotation"
+            " mark, or none",
+            number,
+        )
+    if "expected after" in str(error):
+        return ImportProblem(
+            "has a value that goes on after its closing quotation mark; mend the file (a mark"
+            " within a value is written twice), or choose another quotation mark, or none",
             number,
         )
     return ImportProblem(f"cannot be read ({error}); choose another delimiter or quoting", number)

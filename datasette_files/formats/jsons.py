@@ -8,17 +8,37 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from .base import MAX_COLUMNS, MAX_RECORD, ImportFormat, ImportProblem, ReadOptions, Table
+from .base import (
+    MAX_COLUMNS,
+    MAX_RECORD,
+    ImportFormat,
+    ImportProblem,
+    ReadOptions,
+    Table,
+    check_name,
+)
 from .characters import BAD, Characters
 from .delimited import HEAD
 
 _PIECE = 64 * 1024
 _SPACE = " \t\r\n"
+#: Halves of characters, which JSON can write and no text has.
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def _number(text: str) -> float | str:
+    """What a float cannot hold stays a text."""
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
 #: NaN and Infinity are no JSON, but are written; as text they stay what they are.
-_DECODER = json.JSONDecoder(parse_constant=str)
+_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_number)
 
 
 class _Json(ImportFormat):
@@ -59,7 +79,14 @@ def _rows(
             if index is None:
                 index = _add(key, columns, names, number)
                 row += [None] * (len(names) - len(row))
-            if row[index] is None:
+            if row[index] is not None and cell is not None:
+                raise ImportProblem(
+                    "has two values for one column: names that differ by capitals or spaces alone"
+                    " are one; rename one of them",
+                    number,
+                    names[index],
+                )
+            if cell is not None:
                 row[index] = _scalar(cell)
         yield characters.check_row(row, number, names)
 
@@ -67,8 +94,11 @@ def _rows(
 def _add(key: str, columns: dict[str, int], names: list[str], number: int) -> int:
     """The index of a key that is new: keys that SQLite does not tell apart share a column."""
     name = " ".join(key.split())
-    if BAD in name or "\x00" in name:
-        raise ImportProblem("has a name that is no text; choose another encoding", number)
+    if _HALVES.search(name) or "\x00" in name:
+        raise ImportProblem(
+            "has a name that is no text; mend the file, or choose another encoding", number
+        )
+    check_name(name, number)
     lower = name.lower() or "column"
     for index, other in enumerate(names):
         if other.lower() == lower:
@@ -83,10 +113,10 @@ def _add(key: str, columns: dict[str, int], names: list[str], number: int) -> in
 
 def _scalar(value: Any) -> Any:
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, str):
-        # \ud83d on its own is JSON, and no character.
-        return value if value.isprintable() else value.encode("utf-8", "replace").decode()
+        value = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and not value.isprintable():
+        # \ud83d on its own is JSON, and no character: as bytes that are none.
+        return _HALVES.sub(BAD, value)
     return value
 
 
@@ -130,10 +160,20 @@ class JsonArray(_Json):
         while True:
             buffer, position = _skip(text, buffer, position, _SPACE + "," * bool(row))
             if buffer[position : position + 1] == "]":
+                _check_end(text, buffer[position + 1 :], row)
                 return
             row += 1
             value, buffer, position = _next_value(text, buffer, position, row)
             yield value
+
+
+def _check_end(text: io.TextIOWrapper, rest: str, row: int) -> None:
+    """That nothing follows the array: rows of another would be lost."""
+    while not rest.strip(_SPACE):
+        rest = text.read(_PIECE)
+        if not rest:
+            return
+    raise ImportProblem("The file goes on after its array; save it as one array", row + 1)
 
 
 def _skip(text: io.TextIOWrapper, buffer: str, position: int, what: str) -> tuple[str, int]:

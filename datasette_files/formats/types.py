@@ -28,6 +28,8 @@ _MIN, _MAX = -(2**63), 2**63 - 1
 #: Digits of an integer that surely is a float exactly; and of any that fits 64 bits.
 _EXACT_DIGITS, _SAFE_DIGITS = 15, 18
 _SIGNIFICANT = 17
+#: Characters of the longest integer; int() refuses to look at thousands.
+_LONGEST = len(str(_MIN))
 
 
 class Column:
@@ -78,12 +80,18 @@ def _are_integers(joined: str, values: Sequence[str | None], size: int) -> int |
     signs = len(rest) - size - 1
     if signs and (text.count(b",-") != signs or b"-," in text or b"-0" in text):
         return None
-    if text.count(b",0") != text.count(b",0,"):
-        return None
+    zeros = text.count(b",0")
     longest = max(map(len, filter(None, values)), default=0)
+    if (zeros and zeros != _zeros_alone(text)) or longest > _LONGEST:
+        return None
     if longest > _SAFE_DIGITS and not all(_MIN <= int(value) <= _MAX for value in values if value):
         return None
     return longest
+
+
+def _zeros_alone(text: bytes) -> int:
+    """How many values are 0. ``count`` wants each to have its own commas on both sides."""
+    return text.replace(b",", b",,").count(b",0,")
 
 
 def _any_wide(values: Sequence[str | None]) -> bool:
@@ -123,7 +131,7 @@ def _is_plain(joined: str, values: Sequence[str | None], size: int) -> bool:
     if signs and (text.count(b",-") != signs or text.count(b"-0") != text.count(b"-0.")):
         return False
     zeros = text.count(b",0")
-    if zeros and zeros != text.count(b",0.") + text.count(b",0,"):
+    if zeros and zeros != text.count(b",0.") + _zeros_alone(text):
         return False
     if b".," in text:
         return False
@@ -141,7 +149,9 @@ def as_float(text: str) -> float | None:
     if digits > (_EXACT_DIGITS if whole else _SIGNIFICANT):
         return None
     number = float(text)
-    return number if math.isfinite(number) else None
+    # Too small for a float, it would become 0.
+    vanishes = digits and not number and match["number"].strip("0.")
+    return number if math.isfinite(number) and not vanishes else None
 
 
 def convert(value: str | None, kind: str) -> Any:

@@ -25,6 +25,8 @@ def writable_database(datasette: Any, name: str) -> Any:
 def check_table(request: ImportRequest, table: target.Existing | None) -> None:
     """Raises Conflict or Invalid where the table does not fit the mode."""
     mode, name = request.mode, request.table
+    if table is not None and table.name != name:
+        raise Conflict(f"There is a table {table.name!r} by now; start the import again")
     if mode == "create" and table is not None:
         raise Conflict(
             f"There is a table {name!r} already; choose another name, or to add to it or replace it"

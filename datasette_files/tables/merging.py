@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from .content import SOURCE, Content, attached, selected, transaction
+from .content import SOURCE, Content, attached, transaction
 from .names import quoted
 
 
@@ -23,7 +23,7 @@ class Differences:
 
 
 def _cast(number: int, kind: str) -> str:
-    """A column of the scratch database as the table holds it, to compare with."""
+    """A column of the scratch database as the table holds it, whatever its own types."""
     match kind:
         case "integer":
             return f"CAST(nullif(c{number}, '') AS INTEGER)"
@@ -37,10 +37,12 @@ def _cast(number: int, kind: str) -> str:
 def append(conn: sqlite3.Connection, content: Content) -> None:
     """Add all rows to a table that exists, in one transaction."""
     names = ", ".join(map(quoted, content.columns))
+    # Cast: a column without a type converts nothing, and the scratch database has numbers as text.
+    values = ", ".join(_cast(n, kind) for n, kind in enumerate(content.kinds))
     with attached(conn, content.path), transaction(conn):
         conn.execute(
             f"""INSERT INTO {quoted(content.table)} ({names})
-            SELECT {selected(content)} FROM {SOURCE}.rows ORDER BY rowid"""
+            SELECT {values} FROM {SOURCE}.rows ORDER BY rowid"""
         )
         conn.execute(f"DROP TABLE {quoted(content.staging)}")
 

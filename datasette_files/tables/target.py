@@ -22,8 +22,9 @@ _DECLARED = {"integer": "INTEGER", "float": "REAL", "text": "TEXT", "blob": "BLO
 
 @dataclass(frozen=True)
 class Existing:
-    """A table as it is: its columns' names and declared types, and its primary key's columns."""
+    """A table as it is: its name, its columns' names and declared types, its primary key."""
 
+    name: str
     columns: dict[str, str]
     keys: list[str]
 
@@ -31,7 +32,7 @@ class Existing:
 def existing(conn: sqlite3.Connection, table: str) -> Existing | None:
     """A table; None where there is none. Takes any connection. Raises Conflict for a view."""
     row = conn.execute(
-        """SELECT type FROM sqlite_master
+        """SELECT type, name FROM sqlite_master
         WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')""",
         (table,),
     ).fetchone()
@@ -41,7 +42,17 @@ def existing(conn: sqlite3.Connection, table: str) -> Existing | None:
         raise Conflict(f"{table!r} is a view; choose another name for the table")
     infos = conn.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
     keys = sorted((info[5], info[1]) for info in infos if info[5])
-    return Existing({info[1]: info[2] for info in infos}, [name for _, name in keys])
+    return Existing(row[1], {info[1]: info[2] for info in infos}, [name for _, name in keys])
+
+
+def own_name(conn: sqlite3.Connection, name: str) -> str:
+    """The name as the database writes it: SQLite finds a table by other capitals too."""
+    row = conn.execute(
+        """SELECT name FROM sqlite_master
+        WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')""",
+        (name,),
+    ).fetchone()
+    return str(row[0]) if row else name
 
 
 def affinity(declared: str) -> str:
@@ -103,9 +114,11 @@ def appear(conn: sqlite3.Connection, content: Content, replaces: bool) -> None:
     Raises Conflict where another table has the name meanwhile.
     """
     with legacy_names(conn), transaction(conn):
-        if existing(conn, content.table) is not None:
-            if not replaces:
-                raise Conflict(f"There is a table {content.table!r} by now; choose another name")
+        old = existing(conn, content.table)
+        if old is not None:
+            # Of another name by a capital, it is one that nobody was asked about.
+            if not replaces or old.name != content.table:
+                raise Conflict(f"There is a table {old.name!r} by now; choose another name")
             words.drop_with_search(conn, content)
         conn.execute(f"ALTER TABLE {quoted(content.staging)} RENAME TO {quoted(content.table)}")
         if content.search:

@@ -291,3 +291,37 @@ async def test_the_menu_of_a_files_page_reads_no_bytes(
     monkeypatch.setattr(files, "head", read)
     actions = await files.file_actions(None, source, record, dict(file))
     assert [one["label"] for one in actions] == ["Import as table"]
+
+
+async def test_other_capitals_do_not_get_around_a_tables_permissions(
+    make_datasette: MakeDatasette, tmp_path: Path, data: Path
+) -> None:
+    deny = {"insert-row": False, "update-row": False, "drop-table": False, "view-table": False}
+    datasette = await make_datasette(
+        permissions=site.PERMISSIONS,
+        config={"databases": {"data": {"tables": {"other": {"permissions": deny}}}}},
+    )
+    site.attach(datasette, tmp_path)
+    for mode in ("append", "replace", "merge", "compare"):
+        for name in ("other", "OTHER"):
+            refused = await site.start(datasette, b"a\n1\n", table_name=name, mode=mode)
+            assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied"), mode
+    assert site.rows(data, "other") == []
+
+
+async def test_other_capitals_mean_the_same_table(datasette: Datasette, data: Path) -> None:
+    job = await site.imported(datasette, b"a\n1\n", table_name="OTHER", mode="replace")
+    assert (job["status"], job["table_name"]) == ("finished", "other")
+    assert site.rows(data, "other") == [(1,)]
+    assert "people.csv" in (await datasette.client.get("/data/other")).text
+
+
+async def test_numbers_are_numbers_in_a_column_without_a_type(
+    datasette: Datasette, data: Path
+) -> None:
+    await sql(datasette, "CREATE TABLE strict (a ANY, b INTEGER) STRICT")
+    assert (await site.imported(datasette, b"a\n1\n", table_name="other", mode="append"))["status"]
+    job = await site.imported(datasette, b"a,b\n7,\n", table_name="strict", mode="append")
+    assert job["status"] == "finished", job["error"]
+    assert site.rows(data, "other") == [(1,)]
+    assert site.rows(data, "strict") == [(7, None)]
