@@ -90,6 +90,7 @@ def start_s3(folder: Path, kind: str, **environment: str) -> subprocess.Popen[st
     )
 
 
+@pytest.mark.full
 def test_the_embedded_s3_is_ready_when_it_says_so_and_ends_with_its_parent(tmp_path: Path) -> None:
     process = start_s3(tmp_path, "moto")
     assert process.stdout is not None
@@ -127,6 +128,7 @@ def test_an_s3_that_cannot_be_is_one_line(tmp_path: Path, kind: str, told: str) 
     assert not (tmp_path / "s3.json").exists()
 
 
+@pytest.mark.full
 def test_a_running_s3_is_used_with_the_keys_of_the_environment(tmp_path: Path) -> None:
     store = shared_store()
     given = {

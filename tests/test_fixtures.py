@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 from tests.fixtures import FIXTURES, Fixture, all_fixtures, fixture, hostile_names
 
 TOOLING = {
+    "csv",  # has a README and a test of its own, tests/imports/test_awkward_files.py
     "s3_server.py",
     "sample_site.py",
     "README.md",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 from contextlib import ExitStack, closing
 
+import pytest
+
 from tests.db import starter
 from tests.db.conftest import check_search_index
 
 
-def test_processes_that_start_at_once_make_one_schema(tmp_path):
-    for attempt in range(2):
+@pytest.mark.parametrize("attempts", [1, pytest.param(5, marks=pytest.mark.full)])
+def test_processes_that_start_at_once_make_one_schema(tmp_path, attempts):
+    for attempt in range(attempts):
         database = tmp_path / f"{attempt}.db"
         with ExitStack() as stack:
             processes = [stack.enter_context(starter.starting(database)) for _ in range(3)]

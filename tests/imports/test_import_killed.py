@@ -65,7 +65,8 @@ def _whole(mode: str) -> int:
     return ROWS + 10 if mode == "append" else ROWS
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("kills", [4, 100])
 @pytest.mark.timeout(3600)
 def test_a_killed_import_leaves_all_or_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
