@@ -219,7 +219,7 @@ def _run(site: Site, kills: int, small: int, large: int) -> None:
 
 @pytest.mark.full
 def test_kills_of_moves_lose_nothing_and_leave_nothing(site: Site) -> None:
-    _run(site, kills=3, small=15, large=1)
+    _run(site, kills=2, small=15, large=1)
 
 
 @pytest.mark.full
