@@ -218,9 +218,12 @@ async def test_a_table_that_cannot_be_read_is_told_and_logged(
     assert "broken.photo cannot be searched for files: no such module" in caplog.text
 
 
-async def test_a_label_is_text_on_the_page(datasette: Datasette, tmp_path: Path) -> None:
+async def test_labels_and_tables_are_text_on_the_page(datasette: Datasette, tmp_path: Path) -> None:
     file_id = (await upload(datasette))["id"]
     people(tmp_path).update(1, {"photo": file_id, "name": "<script>x</script>\u202efdp.exe"})
+    sqlite_utils.Database(tmp_path / "data.db")["a\u202eb"].insert({"id": 1, "photo": file_id})
+    await datasette.set_column_type("data", "a\u202eb", "photo", "file")
     page = (await datasette.client.get(f"/-/files/{file_id}")).text
     assert "<script>x" not in page
     assert "&lt;script&gt;x&lt;/script&gt;\N{REPLACEMENT CHARACTER}fdp.exe" in page
+    assert page.count(">a\N{REPLACEMENT CHARACTER}b.photo</a>") == 2  # where used, and to delete
