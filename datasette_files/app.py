@@ -61,6 +61,8 @@ class Files:
         self.columns = Columns(datasette, self.catalog, self.config)
         self.sweeper = Sweeper(self.catalog, self.sources)
         self.hasher = Hasher(self.catalog, self.sources)
+        #: Of users' tables for a file (uses.py).
+        self.searching = asyncio.Semaphore(1)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.copier = Copier(self.catalog, self.sweeper)
         self.inspector = Inspector(self.catalog, self.sources)

@@ -27,7 +27,7 @@ MAX_IDS = 200
 #: An id as we give them: a ULID's letters leave out i, l, o and u.
 FILE_ID = re.compile(r"df-[0-9a-hjkmnp-tv-z]{26}")
 #: Characters of a cell's text that is read as JSON: room for the ids, quotes and spaces.
-_MAX_TEXT = MAX_IDS * 64
+MAX_TEXT = MAX_IDS * 64
 _ACCEPT = re.compile(r"\.[^\s,/]+|[\w.+-]+/(\*|[\w.+-]+)|\*/\*", re.ASCII)
 
 
@@ -131,7 +131,7 @@ class FilesColumnType(FileColumnType):
         # A client of the write API may send the array itself, which is stored as its JSON.
         found = value
         if isinstance(value, str):
-            if len(value) > _MAX_TEXT or not value.lstrip().startswith("["):
+            if len(value) > MAX_TEXT or not value.lstrip().startswith("["):
                 return None
             try:
                 found = json.loads(value)

@@ -7,12 +7,14 @@ Leaves out the SQL (tables/references.py).
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datasette.resources import TableResource
 
+from .column_types import MAX_TEXT
 from .db import columns as column_rows
 from .db.columns import FileColumn
 from .permissions import Actor
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
 _ROWS = 20
 #: File columns that are looked at.
 _COLUMNS = 200
-#: For the search of one column in milliseconds, and for all in seconds.
-_COLUMN_MS = 250
+#: For the search of one column in milliseconds: little for each at first, so that a large table
+#: keeps no small one from being searched; then more for those that were not finished.
+_PASSES_MS = (25, 250)
+#: For all columns, in seconds.
 _SECONDS = 1.0
 
 
@@ -60,34 +64,69 @@ class Uses:
 
 async def uses(files: Files, actor: Actor, file_id: str) -> Uses:
     """The rows that refer to the file."""
-    known = await files.catalog.read(lambda conn: column_rows.all_columns(conn, _COLUMNS + 1))
-    complete = len(known) <= _COLUMNS
     ends = time.monotonic() + _SECONDS
-    columns = []
-    for column in known[:_COLUMNS]:
-        left = ends - time.monotonic()
-        if left <= 0:
-            complete = False
-            break
-        database = files.datasette.databases.get(column.database)
-        if database is None or not await _may(files.datasette, actor, "view-table", column):
-            continue
-        found = await references.find(
-            database,
+    known = await files.catalog.read(lambda conn: column_rows.all_columns(conn, _COLUMNS + 1))
+    databases = files.datasette.databases
+    columns = [
+        column
+        for column in known[:_COLUMNS]
+        if column.database in databases and await _may(files.datasette, actor, "view-table", column)
+    ]
+    found, complete = await _search(files, columns, file_id, ends)
+    shown = []
+    for at, rows in sorted(found.items()):
+        if rows.rows or not rows.complete:
+            database = databases[columns[at].database]
+            index = await _index(files.datasette, actor, database, columns[at], rows)
+            shown.append(ColumnUses(columns[at], rows, index))
+    return Uses(shown, complete and len(known) <= _COLUMNS)
+
+
+async def _search(
+    files: Files, columns: list[FileColumn], file_id: str, ends: float
+) -> tuple[dict[int, references.Rows], bool]:
+    """What was found, by the column's place in the list; whether all were searched to the end."""
+    limit = files.datasette.setting("sql_time_limit_ms")
+    found: dict[int, references.Rows] = {}
+    waiting = list(range(len(columns)))
+    for most in _PASSES_MS:
+        unfinished = []
+        for at in waiting:
+            rows = None
+            left = ends - time.monotonic()
+            if left > 0:
+                ms = min(most, limit, int(left * 1000) + 1)
+                rows = await _find(files, columns[at], file_id, ms, left)
+                if rows is None:
+                    continue  # there is no such column
+                found[at] = rows
+            if rows is None or not rows.in_time:
+                unfinished.append(at)
+        waiting = unfinished
+    return found, not waiting and all(rows.complete for rows in found.values())
+
+
+async def _find(
+    files: Files, column: FileColumn, file_id: str, ms: int, left: float
+) -> references.Rows | None:
+    """One at a time, however many ask: Datasette has few threads for all databases."""
+    try:
+        await asyncio.wait_for(files.searching.acquire(), left)
+    except asyncio.TimeoutError:  # another class in Python 3.10
+        return references.NOT_SEARCHED
+    try:
+        return await references.find(
+            files.datasette.databases[column.database],
             column.table,
             column.column,
             file_id,
             several=column.type == "files",
             limit=_ROWS,
-            ms=min(_COLUMN_MS, int(left * 1000) + 1),
+            ms=ms,
+            longest=MAX_TEXT,
         )
-        if found is None:
-            continue
-        complete = complete and found.complete
-        if found.rows or not found.complete:
-            index = await _index(files.datasette, actor, database, column, found)
-            columns.append(ColumnUses(column, found, index))
-    return Uses(columns, complete)
+    finally:
+        files.searching.release()
 
 
 async def _index(

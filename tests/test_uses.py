@@ -9,6 +9,8 @@ import sqlite_utils
 from datasette.app import Datasette
 
 from datasette_files import uses
+from datasette_files.app import Files
+from datasette_files.tables import references
 from tests.columns import ABSENT, datasette_with_people, make_people, write
 from tests.conftest import OPEN, MakeDatasette, upload
 
@@ -101,7 +103,7 @@ async def test_rows_time_and_columns_are_bounded(
     cut = await used(datasette, file_id)
     assert (cut["complete"], cut["uses"]) == (False, [])  # papers, and then no more columns
     monkeypatch.setattr(uses, "_COLUMNS", 200)
-    monkeypatch.setattr(uses, "_COLUMN_MS", 0)
+    monkeypatch.setattr(uses, "_PASSES_MS", (0,))
     cut = await used(datasette, file_id)
     assert not cut["complete"]
     assert [(use["rows"], use["complete"]) for use in cut["uses"]] == [([], False)] * 2
@@ -111,6 +113,53 @@ async def test_rows_time_and_columns_are_bounded(
     monkeypatch.setattr(uses, "_SECONDS", 0.0)
     cut = await used(datasette, file_id)
     assert (cut["complete"], cut["uses"]) == (False, [])
+
+
+async def test_a_large_table_keeps_no_small_one_from_being_searched(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if every table before it had used up its time, and one cell held megabytes of no array."""
+    datasette = await datasette_with_people(make_datasette, tmp_path)
+    file_id = (await upload(datasette))["id"]
+    assert await write(datasette, photo=file_id) == ""
+    long = json.dumps([file_id] + ["x" * 1000] * 20)
+    sqlite_utils.Database(tmp_path / "data.db")["huge"].insert({"id": 1, "a": file_id, "b": long})
+    for column, kind in (("a", "file"), ("b", "files")):
+        await datasette.set_column_type("data", "huge", column, kind)
+    asked: list[tuple[str, int]] = []
+    find = references.find
+
+    async def slow(database: Any, table: str, column: str, *more: Any, ms: int, **how: Any) -> Any:
+        asked.append((f"{table}.{column}", ms))
+        if table == "huge" and ms <= 25:
+            return references.Rows([], more=False, complete=False, indexed=False, in_time=False)
+        return await find(database, table, column, *more, ms=ms, **how)
+
+    monkeypatch.setattr(references, "find", slow)
+    monkeypatch.setattr(uses, "_SECONDS", 60.0)
+    body = await used(datasette, file_id)
+    assert [(use["table"], use["column"]) for use in body["uses"]] == [
+        ("huge", "a"),
+        ("people", "photo"),
+    ]
+    assert body["complete"]
+    first, then = asked[:4], asked[4:]
+    assert {place for place, _ in first} == {"huge.a", "huge.b", "people.papers", "people.photo"}
+    assert then == [("huge.a", 250), ("huge.b", 250)]
+
+
+async def test_one_search_at_a_time_holds_a_thread(
+    datasette: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_id = (await upload(datasette))["id"]
+    assert await write(datasette, photo=file_id) == ""
+    monkeypatch.setattr(uses, "_SECONDS", 0.05)
+    async with Files.of(datasette).searching:  # by somebody else, for longer than there is time
+        cut = await used(datasette, file_id)
+    assert not cut["complete"]
+    assert not any(use["rows"] or use["complete"] for use in cut["uses"])
+    monkeypatch.setattr(uses, "_SECONDS", 60.0)
+    assert (await used(datasette, file_id))["complete"]
 
 
 async def test_odd_tables_are_searched_or_passed_over(
@@ -169,9 +218,12 @@ async def test_a_table_that_cannot_be_read_is_told_and_logged(
     assert "broken.photo cannot be searched for files: no such module" in caplog.text
 
 
-async def test_a_label_is_text_on_the_page(datasette: Datasette, tmp_path: Path) -> None:
+async def test_labels_and_tables_are_text_on_the_page(datasette: Datasette, tmp_path: Path) -> None:
     file_id = (await upload(datasette))["id"]
     people(tmp_path).update(1, {"photo": file_id, "name": "<script>x</script>\u202efdp.exe"})
+    sqlite_utils.Database(tmp_path / "data.db")["a\u202eb"].insert({"id": 1, "photo": file_id})
+    await datasette.set_column_type("data", "a\u202eb", "photo", "file")
     page = (await datasette.client.get(f"/-/files/{file_id}")).text
     assert "<script>x" not in page
     assert "&lt;script&gt;x&lt;/script&gt;\N{REPLACEMENT CHARACTER}fdp.exe" in page
+    assert page.count(">a\N{REPLACEMENT CHARACTER}b.photo</a>") == 2  # where used, and to delete

@@ -24,7 +24,9 @@ export function idsOf(type, value) {
   if (type === "file") return isId(value) ? [value] : null;
   try {
     const parsed = JSON.parse(value);
-    return Array.isArray(parsed) && parsed.every(isId) ? parsed : null;
+    // Many more would hold the page up for a list that the server does not take.
+    const fits = Array.isArray(parsed) && parsed.length <= MAX_IDS;
+    return fits && parsed.every(isId) ? parsed : null;
   } catch {
     return null; // it is shown as the text that it is
   }

@@ -16,8 +16,8 @@ import { plain } from "./names.js";
 
 /** @import { ShownFile } from "./file-records.js" */
 
-/** Of this site: nothing is asked of another one, whatever a page links. */
-const LINK = /^(\/(?:[^/].*\/)?)-\/files\/(df-[0-9a-z]+)$/;
+/** Of this site: nothing is asked of another one, whatever a page links; browsers read `/\` as `//`. */
+const LINK = /^(\/(?:[^/\\\s].*\/)?)-\/files\/(df-[0-9a-z]+)$/;
 
 /** By Datasette's `base_url`. @type {Map<string, FileRecords>} */
 const known = new Map();

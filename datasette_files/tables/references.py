@@ -38,15 +38,31 @@ class Rows:
     complete: bool
     #: Whether an index answers for the column.
     indexed: bool
+    #: False where more time may tell more.
+    in_time: bool = True
+
+
+#: Of a column whose turn did not come.
+NOT_SEARCHED = Rows([], more=False, complete=False, indexed=True, in_time=False)
 
 
 async def find(
-    database: Any, table: str, column: str, file_id: str, *, several: bool, limit: int, ms: int
+    database: Any,
+    table: str,
+    column: str,
+    file_id: str,
+    *,
+    several: bool,
+    limit: int,
+    ms: int,
+    longest: int,
 ) -> Rows | None:
     """At most ``limit`` rows, in ``ms`` milliseconds; None where there is no such column.
 
-    ``several`` for a column of the type ``files``. Views are not searched: they show tables' rows.
-    A table that cannot be read counts as not searched, and is logged.
+    ``several`` for a column of the type ``files``, whose texts over ``longest`` characters are no
+    arrays of ids; to search them would hold the thread, as no limit of time stops it. Views are not
+    searched: they show tables' rows. A table that cannot be read counts as not searched, and is
+    logged.
     """
     try:
         if not await database.table_exists(table):
@@ -65,14 +81,18 @@ async def find(
                 f"SELECT {', '.join(map(escape_sqlite, wanted))} FROM {escape_sqlite(table)}"
                 f" WHERE {_holds(column, several)} LIMIT :limit"
             )
-            text = f'"{file_id}"' if several else file_id
+            values = {
+                "text": f'"{file_id}"' if several else file_id,
+                "limit": limit + 1,
+                "longest": longest,
+            }
             try:
                 with sqlite_timelimit(conn, ms):
-                    found = conn.execute(sql, {"text": text, "limit": limit + 1}).fetchall()
+                    found = conn.execute(sql, values).fetchall()
             except sqlite3.OperationalError as error:
                 if error.args != ("interrupted",):
                     raise
-                return Rows([], False, False, indexed)
+                return Rows([], more=False, complete=False, indexed=indexed, in_time=False)
             rows = [
                 Row(path_from_row_pks(row, keys, not keys), _label(row[label] if label else None))
                 for row in found[:limit]
@@ -91,7 +111,7 @@ def _holds(column: str, several: bool) -> str:
     if not several:
         return f"{name} = :text"
     array = f"json_valid({name}) THEN json_type({name}) = 'array' END"
-    return f"CASE WHEN instr({name}, :text) AND {array}"
+    return f"CASE WHEN length({name}) <= :longest AND instr({name}, :text) AND {array}"
 
 
 def index_for(table: str, column: str) -> str:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { emptyValue, idsOf, moved, valueOf } from "../../datasette_files/static/field-value.js";
+import { MAX_IDS, emptyValue, idsOf, moved, valueOf } from "../../datasette_files/static/field-value.js";
 
 const ONE = "df-01j5a3b4c5d6e7f8g9h0jkmnpq";
 const TWO = "df-01j5a3b4c5d6e7f8g9h0jkmnpr";
@@ -24,6 +24,12 @@ test("what is no value of ours is left alone", () => {
   for (const value of ["[broken", ONE, "{}", '"x"', "[1]", "[null]", `[["${ONE}"]]`, "7", "null"]) {
     assert.equal(idsOf("files", value), null);
   }
+});
+
+test("a list that is too long is text, as in the cell", () => {
+  const list = (length) => JSON.stringify(Array.from({ length }, () => ONE));
+  assert.equal(idsOf("files", list(MAX_IDS)).length, MAX_IDS);
+  assert.equal(idsOf("files", list(MAX_IDS + 1)), null);
 });
 
 test("values are written as they are read", () => {
