@@ -12,6 +12,8 @@ from .base import ImportProblem
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"
 _PIECE = 64 * 1024
+#: Of a gzip file: what is left of it is copied for each member, and a member may be 20 bytes.
+_GZIP_PIECE = 4 * 1024
 #: What an archive may hold, for its list of contents to be read at all.
 _MAX_MEMBERS = 10_000
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -31,7 +33,10 @@ class Limited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        count = self._fill(buffer)
+        # As much as there is: a member of a gzip file may hold the header's row alone.
+        view, count = memoryview(buffer), 0
+        while count < len(view) and (got := self._fill(view[count:])):
+            count += got
         self._left -= count
         self.passed += count
         if self._left < 0:
@@ -64,13 +69,13 @@ class Gunzipped(Limited):
     def _fill(self, buffer: Any) -> int:
         while True:
             if self._inflate.eof:
-                rest = self._inflate.unused_data.lstrip(b"\x00") or self._stream.read(_PIECE)
+                rest = self._inflate.unused_data.lstrip(b"\x00") or self._stream.read(_GZIP_PIECE)
                 if not rest:
                     return 0
                 self._inflate = zlib.decompressobj(31)
                 fed = rest
             else:
-                fed = self._inflate.unconsumed_tail or self._stream.read(_PIECE)
+                fed = self._inflate.unconsumed_tail or self._stream.read(_GZIP_PIECE)
                 if not fed and self._cut:
                     return 0
                 if not fed:

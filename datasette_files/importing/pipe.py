@@ -33,6 +33,13 @@ class Frames(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill it: the beginning tells what a file is, however small a storage's pieces are."""
+        view, count = memoryview(buffer), 0
+        while count < len(view) and (got := self._some(view[count:])):
+            count += got
+        return count
+
+    def _some(self, buffer: memoryview) -> int:
         if self._ended:
             return 0
         if not self._left:
@@ -40,7 +47,7 @@ class Frames(io.RawIOBase):
             if not self._left:
                 self._ended = True
                 return 0
-        view = memoryview(buffer)[: self._left]
+        view = buffer[: self._left]
         count = self._pipe.readinto(view)  # type: ignore[attr-defined]
         if not count:
             raise ServerGone

@@ -77,7 +77,8 @@ class Previews:
             async with self._places:
                 made = await asyncio.wait_for(process.run(task, content, lambda *_: None), _SECONDS)
         except process.ImportFailed as error:
-            return Preview(chosen.name, problem=str(error))
+            # Of a head that is cut it may be the cut's.
+            return Preview(chosen.name, problem=str(error), readable=bool(task["cut"]))
         except asyncio.TimeoutError:
             if whole:
                 return Preview(chosen.name, problem=_TOO_LARGE, readable=True)

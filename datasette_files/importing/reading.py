@@ -21,7 +21,7 @@ from .pipe import Frames, Reports
 
 #: Rows by which a preview tells types, and what it shows.
 _SAMPLE_ROWS = 500
-_SHOWN_ROWS, _SHOWN_CELL = 20, 500
+_SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_CELL = 20, 200, 500
 
 
 class Reading:
@@ -141,7 +141,7 @@ def preview(reading: Reading) -> dict[str, Any]:
         values = [row[index] if index < len(row) else None for row in rows]
         column.take(values)
         kinds.append(column.kind or TEXT)
-    shown = [[_shown(value) for value in row] for row in rows[:_SHOWN_ROWS]]
+    shown = [[_shown(value) for value in row[:_SHOWN_COLUMNS]] for row in rows[:_SHOWN_ROWS]]
     return {
         **{"columns": table.columns, "types": kinds, "rows": shown, "problem": problem},
         **found(table),

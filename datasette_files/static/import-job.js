@@ -6,6 +6,8 @@
 import { formatBytes, formatCount, formatDuration } from "./format.js";
 
 const STEP = 700;
+/** Signed out, no longer permitted, or the file is deleted: waiting changes nothing. */
+const GONE = [401, 403, 404, 410];
 /** Milliseconds between two attempts while the server does not answer, at most. */
 const LONGEST = 15000;
 
@@ -32,6 +34,10 @@ class Job {
   async ask() {
     try {
       const response = await fetch(this.url, { headers: { Accept: "application/json" } });
+      if (GONE.includes(response.status)) {
+        location.reload(); // the page says why, and what to do
+        return new Promise(() => {});
+      }
       const job = await response.json();
       if (!response.ok) throw new Error(job.error ?? "");
       this.pause = STEP;

@@ -14,6 +14,7 @@ from datasette_files.formats.jsons import JsonArray, JsonLines
 from datasette_files.importing import pipe, process
 from datasette_files.importing.filling import Filling
 from datasette_files.importing.reading import Reading
+from datasette_files.importing.reading import preview as make_preview
 from datasette_files.tables import target
 from datasette_files.tables.content import STAGING_PREFIX, Content
 
@@ -44,20 +45,35 @@ class _Reports:
         assert message == {"again": True}
 
 
-def read(
-    path: Path, folder: Path, *, chunk: int = 1 << 20, max_bytes: int = 1 << 30, **task: Any
-) -> dict[str, Any]:
-    """Fill ``folder / "rows.db"`` as the process does, in this one. Raises ImportProblem."""
+def _reading(
+    path: Path, folder: Path, chunk: int, max_bytes: int, work: str, task: dict[str, Any]
+) -> Reading:
     frames = pipe.Frames(_Pipe(path.read_bytes(), chunk))
-    reading = Reading(
+    return Reading(
         {
-            **{"work": "import", "folder": str(folder), "options": {}, "max_bytes": max_bytes},
+            **{"work": work, "folder": str(folder), "options": {}, "max_bytes": max_bytes},
             "format": process.located(format_for(path)),
             **task,
         },
         frames,
         _Reports(),  # type: ignore[arg-type]
     )
+
+
+def preview(path: Path, folder: Path) -> dict[str, Any]:
+    """The first rows. Raises ImportProblem."""
+    reading = _reading(path, folder, 1 << 20, 1 << 30, "preview", {})
+    try:
+        return make_preview(reading)
+    finally:
+        reading.close()
+
+
+def read(
+    path: Path, folder: Path, *, chunk: int = 1 << 20, max_bytes: int = 1 << 30, **task: Any
+) -> dict[str, Any]:
+    """Fill ``folder / "rows.db"`` as the process does, in this one. Raises ImportProblem."""
+    reading = _reading(path, folder, chunk, max_bytes, "import", task)
     try:
         return Filling(reading).run()
     finally:

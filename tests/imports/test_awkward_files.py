@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -65,3 +66,21 @@ def test_a_file_becomes_its_table(expected: Path, tmp_path: Path) -> None:
     assert [[exact(cell) for cell in row] for row in rows] == [
         [exact(cell) for cell in row] for row in all_rows(wanted["rows"])
     ]
+
+
+def test_a_preview_is_bounded(tmp_path: Path) -> None:
+    wide = tmp_path / "wide.csv"
+    wide.write_text(",".join(f"c{n}" for n in range(2000)) + "\n" + ",".join("x" * 2000) + "\n")
+    made = engine.preview(wide, tmp_path)
+    assert (len(made["columns"]), len(made["types"])) == (2000, 2000)
+    assert [len(row) for row in made["rows"]] == [200]
+
+
+@pytest.mark.parametrize("chunk", [1, 1 << 20])
+def test_the_beginning_is_whole_in_whatever_pieces_it_comes(tmp_path: Path, chunk: int) -> None:
+    members = (b"name;n\n", "José;1\n".encode("cp1252"), b"", b"Ann;2\n")
+    path = tmp_path / "members.csv.gz"
+    path.write_bytes(b"".join(map(gzip.compress, members)))
+    found = engine.read(path, tmp_path, chunk=chunk)
+    assert (found["columns"], found["rows"]) == (["name", "n"], 2)
+    assert found["found"]["encoding"] == "windows-1252"
