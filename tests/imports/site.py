@@ -74,7 +74,7 @@ async def ended(datasette: Datasette, url: str) -> dict[str, Any]:
         job: dict[str, Any] = (await datasette.client.get(f"{url}.json")).json()
         if job["status"] in OVER:
             return job
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
 
 
 async def imported(datasette: Datasette, content: bytes, **fields: Any) -> dict[str, Any]:

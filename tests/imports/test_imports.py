@@ -296,7 +296,7 @@ async def test_pages_say_which_table_came_from_which_file(
         job = (await datasette.client.get(f"{url}.json", actor=alice)).json()
         if job["status"] in site.OVER:
             break
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
     file_id = job["file_id"]
     page = (await datasette.client.get(f"/-/files/{file_id}", actor=alice)).text
     assert "data/made" in page

@@ -42,7 +42,7 @@ async def test_an_import_is_shown_to_who_started_it_or_may_view_its_table(
         job = (await datasette.client.get(f"{url}.json", actor=ALICE)).json()
         if job["status"] in site.OVER:
             break
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
     assert job["status"] == "finished", job["error"]
     for path in (url, f"{url}.json"):
         refused = await datasette.client.get(path, actor=BOB)
@@ -63,7 +63,7 @@ async def test_what_a_deleted_file_was_is_told_to_who_may_browse_its_source(
     response = await site.start(datasette, PEOPLE, actor=ALICE)
     url = response.headers["location"]
     while (await datasette.client.get(f"{url}.json", actor=ALICE)).json()["status"] != "finished":
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
     file_id = url.split("/")[-2]
     deleted = await datasette.client.delete(f"/-/files/{file_id}", actor=ALICE)
     assert deleted.status_code == 204
@@ -136,7 +136,7 @@ async def test_a_file_deleted_meanwhile_leaves_nothing_behind(
     gone.set()
     catalog = Files.of(datasette).catalog
     while await catalog.read(rows.any_active):
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
     status, error = await catalog.read(
         lambda conn: conn.execute("SELECT status, error FROM _datasette_files_imports").fetchone()
     )
