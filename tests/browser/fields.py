@@ -38,7 +38,11 @@ class People:
             "databases": [self.path],
             "permissions": {**OPEN, "insert-row": True, "update-row": True},
             "config": {
-                "databases": {"data": {"tables": {"people": {"column_types": {**_TYPES, **types}}}}}
+                # Else a page that was seen in the last 5 seconds comes from the browser's cache.
+                "settings": {"default_cache_ttl": 0},
+                "databases": {
+                    "data": {"tables": {"people": {"column_types": {**_TYPES, **types}}}}
+                },
             },
         }
 

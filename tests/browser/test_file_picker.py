@@ -119,7 +119,7 @@ def test_files_are_searched_paged_and_marked_in_the_page(
     page.get_by_label("Source").select_option("docs")
     expect(page.locator(".picker-count")).to_have_text("40 of 43 files, newest first")
     page.get_by_role("button", name="Add 2 files").click()
-    assert page.evaluate("chosen") == ["note 2.txt", hostile]
+    assert page.evaluate("chosen") == ["note 4.txt", hostile]
     expect(options.locator("xpath=self::*[@aria-selected='true']")).to_have_count(0)
 
 
