@@ -115,9 +115,17 @@ def test_the_embedded_s3_is_ready_when_it_says_so_and_ends_with_its_parent(tmp_p
     ("kind", "told"),
     [
         ("seaweedfs", "SeaweedFS is not installed: put its program `weed` on the PATH"),
-        ("minio", "MinIO is not installed: put its program `minio` on the PATH"),
-        ("floppy", "--s3 takes seaweedfs, minio, none, or the URL of an S3 that runs"),
-        ("http://127.0.0.1:1", "Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and S3_BUCKET"),
+        *(
+            pytest.param(*one, marks=pytest.mark.full)
+            for one in (
+                ("minio", "MinIO is not installed: put its program `minio` on the PATH"),
+                ("floppy", "--s3 takes seaweedfs, minio, none, or the URL of an S3 that runs"),
+                (
+                    "http://127.0.0.1:1",
+                    "Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and S3_BUCKET",
+                ),
+            )
+        ),
     ],
 )
 def test_an_s3_that_cannot_be_is_one_line(tmp_path: Path, kind: str, told: str) -> None:

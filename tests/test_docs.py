@@ -407,6 +407,7 @@ async def test_storage_example_lists_in_pages_and_leaves_nothing_when_cancelled(
         await storage.read_file("c/0")
 
 
+@pytest.mark.full
 def test_storage_example_passes_the_conformance_suite_as_documented(tmp_path: Path) -> None:
     if importlib.util.find_spec("datasette_files.testing") is None:
         missing("datasette_files.testing")

@@ -159,6 +159,7 @@ def test_every_name_is_stored_safely_or_refused(hostile: Any, way: Any) -> None:
     assert stored > len(NAMES) / 2
 
 
+@pytest.mark.full
 def test_every_name_is_escaped_in_pages_and_headers(hostile: Any) -> None:
     run, datasette, _ = hostile
     client = datasette.client

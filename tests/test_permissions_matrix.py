@@ -151,6 +151,10 @@ SETUPS = {
 }
 
 
+#: What others mean together.
+RARE = ("grant elsewhere", "owners and denied source")
+
+
 async def _chunks() -> AsyncIterator[bytes]:
     yield SECRET
 
@@ -299,7 +303,11 @@ def test_every_route_and_method_has_its_expectation() -> None:
     )
 
 
-@pytest.mark.parametrize("stage, name", [(name, name) for name in SETUPS], indirect=["stage"])
+@pytest.mark.parametrize(
+    "stage, name",
+    [pytest.param(name, name, marks=[pytest.mark.full] if name in RARE else []) for name in SETUPS],
+    indirect=["stage"],
+)
 async def test_routes_answer_by_the_actors_grants(stage: Stage, name: str) -> None:
     setup, wrong = SETUPS[name], []
     for actor, (path, method) in product(ACTORS, routes_and_methods()):

@@ -224,6 +224,7 @@ def test_files_are_uploaded_in_the_dialog(
     assert (people.value("scan"), people.ids()) == (pasted, papers)
 
 
+@pytest.mark.full
 def test_what_is_not_understood_or_not_there_stays(
     site: Site, people: People, dialog: Dialog
 ) -> None:

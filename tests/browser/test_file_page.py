@@ -51,7 +51,8 @@ def seek(player: Locator) -> float:
     return reached
 
 
-@pytest.mark.parametrize("kind", ["audio", "video"])
+@pytest.mark.parametrize("kind", [pytest.param("audio", marks=pytest.mark.full), "video"])
+@pytest.mark.full
 def test_a_recording_that_cannot_be_played_says_so(site: Site, page: Page, kind: str) -> None:
     visit(
         site, page, site.upload(b"\x00\xff\x01\xfe" * 40, f"a.{kind}", content_type=f"{kind}/mp4")
@@ -61,7 +62,7 @@ def test_a_recording_that_cannot_be_played_says_so(site: Site, page: Page, kind:
     expect(page.locator(".files-preview img")).to_have_attribute("src", re.compile("/thumbnail$"))
 
 
-@pytest.mark.parametrize("kind", ["audio", "video"])
+@pytest.mark.parametrize("kind", [pytest.param("audio", marks=pytest.mark.full), "video"])
 def test_sound_and_pictures_play_from_where_one_seeks(site: Site, page: Page, kind: str) -> None:
     record = upload_sample(site, kind)
     with page.expect_response(f"**{record['url']}/inline") as answered:
@@ -111,7 +112,11 @@ def test_bytes_of_no_known_kind_have_an_icon(site: Site, page: Page) -> None:
 # Copying
 
 
-@pytest.mark.parametrize("clipboard", [True, False], ids=["clipboard", "plain HTTP"])
+@pytest.mark.parametrize(
+    "clipboard",
+    [pytest.param(True, marks=pytest.mark.full), False],
+    ids=["clipboard", "plain HTTP"],
+)
 def test_buttons_copy_and_say_so(site: Site, open_page: OpenPage, clipboard: bool) -> None:
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     if not clipboard:

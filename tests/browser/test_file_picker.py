@@ -186,5 +186,6 @@ def test_a_file_is_uploaded_in_the_dialog_which_asks_before_it_stops(
             new ClipboardEvent("paste", {clipboardData, bubbles: true, cancelable: true}));
     }""")
     expect(dialog).to_have_count(0)
+    page.wait_for_function("window.uploaded !== undefined")
     assert page.evaluate("[uploaded, chosen]") == ["pasted.txt", ["pasted.txt"]]
     assert site.contents() == [b"pasted"]

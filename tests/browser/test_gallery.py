@@ -32,6 +32,7 @@ def shown(page: Page) -> list[str]:
     return page.locator(".files-tile-name").all_inner_texts()
 
 
+@pytest.mark.full
 def test_a_source_is_a_grid_at_a_click_and_a_list_again(site: Site, page: Page) -> None:
     upload_samples(site)
     page.goto(site.url(SOURCE))
@@ -110,6 +111,7 @@ def test_search_filters_and_order_keep_the_grid(site: Site, page: Page) -> None:
     assert page.url == site.url(GRID)
 
 
+@pytest.mark.full
 def test_a_grid_needs_no_script(site: Site, open_page: OpenPage) -> None:
     upload_samples(site)
     page = open_page(java_script_enabled=False)
@@ -166,6 +168,7 @@ def test_a_grid_passes_axe(site: Site, open_page: OpenPage, scheme: str) -> None
         settle(page)
 
 
+@pytest.mark.full
 def test_a_screen_of_twice_the_pixels_has_pictures_of_twice_the_size(
     site: Site, open_page: OpenPage
 ) -> None:

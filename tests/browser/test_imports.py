@@ -68,6 +68,7 @@ def test_from_a_files_page_to_its_table(
     assert imports.rows(tmp_path / "data.db") == [(1, "José", "1,5"), (2, "Bob", "")]
 
 
+@pytest.mark.full
 def test_a_problem_is_told_and_the_import_started_again(with_data: Site, page: Page) -> None:
     record = with_data.upload(b"a,b\n1,2\n3,4,5\n", "long.csv", content_type="text/csv")
     page.goto(with_data.url(f"/-/files/import/{record['id']}"))

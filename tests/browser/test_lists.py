@@ -51,6 +51,7 @@ def test_results_follow_what_is_typed_and_the_box_is_left_alone(filled: Site, pa
     expect(page.get_by_role("searchbox")).to_have_value("towerxs")
 
 
+@pytest.mark.full
 def test_an_emptied_search_is_the_source_again(filled: Site, page: Page) -> None:
     page.goto(filled.url(SOURCE))
     filters = page.get_by_role("form", name="Filter")
@@ -113,6 +114,7 @@ def test_no_connection_says_so_and_can_be_tried_again(
     expect(page.locator("#files-results")).to_be_focused()
 
 
+@pytest.mark.full
 def test_who_was_signed_out_is_told(filled: Site, page: Page, watch: Watch) -> None:
     watch.expect("403")
     page.goto(filled.url("/-/files/search"))
@@ -153,6 +155,7 @@ def test_filters_apply_as_they_are_chosen(filled: Site, page: Page) -> None:
     assert len(names(page)) == 8
 
 
+@pytest.mark.full
 def test_a_heading_sorts_by_its_column_and_says_so(filled: Site, page: Page) -> None:
     page.goto(filled.url(SOURCE))
     size = page.get_by_role("columnheader", name="Size")
@@ -207,6 +210,7 @@ def test_pages_go_on_and_back(site: Site, page: Page) -> None:
     expect(page.locator("td.files-name")).to_have_text(seen)
 
 
+@pytest.mark.full
 def test_times_are_the_readers_and_sizes_are_exact_on_hover(
     site: Site, open_page: OpenPage
 ) -> None:

@@ -103,6 +103,7 @@ def test_a_file_goes_straight_to_the_store(
     assert shared_store().bucket in to_store
 
 
+@pytest.mark.full
 def test_a_name_of_any_kind_and_no_bytes_at_all_arrive(
     site: Site, page: Page, tmp_path: Path, proxy: FaultProxy
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_name_of_any_kind_and_no_bytes_at_all_arrive(
         (403, "AccessDenied", "Storage failed. The storage answered 403 AccessDenied."),
     ],
 )
+@pytest.mark.full
 def test_what_the_store_refuses_is_told(
     site: Site,
     page: Page,
@@ -143,6 +145,7 @@ def test_what_the_store_refuses_is_told(
         expect(upload.headline).to_have_text("1 file uploaded", timeout=60_000)
 
 
+@pytest.mark.full
 def test_a_store_that_cannot_be_reached_is_named(
     site: Site, page: Page, watch: Watch, tmp_path: Path, proxy: FaultProxy
 ) -> None:
@@ -185,6 +188,7 @@ def test_what_is_shown_comes_from_the_store_under_the_policy(
     page.wait_for_load_state("networkidle")
 
 
+@pytest.mark.full
 def test_a_download_is_saved_under_its_name(site: Site, page: Page, watch: Watch) -> None:
     watch.expect("net::ERR_ABORTED")  # as the page stays, and the browser's own list goes on
     record = site.upload(b"text", "Zürich 日本.txt", content_type="text/plain")

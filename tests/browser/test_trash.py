@@ -78,6 +78,7 @@ def test_delete_undo_restore_and_purge(site: Site, page: Page, open_page: OpenPa
     assert len(site.stored()) == 3
 
 
+@pytest.mark.full
 def test_the_trash_works_without_scripts(site: Site, open_page: OpenPage) -> None:
     record = site.upload(b"x", "plain.txt")
     page = open_page(java_script_enabled=False)

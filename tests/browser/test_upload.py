@@ -141,6 +141,7 @@ def test_keyboard_alone_uploads_and_copies(upload: Uploading, tmp_path: Path) ->
     assert page.evaluate("navigator.clipboard.readText()") in (link.get_attribute("href") or "")
 
 
+@pytest.mark.full
 def test_focus_is_kept_when_its_button_goes(
     upload: Uploading, site: Site, watch: Watch, tmp_path: Path
 ) -> None:
@@ -159,6 +160,7 @@ def test_focus_is_kept_when_its_button_goes(
     site.release()
 
 
+@pytest.mark.full
 def test_clearing_the_list_keeps_focus_and_is_not_told_as_an_outcome(
     upload: Uploading, tmp_path: Path
 ) -> None:
@@ -205,6 +207,7 @@ def test_a_file_too_large_to_digest_in_memory_goes_without(
     assert [file["size"] for file in site.files()] == [path.stat().st_size]
 
 
+@pytest.mark.full
 def test_four_are_sent_at_once_and_progress_is_told_in_bytes(
     site: Site, upload: Uploading, tmp_path: Path
 ) -> None:

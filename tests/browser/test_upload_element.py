@@ -123,6 +123,7 @@ def drop_slow_folder(page: Page) -> None:
 
 
 @pytest.mark.parametrize("end", ["cancelAll", "remove"])
+@pytest.mark.full
 def test_what_a_folder_gives_after_the_end_is_not_sent(site: Site, page: Page, end: str) -> None:
     upload = Uploading(page).open(site)
     sent: list[str] = []
@@ -141,6 +142,7 @@ def test_what_a_folder_gives_after_the_end_is_not_sent(site: Site, page: Page, e
     assert sent == []
 
 
+@pytest.mark.full
 def test_an_empty_folder_is_answered(site: Site, page: Page) -> None:
     upload = Uploading(page).open(site)
     drop_slow_folder(page)

@@ -91,6 +91,7 @@ def test_bytes_that_are_not_the_declared_ones_are_refused_and_sent_again(
     assert len(site.files()) == 1
 
 
+@pytest.mark.full
 def test_permission_that_went_is_told(
     make_site: MakeSite, page: Page, watch: Watch, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_an_answer_that_is_not_the_api_s_is_told(
 
 
 @pytest.mark.parametrize("step", ["prepare", "upload", "complete"])
+@pytest.mark.full
 def test_a_session_that_ended_is_told_where_it_leads_to_a_page(
     site: Site, page: Page, watch: Watch, tmp_path: Path, step: str
 ) -> None:
@@ -183,6 +185,7 @@ def test_a_cancelled_upload_leaves_nothing(
     assert [file["size"] for file in own.files()] == [LARGE]
 
 
+@pytest.mark.full
 def test_all_are_cancelled_at_once(own: Site, page: Page, watch: Watch, tmp_path: Path) -> None:
     watch.expect("ERR_ABORTED")
     upload = Uploading(page).open(own)
@@ -228,6 +231,7 @@ def test_leaving_while_work_runs_asks_first(
 # Cut off
 
 
+@pytest.mark.full
 def test_a_server_that_dies_is_told_and_uploads_are_retried_when_it_is_back(
     own: Site, page: Page, watch: Watch, tmp_path: Path
 ) -> None:

@@ -107,6 +107,7 @@ def test_nothing_moves_when_the_element_takes_the_place_of_the_form(
     assert plain.locator(".upload-zone").bounding_box() == with_script
 
 
+@pytest.mark.full
 def test_rows_are_as_high_while_they_wait_as_while_they_are_sent(
     site: Site, page: Page, tmp_path: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_rows_are_as_high_while_they_wait_as_while_they_are_sent(
     assert max(heights) - min(heights) <= 1
 
 
+@pytest.mark.full
 def test_five_thousand_files_are_queued_and_few_are_drawn(
     make_site: MakeSite, page: Page, watch, tmp_path: Path
 ) -> None:

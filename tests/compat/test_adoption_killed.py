@@ -6,6 +6,8 @@ import sqlite3
 import time
 from contextlib import closing
 
+import pytest
+
 from datasette_files.db import schema
 from tests.compat import public
 from tests.db import starter
@@ -14,6 +16,7 @@ from tests.db.conftest import check_search_index
 ROWS = 5_000
 
 
+@pytest.mark.full
 def test_an_adoption_that_is_killed_loses_nothing(installation, tmp_path):
     database = tmp_path / "internal.db"
     with closing(sqlite3.connect(database)) as conn, conn:

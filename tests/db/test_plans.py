@@ -116,8 +116,9 @@ def _steps(conn: sqlite3.Connection, query: listing.ListQuery) -> int:
     return steps
 
 
-@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("descending", [True, pytest.param(False, marks=pytest.mark.full)])
 @pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.full
 def test_a_deep_page_costs_what_the_first_does(filled, order, descending):
     for filters in FILTERS:
         query = listing.ListQuery((1, 2, 3), order, descending, **filters)
@@ -144,6 +145,7 @@ def test_a_list_within_a_span_of_time_sorts_no_more_than_a_bounded_count(filled,
 
 @pytest.mark.parametrize("sources", [None, [1], [1, 3]])
 @pytest.mark.parametrize("q", ["name", "nam", "name 7", "name txt 12"])
+@pytest.mark.full
 def test_a_search_reads_the_search_index_in_its_order(filled, q, sources):
     expression = search.match_expression(filled, q, sources)
     assert expression is not None

@@ -119,7 +119,9 @@ def _second_step(server: Server, content: bytes, **declared: Any) -> tuple[str, 
 
 @pytest.mark.parametrize("way", ["put", "chunked", "form", "step"])
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("part", [0, 0.01, 0.5, 0.999])
+@pytest.mark.parametrize(
+    "part", [0.5, *(pytest.param(part, marks=pytest.mark.full) for part in (0, 0.01, 0.999))]
+)
 def test_a_client_that_vanishes_leaves_nothing(server, way, size, part):
     content = bytes(size)
     ways = _ways(content)
@@ -316,6 +318,7 @@ def _many_faults(server: Server, root: Place, rounds: int) -> None:
     assert grown < 24 * 1024 * 1024
 
 
+@pytest.mark.full
 def test_broken_requests_leak_neither_files_nor_memory(server, places):
     _many_faults(server, places["docs"], rounds=10)
 

@@ -69,6 +69,7 @@ def test_an_upload_killed_in_one_process_is_swept_by_the_other(serve, root):
 
 
 @everywhere()
+@pytest.mark.full
 def test_two_sweepers_undo_nothing_of_each_others(serve, root):
     """Half of the uploads are completed just in time, by turns; the other half expire."""
     servers = [serve(upload_expiry_seconds=3), serve(upload_expiry_seconds=3)]

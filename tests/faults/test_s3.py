@@ -162,6 +162,7 @@ def test_a_direct_upload_completes_over_what_passes(
 
 @pytest.mark.parametrize("fault", some(LASTING, "503"))
 @pytest.mark.parametrize("operation", ["HeadObject", "CopyObject", "GetObject"])
+@pytest.mark.full
 def test_a_direct_upload_that_cannot_be_completed_can_be_later(
     scene: Scene, operation: str, fault: str
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_download_that_cannot_begin_is_told(scene: Scene, fault: str) -> None:
     assert scene.proxy.count("GetObject") <= MOST
 
 
+@pytest.mark.full
 def test_a_download_that_breaks_for_good_is_not_a_short_success(scene: Scene) -> None:
     file = scene.client.put("proxied", "a.bin", LARGE)
     scene.proxy.cuts_answers("GetObject", after=1_000_000)
@@ -229,6 +231,7 @@ def test_a_download_that_breaks_for_good_is_not_a_short_success(scene: Scene) ->
 
 
 @pytest.mark.parametrize("fault", some(PASSING, "500"))
+@pytest.mark.full
 def test_a_delete_survives_what_passes(scene: Scene, fault: str) -> None:
     file = scene.client.put("proxied", "a.bin", SMALL)
     PASSING[fault](scene.proxy, "DeleteObject")
@@ -236,6 +239,7 @@ def test_a_delete_survives_what_passes(scene: Scene, fault: str) -> None:
     settle(scene.keys)
 
 
+@pytest.mark.full
 def test_a_delete_that_the_store_refuses_for_now_is_done_later(scene: Scene) -> None:
     file = scene.client.put("proxied", "a.bin", SMALL)
     scene.proxy.answers(503, "SlowDown", "DeleteObject", times=100)
@@ -380,13 +384,13 @@ def _slow(broker: BrokerServer) -> None:
     "fail",
     [
         _down,
-        _rubbish,
         *(
             pytest.param(f, marks=pytest.mark.full)
-            for f in (_incomplete, _expired, _failing, _slow)
+            for f in (_rubbish, _incomplete, _expired, _failing, _slow)
         ),
     ],
 )
+@pytest.mark.full
 def test_datasette_starts_while_the_broker_fails_and_recovers(
     own: Any, fail: Callable[[BrokerServer], None]
 ) -> None:
@@ -404,7 +408,17 @@ def test_datasette_starts_while_the_broker_fails_and_recovers(
     assert broker.asked[-1] == b"secret=s3cret"
 
 
-@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "GetObject"])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "UploadPart",
+        *(
+            pytest.param(one, marks=pytest.mark.full)
+            for one in ("CreateMultipartUpload", "GetObject")
+        ),
+    ],
+)
+@pytest.mark.full
 def test_credentials_that_the_store_calls_expired_are_renewed(own: Any, operation: str) -> None:
     server, proxy, broker, _ = own()
     client = Client(server.start().url)
@@ -416,6 +430,7 @@ def test_credentials_that_the_store_calls_expired_are_renewed(own: Any, operatio
     assert len(broker.asked) == 3
 
 
+@pytest.mark.full
 def test_a_head_that_is_refused_without_a_reason_renews_credentials_once(own: Any) -> None:
     server, proxy, broker, prefix = own()
     server.start()
@@ -431,6 +446,7 @@ def test_a_head_that_is_refused_without_a_reason_renews_credentials_once(own: An
     assert len(broker.asked) == 3  # a right that is missing is not looked for there
 
 
+@pytest.mark.full
 def test_credentials_are_renewed_ahead_of_their_expiry(own: Any) -> None:
     server, _, broker, _ = own()
     broker.lives = 6
@@ -443,6 +459,7 @@ def test_credentials_are_renewed_ahead_of_their_expiry(own: Any) -> None:
     settle(asked_again, 60)
 
 
+@pytest.mark.full
 def test_a_broker_that_fails_later_is_told_only_when_credentials_are_at_their_end(
     own: Any,
 ) -> None:

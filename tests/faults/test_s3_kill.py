@@ -94,6 +94,7 @@ def _killed_within(scene: Scene, operation: str, hold: str, ask: Callable[[], An
     ("UploadPart", "before"),
     of=["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"],
 )
+@pytest.mark.full
 def test_a_kill_within_a_multipart_upload_leaves_nothing(
     scene: Callable[..., Scene], operation: str, hold: str
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_kill_within_the_completion_of_a_direct_upload_is_made_good(
     settle(killed.differences)
 
 
+@pytest.mark.full
 def test_a_completion_that_takes_long_is_nobody_elses(scene: Callable[..., Scene]) -> None:
     """Who is alive keeps its claim, however long the store takes."""
     one, other = scene(), scene()
@@ -192,6 +194,7 @@ def _race(scenes: list[Scene], uploads: int) -> None:
     print(f"{uploads} uploads completed by two processes at once: {outcomes}")
 
 
+@pytest.mark.full
 def test_two_processes_race_to_complete(scene: Callable[..., Scene]) -> None:
     _race([scene(), scene()], uploads=3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,7 +57,23 @@ MakeFlow = Callable[..., Awaitable[Flow]]
 
 
 #: What others here have too, so that every run need not have it again.
-_COVERED = ("memory", "signed")
+_COVERED = ("memory", "documented", "signed")
+
+
+#: Where bytes take the same way through Datasette as others': each run has them in test_steps.py.
+_SAME_WAY = ("documented", "legacy", "s3-proxy")
+_COVERED_KINDS = [KINDS[name] for name in _SAME_WAY]
+_WAYS = ("test_steps", "test_samples")
+_HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before the slow proofs are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        elsewhere = item.path.parent == _HERE and item.path.stem not in _WAYS
+        callspec = getattr(item, "callspec", None)
+        if elsewhere and callspec is not None and callspec.params.get("kind") in _COVERED_KINDS:
+            item.add_marker(pytest.mark.full)
 
 
 @pytest.fixture(

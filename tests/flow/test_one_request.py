@@ -90,6 +90,7 @@ async def test_put_in_chunks_of_unknown_length(flow: Flow) -> None:
 @pytest.mark.parametrize(
     "step", [pytest.param(1, id="all", marks=pytest.mark.full), pytest.param(7, id="some")]
 )
+@pytest.mark.full
 async def test_hostile_names_are_kept_or_refused(flow: Flow, step: int) -> None:
     """The catalog keeps the person's name, the storage gets a safe one; or it is a clear 400."""
     kept = 0

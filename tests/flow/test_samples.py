@@ -18,8 +18,8 @@ _FOLDERS = {
     for folder, samples in groupby(all_fixtures(), key=lambda sample: sample.path.parent.name)
 }
 
-# The kinds between these two differ in no more than what the other tests here ask of each.
-_ALWAYS = ("filesystem", "direct")
+# The others differ in no more than what the other tests here ask of each.
+_ALWAYS = ("filesystem",)
 _KINDS = [
     pytest.param(kind, id=name, marks=[] if name in _ALWAYS else pytest.mark.full)
     for name, kind in KINDS.items()

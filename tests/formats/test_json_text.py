@@ -17,6 +17,7 @@ _VALUES = st.recursive(
 
 
 @given(_VALUES)
+@pytest.mark.full
 def test_what_is_shown_is_the_same_document(value: object) -> None:
     compact = json.dumps(value, separators=(",", ":"))
     shown, more = indented(compact, 10**6)

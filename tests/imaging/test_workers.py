@@ -221,6 +221,7 @@ async def test_killed_in_mid_work_it_is_replaced(pool: Workers) -> None:
     assert pid not in pool.pids
 
 
+@pytest.mark.full
 async def test_killed_while_it_decodes_it_is_replaced(pool: Workers) -> None:
     noise = io.BytesIO()
     Image.effect_noise((1800, 1800), 90).save(noise, "PNG", compress_level=1)
@@ -433,6 +434,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("state", [pytest.param("idle", marks=pytest.mark.full), "busy"])
+@pytest.mark.full
 async def test_a_server_that_is_killed_takes_its_workers_with_it(
     tmp_path: Path, state: str
 ) -> None:
