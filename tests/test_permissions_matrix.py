@@ -6,6 +6,7 @@ Leaves out the forms of the rules themselves (test_permissions.py).
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 import pytest
 from datasette.app import Datasette
+from datasette.database import Database
 
 from datasette_files.app import Files
 from datasette_files.db import trash
@@ -279,7 +281,10 @@ async def stage(make_datasette: MakeDatasette, tmp_path: Path, request: Any) -> 
     # What an import needs of Datasette; test_imports.py takes it away.
     permissions = {**setup.permissions, "create-table": True, "insert-row": True}
     datasette = await make_datasette(sources, permissions, **setup.plugin)
-    datasette.add_memory_database(f"matrix {tmp_path}", name="tables")
+    # In a file, as an import that a request starts writes there while others read.
+    tables = tmp_path / "tables.db"
+    sqlite3.connect(tables).close()
+    datasette.add_database(Database(datasette, path=str(tables), is_mutable=True), name="tables")
     return Stage(datasette)
 
 

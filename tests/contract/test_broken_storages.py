@@ -59,6 +59,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     return found
 
 
+@pytest.mark.full
 def test_sound_storages_pass_every_check_and_each_fault_is_found(outcomes: Outcomes) -> None:
     """One test, as the run that it looks at is long, and tests are spread over processes."""
     for sound in (MemoryStorage, SignedStorage, DirectStorage):

@@ -133,8 +133,8 @@ def test_a_client_that_vanishes_leaves_nothing(server, way, size, part):
             leave(request)
 
 
-@pytest.mark.parametrize("way", ["put", "form", "step"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("way", ["put", pytest.param("form", marks=pytest.mark.full), "step"])
+@pytest.mark.parametrize("size", [pytest.param(SIZES[0], marks=pytest.mark.full), SIZES[1]])
 def test_a_client_that_stalls_is_told_so(server, way, size):
     ways = _ways(bytes(size))
     method, path, headers, body = ways[way] if way in ways else _second_step(server, bytes(size))

@@ -123,6 +123,7 @@ def _run(serve: Any, root: Any, seconds: float) -> None:
 
 
 @everywhere()
+@pytest.mark.full
 def test_a_crowd_loses_nothing(serve, root):
     _run(serve, root, seconds=5)
 

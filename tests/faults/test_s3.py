@@ -90,9 +90,9 @@ each_step = pytest.mark.parametrize(
     ("content", "operation"),
     [
         (SMALL, "PutObject"),
-        (LARGE, "CreateMultipartUpload"),
+        pytest.param(LARGE, "CreateMultipartUpload", marks=pytest.mark.full),
         (LARGE, "UploadPart"),
-        (LARGE, "CompleteMultipartUpload"),
+        pytest.param(LARGE, "CompleteMultipartUpload", marks=pytest.mark.full),
     ],
     ids=["PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"],
 )
@@ -340,6 +340,7 @@ def _becomes_up(client: Client) -> None:
     settle(not_yet, 60)
 
 
+@pytest.mark.full
 def test_datasette_starts_while_the_store_is_down(own: Any) -> None:
     server, proxy, _, _ = own(broker=False)
     proxy.refuse_connections()

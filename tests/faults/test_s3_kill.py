@@ -118,6 +118,7 @@ def test_a_kill_within_a_multipart_upload_leaves_nothing(
     ("CopyObject", "before"),
     of=["HeadObject", "CopyObject", "GetObject", "DeleteObject"],
 )
+@pytest.mark.full
 def test_a_kill_within_the_completion_of_a_direct_upload_is_made_good(
     scene: Callable[..., Scene], operation: str, hold: str
 ) -> None:

@@ -205,6 +205,7 @@ async def test_times_are_absolute_utc_for_who_runs_no_script(datasette: Datasett
         assert time in await text_of(datasette, url)
 
 
+@pytest.mark.full
 async def test_hostile_names_are_text_in_isolation(datasette: Datasette) -> None:
     for number, (name, why) in enumerate(hostile_names()):
         file = await upload(datasette, filename=f"{number}.txt")
