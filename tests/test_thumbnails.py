@@ -25,6 +25,12 @@ from tests.storages import installed, registered, storage_class
 PIXEL = b"\x89PNG\r\n\x1a\n pixel"
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests wait for their thumbnails here however busy the machine is."""
+    monkeypatch.setattr("datasette_files.thumbnails.WAIT_SECONDS", 120)
+
+
 class Generator(ThumbnailGenerator):
     """Makes the same thumbnail of every ``.dat`` file, or fails as it is told."""
 

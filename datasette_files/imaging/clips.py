@@ -16,6 +16,8 @@ from .confinement import end_child_with_parent
 from .media_types import DEMUXERS
 from .pictures import Absent, Picture, Unfit, picture
 
+#: So many times its seconds of CPU, which the kernel counts, ffmpeg has by the clock.
+_PATIENCE = 2
 #: What the system's loader answers for a program whose libraries are gone (ld.so(8), sh(1)).
 _NOT_LOADED = (126, 127)
 #: Of so many frames the one that is most like the others is shown, rather than a black first one.
@@ -65,7 +67,7 @@ def frame(
                 pass_fds=[file.fileno()],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=seconds,
+                timeout=seconds * _PATIENCE,
                 check=False,
                 preexec_fn=end_child_with_parent(),
             )

@@ -35,6 +35,8 @@ IDLE_SECONDS = 60.0
 TRANSFER_SECONDS = 60.0
 #: Seconds for which it may hand over nothing meanwhile.
 STALL_SECONDS = 10.0
+#: By the clock a worker may take so many times its seconds of CPU: a busy machine gives it little.
+_PATIENCE = 3
 #: Bytes, read before a worker is taken: most of what hangs has said nothing until then.
 _HEAD_START = 1024 * 1024
 #: A worker that has done so many jobs makes room for a fresh one: what leaks, leaks no further.
@@ -82,7 +84,7 @@ class Limits:
     memory: int
     max_bytes: int
     max_pixels: int
-    #: Of CPU and of time for one file.
+    #: Of CPU for one file; by the clock it may take three times as long.
     seconds: float
 
 
@@ -340,10 +342,13 @@ class _Worker:
             raise Lost(f"its worker died: {type(error).__name__}") from error
 
     async def answer(self, seconds: float) -> Answer:
-        """What comes of the file that it has. Raises Refused; or Lost: it must be killed."""
+        """What comes of the file that it has. Raises Refused; or Lost: it must be killed.
+
+        ``seconds`` are of CPU, which the kernel counts (``confinement``); by the clock it has more.
+        """
         try:
             self._input.write(framing.LENGTH.pack(0))
-            return await asyncio.wait_for(self._answer(), seconds)
+            return await asyncio.wait_for(self._answer(), seconds * _PATIENCE)
         except asyncio.TimeoutError:
             raise Lost("it takes too long") from None
         except _NO_ANSWER as error:

@@ -130,6 +130,9 @@ for (const form of document.querySelectorAll("form[data-files-live]")) {
     clearTimeout(timer);
     refresh(target(live));
   });
+  // What was typed before this module was loaded.
+  const fields = live.querySelectorAll("input");
+  if ([...fields].some((field) => field.value !== field.defaultValue)) soon(new Event("input"));
 }
 // What <datasette-file-upload> has brought belongs to the list.
 document.addEventListener("datasette-files-finished", () => refresh(shown, true));

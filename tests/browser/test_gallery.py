@@ -8,7 +8,7 @@ import re
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import OpenPage
@@ -109,6 +109,18 @@ def test_search_filters_and_order_keep_the_grid(site: Site, page: Page) -> None:
     expect(page.locator("#files-count")).to_contain_text("8 files, ")
     assert len(shown(page)) == 8
     assert page.url == site.url(GRID)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/search-as-you-type.js*", hold)
+    page.goto(site.url(GRID), wait_until="commit")
+    box.fill("phone")
+    while not held:
+        page.wait_for_timeout(10)
+    held.pop().continue_()
+    expect(page.locator("#files-count")).to_have_text("1 file for “phone”")
 
 
 @pytest.mark.full
