@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -65,7 +65,7 @@ class Order:
     target: Source
     #: Else each file is copied.
     moves: bool
-    #: Seconds.
+    #: Seconds that moved bytes stay at their old place. Without any, ``Copier.clear`` deletes them.
     grace: float = GRACE_SECONDS
     #: Whether what arrived is read back and hashed too, before it counts.
     reads_back: bool = False
@@ -155,9 +155,14 @@ class Copier:
         except BaseException:
             await asyncio.shield(asyncio.ensure_future(self._undo(order, file, upload)))
             raise
-        if carried.state == "moved" and order.grace <= 0:
-            await self._sweeper.remove(order.source, file.path)
         return carried
+
+    async def clear(self, source: Source, paths: Sequence[str]) -> None:
+        """Delete old bytes, moved without a grace, now. Many at once cost a storage little more
+        than one; without this the sweep of a server deletes them.
+        """
+        if paths:
+            await self._sweeper.remove(source, *paths)
 
     async def _begin(self, order: Order, file: FileRecord, upload: Upload) -> FileRecord | None:
         """Claim the file and write the path down; or the file that is in the target already."""

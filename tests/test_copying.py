@@ -104,7 +104,11 @@ async def found(site: Datasette, file_id: str) -> FileRecord:
 
 
 async def carry(site: Datasette, what: Order, file_id: str) -> Carried:
-    return await Files.of(site).carry(what, await found(site, file_id), lambda size: None)
+    files, before = Files.of(site), await found(site, file_id)
+    carried = await files.carry(what, before, lambda size: None)
+    if carried.state == "moved" and what.grace == 0:
+        await files.copier.clear(what.source, [before.path])
+    return carried
 
 
 async def count(site: Datasette, table: str) -> int:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+#: So many files' old bytes are deleted together.
+_CLEARED = 100
+
 _SHARED = (
     click.argument("slug", metavar="SOURCE"),
     click.argument("target_slug", metavar="TARGET"),
@@ -115,10 +118,23 @@ class _Run:
     states: dict[str, SourceTotals] = field(default_factory=dict)
     #: Why no more files were begun.
     stopped: FilesError | None = None
+    #: Paths of moved bytes that nothing needs any more.
+    old: list[str] = field(default_factory=list)
 
     def note(self, state: str, size: int | None) -> None:
         before = self.states.get(state, SourceTotals())
         self.states[state] = SourceTotals(before.files + 1, before.bytes + (size or 0))
+
+    async def done(self, before: FileRecord, carried: Carried) -> None:
+        self.note(carried.state, carried.file.size)
+        if carried.state == "moved" and self.order.grace <= 0:
+            self.old.append(before.path)
+            if len(self.old) >= _CLEARED:
+                await self.clear()
+
+    async def clear(self) -> None:
+        paths, self.old = self.old, []
+        await self.files.copier.clear(self.order.source, paths)
 
     def as_json(self) -> dict[str, Any]:
         states = {
@@ -229,12 +245,15 @@ async def _carry_all(
         except FilesError as error:
             return file, error
 
-    async with aclosing(several(candidates, one, jobs)) as outcomes:
-        async for file, outcome in outcomes:
-            if not isinstance(outcome, FilesError):
-                run.note(outcome.state, outcome.file.size)
-                continue
-            run.failures.add(file.id, outcome)
-            if isinstance(outcome, StorageUnavailable | NoSpace):
-                run.stopped = outcome
-                return
+    try:
+        async with aclosing(several(candidates, one, jobs)) as outcomes:
+            async for file, outcome in outcomes:
+                if not isinstance(outcome, FilesError):
+                    await run.done(file, outcome)
+                    continue
+                run.failures.add(file.id, outcome)
+                if isinstance(outcome, StorageUnavailable | NoSpace):
+                    run.stopped = outcome
+                    return
+    finally:
+        await run.clear()
