@@ -139,6 +139,8 @@ def test_a_page_of_a_hundred_files_asks_once_and_shows_them(
     page.get_by_role("button", name="Delete file…").click()
     expect(page.get_by_role("dialog")).to_contain_text("It is in use: 3 rows refer to it")
     assert violations(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert violations(page) == []
 
     narrow = open_page(viewport={"width": 390, "height": 900}, color_scheme="dark")
     narrow.goto(site.url("/data/people"))
