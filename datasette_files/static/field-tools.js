@@ -89,10 +89,13 @@ export class FieldTools {
     this._picker = picker;
     // Not in the form: its fields are none of the row's.
     document.body.append(picker);
-    const files = await picker.show();
-    this._picker = null;
-    picker.remove();
-    return this._ended ? null : files;
+    try {
+      const files = await picker.show();
+      return this._ended ? null : files;
+    } finally {
+      this._picker = null;
+      picker.remove();
+    }
   }
 
   async _offer() {
