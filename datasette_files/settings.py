@@ -189,6 +189,16 @@ def _require_version(conn: sqlite3.Connection, source: Source, version: int | No
         )
 
 
+def mistakes(source: Source, wanted: dict[str, Any]) -> dict[str, str]:
+    """What is wrong with some values, by setting; nothing where they could be saved."""
+    try:
+        _check_names(source, wanted)
+        _merged(source, wanted)
+    except InvalidSettings as error:
+        return error.fields
+    return {}
+
+
 def _check_names(source: Source, wanted: dict[str, Any]) -> None:
     """Raises InvalidSettings for what is no setting, and for what the yaml pins."""
     wrong = {}

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
-from ..models import Background, PathState
+from ..models import Background, PathState, SourceTotals
 
 
 def uploads(conn: sqlite3.Connection) -> dict[int, dict[str, int]]:
@@ -52,6 +52,15 @@ def background(conn: sqlite3.Connection, now: float) -> dict[int, Background]:
             moves.get(source_id, 0),
         )
     return found
+
+
+def trash(conn: sqlite3.Connection) -> dict[int, SourceTotals]:
+    """By source, what can still be restored."""
+    rows = conn.execute(
+        """SELECT source_id, count(*), ifnull(sum(size), 0) FROM datasette_files_trash
+        GROUP BY source_id"""
+    )
+    return {source_id: SourceTotals(files, size) for source_id, files, size in rows}
 
 
 def leases(conn: sqlite3.Connection, now: float) -> dict[str, float]:

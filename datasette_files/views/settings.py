@@ -11,7 +11,7 @@ from datasette.utils.asgi import Response
 
 from ..errors import Conflict, Invalid
 from ..permissions import MANAGE, Grant, grant
-from ..settings import InvalidSettings, SourceSettings
+from ..settings import InvalidSettings, SourceSettings, mistakes
 from ..sources import Source
 from . import records
 from .http import Call, answer, human_size, page, redirect
@@ -52,7 +52,7 @@ async def update(call: Call) -> Response:
     entered = await call.body.form()
     version = _version(entered.pop("version", None))
     try:
-        wanted = _parsed(_touched(entered, _values(current)))
+        wanted = _parsed(source, _touched(entered, _values(current)))
         changed = await call.files.settings.change(source, manage, call.actor, wanted, version)
     except (InvalidSettings, Conflict) as error:
         if not call.wants_page:
@@ -69,7 +69,9 @@ async def reset(call: Call) -> Response:
     body: dict[str, Any] = await (call.body.form() if call.sends_form else call.body.json())
     version = _version(body.get("version"))
     changed = await call.files.settings.reset(source, manage, call.actor, version)
-    return _saved(call, source, current, changed)
+    return _saved(
+        call, source, current, changed, "The settings are those of the configuration again"
+    )
 
 
 def _version(value: object) -> int | None:
@@ -81,10 +83,16 @@ def _version(value: object) -> int | None:
     raise Invalid("version must be the number that the settings came with")
 
 
-def _saved(call: Call, source: Source, before: SourceSettings, after: SourceSettings) -> Response:
+def _saved(
+    call: Call,
+    source: Source,
+    before: SourceSettings,
+    after: SourceSettings,
+    done: str = "The settings are saved",
+) -> Response:
     if not call.wants_page:
         return answer(call, _as_json(source, after))
-    told = "Nothing was changed" if before.version == after.version else "The settings are saved"
+    told = "Nothing was changed" if before.version == after.version else done
     call.datasette.add_message(call.request, told)
     return redirect(call.url(f"/-/files/source/{source.slug}/settings"))
 
@@ -196,7 +204,7 @@ def size_text(size: int) -> str:
     return shown if parse_size(shown) == size else f"{size:,} bytes"
 
 
-def _parsed(entered: dict[str, str]) -> dict[str, Any]:
+def _parsed(source: Source, entered: dict[str, str]) -> dict[str, Any]:
     """The values of a form's fields. Raises InvalidSettings."""
     values, wrong = {}, {}
     for key, text in entered.items():
@@ -205,7 +213,8 @@ def _parsed(entered: dict[str, str]) -> dict[str, Any]:
         except ValueError as error:
             wrong[key] = str(error)
     if wrong:
-        raise InvalidSettings(wrong)
+        # All that is wrong at once, so that nobody corrects field by field.
+        raise InvalidSettings({**mistakes(source, values), **wrong})
     return values
 
 

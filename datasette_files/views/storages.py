@@ -59,6 +59,7 @@ def _as_json(state: SourceState) -> dict[str, Any]:
         "config": state.config,
         "files": state.totals.files,
         "bytes": state.totals.bytes,
+        "trash": {"files": state.trash.files, "bytes": state.trash.bytes},
         "uploads": state.uploads,
         "background": asdict(state.background),
     }

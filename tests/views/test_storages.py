@@ -174,6 +174,11 @@ async def test_a_listing_marks_what_is_in_the_trash(site: Datasette) -> None:
     assert (listed["file_id"], listed["to_be_deleted"]) == (None, False)
     page = (await site.client.get("/-/files/storages/list/docs", actor=ADMIN)).text
     assert "in the trash</td>" in page
+    answer = await get(site, "/-/files/storages.json")
+    docs = next(source for source in answer["sources"] if source["slug"] == "docs")
+    assert (docs["files"], docs["trash"]) == (0, {"files": 1, "bytes": 5})
+    page = (await site.client.get("/-/files/storages", actor=ADMIN)).text
+    assert "; in the trash 1 file, " in page
 
 
 async def test_a_listing_marks_what_is_on_its_way(site: Datasette) -> None:
