@@ -124,7 +124,8 @@ class Copier:
         ChecksumMismatch where its bytes are not what the catalog says, and what the storages raise,
         after some attempts.
         """
-        if refusal := order.refusal(file):
+        refusal = order.refusal(file)
+        if refusal is not None and await self.foreseen(order, file) is None:
             raise refusal
         for attempt in range(1, ATTEMPTS + 1):
             told = _Told(tell)
@@ -143,7 +144,12 @@ class Copier:
 
     async def _carry(self, order: Order, file: FileRecord, told: _Told) -> Carried:
         upload = _upload(order, file)
-        present = await self._begin(order, file, upload)
+        try:
+            present = await self._begin(order, file, upload)
+        except asyncio.CancelledError:
+            # It may be written all the same, as what waits for its commit is not called back.
+            await self._undone(order, file, upload)
+            raise
         if present is not None:
             return Carried("present", present)
         try:
@@ -153,7 +159,7 @@ class Copier:
                     lambda conn: _commit(conn, order, file, upload, facts)
                 )
         except BaseException:
-            await asyncio.shield(asyncio.ensure_future(self._undo(order, file, upload)))
+            await self._undone(order, file, upload)
             raise
         return carried
 
@@ -247,6 +253,9 @@ class Copier:
         if not await self._catalog.write(extend):
             raise Expired(f"{file.id} took too long on its way, and was given up")
 
+    async def _undone(self, order: Order, file: FileRecord, upload: Upload) -> None:
+        await asyncio.shield(asyncio.ensure_future(self._undo(order, file, upload)))
+
     async def _undo(self, order: Order, file: FileRecord, upload: Upload) -> None:
         def undo(conn: Connection) -> None:
             moves.release(conn, file.id, upload.claim or "")
@@ -258,6 +267,17 @@ class Copier:
         except Exception:
             # The first error is the one to tell; the sweeper finds what is left.
             logger.exception("Cleaning up after %s failed", file.id)
+
+    async def foreseen(self, order: Order, file: FileRecord) -> FileRecord | None:
+        """The file that is in the target already, so that ``carry`` would do nothing."""
+        if order.moves:
+            return file if file.source_id == order.target.id else None
+
+        def look(conn: Connection) -> FileRecord | None:
+            copy = moves.copy_of(conn, file.id, order.target.id)
+            return None if copy is None else files.get(conn, copy)
+
+        return await self._catalog.read(look)
 
     async def forget_the_dead(self) -> None:
         """Drop the claims of processes that died."""

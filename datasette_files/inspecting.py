@@ -52,6 +52,8 @@ class SourceState:
     #: As ``redacted`` shows it.
     config: dict[str, Any]
     totals: SourceTotals
+    #: What is in the trash; its bytes are in the storage too.
+    trash: SourceTotals
     #: Uploads that have not ended, by state.
     uploads: dict[str, int]
     background: Background
@@ -83,12 +85,13 @@ class Inspector:
         def look(conn: catalog.Connection) -> tuple[Any, ...]:
             return (
                 file_rows.totals(conn, [source.id for source in known]),
+                inspection.trash(conn),
                 inspection.uploads(conn),
                 inspection.background(conn, now),
                 inspection.leases(conn, now),
             )
 
-        (totals, uploads, background, leases), *problems = await asyncio.gather(
+        (totals, trash, uploads, background, leases), *problems = await asyncio.gather(
             self._catalog.query(look), *(self._problem(source) for source in known)
         )
         states = [
@@ -97,6 +100,7 @@ class Inspector:
                 problem,
                 redacted(json.loads(source.redacted)),
                 totals.get(source.id, SourceTotals()),
+                trash.get(source.id, SourceTotals()),
                 uploads.get(source.id, {}),
                 background.get(source.id, Background()),
             )

@@ -235,6 +235,8 @@ class PathState:
     is_garbage: bool = False
     #: Whether its file was deleted, and can still be restored; then ``file_id`` is None.
     in_trash: bool = False
+    #: Whether an upload that has not ended, or a file that is copied or moved, goes there.
+    is_arriving: bool = False
 
 
 @dataclass(frozen=True, slots=True)

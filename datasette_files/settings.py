@@ -22,6 +22,7 @@ from .config import SourceConfig, problems
 from .db import settings as rows
 from .errors import Conflict, Invalid
 from .models import SettingChange
+from .naming import plain
 from .permissions import Actor, Grant, actor_id
 from .sources import PRESIGN, Source
 
@@ -183,9 +184,19 @@ def _keep(
 def _require_version(conn: sqlite3.Connection, source: Source, version: int | None) -> None:
     if version is not None and version != rows.source_version(conn, source.id):
         raise Conflict(
-            "The settings were changed by somebody else meanwhile, and are not overwritten; reload"
-            " the page, and make your change again"
+            "The settings were changed by somebody else meanwhile, and are not overwritten; look"
+            " at what holds now, and make your change again"
         )
+
+
+def mistakes(source: Source, wanted: dict[str, Any]) -> dict[str, str]:
+    """What is wrong with some values, by setting; nothing where they could be saved."""
+    try:
+        _check_names(source, wanted)
+        _merged(source, wanted)
+    except InvalidSettings as error:
+        return error.fields
+    return {}
 
 
 def _check_names(source: Source, wanted: dict[str, Any]) -> None:
@@ -235,7 +246,8 @@ def _merged(source: Source, overrides: rows.Overrides) -> SourceConfig:
     except ValidationError as error:
         for location, message in problems(error):
             name = location[0] if location and location[0] in overrides else ""
-            wrong.setdefault(name or next(iter(overrides)), message)
+            told = message.replace("Input should be", "must be")
+            wrong.setdefault(name or next(iter(overrides)), told)
     raise InvalidSettings(wrong)
 
 
@@ -249,20 +261,23 @@ def _storage_config(source: Source, overrides: rows.Overrides) -> dict[str, Any]
 
 def _refused(key: str, value: Any) -> str | None:
     """What the models let pass in a yaml, which a person has written for themselves."""
-    texts = value if isinstance(value, list) else [value]
-    if any(isinstance(text, str) and not _is_printable(text) for text in texts):
-        return "must not hold control characters, nor what is no character"
-    if key == "label" and isinstance(value, str) and len(value) > _MAX_LABEL:
-        return f"must have at most {_MAX_LABEL} characters"
-    if key == "allowed_content_types" and isinstance(value, list) and len(value) > _MAX_TYPES:
-        return f"must have at most {_MAX_TYPES} entries"
     if key == PRESIGN and (isinstance(value, bool) or not isinstance(value, int)):
         return "must be a whole number of seconds"
+    if isinstance(value, list) and not 1 <= len(value) <= _MAX_TYPES:
+        return f"must have 1 to {_MAX_TYPES} entries, or be nothing (null), which takes any"
+    values = value if isinstance(value, list) else [value]
+    texts = [text for text in values if isinstance(text, str)]
+    if not all(_is_printable(text) for text in texts):
+        return "must not hold control characters, nor what is no character"
+    if not all(text.strip() for text in texts):
+        return "must not be blank"
+    if key == "label" and any(len(text) > _MAX_LABEL for text in texts):
+        return f"must have at most {_MAX_LABEL} characters"
     return None
 
 
 def _is_printable(text: str) -> bool:
-    return not any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in text)
+    return plain(text) == text and not any(0xD800 <= ord(c) < 0xE000 for c in text)
 
 
 def _value(source: Source, config: SourceConfig, key: str) -> Any:

@@ -106,15 +106,20 @@ class Trash:
     async def deleted_by(self, file_id: str, actor: Actor) -> tuple[bool, TrashedFile | None]:
         """Whether this actor deleted the file not long ago, so that asking again is no error.
 
-        And where it is in the trash, what is there.
+        And where it is in the trash, what is there. What a command deleted, or one who was not
+        signed in, was deleted by all who are not signed in and may delete in its source.
         """
+        who = actor_id(actor)
+        delete = await grant_on_sources(self._files.datasette, actor, DELETE)
 
         def look(conn: sqlite3.Connection) -> tuple[bool, TrashedFile | None]:
-            who = actor_id(actor)
-            if (trashed := rows.get(conn, file_id)) is not None:
-                return trashed.trashed_by == who, trashed
-            deleted = garbage.deleted_by(conn, file_id)
-            return deleted is not None and deleted[1] == who, None
+            trashed = rows.get(conn, file_id)
+            if trashed is None:
+                slug, by = garbage.deleted_by(conn, file_id) or (None, None)
+            else:
+                slug, by = trashed.file.source_slug, trashed.trashed_by
+            own = slug is not None and by == who
+            return own and (who is not None or slug in delete.slugs(conn)), trashed
 
         return await self._files.catalog.read(look)
 

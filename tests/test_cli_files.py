@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import socket
@@ -96,6 +97,38 @@ def test_several_ids_come_from_standard_input_and_one_failure_spares_the_others(
     assert [line.split("\t")[0] for line in run("ls", "docs").stdout.splitlines()] == ids[2:]
 
 
+def test_what_goes_to_the_trash_is_told_as_that(run: Run, tmp_path: Path) -> None:
+    record = put(run, tmp_path / "a.txt")
+    days = ("-s", "plugins.datasette-files.sources.docs.trash_days", "3")
+    ran = run("rm", record["id"], *days)
+    assert (ran.exit_code, ran.stdout) == (0, f"{record['id']}\ta.txt\tin the trash\n")
+    for command in ("rm", "info", "get"):
+        ran = run(command, record["id"], *days)
+        assert (ran.exit_code, ran.stdout) == (3, "")
+        assert "Error (not_found)" in ran.stderr
+        assert "It is in the trash; restore it first" in ran.stderr
+    second = put(run, tmp_path / "a.txt")
+    answer = json.loads(run("rm", second["id"], "--json", *days).stdout)
+    assert answer["deleted"] == answer["trashed"] == [second["id"]]
+    assert len(held(tmp_path / "docs")) == 2
+
+
+def test_standard_output_that_takes_a_part_gets_the_rest(tmp_path: Path) -> None:
+    """As it does under PYTHONUNBUFFERED; what it cannot take is an error, not a shorter file."""
+    taken: list[bytes] = []
+
+    class Raw(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, chunk: Any) -> int:
+            taken.append(bytes(chunk[:7]))
+            return len(taken[-1])
+
+    local.write_all(Raw(), CONTENT[:100])  # type: ignore[arg-type]
+    assert b"".join(taken) == CONTENT[:100]
+
+
 def test_lists_are_filtered_and_paged(run: Run, tmp_path: Path) -> None:
     photo = put(run, tmp_path / "photo.JPG", b"\xff\xd8\xff\xe0" + bytes(100))
     text = put(run, tmp_path / "words of wisdom.txt")
@@ -112,6 +145,7 @@ def test_lists_are_filtered_and_paged(run: Run, tmp_path: Path) -> None:
     first = run("ls", "docs", "--limit", "1")
     assert f"There are more: --after '{photo['path']}'" in first.stderr
     assert found("--limit", "1", "--after", photo["path"]) == [text["id"]]
+    assert "Error (invalid): --after is not UTF-8" in run("ls", "docs", "--after", "\udcff").stderr
     answer = json.loads(run("ls", "docs", "--limit", "1", "--json").stdout)
     assert (answer["next"], answer["total"]) == (photo["path"], 2)
 
@@ -248,6 +282,8 @@ def test_the_internal_database_has_to_be_the_servers(run: Run, tmp_path: Path) -
     (tmp_path / "internal.db").write_bytes(b"no database at all" * 100)
     assert "cannot be used" in run("ls", "docs").stderr
     (tmp_path / "internal.db").unlink()
-    put(run, tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_bytes(CONTENT)
+    ran = run("put", "docs", str(tmp_path / "a.txt"))
+    assert f"There is no {tmp_path}/internal.db, so it is made" in ran.stderr
     assert run("ls", "elsewhere").stderr.startswith("Error (not_found)")
     assert rows(tmp_path / "internal.db", "SELECT count(*) FROM datasette_files") == [(1,)]

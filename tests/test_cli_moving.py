@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +87,8 @@ def test_all_are_moved_with_their_ids_and_what_was_done_is_told(run: Run, tmp_pa
 def test_copies_are_made_once_and_by_filter(run: Run, tmp_path: Path) -> None:
     ran = run("copy", "docs", "archive", "--name", "*.txt", "--type", "text/*", "--jobs", "1")
     assert (ran.exit_code, ran.stdout) == (0, "Copied 2 files, 100 bytes\n")
+    ran = run("copy", "docs", "archive", "--all", "--dry-run")
+    assert ran.stdout == "There already: 2 files, 100 bytes\nWould copy 1 file, 40 bytes\n"
     ran = run("copy", "docs", "archive", "--all", "--json")
     assert json.loads(ran.stdout)["done"] == {
         "present": {"files": 2, "bytes": 100},
@@ -107,6 +111,38 @@ def test_ids_come_by_option_or_standard_input(run: Run, tmp_path: Path) -> None:
     assert len(held(tmp_path / "docs")) == 1
     ran = run("copy", "docs", "archive", "--id", ids["a.txt"])
     assert "It is in the source 'archive'" in ran.stderr
+
+
+def test_what_was_done_is_told_when_it_is_interrupted(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Ctrl-C, as the second of three files is on its way."""
+    stored = FilesystemStorage.receive_upload
+    calls = []
+
+    async def receive_upload(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(60)
+        return await stored(*arguments)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(FilesystemStorage, "receive_upload", receive_upload)
+            ran = run("move", "docs", "archive", "--all", "--jobs", "1", "--json")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    answer = json.loads(ran.stdout)
+    assert (ran.exit_code, answer["ok"], answer["stopped"]) == (1, False, "interrupted")
+    assert answer["done"]["moved"]["files"] == 1
+    open_uploads = rows(tmp_path / "internal.db", "SELECT * FROM datasette_files_uploads")
+    assert (
+        open_uploads + rows(tmp_path / "internal.db", "SELECT * FROM datasette_files_moves") == []
+    )
+    ran = run("move", "docs", "archive", "--all")
+    assert (ran.exit_code, ran.stdout.splitlines()[0]) == (0, "Moved 2 files, 90 bytes")
 
 
 def test_one_file_that_cannot_be_moved_spares_the_others(run: Run, tmp_path: Path) -> None:

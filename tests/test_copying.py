@@ -16,6 +16,7 @@ from datasette_files import copying, downloads, fetching
 from datasette_files.app import Files
 from datasette_files.base import FileMetadata
 from datasette_files.copying import Carried, Order
+from datasette_files.db import moves as claims
 from datasette_files.errors import (
     BadType,
     ChecksumMismatch,
@@ -276,6 +277,27 @@ async def test_one_that_is_cancelled_leaves_nothing(site: Datasette, tmp_path: P
     assert await count(site, "uploads") == await count(site, "moves") == 0
     assert await content(site, record["id"]) == CONTENT
     assert len(held(tmp_path / "docs")) == 1
+
+
+async def test_one_that_is_cancelled_as_it_is_claimed_leaves_no_claim(
+    site: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that waits for its commit is made all the same."""
+    record = await upload(site, CONTENT)
+    carrying: list[asyncio.Task[Any]] = []
+    claim, loop = claims.claim, asyncio.get_running_loop()
+
+    def claim_and_cancel(*arguments: Any) -> bool:
+        loop.call_soon_threadsafe(carrying[0].cancel)
+        return claim(*arguments)
+
+    monkeypatch.setattr(claims, "claim", claim_and_cancel)
+    carrying.append(asyncio.create_task(carry(site, order(site, "docs", "odd"), record["id"])))
+    with pytest.raises(asyncio.CancelledError):
+        await carrying[0]
+    assert await count(site, "uploads") == await count(site, "moves") == 0
+    monkeypatch.undo()
+    assert (await carry(site, order(site, "docs", "odd"), record["id"])).state == "moved"
 
 
 async def test_bytes_that_are_not_the_catalogs_are_not_carried(

@@ -217,6 +217,9 @@ _REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"label": "x" * 201}, ["label"]),
     ({"label": "a\nb"}, ["label"]),
     ({"label": "\ud800"}, ["label"]),
+    ({"label": "a\u202eb"}, ["label"]),
+    ({"label": " "}, ["label"]),
+    ({"allowed_content_types": []}, ["allowed_content_types"]),
     ({"allowed_content_types": ["image"]}, ["allowed_content_types"]),
     ({"allowed_content_types": "image/*"}, ["allowed_content_types"]),
     ({"allowed_content_types": ["a/b"] * 201}, ["allowed_content_types"]),
@@ -379,10 +382,14 @@ async def test_a_form_is_saved_or_comes_back_with_what_is_wrong(datasette: Datas
         "thumbnails": "off",
         "trash_days": "",
     }
-    wrong = {**form, "max_file_size": "much", "trash_days": "a week", "label": "<b>"}
+    wrong = {**form, "max_file_size": "much", "trash_days": "40000", "label": "<b>"}
     refused = await client.post(f"{URL}/-/update", data=wrong, headers=page)
     assert refused.status_code == 400
-    for text in ("must be a size such as 500 MB", "must be a whole number", 'value="much"'):
+    for text in (
+        "must be a size such as 500 MB",
+        "must be less than or equal to 36500",
+        'value="much"',
+    ):
         assert text in refused.text
     assert refused.text.count('aria-invalid="true"') == 2
     assert "<b>" not in refused.text.split("<main", 1)[1].replace("&lt;b&gt;", "")
@@ -408,6 +415,59 @@ async def test_a_form_is_saved_or_comes_back_with_what_is_wrong(datasette: Datas
     reset = await client.post(f"{URL}/-/reset", data={"version": "4"}, headers=page)
     assert reset.status_code == 303
     assert (await values(datasette))["label"] is None
+
+
+async def test_a_form_changes_no_field_that_was_left_alone(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    """Nor those that a form cannot write as the yaml does."""
+    odd = {"label": " Documents ", "allowed_content_types": []}
+    datasette = await make_datasette({"docs": disk_source(tmp_path / "docs", **odd)}, EVERYTHING)
+    form = {
+        "version": "0",
+        "label": " Documents ",
+        "max_file_size": "5 KB",
+        "allowed_content_types": "",
+        "path_template": "{ulid}/{filename}",
+        "thumbnails": "on",
+        "trash_days": "",
+    }
+    page = {"Accept": "text/html"}
+    saved = await datasette.client.post(f"{URL}/-/update", data=form, headers=page)
+    assert saved.status_code == 303
+    changes = (await datasette.client.get(f"{URL}.json")).json()["changes"]
+    assert [(one["setting"], one["new"]) for one in changes] == [("max_file_size", 5120)]
+    assert (await values(datasette))["allowed_content_types"] == []
+
+
+async def test_a_refused_form_undoes_nothing_that_others_did(datasette: Datasette) -> None:
+    page, client = {"Accept": "text/html"}, datasette.client
+    form = {
+        "version": "0",
+        "label": "Mine",
+        "max_file_size": "much",
+        "path_template": "{ulid}/{filename}",
+        "thumbnails": "on",
+        "trash_days": "",
+    }
+    await change(datasette, trash_days=7)
+    await change(datasette, label="Theirs")
+    # A mistake: what the form was opened on stays, so that saving it again meets the conflict.
+    refused = await client.post(f"{URL}/-/update", data=form, headers=page)
+    assert (refused.status_code, 'name="version" value="0"' in refused.text) == (400, True)
+    form["max_file_size"] = ""
+    conflict = await client.post(f"{URL}/-/update", data=form, headers=page)
+    assert (conflict.status_code, 'name="version" value="2"' in conflict.text) == (409, True)
+    assert 'name="trash_days"' in conflict.text
+    assert 'value="7"' in conflict.text  # which was left alone
+    assert 'value="Mine"' in conflict.text
+    now = "Somebody else has meanwhile set this to <code>Theirs</code>"
+    assert conflict.text.count("Somebody else has meanwhile") == conflict.text.count(now) == 1
+    form.update(version="2", trash_days="7")
+    saved = await client.post(f"{URL}/-/update", data=form, headers=page)
+    assert saved.status_code == 303
+    found = await values(datasette)
+    assert (found["label"], found["trash_days"]) == ("Mine", 7)
 
 
 def test_sizes_are_read_as_they_are_written() -> None:

@@ -341,6 +341,21 @@ async def test_a_deletion_may_be_repeated_and_purges_nothing(datasette: Datasett
     assert (await datasette.client.delete(file["url"], actor=ALICE)).status_code == 404
 
 
+async def test_what_a_command_deleted_is_nobodys_who_is_not_signed_in(
+    make_datasette: MakeDatasette,
+) -> None:
+    for trash_days in (0, 1):
+        granted = dict.fromkeys(("files-browse", "files-upload", "files-delete"), ALICE)
+        datasette = await make_datasette(permissions=granted, trash_days=trash_days)
+        file = await upload(datasette, actor=ALICE)
+        files = Files.of(datasette)
+        stale, source = await files.existing(file["id"])
+        await files.delete(source, stale, None)
+        for actor in (None, BOB):
+            answer = await datasette.client.post(f"{file['url']}/-/delete", json={}, actor=actor)
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
 async def test_a_file_that_has_just_been_moved_is_not_deleted_from_where_it_is_now(
     make_datasette: MakeDatasette, tmp_path: Path
 ) -> None:

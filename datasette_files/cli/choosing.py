@@ -9,10 +9,10 @@ import click
 
 from ..app import Files, absent
 from ..db import files as file_rows
-from ..db import selecting
+from ..db import selecting, trash
 from ..db.selecting import Selection
 from ..errors import FilesError, NotFound
-from ..models import FileRecord
+from ..models import FileRecord, TrashedFile
 from ..sources import Source
 from .telling import text
 
@@ -81,11 +81,15 @@ async def by_id(
     for start in range(0, len(wanted), _PAGE):
         ids = wanted[start : start + _PAGE]
         rows = await files.catalog.query(
-            lambda conn, ids=ids: [file_rows.get(conn, one) for one in ids]  # type: ignore[misc]
+            lambda conn, ids=ids: [  # type: ignore[misc]
+                file_rows.get(conn, one) or trash.get(conn, one) for one in ids
+            ]
         )
         for file_id, file in zip(ids, rows, strict=True):
             if file is None:
                 fail(file_id, absent(file_id))
+            elif isinstance(file, TrashedFile):
+                fail(file_id, NotFound("It is in the trash; restore it first, at /-/files/trash"))
             elif not _is_configured(files, file):
                 fail(file_id, NotFound(f"The source {file.source_slug!r} is not configured"))
             else:

@@ -11,6 +11,7 @@ database can do all of it by hand, so no permission is asked for.
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import json
 import sqlite3
@@ -30,7 +31,7 @@ from datasette.utils import (
 )
 
 from ..app import Files
-from ..errors import ConfigurationError, FilesError, Invalid
+from ..errors import ConfigurationError, FilesError, Invalid, NoSpace
 from ..sources import Source
 from . import looking, moving, storing
 
@@ -57,14 +58,14 @@ _SITE_OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] 
     click.option(
         "--internal",
         type=click.Path(dir_okay=False),
-        help="The server's internal database",
+        help="The server's internal database, as `datasette --internal` has it",
     ),
     click.option(
         "--plugins-dir",
         type=click.Path(exists=True, file_okay=False),
         help="The server's directory of plugins",
     ),
-    click.option("as_json", "--json", is_flag=True, help="Print JSON"),
+    click.option("as_json", "--json", is_flag=True, help="Print one JSON object"),
 )
 
 
@@ -105,6 +106,11 @@ class Site:
             raise Invalid("Say which is the server's internal database, by --internal")
         if not may_make and not self.internal.is_file():
             raise Invalid(f"--internal: there is no {self.internal}; give the server's own")
+        if not self.internal.is_file():
+            told = (
+                f"There is no {self.internal}, so it is made: the server has to be given the same"
+            )
+            click.echo(told, err=True)
         try:
             await self.datasette.invoke_startup()
         except sqlite3.DatabaseError as error:
@@ -154,6 +160,9 @@ _HELP = """Administer the files of a site (datasette-files).
 Give each command the server's configuration and internal database. It may run beside the server,
 and acts as an administrator: no permission is asked for.
 
+\b
+datasette files ls my-files -c datasette.yaml --internal internal.db
+
 The exit status is 0 for success, 1 for an error, 2 for a command line that makes no sense, and 3
 where some files were done and others failed.
 """
@@ -184,7 +193,7 @@ def _gather() -> dict[str, click.Command]:
 
 
 def _own(commands: Commands) -> None:
-    @commands.command()
+    @commands.command(short_help="List the configured sources")
     async def sources(site: Site) -> None:
         """List the configured sources: name, storage and label."""
         listed = [
@@ -221,6 +230,10 @@ def _on_a_site(function: CommandFunction) -> Callable[..., None]:
             _fail(error, as_json)
         except (ConfigurationError, StartupError) as error:
             _fail(Invalid(str(error)), as_json)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            _fail(NoSpace("The disk that standard output goes to is full"), as_json=False)
         else:
             click.get_current_context().exit(status or 0)
 

@@ -114,6 +114,14 @@ async def read(stream: BinaryIO) -> AsyncIterator[bytes]:
         yield chunk
 
 
+def write_all(stream: BinaryIO, chunk: bytes) -> None:
+    """Every byte to an open file: under PYTHONUNBUFFERED standard output may take a part of them,
+    as where its disk is full or its reader gone, which only the next write says."""
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[stream.write(rest) :]
+
+
 class NewFile:
     """A file that appears at ``path`` by ``finish``, whole, or not at all.
 

@@ -18,8 +18,8 @@ from ..models import FileRecord
 from ..naming import stored_name
 from ..sources import Source
 from .choosing import by_id, filters, selection, walk
-from .local import NewFile
-from .telling import Failures, as_json, as_line, count, ids, progress, shown
+from .local import NewFile, write_all
+from .telling import Failures, as_json, as_line, count, ids, progress, shown, text
 
 if TYPE_CHECKING:
     from .group import Commands, Site
@@ -38,9 +38,15 @@ def register(commands: Commands) -> None:
 @click.argument("slug", metavar="SOURCE")
 @filters
 @click.option(
-    "--limit", type=click.IntRange(1), default=1000, show_default=True, help="Files at most"
+    "--limit",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="How many files at most",
 )
-@click.option("--after", metavar="PATH", default="", help="Begin after this path")
+@click.option(
+    "--after", metavar="PATH", default="", help="Begin after this path, to go on with a list"
+)
 async def _ls(site: Site, slug: str, limit: int, after: str, **filtered: Any) -> None:
     """List the files of SOURCE by their paths in the storage.
 
@@ -48,7 +54,7 @@ async def _ls(site: Site, slug: str, limit: int, after: str, **filtered: Any) ->
     there are more than --limit, the end says how to go on.
     """
     files = await site.start()
-    chosen = selection(files.sources.get(slug), **filtered)
+    chosen, after = selection(files.sources.get(slug), **filtered), text(after, "--after")
     totals = await files.catalog.query(lambda conn: selecting.totals(conn, chosen))
     found: list[FileRecord] = []
     async with aclosing(walk(files, chosen, after)) as walked:
@@ -121,7 +127,7 @@ async def _stored(files: Files, file: FileRecord) -> str:
 async def _get(site: Site, given: tuple[str, ...], output: str, force: bool) -> int:
     """Download files by ID.
 
-    In a directory a file gets the name that it was uploaded by, with _ for what is not safe in one.
+    In a directory a file gets the name that it was uploaded under, with _ for what is not safe.
     It appears whole, once its size and sha256 are those of the catalog, or not at all; standard
     output gets the bytes as they come, and the exit status tells. A storage that breaks off is
     asked for the rest. An ID of - reads ids from standard input.
@@ -173,6 +179,6 @@ async def _to_stdout(source: Source, file: FileRecord) -> None:
     digest, stdout = Digest(), sys.stdout.buffer
     async for chunk in whole(source, file):
         await digest.add(chunk)
-        await asyncio.to_thread(stdout.write, chunk)
+        await asyncio.to_thread(write_all, stdout, chunk)
     await asyncio.to_thread(stdout.flush)
     digest.check(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -120,6 +121,8 @@ class _Run:
     stopped: FilesError | None = None
     #: Paths of moved bytes that nothing needs any more.
     old: list[str] = field(default_factory=list)
+    #: Whether a person stopped it.
+    interrupted: bool = False
 
     def note(self, state: str, size: int | None) -> None:
         before = self.states.get(state, SourceTotals())
@@ -141,12 +144,14 @@ class _Run:
             state: {"files": totals.files, "bytes": totals.bytes}
             for state, totals in self.states.items()
         }
+        stopped = None if self.stopped is None else self.stopped.code
         return {
             **self.failures.as_json,
+            **({"ok": False} if self.interrupted else {}),
             "source": self.order.source.slug,
             "target": self.order.target.slug,
             "done": states,
-            "stopped": None if self.stopped is None else self.stopped.code,
+            "stopped": "interrupted" if self.interrupted else stopped,
         }
 
     def as_text(self) -> str:
@@ -168,6 +173,8 @@ class _Run:
             lines.append(f"{count(self.failures.count)} failed")
         if self.stopped is not None:
             lines.append("Stopped, as the next would fail too; mend it and run this again")
+        if self.interrupted:
+            return "\n".join([*lines, "Interrupted; run this again for the rest"])
         return "\n".join(lines) or "No file is chosen"
 
 
@@ -189,12 +196,17 @@ async def _carry(
     wanted = ids(given)
     if dry_run:
         async for file in _candidates(run, chosen, wanted):
-            _foresee(run, file)
+            await _foresee(run, file)
     else:
         await files.copier.forget_the_dead()
         size = await _size(run, chosen, wanted)
-        with progress(site, size, order.target.slug) as tell:
-            await _carry_all(run, _candidates(run, chosen, wanted), jobs, tell)
+        try:
+            with progress(site, size, order.target.slug) as tell:
+                await _carry_all(run, _candidates(run, chosen, wanted), jobs, tell)
+        except asyncio.CancelledError:
+            run.interrupted = True
+            site.show({**run.as_json(), "dry_run": False}, run.as_text())
+            raise
     site.show({**run.as_json(), "dry_run": dry_run}, run.as_text())
     return run.failures.status
 
@@ -227,9 +239,9 @@ async def _size(run: _Run, chosen: Selection | None, wanted: list[str]) -> int:
     return sum([file.size or 0 async for file in found])
 
 
-def _foresee(run: _Run, file: FileRecord) -> None:
-    if run.order.moves and file.source_id == run.order.target.id:
-        run.note("present", file.size)
+async def _foresee(run: _Run, file: FileRecord) -> None:
+    if present := await run.files.copier.foreseen(run.order, file):
+        run.note("present", present.size)
     elif refusal := run.order.refusal(file):
         run.failures.add(file.id, refusal)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,6 +26,9 @@ from .telling import Failures, as_json, ids, progress, shown, text
 
 if TYPE_CHECKING:
     from .group import Commands, Site
+
+#: After the name of a file that can be restored.
+_IN_TRASH = "\tin the trash"
 
 
 def register(commands: Commands) -> None:
@@ -85,9 +89,9 @@ async def _put(
     """Upload each PATH to SOURCE, in bounded memory; - is standard input.
 
     A PATH may be a pattern. With --recursive directories are taken with all that is below them;
-    links in them are passed over. A file keeps its name, but not its directory: where it is stored
-    says the source's path_template. The source's limits on size and type hold. Each file that is
-    stored is told by its id; running the command again would store all of them again.
+    links in them are passed over. A file keeps its name, but not its directory: the source's
+    path_template says where it is stored. The source's limits on size and type hold. A line for
+    each file has its id; running the command again would store all of them again.
 
     \b
     datasette files put docs photos/ --recursive -c datasette.yaml --internal internal.db
@@ -107,19 +111,28 @@ async def _put(
         stored = await putting.store("", None, local.read(sys.stdin.buffer))
         site.show({"files": [as_json(stored)], "failed_count": 0, "failed": []}, stored.id)
         return 0
-    failures = Failures(site)
-    records = await _put_all(putting, paths, recursive, jobs, failures)
+    failures, records = Failures(site), list[dict[str, object]]()
+    try:
+        await _put_all(putting, paths, recursive, jobs, failures, records)
+    except asyncio.CancelledError:
+        if site.as_json:  # else each has been told
+            site.show({**failures.as_json, "ok": False, "files": records}, "")
+        raise
     if site.as_json:
         site.show({**failures.as_json, "files": records}, "")
     return failures.status
 
 
 async def _put_all(
-    putting: _Putting, paths: tuple[str, ...], recursive: bool, jobs: int, failures: Failures
-) -> list[dict[str, object]]:
-    """Upload all that is found; with ``--json`` the records. Stops where nothing can succeed."""
+    putting: _Putting,
+    paths: tuple[str, ...],
+    recursive: bool,
+    jobs: int,
+    failures: Failures,
+    records: list[dict[str, object]],
+) -> None:
+    """Upload all that is found, with ``--json`` into ``records``. Stops where none can succeed."""
     silent = [one.size for one in local.found(paths, recursive, lambda what, error: None)]
-    records: list[dict[str, object]] = []
     with progress(putting.site, sum(silent), f"{len(silent):,} files") as tell:
 
         async def one(item: local.Found) -> tuple[local.Found, FileRecord | FilesError]:
@@ -141,7 +154,6 @@ async def _put_all(
                     records.append(as_json(outcome))
                 else:
                     click.echo(f"{outcome.id}\t{shown(str(item.path))}")
-    return records
 
 
 async def _each(items: Iterator[local.Found]) -> AsyncIterator[local.Found]:
@@ -161,23 +173,26 @@ async def _telling(
 async def _rm(site: Site, given: tuple[str, ...]) -> int:
     """Delete files by ID, as the delete button of a file's page does.
 
-    There is no way back. An ID of - reads ids from standard input, such as those that
+    Where its source has a trash (trash_days), a file can be restored from it for so long; else
+    there is no way back. An ID of - reads ids from standard input, such as those that
     `datasette files ls` prints first in each line.
 
     \b
     datasette files ls docs --name '*.tmp' … | cut -f1 | datasette files rm - …
     """
     files = await site.start()
-    failures, deleted = Failures(site), []
+    failures, deleted, trashed = Failures(site), list[str](), list[str]()
     async for file in by_id(files, ids(given), failures.add):
         try:
-            await files.delete(files.sources.get(file.source_slug), file, None)
+            kept = await files.delete(files.sources.get(file.source_slug), file, None)
         except FilesError as error:
             failures.add(file.id, error)
             continue
         deleted.append(file.id)
+        if kept is not None:
+            trashed.append(file.id)
         if not site.as_json:
-            click.echo(f"{file.id}\t{shown(file.filename)}")
+            click.echo(f"{file.id}\t{shown(file.filename)}{'' if kept is None else _IN_TRASH}")
     if site.as_json:
-        site.show({**failures.as_json, "deleted": deleted}, "")
+        site.show({**failures.as_json, "deleted": deleted, "trashed": trashed}, "")
     return failures.status

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
-from ..models import Background, PathState
+from ..models import Background, PathState, SourceTotals
 
 
 def uploads(conn: sqlite3.Connection) -> dict[int, dict[str, int]]:
@@ -54,6 +54,15 @@ def background(conn: sqlite3.Connection, now: float) -> dict[int, Background]:
     return found
 
 
+def trash(conn: sqlite3.Connection) -> dict[int, SourceTotals]:
+    """By source, what can still be restored."""
+    rows = conn.execute(
+        """SELECT source_id, count(*), ifnull(sum(size), 0) FROM datasette_files_trash
+        GROUP BY source_id"""
+    )
+    return {source_id: SourceTotals(files, size) for source_id, files, size in rows}
+
+
 def leases(conn: sqlite3.Connection, now: float) -> dict[str, float]:
     """The pieces of background work that a process does now; the seconds its lease still runs."""
     rows = conn.execute(
@@ -64,18 +73,20 @@ def leases(conn: sqlite3.Connection, now: float) -> dict[str, float]:
 
 
 def paths(conn: sqlite3.Connection, source_id: int, wanted: Iterable[str]) -> dict[str, PathState]:
-    """What each path is to the catalog: a file, in the trash, to be deleted, or unknown."""
+    """What each path is to the catalog: a file, trashed, arriving, to be deleted, or unknown."""
     rows = conn.execute(
         """SELECT w.value, f.id, EXISTS (SELECT 1 FROM datasette_files_garbage g
             WHERE g.source_id = ?1 AND g.path = w.value AND g.done_at IS NULL
                 AND g.instructions IS NULL),
             EXISTS (SELECT 1 FROM datasette_files_trash t
-                WHERE t.source_id = ?1 AND t.path = w.value)
+                WHERE t.source_id = ?1 AND t.path = w.value),
+            w.value IN (SELECT u.path FROM datasette_files_uploads u
+                WHERE u.source_id = ?1 AND u.state NOT IN ('completed', 'expired'))
         FROM json_each(?2) AS w
         LEFT JOIN datasette_files f ON f.source_id = ?1 AND f.path = w.value""",
         (source_id, json.dumps(list(wanted))),
     )
     return {
-        path: PathState(file_id, bool(garbage), bool(trashed))
-        for path, file_id, garbage, trashed in rows
+        path: PathState(file_id, bool(garbage), bool(trashed), bool(arriving))
+        for path, file_id, garbage, trashed, arriving in rows
     }

@@ -3,8 +3,8 @@
 A directory may hold a million names, so its names are never sorted whole: one scan keeps the
 smallest ``WINDOW`` names past a point, and the next window is another scan. A walk keeps its latest
 windows between pages, under an identifier in its cursor, and any walk can go on from the path in
-the cursor alone, after a restart too. Links, other than regular files, and names that are not UTF-8
-are passed over. Everything here blocks.
+the cursor alone, after a restart too. Links, other than regular files, names that are not UTF-8 and
+directories that may not be read are passed over. Everything here blocks.
 """
 
 from __future__ import annotations
@@ -100,8 +100,11 @@ class Walks:
                         yield from self._directory(inner, child + "/", prefix, rest)
                     finally:
                         os.close(inner)
-            except FileNotFoundError:
-                continue  # deleted since its directory was read
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # deleted, or made a file or a link, since its directory was read
+            except PermissionError as error:
+                # Such as the lost+found of a disk that is mounted there, which is root's alone.
+                logger.warning("Not listed: %s in %s", error.strerror, child)
 
     def _names(self, fd: int, path: str, start: str, *, inclusive: bool) -> Iterator[str]:
         """The directory's names in order, from ``start`` on, window by window."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from datasette.utils.asgi import Response
 
 from ..errors import Conflict, Invalid
 from ..permissions import MANAGE, Grant, grant
-from ..settings import InvalidSettings, SourceSettings
+from ..settings import InvalidSettings, SourceSettings, mistakes
 from ..sources import Source
 from . import records
 from .http import Call, answer, human_size, page, redirect
@@ -49,17 +50,16 @@ async def update(call: Call) -> Response:
         )
         return answer(call, _as_json(source, changed))
     entered = await call.body.form()
+    version = _version(entered.pop("version", None))
     try:
-        version = _version(entered.pop("version", None))
-        wanted = _parsed(source, entered)
+        wanted = _parsed(source, _touched(entered, _values(current)))
         changed = await call.files.settings.change(source, manage, call.actor, wanted, version)
     except (InvalidSettings, Conflict) as error:
         if not call.wants_page:
             raise
-        wrong = error.fields if isinstance(error, InvalidSettings) else {}
-        problem = None if wrong else str(error)
         current = await call.files.settings.of(source, manage)
-        return await _page(call, source, current, entered, wrong, problem, error.status)
+        form = _Form(entered, version, error)
+        return await _page(call, source, current, form, error.status)
     return _saved(call, source, current, changed)
 
 
@@ -69,7 +69,9 @@ async def reset(call: Call) -> Response:
     body: dict[str, Any] = await (call.body.form() if call.sends_form else call.body.json())
     version = _version(body.get("version"))
     changed = await call.files.settings.reset(source, manage, call.actor, version)
-    return _saved(call, source, current, changed)
+    return _saved(
+        call, source, current, changed, "The settings are those of the configuration again"
+    )
 
 
 def _version(value: object) -> int | None:
@@ -81,10 +83,16 @@ def _version(value: object) -> int | None:
     raise Invalid("version must be the number that the settings came with")
 
 
-def _saved(call: Call, source: Source, before: SourceSettings, after: SourceSettings) -> Response:
+def _saved(
+    call: Call,
+    source: Source,
+    before: SourceSettings,
+    after: SourceSettings,
+    done: str = "The settings are saved",
+) -> Response:
     if not call.wants_page:
         return answer(call, _as_json(source, after))
-    told = "Nothing was changed" if before.version == after.version else "The settings are saved"
+    told = "Nothing was changed" if before.version == after.version else done
     call.datasette.add_message(call.request, told)
     return redirect(call.url(f"/-/files/source/{source.slug}/settings"))
 
@@ -118,23 +126,60 @@ def _as_json(source: Source, found: SourceSettings) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class _Form:
+    """A form that was refused: its fields, the state of the settings it is of, and why."""
+
+    entered: dict[str, str]
+    version: int | None
+    error: InvalidSettings | Conflict
+
+    def against(self, found: SourceSettings) -> tuple[dict[str, str], set[str]]:
+        """The fields that its person changed, and which of them somebody else changed since.
+
+        The others are to be seen as they are by now, or saving would undo what others did.
+        """
+        if isinstance(self.error, InvalidSettings):
+            return self.entered, set()
+        since = [one for one in found.changes if self.version is None or one.id > self.version]
+        before = {one.key: one.old for one in since}  # the oldest of them comes last
+        touched = _touched(self.entered, {**_values(found), **before})
+        return touched, set(before).intersection(touched)
+
+
+def _values(found: SourceSettings) -> dict[str, Any]:
+    return {key: one.value for key, one in found.values.items()}
+
+
+def _touched(entered: dict[str, str], values: dict[str, Any]) -> dict[str, str]:
+    """The fields that say something else than these values, which a form can only write as text."""
+    return {
+        key: text
+        for key, text in entered.items()
+        if key not in values or text.replace("\r\n", "\n") != as_text(key, values[key])
+    }
+
+
 async def _page(
     call: Call,
     source: Source,
     found: SourceSettings,
-    entered: dict[str, str] | None = None,
-    wrong: dict[str, str] | None = None,
-    problem: str | None = None,
+    form: _Form | None = None,
     status: int = 200,
 ) -> Response:
     """The page: with what was entered, and what is wrong with it, where that was refused."""
-    written = {key: as_text(key, one.value) for key, one in found.values.items()}
+    written = {key: as_text(key, value) for key, value in _values(found).items()}
+    entered, overtaken = ({}, set()) if form is None else form.against(found)
+    wrong = form.error.fields if form and isinstance(form.error, InvalidSettings) else {}
     context = {
         "source": source,
         "found": found,
-        "entered": {**written, **(entered or {})},
-        "wrong": wrong or {},
-        "problem": problem,
+        # A mistake does not make a page newer than it was; a conflict shows what holds by now.
+        "version": form.version if form and wrong else found.version,
+        "entered": {**written, **entered},
+        "overtaken": overtaken,
+        "wrong": wrong,
+        "problem": str(form.error) if form and not wrong else None,
         "as_text": as_text,
         "written": records.written,
         "cap": source.capabilities.max_file_size,
@@ -160,7 +205,7 @@ def size_text(size: int) -> str:
 
 
 def _parsed(source: Source, entered: dict[str, str]) -> dict[str, Any]:
-    """The values of the form's fields. Raises InvalidSettings."""
+    """The values of a form's fields. Raises InvalidSettings."""
     values, wrong = {}, {}
     for key, text in entered.items():
         try:
@@ -168,7 +213,8 @@ def _parsed(source: Source, entered: dict[str, str]) -> dict[str, Any]:
         except ValueError as error:
             wrong[key] = str(error)
     if wrong:
-        raise InvalidSettings(wrong)
+        # All that is wrong at once, so that nobody corrects field by field.
+        raise InvalidSettings({**mistakes(source, values), **wrong})
     return values
 
 

@@ -59,6 +59,7 @@ def _as_json(state: SourceState) -> dict[str, Any]:
         "config": state.config,
         "files": state.totals.files,
         "bytes": state.totals.bytes,
+        "trash": {"files": state.trash.files, "bytes": state.trash.bytes},
         "uploads": state.uploads,
         "background": asdict(state.background),
     }
@@ -128,6 +129,7 @@ def _entries(call: Call, found: Listed) -> list[dict[str, Any]]:
             "known": state.file_id is not None or state.in_trash,
             "file_id": state.file_id,
             "in_trash": state.in_trash,
+            "arriving": state.is_arriving and state.file_id is None,
             "to_be_deleted": state.is_garbage and state.file_id is None and not state.in_trash,
             "url": call.url(f"/-/files/{state.file_id}") if state.file_id else None,
         }

@@ -2,7 +2,8 @@
 
 Disk to S3 and back, while clients download, upload and delete. After each kill: every file that
 was acknowledged is there under its id with its bytes, and no row is without them. At the end the
-last move finishes what is left, and nothing stays that no row refers to.
+last move finishes what is left, and nothing stays that no row refers to. And the same with the
+server killed beside the move.
 """
 
 from __future__ import annotations
@@ -174,6 +175,18 @@ def _download_all(site: Site) -> None:
         assert hashlib.sha256(answer.body).hexdigest() == site.stored[file_id]
 
 
+def _finish(site: Site) -> float:
+    """Move what is left to ``s3`` and read all of it; the seconds until nothing else is there."""
+    time.sleep(CLAIM)
+    # The claims of the last that was killed have lapsed, so this one leaves nothing.
+    process = site.move("disk", "s3")
+    process.wait(300)
+    assert {slug for slug, _ in site.catalogued().values()} == {"s3"}, site.server.log.read_text()
+    _judge(site)
+    _download_all(site)
+    return settle(site.leftovers, GRACE + CLAIM + 10 + SLACK)
+
+
 def _run(site: Site, kills: int, small: int, large: int) -> None:
     chance = random.Random(kills)
     for number in range(small + large):
@@ -201,20 +214,47 @@ def _run(site: Site, kills: int, small: int, large: int) -> None:
         _judge(site)
         if chance.random() < 0.3 or source not in {of for of, _ in site.catalogued().values()}:
             source, target = target, source
-    time.sleep(CLAIM)
-    # The claims of the last that was killed have lapsed, so this one leaves nothing.
-    process = site.move("disk", "s3")
-    process.wait(300)
-    assert {slug for slug, _ in site.catalogued().values()} == {"s3"}, site.server.log.read_text()
-    _judge(site)
-    _download_all(site)
-    seconds = settle(site.leftovers, GRACE + CLAIM + 10 + SLACK)
+    seconds = _finish(site)
     assert site.counts["killed in its midst"]
     assert "Traceback" not in site.server.log.read_text()
     print(
         f"{kills} kills, {dict(site.counts)}; {len(site.stored)} uploads, of these"
         f" {len(site.deleted)} deleted; nothing left {seconds:.1f} s after the last move"
     )
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_the_server_is_killed_beside_a_move_and_the_move_beside_a_server(site: Site) -> None:
+    """In turns, and both at once. A move goes on without a server, and the server without it."""
+    chance = random.Random(8)
+    for number in range(25):
+        site.put("disk", chance.randbytes(_LARGE if number < 3 else chance.randrange(20_000)))
+    source, target = "disk", "s3"
+    for killed in ("server", "move", "both") * 3:
+        process = site.move(source, target, "--jobs", "2")
+        _until_it_works(site, process)
+        time.sleep(chance.uniform(0, 0.8))
+        if killed != "server":
+            site.counts["moves in their midst"] += process.poll() is None
+            process.send_signal(9)
+        if killed != "move":
+            site.counts["servers beside a move"] += process.poll() is None
+            site.server.kill()
+        process.wait(300)
+        _judge(site)
+        if killed == "server":
+            stays = {slug for slug, _ in site.catalogued().values()}
+            site.counts["finished alone"] += stays == {target}
+        if killed != "move":
+            site.server.start()
+        _download_all(site)
+        source, target = target, source
+    seconds = _finish(site)
+    assert site.counts["moves in their midst"]
+    assert site.counts["servers beside a move"]
+    assert "Traceback" not in site.server.log.read_text()
+    print(f"{dict(site.counts)}; nothing left {seconds:.1f} s after the last move")
 
 
 @pytest.mark.full

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from datasette_files.errors import Invalid
 from datasette_files.filesystem import FilesystemStorage, walk
+from datasette_files.filesystem.root import Root
 from datasette_files.testing import list_all, store
 
 from .conftest import no_secrets
@@ -153,3 +156,33 @@ async def test_prefix_cannot_lead_outside(
 ) -> None:
     _fill(folder, _PATHS)
     assert await storage.list_files(prefix) == ([], None)
+
+
+def _obey_permissions() -> None:
+    """Have this thread, for good, read no more than its user may, also where that is root."""
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # capget(2): version 3, this thread
+    held = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, held) == 0
+    held[0] &= ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert libc.capset(header, held) == 0
+
+
+def test_a_directory_that_may_not_be_read_spares_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the lost+found of a disk that is mounted there."""
+    _fill(tmp_path, ["a/1", "lost+found/2", "z/3"])
+    root = Root(str(tmp_path))
+    root.hold()
+    (tmp_path / "lost+found").chmod(0)
+    try:
+        with ThreadPoolExecutor(1, initializer=_obey_permissions) as thread:
+            found, cursor = thread.submit(walk.Walks(root).page, "", None, 10).result()
+    finally:
+        (tmp_path / "lost+found").chmod(0o700)
+        root.close()
+    assert ([file.path for file in found], cursor) == (["a/1", "z/3"], None)
+    assert "Not listed: Permission denied in lost+found" in caplog.text

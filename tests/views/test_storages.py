@@ -174,6 +174,26 @@ async def test_a_listing_marks_what_is_in_the_trash(site: Datasette) -> None:
     assert (listed["file_id"], listed["to_be_deleted"]) == (None, False)
     page = (await site.client.get("/-/files/storages/list/docs", actor=ADMIN)).text
     assert "in the trash</td>" in page
+    answer = await get(site, "/-/files/storages.json")
+    docs = next(source for source in answer["sources"] if source["slug"] == "docs")
+    assert (docs["files"], docs["trash"]) == (0, {"files": 1, "bytes": 5})
+    page = (await site.client.get("/-/files/storages", actor=ADMIN)).text
+    assert "; in the trash 1 file, " in page
+
+
+async def test_a_listing_marks_what_is_on_its_way(site: Datasette) -> None:
+    """Bytes that arrived, and whose upload is not completed: nobody is to take them for stray."""
+    steps = "/-/files/upload/docs/-/"
+    token = (await site.client.post(f"{steps}prepare", json={"filename": "a.txt"})).json()
+    fields = {"upload_token": token["upload_token"]}
+    await site.client.post(f"{steps}upload", data=fields, files={"file": ("a.txt", b"hello")})
+    (listed,) = (await get(site, "/-/files/storages/list/docs.json"))["files"]
+    assert (listed["known"], listed["arriving"]) == (False, True)
+    page = (await site.client.get("/-/files/storages/list/docs", actor=ADMIN)).text
+    assert "being uploaded</td>" in page
+    assert (await site.client.post(f"{steps}complete", json=fields)).status_code == 201
+    (listed,) = (await get(site, "/-/files/storages/list/docs.json"))["files"]
+    assert (listed["known"], listed["arriving"]) == (True, False)
 
 
 async def test_a_listing_marks_what_the_catalog_knows(site: Datasette, tmp_path: Path) -> None:
