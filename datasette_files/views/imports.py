@@ -88,13 +88,15 @@ async def preview(call: Call) -> Response:
     made = await unless_gone(
         call, call.files.imports.preview(source, file, values.get("format") or None, read)
     )
+    databases = await call.files.imports.databases(call.actor)
     context = {
         "file": records.full(call, file),
         "head": made,
         "columns": list(zip(made.columns, made.types, strict=True))[:_COLUMNS],
         "values": {"table_name": table_name(file.filename), **values},
         "read": {**made.found, **read},
-        "databases": await call.files.imports.databases(call.actor),
+        "databases": databases,
+        "makes_tables": any(creates for _, creates in databases),
         "formats": call.files.imports.formats,
         "options": call.files.imports.format_of(file, made.format).options,
         "encodings": list(ENCODINGS),
