@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlencode
 
 from datasette.utils.asgi import Response
 
@@ -78,6 +79,21 @@ def _request(values: Mapping[str, str]) -> ImportRequest:
         search=chosen("search"),
         removes=values.get("removes") == "1",
     )
+
+
+def _asked(request: ImportRequest) -> str:
+    """The query by which the preview has what was asked for, but for the choices by column."""
+    names = {mark: name for name, mark in _QUOTES.items()}
+    read = {**request.read}
+    if "quote" in read:
+        read["quote"] = names.get(read["quote"], read["quote"])
+    if "header" in read:
+        read["header"] = str(int(read["header"]))
+    values = {
+        **{"table_name": request.table, "database_name": request.database, "mode": request.mode},
+        **{"format": request.format, "primary_key": request.key, **read},
+    }
+    return urlencode({name: value for name, value in values.items() if value})
 
 
 async def preview(call: Call) -> Response:
@@ -200,6 +216,7 @@ async def progress_page(call: Call) -> Response:
         "active": active,
         "may_run": await call.files.imports.may_run(call.actor, request),
         "own_url": _url(call, file.id, job["id"]),
+        "asked": _asked(request),
     }
     return await page(call, "import_job.html", context)
 
