@@ -106,6 +106,7 @@ def fit(
         key=key,
         indexes=tuple(dict.fromkeys(request.indexes)),
         search=tuple(dict.fromkeys(request.search)),
+        fits=None if table is None or request.mode == "replace" else table.columns,
     )
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from ..errors import Conflict
 from .content import SOURCE, Content, attached, transaction
 from .names import quoted
+from .target import existing
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,22 @@ def _cast(number: int, kind: str) -> str:
     return f"c{number}"
 
 
+def _check_unchanged(conn: sqlite3.Connection, content: Content) -> None:
+    """That the table is the one that the rows were fitted to. Raises Conflict."""
+    table = existing(conn, content.table)
+    if content.fits is not None and (table is None or table.columns != content.fits):
+        raise Conflict(
+            f"The columns of {content.table!r} were changed meanwhile; start the import again"
+        )
+
+
 def append(conn: sqlite3.Connection, content: Content) -> None:
     """Add all rows to a table that exists, in one transaction."""
     names = ", ".join(map(quoted, content.columns))
     # Cast: a column without a type converts nothing, and the scratch database has numbers as text.
     values = ", ".join(_cast(n, kind) for n, kind in enumerate(content.kinds))
     with attached(conn, content.path), transaction(conn):
+        _check_unchanged(conn, content)
         conn.execute(
             f"""INSERT INTO {quoted(content.table)} ({names})
             SELECT {values} FROM {SOURCE}.rows ORDER BY rowid"""
@@ -70,6 +82,7 @@ def merge(conn: sqlite3.Connection, content: Content, removes: bool) -> Differen
         )
         update = f"UPDATE SET {changes} WHERE {differs}"
     with attached(conn, content.path), transaction(conn):
+        _check_unchanged(conn, content)
         removed = 0
         if removes:
             removed = conn.execute(

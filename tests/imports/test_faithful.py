@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,22 @@ def test_a_value_comes_back_from_any_column_or_is_named(
         else:
             assert back == (int(value) if content.kinds == ["integer"] else float(value))
     assert bool(told) is (declared not in ("TEXT", ""))
+
+
+def test_a_table_that_was_changed_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    csv = tmp_path / "x.csv"
+    csv.write_text("v\nabc\n007\n")
+    conn, content = read_for(csv, "TEXT")
+    conn.execute("DROP TABLE made")
+    for declared in ("NUMERIC", None):
+        if declared:
+            conn.execute(f"CREATE TABLE made (v {declared} PRIMARY KEY)")
+        for step in (merging.append, lambda *of: merging.merge(*of, removes=True)):
+            with pytest.raises(Conflict, match="start the import again"):
+                step(conn, replace(content, fits={"v": "text"}, key="v"))
+        assert not declared or conn.execute("SELECT * FROM made").fetchall() == []
+        conn.execute("DROP TABLE IF EXISTS made")
+    conn.close()
 
 
 async def test_what_a_column_would_change_ends_the_import_and_is_named(
