@@ -85,7 +85,7 @@ def _zipped(content: bytes) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("wal", [False, True])
+@pytest.mark.parametrize("wal", [False, pytest.param(True, marks=pytest.mark.full)])
 async def test_a_database_on_a_full_disk_is_as_before(
     make_datasette: MakeDatasette, small_disk: SmallDisk, wal: bool
 ) -> None:

@@ -52,7 +52,8 @@ def read_for(csv: Path, declared: str, **task: Any) -> tuple[sqlite3.Connection,
 
 @pytest.mark.parametrize("declared", [*DECLARED, *MORE])
 @pytest.mark.parametrize(
-    "among", ["abc\n", "2.5\n", *(pytest.param(one, marks=pytest.mark.full) for one in ("", "3\n"))]
+    "among",
+    ["abc\n", *(pytest.param(one, marks=pytest.mark.full) for one in ("", "2.5\n", "3\n"))],
 )
 def test_a_value_comes_back_from_any_column_or_is_named(
     tmp_path: Path, declared: str, among: str
