@@ -157,8 +157,8 @@ class PluginConfig(BaseModel):
     thumbnail_eager: bool = True
     #: Imports that run at the same time, in all processes that share the internal database.
     import_concurrency: PositiveInt = 2
-    #: Bytes of one file that an import reads, unpacked; the disk of the system's temporary folder
-    #: takes as many.
+    #: Bytes of one file that an import reads, unpacked; its rows may take twice as many on the disk
+    #: of the system's temporary folder.
     import_max_bytes: PositiveInt = 4 * 1024 * 1024 * 1024
 
 

@@ -6,6 +6,7 @@ which file. Leaves out the import itself (importing/run.py) and when it runs (jo
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,14 @@ from .db import imports as rows
 from .errors import BadType, Conflict, FilesError, Invalid, NotFound, PermissionDenied
 from .formats.base import ImportFormat
 from .formats.excel import Workbook
+from .importing import folders
 from .importing.fitting import check_table, writable_database
 from .importing.previews import Preview, Previews
 from .importing.requests import check_reading, checked
 from .importing.run import ImportWork
 from .jobs import Jobs
 from .models import FileRecord, ImportDetails, ImportRequest, Job, Origin
-from .permissions import Actor, actor_id, may_view_table, missing_for_import
+from .permissions import Actor, actor_id, may_add_rows, may_view_table, missing_for_import
 from .sources import Source
 from .tables import target
 
@@ -91,13 +93,17 @@ class Imports:
         return await self._previews.make(source, file, self.format_of(file, name), read)
 
     async def start(self, actor: Actor, file: FileRecord, request: ImportRequest) -> int:
-        """A new job; its id. Raises PermissionDenied, Invalid, Conflict."""
+        """A new job; its id.
+
+        Raises PermissionDenied, Invalid, Conflict, NoSpace, StorageUnavailable.
+        """
         request = await self._by_own_name(checked(request))
         await self._permit(actor, request)
         chosen = self.format_of(file, request.format)
         database = writable_database(self._files.datasette, request.database)
         table = await database.execute_fn(lambda conn: target.existing(conn, request.table))
         check_table(request, table)
+        await asyncio.to_thread(folders.check_room, file.size or 0)
         job = await self._files.catalog.write(
             lambda conn: rows.add(
                 conn,
@@ -199,8 +205,11 @@ class Imports:
         request = self.request_of(job, details)
         return await self.start(actor, file, replace(request, mode="merge", removes=removes))
 
-    async def databases(self, actor: Actor) -> list[str]:
-        """The databases in which the actor may make tables."""
+    async def databases(self, actor: Actor) -> list[tuple[str, bool]]:
+        """The databases that the actor may import into, and whether new tables are possible there.
+
+        Else there are tables that rows may be added to.
+        """
         datasette = self._files.datasette
         offered = []
         for name in datasette.databases:
@@ -208,8 +217,9 @@ class Imports:
                 writable_database(datasette, name)
             except FilesError:
                 continue  # it is not offered
-            if not await missing_for_import(datasette, actor, name, "", "create"):
-                offered.append(name)
+            creates = not await missing_for_import(datasette, actor, name, "", "create")
+            if creates or await may_add_rows(datasette, actor, name):
+                offered.append((name, creates))
         return offered
 
     async def of_file(self, file: FileRecord) -> list[tuple[Job, str]]:

@@ -358,6 +358,13 @@ async def missing_for_import(
     return missing
 
 
+async def may_add_rows(datasette: Any, actor: Actor, database: str) -> bool:
+    """Whether there is a table in the database that the actor may add rows to."""
+    await datasette.refresh_schemas()  # by which Datasette knows the tables
+    page = await datasette.allowed_resources("insert-row", actor, parent=database, limit=1)
+    return bool(page.resources)
+
+
 async def may_view_table(datasette: Any, actor: Actor, database: str, table: str) -> bool:
     """Whether Datasette shows the table to the actor."""
     verdict: bool = await datasette.allowed(

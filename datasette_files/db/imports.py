@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import Conflict
 from ..models import ImportDetails, Job, Origin
 
 _COLUMNS = """id, file_id, import_type, database_name, table_name, status, row_count, total_size,
@@ -20,6 +21,8 @@ _DETAILS = """job_id, options, content_hash, phase, written, begun_at, updated_a
 _JOBS = "_datasette_files_imports"
 _MORE = "datasette_files_import_jobs"
 _ACTIVE = "('pending', 'running')"
+#: Jobs that may wait: all, and those of one actor. Who is nobody is one.
+MOST_WAITING, MOST_WAITING_OF_ACTOR = 1000, 100
 
 
 def get(conn: sqlite3.Connection, file_id: str, job_id: int) -> Job | None:
@@ -58,7 +61,8 @@ def add(
     source_id: int,
     options: dict[str, Any],
 ) -> int:
-    """A new job, pending."""
+    """A new job, pending. Raises Conflict where too many are."""
+    _check_waiting(conn, actor)
     cursor = conn.execute(
         f"""INSERT INTO {_JOBS}
         (file_id, import_type, database_name, table_name, status, total_size, actor_id)
@@ -70,6 +74,21 @@ def add(
         (cursor.lastrowid, json.dumps(options), content_hash, source_id),
     )
     return int(cursor.lastrowid or 0)
+
+
+def _check_waiting(conn: sqlite3.Connection, actor: str | None) -> None:
+    waiting, own = conn.execute(
+        f"""SELECT count(*), ifnull(sum(j.actor_id IS ?), 0)
+        FROM {_JOBS} j JOIN {_MORE} m ON m.job_id = j.id WHERE j.status = 'pending'""",
+        (actor,),
+    ).fetchone()
+    if own >= MOST_WAITING_OF_ACTOR:
+        raise Conflict(
+            f"{own:,} imports of yours wait already; start this one when some are over, or cancel"
+            " some"
+        )
+    if waiting >= MOST_WAITING:
+        raise Conflict(f"{waiting:,} imports wait already; start this one when some are over")
 
 
 def any_active(conn: sqlite3.Connection) -> bool:

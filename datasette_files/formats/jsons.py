@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -24,21 +23,35 @@ from .base import (
 )
 from .characters import BAD, Characters
 from .delimited import HEAD
+from .types import as_float
 
 _PIECE = 64 * 1024
 _SPACE = " \t\r\n"
 #: Halves of characters, which JSON can write and no text has.
 _HALVES = re.compile("[\ud800-\udfff]")
+#: Characters of a number that surely has no digit too many, and a size that no float comes near.
+_FEW, _PLAIN = 17, 1e-300
 
 
 def _number(text: str) -> float | str:
-    """What a float cannot hold stays a text."""
-    number = float(text)
-    return number if math.isfinite(number) else text
+    """What a float does not hold to its last digit stays a text."""
+    if len(text) <= _FEW and _PLAIN < abs(number := float(text)) < 1 / _PLAIN:
+        return number
+    exact = as_float(text)
+    return text if exact is None else exact
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        again = next(name for name in made if names.count(name) > 1)
+        raise ImportProblem(f"has {again[:50]!r} twice in one object; rename or remove one")
+    return made
 
 
 #: NaN and Infinity are no JSON, but are written; as text they stay what they are.
-_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_number)
+_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_number, object_pairs_hook=_object)
 
 
 class _Json(ImportFormat):
@@ -140,8 +153,18 @@ class JsonLines(_Json):
 def _decoded(line: str, row: int) -> Any:
     try:
         return _DECODER.decode(line)
+    except ImportProblem as problem:
+        problem.row = row
+        raise
     except (ValueError, RecursionError) as error:
-        raise ImportProblem(f"is no JSON ({error}); mend the file", row) from None
+        raise ImportProblem(f"is no JSON ({_reason(error, 0)}); mend the file", row) from None
+
+
+def _reason(error: Exception, start: int) -> str:
+    """What is wrong with a value that begins at ``start``, and where in it."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}, at character {error.pos - start + 1:,} of the row"
+    return str(error)
 
 
 class JsonArray(_Json):
@@ -156,15 +179,21 @@ class JsonArray(_Json):
         buffer = text.read(_PIECE).lstrip(_SPACE)
         if not buffer.startswith("["):
             raise ImportProblem("The file is no array of objects: it has to begin with [")
-        position, row = 1, 0
-        while True:
-            buffer, position = _skip(text, buffer, position, _SPACE + "," * bool(row))
-            if buffer[position : position + 1] == "]":
-                _check_end(text, buffer[position + 1 :], row)
-                return
+        row = 0
+        buffer, position = _skip_space(text, buffer, 1)
+        while row or buffer[position] != "]":
             row += 1
+            if buffer[position] in ",]":
+                raise ImportProblem("is missing: there is a comma too many; mend the file", row)
             value, buffer, position = _next_value(text, buffer, position, row)
             yield value
+            buffer, position = _skip_space(text, buffer, position)
+            if buffer[position] == "]":
+                break
+            if buffer[position] != ",":
+                raise ImportProblem("is not followed by a comma or ]; mend the file", row)
+            buffer, position = _skip_space(text, buffer, position + 1)
+        _check_end(text, buffer[position + 1 :], row)
 
 
 def _check_end(text: io.TextIOWrapper, rest: str, row: int) -> None:
@@ -176,10 +205,10 @@ def _check_end(text: io.TextIOWrapper, rest: str, row: int) -> None:
     raise ImportProblem("The file goes on after its array; save it as one array", row + 1)
 
 
-def _skip(text: io.TextIOWrapper, buffer: str, position: int, what: str) -> tuple[str, int]:
-    """Move to the next character that is none of ``what``, reading on where the buffer ends."""
+def _skip_space(text: io.TextIOWrapper, buffer: str, position: int) -> tuple[str, int]:
+    """Move to the next character that is no space, reading on where the buffer ends."""
     while True:
-        while position < len(buffer) and buffer[position] in what:
+        while position < len(buffer) and buffer[position] in _SPACE:
             position += 1
         if position < len(buffer):
             return buffer, position
@@ -198,8 +227,11 @@ def _next_value(
             if end < len(buffer):  # else a number may go on
                 return value, buffer, end
             problem = "it is cut short"
+        except ImportProblem as error:
+            error.row = row
+            raise
         except (ValueError, RecursionError) as error:
-            problem = str(error)
+            problem = _reason(error, position)
         if len(buffer) - position > MAX_RECORD:
             raise ImportProblem(f"is no JSON, or larger than {MAX_RECORD:,} characters", row)
         more = text.read(piece)

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..formats.base import ImportProblem, Table
-from ..formats.types import TEXT, Column, TypedColumn, convert
+from ..formats.types import INTEGER, TEXT, Column, TypedColumn, convert
 from ..tables.scratch import Scratch
 from .reading import Reading, found
+
+#: Times import_max_bytes: short values take more in a database than in a file.
+_GROWS = 2
 
 
 class Filling:
@@ -19,6 +22,9 @@ class Filling:
         self._chosen: dict[str, str] = reading.task.get("types") or {}
         #: Types of columns of the table that the rows are for, by lower-case names.
         self._hints: dict[str, str] = reading.task.get("hints") or {}
+        #: Those that hold numbers, with what they make of values.
+        self._numbers: dict[str, str] = reading.task.get("numbers") or {}
+        self._limit = _GROWS * int(reading.task["max_bytes"])
         self._columns: list[Column] = []
         self._scratch: Scratch | None = None
         self._rows = 0
@@ -27,10 +33,12 @@ class Filling:
         self._known = False
 
     def run(self) -> dict[str, Any]:
+        """Raises ImportProblem, and sqlite3.OperationalError where the disk is full."""
         table = self._pass()
         if any(column.surprised for column in self._columns):
             table = self._second_pass()
         assert self._scratch is not None  # noqa: S101 - _pass makes it
+        self._check_kept(table)
         key = self._reading.task.get("key")
         if key is not None:
             self._key(table, key)
@@ -80,6 +88,11 @@ class Filling:
             self._stores = not any(column.surprised for column in self._columns)
         if self._stores and self._scratch is not None:
             self._scratch.add(zip(*by_column, strict=True) if changed else batch)
+            if self._scratch.size() > self._limit:
+                raise ImportProblem(
+                    f"The rows take more than {self._limit:,} bytes; split the file, or ask the"
+                    " administrator to raise import_max_bytes"
+                )
 
     def _judged(self, column: Column, values: Sequence[Any], name: str) -> Sequence[Any] | None:
         if not column.chosen:
@@ -106,6 +119,25 @@ class Filling:
         if self._scratch is not None:
             self._scratch.widen(width)
 
+    def _check_kept(self, table: Table) -> None:
+        """That the table keeps every value as it is: its columns of numbers would change some."""
+        assert self._scratch is not None  # noqa: S101
+        for index, name in enumerate(table.columns):
+            affinity = self._numbers.get(name.lower())
+            if affinity is None:
+                continue
+            changed = self._scratch.first_changed(
+                index, self._columns[index].kind or TEXT, affinity
+            )
+            if changed is not None:
+                held = "integers" if affinity == INTEGER else "numbers"
+                raise ImportProblem(
+                    f"{changed[0][:50]!r} would not stay as it is in the table's column, which"
+                    f" holds {held}; mend the file, or have the column be TEXT",
+                    changed[1],
+                    name,
+                )
+
     def _key(self, table: Table, name: str) -> None:
         lower = [column.lower() for column in table.columns]
         if name.lower() not in lower:
@@ -119,7 +151,8 @@ class Filling:
             raise ImportProblem(
                 "has no value, as a primary key must; choose another key", empty, name
             )
-        again = self._scratch.make_key(index)
+        collation = self._reading.task.get("collation") or "BINARY"
+        again = self._scratch.make_key(index, self._columns[index].kind or TEXT, collation)
         if again is not None:
             raise ImportProblem(
                 f"{again[0][:50]!r} is in another row too, so this column is no primary key;"

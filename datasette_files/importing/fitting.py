@@ -11,6 +11,9 @@ from ..models import ImportRequest
 from ..tables import target
 from ..tables.content import STAGING_PREFIX, Content
 
+#: Collations of SQLite's own, which the import's process has too.
+_COLLATIONS = ("BINARY", "NOCASE", "RTRIM")
+
 
 def writable_database(datasette: Any, name: str) -> Any:
     """A database that rows can be written to. Raises Invalid."""
@@ -33,6 +36,8 @@ def check_table(request: ImportRequest, table: target.Existing | None) -> None:
         )
     if mode in ("append", "merge", "compare") and table is None:
         raise Invalid(f"There is no table {name!r} to import into; create it by the import")
+    if mode == "replace" and table is not None:
+        target.check_replaceable(table)
     if mode in ("merge", "compare") and table is not None:
         if len(table.keys) != 1:
             raise Invalid(
@@ -40,17 +45,26 @@ def check_table(request: ImportRequest, table: target.Existing | None) -> None:
             )
         if request.key is not None and request.key.lower() != table.keys[0].lower():
             raise Invalid(f"The primary key of {name!r} is {table.keys[0]!r}, not {request.key!r}")
+        if table.collation not in _COLLATIONS:
+            raise Invalid(
+                f"The primary key of {name!r} has the collation {table.collation}, by which rows"
+                " of a file cannot be matched; append to the table, or replace it"
+            )
 
 
 def hints(request: ImportRequest, table: target.Existing | None) -> dict[str, str]:
     """The columns of a table that exists which hold text: then the file's are read as that."""
     if table is None or request.mode in ("create", "replace"):
         return {}
-    return {
-        name.lower(): "text"
-        for name, declared in table.columns.items()
-        if target.affinity(declared) == "text"
-    }
+    return {name.lower(): "text" for name, kind in table.columns.items() if kind == "text"}
+
+
+def numbers(request: ImportRequest, table: target.Existing | None) -> dict[str, str]:
+    """The columns of a table that exists which make numbers of texts, each with its affinity."""
+    if table is None or request.mode in ("create", "replace"):
+        return {}
+    kinds = ("integer", "float", "numeric")
+    return {name.lower(): kind for name, kind in table.columns.items() if kind in kinds}
 
 
 def key_of(request: ImportRequest, table: target.Existing | None) -> str | None:
@@ -92,6 +106,7 @@ def fit(
         key=key,
         indexes=tuple(dict.fromkeys(request.indexes)),
         search=tuple(dict.fromkeys(request.search)),
+        fits=None if table is None or request.mode == "replace" else table.columns,
     )
 
 
@@ -108,7 +123,7 @@ def _fitted(
                 f"The table {name!r} has no column {column!r}; add it to the table, or take it out"
                 " of the file"
             )
-        wanted = target.affinity(table.columns[own])
+        wanted = table.columns[own]
         if wanted in ("integer", "float") and kind in ("text", "blob"):
             raise Invalid(
                 f"The column {own!r} of {name!r} holds numbers, and the file has others in it; mend"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from ..formats.base import ImportFormat
 from ..formats.packed import ZIP
 from ..models import FileRecord
 from ..sources import Source
-from . import process
+from . import folders, process
 from .run import content_of
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class Previews:
             "cut": not whole and (file.size is None or file.size > len(head)),
             "max_bytes": self._files.config.import_max_bytes,
             # What is put on disk there has no name, so it ends with the process.
-            "folder": tempfile.gettempdir(),
+            "folder": await asyncio.to_thread(folders.place),
         }
         try:
             async with self._places:

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasette.events import CreateTableEvent
 
-from .. import naming
 from ..db import imports as rows
 from ..errors import FilesError, Invalid, StorageError
 from ..events import ImportFileEvent
@@ -26,17 +23,14 @@ from ..jobs import Progress
 from ..models import FileRecord, ImportRequest, Job
 from ..sources import Source
 from ..tables import leftovers, target
-from . import process
-from .fitting import check_table, fit, hints, key_of, writable_database
+from . import folders, process
+from .fitting import check_table, fit, hints, key_of, numbers, writable_database
 from .writing import Writing, retried
 
 if TYPE_CHECKING:
     from ..app import Files
 
 logger = logging.getLogger("datasette_files")
-
-#: Where each import has a private folder, in the system's own for temporary files.
-_FOLDER_PREFIX = "datasette-files-import-"
 
 
 class ImportWork:
@@ -46,7 +40,7 @@ class ImportWork:
         self._files = files
 
     def folder(self) -> str:
-        return str(Path(tempfile.gettempdir()).absolute() / f"{_FOLDER_PREFIX}{naming.new_ulid()}")
+        return folders.new()
 
     async def run(self, job: Job, progress: Progress, holder: str) -> None:
         """Import. Raises Cancelled, Lost, ImportFailed, FilesError, sqlite3.Error."""
@@ -59,7 +53,8 @@ class ImportWork:
         table = await database.execute_fn(lambda conn: target.existing(conn, request.table))
         check_table(request, table)
         folder = Path(details.folder)
-        await asyncio.to_thread(folder.mkdir, mode=0o700)
+        await asyncio.to_thread(folders.check_room, job.total_size)
+        await asyncio.to_thread(folders.make, folder)
         task = {
             "work": "import",
             "folder": str(folder),
@@ -67,6 +62,8 @@ class ImportWork:
             "options": request.read,
             "types": request.types,
             "hints": hints(request, table),
+            "numbers": numbers(request, table),
+            "collation": table.collation if table is not None else None,
             "key": key_of(request, table),
             "max_bytes": self._files.config.import_max_bytes,
         }
@@ -126,6 +123,12 @@ class ImportWork:
             return str(error)
         if isinstance(error, sqlite3.IntegrityError):
             return f"A row breaks a rule of the table ({error}); mend the file or the table"
+        if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+            logger.error("Import %d: %s", job.id, error)
+            return (
+                f"The disk of the database {job.database_name!r} is full; ask the administrator"
+                " for room there, then start the import again"
+            )
         if isinstance(error, sqlite3.OperationalError):
             logger.error("Import %d: %s", job.id, error)
             return f"The database did not take the rows ({error}); start the import again"
@@ -146,19 +149,18 @@ class ImportWork:
                 # Its last transaction was committed, and then the process died.
                 await self._end(job, "finished", None, details.result)
             await catalog.write(lambda conn: rows.gives_up(conn, job.id))
-            while left:
-                left = await retried(database, lambda conn: leftovers.drop_some(conn, staging))
+            try:
+                while left:
+                    left = await retried(database, lambda conn: leftovers.drop_some(conn, staging))
+            except sqlite3.OperationalError:
+                # On a full disk, say: it is told now, and removed later.
+                await self._end(job, status, error, None)
+                raise
         if details.folder is not None:
-            await asyncio.to_thread(_remove, Path(details.folder))
+            await asyncio.to_thread(folders.remove, Path(details.folder))
         await self._end(job, status, error, None)
         gone = staging is None or reachable
         await catalog.write(lambda conn: rows.cleaned(conn, job.id, gone))
-
-
-def _remove(folder: Path) -> None:
-    """Remove an import's folder, and never another's."""
-    if folder.name.startswith(_FOLDER_PREFIX) and folder.is_dir() and not folder.is_symlink():
-        shutil.rmtree(folder)
 
 
 async def content_of(source: Source, file: FileRecord) -> AsyncIterator[bytes]:

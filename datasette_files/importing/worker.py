@@ -43,10 +43,17 @@ def main() -> int:
     except MemoryError:
         reports.send(problem="The file takes more memory than an import has; split it")
     except sqlite3.OperationalError as error:
-        reports.send(problem=f"The import's folder cannot be used ({error}); it may be full")
+        reports.send(problem=_folder_problem(str(error)))
     except OSError as error:
-        reports.send(problem=f"The import's folder cannot be used ({error.strerror or error})")
+        reports.send(problem=_folder_problem(error.strerror or str(error)))
     except Exception as error:  # noqa: BLE001 - told, and in the log
         traceback.print_exc()
         reports.send(problem=f"The import failed ({type(error).__name__}); see the server's log")
     return 0
+
+
+def _folder_problem(reason: str) -> str:
+    return (
+        f"The server's disk for temporary files cannot be used ({reason}); ask the administrator"
+        " for room there, then start the import again"
+    )

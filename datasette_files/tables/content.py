@@ -32,6 +32,8 @@ class Content:
     key: str | None = None
     indexes: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
+    #: Of a table that exists: its columns as ``target.Existing`` has them, to which the rows fit.
+    fits: dict[str, str] | None = None
 
 
 @contextmanager

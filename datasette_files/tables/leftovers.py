@@ -32,13 +32,34 @@ def drop_some(conn: sqlite3.Connection, staging: str) -> bool:
     """Remove some of what ``begin`` found, and at last the table. True while there is more."""
     _check(staging)
     name = quoted(staging + _LEFT)
-    with transaction(conn):
-        deleted = conn.execute(
-            f"DELETE FROM {name} WHERE _rowid_ IN (SELECT _rowid_ FROM {name} LIMIT {_ROWS})"
-        ).rowcount
-        if deleted < _ROWS:
-            conn.execute(f"DROP TABLE {name}")
+    try:
+        with transaction(conn):
+            deleted = conn.execute(
+                f"DELETE FROM {name} WHERE _rowid_ IN (SELECT _rowid_ FROM {name} LIMIT {_ROWS})"
+            ).rowcount
+            if deleted < _ROWS:
+                conn.execute(f"DROP TABLE {name}")
+    except sqlite3.OperationalError as error:
+        if "full" not in str(error):
+            raise
+        _drop_without_room(conn, name)
+        return False
     return bool(deleted >= _ROWS)
+
+
+def _drop_without_room(conn: sqlite3.Connection, name: str) -> None:
+    """Drop a table on a full disk, at once.
+
+    What is deleted, or overwritten with zeros, goes to the journal first, which takes as much room
+    again; pages that are only given up do not.
+    """
+    (before,) = conn.execute("PRAGMA secure_delete").fetchone()
+    conn.execute("PRAGMA secure_delete = 0").fetchone()
+    try:
+        with transaction(conn):
+            conn.execute(f"DROP TABLE {name}")
+    finally:
+        conn.execute(f"PRAGMA secure_delete = {'FAST' if before == 2 else int(before)}").fetchone()
 
 
 def _check(staging: str) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from ..errors import Conflict
 from .content import SOURCE, Content, attached, transaction
 from .names import quoted
+from .target import existing
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,22 @@ def _cast(number: int, kind: str) -> str:
     return f"c{number}"
 
 
+def _check_unchanged(conn: sqlite3.Connection, content: Content) -> None:
+    """That the table is the one that the rows were fitted to. Raises Conflict."""
+    table = existing(conn, content.table)
+    if content.fits is not None and (table is None or table.columns != content.fits):
+        raise Conflict(
+            f"The columns of {content.table!r} were changed meanwhile; start the import again"
+        )
+
+
 def append(conn: sqlite3.Connection, content: Content) -> None:
     """Add all rows to a table that exists, in one transaction."""
     names = ", ".join(map(quoted, content.columns))
     # Cast: a column without a type converts nothing, and the scratch database has numbers as text.
     values = ", ".join(_cast(n, kind) for n, kind in enumerate(content.kinds))
     with attached(conn, content.path), transaction(conn):
+        _check_unchanged(conn, content)
         conn.execute(
             f"""INSERT INTO {quoted(content.table)} ({names})
             SELECT {values} FROM {SOURCE}.rows ORDER BY rowid"""
@@ -50,7 +62,8 @@ def append(conn: sqlite3.Connection, content: Content) -> None:
 def merge(conn: sqlite3.Connection, content: Content, removes: bool) -> Differences:
     """Make the table as the file is, in one transaction: by key, rows are added and changed.
 
-    With ``removes``, rows that are not in the file go.
+    With ``removes``, rows that are not in the file go. A row without a key matches nothing: it
+    stays.
     """
     key = quoted(content.key or "")
     number = content.columns.index(content.key or "")
@@ -62,9 +75,14 @@ def merge(conn: sqlite3.Connection, content: Content, removes: bool) -> Differen
     update = "NOTHING"
     if others:
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
-        differs = " OR ".join(f"{table}.{name} IS NOT excluded.{name}" for name in others)
+        differs = " OR ".join(
+            # Whatever the column's own collation: other capitals are another value.
+            f"{table}.{name} COLLATE BINARY IS NOT excluded.{name}"
+            for name in others
+        )
         update = f"UPDATE SET {changes} WHERE {differs}"
     with attached(conn, content.path), transaction(conn):
+        _check_unchanged(conn, content)
         removed = 0
         if removes:
             removed = conn.execute(
@@ -85,12 +103,13 @@ def compare(
 ) -> tuple[int, int, int]:
     """Of some rows of the file, how many the table has by key, and how many it has otherwise.
 
-    And the rows of the table. Takes a connection that reads.
+    And the rows of the table that have a key, as a merge sees them: SQLite lets a primary key that
+    is no INTEGER PRIMARY KEY be NULL. Takes a connection that reads.
     """
     number = content.columns.index(content.key or "")
     values = ", ".join(f"{_cast(n, kind)} AS v{n}" for n, kind in enumerate(content.kinds))
     differs = [
-        f"old.{quoted(name)} IS NOT new.v{n}"
+        f"old.{quoted(name)} COLLATE BINARY IS NOT new.v{n}"
         for n, name in enumerate(content.columns)
         if name != content.key
     ]
@@ -101,5 +120,7 @@ def compare(
             JOIN {quoted(content.table)} old ON old.{quoted(content.key or "")} = new.v{number}""",
             (after, upto),
         ).fetchone()
-        (total,) = conn.execute(f"SELECT count(*) FROM {quoted(content.table)}").fetchone()
+        (total,) = conn.execute(
+            f"SELECT count({quoted(content.key or '')}) FROM {quoted(content.table)}"
+        ).fetchone()
     return int(found), int(changed), int(total)

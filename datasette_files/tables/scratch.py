@@ -15,6 +15,12 @@ from typing import Any
 
 #: Rows, and variables, of one statement; SQLite before 3.32 takes 999 variables.
 _TOGETHER, _VARIABLES = 50, 999
+_PAGE = 16 * 1024
+#: Larger than every number. A text that is compared with it becomes a number if it looks like one,
+#: as in a column of numbers (sqlite.org/datatype3.html, 4.2); else it is larger than all of them.
+_BEYOND = "CAST(9e999 AS NUMERIC)"
+#: Beyond it not every integer is a float.
+_EXACT = 2**53
 
 
 class Scratch:
@@ -22,7 +28,7 @@ class Scratch:
 
     def __init__(self, path: Path, columns: int) -> None:
         self._conn = sqlite3.connect(path, isolation_level=None)
-        self._conn.execute("PRAGMA page_size = 16384")
+        self._conn.execute(f"PRAGMA page_size = {_PAGE}")
         self._conn.execute("PRAGMA journal_mode = OFF")
         self._conn.execute("PRAGMA synchronous = OFF")
         self._conn.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -74,17 +80,53 @@ class Scratch:
         ).fetchone()
         return int(row[0]) if row else None
 
-    def make_key(self, column: int) -> tuple[str, int] | None:
-        """An index by which rows are found; or a value that occurs again, and in which row."""
+    def make_key(self, column: int, kind: str, collation: str) -> tuple[str, int] | None:
+        """Have values differ, as a table's key tells them apart.
+
+        Else a value that occurs again, and in which row.
+        """
+        # Some numbers of a column of floats are texts of integers.
+        value = f"CAST(c{column} AS REAL)" if kind == "float" else f"c{column}"
+        value = f"{value} COLLATE {collation}"
         try:
-            self._conn.execute(f"CREATE UNIQUE INDEX key ON rows (c{column})")
+            self._conn.execute(f"CREATE UNIQUE INDEX key ON rows ({value})")
         except sqlite3.IntegrityError:
-            value, row = self._conn.execute(
-                f"""SELECT c{column}, max(rowid) FROM rows GROUP BY c{column}
+            again, row = self._conn.execute(
+                f"""SELECT c{column}, max(rowid) FROM rows GROUP BY {value}
                 HAVING count(*) > 1 LIMIT 1"""
             ).fetchone()
-            return str(value), int(row)
+            return str(again), int(row)
         return None
+
+    def first_changed(self, column: int, kind: str, affinity: str) -> tuple[str, int] | None:
+        """The first value, and its row, that a table's column of numbers would not keep.
+
+        ``kind`` is the type of the values, ``affinity`` the column's: integer, float or numeric.
+        """
+        text, number = f"CAST(c{column} AS TEXT)", f"CAST(c{column} AS INTEGER)"
+        # The largest integer is no float, and the float next to it is cast to it.
+        rounded = f"""({number} NOT BETWEEN {-_EXACT} AND {_EXACT} AND ({number} = {2**63 - 1}
+            OR CAST(CAST({number} AS REAL) AS INTEGER) <> {number}))"""
+        if kind == "text":
+            changed = f"CAST(CAST({text} AS NUMERIC) AS TEXT) IS NOT {text}"
+            test = f"{text} <= {_BEYOND} AND {changed}"
+            if affinity != "numeric":
+                lost = f"{changed} OR {rounded}" if affinity == "float" else changed
+                test = f"{text} <> '' AND ({text} > {_BEYOND} OR {lost})"
+        elif kind == "integer" and affinity == "float":
+            test = rounded
+        elif kind == "float" and affinity == "integer":
+            test = f"CAST(c{column} AS REAL) <> {number}"
+        else:
+            return None
+        row = self._conn.execute(
+            f"SELECT {text}, rowid FROM rows WHERE {test} ORDER BY rowid LIMIT 1"
+        ).fetchone()
+        return (str(row[0]), int(row[1])) if row else None
+
+    def size(self) -> int:
+        """Bytes that the database takes, or will once it is written."""
+        return int(self._conn.execute("PRAGMA page_count").fetchone()[0]) * _PAGE
 
     def close(self) -> None:
         """Commit and let go."""

@@ -22,11 +22,17 @@ _DECLARED = {"integer": "INTEGER", "float": "REAL", "text": "TEXT", "blob": "BLO
 
 @dataclass(frozen=True)
 class Existing:
-    """A table as it is: its name, its columns' names and declared types, its primary key."""
+    """A table as it is."""
 
     name: str
+    #: What each column makes of values: integer, float, numeric, text or blob.
     columns: dict[str, str]
+    #: Of the primary key.
     keys: list[str]
+    #: By which a primary key of one column tells texts apart.
+    collation: str = "BINARY"
+    #: Other tables that refer to it, where the connection holds them to that.
+    referred_by: tuple[str, ...] = ()
 
 
 def existing(conn: sqlite3.Connection, table: str) -> Existing | None:
@@ -42,7 +48,63 @@ def existing(conn: sqlite3.Connection, table: str) -> Existing | None:
         raise Conflict(f"{table!r} is a view; choose another name for the table")
     infos = conn.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
     keys = sorted((info[5], info[1]) for info in infos if info[5])
-    return Existing(row[1], {info[1]: info[2] for info in infos}, [name for _, name in keys])
+    any_is_blob = _is_strict(conn, row[1])
+    return Existing(
+        row[1],
+        {
+            info[1]: "blob" if any_is_blob and info[2].upper() == "ANY" else affinity(info[2])
+            for info in infos
+        },
+        [name for _, name in keys],
+        _key_collation(conn, row[1]),
+        _referring(conn, row[1]),
+    )
+
+
+def _is_strict(conn: sqlite3.Connection, table: str) -> bool:
+    """Whether it is a STRICT table, whose columns of the type ANY convert nothing."""
+    if sqlite3.sqlite_version_info < (3, 37, 0):
+        return False  # there are none
+    row = conn.execute(
+        "SELECT strict FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _key_collation(conn: sqlite3.Connection, table: str) -> str:
+    """An INTEGER PRIMARY KEY has no index, and no texts."""
+    row = conn.execute(
+        """SELECT info.coll FROM pragma_index_list(?) list, pragma_index_xinfo(list.name) info
+        WHERE list.origin = 'pk' AND info.key""",
+        (table,),
+    ).fetchone()
+    return str(row[0]).upper() if row else "BINARY"
+
+
+def _referring(conn: sqlite3.Connection, table: str) -> tuple[str, ...]:
+    if not conn.execute("PRAGMA foreign_keys").fetchone()[0]:
+        return ()
+    rows = conn.execute(
+        """SELECT DISTINCT one.name FROM sqlite_master one, pragma_foreign_key_list(one.name) key
+        WHERE one.type = 'table' AND key."table" = ? COLLATE NOCASE AND one.name != ?
+        ORDER BY one.name""",
+        (table, table),
+    )
+    return tuple(row[0] for row in rows)
+
+
+def check_replaceable(table: Existing) -> None:
+    """Raises Conflict where dropping the table would touch rows of others.
+
+    SQLite deletes a dropped table's rows first, and does what foreign keys say of that: with ON
+    DELETE CASCADE, others' rows would go (sqlite.org/foreignkeys.html, 5).
+    """
+    if table.referred_by:
+        raise Conflict(
+            f"{table.name!r} cannot be replaced: rows of {', '.join(table.referred_by[:5])} refer"
+            " to its rows, and the database enforces that; merge the file, or import it into a new"
+            " table"
+        )
 
 
 def own_name(conn: sqlite3.Connection, name: str) -> str:
@@ -119,6 +181,7 @@ def appear(conn: sqlite3.Connection, content: Content, replaces: bool) -> None:
             # Of another name by a capital, it is one that nobody was asked about.
             if not replaces or old.name != content.table:
                 raise Conflict(f"There is a table {old.name!r} by now; choose another name")
+            check_replaceable(old)
             words.drop_with_search(conn, content)
         conn.execute(f"ALTER TABLE {quoted(content.staging)} RENAME TO {quoted(content.table)}")
         if content.search:

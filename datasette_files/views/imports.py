@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlencode
 
 from datasette.utils.asgi import Response
 
@@ -80,6 +81,21 @@ def _request(values: Mapping[str, str]) -> ImportRequest:
     )
 
 
+def _asked(request: ImportRequest) -> str:
+    """The query by which the preview has what was asked for, but for the choices by column."""
+    names = {mark: name for name, mark in _QUOTES.items()}
+    read = {**request.read}
+    if "quote" in read:
+        read["quote"] = names.get(read["quote"], read["quote"])
+    if "header" in read:
+        read["header"] = str(int(read["header"]))
+    values = {
+        **{"table_name": request.table, "database_name": request.database, "mode": request.mode},
+        **{"format": request.format, "primary_key": request.key, **read},
+    }
+    return urlencode({name: value for name, value in values.items() if value})
+
+
 async def preview(call: Call) -> Response:
     file, source = await call.files.browsable(call.actor, call.vars["file_id"])
     values = {name: given[0] for name, given in call.query.items()}
@@ -88,13 +104,15 @@ async def preview(call: Call) -> Response:
     made = await unless_gone(
         call, call.files.imports.preview(source, file, values.get("format") or None, read)
     )
+    databases = await call.files.imports.databases(call.actor)
     context = {
         "file": records.full(call, file),
         "head": made,
         "columns": list(zip(made.columns, made.types, strict=True))[:_COLUMNS],
         "values": {"table_name": table_name(file.filename), **values},
         "read": {**made.found, **read},
-        "databases": await call.files.imports.databases(call.actor),
+        "databases": databases,
+        "makes_tables": any(creates for _, creates in databases),
         "formats": call.files.imports.formats,
         "options": call.files.imports.format_of(file, made.format).options,
         "encodings": list(ENCODINGS),
@@ -198,6 +216,7 @@ async def progress_page(call: Call) -> Response:
         "active": active,
         "may_run": await call.files.imports.may_run(call.actor, request),
         "own_url": _url(call, file.id, job["id"]),
+        "asked": _asked(request),
     }
     return await page(call, "import_job.html", context)
 

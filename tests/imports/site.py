@@ -68,10 +68,13 @@ async def start(
     )
 
 
-async def ended(datasette: Datasette, url: str) -> dict[str, Any]:
+async def ended(
+    datasette: Datasette, url: str, actor: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The job once it is over."""
     while True:
-        job: dict[str, Any] = (await datasette.client.get(f"{url}.json")).json()
+        answer = await datasette.client.get(f"{url}.json", actor=actor)
+        job: dict[str, Any] = answer.json()
         if job["status"] in OVER:
             return job
         await asyncio.sleep(0.1)

@@ -41,6 +41,7 @@ async def datasette(make_datasette: MakeDatasette, tmp_path: Path) -> Datasette:
     ids=["some", "all"],
 )
 @pytest.mark.full
+@pytest.mark.timeout(600)
 async def test_a_file_in_a_bucket_becomes_the_table_that_it_becomes_on_disk(
     datasette: Datasette, tmp_path: Path, names: list[str]
 ) -> None:

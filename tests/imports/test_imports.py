@@ -6,8 +6,10 @@ import asyncio
 import gzip
 import re
 from collections.abc import AsyncIterator
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from datasette.app import Datasette
@@ -109,7 +111,8 @@ async def test_a_newer_file_is_compared_and_then_merged(datasette: Datasette, da
 async def test_a_failure_leaves_nothing_and_the_job_can_be_started_again(
     datasette: Datasette, data: Path
 ) -> None:
-    response = await site.start(datasette, b"a,b\n1,2\n3,4,5\n")
+    asked = {"quote": "none", "header": "1", "primary_key": "a"}
+    response = await site.start(datasette, b"a,b\n1,2\n3,4,5\n", **asked)
     url = response.headers["location"]
     job = await site.ended(datasette, url)
     assert job["status"] == "error"
@@ -117,6 +120,10 @@ async def test_a_failure_leaves_nothing_and_the_job_can_be_started_again(
     assert site.tables(data) == set()
     page = (await datasette.client.get(url)).text
     assert "Start again" in page
+    (change,) = re.findall('href="([^"]+)">Change how it is read', page)
+    query = dict(parse_qsl(urlsplit(unescape(change)).query))
+    place = {"database_name": "data", "table_name": "made", "mode": "create"}
+    assert query == {**place, **asked}
     again = await datasette.client.post(f"{url}/-/restart")
     assert again.headers["location"] != url
     assert (await site.ended(datasette, again.headers["location"]))["status"] == "error"
@@ -212,7 +219,9 @@ async def test_an_import_needs_datasettes_permissions_too(
     assert taken in refused.json()["error"]
     page = await datasette.client.get(refused.url.path, actor=alice)
     assert (page.status_code == 403) is (taken == "files-browse")
-    if taken in ("create-table", "insert-row"):
+    if taken == "create-table":
+        assert 'value="create"' not in page.text
+    if taken == "insert-row":
         assert 'name="database_name"' not in page.text
 
 

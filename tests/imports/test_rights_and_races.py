@@ -265,7 +265,7 @@ async def test_what_cannot_be_written_to_is_neither_offered_nor_taken(
     refused = await site.start(datasette, PEOPLE)
     assert (refused.status_code, "cannot be written to" in refused.text) == (400, True)
     page = (await datasette.client.get(refused.url.path)).text
-    assert "no database that you may make tables in" in page
+    assert "no database that you may import into" in page
 
 
 async def test_a_column_that_search_cannot_have_is_refused(
