@@ -120,6 +120,7 @@ async def test_a_failure_leaves_nothing_and_the_job_can_be_started_again(
     assert site.tables(data) == set()
     page = (await datasette.client.get(url)).text
     assert "Start again" in page
+    assert "No row was added, changed or removed." in page
     (change,) = re.findall('href="([^"]+)">Change how it is read', page)
     query = dict(parse_qsl(urlsplit(unescape(change)).query))
     place = {"database_name": "data", "table_name": "made", "mode": "create"}
