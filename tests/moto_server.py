@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -153,6 +153,15 @@ def shared_store() -> Store:
     names = ("BUCKET", "KEY", "SECRET", "REGION", "CA")
     given = {name.lower(): os.environ.get(f"{_ENVIRONMENT}{name}") for name in names}
     store = Store(endpoint, **{name: value for name, value in given.items() if value})
+    store.make_bucket()
+    return store
+
+
+def own_bucket() -> Store:
+    """The same store with a bucket that no other test has: CORS rules are a bucket's, and moto asks
+    the first of them alone."""
+    shared = shared_store()
+    store = replace(shared, bucket=f"own-{secrets.token_hex(8)}", process=None)
     store.make_bucket()
     return store
 

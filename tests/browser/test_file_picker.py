@@ -11,6 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.axe import violations
 from tests.browser.conftest import OpenPage
 from tests.browser.site import Site
+from tests.browser.uploading import until
 from tests.browser.watch import Watch
 from tests.fixtures import fixture
 
@@ -164,11 +165,14 @@ def test_a_file_is_uploaded_in_the_dialog_which_asks_before_it_stops(
     asked: list[str] = []
     page.once("dialog", lambda asks: (asked.append(asks.message), asks.dismiss()))
     page.keyboard.press("Escape")
+    while not asked:  # Datasette's dialog asks after the key is up
+        page.wait_for_timeout(10)
     expect(dialog).to_be_visible()
-    page.wait_for_function("document.querySelector('datasette-file-picker').busy")
+    assert page.evaluate("document.querySelector('datasette-file-picker').busy")
     page.once("dialog", lambda asks: (asked.append(asks.message), asks.accept()))
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
+    until(page, "!document.querySelector('datasette-file-picker').open")
     assert len(asked) == 2
     site.release()
     assert site.files() == []
@@ -186,6 +190,6 @@ def test_a_file_is_uploaded_in_the_dialog_which_asks_before_it_stops(
             new ClipboardEvent("paste", {clipboardData, bubbles: true, cancelable: true}));
     }""")
     expect(dialog).to_have_count(0)
-    page.wait_for_function("window.uploaded !== undefined")
+    until(page, "window.uploaded !== undefined")
     assert page.evaluate("[uploaded, chosen]") == ["pasted.txt", ["pasted.txt"]]
     assert site.contents() == [b"pasted"]

@@ -13,7 +13,7 @@ from tests.browser.test_s3 import apply_cors, proxy
 from tests.browser.test_upload import make
 from tests.faults.proxy import FaultProxy
 from tests.fixtures import fixture
-from tests.moto_server import new_prefix, shared_store
+from tests.moto_server import new_prefix, own_bucket
 
 __all__ = ["proxy"]  # a fixture
 
@@ -29,7 +29,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> People:
 def site(
     people: People, proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    config = shared_store().config(new_prefix(), endpoint_url=proxy.url)
+    config = own_bucket().config(new_prefix(), endpoint_url=proxy.url)
     site = Site(
         tmp_path_factory.mktemp("site"),
         sources={"docs": {"storage": "s3", "config": config}},

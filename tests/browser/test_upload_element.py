@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Request, Route, expect
 
 from tests.browser.site import Site
 from tests.browser.test_upload import make
-from tests.browser.uploading import Uploading
+from tests.browser.uploading import Uploading, until
 from tests.browser.watch import Watch
 
 
@@ -119,7 +119,7 @@ def drop_slow_folder(page: Page) -> None:
         document.querySelector("datasette-file-upload").dispatchEvent(
             new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true}));
     }""")
-    page.wait_for_function("window.answer !== undefined")
+    until(page, "window.answer !== undefined")
 
 
 @pytest.mark.parametrize("end", ["cancelAll", "remove"])
@@ -192,7 +192,7 @@ def test_an_element_that_is_taken_away_stops(site: Site, page: Page, watch, tmp_
     expect(upload.row("long.bin")).to_have_attribute("data-state", "sending")
     with page.expect_event("requestfailed"):
         upload.element.evaluate("(element) => element.remove()")
-    page.wait_for_function("!removed.busy")
+    until(page, "!removed.busy")
     site.release()
     assert site.files() == []
 

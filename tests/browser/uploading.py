@@ -10,6 +10,12 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.site import Site
 
 
+def until(page: Page, expression: str) -> None:
+    """Wait for it to be true. How Playwright waits, evaluating in the page, a policy forbids."""
+    while not page.evaluate(expression):
+        page.wait_for_timeout(20)
+
+
 class Uploading:
     """The element on a page. Steps act as a person does; locators are for ``expect``."""
 

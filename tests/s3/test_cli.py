@@ -20,7 +20,7 @@ from datasette_files_s3.cors import joined, origin_of, rule
 from datasette_files_s3.rights import Trial, policy
 from tests.conftest import disk_source
 from tests.faults.proxy import FaultProxy
-from tests.moto_server import Store, new_prefix, shared_store
+from tests.moto_server import Store, new_prefix, own_bucket, shared_store
 
 from .broker import SECRET, FakeBroker, answer
 
@@ -42,10 +42,7 @@ def proxy() -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def bucket() -> Iterator[Store]:
-    """A bucket of the test's own, as CORS rules are a bucket's."""
-    shared = shared_store()
-    store = Store(shared.endpoint, f"cors-{new_prefix()[5:-1]}", shared.key, shared.secret)
-    store.make_bucket()
+    store = own_bucket()
     yield store
     store.boto.delete_bucket(Bucket=store.bucket)
 
