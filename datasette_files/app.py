@@ -71,6 +71,7 @@ class Files:
         self.settings = Settings(self)
         self.trash = Trash(self)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._assets: dict[str, str] = {}
 
     @classmethod
     def of(cls, datasette: Any) -> Files:
@@ -83,6 +84,19 @@ class Files:
                 raise StartupError(str(error)) from None
             datasette._datasette_files = files
         return files
+
+    def asset(self, name: str) -> str:
+        """The address, with its hash, of a file in static/ that a template names.
+
+        Datasette finds one by the metadata of all plugins, which takes it 3 ms each time. Where it
+        keeps hashes, the address cannot change either.
+        """
+        if (url := self._assets.get(name)) is not None:
+            return url
+        found: str = self.datasette.static(name, plugin="datasette_files")
+        if self.datasette.cache_headers:
+            self._assets[name] = found
+        return found
 
     async def start(self) -> None:
         """Bring the schema and the sources up. Raises StartupError."""

@@ -130,7 +130,7 @@ async def page(call: Call, template: str, context: dict[str, Any], status: int =
     """A page from one of our templates."""
     html = await call.datasette.render_template(
         f"datasette_files/{template}",
-        {**context, "human_size": human_size, "plain": plain},
+        {**context, "asset": call.files.asset, "human_size": human_size, "plain": plain},
         request=call.request,
         view_name="datasette-files",
     )

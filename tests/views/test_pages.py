@@ -35,6 +35,33 @@ def main_of(page: str) -> str:
     return before + menu.partition("</details>")[2]
 
 
+async def test_addresses_of_assets_are_looked_up_once_unless_they_may_change(
+    datasette: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    static = datasette.static
+
+    def counted(path: str, plugin: str | None = None, mount: str | None = None) -> str:
+        if plugin is not None:
+            asked.append(path)
+        url: str = static(path, plugin=plugin, mount=mount)
+        return url
+
+    monkeypatch.setattr(datasette, "static", counted)
+    first = await text_of(datasette, SOURCE)
+    assert "lists.css" in asked
+    assert static("lists.css", plugin="datasette_files") in unescape(first)
+    asked.clear()
+    assert await text_of(datasette, SOURCE) == first
+    assert asked == []
+    # As for who develops with --reload.
+    datasette.cache_headers = False
+    Files.of(datasette)._assets.clear()
+    for _ in range(2):
+        await text_of(datasette, SOURCE)
+    assert asked.count("lists.css") == 2
+
+
 async def test_a_longer_list_asks_the_catalog_no_more_often(
     datasette: Datasette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
