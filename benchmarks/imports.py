@@ -9,6 +9,7 @@ waited is how long it was held (P7 too).
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -108,6 +109,8 @@ def _files(bench: Bench, rows: int) -> tuple[Path, Path, Path]:
     shutil.copy(plain, surprise)
     with surprise.open("a") as file:
         file.write("0,x,x,0,none,x,x\n")
+    # Or the first to be measured waits until these are on the disk.
+    os.sync()
     return plain, surprise, newer
 
 
