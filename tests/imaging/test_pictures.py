@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import PIL
 import pytest
 from PIL import Image, ImageCms
 
@@ -111,7 +112,9 @@ def test_sixteen_bits_are_scaled_and_not_cut() -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "I", "F", "RGBA", "CMYK", "YCbCr", "RGBX"])
 def test_every_mode_has_a_picture(mode: str) -> None:
     image = Image.linear_gradient("L").convert("RGB").convert("L" if mode in "1LIF" else "RGB")
-    source = saved(image.convert(mode), "TIFF")
+    # Pillow 12 does not read the YCbCr that it writes unpacked.
+    old = mode == "YCbCr" and int(PIL.__version__.partition(".")[0]) < 13
+    source = saved(image.convert(mode), "TIFF", **({"compression": "tiff_lzw"} if old else {}))
     shown = decoded(picture(source, 64, PIXELS)).convert("L")
     assert shown.getpixel((32, 2)) < 40 < 200 < shown.getpixel((32, 61))  # type: ignore[operator]
 
