@@ -35,14 +35,6 @@ def _shared(people: People, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def site(_shared: Site) -> Iterator[Site]:
-    yield _shared
-    if _shared.holds:
-        _shared.release()
-    _shared.empty()
-
-
-@pytest.fixture
 def dialog(page: Page) -> Dialog:
     return Dialog(page)
 
