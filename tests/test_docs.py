@@ -33,7 +33,7 @@ from datasette_files.columns.types import ColumnOptions
 from datasette_files.config import PluginConfig, SourceConfig, load_config
 from datasette_files.events import EVENTS
 from datasette_files.filesystem import FilesystemConfig
-from datasette_files.permissions.rules import ACTIONS
+from datasette_files.permissions.actions import ACTIONS
 from datasette_files.views import tables
 from datasette_files.views.routes import ROUTES
 from datasette_files_s3.config import S3Config

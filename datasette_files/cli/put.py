@@ -18,7 +18,8 @@ from ..errors import FilesError, Invalid, NoSpace, StorageUnavailable
 from ..jobs.parallel import several
 from ..media import sniffing
 from ..models import FileRecord
-from ..permissions.rules import UPLOAD, administrator
+from ..permissions.actions import UPLOAD
+from ..permissions.grants import administrator
 from ..sources.sources import Source
 from ..transfer.uploads import Incoming
 from . import disk

@@ -12,8 +12,9 @@ from ..catalog.lookup import absent
 from ..db import files as file_rows
 from ..db import selection, trash
 from ..db.selection import Selection
+from ..db.trash import TrashedFile
 from ..errors import FilesError, NotFound
-from ..models import FileRecord, TrashedFile
+from ..models import FileRecord
 from ..sources.sources import Source
 from .output import text
 
