@@ -139,7 +139,7 @@ class Jobs:
         """There is a new job, or a place for one."""
         self._wake.set()
 
-    async def run(self) -> None:
+    async def run(self, _datasette: Any = None) -> None:
         """Run jobs until cancelled; then those that run are interrupted."""
         try:
             while True:
