@@ -26,6 +26,7 @@ from .db.batching import Catalog
 from .errors import ConfigurationError
 from .events import Announcer, UpdateFileEvent, UploadFileEvent
 from .imports.imports import Imports
+from .jobs.jobs import Jobs
 from .maintenance.hashing import Hashing
 from .maintenance.purging import Purger
 from .maintenance.sweeping import Sweeper
@@ -69,7 +70,10 @@ class Files:
         self.copier = Copier(self.catalog, self.sweeper)
         self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)
-        self.imports = Imports(datasette, self.catalog, self.config, self.lookup, self.announcer)
+        self.jobs = Jobs(self.catalog)
+        self.imports = Imports(
+            datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs
+        )
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
         )
@@ -131,7 +135,7 @@ class Files:
         loops = {
             "sweeper": self.sweeper.run,
             "trash": self.purger.round.run,
-            "imports": self.imports.jobs.run,
+            "jobs": self.jobs.run,
             **{one.name: one.run for one in self.hashing.values()},
         }
         for name, loop in loops.items():
@@ -160,7 +164,7 @@ class Files:
 
     async def stop(self) -> None:
         """Let go of storages and of work that nobody waits for."""
-        await self.imports.jobs.close()
+        await self.jobs.close()
         await self.thumbnails.close()
         await self.inspector.close()
         await self.sources.close()
