@@ -17,25 +17,25 @@ from datasette.events import Event
 from datasette.plugins import pm
 from datasette.utils import StartupError, await_me_maybe
 
-from .columns import Columns
+from .catalog.trash import Trash
+from .columns.columns import Columns
 from .config import config_of
-from .copying import Carried, Copier, Order
 from .db import files as file_rows
 from .db import schema
-from .db.catalog import Catalog
+from .db.batching import Catalog
 from .errors import ConfigurationError, Conflict, FilesError, NotFound, StorageError
 from .events import UpdateFileEvent, UploadFileEvent
-from .hashing import Hasher
-from .imports import Imports
-from .inspecting import Inspector
+from .imports.imports import Imports
+from .maintenance.hashing import Hasher
+from .maintenance.sweeping import Sweeper
 from .models import FileRecord, TrashedFile
-from .permissions import BROWSE, Actor, Grant, check_source_blocks, grant, mark_source_blocks
-from .settings import Settings
-from .sources import Secrets, Source, Sources, storage_types
-from .sweeping import Sweeper
-from .thumbnails import Thumbnails
-from .trash import Trash
-from .uploads import Uploads
+from .permissions.rules import BROWSE, Actor, Grant, check_source_blocks, grant, mark_source_blocks
+from .previews.thumbnails import Thumbnails
+from .sources.health import Inspector
+from .sources.settings import Settings
+from .sources.sources import Secrets, Source, Sources, storage_types
+from .transfer.copying import Carried, Copier, Order
+from .transfer.uploads import Uploads
 
 logger = logging.getLogger("datasette_files")
 

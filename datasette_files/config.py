@@ -1,7 +1,7 @@
 """The plugin's configuration: pydantic models of what stands under ``plugins.datasette-files``.
 
 Holds the models and the one-line errors that name a yaml path; each storage owns the model of its
-own ``config``. Leaves out secrets (``get_secret`` is in sources.py) and the storages themselves.
+own ``config``. Leaves out secrets (``get_secret`` is in sources/) and the storages themselves.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #: A hundred years: a moment that many days from now is still one that can be written.
 _Days = Annotated[int, Field(ge=0, le=36500)]
 
-#: What of a source may be changed while it runs (settings.py); the last is the storage's own key.
+#: Settings of a source that may change while it runs (sources/settings.py). The last is the
+#: storage's own key.
 Setting = Literal[
     "label",
     "max_file_size",

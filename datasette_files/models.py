@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from .protocol.media_types import essence
+from .media.types import essence
 
 
 def parse_time(text: str) -> datetime:
@@ -112,7 +112,7 @@ class SourceContents:
     """What a source holds, as its page offers it for filtering."""
 
     totals: SourceTotals
-    #: Files by family (families.py), for the families that occur.
+    #: Files by family (media/families.py), for the families that occur.
     families: dict[str, int]
     #: Some actors' ids, at most as many as a choice offers.
     uploaders: list[str]

@@ -9,7 +9,7 @@ from datasette import hookimpl
 from datasette.jump import JumpSQL
 from datasette.plugins import pm
 
-from . import hookspecs, permissions
+from . import hookspecs
 from .app import Files
 from .base import Storage
 from .cli import FilesGroup
@@ -19,6 +19,7 @@ from .formats import excel
 from .formats.base import ImportFormat
 from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
+from .permissions import rules as permissions
 from .tables import recovery
 from .views import imports, routes, tables
 

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from datasette.cli import cli
 
-from datasette_files.cli import local
+from datasette_files.cli import disk
 from datasette_files.errors import Invalid
 from tests.conftest import disk_source
 from tests.faults.scene import held, rows
@@ -125,7 +125,7 @@ def test_standard_output_that_takes_a_part_gets_the_rest(tmp_path: Path) -> None
             taken.append(bytes(chunk[:7]))
             return len(taken[-1])
 
-    local.write_all(Raw(), CONTENT[:100])  # type: ignore[arg-type]
+    disk.write_all(Raw(), CONTENT[:100])  # type: ignore[arg-type]
     assert b"".join(taken) == CONTENT[:100]
 
 
@@ -197,8 +197,8 @@ async def test_a_file_that_is_replaced_before_it_is_read_is_not_uploaded(tmp_pat
         folder = tmp_path / "in"
         folder.mkdir()
         (folder / "a.txt").write_bytes(CONTENT)
-        (item,) = local.found((str(folder),), True, lambda what, error: None)
-        assert b"".join([chunk async for chunk in local.chunks(item)]) == CONTENT
+        (item,) = disk.found((str(folder),), True, lambda what, error: None)
+        assert b"".join([chunk async for chunk in disk.chunks(item)]) == CONTENT
         (folder / "a.txt").unlink()
         if replaced == "in":
             folder.rmdir()
@@ -206,7 +206,7 @@ async def test_a_file_that_is_replaced_before_it_is_read_is_not_uploaded(tmp_pat
         else:
             (folder / "a.txt").symlink_to(secret)
         with pytest.raises(Invalid, match="replaced by another"):
-            assert [chunk async for chunk in local.chunks(item)] == []
+            assert [chunk async for chunk in disk.chunks(item)] == []
         if replaced != "in":
             (folder / "a.txt").unlink()
             folder.rmdir()

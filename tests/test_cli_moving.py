@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 from datasette.cli import cli
 
-from datasette_files import copying
 from datasette_files.errors import NoSpace
 from datasette_files.filesystem import FilesystemStorage
+from datasette_files.transfer import copying
 from tests.conftest import disk_source
 from tests.faults.scene import held, rows
 

@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 from datasette.app import Datasette
 
-from datasette_files import copying, downloads, fetching
 from datasette_files.app import Files
 from datasette_files.base import FileMetadata
-from datasette_files.copying import Carried, Order
 from datasette_files.db import moves as claims
 from datasette_files.errors import (
     BadType,
@@ -30,6 +28,9 @@ from datasette_files.errors import (
     StorageUnavailable,
 )
 from datasette_files.models import FileRecord
+from datasette_files.sources import reading
+from datasette_files.transfer import copying, downloads
+from datasette_files.transfer.copying import Carried, Order
 from tests.conftest import MakeDatasette, disk_source, upload
 from tests.faults.scene import held
 from tests.moto_server import new_prefix, shared_store
@@ -75,7 +76,7 @@ class Odd(MemoryStorage):
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "PAUSE", 0)
-    monkeypatch.setattr(fetching, "PAUSE", 0)
+    monkeypatch.setattr(reading, "PAUSE", 0)
 
 
 @pytest.fixture

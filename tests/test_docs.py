@@ -26,12 +26,14 @@ from datasette.plugins import pm
 from pydantic import BaseModel
 
 import datasette_files
-from datasette_files import base, column_types, columns, errors, hookspecs, uses
-from datasette_files.column_types import ColumnOptions
+from datasette_files import base, errors, hookspecs
+from datasette_files.columns import columns, uses
+from datasette_files.columns import types as column_types
+from datasette_files.columns.types import ColumnOptions
 from datasette_files.config import PluginConfig, SourceConfig, load_config
 from datasette_files.events import EVENTS
 from datasette_files.filesystem import FilesystemConfig
-from datasette_files.permissions import ACTIONS
+from datasette_files.permissions.rules import ACTIONS
 from datasette_files.views import tables
 from datasette_files.views.routes import ROUTES
 from datasette_files_s3.config import S3Config

@@ -14,7 +14,7 @@ from PIL import Image
 
 from datasette_files.app import Files
 from datasette_files.errors import StorageUnavailable
-from datasette_files.previews import Preview, preview
+from datasette_files.previews.file_page import Preview, preview
 from tests.conftest import MakeDatasette, upload
 from tests.fixtures import fixture
 from tests.storages import installed, storage_class

@@ -17,11 +17,11 @@ from datasette.app import Datasette
 from datasette_files import get_file
 from datasette_files.app import Files
 from datasette_files.base import StorageCapabilities
-from datasette_files.copying import Order
-from datasette_files.db import garbage, hashing
+from datasette_files.catalog.trash import _BATCH
+from datasette_files.db import garbage, unhashed
 from datasette_files.db import trash as rows
 from datasette_files.errors import Conflict
-from datasette_files.trash import _BATCH
+from datasette_files.transfer.copying import Order
 from datasette_files.views.routes import ROUTES
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.fixtures import fixture
@@ -536,7 +536,7 @@ async def test_a_file_that_was_not_hashed_yet_is_hashed_once_it_is_back(
 
     def forget(conn: Any) -> None:
         conn.execute("UPDATE datasette_files SET content_hash = 'tag'")
-        hashing.add(conn, file["id"], files.sources.get("docs").id)
+        unhashed.add(conn, file["id"], files.sources.get("docs").id)
 
     await files.catalog.write(forget)
     await datasette.client.delete(file["url"])

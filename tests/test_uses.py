@@ -8,8 +8,8 @@ import pytest
 import sqlite_utils
 from datasette.app import Datasette
 
-from datasette_files import uses
 from datasette_files.app import Files
+from datasette_files.columns import uses
 from datasette_files.tables import references
 from tests.columns import ABSENT, datasette_with_people, make_people, write
 from tests.conftest import OPEN, MakeDatasette, upload

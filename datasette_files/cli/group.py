@@ -32,8 +32,8 @@ from datasette.utils import (
 
 from ..app import Files
 from ..errors import ConfigurationError, FilesError, Invalid, NoSpace
-from ..sources import Source
-from . import looking, moving, storing
+from ..sources.sources import Source
+from . import copy, ls, put
 
 #: An ``async`` function of the site and the command's own arguments; its exit status, None for 0.
 CommandFunction = Callable[..., Awaitable[int | None]]
@@ -185,9 +185,9 @@ class FilesGroup(click.Group):
 def _gather() -> dict[str, click.Command]:
     commands = Commands()
     _own(commands)
-    looking.register(commands)
-    storing.register(commands)
-    moving.register(commands)
+    ls.register(commands)
+    put.register(commands)
+    copy.register(commands)
     pm.hook.register_files_commands(commands=commands)
     return commands.by_name
 

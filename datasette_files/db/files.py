@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
-from ..families import FAMILIES, family
+from ..media.families import FAMILIES, family
 from ..models import FileRecord, SourceContents, SourceTotals
 from . import moves, thumbnails
 from .schema import FILE_COLUMNS

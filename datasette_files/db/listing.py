@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from ..config import type_allowed
 from ..errors import Invalid
-from ..families import family
+from ..media.families import family
 from ..models import FileRecord
 from .files import COLUMNS, record
 
@@ -45,7 +45,7 @@ class ListQuery:
     source_ids: tuple[int, ...]
     order: Order = "created_at"
     descending: bool = True
-    #: Any of these: a type, a pattern such as ``image/*``, or a family of families.py; none = all.
+    #: Any of these: a type, a pattern (``image/*``), or a family of media/families.py; none = all.
     content_types: tuple[str, ...] = ()
     uploaded_by: str | None = None
     #: Inclusive.

@@ -1,8 +1,9 @@
 """Files on their way from one source to another: who is at it, and the change of the row.
 
-Where the bytes go is an upload of its own in the target (uploads.py), so that what a crash leaves
-is swept as that of any upload. What is here: the claim, by which no two carry the same file at the
-same time; the switch of a file's row, all at once; and which copy was made of which file.
+The target of the bytes is an upload of its own (transfer/uploads.py), so that the sweeper removes
+what a crash leaves, as for any upload. This module holds the claim, by which no two processes carry
+one file at a time; the switch of a file's row, in one transaction; and which copy was made of which
+file.
 """
 
 from __future__ import annotations

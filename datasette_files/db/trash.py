@@ -2,7 +2,7 @@
 
 A file goes in and comes back whole, by one insert and one delete in one transaction. Its bytes and
 thumbnails stay where they are; its path stays taken. Only here is the trash written;
-garbage.py and inspection.py look into it besides.
+garbage.py and health.py look into it besides.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..models import FileRecord, TrashedFile
-from . import garbage, hashing, moves, thumbnails
+from . import garbage, moves, thumbnails, unhashed
 from .files import COLUMNS, record
 from .listing import COUNT_LIMIT, decode_token, encode_token
 from .schema import FILE_COLUMNS
@@ -81,7 +81,7 @@ def restore(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
     )
     if found.file.sha256 is None:
         # Hashing gave it up when it was not in the catalog.
-        hashing.add(conn, file_id, found.file.source_id)
+        unhashed.add(conn, file_id, found.file.source_id)
     return found.file
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from ..db import listing
 from ..errors import Invalid
-from ..thumbnails import SIDES
+from ..previews.thumbnails import SIDES
 from .http import Call
 
 _DEFAULT_SIZE = 20

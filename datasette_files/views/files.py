@@ -6,14 +6,15 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
-from .. import downloads, previews
+from ..columns.uses import uses
 from ..errors import Invalid
 from ..models import FileRecord, TrashedFile
 from ..naming import plain
-from ..permissions import BROWSE, DELETE, EDIT, UPLOAD, file_actions, require_on_file
+from ..permissions.rules import BROWSE, DELETE, EDIT, UPLOAD, file_actions, require_on_file
+from ..previews import file_page as previews
+from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
-from ..thumbnails import entity_tag
-from ..uses import uses
+from ..transfer import downloads
 from . import imports, records, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect

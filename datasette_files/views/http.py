@@ -15,7 +15,7 @@ from datasette.utils.asgi import Forbidden, Response
 from ..app import Files
 from ..errors import FilesError, Invalid, PermissionDenied
 from ..naming import plain
-from ..permissions import Actor, actor_id
+from ..permissions.rules import Actor, actor_id
 from .body import Body, Disconnected
 
 logger = logging.getLogger("datasette_files")

@@ -15,11 +15,11 @@ from ..errors import Invalid
 from ..formats.characters import ENCODINGS
 from ..formats.delimited import DELIMITERS
 from ..formats.types import TYPES
-from ..importing.requests import table_name
+from ..imports.requests import table_name
+from ..media.types import essence
 from ..models import FileRecord, ImportDetails, ImportRequest, Job
 from ..naming import plain
-from ..permissions import BROWSE, may_view_table
-from ..protocol.media_types import essence
+from ..permissions.rules import BROWSE, may_view_table
 from . import records
 from .http import Call, answer, page, redirect
 from .stream import unless_gone

@@ -7,14 +7,14 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
+from ..catalog.search import SearchQuery, search
 from ..db import files as file_rows
 from ..db import listing
 from ..errors import Invalid
-from ..families import FAMILIES
+from ..media.families import FAMILIES
 from ..models import Page
-from ..permissions import BROWSE, MANAGE, UPLOAD, grant
-from ..search import SearchQuery, search
-from ..sources import Source
+from ..permissions.rules import BROWSE, MANAGE, UPLOAD, grant
+from ..sources.sources import Source
 from . import records
 from .arguments import TRASHED, first_url, grid, list_query, next_url, size, sort_urls, view_urls
 from .http import Call, answer, page

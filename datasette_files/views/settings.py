@@ -10,9 +10,9 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..errors import Conflict, Invalid
-from ..permissions import MANAGE, Grant, grant
-from ..settings import InvalidSettings, SourceSettings, mistakes
-from ..sources import Source
+from ..permissions.rules import MANAGE, Grant, grant
+from ..sources.settings import InvalidSettings, SourceSettings, mistakes
+from ..sources.sources import Source
 from . import records
 from .http import Call, answer, human_size, page, redirect
 

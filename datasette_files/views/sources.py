@@ -10,8 +10,8 @@ from datasette.utils.asgi import Response
 from ..db import files as file_rows
 from ..errors import PermissionDenied
 from ..models import SourceTotals
-from ..permissions import BROWSE, UPLOAD, grant
-from ..sources import Source
+from ..permissions.rules import BROWSE, UPLOAD, grant
+from ..sources.sources import Source
 from .http import Call, answer, page
 
 _CAPABILITIES = (

@@ -9,9 +9,9 @@ from datasette.utils.asgi import Response
 from itsdangerous import BadSignature
 
 from ..errors import Invalid
-from ..inspecting import Listed, SourceState
-from ..permissions import require_debug
-from ..sources import Source
+from ..permissions.rules import require_debug
+from ..sources.health import Listed, SourceState
+from ..sources.sources import Source
 from .arguments import first_url, next_url, size
 from .http import Call, answer, page
 

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from ..downloads import Body
 from ..errors import FilesError
+from ..transfer.downloads import Body
 from .body import Disconnected, uncancel
 from .http import Call
 

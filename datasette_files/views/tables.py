@@ -10,9 +10,9 @@ from datasette.utils import CustomJSONEncoder, error_body, remove_infinites
 from datasette.utils.asgi import Response
 
 from ..app import Files
+from ..columns.uses import ColumnUses, uses
 from ..db import files as file_rows
-from ..permissions import BROWSE, grant
-from ..uses import ColumnUses, uses
+from ..permissions.rules import BROWSE, grant
 from .http import Call, answer
 
 #: Files of one page of rows, at most; a page of a hundred rows and one photo each has a hundred.

@@ -7,10 +7,10 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
+from ..catalog.trash import Changed
 from ..errors import Invalid
 from ..models import FileRecord, TrashPage
-from ..permissions import BROWSE
-from ..trash import Changed
+from ..permissions.rules import BROWSE
 from . import records
 from .arguments import first_url, next_url, size
 from .files import name_in_message

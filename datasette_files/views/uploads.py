@@ -10,15 +10,16 @@ from urllib.parse import unquote
 
 from datasette.utils.asgi import Response
 
-from .. import naming, sniffing
-from ..columns import ColumnPlace
+from .. import naming
+from ..columns.columns import ColumnPlace
 from ..errors import BadType, FilesError, Invalid, NotSupported
+from ..media import sniffing
 from ..models import FileRecord
-from ..permissions import BROWSE, UPLOAD, Grant, grant
+from ..permissions.rules import BROWSE, UPLOAD, Grant, grant
 from ..protocol.digest import parse_repr_digest
 from ..protocol.multipart import Field, FilePart, MultipartError, MultipartStream
-from ..sources import Source
-from ..uploads import Incoming
+from ..sources.sources import Source
+from ..transfer.uploads import Incoming
 from . import records
 from .http import Call, answer, page, redirect
 

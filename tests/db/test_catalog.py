@@ -11,7 +11,7 @@ import pytest
 
 from datasette_files.app import Files
 from datasette_files.db import leases
-from datasette_files.db.catalog import Catalog, translate
+from datasette_files.db.batching import Catalog, translate
 from datasette_files.errors import NoSpace, StorageUnavailable
 from tests.conftest import upload
 

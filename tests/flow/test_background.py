@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from datasette_files import sweeping
 from datasette_files.app import Files
 from datasette_files.base import FileMetadata
 from datasette_files.errors import StorageUnavailable
+from datasette_files.maintenance import sweeping
 from tests.conftest import MakeDatasette
 from tests.storages import BUCKET, DirectStorage, MemoryStorage
 

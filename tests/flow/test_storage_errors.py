@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from datasette_files import sources as sources_module
 from datasette_files.base import FileMetadata
 from datasette_files.errors import FilesError, NoSpace, StorageError, StorageUnavailable
+from datasette_files.sources import sources as sources_module
 from tests.conftest import MakeDatasette
 from tests.storages import DirectStorage, MemoryStorage, SignedStorage
 

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from datasette_files.errors import StorageError
-from datasette_files.imaging import kinds, workers
-from datasette_files.imaging.workers import Blameless, Job, Limits, Lost, Refused, Workers
+from datasette_files.previews import kinds, workers
+from datasette_files.previews.workers import Blameless, Job, Limits, Lost, Refused, Workers
 from tests.conftest import missing
 from tests.fixtures import fixture
 
@@ -414,7 +414,7 @@ async def test_what_it_may_is_limited_and_it_knows_no_secret(
 _SERVER = """
 import asyncio, sys
 from pathlib import Path
-from datasette_files.imaging.workers import Job, Limits, Workers
+from datasette_files.previews.workers import Job, Limits, Workers
 
 async def pieces(content):
     yield content

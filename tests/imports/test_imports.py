@@ -16,7 +16,7 @@ from datasette.app import Datasette
 from datasette.plugins import pm
 
 from datasette_files.app import Files
-from datasette_files.importing import process
+from datasette_files.imports import process
 from tests.conftest import MakeDatasette, upload
 from tests.imports import site
 

@@ -11,7 +11,7 @@ import pytest
 from datasette.app import Datasette
 
 from datasette_files.app import Files
-from datasette_files.db.catalog import Catalog
+from datasette_files.db.batching import Catalog
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.fixtures import hostile_names
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from datasette.app import Datasette
 
-from datasette_files import inspecting
 from datasette_files.app import Files
 from datasette_files.base import FileMetadata
-from datasette_files.copying import Order
 from datasette_files.db import trash
 from datasette_files.errors import StorageUnavailable
-from datasette_files.inspecting import redacted
+from datasette_files.sources import health as inspecting
+from datasette_files.sources.health import redacted
+from datasette_files.transfer.copying import Order
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.moto_server import shared_store
 from tests.storages import BasicStorage, MemoryStorage

@@ -1,0 +1,304 @@
+"""Deletion: into the trash, out of it, and for good.
+
+A source with ``trash_days`` above 0 keeps what is deleted for that long, hidden from everything
+but the trash: db/trash.py moves its row out of the catalog. Each deletion keeps the moment of its
+purge, whatever ``trash_days`` becomes. A purge is a deletion as any other: the row goes and its
+path is noted in one transaction, then the bytes go, now or when the storage lets them
+(maintenance/sweeping.py).
+
+Who may do what: restore, whoever may delete the file, or manage its source; purge, who may manage
+the source. The list is for those who may browse the source and restore all of it, and shows others
+what they deleted themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import naming
+from ..db import files as file_rows
+from ..db import garbage, leases
+from ..db import trash as rows
+from ..errors import Conflict, NotFound, NotSupported
+from ..events import DeleteFileEvent, RestoreFileEvent
+from ..models import FileRecord, TrashedFile, TrashPage
+from ..permissions.rules import (
+    BROWSE,
+    DELETE,
+    MANAGE,
+    Actor,
+    actor_id,
+    file_actions,
+    grant,
+    grant_on_sources,
+    refusal,
+)
+from ..sources.sources import Source
+
+if TYPE_CHECKING:
+    from ..app import Files
+
+logger = logging.getLogger("datasette_files")
+
+#: Seconds between two looks for what is to be purged.
+INTERVAL = 10.0
+#: A process that died with the lease delays the others by so much.
+_LEASE_SECONDS = 30.0
+#: Files purged in one transaction, so that other writes wait for milliseconds.
+_BATCH = 100
+_DAY = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What came of a change of several files."""
+
+    files: list[FileRecord]
+    #: The ids that are not in the trash: restored or purged already, or never there.
+    missing: list[str]
+
+
+class Trash:
+    """The trash of one Datasette."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._holder = naming.new_ulid()
+
+    async def delete(self, source: Source, file: FileRecord, actor: Actor) -> TrashedFile | None:
+        """Take the file out of the catalog: into the trash where its source has one.
+
+        Without a trash its bytes are deleted, now if it can be, else later; then None. Raises
+        NotSupported, StorageUnavailable; Conflict for a file that was moved meanwhile to another
+        source, where the actor may have other rights.
+        """
+        _require_deletion(source)
+
+        def remove(conn: sqlite3.Connection) -> tuple[bool, TrashedFile | None]:
+            if source.trash_days:
+                now = time.time()
+                until = now + source.trash_days * _DAY
+                trashed = rows.add(conn, file.id, actor_id(actor), now, until)
+                if trashed is not None:
+                    _require_same_place(file, trashed.file)
+                return trashed is not None, trashed
+            gone = file_rows.delete(conn, file.id)
+            if gone is None:
+                return False, None
+            _require_same_place(file, gone)
+            garbage.add(conn, file.source_id, file.path, file.id, actor_id(actor))
+            return True, None
+
+        deleted, trashed = await self._files.catalog.write(remove)
+        if deleted and trashed is None:
+            await self._files.sweeper.remove(source, file.path)
+        if deleted:
+            outcome = "purged" if trashed is None else "trashed"
+            await self._files.announce(DeleteFileEvent.about(file, actor, outcome=outcome))
+        return trashed
+
+    async def deleted_by(self, file_id: str, actor: Actor) -> tuple[bool, TrashedFile | None]:
+        """Whether this actor deleted the file not long ago, so that asking again is no error.
+
+        And where it is in the trash, what is there. What a command deleted, or one who was not
+        signed in, was deleted by all who are not signed in and may delete in its source.
+        """
+        who = actor_id(actor)
+        delete = await grant_on_sources(self._files.datasette, actor, DELETE)
+
+        def look(conn: sqlite3.Connection) -> tuple[bool, TrashedFile | None]:
+            trashed = rows.get(conn, file_id)
+            if trashed is None:
+                slug, by = garbage.deleted_by(conn, file_id) or (None, None)
+            else:
+                slug, by = trashed.file.source_slug, trashed.trashed_by
+            own = slug is not None and by == who
+            return own and (who is not None or slug in delete.slugs(conn)), trashed
+
+        return await self._files.catalog.read(look)
+
+    async def page(
+        self, actor: Actor, source: str | None, after: str | None, limit: int
+    ) -> TrashPage:
+        """What the actor may see of the trash, of all sources or one (by slug)."""
+        datasette = self._files.datasette
+        browse = await grant(datasette, actor, BROWSE)
+        manage = await grant(datasette, actor, MANAGE)
+        delete = await grant_on_sources(datasette, actor, DELETE)
+        who = actor_id(actor)
+
+        def look(conn: sqlite3.Connection) -> TrashPage:
+            managed = manage.slugs(conn)
+            restorable = managed | delete.slugs(conn)
+            scopes, seen = [], []
+            for one in self._files.sources.by_id(browse.slugs(conn)).values():
+                if one.slug in restorable or who is not None:
+                    own = None if one.slug in restorable else who
+                    seen.append(one.slug)
+                    scopes += [rows.Scope(one.id, own)] if source in (None, one.slug) else []
+            found, token = rows.page(conn, scopes, after, limit)
+            total, truncated = rows.count(conn, scopes)
+            return TrashPage(found, token, total, truncated, sorted(seen), managed)
+
+        return await self._files.catalog.query(look)
+
+    async def visible(self, actor: Actor, source: Source | None = None) -> int:
+        """How many files the actor sees in the trash, of all sources or one."""
+        ids = [source.id] if source else [one.id for one in self._files.sources]
+        if not await self._files.catalog.read(lambda conn: rows.holds_any(conn, ids)):
+            return 0
+        return (await self.page(actor, source.slug if source else None, None, 1)).total
+
+    async def undoable(self, actor: Actor, file_id: str, source: Source) -> TrashedFile | None:
+        """The file, if it is in the source's trash and the actor may restore it."""
+        try:
+            file_id.encode()
+        except UnicodeEncodeError:
+            return None
+        trashed = await self._files.catalog.read(lambda conn: rows.get(conn, file_id))
+        if trashed is None or trashed.file.source_id != source.id:
+            return None
+        allowed = await file_actions(self._files.datasette, actor, source.slug, file_id)
+        return trashed if DELETE in allowed else None
+
+    async def restore(self, actor: Actor, file_ids: Collection[str]) -> Changed:
+        """Put files back, all or none of those that are in the trash.
+
+        Raises NotFound where none is, PermissionDenied, Conflict.
+        """
+        manage = await grant(self._files.datasette, actor, MANAGE)
+
+        def look(conn: sqlite3.Connection) -> tuple[list[FileRecord], frozenset[str]]:
+            return self._there(conn, file_ids), manage.slugs(conn)
+
+        there, managed = await self._files.catalog.read(look)
+        for file in there:
+            if file.source_slug not in managed and DELETE not in await file_actions(
+                self._files.datasette, actor, file.source_slug, file.id
+            ):
+                raise refusal(DELETE)
+        changed = await self._change([file.id for file in there], file_ids, rows.restore)
+        for file in changed.files:
+            await self._files.announce(RestoreFileEvent.about(file, actor))
+        return changed
+
+    async def purge(self, actor: Actor, file_ids: Collection[str]) -> Changed:
+        """Delete files in the trash for good, all or none of those that are in it.
+
+        Raises NotFound where none is, PermissionDenied, NotSupported, StorageUnavailable.
+        """
+        manage = await grant(self._files.datasette, actor, MANAGE)
+
+        def purge(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
+            return rows.purge(conn, file_id, actor_id(actor))
+
+        def look(conn: sqlite3.Connection) -> list[FileRecord]:
+            there = self._there(conn, file_ids)
+            for slug in {file.source_slug for file in there}:
+                manage.check(conn, slug)
+            return there
+
+        there = await self._files.catalog.read(look)
+        for slug in {file.source_slug for file in there}:
+            _require_deletion(self._files.sources.get(slug))
+        changed = await self._change([file.id for file in there], file_ids, purge)
+        by_source: dict[str, list[str]] = {}
+        for file in changed.files:
+            by_source.setdefault(file.source_slug, []).append(file.path)
+        for slug, paths in by_source.items():
+            await self._files.sweeper.remove(self._files.sources.get(slug), *paths)
+        await self._purged(changed.files, actor)
+        return changed
+
+    def _there(self, conn: sqlite3.Connection, file_ids: Collection[str]) -> list[FileRecord]:
+        """Those of the files that are in the trash of a configured source. Raises NotFound."""
+        found = [trashed.file for one in file_ids if (trashed := rows.get(conn, one))]
+        there = [file for file in found if file.source_slug in self._files.config.sources]
+        if not there:
+            raise NotFound("This is not in the trash; it may have been restored or purged")
+        return there
+
+    async def _change(
+        self,
+        there: list[str],
+        wanted: Collection[str],
+        change: Callable[[sqlite3.Connection, str], FileRecord | None],
+    ) -> Changed:
+        """Change each in one transaction. One that went meanwhile is missing, as others are."""
+
+        def write(conn: sqlite3.Connection) -> list[FileRecord]:
+            changed = [file for file_id in there if (file := change(conn, file_id))]
+            if not changed:
+                raise NotFound("This is not in the trash; it may have been restored or purged")
+            return changed
+
+        try:
+            files = await self._files.catalog.write(write)
+        except sqlite3.IntegrityError:
+            raise Conflict(
+                "Another file has the id or the path of one of these; ask the administrator"
+            ) from None
+        changed = {file.id for file in files}
+        return Changed(files, [file_id for file_id in wanted if file_id not in changed])
+
+    async def _purged(self, files: list[FileRecord], actor: Actor) -> None:
+        for file in files:
+            await self._files.announce(DeleteFileEvent.about(file, actor, outcome="purged"))
+
+    async def run(self) -> None:
+        """Purge what is due until cancelled."""
+        try:
+            while True:
+                try:
+                    await self.purge_due()
+                except Exception:
+                    logger.exception("Purging failed; it goes on in %s seconds", INTERVAL)
+                await asyncio.sleep(INTERVAL)
+        finally:
+            await self._files.catalog.write(
+                lambda conn: leases.give_up(conn, "trash", self._holder)
+            )
+
+    async def purge_due(self) -> None:
+        """Everything whose time has come, in sources that are up, unless another process is at it.
+
+        The bytes are noted, and left to the sweeper.
+        """
+        for source in self._files.sources:
+            while source.down is None and source.capabilities.can_delete:
+                purged = await self._purge_batch(source)
+                await self._purged(purged, None)
+                if len(purged) < _BATCH:
+                    break
+
+    async def _purge_batch(self, source: Source) -> list[FileRecord]:
+        now = time.time()
+        if not await self._files.catalog.read(lambda conn: rows.due(conn, source.id, now, 1)):
+            return []
+
+        def purge(conn: sqlite3.Connection) -> list[FileRecord]:
+            if not leases.acquire(conn, "trash", self._holder, now, now + _LEASE_SECONDS):
+                return []
+            due = rows.due(conn, source.id, now, _BATCH)
+            purged = [rows.purge(conn, one.file.id, one.trashed_by) for one in due]
+            return [file for file in purged if file is not None]
+
+        return await self._files.catalog.write(purge)
+
+
+def _require_same_place(seen: FileRecord, now: FileRecord) -> None:
+    if (now.source_id, now.path) != (seen.source_id, seen.path):
+        raise Conflict("The file was moved to another source just now; try again")
+
+
+def _require_deletion(source: Source) -> None:
+    """Raises NotSupported, and StorageUnavailable while the storage's powers are not known."""
+    source.require_up()
+    if not source.capabilities.can_delete:
+        raise NotSupported(f"The source {source.slug!r} does not delete files")

@@ -1,0 +1,271 @@
+"""``datasette files copy`` and ``move``: files from one source into another, beside a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..app import Files
+from ..db import selection
+from ..db.selection import Selection
+from ..errors import FilesError, NoSpace, NotFound, StorageUnavailable
+from ..jobs.parallel import several
+from ..models import FileRecord, SourceTotals
+from ..transfer.copying import GRACE_SECONDS, Carried, Order
+from .output import Failures, count, ids, progress
+from .selection import by_id, chosen_by, filters, walk
+
+if TYPE_CHECKING:
+    from .group import Commands, Site
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+#: So many files' old bytes are deleted together.
+_CLEARED = 100
+
+_SHARED = (
+    click.argument("slug", metavar="SOURCE"),
+    click.argument("target_slug", metavar="TARGET"),
+    click.option(
+        "--id",
+        "given",
+        metavar="ID",
+        multiple=True,
+        help="This file; may be repeated, and - reads ids from standard input",
+    ),
+    filters,
+    click.option("--all", "everything", is_flag=True, help="Every file of SOURCE"),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1, 64),
+        default=4,
+        show_default=True,
+        help="Files at the same time",
+    ),
+    click.option(
+        "--read-back", "reads_back", is_flag=True, help="Hash what TARGET serves before it counts"
+    ),
+    click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing"),
+)
+
+
+def register(commands: Commands) -> None:
+    """Add the commands to ``datasette files``."""
+    commands.command("copy", short_help="Copy files into another source")(_copy)
+    commands.command("move", short_help="Move files into another source, ids kept")(_move)
+
+
+def _shared(function: _Function) -> _Function:
+    for decorate in reversed(_SHARED):
+        function = decorate(function)
+    return function
+
+
+@_shared
+async def _copy(site: Site, slug: str, target_slug: str, reads_back: bool, **options: Any) -> int:
+    """Copy files of SOURCE into TARGET, where each becomes a file with an id of its own.
+
+    Say which: by --id, by filters that all have to match, or --all. Each is streamed, verified by
+    size and sha256, and counts once it is durable. Running the command again goes on where it was
+    cut off: of a file that TARGET has a copy of, no second one is made. A server may run beside it.
+
+    \b
+    datasette files copy docs archive --type image -c datasette.yaml --internal internal.db
+    """
+    files = await site.start()
+    source, target = files.sources.get(slug), files.sources.get(target_slug)
+    return await _carry(site, files, Order(source, target, False, 0, reads_back), **options)
+
+
+@_shared
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=GRACE_SECONDS,
+    show_default="an hour",
+    metavar="SECONDS",
+    help="How long the old bytes stay, for downloads that have begun; 0 where no server runs",
+)
+async def _move(
+    site: Site, slug: str, target_slug: str, reads_back: bool, grace: float, **options: Any
+) -> int:
+    """Move files of SOURCE into TARGET. They keep their ids, so that rows and links stay valid.
+
+    Say which: by --id, by filters that all have to match, or --all. Each is streamed, verified by
+    size and sha256, and then switched over at once, so that it can be read at any moment. Running
+    the command again goes on where it was cut off. A server may run beside it, and deletes the old
+    bytes when --grace has passed; they take space until then.
+
+    \b
+    datasette files move docs s3 --all -c datasette.yaml --internal internal.db
+    """
+    files = await site.start()
+    source, target = files.sources.get(slug), files.sources.get(target_slug)
+    return await _carry(site, files, Order(source, target, True, grace, reads_back), **options)
+
+
+@dataclass
+class _Run:
+    """What a command has done so far."""
+
+    order: Order
+    files: Files
+    failures: Failures
+    states: dict[str, SourceTotals] = field(default_factory=dict)
+    #: Why no more files were begun.
+    stopped: FilesError | None = None
+    #: Paths of moved bytes that nothing needs any more.
+    old: list[str] = field(default_factory=list)
+    #: Whether a person stopped it.
+    interrupted: bool = False
+
+    def note(self, state: str, size: int | None) -> None:
+        before = self.states.get(state, SourceTotals())
+        self.states[state] = SourceTotals(before.files + 1, before.bytes + (size or 0))
+
+    async def done(self, before: FileRecord, carried: Carried) -> None:
+        self.note(carried.state, carried.file.size)
+        if carried.state == "moved" and self.order.grace <= 0:
+            self.old.append(before.path)
+            if len(self.old) >= _CLEARED:
+                await self.clear()
+
+    async def clear(self) -> None:
+        paths, self.old = self.old, []
+        await self.files.copier.clear(self.order.source, paths)
+
+    def as_json(self) -> dict[str, Any]:
+        states = {
+            state: {"files": totals.files, "bytes": totals.bytes}
+            for state, totals in self.states.items()
+        }
+        stopped = None if self.stopped is None else self.stopped.code
+        return {
+            **self.failures.as_json,
+            **({"ok": False} if self.interrupted else {}),
+            "source": self.order.source.slug,
+            "target": self.order.target.slug,
+            "done": states,
+            "stopped": "interrupted" if self.interrupted else stopped,
+        }
+
+    def as_text(self) -> str:
+        verbs = {
+            "moved": "Moved",
+            "copied": "Copied",
+            "present": "There already:",
+            "would": "Would move" if self.order.moves else "Would copy",
+        }
+        lines = [
+            f"{verbs[state]} {count(totals.files, totals.bytes)}"
+            for state, totals in self.states.items()
+        ]
+        if "moved" in self.states and self.order.grace > 0:
+            lines.append(
+                f"Their old bytes are deleted by the server, {self.order.grace:g} seconds from now"
+            )
+        if self.failures.count:
+            lines.append(f"{count(self.failures.count)} failed")
+        if self.stopped is not None:
+            lines.append("Stopped, as the next would fail too; mend it and run this again")
+        if self.interrupted:
+            return "\n".join([*lines, "Interrupted; run this again for the rest"])
+        return "\n".join(lines) or "No file is chosen"
+
+
+async def _carry(
+    site: Site,
+    files: Files,
+    order: Order,
+    given: tuple[str, ...],
+    everything: bool,
+    jobs: int,
+    dry_run: bool,
+    **filtered: Any,
+) -> int:
+    chosen = None if given else chosen_by(order.source, **filtered)
+    if sum((bool(given), any(filtered.values()), everything)) != 1:
+        raise click.UsageError("Say which files: by --id, by filters, or --all")
+    order.check()
+    run = _Run(order, files, Failures(site))
+    wanted = ids(given)
+    if dry_run:
+        async for file in _candidates(run, chosen, wanted):
+            await _foresee(run, file)
+    else:
+        await files.copier.forget_the_dead()
+        size = await _size(run, chosen, wanted)
+        try:
+            with progress(site, size, order.target.slug) as tell:
+                await _carry_all(run, _candidates(run, chosen, wanted), jobs, tell)
+        except asyncio.CancelledError:
+            run.interrupted = True
+            site.show({**run.as_json(), "dry_run": False}, run.as_text())
+            raise
+    site.show({**run.as_json(), "dry_run": dry_run}, run.as_text())
+    return run.failures.status
+
+
+def _candidates(
+    run: _Run, chosen: Selection | None, wanted: list[str]
+) -> AsyncIterator[FileRecord]:
+    if chosen is not None:
+        return walk(run.files, chosen)
+    return _of_these_sources(run, by_id(run.files, wanted, run.failures.add))
+
+
+async def _of_these_sources(
+    run: _Run, found: AsyncIterator[FileRecord]
+) -> AsyncIterator[FileRecord]:
+    async for file in found:
+        moved = run.order.moves and file.source_id == run.order.target.id
+        if file.source_id == run.order.source.id or moved:
+            yield file
+        else:
+            run.failures.add(file.id, NotFound(f"It is in the source {file.source_slug!r}"))
+
+
+async def _size(run: _Run, chosen: Selection | None, wanted: list[str]) -> int:
+    """The bytes to carry, for the bar."""
+    if chosen is not None:
+        totals = await run.files.catalog.query(lambda conn: selection.totals(conn, chosen))
+        return totals.bytes
+    found = by_id(run.files, wanted, lambda what, error: None)
+    return sum([file.size or 0 async for file in found])
+
+
+async def _foresee(run: _Run, file: FileRecord) -> None:
+    if present := await run.files.copier.foreseen(run.order, file):
+        run.note("present", present.size)
+    elif refusal := run.order.refusal(file):
+        run.failures.add(file.id, refusal)
+    else:
+        run.note("would", file.size)
+
+
+async def _carry_all(
+    run: _Run, candidates: AsyncIterator[FileRecord], jobs: int, tell: Callable[[int], None]
+) -> None:
+    async def one(file: FileRecord) -> tuple[FileRecord, Carried | FilesError]:
+        try:
+            return file, await run.files.carry(run.order, file, tell)
+        except FilesError as error:
+            return file, error
+
+    try:
+        async with aclosing(several(candidates, one, jobs)) as outcomes:
+            async for file, outcome in outcomes:
+                if not isinstance(outcome, FilesError):
+                    await run.done(file, outcome)
+                    continue
+                run.failures.add(file.id, outcome)
+                if isinstance(outcome, StorageUnavailable | NoSpace):
+                    run.stopped = outcome
+                    return
+    finally:
+        await run.clear()

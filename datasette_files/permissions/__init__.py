@@ -1,0 +1,1 @@
+"""Actions, rules and grants: the one place where access is decided."""
