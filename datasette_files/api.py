@@ -92,5 +92,5 @@ async def get_file(datasette: Any, file_id: str) -> File | None:
         file_id.encode()
     except UnicodeEncodeError:
         return None  # as JSON can carry it, and SQLite cannot
-    found = await files.find(file_id)
+    found = await files.lookup.find(file_id)
     return File(*found) if found else None

@@ -1,13 +1,19 @@
-"""What plugins are told, after the commit, in Datasette's own event system."""
+"""Events of files, in Datasette's own event system, and the one place that sends them.
+
+An event is sent after the commit that it tells of.
+"""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from datasette.events import Event
 
 from .models import FileRecord
+
+logger = logging.getLogger("datasette_files")
 
 
 @dataclass
@@ -79,6 +85,20 @@ class RestoreFileEvent(_FileEvent):
     """Event name: ``restore-file``. A file is back from the trash."""
 
     name = "restore-file"
+
+
+class Announcer:
+    """Sends events to the plugins of one Datasette."""
+
+    def __init__(self, datasette: Any) -> None:
+        self._datasette = datasette
+
+    async def announce(self, event: Event) -> None:
+        """Send an event. A plugin that fails is logged: what the event tells of is committed."""
+        try:
+            await self._datasette.track_event(event)
+        except Exception:
+            logger.exception("A plugin failed on the event %s", event.name)
 
 
 EVENTS = [UploadFileEvent, UpdateFileEvent, DeleteFileEvent, RestoreFileEvent, ImportFileEvent]

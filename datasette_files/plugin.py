@@ -147,8 +147,8 @@ def top_table(datasette: Any, request: Any, database: str, table: str) -> Any:
 
 async def _may_see_files(datasette: Any, actor: Any) -> bool:
     files = Files.of(datasette)
-    browse = await files.allowed_sources(actor, permissions.BROWSE)
-    return bool(browse or await files.allowed_sources(actor, permissions.UPLOAD))
+    browse = await files.lookup.allowed_sources(actor, permissions.BROWSE)
+    return bool(browse or await files.lookup.allowed_sources(actor, permissions.UPLOAD))
 
 
 @hookimpl

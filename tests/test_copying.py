@@ -217,10 +217,10 @@ async def test_a_delete_that_was_begun_before_the_move_deletes_nothing_else(
 ) -> None:
     record = await upload(site, CONTENT)
     files = Files.of(site)
-    stale, source = await files.existing(record["id"])
+    stale, source = await files.lookup.existing(record["id"])
     await carry(site, order(site, "docs", "odd"), record["id"])
     with pytest.raises(Conflict, match="moved to another source"):
-        await files.delete(source, stale, None)
+        await files.trash.delete(source, stale, None)
     assert await content(site, record["id"]) == CONTENT
 
 

@@ -340,7 +340,7 @@ async def test_refused_requests_change_nothing(stage: Stage) -> None:
     for method, url in [("DELETE", ""), ("POST", "/-/delete")]:
         answer = await stage.datasette.client.request(method, f"/-/files/{file.id}{url}")
         assert answer.status_code == 403
-    assert (await stage.files.find(file.id)) is not None
+    assert (await stage.files.lookup.find(file.id)) is not None
     assert stage.count() == stored + 1
 
 
@@ -408,6 +408,6 @@ async def test_an_owner_who_may_not_browse_edits_without_seeing_the_record(stage
         actor=ACTORS["owner"],
     )
     assert answer.json() == {"ok": True}
-    found = await stage.files.find(file.id)
+    found = await stage.files.lookup.find(file.id)
     assert found is not None
     assert found[0].search_text == "words"

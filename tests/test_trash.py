@@ -190,10 +190,10 @@ async def test_each_deletion_keeps_its_moment_whatever_the_days_become(
     await before.client.delete(file["url"])
     after = await make_datasette(permissions=EVERYTHING)
     files = Files.of(after)
-    await files.trash.purge_due()
+    await files.purger.purge_due()
     assert len(await trashed(after)) == 1
     await age(after, 5 * DAY)
-    await files.trash.purge_due()
+    await files.purger.purge_due()
     await files.sweeper.sweep()
     assert await trashed(after) == []
     assert stored(tmp_path / "docs") == []
@@ -284,7 +284,7 @@ async def test_a_file_of_a_source_that_is_gone_from_the_yaml_is_hidden_in_the_tr
     await both.client.delete(file["url"])
     await age(both, 2 * DAY)
     one = await make_datasette({"docs": sources["docs"]}, EVERYTHING, trash_days=1)
-    await Files.of(one).trash.purge_due()
+    await Files.of(one).purger.purge_due()
     assert await trashed(one) == []
     for url in (RESTORE, PURGE):
         answer = await one.client.post(url, json={"ids": [file["id"]]})
@@ -336,7 +336,7 @@ async def test_a_deletion_may_be_repeated_and_purges_nothing(datasette: Datasett
     assert (await datasette.client.delete(file["url"], actor=ALICE)).status_code == 404
     assert len(await trashed(datasette)) == 1
     await age(datasette, 31 * DAY)
-    await Files.of(datasette).trash.purge_due()
+    await Files.of(datasette).purger.purge_due()
     assert (await datasette.client.delete(file["url"], actor=BOB)).status_code == 204
     assert (await datasette.client.delete(file["url"], actor=ALICE)).status_code == 404
 
@@ -349,8 +349,8 @@ async def test_what_a_command_deleted_is_nobodys_who_is_not_signed_in(
         datasette = await make_datasette(permissions=granted, trash_days=trash_days)
         file = await upload(datasette, actor=ALICE)
         files = Files.of(datasette)
-        stale, source = await files.existing(file["id"])
-        await files.delete(source, stale, None)
+        stale, source = await files.lookup.existing(file["id"])
+        await files.trash.delete(source, stale, None)
         for actor in (None, BOB):
             answer = await datasette.client.post(f"{file['url']}/-/delete", json={}, actor=actor)
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
@@ -365,12 +365,12 @@ async def test_a_file_that_has_just_been_moved_is_not_deleted_from_where_it_is_n
         datasette = await make_datasette(permissions=OPEN, sources=sources, trash_days=trash_days)
         files = Files.of(datasette)
         uploaded = await upload(datasette)
-        file, source = await files.existing(uploaded["id"])
+        file, source = await files.lookup.existing(uploaded["id"])
         order = Order(source, files.sources.get("other"), moves=True)
         moved = (await files.carry(order, file, lambda size: None)).file
         with pytest.raises(Conflict, match="moved to another source"):
-            await files.delete(source, file, BOB)
-        assert (await files.existing(file.id))[0] == moved
+            await files.trash.delete(source, file, BOB)
+        assert (await files.lookup.existing(file.id))[0] == moved
         assert await trashed(datasette) == []
 
 
@@ -411,7 +411,7 @@ async def test_events_tell_what_became_of_a_file(datasette: Datasette) -> None:
         await datasette.client.post(RESTORE, json={"ids": [file["id"]]}, actor=BOB)
         await datasette.client.delete(file["url"], actor=ALICE)
         await age(datasette, 31 * DAY)
-        await Files.of(datasette).trash.purge_due()
+        await Files.of(datasette).purger.purge_due()
     assert seen == [
         ("delete-file", "trashed", ALICE, file["id"]),
         ("restore-file", None, BOB, file["id"]),
@@ -444,10 +444,10 @@ async def test_what_is_due_is_purged_in_batches_under_a_lease(
         )
 
     await files.catalog.write(fill)
-    await files.trash.purge_due()  # another process is at it
+    await files.purger.purge_due()  # another process is at it
     assert (await datasette.client.get("/-/files/trash.json")).json()["total"] == _BATCH * 2 + 6
     await files.catalog.write(lambda conn: conn.execute("DELETE FROM datasette_files_leases"))
-    await files.trash.purge_due()
+    await files.purger.purge_due()
     assert [one["id"] for one in await trashed(datasette)] == [kept["id"]]
     await files.sweeper.sweep()
     assert stored(tmp_path / "docs") == [b"kept"]
@@ -473,7 +473,7 @@ async def test_a_storage_that_fails_is_asked_again_later(make_datasette: MakeDat
     purged = await datasette.client.post(PURGE, json={"ids": [records[0]["id"]]})
     assert purged.status_code == 200
     await age(datasette, 2 * DAY)
-    await files.trash.purge_due()
+    await files.purger.purge_due()
     await files.sweeper.sweep()
     assert (deleted, await trashed(datasette)) == ([], [])
     failing[0] = False
@@ -491,7 +491,7 @@ async def test_a_source_that_is_down_keeps_its_trash(make_datasette: MakeDataset
     await age(datasette, 2 * DAY)
     source = Files.of(datasette).sources.get("docs")
     storage, source._storage, source.down = source._storage, None, "gone"
-    await Files.of(datasette).trash.purge_due()
+    await Files.of(datasette).purger.purge_due()
     refused = await datasette.client.post(PURGE, json={"ids": [file["id"]]})
     assert (refused.status_code, refused.json()["code"]) == (503, "storage_unavailable")
     assert len(await trashed(datasette)) == 1

@@ -154,7 +154,7 @@ async def test_one_search_at_a_time_holds_a_thread(
     file_id = (await upload(datasette))["id"]
     assert await write(datasette, photo=file_id) == ""
     monkeypatch.setattr(uses, "_SECONDS", 0.05)
-    async with Files.of(datasette).searching:  # by somebody else, for longer than there is time
+    async with Files.of(datasette).uses._turn:  # by somebody else, for longer than there is time
         cut = await used(datasette, file_id)
     assert not cut["complete"]
     assert not any(use["rows"] or use["complete"] for use in cut["uses"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 from datasette.utils import sqlite_timelimit
 
@@ -17,12 +17,11 @@ from .. import naming
 from ..db import files as file_rows
 from ..db import listing
 from ..db import search as hits
+from ..db.batching import Catalog
 from ..errors import TimedOut
 from ..models import Page
 from ..permissions.rules import BROWSE, Grant, refusal
-
-if TYPE_CHECKING:
-    from ..app import Files
+from ..sources.sources import Sources
 
 
 @dataclass(frozen=True)
@@ -35,24 +34,32 @@ class SearchQuery:
     required: str | None = None
 
 
-async def search(files: Files, browse: Grant, query: SearchQuery) -> Page:
-    """One page. Raises PermissionDenied for a list of a closed source, Invalid, TimedOut."""
-    limit_ms: int = files.datasette.setting("sql_time_limit_ms")
+class Search:
+    """Lists and searches of one Datasette's files."""
 
-    def look(conn: sqlite3.Connection) -> Page:
-        with sqlite_timelimit(conn, limit_ms):
-            allowed = browse.slugs(conn)
-            if query.required is not None and query.required not in allowed:
-                raise refusal(BROWSE)
-            ids = files.sources.by_id(allowed)
-            return replace(_look(conn, ids, query), sources=sorted(allowed))
+    def __init__(self, datasette: Any, database: Catalog, sources: Sources) -> None:
+        self._datasette = datasette
+        self._catalog = database
+        self._sources = sources
 
-    try:
-        return await files.catalog.query(look)
-    except sqlite3.OperationalError as error:
-        if error.args == ("interrupted",):
-            raise TimedOut("The search took too long; make it more specific") from None
-        raise
+    async def page(self, browse: Grant, query: SearchQuery) -> Page:
+        """One page. Raises PermissionDenied for a list of a closed source, Invalid, TimedOut."""
+        limit_ms: int = self._datasette.setting("sql_time_limit_ms")
+
+        def look(conn: sqlite3.Connection) -> Page:
+            with sqlite_timelimit(conn, limit_ms):
+                allowed = browse.slugs(conn)
+                if query.required is not None and query.required not in allowed:
+                    raise refusal(BROWSE)
+                ids = self._sources.by_id(allowed)
+                return replace(_look(conn, ids, query), sources=sorted(allowed))
+
+        try:
+            return await self._catalog.query(look)
+        except sqlite3.OperationalError as error:
+            if error.args == ("interrupted",):
+                raise TimedOut("The search took too long; make it more specific") from None
+            raise
 
 
 def _look(conn: sqlite3.Connection, ids: Collection[int], query: SearchQuery) -> Page:

@@ -13,20 +13,18 @@ what they deleted themselves.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
-from .. import naming
 from ..db import files as file_rows
-from ..db import garbage, leases
+from ..db import garbage
 from ..db import trash as rows
+from ..db.batching import Catalog
 from ..errors import Conflict, NotFound, NotSupported
-from ..events import DeleteFileEvent, RestoreFileEvent
+from ..events import Announcer, DeleteFileEvent, RestoreFileEvent
 from ..models import FileRecord, TrashedFile, TrashPage
 from ..permissions.rules import (
     BROWSE,
@@ -39,19 +37,11 @@ from ..permissions.rules import (
     grant_on_sources,
     refusal,
 )
-from ..sources.sources import Source
+from ..sources.sources import Source, Sources
 
-if TYPE_CHECKING:
-    from ..app import Files
+#: Deletes the bytes at paths of a source, now or later (``Sweeper.remove``).
+RemoveBytes = Callable[..., Awaitable[None]]
 
-logger = logging.getLogger("datasette_files")
-
-#: Seconds between two looks for what is to be purged.
-INTERVAL = 10.0
-#: A process that died with the lease delays the others by so much.
-_LEASE_SECONDS = 30.0
-#: Files purged in one transaction, so that other writes wait for milliseconds.
-_BATCH = 100
 _DAY = 24 * 3600
 
 
@@ -67,9 +57,19 @@ class Changed:
 class Trash:
     """The trash of one Datasette."""
 
-    def __init__(self, files: Files) -> None:
-        self._files = files
-        self._holder = naming.new_ulid()
+    def __init__(
+        self,
+        datasette: Any,
+        database: Catalog,
+        sources: Sources,
+        announcer: Announcer,
+        remove: RemoveBytes,
+    ) -> None:
+        self._datasette = datasette
+        self._catalog = database
+        self._sources = sources
+        self._announcer = announcer
+        self._remove = remove
 
     async def delete(self, source: Source, file: FileRecord, actor: Actor) -> TrashedFile | None:
         """Take the file out of the catalog: into the trash where its source has one.
@@ -95,12 +95,12 @@ class Trash:
             garbage.add(conn, file.source_id, file.path, file.id, actor_id(actor))
             return True, None
 
-        deleted, trashed = await self._files.catalog.write(remove)
+        deleted, trashed = await self._catalog.write(remove)
         if deleted and trashed is None:
-            await self._files.sweeper.remove(source, file.path)
+            await self._remove(source, file.path)
         if deleted:
             outcome = "purged" if trashed is None else "trashed"
-            await self._files.announce(DeleteFileEvent.about(file, actor, outcome=outcome))
+            await self._announcer.announce(DeleteFileEvent.about(file, actor, outcome=outcome))
         return trashed
 
     async def deleted_by(self, file_id: str, actor: Actor) -> tuple[bool, TrashedFile | None]:
@@ -110,7 +110,7 @@ class Trash:
         signed in, was deleted by all who are not signed in and may delete in its source.
         """
         who = actor_id(actor)
-        delete = await grant_on_sources(self._files.datasette, actor, DELETE)
+        delete = await grant_on_sources(self._datasette, actor, DELETE)
 
         def look(conn: sqlite3.Connection) -> tuple[bool, TrashedFile | None]:
             trashed = rows.get(conn, file_id)
@@ -121,13 +121,13 @@ class Trash:
             own = slug is not None and by == who
             return own and (who is not None or slug in delete.slugs(conn)), trashed
 
-        return await self._files.catalog.read(look)
+        return await self._catalog.read(look)
 
     async def page(
         self, actor: Actor, source: str | None, after: str | None, limit: int
     ) -> TrashPage:
         """What the actor may see of the trash, of all sources or one (by slug)."""
-        datasette = self._files.datasette
+        datasette = self._datasette
         browse = await grant(datasette, actor, BROWSE)
         manage = await grant(datasette, actor, MANAGE)
         delete = await grant_on_sources(datasette, actor, DELETE)
@@ -137,7 +137,7 @@ class Trash:
             managed = manage.slugs(conn)
             restorable = managed | delete.slugs(conn)
             scopes, seen = [], []
-            for one in self._files.sources.by_id(browse.slugs(conn)).values():
+            for one in self._sources.by_id(browse.slugs(conn)).values():
                 if one.slug in restorable or who is not None:
                     own = None if one.slug in restorable else who
                     seen.append(one.slug)
@@ -146,12 +146,12 @@ class Trash:
             total, truncated = rows.count(conn, scopes)
             return TrashPage(found, token, total, truncated, sorted(seen), managed)
 
-        return await self._files.catalog.query(look)
+        return await self._catalog.query(look)
 
     async def visible(self, actor: Actor, source: Source | None = None) -> int:
         """How many files the actor sees in the trash, of all sources or one."""
-        ids = [source.id] if source else [one.id for one in self._files.sources]
-        if not await self._files.catalog.read(lambda conn: rows.holds_any(conn, ids)):
+        ids = [source.id] if source else [one.id for one in self._sources]
+        if not await self._catalog.read(lambda conn: rows.holds_any(conn, ids)):
             return 0
         return (await self.page(actor, source.slug if source else None, None, 1)).total
 
@@ -161,10 +161,10 @@ class Trash:
             file_id.encode()
         except UnicodeEncodeError:
             return None
-        trashed = await self._files.catalog.read(lambda conn: rows.get(conn, file_id))
+        trashed = await self._catalog.read(lambda conn: rows.get(conn, file_id))
         if trashed is None or trashed.file.source_id != source.id:
             return None
-        allowed = await file_actions(self._files.datasette, actor, source.slug, file_id)
+        allowed = await file_actions(self._datasette, actor, source.slug, file_id)
         return trashed if DELETE in allowed else None
 
     async def restore(self, actor: Actor, file_ids: Collection[str]) -> Changed:
@@ -172,20 +172,20 @@ class Trash:
 
         Raises NotFound where none is, PermissionDenied, Conflict.
         """
-        manage = await grant(self._files.datasette, actor, MANAGE)
+        manage = await grant(self._datasette, actor, MANAGE)
 
         def look(conn: sqlite3.Connection) -> tuple[list[FileRecord], frozenset[str]]:
             return self._there(conn, file_ids), manage.slugs(conn)
 
-        there, managed = await self._files.catalog.read(look)
+        there, managed = await self._catalog.read(look)
         for file in there:
             if file.source_slug not in managed and DELETE not in await file_actions(
-                self._files.datasette, actor, file.source_slug, file.id
+                self._datasette, actor, file.source_slug, file.id
             ):
                 raise refusal(DELETE)
         changed = await self._change([file.id for file in there], file_ids, rows.restore)
         for file in changed.files:
-            await self._files.announce(RestoreFileEvent.about(file, actor))
+            await self._announcer.announce(RestoreFileEvent.about(file, actor))
         return changed
 
     async def purge(self, actor: Actor, file_ids: Collection[str]) -> Changed:
@@ -193,7 +193,7 @@ class Trash:
 
         Raises NotFound where none is, PermissionDenied, NotSupported, StorageUnavailable.
         """
-        manage = await grant(self._files.datasette, actor, MANAGE)
+        manage = await grant(self._datasette, actor, MANAGE)
 
         def purge(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
             return rows.purge(conn, file_id, actor_id(actor))
@@ -204,22 +204,25 @@ class Trash:
                 manage.check(conn, slug)
             return there
 
-        there = await self._files.catalog.read(look)
+        there = await self._catalog.read(look)
         for slug in {file.source_slug for file in there}:
-            _require_deletion(self._files.sources.get(slug))
+            _require_deletion(self._sources.get(slug))
         changed = await self._change([file.id for file in there], file_ids, purge)
         by_source: dict[str, list[str]] = {}
         for file in changed.files:
             by_source.setdefault(file.source_slug, []).append(file.path)
         for slug, paths in by_source.items():
-            await self._files.sweeper.remove(self._files.sources.get(slug), *paths)
-        await self._purged(changed.files, actor)
+            await self._remove(self._sources.get(slug), *paths)
+        for file in changed.files:
+            event = DeleteFileEvent.about(file, actor, outcome="purged")
+            await self._announcer.announce(event)
         return changed
 
     def _there(self, conn: sqlite3.Connection, file_ids: Collection[str]) -> list[FileRecord]:
         """Those of the files that are in the trash of a configured source. Raises NotFound."""
         found = [trashed.file for one in file_ids if (trashed := rows.get(conn, one))]
-        there = [file for file in found if file.source_slug in self._files.config.sources]
+        configured = {source.slug for source in self._sources}
+        there = [file for file in found if file.source_slug in configured]
         if not there:
             raise NotFound("This is not in the trash; it may have been restored or purged")
         return there
@@ -239,57 +242,13 @@ class Trash:
             return changed
 
         try:
-            files = await self._files.catalog.write(write)
+            files = await self._catalog.write(write)
         except sqlite3.IntegrityError:
             raise Conflict(
                 "Another file has the id or the path of one of these; ask the administrator"
             ) from None
         changed = {file.id for file in files}
         return Changed(files, [file_id for file_id in wanted if file_id not in changed])
-
-    async def _purged(self, files: list[FileRecord], actor: Actor) -> None:
-        for file in files:
-            await self._files.announce(DeleteFileEvent.about(file, actor, outcome="purged"))
-
-    async def run(self) -> None:
-        """Purge what is due until cancelled."""
-        try:
-            while True:
-                try:
-                    await self.purge_due()
-                except Exception:
-                    logger.exception("Purging failed; it goes on in %s seconds", INTERVAL)
-                await asyncio.sleep(INTERVAL)
-        finally:
-            await self._files.catalog.write(
-                lambda conn: leases.give_up(conn, "trash", self._holder)
-            )
-
-    async def purge_due(self) -> None:
-        """Everything whose time has come, in sources that are up, unless another process is at it.
-
-        The bytes are noted, and left to the sweeper.
-        """
-        for source in self._files.sources:
-            while source.down is None and source.capabilities.can_delete:
-                purged = await self._purge_batch(source)
-                await self._purged(purged, None)
-                if len(purged) < _BATCH:
-                    break
-
-    async def _purge_batch(self, source: Source) -> list[FileRecord]:
-        now = time.time()
-        if not await self._files.catalog.read(lambda conn: rows.due(conn, source.id, now, 1)):
-            return []
-
-        def purge(conn: sqlite3.Connection) -> list[FileRecord]:
-            if not leases.acquire(conn, "trash", self._holder, now, now + _LEASE_SECONDS):
-                return []
-            due = rows.due(conn, source.id, now, _BATCH)
-            purged = [rows.purge(conn, one.file.id, one.trashed_by) for one in due]
-            return [file for file in purged if file is not None]
-
-        return await self._files.catalog.write(purge)
 
 
 def _require_same_place(seen: FileRecord, now: FileRecord) -> None:

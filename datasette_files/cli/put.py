@@ -183,7 +183,7 @@ async def _rm(site: Site, given: tuple[str, ...]) -> int:
     failures, deleted, trashed = Failures(site), list[str](), list[str]()
     async for file in by_id(files, ids(given), failures.add):
         try:
-            kept = await files.delete(files.sources.get(file.source_slug), file, None)
+            kept = await files.trash.delete(files.sources.get(file.source_slug), file, None)
         except FilesError as error:
             failures.add(file.id, error)
             continue

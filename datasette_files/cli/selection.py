@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from ..app import Files, absent
+from ..app import Files
+from ..catalog.lookup import absent
 from ..db import files as file_rows
 from ..db import selection, trash
 from ..db.selection import Selection

@@ -10,18 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datasette.resources import TableResource
 
 from ..db import columns as column_rows
+from ..db.batching import Catalog
 from ..db.columns import FileColumn
 from ..permissions.rules import Actor
 from ..tables import references
 from .types import MAX_TEXT
-
-if TYPE_CHECKING:
-    from ..app import Files
 
 #: Rows shown of each column.
 _ROWS = 20
@@ -62,71 +60,78 @@ class Uses:
         return not self.complete or any(one.found.more for one in self.columns)
 
 
-async def uses(files: Files, actor: Actor, file_id: str) -> Uses:
-    """The rows that refer to the file."""
-    ends = time.monotonic() + _SECONDS
-    known = await files.catalog.read(lambda conn: column_rows.all_columns(conn, _COLUMNS + 1))
-    databases = files.datasette.databases
-    columns = [
-        column
-        for column in known[:_COLUMNS]
-        if column.database in databases and await _may(files.datasette, actor, "view-table", column)
-    ]
-    found, complete = await _search(files, columns, file_id, ends)
-    shown = []
-    for at, rows in sorted(found.items()):
-        if rows.rows or not rows.complete:
-            database = databases[columns[at].database]
-            index = await _index(files.datasette, actor, database, columns[at], rows)
-            shown.append(ColumnUses(columns[at], rows, index))
-    return Uses(shown, complete and len(known) <= _COLUMNS)
+class UsesSearch:
+    """Searches the tables of one Datasette."""
 
+    def __init__(self, datasette: Any, database: Catalog) -> None:
+        self._datasette = datasette
+        self._catalog = database
+        self._turn = asyncio.Semaphore(1)
 
-async def _search(
-    files: Files, columns: list[FileColumn], file_id: str, ends: float
-) -> tuple[dict[int, references.Rows], bool]:
-    """What was found, by the column's place in the list; whether all were searched to the end."""
-    limit = files.datasette.setting("sql_time_limit_ms")
-    found: dict[int, references.Rows] = {}
-    waiting = list(range(len(columns)))
-    for most in _PASSES_MS:
-        unfinished = []
-        for at in waiting:
-            rows = None
-            left = ends - time.monotonic()
-            if left > 0:
-                ms = min(most, limit, int(left * 1000) + 1)
-                rows = await _find(files, columns[at], file_id, ms, left)
-                if rows is None:
-                    continue  # there is no such column
-                found[at] = rows
-            if rows is None or not rows.in_time:
-                unfinished.append(at)
-        waiting = unfinished
-    return found, not waiting and all(rows.complete for rows in found.values())
+    async def of(self, actor: Actor, file_id: str) -> Uses:
+        """The rows that refer to the file."""
+        ends = time.monotonic() + _SECONDS
+        known = await self._catalog.read(lambda conn: column_rows.all_columns(conn, _COLUMNS + 1))
+        databases = self._datasette.databases
+        columns = [
+            column
+            for column in known[:_COLUMNS]
+            if column.database in databases
+            and await _may(self._datasette, actor, "view-table", column)
+        ]
+        found, complete = await self._search(columns, file_id, ends)
+        shown = []
+        for at, rows in sorted(found.items()):
+            if rows.rows or not rows.complete:
+                database = databases[columns[at].database]
+                index = await _index(self._datasette, actor, database, columns[at], rows)
+                shown.append(ColumnUses(columns[at], rows, index))
+        return Uses(shown, complete and len(known) <= _COLUMNS)
 
+    async def _search(
+        self, columns: list[FileColumn], file_id: str, ends: float
+    ) -> tuple[dict[int, references.Rows], bool]:
+        """The rows found, by the column's index in ``columns``; whether the search is complete."""
+        limit = self._datasette.setting("sql_time_limit_ms")
+        found: dict[int, references.Rows] = {}
+        waiting = list(range(len(columns)))
+        for most in _PASSES_MS:
+            unfinished = []
+            for at in waiting:
+                rows = None
+                left = ends - time.monotonic()
+                if left > 0:
+                    ms = min(most, limit, int(left * 1000) + 1)
+                    rows = await self._find(columns[at], file_id, ms, left)
+                    if rows is None:
+                        continue  # there is no such column
+                    found[at] = rows
+                if rows is None or not rows.in_time:
+                    unfinished.append(at)
+            waiting = unfinished
+        return found, not waiting and all(rows.complete for rows in found.values())
 
-async def _find(
-    files: Files, column: FileColumn, file_id: str, ms: int, left: float
-) -> references.Rows | None:
-    """One at a time, however many ask: Datasette has few threads for all databases."""
-    try:
-        await asyncio.wait_for(files.searching.acquire(), left)
-    except asyncio.TimeoutError:  # another class in Python 3.10
-        return references.NOT_SEARCHED
-    try:
-        return await references.find(
-            files.datasette.databases[column.database],
-            column.table,
-            column.column,
-            file_id,
-            several=column.type == "files",
-            limit=_ROWS,
-            ms=ms,
-            longest=MAX_TEXT,
-        )
-    finally:
-        files.searching.release()
+    async def _find(
+        self, column: FileColumn, file_id: str, ms: int, left: float
+    ) -> references.Rows | None:
+        """One at a time, however many ask: Datasette has few threads for all databases."""
+        try:
+            await asyncio.wait_for(self._turn.acquire(), left)
+        except asyncio.TimeoutError:  # another class in Python 3.10
+            return references.NOT_SEARCHED
+        try:
+            return await references.find(
+                self._datasette.databases[column.database],
+                column.table,
+                column.column,
+                file_id,
+                several=column.type == "files",
+                limit=_ROWS,
+                ms=ms,
+                longest=MAX_TEXT,
+            )
+        finally:
+            self._turn.release()
 
 
 async def _index(

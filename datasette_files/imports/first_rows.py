@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..config import PluginConfig
 from ..errors import TimedOut
 from ..formats.base import ImportFormat
 from ..formats.packed import ZIP
 from ..models import FileRecord
+from ..sources import reading
 from ..sources.sources import Source
 from . import folders, process
-from .run import content_of
-
-if TYPE_CHECKING:
-    from ..app import Files
 
 #: Bytes of a file that a preview looks at; and of one that has to be whole to be looked at.
 _HEAD = 256 * 1024
@@ -45,15 +43,15 @@ class Preview:
 class Previews:
     """Makes the previews of one Datasette, a few at a time."""
 
-    def __init__(self, files: Files) -> None:
-        self._files = files
+    def __init__(self, config: PluginConfig) -> None:
+        self._config = config
         self._places = asyncio.Semaphore(_TOGETHER)
 
     async def make(
         self, source: Source, file: FileRecord, chosen: ImportFormat, read: dict[str, Any]
     ) -> Preview:
         """The first rows. Raises TimedOut, StorageError, StorageUnavailable."""
-        head = await self._files.head(source, file, _HEAD)
+        head = await reading.head(source, file, _HEAD)
         whole = chosen.seeks or head.startswith(ZIP)
         if whole and (file.size or 0) > _WHOLE:
             return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
@@ -62,13 +60,13 @@ class Previews:
             if not whole:
                 yield head
                 return
-            async for chunk in content_of(source, file):
+            async for chunk in reading.content_of(source, file):
                 yield chunk
 
         task = {
             **{"work": "preview", "format": process.located(chosen), "options": read},
             "cut": not whole and (file.size is None or file.size > len(head)),
-            "max_bytes": self._files.config.import_max_bytes,
+            "max_bytes": self._config.import_max_bytes,
             # What is put on disk there has no name, so it ends with the process.
             "folder": await asyncio.to_thread(folders.place),
         }

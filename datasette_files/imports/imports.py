@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..catalog.lookup import Lookup
+from ..config import PluginConfig
 from ..db import imports as rows
-from ..errors import BadType, Conflict, FilesError, Invalid, NotFound, PermissionDenied
-from ..formats.base import ImportFormat
-from ..formats.excel import Workbook
+from ..db.batching import Catalog
+from ..errors import Conflict, FilesError, NotFound, PermissionDenied
+from ..events import Announcer
 from ..jobs.jobs import Jobs
 from ..models import FileRecord, ImportDetails, ImportRequest, Job, Origin
 from ..permissions.rules import Actor, actor_id, may_add_rows, may_view_table, missing_for_import
@@ -22,14 +24,10 @@ from ..tables import target
 from . import folders
 from .first_rows import Preview, Previews
 from .fitting import check_table, writable_database
+from .formats import Formats
 from .requests import check_reading, checked
 from .run import ImportWork
 
-if TYPE_CHECKING:
-    from ..app import Files
-
-_PACKED = (".gz", ".gzip", ".zip")
-_PACKED_TYPES = ("application/gzip", "application/x-gzip", "application/zip")
 #: How many of a file's imports, and of a table's files, are shown.
 _SHOWN = 20
 
@@ -37,50 +35,20 @@ _SHOWN = 20
 class Imports:
     """The imports of one Datasette."""
 
-    def __init__(self, files: Files) -> None:
-        self._files = files
-        self.jobs = Jobs(files.catalog, ImportWork(files), files.config.import_concurrency)
-        #: Set at start, from the hook.
-        self.formats: list[ImportFormat] = []
-        self._previews = Previews(files)
-
-    def find_format(self, content_type: str, filename: str) -> ImportFormat | None:
-        """The format that a file probably is of; packed, by its name without the end."""
-        name, kind = filename.lower(), content_type
-        for end in _PACKED:
-            if name.endswith(end):
-                name = name.removesuffix(end)
-                kind = "application/octet-stream"
-        for one in self.formats:
-            if one.matches(kind, name):
-                return one
-        if content_type in _PACKED_TYPES and filename.lower().endswith(_PACKED):
-            return self._named("csv")
-        return None
-
-    def format_of(self, file: FileRecord, name: str | None) -> ImportFormat:
-        """The format of this name, else the file's; CSV for what may be anything.
-
-        Raises Invalid, BadType.
-        """
-        found = self.find_format(file.type, file.filename)
-        if found is None and not name and file.filename.lower().endswith(Workbook.extensions):
-            raise BadType(
-                "Workbooks are read where datasette-files[excel] is installed; ask the"
-                " administrator, or save the sheet as CSV"
-            )
-        chosen = self._named(name) if name else found or self._named("csv")
-        if chosen is None and name:
-            raise Invalid(
-                f"There is no format {name!r}; there are:"
-                f" {', '.join(one.name for one in self.formats)}"
-            )
-        if chosen is None:
-            raise BadType("No import format is for files of this type")
-        return chosen
-
-    def _named(self, name: str) -> ImportFormat | None:
-        return next((one for one in self.formats if one.name == name), None)
+    def __init__(
+        self,
+        datasette: Any,
+        database: Catalog,
+        config: PluginConfig,
+        lookup: Lookup,
+        announcer: Announcer,
+    ) -> None:
+        self._datasette = datasette
+        self._catalog = database
+        self.formats = Formats()
+        work = ImportWork(datasette, database, config, lookup, announcer, self.formats)
+        self.jobs = Jobs(database, work, config.import_concurrency)
+        self._previews = Previews(config)
 
     async def preview(
         self, source: Source, file: FileRecord, name: str | None, read: dict[str, Any]
@@ -90,7 +58,7 @@ class Imports:
         Raises Invalid, BadType, TimedOut, StorageError, StorageUnavailable.
         """
         check_reading(read)
-        return await self._previews.make(source, file, self.format_of(file, name), read)
+        return await self._previews.make(source, file, self.formats.of(file, name), read)
 
     async def start(self, actor: Actor, file: FileRecord, request: ImportRequest) -> int:
         """A new job; its id.
@@ -99,12 +67,12 @@ class Imports:
         """
         request = await self._by_own_name(checked(request))
         await self._permit(actor, request)
-        chosen = self.format_of(file, request.format)
-        database = writable_database(self._files.datasette, request.database)
+        chosen = self.formats.of(file, request.format)
+        database = writable_database(self._datasette, request.database)
         table = await database.execute_fn(lambda conn: target.existing(conn, request.table))
         check_table(request, table)
         await asyncio.to_thread(folders.check_room, file.size or 0)
-        job = await self._files.catalog.write(
+        job = await self._catalog.write(
             lambda conn: rows.add(
                 conn,
                 file_id=file.id,
@@ -123,7 +91,7 @@ class Imports:
 
     async def _by_own_name(self, request: ImportRequest) -> ImportRequest:
         """With the table's name as the database writes it, by which permissions are given."""
-        database = self._files.datasette.databases.get(request.database)
+        database = self._datasette.databases.get(request.database)
         if database is None:
             return request
         name = await database.execute_fn(lambda conn: target.own_name(conn, request.table))
@@ -131,7 +99,7 @@ class Imports:
 
     async def _permit(self, actor: Actor, request: ImportRequest) -> None:
         missing = await missing_for_import(
-            *(self._files.datasette, actor, request.database, request.table, request.mode),
+            *(self._datasette, actor, request.database, request.table, request.mode),
             removes=request.removes,
         )
         if missing:
@@ -148,10 +116,10 @@ class Imports:
         Raises NotFound, PermissionDenied.
         """
         job, details = await self.job(file_id, job_id)
-        who = await self._files.catalog.read(lambda conn: rows.actor_of(conn, job_id))
+        who = await self._catalog.read(lambda conn: rows.actor_of(conn, job_id))
         if who is not None and who == actor_id(actor):
             return job, details
-        if await may_view_table(self._files.datasette, actor, job.database_name, job.table_name):
+        if await may_view_table(self._datasette, actor, job.database_name, job.table_name):
             return job, details
         raise PermissionDenied(
             "You do not have permission to see this import: needs view-table on its table; sign in,"
@@ -164,7 +132,7 @@ class Imports:
         def look(conn: Any) -> tuple[Job | None, ImportDetails | None]:
             return rows.get(conn, file_id, job_id), rows.details(conn, job_id)
 
-        job, details = await self._files.catalog.read(look)
+        job, details = await self._catalog.read(look)
         if job is None:
             raise NotFound(f"There is no import {job_id} of this file")
         return job, details
@@ -187,7 +155,7 @@ class Imports:
         """Have a job stop. Raises NotFound, PermissionDenied, Conflict."""
         job, details = await self.job(file.id, job_id)
         await self._permit(actor, self.request_of(job, details))
-        if await self._files.catalog.write(lambda conn: rows.cancel(conn, job_id)) is None:
+        if await self._catalog.write(lambda conn: rows.cancel(conn, job_id)) is None:
             raise Conflict(f"The import is over: {job.status}")
 
     async def restart(self, actor: Actor, file: FileRecord, job_id: int) -> int:
@@ -210,7 +178,7 @@ class Imports:
 
         Else there are tables that rows may be added to.
         """
-        datasette = self._files.datasette
+        datasette = self._datasette
         offered = []
         for name in datasette.databases:
             try:
@@ -224,10 +192,8 @@ class Imports:
 
     async def of_file(self, file: FileRecord) -> list[tuple[Job, str]]:
         """The file's jobs, newest first, each with its mode."""
-        return await self._files.catalog.read(lambda conn: rows.of_file(conn, file.id, _SHOWN))
+        return await self._catalog.read(lambda conn: rows.of_file(conn, file.id, _SHOWN))
 
     async def origins(self, database: str, table: str) -> list[Origin]:
         """The files whose rows are in a table, newest first."""
-        return await self._files.catalog.read(
-            lambda conn: rows.origins(conn, database, table, _SHOWN)
-        )
+        return await self._catalog.read(lambda conn: rows.origins(conn, database, table, _SHOWN))

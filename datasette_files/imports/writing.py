@@ -10,16 +10,14 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ..db import imports as rows
+from ..db.batching import Catalog
 from ..jobs.jobs import Cancelled, Lost, Progress
 from ..models import ImportRequest, Job
 from ..tables import merging, target, words
 from ..tables.content import Content
-
-if TYPE_CHECKING:
-    from ..app import Files
 
 _T = TypeVar("_T")
 
@@ -38,7 +36,7 @@ class Writing:
 
     def __init__(
         self,
-        files: Files,
+        catalog: Catalog,
         database: Any,
         job: Job,
         request: ImportRequest,
@@ -46,7 +44,7 @@ class Writing:
         progress: Progress,
         holder: str,
     ) -> None:
-        self._files = files
+        self._catalog = catalog
         self._database = database
         self._job = job
         self._request = request
@@ -61,11 +59,11 @@ class Writing:
     async def run(self) -> None:
         if self._request.mode == "compare":
             self._result.update(asdict(await self._compare()))
-            await self._files.catalog.write(
+            await self._catalog.write(
                 lambda conn: rows.commits(conn, self._job.id, self._holder, self._result)
             )
             return
-        await self._files.catalog.write(
+        await self._catalog.write(
             lambda conn: rows.set_staging(conn, self._job.id, self._content.staging)
         )
         if self._request.mode in ("create", "replace"):
@@ -84,12 +82,12 @@ class Writing:
     async def _last(self, step: Callable[[sqlite3.Connection], Any]) -> None:
         """The transaction by which the rows appear; from here on the job cannot be cancelled."""
         self._progress.check()
-        ours = await self._files.catalog.write(
+        ours = await self._catalog.write(
             lambda conn: rows.commits(conn, self._job.id, self._holder, self._result)
         )
         if not ours:
             # Cancelled at the last moment, or another process's by now.
-            details = await self._files.catalog.read(lambda conn: rows.details(conn, self._job.id))
+            details = await self._catalog.read(lambda conn: rows.details(conn, self._job.id))
             self._progress.stop(Cancelled() if details is not None and details.cancel else Lost())
             self._progress.check()
         await self._write(step)

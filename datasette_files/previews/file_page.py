@@ -13,18 +13,16 @@ import io
 import logging
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from ..errors import FilesError
 from ..formats.delimited import guess_delimiter
 from ..media.families import family, is_text
+from ..media.inline import shows_inline
 from ..models import FileRecord
+from ..sources import reading
 from ..sources.sources import Source
-from ..transfer import downloads
 from . import archives, json_text
-
-if TYPE_CHECKING:
-    from ..app import Files
+from .thumbnails import Thumbnails
 
 logger = logging.getLogger("datasette_files")
 
@@ -82,20 +80,20 @@ class Preview:
     problem: str | None = None
 
 
-async def preview(files: Files, source: Source, file: FileRecord) -> Preview:
+async def preview(thumbnails: Thumbnails, source: Source, file: FileRecord) -> Preview:
     """The file's preview. A storage that fails now costs the preview, not the page."""
     kind = _kind(file)
     try:
         source.require_up()
         if kind == "image":
-            return await _image_preview(files, source, file)
+            return await _image_preview(thumbnails, source, file)
         if kind == "video":
-            return Preview(kind, poster=await _has_picture(files, source, file))
+            return Preview(kind, poster=await _has_picture(thumbnails, source, file))
         if kind == "archive":
-            return await _archive_preview(files, source, file)
+            return await _archive_preview(source, file)
         if kind == "text":
             size = _CODE_HEAD if family(file.type) == "code" else _HEAD
-            return _text_preview(file, await files.head(source, file, size))
+            return _text_preview(file, await reading.head(source, file, size))
     except FilesError as error:
         logger.warning("No preview of %s: %s", file.id, error)
         return Preview("icon", problem=str(error))
@@ -104,36 +102,36 @@ async def preview(files: Files, source: Source, file: FileRecord) -> Preview:
 
 def _kind(file: FileRecord) -> str:
     """What the type promises; for a text the bytes may still say otherwise."""
-    if file.type != "text/plain" and downloads.shows_inline(file.type):
+    if file.type != "text/plain" and shows_inline(file.type):
         return "pdf" if file.type == "application/pdf" else file.type.partition("/")[0]
     if family(file.type) == "archive":
         return "archive"
     return "text" if is_text(file.type) else "icon"
 
 
-async def _image_preview(files: Files, source: Source, file: FileRecord) -> Preview:
+async def _image_preview(thumbnails: Thumbnails, source: Source, file: FileRecord) -> Preview:
     """The image itself where it is small; else at the screen's size, from a worker."""
     seen = file.type not in _UNSEEN_IMAGES
     if seen and file.size is not None and file.size <= _SMALL_IMAGE:
         return Preview("image")
-    if await _has_picture(files, source, file):
+    if await _has_picture(thumbnails, source, file):
         return Preview("picture")
     # A browser may still manage what a worker would not.
     return Preview("image" if seen else "icon")
 
 
-async def _has_picture(files: Files, source: Source, file: FileRecord) -> bool:
-    if not files.thumbnails.can_picture(source, file):
+async def _has_picture(thumbnails: Thumbnails, source: Source, file: FileRecord) -> bool:
+    if not thumbnails.can_picture(source, file):
         return False
-    return not await files.thumbnails.failed(file)
+    return not await thumbnails.failed(file)
 
 
-async def _archive_preview(files: Files, source: Source, file: FileRecord) -> Preview:
+async def _archive_preview(source: Source, file: FileRecord) -> Preview:
     if file.type == "application/zip":
-        tail = await files.tail(source, file, _ZIP_TAIL)
+        tail = await reading.tail(source, file, _ZIP_TAIL)
         listing = await asyncio.to_thread(archives.zip_listing, tail, _MEMBERS)
     else:
-        head = await files.head(source, file, _TAR_HEAD)
+        head = await reading.head(source, file, _TAR_HEAD)
         listing = await asyncio.to_thread(_tar_listing, head)
     if listing is None or not listing.entries:
         return Preview("icon")

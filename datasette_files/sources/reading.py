@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 
 from ..errors import ChecksumMismatch, FilesError, StorageError
 from ..models import FileRecord
@@ -25,6 +25,34 @@ PAUSE = 0.25
 _END = 2**63 - 1
 #: Bytes; hashing less is quicker than the way to a thread.
 _WORTH_A_THREAD = 64 * 1024
+
+
+async def head(source: Source, file: FileRecord, size: int) -> bytes:
+    """At most the first ``size`` bytes. Raises StorageError, StorageUnavailable."""
+    return await _part(file, source.storage.read_bytes(file.path, size))
+
+
+async def tail(source: Source, file: FileRecord, size: int) -> bytes:
+    """At most the last ``size`` bytes. Raises StorageError, StorageUnavailable."""
+    if file.size is None or file.size <= size:
+        return await head(source, file, size)
+    start, end = file.size - size, file.size
+
+    async def read() -> bytes:
+        stream = source.storage.stream_range(file.path, start, end)
+        return b"".join([chunk async for chunk in stream])
+
+    return await _part(file, read())
+
+
+async def _part(file: FileRecord, reading: Awaitable[bytes]) -> bytes:
+    try:
+        return await reading
+    except FilesError:
+        raise
+    except Exception as error:
+        logger.exception("A part of %s cannot be read", file.id)
+        raise StorageError("The storage failed to read the file; try again") from error
 
 
 async def whole(source: Source, file: FileRecord) -> AsyncIterator[bytes]:
@@ -99,3 +127,22 @@ class Digest:
                 f"The stored bytes of {file.id} are not those whose sha256 the catalog has; restore"
                 " the file from a backup"
             )
+
+
+async def content_of(source: Source, file: FileRecord) -> AsyncIterator[bytes]:
+    """The file's bytes from its storage. Raises FilesError for whatever a storage makes of it."""
+    passed = 0
+    try:
+        async for chunk in source.storage.stream_file(file.path):
+            passed += len(chunk)
+            yield chunk
+    except FilesError:
+        raise
+    except Exception as error:
+        logger.exception("Source %r failed to read a file", source.slug)
+        raise StorageError("The storage failed to read the file; try again") from error
+    if file.size is not None and passed != file.size:
+        logger.error("Source %r has %d bytes of %d of %s", source.slug, passed, file.size, file.id)
+        raise StorageError(
+            f"The storage gave {passed:,} bytes of a file of {file.size:,}; upload it again"
+        )

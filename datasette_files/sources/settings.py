@@ -14,20 +14,18 @@ import sqlite3
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from ..config import SourceConfig, problems
 from ..db import settings as rows
+from ..db.batching import Catalog
 from ..errors import Conflict, Invalid
 from ..models import SettingChange
 from ..naming import plain
 from ..permissions.rules import Actor, Grant, actor_id
-from .sources import PRESIGN, Source
-
-if TYPE_CHECKING:
-    from ..app import Files
+from .sources import PRESIGN, Source, Sources
 
 logger = logging.getLogger("datasette_files")
 
@@ -71,8 +69,9 @@ class SourceSettings:
 class Settings:
     """The settings of one Datasette's sources."""
 
-    def __init__(self, files: Files) -> None:
-        self._files = files
+    def __init__(self, database: Catalog, sources: Sources) -> None:
+        self._catalog = database
+        self._sources = sources
         self._version = -1
         self._lock = threading.Lock()
 
@@ -86,7 +85,7 @@ class Settings:
             if version == self._version:
                 return
             found = rows.all_overrides(conn)
-            for source in self._files.sources:
+            for source in self._sources:
                 source.apply(_effective(source, found.get(source.id, {}))[0])
             self._version = version
 
@@ -97,7 +96,7 @@ class Settings:
             manage.check(conn, source.slug)
             return _look(conn, source)
 
-        return await self._files.catalog.read(look)
+        return await self._catalog.read(look)
 
     async def change(
         self,
@@ -129,7 +128,7 @@ class Settings:
                     del overrides[key]
             return _keep(conn, source, actor, overrides, changed, is_reset=False)
 
-        return await self._files.catalog.write(write)
+        return await self._catalog.write(write)
 
     async def reset(
         self, source: Source, manage: Grant, actor: Actor, version: int | None
@@ -146,7 +145,7 @@ class Settings:
             }
             return _keep(conn, source, actor, {}, changed, is_reset=True)
 
-        return await self._files.catalog.write(write)
+        return await self._catalog.write(write)
 
 
 def _look(conn: sqlite3.Connection, source: Source) -> SourceSettings:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import FilesError, RangeUnsatisfiable, StorageError
+from ..media.inline import shows_inline
 from ..models import FileRecord
 from ..protocol.conditional import Outcome, evaluate, http_date, if_range_matches
 from ..protocol.disposition import content_disposition
@@ -35,17 +36,6 @@ _ENTITY_TAG = re.compile(r"[\x21\x23-\x7e]{1,200}")
 
 Kind = Literal["attachment", "inline"]
 
-#: Shown by the browser itself; everything else comes as an attachment.
-_INLINE_TYPES = frozenset({"application/pdf", "text/plain"})
-_INLINE_FAMILIES = ("audio", "video")
-#: Images that are pixels and no documents, and that browsers show.
-_RASTER_IMAGES = frozenset(
-    f"image/{name}"
-    for name in (
-        *("png", "apng", "jpeg", "gif", "webp", "avif", "bmp"),
-        *("x-icon", "vnd.microsoft.icon", "tiff", "heic", "heif"),
-    )
-)
 #: No script, no plugins, no forms, an origin of its own: whatever a file holds, it can do nothing.
 _SANDBOX = "sandbox; default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'"
 #: Bytes; a file up to this size is read and sent in one piece.
@@ -74,12 +64,6 @@ class Body:
         for generator in (self.chunks, self._opened):
             if isinstance(generator, AsyncGenerator):
                 await generator.aclose()
-
-
-def shows_inline(content_type: str) -> bool:
-    """Whether a file of this type may be shown by the browser rather than saved."""
-    family = content_type.partition("/")[0]
-    return family in _INLINE_FAMILIES or content_type in _INLINE_TYPES | _RASTER_IMAGES
 
 
 async def plan(

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,6 +17,7 @@ from ..app import Files
 from ..errors import FilesError, Invalid, PermissionDenied
 from ..naming import plain
 from ..permissions.rules import Actor, actor_id
+from .assets import asset
 from .body import Body, Disconnected
 
 logger = logging.getLogger("datasette_files")
@@ -130,7 +132,7 @@ async def page(call: Call, template: str, context: dict[str, Any], status: int =
     """A page from one of our templates."""
     html = await call.datasette.render_template(
         f"datasette_files/{template}",
-        {**context, "asset": call.files.asset, "human_size": human_size, "plain": plain},
+        {**context, "asset": partial(asset, call.files), "human_size": human_size, "plain": plain},
         request=call.request,
         view_name="datasette-files",
     )

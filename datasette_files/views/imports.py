@@ -97,7 +97,7 @@ def _asked(request: ImportRequest) -> str:
 
 
 async def preview(call: Call) -> Response:
-    file, source = await call.files.browsable(call.actor, call.vars["file_id"])
+    file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     values = {name: given[0] for name, given in call.query.items()}
     read = _reading(values)
     # Of one who goes away, the process ends.
@@ -114,7 +114,7 @@ async def preview(call: Call) -> Response:
         "databases": databases,
         "makes_tables": any(creates for _, creates in databases),
         "formats": call.files.imports.formats,
-        "options": call.files.imports.format_of(file, made.format).options,
+        "options": call.files.imports.formats.of(file, made.format).options,
         "encodings": list(ENCODINGS),
         "delimiters": DELIMITERS,
         "types": TYPES,
@@ -123,14 +123,14 @@ async def preview(call: Call) -> Response:
 
 
 async def start(call: Call) -> Response:
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     request = _request(await call.body.form(_FIELDS))
     job = await call.files.imports.start(call.actor, file, request)
     return redirect(_url(call, file.id, job), 302)
 
 
 async def cancel(call: Call) -> Response:
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     job = _number(call)
     await call.files.imports.cancel(call.actor, file, job)
     return redirect(_url(call, file.id, job)) if call.wants_page else answer(call, {"ok": True})
@@ -138,7 +138,7 @@ async def cancel(call: Call) -> Response:
 
 async def restart(call: Call) -> Response:
     """Do again what did not finish; after a comparison, do what it showed."""
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     values = await call.body.form()
     number = _number(call)
     if values.get("apply") == "1":
@@ -159,7 +159,7 @@ def _url(call: Call, file_id: str, job: int) -> str:
 
 
 async def _job(call: Call) -> tuple[dict[str, Any], FileRecord, ImportRequest]:
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     job, details = await call.files.imports.visible_job(call.actor, file.id, _number(call))
     request = call.files.imports.request_of(job, details)
     shown = {**asdict(job), "table_url": table_url(call, job), "mode": request.mode}
@@ -238,7 +238,7 @@ async def of_file(call: Call, file: FileRecord) -> list[dict[str, Any]]:
 def action(files: Files, file: dict[str, Any]) -> list[dict[str, str]]:
     """The entry of a file's menu, for files that a format is for."""
     kind = essence(file["content_type"] or "")
-    if files.imports.find_format(kind or "", file["filename"]) is None:
+    if files.imports.formats.find(kind or "", file["filename"]) is None:
         return []
     return [
         {
@@ -255,7 +255,7 @@ async def origins(datasette: Any, request: Any, database: str, table: str) -> st
     found = await files.imports.origins(database, table)
     if not found:
         return ""
-    browsable = await files.allowed_sources(request.actor, BROWSE)
+    browsable = await files.lookup.allowed_sources(request.actor, BROWSE)
     shown = [
         {
             **asdict(one),

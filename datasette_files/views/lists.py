@@ -7,7 +7,7 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
-from ..catalog.search import SearchQuery, search
+from ..catalog.search import SearchQuery
 from ..db import files as file_rows
 from ..db import listing
 from ..errors import Invalid
@@ -42,7 +42,7 @@ async def source_json(call: Call) -> Response:
 
 async def source_page(call: Call) -> Response:
     source, query, found = await _source_list(call)
-    uploadable = await call.files.allowed_sources(call.actor, UPLOAD)
+    uploadable = await call.files.lookup.allowed_sources(call.actor, UPLOAD)
     contents = await call.files.catalog.read(lambda conn: file_rows.contents(conn, source.id))
     context = {
         **_as_context(call, found),
@@ -53,7 +53,7 @@ async def source_page(call: Call) -> Response:
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
         "filtered": query.filtered,
-        "can_manage": source.slug in await call.files.allowed_sources(call.actor, MANAGE),
+        "can_manage": source.slug in await call.files.lookup.allowed_sources(call.actor, MANAGE),
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),
     }
@@ -73,7 +73,7 @@ async def _source_list(call: Call) -> tuple[Source, listing.ListQuery, Page]:
     source = call.files.sources.get(call.vars["source"])
     browse = await grant(call.datasette, call.actor, BROWSE, source.slug)
     query = replace(list_query(call), source_ids=(source.id,))
-    found = await search(call.files, browse, SearchQuery(query, required=source.slug))
+    found = await call.files.search.page(browse, SearchQuery(query, required=source.slug))
     return source, query, found
 
 
@@ -101,7 +101,7 @@ async def _search(call: Call) -> tuple[str, str, Page]:
     q, wanted = (call.argument("q") or "").strip(), call.argument("source") or ""
     ids = tuple(source.id for source in call.files.sources if wanted in ("", source.slug))
     query = listing.ListQuery(source_ids=ids, after=call.argument("_next"), limit=size(call))
-    return q, wanted, await search(call.files, browse, SearchQuery(query, q))
+    return q, wanted, await call.files.search.page(browse, SearchQuery(query, q))
 
 
 def _as_json(call: Call, found: Page) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..base import TIME_FORMAT
 from ..db.schema import FILE_COLUMNS
+from ..media.inline import shows_inline
 from ..models import FileRecord, TrashedFile
 from ..naming import plain
-from ..transfer.downloads import shows_inline
 from .http import Call
 
 #: What Markdown takes for more than text (CommonMark 0.31, 2.4).

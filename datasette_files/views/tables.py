@@ -10,7 +10,7 @@ from datasette.utils import CustomJSONEncoder, error_body, remove_infinites
 from datasette.utils.asgi import Response
 
 from ..app import Files
-from ..columns.uses import ColumnUses, uses
+from ..columns.uses import ColumnUses
 from ..db import files as file_rows
 from ..permissions.rules import BROWSE, grant
 from .http import Call, answer
@@ -20,8 +20,8 @@ _MAX_FILES = 2000
 
 
 async def uses_json(call: Call) -> Response:
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
-    found = await uses(call.files, call.actor, file.id)
+    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    found = await call.files.uses.of(call.actor, file.id)
     listed = [described(call, one, file.id) for one in found.columns]
     body = {"ok": True, "file_id": file.id, "complete": found.complete, "uses": listed}
     return answer(call, body)

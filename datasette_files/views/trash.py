@@ -97,7 +97,7 @@ async def _answer(call: Call, changed: Changed, done: str, back: str | None) -> 
     if not call.wants_page:
         ids = [file.id for file in changed.files]
         return answer(call, {"ok": True, done: ids, "missing": changed.missing})
-    browsable = await call.files.allowed_sources(call.actor, BROWSE)
+    browsable = await call.files.lookup.allowed_sources(call.actor, BROWSE)
     first = changed.files[0]
     if any(file.source_slug not in browsable for file in changed.files):
         context = {"done": done.capitalize(), "text": f"{_count(changed)} {done}."}

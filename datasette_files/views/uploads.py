@@ -200,7 +200,7 @@ async def raw_put(call: Call, source: Source, allowed: Grant) -> Response:
 
 async def _browses(call: Call) -> bool:
     """Whether the pages of the route's source and its files are for the actor too."""
-    return call.vars["source"] in await call.files.allowed_sources(call.actor, BROWSE)
+    return call.vars["source"] in await call.files.lookup.allowed_sources(call.actor, BROWSE)
 
 
 async def _stored(call: Call, source: Source, file: FileRecord) -> Response:

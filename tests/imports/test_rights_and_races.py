@@ -283,7 +283,7 @@ async def test_the_menu_of_a_files_page_reads_no_bytes(
 ) -> None:
     file = await upload(datasette, PEOPLE, "people.csv")
     files = Files.of(datasette)
-    record, source = await files.existing(file["id"])
+    record, source = await files.lookup.existing(file["id"])
 
     async def read(*_: Any) -> bytes:
         raise AssertionError("the storage was asked")

@@ -142,7 +142,7 @@ async def test_pages_do_not_pile_up_on_a_storage_that_hangs(site: Datasette) -> 
 async def test_what_waits_in_the_background_is_told(site: Datasette) -> None:
     record = await upload(site, b"hello")
     files = Files.of(site)
-    file, docs = await files.existing(record["id"])
+    file, docs = await files.lookup.existing(record["id"])
     order = Order(docs, files.sources.get("memory"), True, grace=600)
     await files.carry(order, file, lambda size: None)
     insert = "INSERT INTO datasette_files_unhashed VALUES ('df-x', ?, 0, 0)"

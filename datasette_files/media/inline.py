@@ -1,0 +1,21 @@
+"""Content types that a browser may show from our origin. Everything else is saved."""
+
+from __future__ import annotations
+
+#: Shown by the browser itself; everything else comes as an attachment.
+_INLINE_TYPES = frozenset({"application/pdf", "text/plain"})
+_INLINE_FAMILIES = ("audio", "video")
+#: Images that are pixels and no documents, and that browsers show.
+_RASTER_IMAGES = frozenset(
+    f"image/{name}"
+    for name in (
+        *("png", "apng", "jpeg", "gif", "webp", "avif", "bmp"),
+        *("x-icon", "vnd.microsoft.icon", "tiff", "heic", "heif"),
+    )
+)
+
+
+def shows_inline(content_type: str) -> bool:
+    """Whether a file of this type may be shown by the browser rather than saved."""
+    family = content_type.partition("/")[0]
+    return family in _INLINE_FAMILIES or content_type in _INLINE_TYPES | _RASTER_IMAGES
