@@ -1,6 +1,6 @@
 /**
  * The HTTP API of datasette-files (docs/api.md) as promises. Leaves out the bytes of an upload
- * (upload-client.js) and anything of a page.
+ * (upload/client.js) and anything of a page.
  *
  * Datasette refuses requests of other sites by what browsers say of a request's origin, so a
  * same-origin request needs no token.

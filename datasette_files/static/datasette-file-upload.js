@@ -8,17 +8,17 @@
  */
 
 import { FilesApi } from "./api.js";
-import { element } from "./dom.js";
-import { chosenFiles } from "./dropped-files.js";
-import { formatBytes } from "./format.js";
-import { uploadFile } from "./upload-client.js";
-import { UploadList } from "./upload-list.js";
-import { UploadQueue } from "./upload-queue.js";
-import { UploadRules } from "./upload-rules.js";
-import { UploadZone } from "./upload-zone.js";
+import { element } from "./shared/dom.js";
+import { chosenFiles } from "./upload/dropped-files.js";
+import { formatBytes } from "./shared/format.js";
+import { uploadFile } from "./upload/client.js";
+import { UploadList } from "./upload/list.js";
+import { UploadQueue } from "./upload/queue.js";
+import { UploadRules } from "./upload/rules.js";
+import { UploadZone } from "./upload/zone.js";
 
 /** @import { ColumnPlace, FileRecord } from "./api.js" */
-/** @import { Addition, QueueEvent, UploadItem } from "./upload-queue.js" */
+/** @import { Addition, QueueEvent, UploadItem } from "./upload/queue.js" */
 
 const LEFT_OUT = "One file at a time: the others were left out.";
 

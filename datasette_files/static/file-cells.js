@@ -9,12 +9,12 @@
  */
 
 import { FilesApi } from "./api.js";
-import { element } from "./dom.js";
-import { FileRecords } from "./file-records.js";
-import { formatBytes } from "./format.js";
-import { plain } from "./names.js";
+import { element } from "./shared/dom.js";
+import { FileRecords } from "./shared/file-records.js";
+import { formatBytes } from "./shared/format.js";
+import { plain } from "./shared/names.js";
 
-/** @import { ShownFile } from "./file-records.js" */
+/** @import { ShownFile } from "./shared/file-records.js" */
 
 /** Of this site: nothing is asked of another one, whatever a page links; browsers read `/\` as `//`. */
 const LINK = /^(\/(?:[^/\\\s].*\/)?)-\/files\/(df-[0-9a-z]+)$/;

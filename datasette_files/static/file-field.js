@@ -1,11 +1,11 @@
 /**
  * Gives Datasette's dialogs that insert and edit rows a field for the column types `file` and
- * `files`, by its hook makeColumnField. All that the field needs (field-control.js) is fetched only
+ * `files`, by its hook makeColumnField. All that the field needs (field/control.js) is fetched only
  * where such a dialog can be opened, and while it is not there the value is an ordinary text.
  */
 
-/** @import { ColumnField, FileFieldControl, Tools } from "./field-control.js" */
-/** @typedef {typeof import("./field-parts.js")} Parts */
+/** @import { ColumnField, FileFieldControl, Tools } from "./field/control.js" */
+/** @typedef {typeof import("./field/parts.js")} Parts */
 
 /** What opens Datasette's dialogs. */
 const OPENERS = 'button[data-row-action="edit"], button[data-table-action="insert-row"]';
@@ -27,7 +27,7 @@ class FileFields {
 
   /** @returns {Promise<Parts>} */
   load() {
-    this._asked ??= import("./field-parts.js").then(
+    this._asked ??= import("./field/parts.js").then(
       (parts) => {
         for (const name of STYLES) addStyle(name);
         this._parts = parts;

@@ -1,12 +1,12 @@
 /**
  * `<datasette-file-picker>`: choose files that are there, or upload some, in the page or in a dialog.
- * docs/file-picker.md says what it offers to those who embed it. What it shows is picker-panel.js's.
+ * docs/file-picker.md says what it offers to those who embed it. What it shows is picker/panel.js's.
  */
 
 import { FilesApi } from "./api.js";
-import { element } from "./dom.js";
-import { FileSources } from "./file-sources.js";
-import { PickerPanel } from "./picker-panel.js";
+import { element } from "./shared/dom.js";
+import { FileSources } from "./picker/sources.js";
+import { PickerPanel } from "./picker/panel.js";
 
 /** @import { ColumnPlace, FileRecord } from "./api.js" */
 /**

@@ -1,0 +1,125 @@
+/**
+ * One file of a field: its picture, name and size, and what can be done with it. A file that is gone,
+ * or not open to this person, is named by its id and stays until it is removed. Leaves out the order
+ * and the value (control.js).
+ */
+
+import { element, icon, setText } from "../shared/dom.js";
+import { formatBytes } from "../shared/format.js";
+import { messageFor } from "../shared/messages.js";
+import { plain } from "../shared/names.js";
+
+/** @import { ShownFile, FileRecords } from "../shared/file-records.js" */
+/** @typedef {"up" | "down" | "replace" | "remove"} ItemAction */
+
+const LABELS = { up: "Move up", down: "Move down", replace: "Replace", remove: "Remove" };
+const MISSING = "It is deleted, or not open to you. It stays here unless you change it.";
+
+export class FileItem {
+  /**
+   * @param {string} id
+   * @param {FileRecords} records
+   * @param {(action: ItemAction, item: FileItem) => void} act
+   * @param {ItemAction[]} actions What is offered.
+   */
+  constructor(id, records, act, actions) {
+    this.id = id;
+    /** What people call it, in words about it. */
+    this.name = id;
+    this._records = records;
+    this._picture = element("span", { class: "upload-tile", "aria-hidden": "true" });
+    this._name = element("bdi", { class: "picker-name" }, id);
+    this._facts = element("span", { class: "picker-facts" });
+    this._again = element("button", { type: "button", class: "upload-button", hidden: true });
+    this._again.append("Try again");
+    this._again.addEventListener("click", () => this.load());
+    /** @type {Map<ItemAction, HTMLButtonElement>} */
+    this._buttons = new Map();
+    const tools = element("span", { class: "files-field-buttons" });
+    for (const action of actions) {
+      const label = LABELS[action];
+      const button = element("button", { type: "button", class: "upload-button" });
+      // Of several there are as many, and the names need the room.
+      if (action === "replace" || actions.length < 3) button.append(label);
+      else button.append(icon(action === "remove" ? "close" : action));
+      button.title = label;
+      button.dataset.action = action === "remove" ? "take-away" : action;
+      button.addEventListener("click", () => act(action, this));
+      this._buttons.set(action, button);
+      tools.append(button);
+    }
+    const what = element("span", { class: "picker-what" }, this._name, this._facts, this._again);
+    this.element = element("li", { class: "files-field-item" }, this._picture, what, tools);
+    this._label();
+    this.load();
+  }
+
+  /** Fetch what is known of it, and show that. */
+  async load() {
+    this._again.hidden = true;
+    setText(this._facts, "…");
+    try {
+      const file = await this._records.get(this.id);
+      if (file === null) this._showMissing();
+      else this._show(file);
+    } catch (error) {
+      const { title, next } = messageFor(/** @type {{code?: string}} */ (error).code ?? "");
+      setText(this._facts, `What it is could not be fetched. ${title}. ${next}`);
+      this._again.hidden = false;
+    }
+  }
+
+  /** @param {number} at @param {number} total */
+  place(at, total) {
+    const [up, down] = [this._buttons.get("up"), this._buttons.get("down")];
+    if (!up || !down) return;
+    const focused = document.activeElement;
+    up.hidden = down.hidden = total < 2;
+    up.disabled = at === 0;
+    down.disabled = at === total - 1;
+    // The key may be pressed again, or the other one.
+    if (focused === up && up.disabled) down.focus();
+    if (focused === down && down.disabled) up.focus();
+  }
+
+  /** @param {ItemAction} [action] The button to stand on; the first by default. */
+  focus(action) {
+    const wanted = action === undefined ? undefined : this._buttons.get(action);
+    const usable = [...this._buttons.values()].find((button) => !button.hidden && !button.disabled);
+    if (wanted && !wanted.hidden && !wanted.disabled) wanted.focus();
+    else usable?.focus();
+  }
+
+  /** @param {ShownFile} file */
+  _show(file) {
+    const picture = element("img", {
+      src: file.thumbnail_url,
+      alt: "",
+      width: "48",
+      height: "48",
+      decoding: "async",
+      draggable: "false",
+    });
+    this._picture.replaceWith(picture);
+    this._picture = picture;
+    this.name = plain(file.filename);
+    // In a tab of its own: what is being edited here is not saved yet.
+    const link = { href: file.url, target: "_blank", rel: "noopener", draggable: "false" };
+    this._name.replaceChildren(element("a", link, this.name));
+    const size = file.size === null ? "" : formatBytes(file.size);
+    setText(this._facts, [size, file.content_type ?? ""].filter((fact) => fact !== "").join(" · "));
+    this._label();
+  }
+
+  _showMissing() {
+    this.element.dataset.state = "missing";
+    this._picture.textContent = "?";
+    setText(this._facts, MISSING);
+  }
+
+  _label() {
+    for (const [action, button] of this._buttons) {
+      button.setAttribute("aria-label", `${LABELS[action]} ${this.name}`);
+    }
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * An import's page while it runs: asks for its progress, shows it, and loads the page anew at the
+ * end. Without this the page comes anew every few seconds.
+ */
+
+import { formatBytes, formatCount, formatDuration } from "../shared/format.js";
+
+const STEP = 700;
+/** Signed out, no longer permitted, or the file is deleted: waiting changes nothing. */
+const GONE = [401, 403, 404, 410];
+/** Milliseconds between two attempts while the server does not answer, at most. */
+const LONGEST = 15000;
+
+/** @param {HTMLElement} root */
+class Job {
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    this.root = root;
+    this.url = root.dataset.filesJob ?? "";
+    this.pause = STEP;
+    this.said = "";
+  }
+
+  async watch() {
+    for (;;) {
+      const job = await this.ask();
+      if (job && !["pending", "running"].includes(job.status)) return location.reload();
+      if (job) this.show(job);
+      await new Promise((resolve) => setTimeout(resolve, this.pause));
+    }
+  }
+
+  /** @returns {Promise<any>} The job, or null while the server does not answer. */
+  async ask() {
+    try {
+      const response = await fetch(this.url, { headers: { Accept: "application/json" } });
+      if (GONE.includes(response.status)) {
+        location.reload(); // the page says why, and what to do
+        return new Promise(() => {});
+      }
+      const job = await response.json();
+      if (!response.ok) throw new Error(job.error ?? "");
+      this.pause = STEP;
+      return job;
+    } catch {
+      this.pause = Math.min(this.pause * 2, LONGEST);
+      this.put("left", "The server does not answer; trying again");
+      return null;
+    }
+  }
+
+  /** @param {any} job */
+  show(job) {
+    const progress = this.root.querySelector("progress");
+    if (progress) progress.value = job.progress;
+    const phase = job.status === "running" && job.phase ? `: ${job.phase}` : "";
+    this.put("status", `${job.status}${phase}`);
+    const speed = job.rows_per_second ? ` (${formatCount(job.rows_per_second)} a second)` : "";
+    this.put("rows", `${formatCount(job.row_count)}${speed}`);
+    this.put("bytes", `${formatBytes(job.bytes_read)} of ${formatBytes(job.total_size)}`);
+    const left = job.seconds_left === null ? "not known yet" : `about ${formatDuration(job.seconds_left)}`;
+    this.put("left", left);
+    this.say(`${job.status}${phase}`);
+  }
+
+  /** @param {string} name @param {string} text */
+  put(name, text) {
+    const place = this.root.querySelector(`[data-files-show="${name}"]`);
+    if (place && place.textContent !== text) place.textContent = text;
+  }
+
+  /** To a screen reader, each state once. @param {string} text */
+  say(text) {
+    const place = this.root.querySelector("[data-files-said]");
+    if (place && text !== this.said) place.textContent = this.said = text;
+  }
+}
+
+const root = /** @type {HTMLElement | null} */ (document.querySelector("[data-files-job]"));
+if (root) new Job(root).watch();

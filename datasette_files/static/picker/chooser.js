@@ -1,0 +1,223 @@
+/**
+ * Choosing in a picker: the field that searches, the select of sources, the files, and how many there
+ * are, in words for everybody. Leaves out uploading (uploader.js) and what becomes of a choice.
+ */
+
+import { element, setText } from "../shared/dom.js";
+import { FileSearch, MAX_FOUND } from "./search.js";
+import { counted, formatCount } from "../shared/format.js";
+import { messageFor } from "../shared/messages.js";
+import { plain } from "../shared/names.js";
+import { PickerOptions } from "./listbox.js";
+import { UploadRules, patternsOf } from "../upload/rules.js";
+
+/** @import { FileRecord, FilesApi, SourceRecord } from "../api.js" */
+
+/** Milliseconds without a key, after which the server is asked. */
+const PAUSE = 200;
+
+export class PickerChoose {
+  /**
+   * @param {FilesApi} api
+   * @param {{sources: SourceRecord[], source: string, accept: string, maxSize: number | null,
+   *   multiple: boolean, taken: Set<string>, isChosen: (file: FileRecord) => boolean,
+   *   pick: (file: FileRecord) => void}} options `sources` may be browsed; `source` is the one that
+   *   is meant, or ""; `taken` are the ids that are not offered again.
+   */
+  constructor(api, options) {
+    this._options = options;
+    this._rules = new UploadRules(options.maxSize, options.accept);
+    this._search = new FileSearch(api, patternsOf(options.accept));
+    this._search.addEventListener("change", () => this._draw());
+    this._timer = 0;
+    this._list = new PickerOptions({
+      multiple: options.multiple,
+      refusal: (file) => this.refusal(file),
+      isChosen: options.isChosen,
+      sourceName: (slug) => this._sourceName(slug),
+      pick: (file) => this._pick(file),
+      nearEnd: () => this._search.more(),
+    });
+    this._field = this._searchField();
+    this._select = this._sourceSelect();
+    this._count = element("p", { class: "picker-count", role: "status" });
+    this._empty = element("p", { class: "picker-empty", hidden: true });
+    this._problem = element("div", { class: "picker-problem", role: "alert", hidden: true });
+    const asked = element("div", { class: "picker-asked" }, this._field);
+    if (options.sources.length > 1) asked.append(this._select);
+    this.element = element("div", { class: "picker-choose", tabindex: "-1" });
+    this.element.append(asked, this._list.element, this._empty, this._problem, this._count);
+    this.element.addEventListener("keydown", (event) => this._key(event));
+  }
+
+  start() {
+    this._ask();
+  }
+
+  stop() {
+    clearTimeout(this._timer);
+    this._search.stop();
+  }
+
+  focus() {
+    // A keyboard on the screen would cover the files.
+    const touched = matchMedia("(hover: none) and (pointer: coarse)").matches;
+    (touched ? this.element : this._field).focus();
+  }
+
+  /** Say anew which files are chosen. */
+  mark() {
+    this._list.mark();
+  }
+
+  /** Why a file cannot be chosen, or "". @param {FileRecord} file */
+  refusal(file) {
+    if (this._options.taken.has(file.id)) return "It is there already.";
+    return this._rules.refusal(file);
+  }
+
+  /** @param {FileRecord} file */
+  _pick(file) {
+    const refusal = this.refusal(file);
+    if (refusal === "") this._options.pick(file);
+    else setText(this._count, `${plain(file.filename)} cannot be chosen. ${refusal}`);
+    this._point();
+  }
+
+  /** Only where several could be meant. @param {string} slug */
+  _sourceName(slug) {
+    const { sources } = this._options;
+    if (sources.length < 2 || this._search.question.source !== "") return "";
+    return sources.find((source) => source.slug === slug)?.label ?? slug;
+  }
+
+  _searchField() {
+    const field = element("input", {
+      type: "search",
+      class: "picker-search",
+      role: "combobox",
+      placeholder: "Search files",
+      autocomplete: "off",
+      spellcheck: "false",
+      enterkeyhint: "search",
+      "aria-label": "Search files",
+      "aria-autocomplete": "list",
+      "aria-expanded": "true",
+      "aria-controls": this._list.id,
+    });
+    const soon = (/** @type {Event} */ event) => {
+      // Half a character of Chinese or Japanese is no word yet.
+      if (event instanceof InputEvent && event.isComposing) return;
+      clearTimeout(this._timer);
+      this._timer = setTimeout(() => this._ask(), PAUSE);
+    };
+    field.addEventListener("input", soon);
+    field.addEventListener("compositionend", soon);
+    return field;
+  }
+
+  _sourceSelect() {
+    const select = element("select", { class: "picker-sources", "aria-label": "Source" });
+    select.append(element("option", { value: "" }, "All sources"));
+    for (const { slug, label } of this._options.sources) {
+      select.append(element("option", { value: slug }, label));
+    }
+    select.addEventListener("change", () => this._ask());
+    return select;
+  }
+
+  _ask() {
+    clearTimeout(this._timer);
+    const { sources, source } = this._options;
+    const only = source || (sources.length === 1 ? sources[0].slug : this._select.value);
+    const question = { q: this._field.value.trim(), source: only };
+    const { q, source: before } = this._search.question;
+    const same = question.q === q && question.source === before;
+    if (!same || this._search.answered === null) this._search.ask(question);
+  }
+
+  /** @param {KeyboardEvent} event */
+  _key(event) {
+    const { key, target } = event;
+    if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const searching = target === this._field;
+    if (!searching && target !== this._list.element) return;
+    if (key === "Enter") {
+      event.preventDefault(); // or it would send the form around
+      if (!this._list.pickActive()) this._ask();
+    } else if (key === " " && !searching) {
+      event.preventDefault();
+      this._list.pickActive();
+    } else if (key === "Escape" && this._field.value !== "" && target === this._field) {
+      this._clear(event);
+    } else if (searching && ["Home", "End"].includes(key)) {
+      return; // of the text
+    } else if (this._list.move(key)) {
+      event.preventDefault();
+      this._point();
+    } else if (!searching && key.length === 1) this._field.focus(); // the letter goes there
+  }
+
+  /** First the words, then whatever else Escape closes. @param {KeyboardEvent} event */
+  _clear(event) {
+    event.preventDefault();
+    event.stopPropagation();
+    this._field.value = "";
+    this._ask();
+  }
+
+  /** Tell the field where in the list the keyboard stands. */
+  _point() {
+    this._field.setAttribute("aria-activedescendant", this._list.activeId);
+  }
+
+  _draw() {
+    const { answered, error, files, loading } = this._search;
+    this.element.setAttribute("aria-busy", String(loading));
+    if (answered !== null) this._list.show(files);
+    this._point();
+    const none = !loading && error === null && files.length === 0;
+    this._list.element.hidden = files.length === 0;
+    this._field.setAttribute("aria-expanded", String(files.length > 0));
+    this._empty.hidden = !none;
+    if (none) setText(this._empty, this._noneText());
+    this._drawProblem();
+    if (!loading) setText(this._count, none || error !== null ? "" : this._countText());
+    else if (answered === null) setText(this._count, "Looking for files…");
+  }
+
+  _noneText() {
+    const { q, source } = this._search.question;
+    if (q !== "") return `No file is found for “${q}”.`;
+    const filtered = source !== "" && this._options.accept !== "";
+    return filtered ? `No file here is of a type that is accepted.` : "There are no files yet.";
+  }
+
+  _countText() {
+    const { files, total, truncated, question } = this._search;
+    const all = truncated ? `more than ${formatCount(total)} files` : counted(total, "file");
+    const kind = question.q === "" ? "newest first" : "found";
+    if (files.length >= MAX_FOUND) return `The first ${formatCount(MAX_FOUND)} of ${all}: search to see others`;
+    if (files.length === total) return `${all}, ${kind}`;
+    return `${formatCount(files.length)} of ${all}, ${kind}`;
+  }
+
+  _drawProblem() {
+    const { error } = this._search;
+    const shown = !this._problem.hidden;
+    if ((error !== null) === shown) return;
+    const focused = this._problem.contains(document.activeElement);
+    this._problem.hidden = error === null;
+    if (error === null) {
+      this._problem.replaceChildren();
+      if (focused) this._field.focus();
+      return;
+    }
+    const { title, next } = messageFor(error.code);
+    const again = () => this._search.retry();
+    this._problem.replaceChildren(
+      element("p", {}, `The files could not be fetched. ${title}. ${next}`),
+      element("button", { type: "button", class: "upload-button", click: again }, "Try again"),
+    );
+  }
+}

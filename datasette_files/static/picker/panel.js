@@ -1,0 +1,216 @@
+/**
+ * What a picker shows: choosing and uploading as two tabs, and what is chosen so far. Leaves out
+ * whether that is in a dialog or in the page (file-picker.js).
+ */
+
+import { element, setText } from "../shared/dom.js";
+import { usable } from "./sources.js";
+import { counted } from "../shared/format.js";
+import { messageFor } from "../shared/messages.js";
+import { plain } from "../shared/names.js";
+import { PickerChoose } from "./chooser.js";
+import { PickerTabs } from "./tabs.js";
+import { makeUpload, uploadTargets } from "./uploader.js";
+import { UploadRules } from "../upload/rules.js";
+
+/** @import { ColumnPlace, FileRecord, FilesApi, SourceRecord } from "../api.js" */
+/** @import { DatasetteFileUpload } from "../datasette-file-upload.js" */
+/** @import { FileSources } from "./sources.js" */
+
+const NOTHING =
+  "You may neither browse files here nor upload any. Ask the administrator for files-browse.";
+
+export class PickerPanel {
+  /**
+   * @param {FilesApi} api
+   * @param {FileSources} sources
+   * @param {{source: string, accept: string, maxSize: number | null, multiple: boolean,
+   *   taken: Set<string>, column: ColumnPlace | null, choose: (files: FileRecord[]) => void, cancel: (() => void) | null}} options
+   *   `choose` takes the end of it; `cancel` is null where there is nothing to close.
+   */
+  constructor(api, sources, options) {
+    this._api = api;
+    this._sources = sources;
+    this._options = options;
+    this._ended = false;
+    this._wantsFocus = false;
+    /** @type {Map<string, FileRecord>} */
+    this._chosen = new Map();
+    /** @type {PickerTabs | null} */
+    this._tabs = null;
+    /** @type {PickerChoose | null} */
+    this._choose = null;
+    /** @type {DatasetteFileUpload | null} */
+    this._upload = null;
+    this._body = element("div", { class: "picker-body" });
+    this._live = element("p", { class: "files-hidden", role: "status" });
+    this._refused = element("p", { class: "picker-refused", role: "alert" });
+    this._footer = this._makeFooter();
+    this.element = element("div", { class: "picker", tabindex: "-1" });
+    this.element.append(this._body, this._live, this._footer);
+    this._start();
+  }
+
+  /** Whether files are on their way. */
+  get busy() {
+    return this._upload?.busy ?? false;
+  }
+
+  /** What is chosen so far. @returns {FileRecord[]} */
+  get files() {
+    return [...this._chosen.values()];
+  }
+
+  /** At once, or when there is something to stand on. */
+  focus() {
+    this._wantsFocus = this._tabs === null;
+    if (this._wantsFocus) this.element.focus();
+    else (this._choose ?? this._body.querySelector("button") ?? this.element).focus();
+  }
+
+  /** It is closed: whatever comes is too late. */
+  stop() {
+    this._ended = true;
+    this._choose?.stop();
+    this._upload?.cancelAll();
+  }
+
+  async _start() {
+    this._body.replaceChildren(element("p", { class: "picker-empty" }, "Loading…"));
+    try {
+      const sources = await this._sources.load();
+      if (!this._ended) this._build(sources);
+    } catch (error) {
+      if (!this._ended) this._fail(error);
+    }
+  }
+
+  /** @param {unknown} error */
+  _fail(error) {
+    const { code } = /** @type {{code?: string}} */ (error);
+    if (code === undefined) console.error(error); // a fault of ours
+    const { title, next } = messageFor(code ?? "unexpected");
+    const again = () => {
+      this.focus(); // the button goes
+      this._start();
+    };
+    const problem = element(
+      "div",
+      { class: "picker-problem", role: "alert" },
+      element("p", {}, `The sources could not be fetched. ${title}. ${next}`),
+      element("button", { type: "button", class: "upload-button", click: again }, "Try again"),
+    );
+    this._body.replaceChildren(problem);
+  }
+
+  /** @param {SourceRecord[]} sources */
+  _build(sources) {
+    const { source } = this._options;
+    const { browsable, uploadable } = usable(sources, source);
+    const tabs = [];
+    if (browsable.length > 0) tabs.push({ name: "Choose", content: this._makeChoose(browsable) });
+    if (uploadable.length > 0) tabs.push({ name: "Upload", content: this._makeUpload(uploadable) });
+    this._tabs = new PickerTabs(tabs);
+    if (tabs.length > 0) this._body.replaceChildren(...this._tabs.elements);
+    else this._body.replaceChildren(element("p", { class: "picker-empty" }, NOTHING));
+    this._choose?.start();
+    if (this._wantsFocus) this.focus();
+  }
+
+  /** @param {SourceRecord[]} sources */
+  _makeChoose(sources) {
+    const { source, accept, maxSize, multiple, taken } = this._options;
+    this._choose = new PickerChoose(this._api, {
+      ...{ sources, source, accept, maxSize, multiple, taken },
+      isChosen: ({ id }) => this._chosen.has(id),
+      pick: (file) => this._picked(file),
+    });
+    return this._choose.element;
+  }
+
+  /** @param {SourceRecord[]} sources */
+  _makeUpload(sources) {
+    const { accept, maxSize, multiple, column } = this._options;
+    const upload = makeUpload(this._api, sources[0], { accept, maxSize, multiple, column });
+    this._upload = upload;
+    const seen = () => this._tabs?.show("Upload");
+    let worked = false;
+    upload.addEventListener("datasette-files-state", () => {
+      if (upload.busy && !worked) seen(); // it may have been pasted beside it
+      worked = upload.busy;
+      this._drawFooter();
+    });
+    this.element.addEventListener("dragenter", (event) => {
+      if (event.dataTransfer?.types.includes("Files")) seen();
+    });
+    upload.addEventListener("datasette-file-uploaded", (event) => {
+      this._uploaded(/** @type {CustomEvent<{file: FileRecord}>} */ (event).detail.file);
+    });
+    const targets = uploadTargets(upload, sources);
+    return element("div", { class: "picker-upload" }, ...targets, this._refused, upload);
+  }
+
+  _makeFooter() {
+    const { multiple, cancel } = this._options;
+    const footer = element("div", { class: "picker-footer", hidden: !multiple && cancel === null });
+    this._summary = element("p", { class: "picker-summary" });
+    this._add = element("button", { type: "button", class: "upload-button upload-primary" });
+    this._add.addEventListener("click", () => this._finish(this.files));
+    footer.append(this._summary);
+    if (cancel !== null) {
+      footer.append(element("button", { type: "button", class: "upload-button", click: cancel }, "Cancel"));
+    }
+    if (multiple) footer.append(this._add);
+    this._drawFooter();
+    return footer;
+  }
+
+  _drawFooter() {
+    const number = this._chosen.size;
+    if (!this._options.multiple || !this._summary || !this._add) return;
+    setText(this._summary, number === 0 ? "" : `${counted(number, "file")} chosen`);
+    setText(this._add, number === 0 ? "Add files" : `Add ${counted(number, "file")}`);
+    // What is still on its way would be lost.
+    this._add.disabled = number === 0 || this.busy;
+  }
+
+  /** @param {FileRecord} file */
+  _picked(file) {
+    if (!this._options.multiple) return this._finish([file]);
+    const removed = this._chosen.delete(file.id);
+    if (!removed) this._chosen.set(file.id, file);
+    this._marked(`${plain(file.filename)} ${removed ? "no longer chosen" : "chosen"}`);
+  }
+
+  /** @param {FileRecord} file */
+  _uploaded(file) {
+    if (this._ended) return;
+    const { accept, maxSize, multiple } = this._options;
+    // What it is the server has found out only now.
+    const refusal = new UploadRules(maxSize, accept).refusal(file);
+    if (refusal !== "") {
+      const told = `${plain(file.filename)} is uploaded, but cannot be chosen here.`;
+      setText(this._refused, `${told} ${refusal}`);
+      return;
+    }
+    if (!multiple) return this._finish([file]);
+    this._chosen.set(file.id, file);
+    this._marked(`${plain(file.filename)} uploaded and chosen`);
+  }
+
+  /** @param {string} words */
+  _marked(words) {
+    this._choose?.mark();
+    this._drawFooter();
+    setText(this._live, `${words}. ${counted(this._chosen.size, "file")} in all.`);
+  }
+
+  /** @param {FileRecord[]} files */
+  _finish(files) {
+    if (this._ended || files.length === 0) return;
+    this._chosen.clear();
+    this._choose?.mark();
+    this._drawFooter();
+    this._options.choose(files);
+  }
+}

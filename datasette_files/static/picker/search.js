@@ -1,0 +1,114 @@
+/**
+ * The files that a picker offers: a search of all sources, or one source's list, page by page. The
+ * answer to an earlier question never takes the place of a later one's. Leaves out what is shown.
+ */
+
+import { ApiError } from "../api.js";
+
+/** @import { FilePage, FileRecord, FilesApi } from "../api.js" */
+/** @typedef {{q: string, source: string}} Question "" asks for no words, and for all sources. */
+
+/** Files on a page. */
+const SIZE = 40;
+/** More than anybody scrolls through, and few enough for any browser. */
+export const MAX_FOUND = 1000;
+
+/** Event `change`: anything of what follows is another now. */
+export class FileSearch extends EventTarget {
+  /**
+   * @param {FilesApi} api
+   * @param {string[]} patterns Of an `accept`. The server filters lists by content types, but knows
+   *   no extensions there; a search is not filtered.
+   */
+  constructor(api, patterns) {
+    super();
+    this._api = api;
+    const filters = patterns.every((pattern) => !pattern.startsWith(".") && pattern !== "*/*");
+    this._types = filters ? patterns : [];
+    this._asked = new AbortController();
+    /** What the files below answer. @type {Question | null} */
+    this.answered = null;
+    /** @type {Question} */
+    this.question = { q: "", source: "" };
+    /** @type {FileRecord[]} */
+    this.files = [];
+    this.total = 0;
+    /** Whether there are more than `total`. */
+    this.truncated = false;
+    this.loading = false;
+    /** @type {ApiError | null} */
+    this.error = null;
+    /** @type {string | null} */
+    this._next = null;
+  }
+
+  /** Whether there is a further page to show. */
+  get hasMore() {
+    return this._next !== null && this.files.length < MAX_FOUND;
+  }
+
+  /** @param {Question} question What is shown stays until it is answered. */
+  ask(question) {
+    this.question = question;
+    this._load(null);
+  }
+
+  /** The next page, unless something is on its way or went wrong. */
+  more() {
+    if (this.hasMore && !this.loading && this.error === null) this._load(this._next);
+  }
+
+  /** After an error. */
+  retry() {
+    this._load(this.answered === this.question ? this._next : null);
+  }
+
+  stop() {
+    this._asked.abort();
+    this.loading = false;
+  }
+
+  /** @param {string | null} next The page after the first. */
+  async _load(next) {
+    this._asked.abort();
+    this._asked = new AbortController();
+    const { signal } = this._asked;
+    const { question } = this;
+    this.loading = true;
+    this.error = null;
+    this._tell();
+    try {
+      const page = await this._page(question, next, signal);
+      if (signal.aborted) return;
+      this.files = next === null ? page.files : [...this.files, ...page.files];
+      this.total = page.total;
+      this.truncated = page.count_truncated === true;
+      this._next = page.next;
+      this.answered = question;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof ApiError)) console.error(error); // a fault of ours
+      this.error = error instanceof ApiError ? error : new ApiError("unexpected", "");
+    }
+    this.loading = false;
+    this._tell();
+  }
+
+  /**
+   * @param {Question} question @param {string | null} next @param {AbortSignal} signal
+   * @returns {Promise<FilePage>}
+   */
+  _page({ q, source }, next, signal) {
+    const page = [["_size", String(SIZE)], ...(next === null ? [] : [["_next", next]])];
+    if (q === "" && source !== "") {
+      const types = this._types.map((type) => ["content_type", type]);
+      return this._api.list(source, [...page, ...types], signal);
+    }
+    const query = /** @type {Record<string, string>} */ (Object.fromEntries(page));
+    return this._api.search({ q, ...(source && { source }), ...query }, signal);
+  }
+
+  _tell() {
+    this.dispatchEvent(new Event("change"));
+  }
+}

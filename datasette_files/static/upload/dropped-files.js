@@ -1,0 +1,112 @@
+/**
+ * The files of a drop or a paste, those in folders with their paths. Leaves out what becomes of
+ * them.
+ */
+
+import { ApiError } from "../api.js";
+
+/** @import { Addition } from "./queue.js" */
+
+/** How many files of a folder are opened at once. */
+const BATCH = 100;
+const COLLATOR = new Intl.Collator(undefined, { numeric: true });
+
+/**
+ * Has to be called while the event is dispatched: afterwards the browser has forgotten the files.
+ * @param {DataTransfer} transfer
+ * @returns {AsyncGenerator<Addition[]>} In batches, as a folder may hold very many.
+ */
+export function droppedFiles(transfer) {
+  const folders = [];
+  const files = [];
+  for (const item of transfer.items) {
+    if (item.kind !== "file") continue;
+    const entry = item.webkitGetAsEntry?.();
+    const file = item.getAsFile();
+    if (entry?.isDirectory) folders.push(/** @type {FileSystemDirectoryEntry} */ (entry));
+    else if (file !== null) files.push({ file });
+  }
+  return batches(files, folders);
+}
+
+/** @param {DataTransfer | null} transfer */
+export function holdsFiles(transfer) {
+  return transfer !== null && transfer.types.includes("Files");
+}
+
+/**
+ * The files that an `<input type="file">` holds, with their paths where it took a folder.
+ * @param {Iterable<File>} files
+ * @returns {Addition[]}
+ */
+export function chosenFiles(files) {
+  return Array.from(files, (file) => ({ file, path: folderOf(file.webkitRelativePath ?? "") }));
+}
+
+/** @param {Addition[]} files @param {FileSystemDirectoryEntry[]} folders */
+async function* batches(files, folders) {
+  yield files;
+  // A list of what is still to be read rather than recursion, so that depth is no matter.
+  const unread = [...folders];
+  for (let folder = unread.shift(); folder !== undefined; folder = unread.shift()) {
+    const { inside, complete } = await entriesIn(folder);
+    if (!complete) yield [unreadable(folder, "The browser could not read all of this folder.")];
+    unread.unshift(.../** @type {any[]} */ (inside.filter((entry) => entry.isDirectory)));
+    const leaves = inside.filter((entry) => entry.isFile);
+    for (let start = 0; start < leaves.length; start += BATCH) {
+      const batch = /** @type {any[]} */ (leaves.slice(start, start + BATCH));
+      yield await Promise.all(batch.map(fileOf));
+    }
+  }
+}
+
+/**
+ * @param {FileSystemDirectoryEntry} folder
+ * @returns {Promise<{inside: FileSystemEntry[], complete: boolean}>} What it holds, in the order of
+ *   names as people see it, and whether that is all.
+ */
+async function entriesIn(folder) {
+  const reader = folder.createReader();
+  const inside = [];
+  for (;;) {
+    /** @type {FileSystemEntry[] | null} */
+    const some = await new Promise((resolve) => reader.readEntries(resolve, () => resolve(null)));
+    inside.push(...(some ?? []));
+    if (some?.length) continue;
+    inside.sort((one, other) => COLLATOR.compare(one.name, other.name));
+    return { inside, complete: some !== null };
+  }
+}
+
+/**
+ * @param {FileSystemFileEntry} entry
+ * @returns {Promise<Addition>}
+ */
+function fileOf(entry) {
+  return new Promise((resolve) => {
+    entry.file(
+      (file) => resolve({ file, path: pathOf(entry) }),
+      () => resolve(unreadable(entry, "The browser could not read the file.")),
+    );
+  });
+}
+
+/**
+ * In the list it stands for what is missing.
+ * @param {FileSystemEntry} entry @param {string} message
+ * @returns {Addition}
+ */
+function unreadable(entry, message) {
+  const problem = new ApiError("unreadable", message);
+  return { file: new File([], entry.name), path: pathOf(entry), problem };
+}
+
+/** @param {FileSystemEntry} entry */
+function pathOf(entry) {
+  return folderOf(entry.fullPath.replace(/^\//, ""));
+}
+
+/** @param {string} path @returns {string} All before the name. */
+function folderOf(path) {
+  return path.slice(0, path.lastIndexOf("/") + 1);
+}

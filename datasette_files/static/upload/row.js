@@ -1,0 +1,140 @@
+/**
+ * One file of the list: its picture, name, progress, what happened to it, and what can be done about
+ * it. Leaves out which files have a row (list.js).
+ */
+
+import { element, icon, setText } from "../shared/dom.js";
+import { formatBytes, formatDuration, formatSpeed } from "../shared/format.js";
+import { messageFor } from "../shared/messages.js";
+import { UploadPreview } from "./preview.js";
+
+/** @import { UploadItem, UploadQueue } from "./queue.js" */
+/** @typedef {"cancel" | "retry" | "remove" | "copy"} Action */
+
+const STATUS = {
+  queued: "Waiting",
+  checking: "Checking",
+  preparing: "Preparing",
+  finishing: "Finishing",
+  done: "Uploaded",
+  cancelled: "Cancelled",
+};
+
+export class UploadRow {
+  /**
+   * @param {UploadItem} item
+   * @param {UploadQueue} queue
+   * @param {(action: Action, item: UploadItem, button: HTMLButtonElement) => void} act
+   * @param {boolean} linked Whether the names of uploaded files are links.
+   */
+  constructor(item, queue, act, linked) {
+    this.item = item;
+    this._queue = queue;
+    this._act = act;
+    this._linked = linked;
+    this._actions = "";
+    this._preview = new UploadPreview(item.file);
+
+    this._name = element("bdi", { class: "upload-name" }, item.file.name);
+    const title = element("p", { class: "upload-title" });
+    if (item.path !== "") title.append(element("bdi", { class: "upload-path" }, item.path));
+    title.append(this._name);
+    this._bar = element("progress", { "aria-label": `Progress of ${item.file.name}` });
+    this._facts = [element("span"), element("span", { class: "upload-speed" }), element("span")];
+    this._status = element("p", { class: "upload-status" }, ...this._facts);
+    this._next = element("p", { class: "upload-next", hidden: true });
+    this._buttons = element("div", { class: "upload-buttons" });
+    const what = element("div", { class: "upload-what" }, title, this._bar, this._status, this._next);
+    this.element = element("li", { class: "upload-row" });
+    this.element.append(this._preview.element, what, this._buttons);
+    this.update();
+  }
+
+  /** As the item is now. Writes only what has changed. */
+  update() {
+    const { item } = this;
+    this.element.dataset.state = item.state;
+    // A bar that is full for a file without bytes, too.
+    this._bar.max = Math.max(1, item.file.size);
+    this._bar.value = item.state === "done" ? this._bar.max : item.sent;
+    const facts = this._statusFacts();
+    this._facts.forEach((fact, place) => setText(fact, facts[place] ?? ""));
+    const failed = item.state === "failed";
+    setText(this._next, failed ? messageFor(item.error?.code ?? "").next : "");
+    this._next.hidden = !failed;
+    this._link();
+    this._offer();
+  }
+
+  /** The row leaves the page. */
+  release() {
+    this._preview.release();
+  }
+
+  /** @returns {string[]} What to say, and while bytes go how fast and how long yet. */
+  _statusFacts() {
+    const { item } = this;
+    const size = formatBytes(item.file.size);
+    if (item.state === "failed") {
+      const { title } = messageFor(item.error?.code ?? "");
+      return [item.error?.message ? `${title}. ${item.error.message}` : `${title}.`];
+    }
+    if (item.state !== "sending") return [`${STATUS[item.state]} · ${size}`];
+    const { speed, left } = this._queue.pace(item);
+    return [
+      `${formatBytes(item.sent)} of ${size}`,
+      speed === null ? "" : formatSpeed(speed),
+      left === null ? "" : `${formatDuration(left)} left`,
+    ];
+  }
+
+  _link() {
+    const { record } = this.item;
+    if (record === null || !this._linked || this._name.firstElementChild !== null) return;
+    this._name.replaceChildren(element("a", { href: record.url }, this.item.file.name));
+  }
+
+  /** The buttons of this state; only when they are others than before, so that focus can stay. */
+  _offer() {
+    const { item } = this;
+    const actions = /** @type {Action[]} */ ([]);
+    if (item.state === "done") actions.push("copy");
+    if (item.retryable) actions.push("retry");
+    if (item.cancellable) actions.push("cancel");
+    if (item.state === "failed" || item.state === "cancelled") actions.push("remove");
+    if (actions.join() === this._actions) return;
+    this._actions = actions.join();
+    const hadFocus = this._buttons.contains(document.activeElement);
+    this._buttons.replaceChildren(...actions.map((action) => this._button(action)));
+    if (hadFocus) this._refocus();
+  }
+
+  /** Keyboards lose their place when the button under them goes. */
+  _refocus() {
+    const first = this._buttons.querySelector("button");
+    if (first !== null) return first.focus();
+    this.element.tabIndex = -1;
+    this.element.focus();
+  }
+
+  /** @param {Action} action */
+  _button(action) {
+    const { name } = this.item.file;
+    const content = {
+      cancel: [icon("close")],
+      remove: [icon("close")],
+      retry: [icon("retry"), "Retry"],
+      copy: ["Copy id"],
+    }[action];
+    const label = { cancel: "Cancel", remove: "Remove", retry: "Retry", copy: "Copy id of" }[action];
+    const button = element(
+      "button",
+      { type: "button", class: "upload-button", "data-action": action },
+      ...content,
+    );
+    button.setAttribute("aria-label", `${label} ${name}`);
+    if (content.length === 1 && action !== "copy") button.title = label;
+    button.addEventListener("click", () => this._act(action, this.item, button));
+    return button;
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * The place where files are dropped, pasted or chosen. Leaves out what becomes of them: they are
+ * handed to `take` in batches.
+ */
+
+import { element, icon } from "../shared/dom.js";
+import { chosenFiles, droppedFiles, holdsFiles } from "./dropped-files.js";
+import { patternsOf } from "./rules.js";
+
+/** @import { Addition } from "./queue.js" */
+
+/** What of an `accept` admits the pictures of a camera. */
+const PHOTOS = new Set(["*/*", "image/*", "image/jpeg", "image/jpg", ".jpg", ".jpeg"]);
+/** What files are not taken from when they are pasted there. */
+const EDITABLE = "input, textarea, select, [contenteditable]";
+
+export class UploadZone {
+  /**
+   * @param {HTMLElement} host Where files may be dropped, anywhere on it.
+   * @param {{note: string, accept: string, multiple: boolean, compact: boolean,
+   *   take: (batches: AsyncIterable<Addition[]>) => void}} options `compact`: one among other
+   *   controls, whose button says that it uploads; without folders.
+   */
+  constructor(host, { note, accept, multiple, compact, take }) {
+    this._host = host;
+    this._take = take;
+    const files = this._input({ multiple, accept });
+    const verb = compact ? "Upload" : "Choose";
+    const choose = this._chooser(files, multiple ? `${verb} files` : `${verb} a file`);
+    if (!compact) choose.classList.add("upload-primary");
+    const choosers = element("div", { class: "upload-choosers" }, choose, files);
+    if (takesPhotos(accept)) {
+      const photo = this._input({ accept: "image/*", capture: "environment" });
+      const take = this._chooser(photo, "Take a photo");
+      take.classList.add("upload-camera");
+      choosers.append(take, photo);
+    }
+    if (multiple && !compact) {
+      const folder = this._input({ multiple, webkitdirectory: true });
+      choosers.append(this._chooser(folder, "Choose a folder"), folder);
+    }
+    const dropped = dropHint(multiple, compact);
+    this._button = choose;
+    this.element = element(
+      "div",
+      { class: "upload-zone" },
+      icon("upload"),
+      element("p", { class: "upload-heading upload-hint" }, `${dropped}, or paste`),
+      choosers,
+      element("p", { class: "upload-note" }, note),
+    );
+  }
+
+  focus() {
+    this._button.focus();
+  }
+
+  /** Whether fields of text around it are part of the same task: of a form, or of a picker. */
+  get _amongFields() {
+    return this._host.closest("[compact], datasette-file-picker") !== null;
+  }
+
+  /** @param {AbortSignal} signal Ends it. */
+  listen(signal) {
+    const dragged = (/** @type {DragEvent} */ event) => this._dragged(event);
+    for (const type of /** @type {const} */ (["dragenter", "dragover", "dragleave", "drop"])) {
+      this._host.addEventListener(type, dragged, { signal });
+    }
+    // A file dropped beside the zone would replace the page, and end what is being uploaded.
+    const missed = (/** @type {DragEvent} */ event) => {
+      if (event.defaultPrevented || !holdsFiles(event.dataTransfer)) return;
+      event.preventDefault();
+      if (event.dataTransfer) event.dataTransfer.dropEffect = "none";
+    };
+    document.addEventListener("dragover", missed, { signal });
+    document.addEventListener("drop", missed, { signal });
+    document.addEventListener("paste", (event) => this._pasted(event), { signal });
+  }
+
+  /** @param {DragEvent} event */
+  _dragged(event) {
+    const { dataTransfer } = event;
+    if (dataTransfer === null || !holdsFiles(dataTransfer)) return;
+    event.preventDefault();
+    const inside = event.relatedTarget instanceof Node && this._host.contains(event.relatedTarget);
+    const over = event.type === "dragenter" || event.type === "dragover" || inside;
+    this._host.toggleAttribute("data-dragging", over && event.type !== "drop");
+    if (event.type === "dragover") dataTransfer.dropEffect = "copy";
+    if (event.type === "drop") this._take(droppedFiles(dataTransfer));
+  }
+
+  /** @param {ClipboardEvent} event */
+  _pasted(event) {
+    const { clipboardData, target } = event;
+    if (clipboardData === null || !holdsFiles(clipboardData) || event.defaultPrevented) return;
+    const inside = target instanceof Node && this._host.contains(target);
+    if (!inside && (isForField(event, this._amongFields) || !this._isFirst(target))) return;
+    event.preventDefault();
+    this._take(droppedFiles(clipboardData));
+  }
+
+  /**
+   * Of several such elements, the first takes what is pasted beside them all: the first of the group
+   * of controls that has the focus, or of the open dialog, behind which nothing can be reached.
+   * @param {EventTarget | null} target
+   */
+  _isFirst(target) {
+    const { localName } = this._host;
+    const at = target instanceof Element ? target : document.body;
+    const group = at.closest(`:is([role=group], fieldset):has(${localName})`);
+    const dialog = at.closest("dialog") ?? [...document.querySelectorAll("dialog:modal")].at(-1);
+    return (group ?? dialog ?? document).querySelector(localName) === this._host;
+  }
+
+  /** @param {Record<string, string | boolean>} attributes */
+  _input(attributes) {
+    const input = element("input", { type: "file", hidden: true, ...attributes });
+    input.addEventListener("change", () => {
+      const chosen = chosenFiles(input.files ?? []);
+      // Or the same file, chosen again, would be no change.
+      input.value = "";
+      this._take(once(chosen));
+    });
+    return input;
+  }
+
+  /** @param {HTMLInputElement} input @param {string} text */
+  _chooser(input, text) {
+    const button = element("button", { type: "button", class: "upload-button" }, text);
+    button.addEventListener("click", () => input.click());
+    return button;
+  }
+}
+
+/**
+ * Whether what is pasted is for a field that is edited. Among its own, those of text take texts alone.
+ * @param {ClipboardEvent} event @param {boolean} among The fields of a form or a picker.
+ */
+function isForField({ clipboardData, target }, among) {
+  const field = target instanceof Element ? target.closest(EDITABLE) : null;
+  if (field === null) return false;
+  const plain = !field.hasAttribute("contenteditable");
+  return !(among && plain && clipboardData?.types.every((type) => type === "Files"));
+}
+
+/** @param {string} accept @returns {boolean} Whether a camera's pictures are among it. */
+function takesPhotos(accept) {
+  const patterns = patternsOf(accept);
+  return patterns.length === 0 || patterns.some((pattern) => PHOTOS.has(pattern));
+}
+
+/** @param {boolean} multiple @param {boolean} compact */
+function dropHint(multiple, compact) {
+  if (!multiple) return "Drop a file here";
+  return compact ? "Drop files here" : "Drop files or folders here";
+}
+
+/** @param {Addition[]} additions */
+async function* once(additions) {
+  yield additions;
+}
