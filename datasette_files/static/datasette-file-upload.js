@@ -7,8 +7,8 @@
  * visit whether they are still the same.
  */
 
-import { FilesApi } from "./api.js";
-import { element } from "./shared/dom.js";
+import { define, element } from "./shared/dom.js";
+import { FilesElement } from "./shared/files-element.js";
 import { chosenFiles } from "./upload/dropped-files.js";
 import { formatBytes } from "./shared/format.js";
 import { uploadFile } from "./upload/client.js";
@@ -17,16 +17,14 @@ import { UploadQueue } from "./upload/queue.js";
 import { UploadRules } from "./upload/rules.js";
 import { UploadZone } from "./upload/zone.js";
 
-/** @import { ColumnPlace, FileRecord } from "./api.js" */
+/** @import { FileRecord } from "./api.js" */
 /** @import { Addition, QueueEvent, UploadItem } from "./upload/queue.js" */
 
 const LEFT_OUT = "One file at a time: the others were left out.";
 
-export class DatasetteFileUpload extends HTMLElement {
+export class DatasetteFileUpload extends FilesElement {
   constructor() {
     super();
-    /** @type {FilesApi | null} */
-    this._api = null;
     /** @type {AbortController | null} */
     this._listening = null;
     /** @type {UploadZone | null} */
@@ -36,10 +34,8 @@ export class DatasetteFileUpload extends HTMLElement {
     /** Whether the queue came to its end while more was read. */
     this._untold = false;
     this._notice = element("p", { class: "upload-notice", role: "status" });
-    /** @type {ColumnPlace | null} */
-    this._column = null;
     this._queue = new UploadQueue(({ file, source }, options) =>
-      uploadFile(this.api, source, file, { ...options, column: this._column ?? undefined }),
+      uploadFile(this.api, source, file, { ...options, column: this.column ?? undefined }),
     );
     this._queue.addEventListener("uploaded", (event) => this._uploaded(itemOf(event)));
     this._queue.addEventListener("failed", (event) => this._failed(itemOf(event)));
@@ -52,24 +48,6 @@ export class DatasetteFileUpload extends HTMLElement {
     });
   }
 
-  /** What it talks to: the API of the Datasette at `base-url`, unless another was given. */
-  get api() {
-    this._api ??= new FilesApi(this.getAttribute("base-url") ?? "/");
-    return this._api;
-  }
-
-  set api(api) {
-    this._api = api;
-  }
-
-  get source() {
-    return this.getAttribute("source") ?? "";
-  }
-
-  get multiple() {
-    return this.hasAttribute("multiple");
-  }
-
   /** The records of the uploaded files on the list. @returns {FileRecord[]} */
   get files() {
     return [...this._queue.items].flatMap(({ record }) => (record === null ? [] : [record]));
@@ -78,15 +56,6 @@ export class DatasetteFileUpload extends HTMLElement {
   /** Whether files are on their way or in line. */
   get busy() {
     return this._queue.busy || this._reading.size > 0;
-  }
-
-  /** The file column that the files are for, whose rules then hold too. */
-  get column() {
-    return this._column;
-  }
-
-  set column(column) {
-    this._column = column;
   }
 
   /** How many files of the list have failed. */
@@ -123,18 +92,18 @@ export class DatasetteFileUpload extends HTMLElement {
   }
 
   disconnectedCallback() {
+    super.disconnectedCallback();
     this._listening?.abort();
-    // Unless it only moves: then it is back by now.
-    queueMicrotask(() => {
-      if (!this.isConnected) this.cancelAll();
-    });
+  }
+
+  _removed() {
+    this.cancelAll();
   }
 
   /** In the place of the ordinary form, which did the same without a script. */
   _build() {
     const label = this.getAttribute("label") ?? this.source;
-    const accept = this.getAttribute("accept") ?? "";
-    const size = this._maxSize();
+    const [accept, size] = [this._accept, this._maxSize];
     const notes = [];
     if (size !== null) notes.push(`At most ${formatBytes(size)}${this.multiple ? " each" : ""}.`);
     if (accept !== "") notes.push(`Accepted: ${accept.split(",").join(", ")}.`);
@@ -163,11 +132,6 @@ export class DatasetteFileUpload extends HTMLElement {
     if (input instanceof HTMLInputElement && input.files) this.add(input.files);
   }
 
-  _maxSize() {
-    const size = Number.parseInt(this.getAttribute("max-size") ?? "", 10);
-    return Number.isNaN(size) ? null : size;
-  }
-
   /** @param {AsyncIterable<Addition[]>} batches */
   async _take(batches) {
     const around = this.closest("details");
@@ -194,7 +158,7 @@ export class DatasetteFileUpload extends HTMLElement {
   /** @param {Addition[]} additions */
   _add(additions) {
     if (additions.length === 0) return;
-    const rules = new UploadRules(this._maxSize(), this.getAttribute("accept") ?? "");
+    const rules = new UploadRules(this._maxSize, this._accept);
     const taken = this.multiple ? additions : this._firstOf(additions);
     this._queue.add(
       taken.map(({ file, path, problem }) => ({
@@ -244,11 +208,6 @@ export class DatasetteFileUpload extends HTMLElement {
     this._tell("datasette-files-state", { busy, failed });
   }
 
-  /** @param {string} type @param {object} detail */
-  _tell(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { bubbles: true, detail }));
-  }
-
   /** @param {BeforeUnloadEvent} event */
   _leaving(event) {
     if (!this.busy) return;
@@ -262,6 +221,4 @@ function itemOf(event) {
   return /** @type {UploadItem} */ (/** @type {QueueEvent} */ (event).item);
 }
 
-if (customElements.get("datasette-file-upload") === undefined) {
-  customElements.define("datasette-file-upload", DatasetteFileUpload);
-}
+define("datasette-file-upload", DatasetteFileUpload);

@@ -9,10 +9,9 @@
  */
 
 import { FilesApi } from "./api.js";
-import { element } from "./shared/dom.js";
+import { define, element } from "./shared/dom.js";
+import { drawFile } from "./shared/drawing.js";
 import { FileRecords } from "./shared/file-records.js";
-import { formatBytes } from "./shared/format.js";
-import { plain } from "./shared/names.js";
 
 /** @import { ShownFile } from "./shared/file-records.js" */
 
@@ -49,20 +48,10 @@ export class DatasetteFile extends HTMLElement {
 
 /** @param {ShownFile} record @returns {Node[]} */
 function shown(record) {
-  const name = plain(record.filename);
-  const picture = element("img", {
-    src: record.thumbnail_url,
-    alt: "",
-    width: "40",
-    height: "40",
-    loading: "lazy",
-    decoding: "async",
-    error: () => picture.removeAttribute("src"),
-  });
-  const written = element("span", { class: "file-cell-name" }, element("bdi", {}, name));
+  const { picture, name, label, size } = drawFile(record, 40);
+  const written = element("span", { class: "file-cell-name" }, label);
   const link = element("a", { href: record.url, title: name }, picture, written);
-  if (record.size === null) return [link];
-  return [link, element("span", { class: "file-cell-size" }, formatBytes(record.size))];
+  return size === "" ? [link] : [link, element("span", { class: "file-cell-size" }, size)];
 }
 
 /** @param {string} id @returns {Node[]} */
@@ -78,4 +67,4 @@ function absent(id) {
   ];
 }
 
-if (!customElements.get("datasette-file")) customElements.define("datasette-file", DatasetteFile);
+define("datasette-file", DatasetteFile);

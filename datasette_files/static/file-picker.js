@@ -3,12 +3,12 @@
  * docs/file-picker.md says what it offers to those who embed it. What it shows is picker/panel.js's.
  */
 
-import { FilesApi } from "./api.js";
-import { element } from "./shared/dom.js";
+import { define, element } from "./shared/dom.js";
+import { FilesElement } from "./shared/files-element.js";
 import { FileSources } from "./picker/sources.js";
 import { PickerPanel } from "./picker/panel.js";
 
-/** @import { ColumnPlace, FileRecord } from "./api.js" */
+/** @import { FileRecord } from "./api.js" */
 /**
  * Datasette's dialog (its modal.js).
  * @typedef {HTMLElement & {dialog: HTMLDialogElement, busy: boolean,
@@ -21,11 +21,9 @@ const LEAVING = "Files are still being uploaded. Stop that, and close?";
 /** Titles of dialogs have ids. */
 let titles = 0;
 
-export class DatasetteFilePicker extends HTMLElement {
+export class DatasetteFilePicker extends FilesElement {
   constructor() {
     super();
-    /** @type {FilesApi | null} */
-    this._api = null;
     /** @type {FileSources | null} */
     this._sources = null;
     /** @type {PickerPanel | null} */
@@ -36,20 +34,8 @@ export class DatasetteFilePicker extends HTMLElement {
     this._result = null;
     /** Ends what `show` promised. @type {(files: FileRecord[] | null) => void} */
     this._settle = () => {};
-    /** @type {Set<string>} */
-    this._taken = new Set();
-    /** @type {ColumnPlace | null} */
-    this._column = null;
-  }
-
-  /** What it talks to: the API of the Datasette at `base-url`, unless another was given. */
-  get api() {
-    this._api ??= new FilesApi(this.getAttribute("base-url") ?? "/");
-    return this._api;
-  }
-
-  set api(api) {
-    this._api = api;
+    /** Ids that are not offered: those that are in the place already. @type {string[]} */
+    this.taken = [];
   }
 
   /** The sources as they were fetched: pickers that share them ask once. */
@@ -60,14 +46,6 @@ export class DatasetteFilePicker extends HTMLElement {
 
   set sources(sources) {
     this._sources = sources;
-  }
-
-  get source() {
-    return this.getAttribute("source") ?? "";
-  }
-
-  get multiple() {
-    return this.hasAttribute("multiple");
   }
 
   /** Whether it is a dialog, which `show` opens. */
@@ -82,24 +60,6 @@ export class DatasetteFilePicker extends HTMLElement {
   /** Whether files are on their way. */
   get busy() {
     return this._panel?.busy ?? false;
-  }
-
-  /** Ids that are not offered: those that are in the place already. @returns {string[]} */
-  get taken() {
-    return [...this._taken];
-  }
-
-  set taken(ids) {
-    this._taken = new Set(ids);
-  }
-
-  /** The file column that the files are for, whose rules then hold too. */
-  get column() {
-    return this._column;
-  }
-
-  set column(column) {
-    this._column = column;
   }
 
   /**
@@ -145,23 +105,19 @@ export class DatasetteFilePicker extends HTMLElement {
     this.append(this._panel.element);
   }
 
-  disconnectedCallback() {
-    // Unless it only moves: then it is back by now.
-    queueMicrotask(() => {
-      if (!this.isConnected) this._closed();
-    });
+  _removed() {
+    this._closed();
   }
 
   /** @param {(() => void) | null} cancel */
   _makePanel(cancel) {
-    const size = Number.parseInt(this.getAttribute("max-size") ?? "", 10);
     return new PickerPanel(this.api, this.sources, {
       source: this.source,
-      accept: this.getAttribute("accept") ?? "",
-      maxSize: Number.isNaN(size) ? null : size,
+      accept: this._accept,
+      maxSize: this._maxSize,
       multiple: this.multiple,
-      taken: this._taken,
-      column: this._column,
+      taken: new Set(this.taken),
+      column: this.column,
       choose: (files) => this._chosen(files),
       cancel,
     });
@@ -175,7 +131,7 @@ export class DatasetteFilePicker extends HTMLElement {
 
   /** @param {FileRecord[]} files */
   _chosen(files) {
-    if (this._dialog === null) return this._tell(files);
+    if (this._dialog === null) return this._tell("datasette-files-chosen", { files });
     this._panel?.stop();
     this._result = files;
     this._dialog.close();
@@ -191,17 +147,9 @@ export class DatasetteFilePicker extends HTMLElement {
     this._dialog = null;
     this._result = null;
     this._settle = () => {};
-    if (files !== null) this._tell(files);
+    if (files !== null) this._tell("datasette-files-chosen", { files });
     settle(files);
   }
-
-  /** @param {FileRecord[]} files */
-  _tell(files) {
-    const told = { bubbles: true, detail: { files } };
-    this.dispatchEvent(new CustomEvent("datasette-files-chosen", told));
-  }
 }
 
-if (customElements.get("datasette-file-picker") === undefined) {
-  customElements.define("datasette-file-picker", DatasetteFilePicker);
-}
+define("datasette-file-picker", DatasetteFilePicker);

@@ -8,15 +8,15 @@
  */
 
 import { element, setText } from "../shared/dom.js";
+import { plain } from "../shared/format.js";
 import { FieldList } from "./list.js";
 import { FieldTools } from "./tools.js";
 import { MAX_IDS, emptyValue, idsOf, valueOf } from "./value.js";
-import { plain } from "../shared/names.js";
 import { UploadRules } from "../upload/rules.js";
 
-/** @import { ColumnPlace, FileRecord, FilesApi } from "../api.js" */
+/** @import { FileRecord, FilesApi } from "../api.js" */
 /** @import { FileItem } from "./item.js" */
-/** @import { Limits } from "./tools.js" */
+/** @import { Limits } from "../picker/uploader.js" */
 /** @import { FileRecords } from "../shared/file-records.js" */
 /** @import { FileSources } from "../picker/sources.js" */
 
@@ -46,18 +46,15 @@ const TEXT = {
 /** The input where the list stands for it: on the page, but not to be seen. */
 const UNSEEN = "files-field-value";
 
-/** @param {Record<string, unknown>} config Of the column. @returns {Limits} */
-function limitsOf({ source, accept, max_size }) {
+/** @param {ColumnField["context"]} context @returns {Limits} */
+function limitsOf({ database, table, column, columnType }) {
+  const { source, accept, max_size } = columnType.config;
   return {
     source: typeof source === "string" ? source : "",
     accept: typeof accept === "string" ? accept : "",
     maxSize: typeof max_size === "number" ? max_size : null,
+    column: database && table ? { database, table, column } : null,
   };
-}
-
-/** @param {ColumnField["context"]} context @returns {ColumnPlace | null} */
-function placeOf({ database, table, column }) {
-  return database && table ? { database, table, column } : null;
 }
 
 export class FileFieldControl {
@@ -67,7 +64,7 @@ export class FileFieldControl {
     this._field = field;
     this._records = records;
     this._type = context.columnType.type;
-    this._limits = limitsOf(context.columnType.config);
+    this._limits = limitsOf(context);
     this._empty = emptyValue(this._type, this._written(), context.notNull);
     this._wantsFocus = false;
     /** What the input held when it was read or written last. */
@@ -86,7 +83,6 @@ export class FileFieldControl {
     if (!input.readOnly) {
       this._tools = new FieldTools(api, sources, {
         limits: this._limits,
-        column: placeOf(context),
         several,
         choose: () => this._choose(null),
         uploaded: (file) => this._uploaded(file),

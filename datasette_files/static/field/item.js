@@ -4,10 +4,10 @@
  * and the value (control.js).
  */
 
-import { element, icon, setText } from "../shared/dom.js";
-import { formatBytes } from "../shared/format.js";
-import { messageFor } from "../shared/messages.js";
-import { plain } from "../shared/names.js";
+import { button, element, icon, setText } from "../shared/dom.js";
+import { drawFile } from "../shared/drawing.js";
+import { joined } from "../shared/format.js";
+import { explained } from "../shared/messages.js";
 
 /** @import { ShownFile, FileRecords } from "../shared/file-records.js" */
 /** @typedef {"up" | "down" | "replace" | "remove"} ItemAction */
@@ -30,23 +30,19 @@ export class FileItem {
     this._picture = element("span", { class: "upload-tile", "aria-hidden": "true" });
     this._name = element("bdi", { class: "picker-name" }, id);
     this._facts = element("span", { class: "picker-facts" });
-    this._again = element("button", { type: "button", class: "upload-button", hidden: true });
-    this._again.append("Try again");
-    this._again.addEventListener("click", () => this.load());
+    this._again = button("Try again", () => this.load(), { hidden: true });
     /** @type {Map<ItemAction, HTMLButtonElement>} */
     this._buttons = new Map();
     const tools = element("span", { class: "files-field-buttons" });
     for (const action of actions) {
       const label = LABELS[action];
-      const button = element("button", { type: "button", class: "upload-button" });
-      // Of several there are as many, and the names need the room.
-      if (action === "replace" || actions.length < 3) button.append(label);
-      else button.append(icon(action === "remove" ? "close" : action));
-      button.title = label;
-      button.dataset.action = action === "remove" ? "take-away" : action;
-      button.addEventListener("click", () => act(action, this));
-      this._buttons.set(action, button);
-      tools.append(button);
+      // The names of several files need the room.
+      const inWords = action === "replace" || actions.length < 3;
+      const content = inWords ? label : icon(action === "remove" ? "close" : action);
+      const named = { title: label, "data-action": action === "remove" ? "take-away" : action };
+      const made = button([content], () => act(action, this), named);
+      this._buttons.set(action, made);
+      tools.append(made);
     }
     const what = element("span", { class: "picker-what" }, this._name, this._facts, this._again);
     this.element = element("li", { class: "files-field-item" }, this._picture, what, tools);
@@ -63,8 +59,7 @@ export class FileItem {
       if (file === null) this._showMissing();
       else this._show(file);
     } catch (error) {
-      const { title, next } = messageFor(/** @type {{code?: string}} */ (error).code ?? "");
-      setText(this._facts, `What it is could not be fetched. ${title}. ${next}`);
+      setText(this._facts, `What it is could not be fetched. ${explained(error)}`);
       this._again.hidden = false;
     }
   }
@@ -92,22 +87,14 @@ export class FileItem {
 
   /** @param {ShownFile} file */
   _show(file) {
-    const picture = element("img", {
-      src: file.thumbnail_url,
-      alt: "",
-      width: "48",
-      height: "48",
-      decoding: "async",
-      draggable: "false",
-    });
-    this._picture.replaceWith(picture);
-    this._picture = picture;
-    this.name = plain(file.filename);
     // In a tab of its own: what is being edited here is not saved yet.
     const link = { href: file.url, target: "_blank", rel: "noopener", draggable: "false" };
-    this._name.replaceChildren(element("a", link, this.name));
-    const size = file.size === null ? "" : formatBytes(file.size);
-    setText(this._facts, [size, file.content_type ?? ""].filter((fact) => fact !== "").join(" · "));
+    const { picture, name, label, size } = drawFile(file, 48, link);
+    this._picture.replaceWith(picture);
+    this._picture = picture;
+    this._name.replaceChildren(...label.childNodes);
+    this.name = name;
+    setText(this._facts, joined(size, file.content_type ?? ""));
     this._label();
   }
 

@@ -4,9 +4,9 @@
  */
 
 import { element } from "../shared/dom.js";
+import { plain } from "../shared/format.js";
 import { FileItem } from "./item.js";
 import { moved } from "./value.js";
-import { plain } from "../shared/names.js";
 
 /** @import { ItemAction } from "./item.js" */
 /** @import { FileRecords, ShownFile } from "../shared/file-records.js" */

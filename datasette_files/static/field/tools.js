@@ -4,26 +4,25 @@
  */
 
 import "../file-picker.js";
-import { element } from "../shared/dom.js";
+import { button, element } from "../shared/dom.js";
 import { usable } from "../picker/sources.js";
 import { counted } from "../shared/format.js";
-import { messageFor } from "../shared/messages.js";
-import { makeUpload, uploadTargets } from "../picker/uploader.js";
+import { explained } from "../shared/messages.js";
+import { makeUploader } from "../picker/uploader.js";
 
-/** @import { ColumnPlace, FileRecord, FilesApi, SourceRecord } from "../api.js" */
+/** @import { FileRecord, FilesApi, SourceRecord } from "../api.js" */
 /** @import { DatasetteFileUpload } from "../datasette-file-upload.js" */
 /** @import { DatasetteFilePicker } from "../file-picker.js" */
 /** @import { FileSources } from "../picker/sources.js" */
+/** @import { Limits } from "../picker/uploader.js" */
 
 const NOTHING = "You may neither choose a file here nor upload one: ask the administrator.";
-
-/** What a column takes. @typedef {{source: string, accept: string, maxSize: number | null}} Limits */
 
 export class FieldTools {
   /**
    * @param {FilesApi} api
    * @param {FileSources} sources
-   * @param {{limits: Limits, column: ColumnPlace | null, several: boolean, choose: () => void,
+   * @param {{limits: Limits, several: boolean, choose: () => void,
    *   uploaded: (file: FileRecord) => void, state: () => void, ready: () => void}} options `state`
    *   hears when an upload begins, fails or is over; `ready` when there is something to press.
    */
@@ -36,7 +35,8 @@ export class FieldTools {
     this._upload = null;
     /** @type {DatasetteFilePicker | null} */
     this._picker = null;
-    this._choose = this._chooseButton();
+    const text = options.several ? "Choose files" : "Choose a file";
+    this._choose = button(text, options.choose, { "aria-haspopup": "dialog" });
     this.element = element("div", { class: "files-field-tools" });
     this._offer();
   }
@@ -77,7 +77,7 @@ export class FieldTools {
    */
   async pick(multiple, taken) {
     if (this._picker !== null) return null;
-    const { source, accept, maxSize } = this._options.limits;
+    const { source, accept, maxSize, column } = this._options.limits;
     const picker = /** @type {DatasetteFilePicker} */ (
       element(/** @type {any} */ ("datasette-file-picker"), { modal: true, source, accept, multiple })
     );
@@ -85,7 +85,7 @@ export class FieldTools {
     picker.api = this._api;
     picker.sources = this._sources;
     picker.taken = taken;
-    picker.column = this._options.column;
+    picker.column = column;
     this._picker = picker;
     // Not in the form: its fields are none of the row's.
     document.body.append(picker);
@@ -118,35 +118,26 @@ export class FieldTools {
 
   /** @param {unknown} error */
   _offerAgain(error) {
-    const { title, next } = messageFor(/** @type {{code?: string}} */ (error).code ?? "");
-    const again = element("button", { type: "button", class: "upload-button" }, "Try again");
-    again.addEventListener("click", () => this._offer());
-    const words = `The sources of files could not be fetched. ${title}. ${next}`;
-    this.element.replaceChildren(element("p", { class: "files-field-note" }, words), again);
+    const words = `The sources of files could not be fetched. ${explained(error)}`;
+    const note = element("p", { class: "files-field-note" }, words);
+    this.element.replaceChildren(note, button("Try again", () => this._offer()));
     this._options.ready();
-  }
-
-  _chooseButton() {
-    const text = this._options.several ? "Choose files" : "Choose a file";
-    const button = element("button", { type: "button", class: "upload-button" }, text);
-    button.setAttribute("aria-haspopup", "dialog");
-    button.addEventListener("click", this._options.choose);
-    return button;
   }
 
   /** @param {SourceRecord[]} sources */
   _makeUpload(sources) {
-    const { limits, column, several, uploaded, state } = this._options;
-    const how = { ...limits, column, multiple: several, compact: true };
-    const upload = makeUpload(this._api, sources[0], how);
-    upload.addEventListener("datasette-file-uploaded", (event) => {
-      if (!this._ended) uploaded(/** @type {CustomEvent<{file: FileRecord}>} */ (event).detail.file);
+    const { limits, several: multiple, state } = this._options;
+    const { upload, elements } = makeUploader(this._api, sources, {
+      ...limits,
+      multiple,
+      compact: true,
+      uploaded: (file) => this._ended || this._options.uploaded(file),
+      state,
     });
-    upload.addEventListener("datasette-files-state", state);
     upload.addEventListener("datasette-files-finished", () => {
       if (upload.failed === 0) upload.clear(); // they are in the list of the field now
     });
     this._upload = upload;
-    return [...uploadTargets(upload, sources), upload];
+    return elements;
   }
 }

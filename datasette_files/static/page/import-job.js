@@ -3,15 +3,16 @@
  * end. Without this the page comes anew every few seconds.
  */
 
+import { setText } from "../shared/dom.js";
 import { formatBytes, formatCount, formatDuration } from "../shared/format.js";
+import { ApiError, requestJson } from "../shared/request.js";
 
 const STEP = 700;
 /** Signed out, no longer permitted, or the file is deleted: waiting changes nothing. */
-const GONE = [401, 403, 404, 410];
+const GONE = ["permission_denied", "not_found", "expired"];
 /** Milliseconds between two attempts while the server does not answer, at most. */
 const LONGEST = 15000;
 
-/** @param {HTMLElement} root */
 class Job {
   /** @param {HTMLElement} root */
   constructor(root) {
@@ -33,16 +34,14 @@ class Job {
   /** @returns {Promise<any>} The job, or null while the server does not answer. */
   async ask() {
     try {
-      const response = await fetch(this.url, { headers: { Accept: "application/json" } });
-      if (GONE.includes(response.status)) {
+      const job = await requestJson(this.url);
+      this.pause = STEP;
+      return job;
+    } catch (error) {
+      if (GONE.includes(ApiError.from(error).code)) {
         location.reload(); // the page says why, and what to do
         return new Promise(() => {});
       }
-      const job = await response.json();
-      if (!response.ok) throw new Error(job.error ?? "");
-      this.pause = STEP;
-      return job;
-    } catch {
       this.pause = Math.min(this.pause * 2, LONGEST);
       this.put("left", "The server does not answer; trying again");
       return null;
@@ -66,7 +65,7 @@ class Job {
   /** @param {string} name @param {string} text */
   put(name, text) {
     const place = this.root.querySelector(`[data-files-show="${name}"]`);
-    if (place && place.textContent !== text) place.textContent = text;
+    if (place) setText(place, text);
   }
 
   /** To a screen reader, each state once. @param {string} text */

@@ -7,15 +7,13 @@
  * and Back lead to what is shown. The forms themselves stay, and with them focus and caret.
  */
 
-import { element } from "../shared/dom.js";
-
-/** Milliseconds without a change, after which the server is asked. */
-const PAUSE = 200;
+import { button, element, onTyping } from "../shared/dom.js";
+import { explained } from "../shared/messages.js";
+import { ApiError, request } from "../shared/request.js";
 
 /** What is shown now, without this module's part in it. */
 let shown = location.href;
 let asked = new AbortController();
-let timer = 0;
 /** The list that an emptied search leads back to: as it was filtered, sorted and paged. */
 let list = new URL(shown).searchParams.has("q") ? undefined : shown;
 
@@ -40,28 +38,17 @@ function problem(message, retry) {
     "div",
     { id: "files-results", class: "files-results" },
     element("p", { class: "message-error", role: "alert" }, message),
-    element("button", { type: "button", class: "files-button", click: retry }, "Try again"),
+    button("Try again", retry, { class: "files-button" }),
   );
 }
 
 /** @param {string} url @param {AbortSignal} signal @returns {Promise<Document>} */
 async function fetchPage(url, signal) {
-  const response = await fetch(url, { headers: { Accept: "text/html" }, signal });
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  if (!page.getElementById("files-results")) throw new NotOurs(response);
+  const { status, text } = await request(url, { headers: { Accept: "text/html" }, signal });
+  const page = new DOMParser().parseFromString(text, "text/html");
+  // Else it is Datasette's own refusal, a sign-in page, or a proxy's error.
+  if (!page.getElementById("files-results")) throw ApiError.of(status, "");
   return page;
-}
-
-/** An answer that is no page of files: Datasette's own refusal, a login, a proxy's error. */
-class NotOurs extends Error {
-  /** @param {Response} response */
-  constructor(response) {
-    super(
-      response.status === 403 || response.redirected
-        ? "These files are not open to you, or no longer. Sign in again, and reload this page."
-        : `The server could not answer (${response.status}). Try again in a minute.`,
-    );
-  }
 }
 
 /** @param {Element} results Where the focus goes too, if it is in what they replace. */
@@ -107,32 +94,22 @@ async function refresh(url, again = false) {
     show(document.importNode(results, true), page.title);
   } catch (error) {
     if (signal.aborted) return;
-    const message =
-      error instanceof NotOurs
-        ? error.message
-        : "The files could not be fetched. Check your connection, and try again.";
+    const message = `The files could not be fetched. ${explained(error)}`;
     replace(problem(message, () => refresh(url, true)));
   }
 }
 
 for (const form of document.querySelectorAll("form[data-files-live]")) {
   const live = /** @type {HTMLFormElement} */ (form);
-  const soon = (/** @type {Event} */ event) => {
-    // Half a character of Chinese or Japanese is no word yet.
-    if (event instanceof InputEvent && event.isComposing) return;
-    clearTimeout(timer);
-    timer = setTimeout(() => refresh(target(live)), PAUSE);
-  };
-  live.addEventListener("input", soon);
-  live.addEventListener("compositionend", soon);
+  const drop = onTyping(live, () => refresh(target(live)));
   live.addEventListener("submit", (event) => {
     event.preventDefault();
-    clearTimeout(timer);
+    drop();
     refresh(target(live));
   });
   // What was typed before this module was loaded.
   const fields = live.querySelectorAll("input");
-  if ([...fields].some((field) => field.value !== field.defaultValue)) soon(new Event("input"));
+  if ([...fields].some((field) => field.value !== field.defaultValue)) live.dispatchEvent(new Event("input"));
 }
 // What <datasette-file-upload> has brought belongs to the list.
 document.addEventListener("datasette-files-finished", () => refresh(shown, true));

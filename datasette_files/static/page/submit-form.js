@@ -1,25 +1,19 @@
-/**
- * Sends an ordinary form without leaving the page. Leaves out what is then shown.
- */
+/** Sends an ordinary form without leaving the page. Leaves out what is then shown. */
+
+import { explained } from "../shared/messages.js";
+import { ApiError, requestJson } from "../shared/request.js";
 
 /**
  * @param {HTMLFormElement} form
  * @returns {Promise<any>} The answer's JSON. Raises an Error whose message is for the reader.
  */
 export async function submitForm(form) {
-  let response, answer;
+  const body = new URLSearchParams(/** @type {any} */ (new FormData(form)));
   try {
-    response = await fetch(form.action, {
-      method: "POST",
-      headers: { Accept: "application/json" },
-      body: new URLSearchParams(/** @type {any} */ (new FormData(form))),
-    });
-    answer = await response.json();
-  } catch {
-    throw new Error("The server did not answer. Check your connection, and try again.");
+    return await requestJson(form.action, { method: "POST", body });
+  } catch (error) {
+    const { status, message } = ApiError.from(error);
+    // The server's own words say what to do.
+    throw new Error(status > 0 && message !== "" ? message : explained(error));
   }
-  if (!response.ok || answer.ok !== true) {
-    throw new Error(answer.error ?? "This failed; try again, or reload the page.");
-  }
-  return answer;
 }

@@ -3,8 +3,10 @@
  * over the page, so that they can be dropped on it.
  */
 
+import { holdsFiles } from "../upload/dropped-files.js";
+
 document.addEventListener("dragenter", (event) => {
-  if (!event.dataTransfer?.types.includes("Files")) return;
+  if (!holdsFiles(event.dataTransfer)) return;
   for (const details of document.querySelectorAll("details.files-upload-here")) {
     /** @type {HTMLDetailsElement} */ (details).open = true;
   }

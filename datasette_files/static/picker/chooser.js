@@ -3,18 +3,14 @@
  * are, in words for everybody. Leaves out uploading (uploader.js) and what becomes of a choice.
  */
 
-import { element, setText } from "../shared/dom.js";
+import { button, element, onTyping, setText, sourceSelect } from "../shared/dom.js";
 import { FileSearch, MAX_FOUND } from "./search.js";
-import { counted, formatCount } from "../shared/format.js";
-import { messageFor } from "../shared/messages.js";
-import { plain } from "../shared/names.js";
+import { counted, formatCount, plain } from "../shared/format.js";
+import { explained } from "../shared/messages.js";
 import { PickerOptions } from "./listbox.js";
 import { UploadRules, patternsOf } from "../upload/rules.js";
 
 /** @import { FileRecord, FilesApi, SourceRecord } from "../api.js" */
-
-/** Milliseconds without a key, after which the server is asked. */
-const PAUSE = 200;
 
 export class PickerChoose {
   /**
@@ -29,7 +25,6 @@ export class PickerChoose {
     this._rules = new UploadRules(options.maxSize, options.accept);
     this._search = new FileSearch(api, patternsOf(options.accept));
     this._search.addEventListener("change", () => this._draw());
-    this._timer = 0;
     this._list = new PickerOptions({
       multiple: options.multiple,
       refusal: (file) => this.refusal(file),
@@ -39,7 +34,9 @@ export class PickerChoose {
       nearEnd: () => this._search.more(),
     });
     this._field = this._searchField();
-    this._select = this._sourceSelect();
+    this._dropAsk = onTyping(this._field, () => this._ask());
+    const all = { slug: "", label: "All sources" };
+    this._select = sourceSelect([all, ...options.sources], () => this._ask(), { "aria-label": "Source" });
     this._count = element("p", { class: "picker-count", role: "status" });
     this._empty = element("p", { class: "picker-empty", hidden: true });
     this._problem = element("div", { class: "picker-problem", role: "alert", hidden: true });
@@ -55,7 +52,7 @@ export class PickerChoose {
   }
 
   stop() {
-    clearTimeout(this._timer);
+    this._dropAsk();
     this._search.stop();
   }
 
@@ -92,7 +89,7 @@ export class PickerChoose {
   }
 
   _searchField() {
-    const field = element("input", {
+    return element("input", {
       type: "search",
       class: "picker-search",
       role: "combobox",
@@ -105,29 +102,10 @@ export class PickerChoose {
       "aria-expanded": "true",
       "aria-controls": this._list.id,
     });
-    const soon = (/** @type {Event} */ event) => {
-      // Half a character of Chinese or Japanese is no word yet.
-      if (event instanceof InputEvent && event.isComposing) return;
-      clearTimeout(this._timer);
-      this._timer = setTimeout(() => this._ask(), PAUSE);
-    };
-    field.addEventListener("input", soon);
-    field.addEventListener("compositionend", soon);
-    return field;
-  }
-
-  _sourceSelect() {
-    const select = element("select", { class: "picker-sources", "aria-label": "Source" });
-    select.append(element("option", { value: "" }, "All sources"));
-    for (const { slug, label } of this._options.sources) {
-      select.append(element("option", { value: slug }, label));
-    }
-    select.addEventListener("change", () => this._ask());
-    return select;
   }
 
   _ask() {
-    clearTimeout(this._timer);
+    this._dropAsk();
     const { sources, source } = this._options;
     const only = source || (sources.length === 1 ? sources[0].slug : this._select.value);
     const question = { q: this._field.value.trim(), source: only };
@@ -213,11 +191,9 @@ export class PickerChoose {
       if (focused) this._field.focus();
       return;
     }
-    const { title, next } = messageFor(error.code);
-    const again = () => this._search.retry();
     this._problem.replaceChildren(
-      element("p", {}, `The files could not be fetched. ${title}. ${next}`),
-      element("button", { type: "button", class: "upload-button", click: again }, "Try again"),
+      element("p", {}, `The files could not be fetched. ${explained(error)}`),
+      button("Try again", () => this._search.retry()),
     );
   }
 }

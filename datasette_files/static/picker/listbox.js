@@ -5,8 +5,8 @@
  */
 
 import { element, icon } from "../shared/dom.js";
-import { formatBytes } from "../shared/format.js";
-import { plain } from "../shared/names.js";
+import { drawFile } from "../shared/drawing.js";
+import { joined } from "../shared/format.js";
 
 /** @import { FileRecord } from "../api.js" */
 
@@ -127,24 +127,11 @@ export class PickerOptions {
   /** @param {FileRecord} file @param {number} at */
   _option(file, at) {
     const refusal = this._refusal(file);
-    const picture = element("img", {
-      src: file.thumbnail_url,
-      alt: "",
-      width: "48",
-      height: "48",
-      loading: "lazy",
-      decoding: "async",
-      draggable: "false",
-    });
-    const size = file.size === null ? "unknown size" : formatBytes(file.size);
-    const facts = [size, day(file.created_at), this._sourceName(file.source_slug)];
-    const told = facts.filter((fact) => fact !== "").join(" · ");
-    const what = element(
-      "span",
-      { class: "picker-what" },
-      element("bdi", { class: "picker-name" }, plain(file.filename)),
-      element("span", { class: "picker-facts" }, told),
-    );
+    const { picture, label, size } = drawFile(file, 48);
+    label.className = "picker-name";
+    const facts = joined(size || "unknown size", day(file.created_at), this._sourceName(file.source_slug));
+    const what = element("span", { class: "picker-what" }, label);
+    what.append(element("span", { class: "picker-facts" }, facts));
     if (refusal !== "") what.append(element("span", { class: "picker-refusal" }, refusal));
     const option = element("li", { class: "picker-option", role: "option", id: this._optionId(at) });
     option.setAttribute("aria-selected", String(this._isChosen(file)));

@@ -3,19 +3,21 @@
  * whether that is in a dialog or in the page (file-picker.js).
  */
 
-import { element, setText } from "../shared/dom.js";
+import { button, element, setText } from "../shared/dom.js";
 import { usable } from "./sources.js";
-import { counted } from "../shared/format.js";
-import { messageFor } from "../shared/messages.js";
-import { plain } from "../shared/names.js";
+import { counted, plain } from "../shared/format.js";
+import { explained } from "../shared/messages.js";
+import { ApiError } from "../shared/request.js";
 import { PickerChoose } from "./chooser.js";
 import { PickerTabs } from "./tabs.js";
-import { makeUpload, uploadTargets } from "./uploader.js";
+import { makeUploader } from "./uploader.js";
+import { holdsFiles } from "../upload/dropped-files.js";
 import { UploadRules } from "../upload/rules.js";
 
-/** @import { ColumnPlace, FileRecord, FilesApi, SourceRecord } from "../api.js" */
+/** @import { FileRecord, FilesApi, SourceRecord } from "../api.js" */
 /** @import { DatasetteFileUpload } from "../datasette-file-upload.js" */
 /** @import { FileSources } from "./sources.js" */
+/** @import { Limits } from "./uploader.js" */
 
 const NOTHING =
   "You may neither browse files here nor upload any. Ask the administrator for files-browse.";
@@ -24,8 +26,8 @@ export class PickerPanel {
   /**
    * @param {FilesApi} api
    * @param {FileSources} sources
-   * @param {{source: string, accept: string, maxSize: number | null, multiple: boolean,
-   *   taken: Set<string>, column: ColumnPlace | null, choose: (files: FileRecord[]) => void, cancel: (() => void) | null}} options
+   * @param {Limits & {multiple: boolean, taken: Set<string>,
+   *   choose: (files: FileRecord[]) => void, cancel: (() => void) | null}} options
    *   `choose` takes the end of it; `cancel` is null where there is nothing to close.
    */
   constructor(api, sources, options) {
@@ -87,9 +89,7 @@ export class PickerPanel {
 
   /** @param {unknown} error */
   _fail(error) {
-    const { code } = /** @type {{code?: string}} */ (error);
-    if (code === undefined) console.error(error); // a fault of ours
-    const { title, next } = messageFor(code ?? "unexpected");
+    const why = explained(ApiError.from(error));
     const again = () => {
       this.focus(); // the button goes
       this._start();
@@ -97,8 +97,8 @@ export class PickerPanel {
     const problem = element(
       "div",
       { class: "picker-problem", role: "alert" },
-      element("p", {}, `The sources could not be fetched. ${title}. ${next}`),
-      element("button", { type: "button", class: "upload-button", click: again }, "Try again"),
+      element("p", {}, `The sources could not be fetched. ${why}`),
+      button("Try again", again),
     );
     this._body.replaceChildren(problem);
   }
@@ -119,9 +119,9 @@ export class PickerPanel {
 
   /** @param {SourceRecord[]} sources */
   _makeChoose(sources) {
-    const { source, accept, maxSize, multiple, taken } = this._options;
     this._choose = new PickerChoose(this._api, {
-      ...{ sources, source, accept, maxSize, multiple, taken },
+      ...this._options,
+      sources,
       isChosen: ({ id }) => this._chosen.has(id),
       pick: (file) => this._picked(file),
     });
@@ -130,36 +130,33 @@ export class PickerPanel {
 
   /** @param {SourceRecord[]} sources */
   _makeUpload(sources) {
-    const { accept, maxSize, multiple, column } = this._options;
-    const upload = makeUpload(this._api, sources[0], { accept, maxSize, multiple, column });
-    this._upload = upload;
     const seen = () => this._tabs?.show("Upload");
     let worked = false;
-    upload.addEventListener("datasette-files-state", () => {
-      if (upload.busy && !worked) seen(); // it may have been pasted beside it
-      worked = upload.busy;
-      this._drawFooter();
+    const { upload, elements } = makeUploader(this._api, sources, {
+      ...this._options,
+      compact: false,
+      uploaded: (file) => this._uploaded(file),
+      state: () => {
+        if (upload.busy && !worked) seen(); // it may have been pasted beside it
+        worked = upload.busy;
+        this._drawFooter();
+      },
     });
+    this._upload = upload;
     this.element.addEventListener("dragenter", (event) => {
-      if (event.dataTransfer?.types.includes("Files")) seen();
+      if (holdsFiles(event.dataTransfer)) seen();
     });
-    upload.addEventListener("datasette-file-uploaded", (event) => {
-      this._uploaded(/** @type {CustomEvent<{file: FileRecord}>} */ (event).detail.file);
-    });
-    const targets = uploadTargets(upload, sources);
-    return element("div", { class: "picker-upload" }, ...targets, this._refused, upload);
+    elements.splice(-1, 0, this._refused);
+    return element("div", { class: "picker-upload" }, ...elements);
   }
 
   _makeFooter() {
     const { multiple, cancel } = this._options;
     const footer = element("div", { class: "picker-footer", hidden: !multiple && cancel === null });
     this._summary = element("p", { class: "picker-summary" });
-    this._add = element("button", { type: "button", class: "upload-button upload-primary" });
-    this._add.addEventListener("click", () => this._finish(this.files));
+    this._add = button("", () => this._finish(this.files), { class: "upload-button upload-primary" });
     footer.append(this._summary);
-    if (cancel !== null) {
-      footer.append(element("button", { type: "button", class: "upload-button", click: cancel }, "Cancel"));
-    }
+    if (cancel !== null) footer.append(button("Cancel", cancel));
     if (multiple) footer.append(this._add);
     this._drawFooter();
     return footer;

@@ -3,7 +3,7 @@
  * answer to an earlier question never takes the place of a later one's. Leaves out what is shown.
  */
 
-import { ApiError } from "../api.js";
+import { ApiError } from "../shared/request.js";
 
 /** @import { FilePage, FileRecord, FilesApi } from "../api.js" */
 /** @typedef {{q: string, source: string}} Question "" asks for no words, and for all sources. */
@@ -87,8 +87,7 @@ export class FileSearch extends EventTarget {
       this.answered = question;
     } catch (error) {
       if (signal.aborted) return;
-      if (!(error instanceof ApiError)) console.error(error); // a fault of ours
-      this.error = error instanceof ApiError ? error : new ApiError("unexpected", "");
+      this.error = ApiError.from(error);
     }
     this.loading = false;
     this._tell();

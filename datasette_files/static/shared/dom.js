@@ -33,6 +33,17 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+/**
+ * A button that does not send the form around it.
+ * @param {string | (Node | string)[]} content
+ * @param {() => void} act
+ * @param {Record<string, string | boolean>} [attributes]
+ */
+export function button(content, act, attributes = {}) {
+  const all = { type: "button", class: "upload-button", click: act, ...attributes };
+  return element("button", all, ...[content].flat());
+}
+
 /** @param {keyof typeof ICONS} name @returns {SVGElement} For the eye alone. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
@@ -51,4 +62,43 @@ export function icon(name) {
  */
 export function setText(target, text) {
   if (target.textContent !== text) target.textContent = text;
+}
+
+/** Milliseconds without a key, after which somebody has typed. */
+const PAUSE = 200;
+
+/**
+ * Call when somebody has typed into a field or a form.
+ * @param {HTMLElement} target @param {() => void} act
+ * @returns {() => void} Drops a call that is due.
+ */
+export function onTyping(target, act) {
+  let timer = 0;
+  const soon = (/** @type {Event} */ event) => {
+    // Half a character of Chinese or Japanese is no word yet.
+    if (event instanceof InputEvent && event.isComposing) return;
+    clearTimeout(timer);
+    timer = setTimeout(act, PAUSE);
+  };
+  target.addEventListener("input", soon);
+  target.addEventListener("compositionend", soon);
+  return () => clearTimeout(timer);
+}
+
+/**
+ * A select of sources.
+ * @param {{slug: string, label: string}[]} sources
+ * @param {(slug: string, label: string) => void} choose
+ * @param {Record<string, string | boolean>} [attributes]
+ */
+export function sourceSelect(sources, choose, attributes = {}) {
+  const select = element("select", { class: "picker-sources", ...attributes });
+  select.append(...sources.map(({ slug, label }) => element("option", { value: slug }, label)));
+  select.addEventListener("change", () => choose(select.value, select.selectedOptions[0].label));
+  return select;
+}
+
+/** Define a custom element, once on a page. @param {string} name @param {CustomElementConstructor} made */
+export function define(name, made) {
+  if (customElements.get(name) === undefined) customElements.define(name, made);
 }

@@ -1,5 +1,5 @@
 /**
- * Numbers as people read them. Pure; leaves out all that depends on a page.
+ * Numbers, names and facts as people read them. Pure; leaves out all that depends on a page.
  */
 
 const UNITS = ["bytes", "KB", "MB", "GB", "TB"];
@@ -48,4 +48,17 @@ export function formatCount(number) {
  */
 export function counted(number, noun) {
   return `${formatCount(number)} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+/** @param {string[]} parts @returns {string} Those that are not empty, on one line. */
+export function joined(...parts) {
+  return parts.filter((part) => part !== "").join(" · ");
+}
+
+/** As the server's pages mark them: controls, and characters that change the direction of other text. */
+const INVISIBLE = /[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
+
+/** @param {string} name A file's. @returns {string} With a mark for each character that would hide. */
+export function plain(name) {
+  return name.replace(INVISIBLE, "\ufffd") || "(no name)";
 }

@@ -3,7 +3,7 @@
  * 64 MiB: SubtleCrypto takes a file whole, and so memory bounds what can be digested.
  */
 
-import { ApiError } from "../api.js";
+import { ApiError } from "../shared/request.js";
 
 /** Bytes. */
 export const MAX_DIGESTED = 64 * 1024 * 1024;
@@ -43,12 +43,13 @@ async function inTurn(file, signal) {
 }
 
 /**
- * Without waiting for a slow disk: the reading itself cannot be called off, and keeps its place.
+ * Wait for a promise no longer than until the signal. What it stands for goes on: reading a slow disk
+ * cannot be called off.
  * @template Result
  * @param {Promise<Result>} promise @param {AbortSignal} [signal]
  * @returns {Promise<Result>}
  */
-function orAborted(promise, signal) {
+export function orAborted(promise, signal) {
   const aborted = new Promise((_, reject) => {
     signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
   });

@@ -6,8 +6,8 @@
  * nothing here.
  */
 
-import { ApiError } from "../api.js";
-import { bytesOf, sha256 } from "./checksum.js";
+import { ApiError } from "../shared/request.js";
+import { bytesOf, orAborted, sha256 } from "./checksum.js";
 
 /** @import { ColumnPlace, FilesApi, FileRecord, Instructions } from "../api.js" */
 /** @typedef {"checking" | "preparing" | "sending" | "finishing"} Step */
@@ -132,10 +132,7 @@ async function patiently(ask, { signal, sleep = pause }) {
  * @returns {Promise<void>}
  */
 function pause(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
-    setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
+  return orAborted(new Promise((resolve) => setTimeout(resolve, milliseconds)), signal);
 }
 
 /**

@@ -3,7 +3,7 @@
  * them.
  */
 
-import { ApiError } from "../api.js";
+import { ApiError } from "../shared/request.js";
 
 /** @import { Addition } from "./queue.js" */
 

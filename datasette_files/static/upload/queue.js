@@ -3,7 +3,7 @@
  * one file is sent (client.js, given as a function) and anything of a page.
  */
 
-import { ApiError } from "../api.js";
+import { ApiError } from "../shared/request.js";
 import { NotCompleted } from "./client.js";
 import { messageFor } from "../shared/messages.js";
 import { TransferRate, secondsLeft } from "./rate.js";
@@ -17,13 +17,6 @@ import { TransferRate, secondsLeft } from "./rate.js";
 
 const WORKING = new Set(["checking", "preparing", "sending", "finishing"]);
 const UNFINISHED = new Set(["queued", ...WORKING]);
-
-/** @param {unknown} error @returns {ApiError} */
-function asApiError(error) {
-  if (error instanceof ApiError) return error;
-  console.error(error); // a fault of ours: for whoever mends it, not for whoever uploads
-  return new ApiError("unexpected", "");
-}
 
 /** One file in line. Others read it; only its queue writes to it. */
 export class UploadItem {
@@ -239,7 +232,7 @@ export class UploadQueue extends EventTarget {
       if (item.controller.signal.aborted) item.state = "cancelled";
       else {
         item.state = "failed";
-        item.error = asApiError(error);
+        item.error = ApiError.from(error);
         if (this.items.has(item)) this._failed.add(item);
       }
     }

@@ -3,7 +3,7 @@
  * it. Leaves out which files have a row (list.js).
  */
 
-import { element, icon, setText } from "../shared/dom.js";
+import { button, element, icon, setText } from "../shared/dom.js";
 import { formatBytes, formatDuration, formatSpeed } from "../shared/format.js";
 import { messageFor } from "../shared/messages.js";
 import { UploadPreview } from "./preview.js";
@@ -18,6 +18,14 @@ const STATUS = {
   finishing: "Finishing",
   done: "Uploaded",
   cancelled: "Cancelled",
+};
+
+/** @type {Record<Action, {icon?: "close" | "retry", text?: string, label: string}>} */
+const BUTTONS = {
+  cancel: { icon: "close", label: "Cancel" },
+  remove: { icon: "close", label: "Remove" },
+  retry: { icon: "retry", text: "Retry", label: "Retry" },
+  copy: { text: "Copy id", label: "Copy id of" },
 };
 
 export class UploadRow {
@@ -119,22 +127,11 @@ export class UploadRow {
 
   /** @param {Action} action */
   _button(action) {
-    const { name } = this.item.file;
-    const content = {
-      cancel: [icon("close")],
-      remove: [icon("close")],
-      retry: [icon("retry"), "Retry"],
-      copy: ["Copy id"],
-    }[action];
-    const label = { cancel: "Cancel", remove: "Remove", retry: "Retry", copy: "Copy id of" }[action];
-    const button = element(
-      "button",
-      { type: "button", class: "upload-button", "data-action": action },
-      ...content,
-    );
-    button.setAttribute("aria-label", `${label} ${name}`);
-    if (content.length === 1 && action !== "copy") button.title = label;
-    button.addEventListener("click", () => this._act(action, this.item, button));
-    return button;
+    const { icon: drawn, text, label } = BUTTONS[action];
+    const content = [...(drawn ? [icon(drawn)] : []), ...(text ? [text] : [])];
+    const named = { "data-action": action, "aria-label": `${label} ${this.item.file.name}` };
+    const made = button(content, () => this._act(action, this.item, made), named);
+    if (!text) made.title = label;
+    return made;
   }
 }

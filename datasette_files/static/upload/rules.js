@@ -4,7 +4,7 @@
  */
 
 import { formatBytes, formatCount } from "../shared/format.js";
-import { ApiError } from "../api.js";
+import { ApiError } from "../shared/request.js";
 
 /** @param {string} accept @returns {string[]} What stands between its commas. */
 export function patternsOf(accept) {

@@ -4,8 +4,8 @@
  */
 
 import { copyFrom } from "../shared/clipboard.js";
-import { element, setText } from "../shared/dom.js";
-import { counted, formatBytes, formatCount, formatDuration, formatSpeed } from "../shared/format.js";
+import { button, element, setText } from "../shared/dom.js";
+import { counted, formatBytes, formatCount, formatDuration, formatSpeed, joined } from "../shared/format.js";
 
 /** @import { UploadQueue } from "./queue.js" */
 
@@ -55,7 +55,7 @@ export class UploadSummary {
     if (busy && speed !== null) detail.push(formatSpeed(speed));
     if (busy && left !== null) detail.push(`${formatDuration(left)} left`);
     if (busy && counts.failed > 0) detail.push(`${formatCount(counts.failed)} failed`);
-    setText(this._detail, detail.join(" · "));
+    setText(this._detail, joined(...detail));
     this.element.dataset.state = busy ? "busy" : "done";
 
     this._offer({
@@ -93,11 +93,6 @@ export class UploadSummary {
   }
 }
 
-/** @param {string} text @param {() => void} act */
-function button(text, act) {
-  return element("button", { type: "button", class: "upload-button", click: act }, text);
-}
-
 /** @param {{done: number, working: number, queued: number}} counts */
 function progressText({ done, working, queued }) {
   return `Uploading: ${formatCount(done)} of ${counted(done + working + queued, "file")} done`;
@@ -105,13 +100,11 @@ function progressText({ done, working, queued }) {
 
 /** @param {{done: number, failed: number, cancelled: number}} counts */
 function outcomeText({ done, failed, cancelled }) {
-  const parts = [];
-  if (done > 0 || failed + cancelled === 0) parts.push(`${counted(done, "file")} uploaded`);
-  if (failed > 0) parts.push(`${parts.length ? formatCount(failed) : counted(failed, "file")} failed`);
-  if (cancelled > 0) {
-    parts.push(`${parts.length ? formatCount(cancelled) : counted(cancelled, "file")} cancelled`);
-  }
-  return parts.join(", ");
+  const words = { uploaded: done, failed, cancelled };
+  const told = Object.entries(words).filter(([, number]) => number > 0);
+  if (told.length === 0) return "0 files uploaded";
+  const numbers = told.map(([, number], at) => (at === 0 ? counted(number, "file") : formatCount(number)));
+  return told.map(([word], at) => `${numbers[at]} ${word}`).join(", ");
 }
 
 /** @param {number} sent @param {number} total */

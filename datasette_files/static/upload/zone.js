@@ -3,7 +3,7 @@
  * handed to `take` in batches.
  */
 
-import { element, icon } from "../shared/dom.js";
+import { button, element, icon } from "../shared/dom.js";
 import { chosenFiles, droppedFiles, holdsFiles } from "./dropped-files.js";
 import { patternsOf } from "./rules.js";
 
@@ -26,18 +26,17 @@ export class UploadZone {
     this._take = take;
     const files = this._input({ multiple, accept });
     const verb = compact ? "Upload" : "Choose";
-    const choose = this._chooser(files, multiple ? `${verb} files` : `${verb} a file`);
+    const choose = button(multiple ? `${verb} files` : `${verb} a file`, () => files.click());
     if (!compact) choose.classList.add("upload-primary");
     const choosers = element("div", { class: "upload-choosers" }, choose, files);
     if (takesPhotos(accept)) {
       const photo = this._input({ accept: "image/*", capture: "environment" });
-      const take = this._chooser(photo, "Take a photo");
-      take.classList.add("upload-camera");
-      choosers.append(take, photo);
+      const camera = { class: "upload-button upload-camera" };
+      choosers.append(button("Take a photo", () => photo.click(), camera), photo);
     }
     if (multiple && !compact) {
       const folder = this._input({ multiple, webkitdirectory: true });
-      choosers.append(this._chooser(folder, "Choose a folder"), folder);
+      choosers.append(button("Choose a folder", () => folder.click()), folder);
     }
     const dropped = dropHint(multiple, compact);
     this._button = choose;
@@ -122,13 +121,6 @@ export class UploadZone {
       this._take(once(chosen));
     });
     return input;
-  }
-
-  /** @param {HTMLInputElement} input @param {string} text */
-  _chooser(input, text) {
-    const button = element("button", { type: "button", class: "upload-button" }, text);
-    button.addEventListener("click", () => input.click());
-    return button;
   }
 }
 
