@@ -8,7 +8,7 @@ import { requestJson } from "./shared/request.js";
 export { ApiError } from "./shared/request.js";
 
 /**
- * A file as the API gives it: complete and the lists name what is here, and some more.
+ * A file as complete and the lists answer it; they hold more than is named here.
  * @typedef {object} FileRecord
  * @property {string} id
  * @property {string} filename
@@ -36,15 +36,15 @@ export { ApiError } from "./shared/request.js";
  * @property {string} slug
  * @property {string} label
  * @property {{can_upload: boolean}} capabilities Of its storage.
- * @property {boolean} can_browse The actor.
- * @property {boolean} can_upload The actor.
+ * @property {boolean} can_browse Whether the actor may.
+ * @property {boolean} can_upload Whether the actor may.
  */
 
 /** The file column that an upload is for. @typedef {{database: string, table: string,
  *   column: string}} ColumnPlace */
 
 /**
- * What prepare answers: where the bytes go, and how.
+ * The answer of prepare: where and how the bytes are sent.
  * @typedef {object} Instructions
  * @property {string} upload_token
  * @property {string} upload_url
@@ -75,9 +75,8 @@ export class FilesApi {
   }
 
   /**
-   * May be repeated: the answer is the same.
-   * @param {string} source @param {string} token
-   * @param {AbortSignal} [signal]
+   * May be repeated; the answer is then the same.
+   * @param {string} source @param {string} token @param {AbortSignal} [signal]
    * @returns {Promise<{file: FileRecord}>}
    */
   complete(source, token, signal) {
@@ -95,7 +94,7 @@ export class FilesApi {
   }
 
   /**
-   * Several files at once; those that are absent or not open to the reader are left out.
+   * Several files at once. Files that are absent, or that the actor may not see, are left out.
    * @param {string[]} ids At most 200.
    * @param {AbortSignal} [signal]
    * @returns {Promise<{files: Record<string, {id: string, filename: string, content_type: string | null,
@@ -106,9 +105,9 @@ export class FilesApi {
   }
 
   /**
-   * One source's files.
+   * The files of one source.
    * @param {string} source
-   * @param {Record<string, string> | string[][]} [query] As docs/api.md lists the arguments.
+   * @param {Record<string, string> | string[][]} [query] The arguments are in docs/api.md.
    * @param {AbortSignal} [signal]
    * @returns {Promise<FilePage>}
    */
@@ -118,7 +117,7 @@ export class FilesApi {
   }
 
   /**
-   * Those that the actor may browse or upload to.
+   * The sources that the actor may browse or upload to.
    * @param {AbortSignal} [signal]
    * @returns {Promise<{sources: SourceRecord[]}>}
    */
@@ -126,7 +125,7 @@ export class FilesApi {
     return this._request("sources.json", { signal });
   }
 
-  /** @param {string} source The address of the page of one source. */
+  /** The address of the page of a source. @param {string} source Its slug. */
   sourcePage(source) {
     return `${this.base}-/files/source/${encodeURIComponent(source)}`;
   }

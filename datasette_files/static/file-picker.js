@@ -1,12 +1,13 @@
 /**
- * `<datasette-file-picker>`: choose files that are there, or upload some, in the page or in a dialog.
- * docs/file-picker.md says what it offers to those who embed it. What it shows is picker/panel.js's.
+ * `<datasette-file-picker>`: choose stored files or upload new ones, in the page or in a dialog.
+ * docs/file-picker.md documents it for those who embed it. Its content is in picker/panel.js.
  */
 
+import { PickerPanel } from "./picker/panel.js";
+import { FileSources } from "./picker/sources.js";
 import { define, element } from "./shared/dom.js";
 import { FilesElement } from "./shared/files-element.js";
-import { FileSources } from "./picker/sources.js";
-import { PickerPanel } from "./picker/panel.js";
+import { TEXT } from "./shared/messages.js";
 
 /** @import { FileRecord } from "./api.js" */
 /**
@@ -17,8 +18,7 @@ import { PickerPanel } from "./picker/panel.js";
  *   close: () => void, requestClose: (source: string) => boolean}} DatasetteModal
  */
 
-const LEAVING = "Files are still being uploaded. Stop that, and close?";
-/** Titles of dialogs have ids. */
+/** Dialogs made so far; part of the ids of their titles. */
 let titles = 0;
 
 export class DatasetteFilePicker extends FilesElement {
@@ -30,15 +30,15 @@ export class DatasetteFilePicker extends FilesElement {
     this._panel = null;
     /** @type {DatasetteModal | null} */
     this._dialog = null;
-    /** What the dialog closes with. @type {FileRecord[] | null} */
+    /** The result of the dialog. @type {FileRecord[] | null} */
     this._result = null;
-    /** Ends what `show` promised. @type {(files: FileRecord[] | null) => void} */
+    /** Resolves the promise of `show`. @type {(files: FileRecord[] | null) => void} */
     this._settle = () => {};
-    /** Ids that are not offered: those that are in the place already. @type {string[]} */
+    /** Ids that are not offered, as the place has them already. @type {string[]} */
     this.taken = [];
   }
 
-  /** The sources as they were fetched: pickers that share them ask once. */
+  /** The sources; pickers that share this object fetch them once. */
   get sources() {
     this._sources ??= new FileSources(this.api);
     return this._sources;
@@ -48,7 +48,7 @@ export class DatasetteFilePicker extends FilesElement {
     this._sources = sources;
   }
 
-  /** Whether it is a dialog, which `show` opens. */
+  /** Whether `show` opens it as a dialog. */
   get modal() {
     return this.hasAttribute("modal");
   }
@@ -57,16 +57,16 @@ export class DatasetteFilePicker extends FilesElement {
     return this._panel !== null;
   }
 
-  /** Whether files are on their way. */
+  /** Whether files are being uploaded. */
   get busy() {
     return this._panel?.busy ?? false;
   }
 
   /**
    * Open the dialog.
-   * @param {{returnFocusTo?: HTMLElement | null}} [options] Where the focus goes in the end; where it
-   *   is now by default.
-   * @returns {Promise<FileRecord[] | null>} What was chosen; null when it is closed without.
+   * @param {{returnFocusTo?: HTMLElement | null}} [options] Gets the focus in the end; by default
+   *   the element that has it now.
+   * @returns {Promise<FileRecord[] | null>} The chosen files; null when it is closed without.
    */
   show({ returnFocusTo = null } = {}) {
     if (!this.isConnected) throw new Error("The picker is not on the page");
@@ -74,14 +74,15 @@ export class DatasetteFilePicker extends FilesElement {
     const panel = this._makePanel(() => this._dialog?.requestClose("cancel"));
     const title = element("span", { class: "modal-title", id: `files-picker-title-${(titles += 1)}` });
     title.textContent = this.getAttribute("label") ?? (this.multiple ? "Choose files" : "Choose a file");
-    const modal = this._makeDialog();
+    // Every page of Datasette loads it.
+    const modal = /** @type {DatasetteModal} */ (/** @type {any} */ (window).DatasetteModal.create());
     modal.dialog.className = "picker-dialog";
     modal.dialog.setAttribute("aria-labelledby", title.id);
     modal.dialog.append(element("div", { class: "modal-header" }, title), panel.element);
     this.append(modal);
     this._panel = panel;
     this._dialog = modal;
-    modal.beforeClose = () => !this.busy || window.confirm(LEAVING);
+    modal.beforeClose = () => !this.busy || window.confirm(TEXT.leaving);
     modal.dialog.addEventListener("close", (event) => {
       if (event.target === modal.dialog) this._closed();
     });
@@ -92,7 +93,7 @@ export class DatasetteFilePicker extends FilesElement {
     });
   }
 
-  /** Close the dialog, whatever it is doing. */
+  /** Close the dialog; uploads that run are cancelled. */
   close() {
     this._dialog?.close();
   }
@@ -121,12 +122,6 @@ export class DatasetteFilePicker extends FilesElement {
       choose: (files) => this._chosen(files),
       cancel,
     });
-  }
-
-  /** @returns {DatasetteModal} Which every page of Datasette has. */
-  _makeDialog() {
-    const { DatasetteModal } = /** @type {any} */ (window);
-    return DatasetteModal.create();
   }
 
   /** @param {FileRecord[]} files */

@@ -156,7 +156,7 @@ def test_a_store_that_cannot_be_reached_is_named(
     expect(upload.headline).to_have_text("1 file failed", timeout=30_000)
     host = proxy.url.removeprefix("http://")
     expect(upload.row("a.txt")).to_contain_text(
-        f"The storage at {host} cannot be reached, or takes nothing from this site."
+        f"The storage at {host} cannot be reached, or does not accept uploads from this site."
     )
 
 

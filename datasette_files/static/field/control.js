@@ -1,18 +1,19 @@
 /**
- * The field of a file column in Datasette's dialogs that insert and edit rows: the files that are
- * there, choosing others, uploading in place. It writes to the field's own input, from which Datasette
- * reads; a text that it does not understand is left there to be edited as text.
+ * The field of a file column in Datasette's dialogs that insert and edit rows: it shows the files,
+ * chooses others, uploads in place. It writes to the input that Datasette reads. A value that holds no
+ * ids stays in the input, to be edited as text.
  *
- * Leaves out how Datasette is told of it (file-field.js), the order of the files (list.js) and
- * how they come (tools.js).
+ * Leaves out how Datasette gets the field (file-field.js), the order of the files (list.js) and how
+ * files are chosen and uploaded (tools.js).
  */
 
 import { element, setText } from "../shared/dom.js";
 import { plain } from "../shared/format.js";
+import { TEXT } from "../shared/messages.js";
+import { UploadRules } from "../upload/rules.js";
 import { FieldList } from "./list.js";
 import { FieldTools } from "./tools.js";
 import { MAX_IDS, emptyValue, idsOf, valueOf } from "./value.js";
-import { UploadRules } from "../upload/rules.js";
 
 /** @import { FileRecord, FilesApi } from "../api.js" */
 /** @import { FileItem } from "./item.js" */
@@ -21,7 +22,7 @@ import { UploadRules } from "../upload/rules.js";
 /** @import { FileSources } from "../picker/sources.js" */
 
 /**
- * What Datasette hands to a control (its edit-tools.js, createColumnFieldApi), as far as it is used.
+ * The members used here of the field that Datasette passes (its edit-tools.js, createColumnFieldApi).
  * @typedef {object} ColumnField
  * @property {HTMLInputElement | HTMLTextAreaElement} input
  * @property {string} labelId
@@ -38,12 +39,7 @@ import { UploadRules } from "../upload/rules.js";
  */
 /** @typedef {{api: FilesApi, sources: FileSources, records: FileRecords}} Tools What fields share. */
 
-const NO_FILE = { file: "No file.", files: "No files." };
-const TEXT = {
-  file: "This is not the id of a file, so it is shown as text.",
-  files: "This is not a list of ids of files, so it is shown as text.",
-};
-/** The input where the list stands for it: on the page, but not to be seen. */
+/** Class of an input that the list replaces: on the page, but invisible. */
 const UNSEEN = "files-field-value";
 
 /** @param {ColumnField["context"]} context @returns {Limits} */
@@ -67,7 +63,7 @@ export class FileFieldControl {
     this._limits = limitsOf(context);
     this._empty = emptyValue(this._type, this._written(), context.notNull);
     this._wantsFocus = false;
-    /** What the input held when it was read or written last. */
+    /** The value that was read or written last. */
     this._seen = "";
     this._listening = new AbortController();
     const several = this._type === "files";
@@ -91,7 +87,7 @@ export class FileFieldControl {
       });
     }
     this._note = element("p", { class: "files-field-note", hidden: true });
-    this._none = element("p", { class: "files-field-none" }, NO_FILE[this._type]);
+    this._none = element("p", { class: "files-field-none" }, TEXT.empty[this._type]);
     this._problem = element("p", { class: "files-field-problem", role: "alert" });
     this._live = element("p", { class: "files-hidden", role: "status" });
     this.element = this._build();
@@ -108,13 +104,13 @@ export class FileFieldControl {
     first?.focus();
   }
 
-  /** The dialog is closed: what is on its way is for nobody. */
+  /** The dialog is closed: uploads end. */
   destroy() {
     this._listening.abort();
     this._tools?.destroy();
   }
 
-  /** Whether the value is edited as the text that it is. */
+  /** Whether the value is edited as text. */
   get _isText() {
     return !this._field.input.classList.contains(UNSEEN);
   }
@@ -136,12 +132,12 @@ export class FileFieldControl {
   _listen() {
     const { signal } = this._listening;
     const { form, input, hasChanged } = this._field;
-    // Labels, "Set value" and the browser's own check of a form lead to the input.
+    // Labels, "Set value" and the browser's validation focus the input.
     input.addEventListener("focus", () => this._focused(), { signal });
     input.addEventListener("invalid", (event) => this._refused(event), { signal });
     const saving = (/** @type {Event} */ event) => this._saving(event);
     form?.addEventListener("click", saving, { signal, capture: true });
-    // So that Datasette asks before it closes.
+    // Datasette then asks before it closes the dialog.
     this._field.hasChanged = () => (this._tools?.blocker ?? "") !== "" || hasChanged();
   }
 
@@ -155,12 +151,12 @@ export class FileFieldControl {
     this._field.markClean();
   }
 
-  /** @returns {string | number | boolean | null} What the input holds. */
+  /** @returns {string | number | boolean | null} The value of the input. */
   _written() {
     try {
       return this._field.getValue();
     } catch {
-      return this._field.input.value; // a text where a number was: none of ours either way
+      return this._field.input.value; // a text where a number was; neither holds ids
     }
   }
 
@@ -178,11 +174,11 @@ export class FileFieldControl {
     input.classList.toggle(UNSEEN, !isText);
     if (isText) input.removeAttribute("tabindex");
     else input.tabIndex = -1;
-    // For Datasette's code alone, so a reader of screens has the list.
+    // Screen readers have the list; the hidden input is for Datasette's code alone.
     if (isText) input.removeAttribute("aria-hidden");
     else input.setAttribute("aria-hidden", "true");
     this._note.hidden = !isText;
-    setText(this._note, `${TEXT[this._type]} A file that you choose or upload takes its place.`);
+    setText(this._note, TEXT.notIds[this._type]);
   }
 
   _drawEmptiness() {
@@ -193,12 +189,12 @@ export class FileFieldControl {
 
   _focused() {
     if (this._isText) return;
-    // Datasette may have emptied it meanwhile, by "Use default".
+    // "Use default" of Datasette may have emptied it.
     if (this._field.input.value !== this._seen) this._read();
     this.focus();
   }
 
-  /** The list is another: write it. @param {string} words What happened. */
+  /** Write the list that has changed. @param {string} words What happened, for screen readers. */
   _changed(words) {
     const { input } = this._field;
     this._field.setValue(valueOf(this._type, this._list.ids, this._empty));
@@ -206,7 +202,7 @@ export class FileFieldControl {
     this._showText(false);
     this._drawEmptiness();
     const { activeElement } = document;
-    // What had the focus may be gone, or hidden.
+    // The element that had the focus may be gone or hidden.
     if (activeElement === document.body || !activeElement?.checkVisibility()) this.focus();
     setText(this._live, words);
     input.dispatchEvent(new Event("input", { bubbles: true }));
@@ -216,20 +212,20 @@ export class FileFieldControl {
 
   _drawBlocker() {
     const blocker = this._tools?.blocker ?? "";
-    // In words only once somebody wants to save; until then the progress says enough.
+    // The reason is shown when somebody tries to save; until then the progress is enough.
     if (blocker === "") this._field.setValidity("");
     this._field.input.setCustomValidity(blocker);
   }
 
   /** @param {Event} event */
   _refused(event) {
-    event.preventDefault(); // the browser's own words, at a field that cannot be seen
+    event.preventDefault(); // or the browser shows its message at the invisible input
     this._field.setValidity(this._tools?.blocker ?? "");
     const first = this._field.form?.querySelector(".row-edit-input:invalid");
     if (first === this._field.input) this._tools?.focusUpload();
   }
 
-  /** Many rows are inserted as text: what lies in this field is then no matter. @param {Event} event */
+  /** While several rows are inserted as text, this hidden field blocks nothing. @param {Event} event */
   _saving(event) {
     if (!(event.target instanceof Element) || !event.target.closest("[type=submit]")) return;
     if (this.element.checkVisibility()) this._drawBlocker();
@@ -238,7 +234,7 @@ export class FileFieldControl {
 
   // Files
 
-  /** @param {FileItem | null} item The one whose place it takes. */
+  /** @param {FileItem | null} item The file that it replaces. */
   async _choose(item) {
     const multiple = this._type === "files" && item === null;
     const files = await this._tools?.pick(multiple, this._list.ids);
@@ -247,8 +243,8 @@ export class FileFieldControl {
 
   /** @param {FileRecord} file */
   _uploaded(file) {
-    if (this._field.isUsingSqliteDefault()) return; // somebody has thought better of it
-    // What it is the server has found out only now.
+    if (this._field.isUsingSqliteDefault()) return; // "Use default" was pressed meanwhile
+    // Only the server's answer has the true type.
     const { maxSize, accept } = this._limits;
     const refusal = new UploadRules(maxSize, accept).refusal(file);
     if (refusal === "") return this._add([file], null);
@@ -256,7 +252,7 @@ export class FileFieldControl {
     setText(this._problem, `${told} ${refusal}`);
   }
 
-  /** @param {FileRecord[]} files @param {FileItem | null} item The one whose place they take. */
+  /** @param {FileRecord[]} files @param {FileItem | null} item The file that they replace. */
   _add(files, item) {
     for (const file of files) this._records.put(file);
     const appended = this._type === "files" && item === null;

@@ -1,30 +1,29 @@
 /**
- * One file of a field: its picture, name and size, and what can be done with it. A file that is gone,
- * or not open to this person, is named by its id and stays until it is removed. Leaves out the order
- * and the value (control.js).
+ * One file of a field: picture, name, facts and buttons. A file that was deleted, or that this person
+ * may not see, is shown by its id and stays until it is removed. Leaves out the order and the value
+ * (control.js).
  */
 
 import { button, element, icon, setText } from "../shared/dom.js";
 import { drawFile } from "../shared/drawing.js";
 import { joined } from "../shared/format.js";
-import { explained } from "../shared/messages.js";
+import { TEXT, explained } from "../shared/messages.js";
 
 /** @import { ShownFile, FileRecords } from "../shared/file-records.js" */
 /** @typedef {"up" | "down" | "replace" | "remove"} ItemAction */
 
 const LABELS = { up: "Move up", down: "Move down", replace: "Replace", remove: "Remove" };
-const MISSING = "It is deleted, or not open to you. It stays here unless you change it.";
 
 export class FileItem {
   /**
    * @param {string} id
    * @param {FileRecords} records
    * @param {(action: ItemAction, item: FileItem) => void} act
-   * @param {ItemAction[]} actions What is offered.
+   * @param {ItemAction[]} actions The buttons that are offered.
    */
   constructor(id, records, act, actions) {
     this.id = id;
-    /** What people call it, in words about it. */
+    /** The name that messages use. */
     this.name = id;
     this._records = records;
     this._picture = element("span", { class: "upload-tile", "aria-hidden": "true" });
@@ -50,7 +49,7 @@ export class FileItem {
     this.load();
   }
 
-  /** Fetch what is known of it, and show that. */
+  /** Fetch the record and show it. */
   async load() {
     this._again.hidden = true;
     setText(this._facts, "…");
@@ -59,7 +58,7 @@ export class FileItem {
       if (file === null) this._showMissing();
       else this._show(file);
     } catch (error) {
-      setText(this._facts, `What it is could not be fetched. ${explained(error)}`);
+      setText(this._facts, `The name of this file could not be fetched. ${explained(error)}`);
       this._again.hidden = false;
     }
   }
@@ -72,12 +71,12 @@ export class FileItem {
     up.hidden = down.hidden = total < 2;
     up.disabled = at === 0;
     down.disabled = at === total - 1;
-    // The key may be pressed again, or the other one.
+    // A disabled button loses the focus; the other one of the pair takes it.
     if (focused === up && up.disabled) down.focus();
     if (focused === down && down.disabled) up.focus();
   }
 
-  /** @param {ItemAction} [action] The button to stand on; the first by default. */
+  /** @param {ItemAction} [action] The button to focus; the first usable one by default. */
   focus(action) {
     const wanted = action === undefined ? undefined : this._buttons.get(action);
     const usable = [...this._buttons.values()].find((button) => !button.hidden && !button.disabled);
@@ -87,7 +86,7 @@ export class FileItem {
 
   /** @param {ShownFile} file */
   _show(file) {
-    // In a tab of its own: what is being edited here is not saved yet.
+    // In a new tab: the row that is edited here is not saved yet.
     const link = { href: file.url, target: "_blank", rel: "noopener", draggable: "false" };
     const { picture, name, label, size } = drawFile(file, 48, link);
     this._picture.replaceWith(picture);
@@ -101,7 +100,7 @@ export class FileItem {
   _showMissing() {
     this.element.dataset.state = "missing";
     this._picture.textContent = "?";
-    setText(this._facts, MISSING);
+    setText(this._facts, TEXT.missing);
   }
 
   _label() {

@@ -1,6 +1,6 @@
 /**
- * The files of a field in their order: added, replaced, removed, and moved by buttons or by drag.
- * Leaves out how the order is written to the row (control.js).
+ * The files of a field in their order. Files are added, replaced, removed, and moved with buttons or
+ * by dragging. Leaves out how the order is written to the row (control.js).
  */
 
 import { element } from "../shared/dom.js";
@@ -18,8 +18,8 @@ export class FieldList {
   /**
    * @param {FileRecords} records
    * @param {{several: boolean, readOnly: boolean, name: string,
-   *   changed: (words: string) => void, replace: (item: FileItem) => void}} options `changed` hears
-   *   what happened.
+   *   changed: (words: string) => void, replace: (item: FileItem) => void}} options `changed` gets
+   *   a sentence on what happened.
    */
   constructor(records, { several, readOnly, name, changed, replace }) {
     this._records = records;
@@ -48,7 +48,7 @@ export class FieldList {
   }
 
   /**
-   * At the end, or in the place of one. A file that is there already stays where it is.
+   * Add files at the end, or in the place of another. A file of the list stays where it is.
    * @param {ShownFile[]} files @param {FileItem | null} place
    */
   add(files, place) {
@@ -88,7 +88,7 @@ export class FieldList {
   _remove(item, at) {
     this._items = this._items.filter((other) => other !== item);
     this._draw();
-    // To its neighbour; without one, whoever hears of it finds a place.
+    // To its neighbour; the listener of `changed` finds a place if there is none.
     (this._items[at] ?? this._items.at(-1))?.focus("remove");
     this._changed(`${item.name} removed`);
   }
@@ -150,7 +150,7 @@ export class FieldList {
     if (over === undefined || over === item) return;
     const [from, to] = [this._items.indexOf(item), this._items.indexOf(over)];
     const { top, height } = over.element.getBoundingClientRect();
-    // Past its middle, or two of unlike height would change places for ever.
+    // Only past its middle: two items of different heights would swap again and again.
     const past = event.clientY > top + height / 2;
     if (past !== from < to) return;
     this._items = moved(this._items, from, to);
@@ -164,7 +164,7 @@ export class FieldList {
     this._drag = null;
     item.element.removeAttribute("data-dragged");
     if (event.dataTransfer?.dropEffect === "none") {
-      this._items = before; // dropped beside, or called off
+      this._items = before; // dropped outside, or cancelled
       this._draw();
     } else if (before.some((other, at) => other !== this._items[at])) this._tellPlace(item);
   }

@@ -1,10 +1,10 @@
 /**
- * All that file-field.js fetches when it is needed, and what fields share. Leaves out the field.
+ * The entry that file-field.js loads on demand: the field, and the tools that fields share.
  */
 
 import { FilesApi } from "../api.js";
-import { FileRecords } from "../shared/file-records.js";
 import { FileSources } from "../picker/sources.js";
+import { FileRecords } from "../shared/file-records.js";
 
 /** @import { Tools } from "./control.js" */
 

@@ -1,14 +1,14 @@
 /**
- * How files come to a field: the button that opens the picker, and the upload in place, to whichever
- * sources are open to this person. Leaves out what becomes of them (control.js).
+ * The tools of a field: the button that opens the picker, and the upload in place, for the sources that
+ * this person may use. Leaves out what happens to the files (control.js).
  */
 
 import "../file-picker.js";
-import { button, element } from "../shared/dom.js";
 import { usable } from "../picker/sources.js";
-import { counted } from "../shared/format.js";
-import { explained } from "../shared/messages.js";
 import { makeUploader } from "../picker/uploader.js";
+import { button, element } from "../shared/dom.js";
+import { counted } from "../shared/format.js";
+import { TEXT, explained } from "../shared/messages.js";
 
 /** @import { FileRecord, FilesApi, SourceRecord } from "../api.js" */
 /** @import { DatasetteFileUpload } from "../datasette-file-upload.js" */
@@ -16,15 +16,13 @@ import { makeUploader } from "../picker/uploader.js";
 /** @import { FileSources } from "../picker/sources.js" */
 /** @import { Limits } from "../picker/uploader.js" */
 
-const NOTHING = "You may neither choose a file here nor upload one: ask the administrator.";
-
 export class FieldTools {
   /**
    * @param {FilesApi} api
    * @param {FileSources} sources
    * @param {{limits: Limits, several: boolean, choose: () => void,
    *   uploaded: (file: FileRecord) => void, state: () => void, ready: () => void}} options `state`
-   *   hears when an upload begins, fails or is over; `ready` when there is something to press.
+   *   is called when an upload starts, fails or ends; `ready` when the first button is there.
    */
   constructor(api, sources, options) {
     this._api = api;
@@ -41,29 +39,27 @@ export class FieldTools {
     this._offer();
   }
 
-  /** Why a row cannot be saved now, or "". */
+  /** Why the row cannot be saved now, or "". */
   get blocker() {
-    if (this._upload?.busy) {
-      return "A file is still being uploaded. Wait until it is done, or cancel it; then save.";
-    }
+    if (this._upload?.busy) return TEXT.uploading;
     const failed = this._upload?.failed ?? 0;
     if (failed === 0) return "";
     return `${counted(failed, "file")} could not be uploaded. Try again or remove it; then save.`;
   }
 
-  /** Whether the button that chooses is wanted; of one file there is Replace. @param {boolean} offered */
+  /** Show or hide "Choose": a column of one file has "Replace" instead. @param {boolean} offered */
   offerChoice(offered) {
     this._choose.hidden = !offered;
   }
 
-  /** To what can be done about the upload. */
+  /** Focus the buttons of the upload that blocks saving. */
   focusUpload() {
     const row = this._upload?.querySelector(".upload-row button");
-    const button = row ?? this._upload?.querySelector("button");
-    if (button instanceof HTMLElement) button.focus();
+    const first = row ?? this._upload?.querySelector("button");
+    if (first instanceof HTMLElement) first.focus();
   }
 
-  /** The dialog is closed: what is on its way is for nobody. */
+  /** The dialog is closed: uploads end. */
   destroy() {
     this._ended = true;
     this._picker?.remove();
@@ -73,7 +69,7 @@ export class FieldTools {
   /**
    * Open the picker.
    * @param {boolean} multiple @param {string[]} taken The ids that are not offered.
-   * @returns {Promise<FileRecord[] | null>} Null for none.
+   * @returns {Promise<FileRecord[] | null>} Null if nothing was chosen.
    */
   async pick(multiple, taken) {
     if (this._picker !== null) return null;
@@ -87,7 +83,7 @@ export class FieldTools {
     picker.taken = taken;
     picker.column = column;
     this._picker = picker;
-    // Not in the form: its fields are none of the row's.
+    // Outside of the form: the fields of the picker do not belong to the row.
     document.body.append(picker);
     try {
       const files = await picker.show();
@@ -111,7 +107,7 @@ export class FieldTools {
     const tools = [];
     if (browsable.length > 0) tools.push(this._choose);
     if (uploadable.length > 0) tools.push(...this._makeUpload(uploadable));
-    if (tools.length === 0) tools.push(element("p", { class: "files-field-note" }, NOTHING));
+    if (tools.length === 0) tools.push(element("p", { class: "files-field-note" }, TEXT.noSources));
     this.element.replaceChildren(...tools);
     this._options.ready();
   }
@@ -135,7 +131,7 @@ export class FieldTools {
       state,
     });
     upload.addEventListener("datasette-files-finished", () => {
-      if (upload.failed === 0) upload.clear(); // they are in the list of the field now
+      if (upload.failed === 0) upload.clear(); // the list of the field shows them
     });
     this._upload = upload;
     return elements;

@@ -1,9 +1,9 @@
 /**
- * What a file column holds: an id, or a JSON array of ids, or nothing, or something else, which is
- * left as it is. Pure.
+ * The values of a file column: an id, a JSON array of ids, or nothing. Any other value is left as it is.
+ * Pure.
  */
 
-/** How many one cell of `files` holds; the server takes no more. */
+/** How many ids one cell of `files` holds; the server refuses more. */
 export const MAX_IDS = 200;
 /** `df-` and a ULID in lower case. */
 const ID = /^df-[0-9a-hjkmnp-tv-z]{26}$/;
@@ -16,7 +16,7 @@ function isId(value) {
 /**
  * @param {"file" | "files"} type Of the column.
  * @param {string | number | boolean | null} value
- * @returns {string[] | null} Its ids; null for what is none of ours.
+ * @returns {string[] | null} Its ids; null for any other value.
  */
 export function idsOf(type, value) {
   if (value === null || value === "") return [];
@@ -24,18 +24,18 @@ export function idsOf(type, value) {
   if (type === "file") return isId(value) ? [value] : null;
   try {
     const parsed = JSON.parse(value);
-    // Many more would hold the page up for a list that the server does not take.
+    // A longer list would slow the page, and the server would refuse it.
     const fits = Array.isArray(parsed) && parsed.length <= MAX_IDS;
     return fits && parsed.every(isId) ? parsed : null;
   } catch {
-    return null; // it is shown as the text that it is
+    return null; // shown as text
   }
 }
 
 /**
  * @param {"file" | "files"} type
  * @param {string[]} ids
- * @param {string | null} empty What the column holds where there is no file.
+ * @param {string | null} empty The value of a column without a file.
  */
 export function valueOf(type, ids, empty) {
   if (ids.length === 0) return empty;
@@ -43,8 +43,8 @@ export function valueOf(type, ids, empty) {
 }
 
 /**
- * What to write where there is no file: what was there before, if it meant that, else NULL where the
- * column takes it.
+ * The value to write without a file: the initial one if it was an empty one, else NULL if the column
+ * takes it.
  * @param {"file" | "files"} type @param {unknown} initial @param {boolean} notNull
  */
 export function emptyValue(type, initial, notNull) {
@@ -56,7 +56,7 @@ export function emptyValue(type, initial, notNull) {
 /**
  * @template Item
  * @param {Item[]} items @param {number} from @param {number} to
- * @returns {Item[]} With the one moved, where both places exist.
+ * @returns {Item[]} A copy with the item moved, if both places exist.
  */
 export function moved(items, from, to) {
   const changed = [...items];

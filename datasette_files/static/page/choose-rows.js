@@ -1,7 +1,6 @@
 /**
- * Rows that are chosen by checkboxes, in `<form data-files-choose>`: all at once by the one marked
- * `data-files-all`, with their number told in `[data-files-chosen]`. Without this module they are
- * ticked one by one.
+ * Rows with checkboxes in `<form data-files-choose>`: the box `data-files-all` ticks all of them, and
+ * `[data-files-chosen]` shows their number. Without this module, people tick them one by one.
  */
 
 import { setText } from "../shared/dom.js";
@@ -23,7 +22,7 @@ for (const form of document.querySelectorAll("form[data-files-choose]")) {
     tell();
   });
   form.addEventListener("change", tell);
-  // A browser that comes back to the page ticks what was ticked.
+  // When people go back to the page, browsers restore the ticks.
   window.addEventListener("pageshow", tell);
   tell();
 }

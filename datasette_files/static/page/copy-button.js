@@ -1,6 +1,6 @@
 /**
- * Buttons that copy: `<button data-files-copy="the text">`. What happened is shown on the button for
- * a moment, and told to screen readers by #files-status.
+ * Buttons that copy: `<button data-files-copy="the text">`. The button shows the outcome for a moment,
+ * and #files-status tells it to screen readers.
  */
 
 import { copyFrom } from "../shared/clipboard.js";

@@ -1,10 +1,10 @@
 /**
- * Turns a disclosure that asks for a confirmation, `<details data-files-dialog>` with one form, into
- * a button and a dialog with Datasette's manners (its modal.js): Escape, the backdrop and Cancel
- * close it, focus comes back to the button, nothing closes it while it works.
+ * Turns a disclosure that asks for a confirmation, `<details data-files-dialog>` with one form, into a
+ * button and a dialog of Datasette (its modal.js): Escape, the backdrop and Cancel close it, the focus
+ * returns to the button, and nothing closes it while the form is sent.
  *
- * The form is sent without leaving the page, so that an error is told in the dialog; then the page
- * that the answer names follows, else that of `data-files-after`.
+ * The form is sent without leaving the page, so that the dialog can show an error. After a success the
+ * page opens that the answer names, else that of `data-files-after`.
  */
 
 import { element } from "../shared/dom.js";
@@ -34,13 +34,13 @@ function enhance(details) {
   const cancel = /** @type {HTMLElement} */ (form.querySelector("[data-files-cancel]"));
   const problem = /** @type {HTMLElement} */ (form.querySelector(".files-problem"));
   const confirm = /** @type {HTMLButtonElement} */ (form.querySelector("button:not([type])"));
-  // What cannot be undone is not what Enter does by itself: Cancel has the focus.
+  // Cancel has the focus, so that Enter alone deletes nothing.
   opener.addEventListener("click", () => modal.show({ returnFocusTo: opener, initialFocus: cancel }));
   cancel.addEventListener("click", () => modal.requestClose("cancel"));
   dialog.addEventListener("close", () => {
     problem.hidden = true;
   });
-  // Back to a page that the browser kept: its file is gone, and its dialog still works.
+  // After Back, the browser may show a kept page whose file is gone and whose dialog still waits.
   window.addEventListener("pageshow", (event) => {
     if (event.persisted && modal.busy) location.reload();
   });
@@ -52,7 +52,7 @@ function enhance(details) {
     problem.hidden = true;
     try {
       const answer = await submitForm(form);
-      // Text that was typed about what is gone is no reason to stay.
+      // Unsaved text about a deleted file must not hold the page.
       for (const other of document.forms) other.dataset.filesGone = "";
       location.assign(answer.after_url ?? form.dataset.filesAfter ?? location.href);
     } catch (error) {

@@ -1,15 +1,11 @@
-/**
- * What a browser turns out not to show, a damaged image for one, is replaced by its icon.
- */
+/** Replaces a preview that the browser cannot show, such as a damaged image, by the file's icon. */
 
 import { element } from "../shared/dom.js";
-
-const NOTE =
-  "This file cannot be shown: it may be damaged, of a kind that your browser does not know, or out of reach for now.";
+import { TEXT } from "../shared/messages.js";
 
 /** @param {HTMLElement} shown */
 function tell(shown) {
-  const note = element("p", { class: "files-note", role: "status" }, NOTE);
+  const note = element("p", { class: "files-note", role: "status" }, TEXT.notShown);
   shown.closest(".files-preview")?.append(note);
 }
 
@@ -31,7 +27,7 @@ for (const found of document.querySelectorAll(":is(audio, video)[data-files-fall
   const replace = () => {
     const { filesFallback } = player.dataset;
     tell(player);
-    // A player of sound has its icon above it already.
+    // An audio player has its icon above it already.
     const icon = { src: filesFallback ?? "", alt: "", width: "200", height: "200" };
     if (filesFallback) player.replaceWith(element("img", icon));
     else player.remove();

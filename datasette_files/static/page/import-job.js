@@ -1,16 +1,17 @@
 /**
- * An import's page while it runs: asks for its progress, shows it, and loads the page anew at the
- * end. Without this the page comes anew every few seconds.
+ * The page of a running import: fetches and shows the progress, and reloads the page at the end.
+ * Without this module the page reloads every few seconds.
  */
 
 import { setText } from "../shared/dom.js";
 import { formatBytes, formatCount, formatDuration } from "../shared/format.js";
 import { ApiError, requestJson } from "../shared/request.js";
 
+/** Milliseconds between two requests. */
 const STEP = 700;
-/** Signed out, no longer permitted, or the file is deleted: waiting changes nothing. */
+/** Codes that end the waiting: signed out, no longer permitted, or the file is deleted. */
 const GONE = ["permission_denied", "not_found", "expired"];
-/** Milliseconds between two attempts while the server does not answer, at most. */
+/** Most milliseconds between two requests while the server does not answer. */
 const LONGEST = 15000;
 
 class Job {
@@ -39,7 +40,7 @@ class Job {
       return job;
     } catch (error) {
       if (GONE.includes(ApiError.from(error).code)) {
-        location.reload(); // the page says why, and what to do
+        location.reload(); // the reloaded page says why, and what to do
         return new Promise(() => {});
       }
       this.pause = Math.min(this.pause * 2, LONGEST);
@@ -68,7 +69,7 @@ class Job {
     if (place) setText(place, text);
   }
 
-  /** To a screen reader, each state once. @param {string} text */
+  /** Tell screen readers each state once. @param {string} text */
   say(text) {
     const place = this.root.querySelector("[data-files-said]");
     if (place && text !== this.said) place.textContent = this.said = text;

@@ -1,30 +1,30 @@
 /**
- * Search and filters that answer while they are changed.
+ * Search and filters that show results while people type.
  *
- * A form with `data-files-live` is an ordinary GET form. On each change this module fetches the page
- * that the form would lead to, and puts that page's #files-results in the place of this one's: what
- * results look like is written once, in the templates. The URL follows, so that a reload, a link
- * and Back lead to what is shown. The forms themselves stay, and with them focus and caret.
+ * A form with `data-files-live` is an ordinary GET form. After each change this module fetches the page
+ * that the form leads to and takes its #files-results, so that only the templates draw results. The
+ * URL follows, so that a reload, a link and Back lead to the same results. The forms stay, and with
+ * them focus and caret.
  */
 
 import { button, element, onTyping } from "../shared/dom.js";
 import { explained } from "../shared/messages.js";
 import { ApiError, request } from "../shared/request.js";
 
-/** What is shown now, without this module's part in it. */
+/** The address of the results that are shown or asked for. */
 let shown = location.href;
 let asked = new AbortController();
-/** The list that an emptied search leads back to: as it was filtered, sorted and paged. */
+/** The list that an emptied search returns to: as it was filtered, sorted and paged. */
 let list = new URL(shown).searchParams.has("q") ? undefined : shown;
 
 const announcer = element("p", { class: "files-hidden", role: "status" });
 document.querySelector("main")?.append(announcer);
 
-/** @param {HTMLFormElement} form @returns {string} Where the form leads, without empty fields. */
+/** @param {HTMLFormElement} form @returns {string} The address that the form leads to, without empty fields. */
 function target(form) {
   const fields = [...new FormData(form)].filter(([, value]) => value !== "");
   const query = new URLSearchParams(/** @type {[string, string][]} */ (fields));
-  // An emptied search of one source is that source's page, where it has one.
+  // An emptied search of a source leads to the page of the source, if there is one.
   const emptied = form.dataset.filesHome !== undefined && !query.has("q");
   const home = emptied ? (list ?? form.dataset.filesHome) : undefined;
   const url = new URL(home ?? form.action, location.href);
@@ -51,7 +51,7 @@ async function fetchPage(url, signal) {
   return page;
 }
 
-/** @param {Element} results Where the focus goes too, if it is in what they replace. */
+/** @param {Element} results They take the focus if it was in the results that they replace. */
 function replace(results) {
   const before = document.getElementById("files-results");
   const focused = before?.contains(document.activeElement);
@@ -65,7 +65,7 @@ function replace(results) {
 function show(results, title) {
   replace(results);
   document.title = title;
-  // What failed is an alert, which is read out by itself.
+  // Screen readers announce a failure by itself, as it is an alert.
   announcer.textContent =
     results.querySelector(".files-empty")?.textContent?.trim() ||
     results.querySelector("#files-count")?.textContent?.trim() ||
@@ -73,7 +73,7 @@ function show(results, title) {
   document.dispatchEvent(new CustomEvent("datasette-files-shown"));
 }
 
-/** @param {string} url @param {boolean} [again] Even what is shown already. */
+/** @param {string} url @param {boolean} [again] Also if its results are shown already. */
 async function refresh(url, again = false) {
   if (url === shown && !again) return;
   asked.abort();
@@ -83,7 +83,7 @@ async function refresh(url, again = false) {
   const searching = new URL(url).searchParams.has("q");
   if (!searching) list = url;
   history.replaceState(history.state, "", url);
-  // Filters belong to a list: while words are searched for, there is none.
+  // Filters apply to lists, not to searches.
   for (const filters of document.querySelectorAll("form.files-filters")) {
     /** @type {HTMLElement} */ (filters).hidden = searching;
   }
@@ -107,9 +107,9 @@ for (const form of document.querySelectorAll("form[data-files-live]")) {
     drop();
     refresh(target(live));
   });
-  // What was typed before this module was loaded.
+  // Somebody may have typed before this module was loaded.
   const fields = live.querySelectorAll("input");
   if ([...fields].some((field) => field.value !== field.defaultValue)) live.dispatchEvent(new Event("input"));
 }
-// What <datasette-file-upload> has brought belongs to the list.
+// The list shows what <datasette-file-upload> has uploaded.
 document.addEventListener("datasette-files-finished", () => refresh(shown, true));

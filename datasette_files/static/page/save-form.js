@@ -1,7 +1,7 @@
 /**
- * Forms that save a text in place: `<form data-files-save>` with a textarea, the hidden `if_match`
- * that tells which state of the text was changed, and a `.files-saved` that says how it went.
- * Unsaved changes are not lost without a question.
+ * Forms that save a text in place: `<form data-files-save>` with a textarea, a hidden `if_match` that
+ * names the version that was edited, and a `.files-saved` for the outcome. The browser asks before it
+ * leaves a page with unsaved changes.
  */
 
 import { submitForm } from "./submit-form.js";
@@ -11,7 +11,7 @@ for (const element of document.querySelectorAll("form[data-files-save]")) {
   const status = /** @type {HTMLElement} */ (form.querySelector(".files-saved"));
   const box = /** @type {HTMLTextAreaElement} */ (form.querySelector("textarea"));
   const seen = /** @type {HTMLInputElement} */ (form.elements.namedItem("if_match"));
-  // What the server sent: the browser may have filled in what was typed before a reload.
+  // The text of the server: browsers may restore a text that was typed before a reload.
   let saved = box.defaultValue;
   let saving = false;
   const tell = () => {

@@ -1,4 +1,4 @@
-/** Sends an ordinary form without leaving the page. Leaves out what is then shown. */
+/** Sends an ordinary form without leaving the page. Leaves out what happens then. */
 
 import { explained } from "../shared/messages.js";
 import { ApiError, requestJson } from "../shared/request.js";
@@ -13,7 +13,7 @@ export async function submitForm(form) {
     return await requestJson(form.action, { method: "POST", body });
   } catch (error) {
     const { status, message } = ApiError.from(error);
-    // The server's own words say what to do.
+    // The error text of the server says what to do.
     throw new Error(status > 0 && message !== "" ? message : explained(error));
   }
 }

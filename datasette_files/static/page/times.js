@@ -1,13 +1,13 @@
 /**
- * Shows each <time> in the reader's own time zone and manner, and how long ago it was where that
- * says more than a date. The exact moment, local and in UTC, is its title.
+ * Shows each <time> in the time zone and style of the reader: times of the last week as how long ago,
+ * others as a date. The exact moment, local and in UTC, is the title.
  *
- * Without this module the page holds the same in UTC. Other modules tell of new content by the
- * event `datasette-files-shown`.
+ * Without this module the page shows times in UTC. Other modules dispatch `datasette-files-shown`
+ * after they have added content.
  */
 
 const DAY = 24 * 60 * 60;
-/** Seconds in each unit, the largest that is used first. */
+/** Seconds of each unit, the largest first. */
 const UNITS = /** @type {[Intl.RelativeTimeFormatUnit, number][]} */ ([
   ["day", DAY],
   ["hour", 60 * 60],
@@ -15,18 +15,18 @@ const UNITS = /** @type {[Intl.RelativeTimeFormatUnit, number][]} */ ([
 ]);
 
 const language = document.documentElement.lang || undefined;
-// Always in numbers: "yesterday" is a day of the calendar, and 47 hours ago may be the day before.
+// Always in numbers: "yesterday" would be wrong for some times 47 hours ago.
 const ago = new Intl.RelativeTimeFormat(language);
 const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
 /**
  * @param {Date} moment @param {Date} now
- * @returns {string} A week back in words, else the day.
+ * @returns {string} For the last week how long ago, else the day.
  */
 function described(moment, now) {
   const seconds = (now.getTime() - moment.getTime()) / 1000;
-  // A clock that is a little behind the server's is no reason to speak of the future.
+  // A clock up to a minute behind the server's still says "just now".
   if (seconds < -60 || seconds >= 7 * DAY) return date.format(moment);
   for (const [unit, length] of UNITS) {
     if (seconds >= length) return ago.format(-Math.floor(seconds / length), unit);
@@ -39,7 +39,7 @@ function localise(root) {
   const now = new Date();
   for (const time of root.querySelectorAll("main time[datetime]")) {
     const moment = new Date(time.dateTime);
-    // What another tool wrote into the catalog may be no time: it stays as it is.
+    // Other tools may have written something else into the catalog: it stays as it is.
     if (Number.isNaN(moment.getTime())) continue;
     const utc = `${time.dateTime.replace("T", " ").replace("Z", "")} UTC`;
     time.title = `${exact.format(moment)} (${utc})`;

@@ -1,5 +1,5 @@
 /**
- * The upload on a source's page, `<details class="files-upload-here">`, opens when files are dragged
+ * Opens the upload of a source's page, `<details class="files-upload-here">`, when files are dragged
  * over the page, so that they can be dropped on it.
  */
 

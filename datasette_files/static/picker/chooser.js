@@ -1,31 +1,31 @@
 /**
- * Choosing in a picker: the field that searches, the select of sources, the files, and how many there
- * are, in words for everybody. Leaves out uploading (uploader.js) and what becomes of a choice.
+ * Choosing in a picker: the search field, the select of sources, the list of files and their number.
+ * Leaves out uploading (uploader.js) and what happens to the chosen files.
  */
 
 import { button, element, onTyping, setText, sourceSelect } from "../shared/dom.js";
-import { FileSearch, MAX_FOUND } from "./search.js";
 import { counted, formatCount, plain } from "../shared/format.js";
 import { explained } from "../shared/messages.js";
-import { PickerOptions } from "./listbox.js";
 import { UploadRules, patternsOf } from "../upload/rules.js";
+import { PickerListbox } from "./listbox.js";
+import { FileSearch, MAX_FOUND } from "./search.js";
 
 /** @import { FileRecord, FilesApi, SourceRecord } from "../api.js" */
 
-export class PickerChoose {
+export class PickerChooser {
   /**
    * @param {FilesApi} api
    * @param {{sources: SourceRecord[], source: string, accept: string, maxSize: number | null,
    *   multiple: boolean, taken: Set<string>, isChosen: (file: FileRecord) => boolean,
-   *   pick: (file: FileRecord) => void}} options `sources` may be browsed; `source` is the one that
-   *   is meant, or ""; `taken` are the ids that are not offered again.
+   *   pick: (file: FileRecord) => void}} options `sources` may be browsed; `source` is the slug of
+   *   the only one to use, or ""; `taken` holds the ids that are not offered again.
    */
   constructor(api, options) {
     this._options = options;
     this._rules = new UploadRules(options.maxSize, options.accept);
     this._search = new FileSearch(api, patternsOf(options.accept));
     this._search.addEventListener("change", () => this._draw());
-    this._list = new PickerOptions({
+    this._list = new PickerListbox({
       multiple: options.multiple,
       refusal: (file) => this.refusal(file),
       isChosen: options.isChosen,
@@ -57,19 +57,19 @@ export class PickerChoose {
   }
 
   focus() {
-    // A keyboard on the screen would cover the files.
+    // On a touch screen, focusing the field would open a keyboard over the files.
     const touched = matchMedia("(hover: none) and (pointer: coarse)").matches;
     (touched ? this.element : this._field).focus();
   }
 
-  /** Say anew which files are chosen. */
+  /** Update the marks of the chosen files. */
   mark() {
     this._list.mark();
   }
 
   /** Why a file cannot be chosen, or "". @param {FileRecord} file */
   refusal(file) {
-    if (this._options.taken.has(file.id)) return "It is there already.";
+    if (this._options.taken.has(file.id)) return "This file is there already.";
     return this._rules.refusal(file);
   }
 
@@ -81,7 +81,7 @@ export class PickerChoose {
     this._point();
   }
 
-  /** Only where several could be meant. @param {string} slug */
+  /** The label of a source; "" where only one is listed. @param {string} slug */
   _sourceName(slug) {
     const { sources } = this._options;
     if (sources.length < 2 || this._search.question.source !== "") return "";
@@ -121,7 +121,7 @@ export class PickerChoose {
     const searching = target === this._field;
     if (!searching && target !== this._list.element) return;
     if (key === "Enter") {
-      event.preventDefault(); // or it would send the form around
+      event.preventDefault(); // or it would submit the form around
       if (!this._list.pickActive()) this._ask();
     } else if (key === " " && !searching) {
       event.preventDefault();
@@ -129,14 +129,14 @@ export class PickerChoose {
     } else if (key === "Escape" && this._field.value !== "" && target === this._field) {
       this._clear(event);
     } else if (searching && ["Home", "End"].includes(key)) {
-      return; // of the text
+      return; // they move the caret
     } else if (this._list.move(key)) {
       event.preventDefault();
       this._point();
-    } else if (!searching && key.length === 1) this._field.focus(); // the letter goes there
+    } else if (!searching && key.length === 1) this._field.focus(); // the letter goes into the field
   }
 
-  /** First the words, then whatever else Escape closes. @param {KeyboardEvent} event */
+  /** Escape empties the field first; only the next one closes a dialog. @param {KeyboardEvent} event */
   _clear(event) {
     event.preventDefault();
     event.stopPropagation();
@@ -144,7 +144,7 @@ export class PickerChoose {
     this._ask();
   }
 
-  /** Tell the field where in the list the keyboard stands. */
+  /** Tell screen readers which option is active. */
   _point() {
     this._field.setAttribute("aria-activedescendant", this._list.activeId);
   }
@@ -168,7 +168,7 @@ export class PickerChoose {
     const { q, source } = this._search.question;
     if (q !== "") return `No file is found for “${q}”.`;
     const filtered = source !== "" && this._options.accept !== "";
-    return filtered ? `No file here is of a type that is accepted.` : "There are no files yet.";
+    return filtered ? "No file here has an accepted type." : "There are no files yet.";
   }
 
   _countText() {

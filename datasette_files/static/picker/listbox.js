@@ -1,7 +1,7 @@
 /**
- * The files of a picker as a listbox: which one the keyboard stands on, which are chosen, which
- * cannot be, and why. It has the keyboard's place, but the focus may be elsewhere, as in the field
- * that searches (ARIA Authoring Practices, "Combobox"). Leaves out where the files come from.
+ * The files of a picker as a listbox: which option is active, which files are chosen, which cannot be
+ * chosen, and why. The focus may be elsewhere, as in the search field (ARIA Authoring Practices,
+ * "Combobox"). Leaves out where the files come from.
  */
 
 import { element, icon } from "../shared/dom.js";
@@ -10,23 +10,23 @@ import { joined } from "../shared/format.js";
 
 /** @import { FileRecord } from "../api.js" */
 
-/** How many files a key moves by that goes by pages. */
+/** Files that Page Up and Page Down move by. */
 const LEAP = 8;
-/** What every list of a page has of its own. */
+/** Lists made so far; part of their ids. */
 let lists = 0;
 
-/** @param {string} written UTC, as the API gives it. @returns {string} The day, where one is here. */
+/** @param {string} written In UTC, as the API writes it. @returns {string} The local day, or "". */
 function day(written) {
   const moment = new Date(`${written.replace(" ", "T")}Z`);
   return Number.isNaN(moment.valueOf()) ? "" : moment.toLocaleDateString();
 }
 
-export class PickerOptions {
+export class PickerListbox {
   /**
    * @param {{multiple: boolean, refusal: (file: FileRecord) => string,
    *   isChosen: (file: FileRecord) => boolean, sourceName: (slug: string) => string,
    *   pick: (file: FileRecord) => void, nearEnd: () => void}} options `refusal`: why a file cannot
-   *   be chosen, or "". `sourceName`: "" where it needs no telling.
+   *   be chosen, or "". `sourceName`: "" if it is not shown.
    */
   constructor({ multiple, refusal, isChosen, sourceName, pick, nearEnd }) {
     this._refusal = refusal;
@@ -34,13 +34,13 @@ export class PickerOptions {
     this._sourceName = sourceName;
     this._pick = pick;
     this._nearEnd = nearEnd;
-    this._id = `files-picker-options-${(lists += 1)}`;
+    this.id = `files-picker-options-${(lists += 1)}`;
     /** @type {FileRecord[]} */
     this._files = [];
     this._active = -1;
     this.element = element("ul", {
       class: "picker-options",
-      id: this._id,
+      id: this.id,
       role: "listbox",
       tabindex: "0",
       "aria-label": "Files",
@@ -50,16 +50,12 @@ export class PickerOptions {
     this.element.addEventListener("scroll", () => this._scrolled(), { passive: true });
   }
 
-  get id() {
-    return this._id;
-  }
-
-  /** The id of the option that the keyboard stands on; "" for none. */
+  /** The id of the active option, or "". */
   get activeId() {
     return this._active < 0 ? "" : this._optionId(this._active);
   }
 
-  /** @param {FileRecord[]} files Those that are there already stay as they are. */
+  /** @param {FileRecord[]} files If the list has only grown, its options stay as they are. */
   show(files) {
     const kept = this._files.length > 0 && this._files.every((file, at) => file === files[at]);
     if (!kept) {
@@ -74,7 +70,7 @@ export class PickerOptions {
     this.element.append(...more.map((file, at) => this._option(file, start + at)));
   }
 
-  /** Say anew which are chosen. */
+  /** Update the marks of the chosen files. */
   mark() {
     this._files.forEach((file, at) => {
       this.element.children[at].setAttribute("aria-selected", String(this._isChosen(file)));
@@ -82,9 +78,9 @@ export class PickerOptions {
   }
 
   /**
-   * Move as a key says.
+   * Move the active option with a key.
    * @param {string} key
-   * @returns {boolean} Whether it is one of those that move.
+   * @returns {boolean} Whether the key is one that moves.
    */
   move(key) {
     const last = this._files.length - 1;
@@ -101,7 +97,7 @@ export class PickerOptions {
     return true;
   }
 
-  /** Pick what the keyboard stands on. @returns {boolean} Whether there was any. */
+  /** Pick the active option. @returns {boolean} Whether there is one. */
   pickActive() {
     if (this._active < 0) return false;
     this._pick(this._files[this._active]);
@@ -121,7 +117,7 @@ export class PickerOptions {
 
   /** @param {number} at */
   _optionId(at) {
-    return `${this._id}-${at}`;
+    return `${this.id}-${at}`;
   }
 
   /** @param {FileRecord} file @param {number} at */

@@ -1,26 +1,23 @@
 /**
- * What a picker shows: choosing and uploading as two tabs, and what is chosen so far. Leaves out
- * whether that is in a dialog or in the page (file-picker.js).
+ * The content of a picker: choosing and uploading as two tabs, and the files that are chosen so far.
+ * Leaves out whether it stands in a dialog or in the page (file-picker.js).
  */
 
 import { button, element, setText } from "../shared/dom.js";
-import { usable } from "./sources.js";
 import { counted, plain } from "../shared/format.js";
-import { explained } from "../shared/messages.js";
+import { TEXT, explained } from "../shared/messages.js";
 import { ApiError } from "../shared/request.js";
-import { PickerChoose } from "./chooser.js";
-import { PickerTabs } from "./tabs.js";
-import { makeUploader } from "./uploader.js";
 import { holdsFiles } from "../upload/dropped-files.js";
 import { UploadRules } from "../upload/rules.js";
+import { PickerChooser } from "./chooser.js";
+import { usable } from "./sources.js";
+import { PickerTabs } from "./tabs.js";
+import { makeUploader } from "./uploader.js";
 
 /** @import { FileRecord, FilesApi, SourceRecord } from "../api.js" */
 /** @import { DatasetteFileUpload } from "../datasette-file-upload.js" */
 /** @import { FileSources } from "./sources.js" */
 /** @import { Limits } from "./uploader.js" */
-
-const NOTHING =
-  "You may neither browse files here nor upload any. Ask the administrator for files-browse.";
 
 export class PickerPanel {
   /**
@@ -28,7 +25,7 @@ export class PickerPanel {
    * @param {FileSources} sources
    * @param {Limits & {multiple: boolean, taken: Set<string>,
    *   choose: (files: FileRecord[]) => void, cancel: (() => void) | null}} options
-   *   `choose` takes the end of it; `cancel` is null where there is nothing to close.
+   *   `choose` gets the chosen files; `cancel` is null where there is no dialog to close.
    */
   constructor(api, sources, options) {
     this._api = api;
@@ -40,7 +37,7 @@ export class PickerPanel {
     this._chosen = new Map();
     /** @type {PickerTabs | null} */
     this._tabs = null;
-    /** @type {PickerChoose | null} */
+    /** @type {PickerChooser | null} */
     this._choose = null;
     /** @type {DatasetteFileUpload | null} */
     this._upload = null;
@@ -53,24 +50,24 @@ export class PickerPanel {
     this._start();
   }
 
-  /** Whether files are on their way. */
+  /** Whether files are being uploaded. */
   get busy() {
     return this._upload?.busy ?? false;
   }
 
-  /** What is chosen so far. @returns {FileRecord[]} */
+  /** The files that are chosen so far. @returns {FileRecord[]} */
   get files() {
     return [...this._chosen.values()];
   }
 
-  /** At once, or when there is something to stand on. */
+  /** Focus the panel; its first control as soon as there is one. */
   focus() {
     this._wantsFocus = this._tabs === null;
     if (this._wantsFocus) this.element.focus();
     else (this._choose ?? this._body.querySelector("button") ?? this.element).focus();
   }
 
-  /** It is closed: whatever comes is too late. */
+  /** The picker is closed: end all requests and uploads. */
   stop() {
     this._ended = true;
     this._choose?.stop();
@@ -91,7 +88,7 @@ export class PickerPanel {
   _fail(error) {
     const why = explained(ApiError.from(error));
     const again = () => {
-      this.focus(); // the button goes
+      this.focus(); // the button disappears
       this._start();
     };
     const problem = element(
@@ -112,14 +109,14 @@ export class PickerPanel {
     if (uploadable.length > 0) tabs.push({ name: "Upload", content: this._makeUpload(uploadable) });
     this._tabs = new PickerTabs(tabs);
     if (tabs.length > 0) this._body.replaceChildren(...this._tabs.elements);
-    else this._body.replaceChildren(element("p", { class: "picker-empty" }, NOTHING));
+    else this._body.replaceChildren(element("p", { class: "picker-empty" }, TEXT.noSources));
     this._choose?.start();
     if (this._wantsFocus) this.focus();
   }
 
   /** @param {SourceRecord[]} sources */
   _makeChoose(sources) {
-    this._choose = new PickerChoose(this._api, {
+    this._choose = new PickerChooser(this._api, {
       ...this._options,
       sources,
       isChosen: ({ id }) => this._chosen.has(id),
@@ -137,7 +134,7 @@ export class PickerPanel {
       compact: false,
       uploaded: (file) => this._uploaded(file),
       state: () => {
-        if (upload.busy && !worked) seen(); // it may have been pasted beside it
+        if (upload.busy && !worked) seen(); // a file may have been pasted outside of the tab
         worked = upload.busy;
         this._drawFooter();
       },
@@ -167,7 +164,7 @@ export class PickerPanel {
     if (!this._options.multiple || !this._summary || !this._add) return;
     setText(this._summary, number === 0 ? "" : `${counted(number, "file")} chosen`);
     setText(this._add, number === 0 ? "Add files" : `Add ${counted(number, "file")}`);
-    // What is still on its way would be lost.
+    // Closing would end uploads that still run.
     this._add.disabled = number === 0 || this.busy;
   }
 
@@ -183,7 +180,7 @@ export class PickerPanel {
   _uploaded(file) {
     if (this._ended) return;
     const { accept, maxSize, multiple } = this._options;
-    // What it is the server has found out only now.
+    // Only the server's answer has the true type.
     const refusal = new UploadRules(maxSize, accept).refusal(file);
     if (refusal !== "") {
       const told = `${plain(file.filename)} is uploaded, but cannot be chosen here.`;

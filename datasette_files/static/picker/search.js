@@ -1,24 +1,24 @@
 /**
- * The files that a picker offers: a search of all sources, or one source's list, page by page. The
- * answer to an earlier question never takes the place of a later one's. Leaves out what is shown.
+ * The files that a picker offers, page by page: a search, or the list of one source. The answer to an
+ * earlier question never replaces a later answer. Leaves out how files are shown.
  */
 
 import { ApiError } from "../shared/request.js";
 
 /** @import { FilePage, FileRecord, FilesApi } from "../api.js" */
-/** @typedef {{q: string, source: string}} Question "" asks for no words, and for all sources. */
+/** @typedef {{q: string, source: string}} Question An empty `q` finds all files, an empty `source` asks all sources. */
 
-/** Files on a page. */
+/** Files of a page. */
 const SIZE = 40;
-/** More than anybody scrolls through, and few enough for any browser. */
+/** Files that are listed at most: more than people scroll through, few enough for any browser. */
 export const MAX_FOUND = 1000;
 
-/** Event `change`: anything of what follows is another now. */
+/** Event `change`: any of the public properties has changed. */
 export class FileSearch extends EventTarget {
   /**
    * @param {FilesApi} api
-   * @param {string[]} patterns Of an `accept`. The server filters lists by content types, but knows
-   *   no extensions there; a search is not filtered.
+   * @param {string[]} patterns Of an `accept`. The server filters lists by content type, but not by
+   *   extension; a search is not filtered.
    */
   constructor(api, patterns) {
     super();
@@ -26,7 +26,7 @@ export class FileSearch extends EventTarget {
     const filters = patterns.every((pattern) => !pattern.startsWith(".") && pattern !== "*/*");
     this._types = filters ? patterns : [];
     this._asked = new AbortController();
-    /** What the files below answer. @type {Question | null} */
+    /** The question that `files` answers. @type {Question | null} */
     this.answered = null;
     /** @type {Question} */
     this.question = { q: "", source: "" };
@@ -47,18 +47,18 @@ export class FileSearch extends EventTarget {
     return this._next !== null && this.files.length < MAX_FOUND;
   }
 
-  /** @param {Question} question What is shown stays until it is answered. */
+  /** @param {Question} question `files` stays until it is answered. */
   ask(question) {
     this.question = question;
     this._load(null);
   }
 
-  /** The next page, unless something is on its way or went wrong. */
+  /** Load the next page, unless a request runs or the last one failed. */
   more() {
     if (this.hasMore && !this.loading && this.error === null) this._load(this._next);
   }
 
-  /** After an error. */
+  /** Repeat the request that failed. */
   retry() {
     this._load(this.answered === this.question ? this._next : null);
   }
@@ -68,7 +68,7 @@ export class FileSearch extends EventTarget {
     this.loading = false;
   }
 
-  /** @param {string | null} next The page after the first. */
+  /** @param {string | null} next Token of a further page; null for the first. */
   async _load(next) {
     this._asked.abort();
     this._asked = new AbortController();

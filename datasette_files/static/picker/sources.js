@@ -1,6 +1,6 @@
 /**
- * The sources that this person may choose from and upload to. Asked for once for all pickers and
- * fields that share one. Leaves out anything of a page.
+ * The sources that this person may choose from and upload to, fetched once for all pickers and fields
+ * that share an object. Leaves out anything of a page.
  */
 
 /** @import { FilesApi, SourceRecord } from "../api.js" */
@@ -28,7 +28,7 @@ export class FileSources {
 
 /**
  * @param {SourceRecord[]} sources
- * @param {string} only The one source that is meant; "" for any.
+ * @param {string} only Slug of the only source to use; "" for any.
  * @returns {{browsable: SourceRecord[], uploadable: SourceRecord[]}}
  */
 export function usable(sources, only) {

@@ -1,11 +1,11 @@
 /**
- * Tabs: one of several contents is seen (ARIA Authoring Practices, "Tabs", with automatic
- * activation). A single content needs none.
+ * Tabs that show one of several contents (ARIA Authoring Practices, "Tabs", with automatic
+ * activation). A single content gets no tab.
  */
 
 import { element } from "../shared/dom.js";
 
-/** What all tabs of a page have of their own. */
+/** Tab lists made so far; part of their ids. */
 let tablists = 0;
 
 export class PickerTabs {

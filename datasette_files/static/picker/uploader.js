@@ -1,6 +1,6 @@
 /**
- * Uploading in a picker or a field: `<datasette-file-upload>`, and a select of where to. Leaves out
- * what becomes of the uploaded files.
+ * Uploading in a picker or a field: `<datasette-file-upload>`, and a select of its source. Leaves out
+ * what happens to the uploaded files.
  */
 
 import "../datasette-file-upload.js";
@@ -10,21 +10,21 @@ import { element, sourceSelect } from "../shared/dom.js";
 /** @import { DatasetteFileUpload } from "../datasette-file-upload.js" */
 
 /**
- * What a place takes.
+ * The rules of the place that the files are for.
  * @typedef {object} Limits
- * @property {string} source The one source that is meant; "" for any.
+ * @property {string} source Slug of the only source to use; "" for any.
  * @property {string} accept
  * @property {number | null} maxSize In bytes.
- * @property {ColumnPlace | null} column The file column that it is for.
+ * @property {ColumnPlace | null} column The file column that the place is.
  */
 
 /**
  * @param {FilesApi} api
  * @param {SourceRecord[]} sources At least one; the first is chosen.
  * @param {Limits & {multiple: boolean, compact: boolean, uploaded: (file: FileRecord) => void,
- *   state: () => void}} options `state` hears when an upload begins, fails or is over.
- * @returns {{upload: DatasetteFileUpload, elements: HTMLElement[]}} A select of the sources stands
- *   before the upload where there are several.
+ *   state: () => void}} options `state` is called when an upload starts, fails or ends.
+ * @returns {{upload: DatasetteFileUpload, elements: HTMLElement[]}} With several sources, a
+ *   select of them stands before the upload.
  */
 export function makeUploader(api, sources, options) {
   const { accept, maxSize, multiple, compact, column, uploaded, state } = options;

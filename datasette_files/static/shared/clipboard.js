@@ -1,12 +1,12 @@
-/** Texts put on the clipboard, over plain HTTP too, and a button that says so. */
+/** Copies text to the clipboard, over plain HTTP too; a button shows the outcome. */
 
-/** Milliseconds that a button says what happened. */
+/** Milliseconds that a button shows the outcome. */
 const SHOWN = 2000;
 
-/** @param {string} text Raises where the browser lets no page copy. */
+/** Raises Error if the browser lets no page copy. @param {string} text */
 export async function copyText(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Over plain HTTP browsers have no clipboard object, but still this.
+  // Over plain HTTP browsers have no navigator.clipboard; the old command still works.
   const before = document.activeElement;
   const field = document.createElement("textarea");
   field.value = text;
@@ -20,18 +20,18 @@ export async function copyText(text) {
   if (!copied) throw new Error("The browser refused to copy");
 }
 
-/** @type {WeakSet<HTMLElement>} Those that say what happened. */
+/** Buttons that show an outcome. @type {WeakSet<HTMLElement>} */
 const telling = new WeakSet();
 
 /**
- * Copy, and let the button say so for a moment; screen readers hear it as the focused button's name.
+ * Copy, and show the outcome on the button for a moment; screen readers read the focused button's name.
  * @param {HTMLButtonElement} button @param {string} text
  */
 export async function copyFrom(button, text) {
   if (telling.has(button)) return;
   telling.add(button);
   const [shown, name] = [button.textContent, button.getAttribute("aria-label")];
-  // As wide as before, so that its neighbours stay where they are.
+  // The button keeps its width, so that its neighbours do not move.
   button.style.minWidth = `${button.getBoundingClientRect().width}px`;
   let outcome = "Copied";
   await copyText(text).catch(() => {

@@ -1,11 +1,11 @@
 /**
- * Elements made by hand: attributes and text only, never HTML, so that no name of a file can be
- * more than text. Leaves out what they mean.
+ * Makes elements from attributes and text, never from HTML, so that the name of a file is always text.
+ * Leaves out what they mean.
  */
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Drawn on 24 by 24, as lines. */
+/** Paths on a square of 24 by 24, drawn as lines. */
 const ICONS = {
   upload: "M12 16V4m0 0L7 9m5-5 5 5M4 16v3a1 1 0 0 0 1 1h14a1 1 0 0 0 1-1v-3",
   close: "M6 6l12 12M18 6L6 18",
@@ -19,7 +19,7 @@ const ICONS = {
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Record<string, string | boolean | EventListener>} [attributes] `true` is an attribute
- *   without a value, `false` none; a function listens to the event of its name.
+ *   without a value, `false` none; a function listens to the event of that name.
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[Tag]}
  */
@@ -44,7 +44,7 @@ export function button(content, act, attributes = {}) {
   return element("button", all, ...[content].flat());
 }
 
-/** @param {keyof typeof ICONS} name @returns {SVGElement} For the eye alone. */
+/** @param {keyof typeof ICONS} name @returns {SVGElement} Hidden from screen readers. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -57,25 +57,25 @@ export function icon(name) {
 }
 
 /**
- * Write a text only where it differs: what is written anew is read out and drawn anew.
+ * Write a text only if it differs: screen readers announce, and browsers draw, each text written.
  * @param {Element} target @param {string} text
  */
 export function setText(target, text) {
   if (target.textContent !== text) target.textContent = text;
 }
 
-/** Milliseconds without a key, after which somebody has typed. */
+/** Milliseconds of rest after which typing counts as finished. */
 const PAUSE = 200;
 
 /**
- * Call when somebody has typed into a field or a form.
+ * Call `act` when somebody has finished typing into a field or a form.
  * @param {HTMLElement} target @param {() => void} act
  * @returns {() => void} Drops a call that is due.
  */
 export function onTyping(target, act) {
   let timer = 0;
   const soon = (/** @type {Event} */ event) => {
-    // Half a character of Chinese or Japanese is no word yet.
+    // An unfinished Chinese or Japanese character is no word yet.
     if (event instanceof InputEvent && event.isComposing) return;
     clearTimeout(timer);
     timer = setTimeout(act, PAUSE);

@@ -1,15 +1,17 @@
 /**
- * What is known of files by their ids: one request for all that are asked for at the same moment.
+ * The records of files by their ids. Ids that are asked for in the same moment share one request.
  * Leaves out anything of a page.
  */
 
 /** @import { FileRecord, FilesApi } from "../api.js" */
 
-/** How many ids batch.json takes at once. */
+/** Most ids in a request to batch.json. */
 const MAX_BATCH = 200;
 
-/** A file as a field shows it. @typedef {Pick<FileRecord, "id" | "filename" | "content_type" | "size" |
+/** The parts of a record that are shown. @typedef {Pick<FileRecord, "id" | "filename" | "content_type" | "size" |
  *   "url" | "thumbnail_url">} ShownFile */
+
+/** @typedef {{resolve: (file: ShownFile | null) => void, reject: (error: unknown) => void}} Waiter */
 
 export class FileRecords {
   /** @param {FilesApi} api */
@@ -17,17 +19,17 @@ export class FileRecords {
     this._api = api;
     /** @type {Map<string, Promise<ShownFile | null>>} */
     this._known = new Map();
-    /** @type {Map<string, {resolve: (file: ShownFile | null) => void, reject: (error: unknown) => void}>} */
+    /** @type {Map<string, Waiter>} */
     this._wanted = new Map();
   }
 
-  /** One that came by another way. @param {ShownFile} file */
+  /** Add a record that is known already. @param {ShownFile} file */
   put(file) {
     this._known.set(file.id, Promise.resolve(file));
   }
 
   /**
-   * Null: the file is gone, or not open to this person. Raises ApiError; the next call asks again.
+   * Null: the file was deleted, or this person may not see it. Raises ApiError; the next call asks again.
    * @param {string} id @returns {Promise<ShownFile | null>}
    */
   get(id) {
@@ -50,7 +52,7 @@ export class FileRecords {
     }
   }
 
-  /** @param {[string, {resolve: (file: ShownFile | null) => void, reject: (error: unknown) => void}][]} wanted */
+  /** @param {[string, Waiter][]} wanted */
   async _batch(wanted) {
     try {
       const { files } = await this._api.batch(wanted.map(([id]) => id));

@@ -1,6 +1,6 @@
 /**
- * What `<datasette-file-upload>` and `<datasette-file-picker>` have in common: the attributes that say
- * where files go and which are taken, the API, and how events are told. Leaves out what they show.
+ * The base of `<datasette-file-upload>` and `<datasette-file-picker>`: the attributes for the source and
+ * the files it accepts, the API, events. Leaves out what they show.
  */
 
 import { FilesApi } from "../api.js";
@@ -12,7 +12,7 @@ export class FilesElement extends HTMLElement {
     super();
     /** @type {FilesApi | null} */
     this._api = null;
-    /** The file column that the files are for, whose rules then hold too. @type {ColumnPlace | null} */
+    /** The file column that the files are for; its rules then apply too. @type {ColumnPlace | null} */
     this.column = null;
   }
 

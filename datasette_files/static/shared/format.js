@@ -5,7 +5,7 @@
 const UNITS = ["bytes", "KB", "MB", "GB", "TB"];
 
 /**
- * In powers of 1024, as the server's pages write sizes.
+ * In powers of 1024, like the sizes on the server's pages.
  * @param {number} bytes
  */
 export function formatBytes(bytes) {
@@ -25,26 +25,26 @@ export function formatSpeed(bytesPerSecond) {
 }
 
 /**
- * Coarser the longer it is, so that a countdown does not flicker.
+ * Longer times are coarser, so that a countdown does not flicker.
  * @param {number} seconds
  */
 export function formatDuration(seconds) {
   const whole = Math.max(1, Math.ceil(seconds));
   if (whole < 60) return `${whole} s`;
-  // Rounded once, to the smaller of the two units shown: never "1 min 60 s".
+  // Rounded once, to the smaller unit shown, so that it is never "1 min 60 s".
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   const minutes = Math.ceil(whole / 60);
   return `${formatCount(Math.floor(minutes / 60))} h ${minutes % 60} min`;
 }
 
-/** @param {number} number With thousands apart, as the server's pages write it. */
+/** @param {number} number Written with separators of thousands, like the server's pages. */
 export function formatCount(number) {
   return number.toLocaleString("en");
 }
 
 /**
  * @param {number} number
- * @param {string} noun One that takes an s.
+ * @param {string} noun Its plural takes an s.
  */
 export function counted(number, noun) {
   return `${formatCount(number)} ${noun}${number === 1 ? "" : "s"}`;

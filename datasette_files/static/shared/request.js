@@ -2,11 +2,11 @@
  * Requests to this site, and what their failures mean. Leaves out which addresses there are (api.js)
  * and the bytes of an upload (upload/client.js), whose progress fetch does not report.
  *
- * Datasette refuses requests of other sites by what browsers say of a request's origin, so a
- * same-origin request needs no token.
+ * Datasette refuses requests of other sites by the headers that browsers add (Origin, Sec-Fetch-Site),
+ * so a same-origin request needs no token.
  */
 
-/** The code of an answer that is not the API's, such as a proxy's own page, by its status. */
+/** Codes by status, for an answer that is not the API's, such as a page of a proxy. */
 const CODES = /** @type {Record<number, string>} */ ({
   400: "invalid",
   401: "permission_denied",

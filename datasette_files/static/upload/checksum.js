@@ -1,13 +1,13 @@
 /**
- * The sha256 of small files, so that the server can verify what arrived. Leaves out files over
- * 64 MiB: SubtleCrypto takes a file whole, and so memory bounds what can be digested.
+ * The sha256 of files up to 64 MiB, so that the server can verify the bytes that arrive. Leaves out
+ * larger files, because SubtleCrypto needs a whole file in memory.
  */
 
 import { ApiError } from "../shared/request.js";
 
-/** Bytes. */
+/** Bytes of the largest file that is digested. */
 export const MAX_DIGESTED = 64 * 1024 * 1024;
-/** How many are in memory at once. */
+/** How many files are in memory at once. */
 const AT_ONCE = 2;
 
 let running = 0;
@@ -17,8 +17,8 @@ const waiting = [];
 /**
  * @param {Blob} file
  * @param {AbortSignal} [signal]
- * @returns {Promise<string | undefined>} In hexadecimal; undefined for a large file, and where the
- *   browser digests nothing, as on a page that came without TLS.
+ * @returns {Promise<string | undefined>} In hexadecimal; undefined for a large file, and on a
+ *   page without TLS, where browsers offer no SubtleCrypto.
  */
 export async function sha256(file, signal) {
   if (globalThis.crypto?.subtle === undefined || file.size > MAX_DIGESTED) return undefined;
@@ -35,7 +35,7 @@ async function inTurn(file, signal) {
     const octets = Array.from(new Uint8Array(digest));
     return octets.map((octet) => octet.toString(16).padStart(2, "0")).join("");
   } finally {
-    // The place goes to the next in line, or is free.
+    // Hand the place to the next in line, or free it.
     const next = waiting.shift();
     if (next === undefined) running -= 1;
     else next();
@@ -43,8 +43,8 @@ async function inTurn(file, signal) {
 }
 
 /**
- * Wait for a promise no longer than until the signal. What it stands for goes on: reading a slow disk
- * cannot be called off.
+ * Wait for a promise, but only until the signal aborts. The work behind the promise goes on: a read
+ * from a slow disk cannot be stopped.
  * @template Result
  * @param {Promise<Result>} promise @param {AbortSignal} [signal]
  * @returns {Promise<Result>}
@@ -56,7 +56,7 @@ export function orAborted(promise, signal) {
   return Promise.race([promise, /** @type {Promise<never>} */ (aborted)]);
 }
 
-/** Raises ApiError `unreadable`, also of a file changed since it was chosen. @param {Blob} file */
+/** Raises ApiError `unreadable`, also for a file that has changed since it was chosen. @param {Blob} file */
 export async function bytesOf(file) {
   try {
     return await file.arrayBuffer();

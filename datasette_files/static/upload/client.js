@@ -1,9 +1,8 @@
 /**
- * One file on its way: checksum, prepare, send, complete. Leaves out waiting in line
- * (queue.js) and anything of a page.
+ * The upload of one file: checksum, prepare, send, complete. Leaves out waiting in line (queue.js) and
+ * anything of a page.
  *
- * Where the bytes go, and how, is what prepare answers; so a storage that takes them itself needs
- * nothing here.
+ * The answer of prepare says where and how the bytes are sent, so this module knows no storage.
  */
 
 import { ApiError } from "../shared/request.js";
@@ -16,27 +15,27 @@ import { bytesOf, orAborted, sha256 } from "./checksum.js";
  * @typedef {object} UploadOptions
  * @property {AbortSignal} [signal]
  * @property {(step: Step) => void} [onStep]
- * @property {(bytes: number) => void} [onProgress] How many bytes of the file have been sent.
- * @property {string} [token] Of an earlier try whose bytes have all arrived.
- * @property {ColumnPlace} [column] The file column that it is for, whose rules prepare then applies.
+ * @property {(bytes: number) => void} [onProgress] Bytes of the file that have been sent.
+ * @property {string} [token] The upload token of an earlier try whose bytes have all arrived.
+ * @property {ColumnPlace} [column] The file column that the file is for; prepare applies its rules.
  * @property {typeof sendBytes} [send] For tests.
  * @property {(milliseconds: number, signal?: AbortSignal) => Promise<void>} [sleep] For tests.
  */
 
-/** Milliseconds before each further try of prepare and of complete, which may be repeated. */
+/** Milliseconds before each further try of prepare and of complete. */
 const PAUSES = [1000, 3000];
-/** What time alone may mend. */
+/** Codes of errors that may pass by themselves. */
 const PASSING = new Set(["network", "storage_unavailable", "busy"]);
-/** What the browser sets itself, and warns of when told. */
+/** Headers that only the browser may set; it logs a warning when a script does. */
 const OWN_HEADERS = new Set(["content-length", "host"]);
 
 /**
- * What S3's codes (its API reference, "Error responses") mean to who sends a form: our code, and a
- * sentence where the code's own title says too little.
+ * Our code for each error code of S3 (its API reference, "Error responses"), and a sentence where the
+ * title of our code says too little.
  * @type {Record<string, [string, string]>}
  */
 const STORE_ERRORS = {
-  EntityTooLarge: ["too_large", "The storage takes no more bytes than were announced."],
+  EntityTooLarge: ["too_large", "More bytes arrived than were announced."],
   EntityTooSmall: ["checksum_mismatch", "Fewer bytes arrived than were announced."],
   IncompleteBody: ["checksum_mismatch", ""],
   BadDigest: ["checksum_mismatch", ""],
@@ -48,7 +47,7 @@ const STORE_ERRORS = {
   QuotaExceeded: ["no_space", ""],
 };
 
-/** All bytes have arrived, but completing failed: with `token` it can be tried again. */
+/** All bytes have arrived, but completing failed. With `token` it can be tried again. */
 export class NotCompleted extends ApiError {
   /** @param {ApiError} error @param {string} token */
   constructor(error, token) {
@@ -58,7 +57,7 @@ export class NotCompleted extends ApiError {
 }
 
 /**
- * Raises ApiError, NotCompleted among them, and the AbortError of the signal.
+ * Upload a file. Raises ApiError, NotCompleted when only the last step failed, and the signal's AbortError.
  * @param {FilesApi} api
  * @param {string} source
  * @param {File} file
@@ -86,7 +85,7 @@ export async function uploadFile(api, source, file, options = {}) {
 
 /**
  * @param {FilesApi} api @param {string} source @param {string} token @param {UploadOptions} options
- * @returns {Promise<FileRecord | null>} Null: the earlier try is lost, so start afresh.
+ * @returns {Promise<FileRecord | null>} Null: the earlier try is lost, so start again.
  */
 async function finishEarlier(api, source, token, options) {
   try {
@@ -110,7 +109,7 @@ async function complete(api, source, token, options) {
 }
 
 /**
- * Ask again a few times where time alone may help: a server that starts anew is soon back.
+ * Repeat a request that failed for a passing reason, such as a restart of the server.
  * @template Answer
  * @param {() => Promise<Answer>} ask @param {UploadOptions} options
  * @returns {Promise<Answer>}
@@ -136,8 +135,8 @@ function pause(milliseconds, signal) {
 }
 
 /**
- * Send as prepare said. By XMLHttpRequest, as fetch tells nothing of how far a body has got. Cookies
- * go along to this site alone.
+ * Send the bytes as prepare's answer says. XMLHttpRequest reports the progress of a body; fetch does
+ * not. Cookies are sent to this site alone.
  * @param {Instructions} instructions
  * @param {File} file
  * @param {{signal?: AbortSignal, onProgress: (bytes: number) => void}} options
@@ -155,7 +154,7 @@ export function sendBytes(instructions, file, { signal, onProgress }) {
       if (!OWN_HEADERS.has(name.toLowerCase())) request.setRequestHeader(name, value);
     }
     request.upload.onprogress = (event) => {
-      // What is not the file is the form around it, most of which goes first.
+      // The form around the file counts too; most of it is sent before the file.
       const around = Math.max(0, event.total - file.size);
       onProgress(Math.min(file.size, Math.max(0, event.loaded - around)));
     };
@@ -164,7 +163,7 @@ export function sendBytes(instructions, file, { signal, onProgress }) {
       else if (request.status >= 200 && request.status < 300) resolve();
       else reject(refusal(request, url));
     };
-    // Browsers keep the reason to themselves: a file that is gone, or a server that is.
+    // Browsers do not tell the reason: the file is gone, or the server cannot be reached.
     request.onerror = () =>
       bytesOf(file.slice(0, 1)).then(() => reject(unanswered(url)), reject);
     request.onabort = () => reject(signal?.reason);
@@ -179,7 +178,7 @@ export function sendBytes(instructions, file, { signal, onProgress }) {
  */
 function bodyOf(instructions, file) {
   if (instructions.upload_method.toUpperCase() === "PUT") {
-    // A slice has no type, so that no header goes along that the storage did not name.
+    // A slice has no type, so the browser adds no Content-Type that the storage did not ask for.
     return file.slice(0, file.size);
   }
   const form = new FormData();
@@ -189,7 +188,7 @@ function bodyOf(instructions, file) {
 }
 
 /**
- * Whether this site led elsewhere; a storage may, as S3 does to another region.
+ * Whether this site redirected the request. A storage may, as S3 does to another region.
  * @param {XMLHttpRequest} request @param {URL} url
  */
 function led(request, url) {
@@ -197,14 +196,14 @@ function led(request, url) {
 }
 
 /**
- * A browser does not tell scripts why another server's answer is kept from them.
+ * Browsers do not tell scripts why another server's answer is unreadable.
  * @param {URL} url
  */
 function unanswered(url) {
   const message =
     url.origin === location.origin
       ? "The server could not be reached."
-      : `The storage at ${url.host} cannot be reached, or takes nothing from this site.`;
+      : `The storage at ${url.host} cannot be reached, or does not accept uploads from this site.`;
   return new ApiError("network", message);
 }
 
@@ -215,7 +214,7 @@ function refusal({ status, responseText }, url) {
 }
 
 /**
- * What a storage answered, which speaks XML: by its code, as its sentences are for programmers.
+ * The error that a storage's XML answer means, by its code: its sentences are for programmers.
  * @param {number} status @param {string} text
  */
 export function storeError(status, text) {
@@ -224,7 +223,7 @@ export function storeError(status, text) {
     return new ApiError("expired", "", status);
   }
   if (Object.hasOwn(STORE_ERRORS, name)) return new ApiError(...STORE_ERRORS[name], status);
-  // A proxy before the storage answers by a status alone.
+  // A proxy in front of the storage answers with a status alone.
   const { code } = ApiError.of(status, "");
   const message = `The storage answered ${status} ${name}`.trim() + ".";
   return new ApiError(PASSING.has(code) ? code : "storage_error", message, status);

@@ -1,5 +1,5 @@
 /**
- * The files of a drop or a paste, those in folders with their paths. Leaves out what becomes of
+ * The files of a drop or a paste; those in folders come with their paths. Leaves out what happens to
  * them.
  */
 
@@ -12,9 +12,9 @@ const BATCH = 100;
 const COLLATOR = new Intl.Collator(undefined, { numeric: true });
 
 /**
- * Has to be called while the event is dispatched: afterwards the browser has forgotten the files.
+ * Must be called while the event is dispatched: afterwards the browser no longer has the files.
  * @param {DataTransfer} transfer
- * @returns {AsyncGenerator<Addition[]>} In batches, as a folder may hold very many.
+ * @returns {AsyncGenerator<Addition[]>} In batches, because a folder may hold many thousands.
  */
 export function droppedFiles(transfer) {
   const folders = [];
@@ -35,7 +35,7 @@ export function holdsFiles(transfer) {
 }
 
 /**
- * The files that an `<input type="file">` holds, with their paths where it took a folder.
+ * The files of an `<input type="file">`, with their paths if a folder was chosen.
  * @param {Iterable<File>} files
  * @returns {Addition[]}
  */
@@ -43,10 +43,10 @@ export function chosenFiles(files) {
   return Array.from(files, (file) => ({ file, path: folderOf(file.webkitRelativePath ?? "") }));
 }
 
-/** @param {Addition[]} files @param {FileSystemDirectoryEntry[]} folders */
-async function* batches(files, folders) {
+/** @param {Addition[]} files @param {FileSystemDirectoryEntry[]} [folders] */
+export async function* batches(files, folders = []) {
   yield files;
-  // A list of what is still to be read rather than recursion, so that depth is no matter.
+  // A list instead of recursion, so that folders may be nested to any depth.
   const unread = [...folders];
   for (let folder = unread.shift(); folder !== undefined; folder = unread.shift()) {
     const { inside, complete } = await entriesIn(folder);
@@ -62,8 +62,8 @@ async function* batches(files, folders) {
 
 /**
  * @param {FileSystemDirectoryEntry} folder
- * @returns {Promise<{inside: FileSystemEntry[], complete: boolean}>} What it holds, in the order of
- *   names as people see it, and whether that is all.
+ * @returns {Promise<{inside: FileSystemEntry[], complete: boolean}>} Its entries sorted by
+ *   name, and whether all could be read.
  */
 async function entriesIn(folder) {
   const reader = folder.createReader();
@@ -92,7 +92,7 @@ function fileOf(entry) {
 }
 
 /**
- * In the list it stands for what is missing.
+ * An entry of the list for a file or folder that could not be read.
  * @param {FileSystemEntry} entry @param {string} message
  * @returns {Addition}
  */
@@ -106,7 +106,7 @@ function pathOf(entry) {
   return folderOf(entry.fullPath.replace(/^\//, ""));
 }
 
-/** @param {string} path @returns {string} All before the name. */
+/** @param {string} path @returns {string} The part before the name. */
 function folderOf(path) {
   return path.slice(0, path.lastIndexOf("/") + 1);
 }

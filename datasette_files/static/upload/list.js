@@ -1,6 +1,6 @@
 /**
- * The files of a queue on the page: how it stands in all, and the rows of those that windowOf shows.
- * Draws a few times a second at most, whatever happens meanwhile.
+ * The list of a queue's files on the page: the summary, and a row for each file that windowOf shows.
+ * Draws at most ten times a second.
  */
 
 import { copyFrom } from "../shared/clipboard.js";
@@ -15,16 +15,16 @@ import { windowOf } from "./window.js";
 
 /** Milliseconds between two drawings. */
 const PAUSE = 100;
-/** Milliseconds after which speeds are written anew although nothing happened. */
+/** Milliseconds after which speeds are updated although nothing happened. */
 const IDLE = 1000;
 
 export class UploadList {
   /**
    * @param {UploadQueue} queue
    * @param {{linked: boolean, label: string, page: () => string, leave: () => void,
-   *   cancelAll: () => void}} options Whether names are links to the files' pages, the name and
-   *   address of the page of them all, where focus goes when what had it is gone and nothing is
-   *   near, and what ends all work.
+   *   cancelAll: () => void}} options `linked`: names are links to the files' pages. `label` and
+   *   `page`: name and address of the page that lists them all. `leave` moves the focus away from a
+   *   list that disappears.
    */
   constructor(queue, { linked, label, page, leave, cancelAll }) {
     this._queue = queue;
@@ -39,16 +39,16 @@ export class UploadList {
     this._before = element("p", { class: "upload-more", hidden: true });
     this._after = element("p", { class: "upload-more", hidden: true });
     this._items = element("ul", { class: "upload-rows", "aria-label": "Files" });
-    /** For screen readers; on the page from the beginning, or some would not hear its first words. */
+    /** For screen readers; some announce only changes of an element that was on the page before. */
     this.live = this._summary.live;
     this.element = element("div", { class: "upload-list", hidden: true });
     this.element.append(this._summary.element, this._before, this._items, this._after);
     queue.addEventListener("change", () => this._soon(PAUSE));
     queue.addEventListener("finished", () => this._soon(0));
-    this._soon(0); // some may have been added before
+    this._soon(0); // the queue may hold files already
   }
 
-  /** Draw within so many milliseconds, with the screen's next picture. @param {number} wait */
+  /** Draw with the next frame. @param {number} wait Least milliseconds since the last drawing. */
   _soon(wait) {
     if (this._timer !== 0) return;
     const due = Math.max(0, this._drawn + wait - performance.now());
@@ -89,7 +89,7 @@ export class UploadList {
     let place = this._items.firstElementChild;
     for (const item of shown) {
       const row = this._rows.get(item) ?? this._make(item);
-      // Moving an element takes its focus, so what stands right is left alone.
+      // An element that is moved loses its focus, so rows in their right place stay untouched.
       if (row.element === place) place = place.nextElementSibling;
       else this._items.insertBefore(row.element, place);
     }
@@ -123,7 +123,7 @@ export class UploadList {
   }
 }
 
-/** @param {HTMLElement} line @param {[number, string][]} numbers Those of 0 are left out. */
+/** @param {HTMLElement} line @param {[number, string][]} numbers Zeros are left out. */
 function tell(line, numbers) {
   const parts = numbers.filter(([number]) => number > 0);
   setText(line, parts.map(([number, words]) => `${formatCount(number)} ${words}`).join(", "));

@@ -1,17 +1,17 @@
 /**
- * The square before a file's name: a small picture of an image, else the extension. The address of
- * the picture lives only until the browser has it.
+ * The square before the name of a file that is being uploaded: a small picture of an image, else the
+ * extension. The picture's object URL is released once the browser has loaded it.
  */
 
 import { element } from "../shared/dom.js";
 
-/** What browsers show as a still picture without running anything. */
+/** Types that every browser shows as a picture without running scripts. */
 const SHOWN = new Set(["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"]);
-/** Bytes. Larger ones take the browser long to decode for little to be seen. */
+/** Bytes. Decoding larger images takes too long for a small picture. */
 const MAX_SHOWN = 20 * 1024 * 1024;
-/** Decoded they take four bytes each, however few the file has. */
+/** A decoded pixel takes four bytes, however small the file is. */
 const MAX_PIXELS = 60_000_000;
-/** Characters that the square has room for. */
+/** Characters that fit into the square. */
 const MAX_EXTENSION = 4;
 
 export class UploadPreview {
@@ -24,7 +24,7 @@ export class UploadPreview {
     else this._showExtension();
   }
 
-  /** The row is gone. */
+  /** Free the object URL. */
   release() {
     URL.revokeObjectURL(this._url);
   }
@@ -34,7 +34,7 @@ export class UploadPreview {
     const picture = element("img", { alt: "", decoding: "async" });
     picture.addEventListener("load", () => {
       this.release();
-      // It is decoded only when it is drawn, so not yet.
+      // The browser decodes a picture only when it draws it, so a large one is dropped in time.
       const fits = picture.naturalWidth * picture.naturalHeight <= MAX_PIXELS;
       if (fits) this.element.replaceChildren(picture);
       else this._showExtension();

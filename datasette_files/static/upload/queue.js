@@ -1,11 +1,11 @@
 /**
- * Files in line: a few at once, the rest waiting; cancelled, tried again, removed. Leaves out how
- * one file is sent (client.js, given as a function) and anything of a page.
+ * The queue of uploads: a few run at once, the rest wait; each can be cancelled, retried, removed.
+ * Leaves out how one file is sent (client.js, passed in as a function) and anything of a page.
  */
 
+import { messageFor } from "../shared/messages.js";
 import { ApiError } from "../shared/request.js";
 import { NotCompleted } from "./client.js";
-import { messageFor } from "../shared/messages.js";
 import { TransferRate, secondsLeft } from "./rate.js";
 
 /** @import { FileRecord } from "../api.js" */
@@ -18,15 +18,15 @@ import { TransferRate, secondsLeft } from "./rate.js";
 const WORKING = new Set(["checking", "preparing", "sending", "finishing"]);
 const UNFINISHED = new Set(["queued", ...WORKING]);
 
-/** One file in line. Others read it; only its queue writes to it. */
+/** One file of a queue. Only the queue writes to it. */
 export class UploadItem {
   /** @param {number} number @param {Addition} addition @param {number} batch */
   constructor(number, { file, path = "", source = "", problem = null }, batch) {
     this.number = number;
     this.file = file;
-    /** The folders that it lay in, below the one that was added, with a slash at the end. */
+    /** Path of its folder, from the folder that was added, with a slash at the end. */
     this.path = path;
-    /** Where it goes. */
+    /** Slug of the source that it goes to. */
     this.source = source;
     this.batch = batch;
     /** @type {State} */
@@ -38,7 +38,7 @@ export class UploadItem {
     this.rate = new TransferRate();
     /** @type {AbortController | null} */
     this.controller = null;
-    /** Whether nothing was sent, and nothing will be. */
+    /** Refused before anything was sent, so that a retry cannot help. */
     this.refused = problem !== null;
   }
 
@@ -46,7 +46,7 @@ export class UploadItem {
     return WORKING.has(this.state);
   }
 
-  /** A file that is being completed cannot be called back: it may be there already. */
+  /** A file that is being completed cannot be cancelled: it may be stored already. */
   get cancellable() {
     return UNFINISHED.has(this.state) && this.state !== "finishing";
   }
@@ -57,7 +57,7 @@ export class UploadItem {
   }
 }
 
-/** An event of the queue, about one item where `item` is not null. */
+/** An event of the queue; about one item if `item` is not null. */
 export class QueueEvent extends Event {
   /** @param {string} type @param {UploadItem | null} item */
   constructor(type, item) {
@@ -67,8 +67,8 @@ export class QueueEvent extends Event {
 }
 
 /**
- * Events: `change` at any change; `uploaded` and `failed` with their `item`; `finished` when nothing
- * is left to do.
+ * Events: `change` after any change; `uploaded` and `failed` with their `item`; `finished` when no work
+ * is left.
  */
 export class UploadQueue extends EventTarget {
   /**
@@ -92,18 +92,18 @@ export class UploadQueue extends EventTarget {
     this._failed = new Set();
   }
 
-  /** How many of the list have failed. */
+  /** How many files have failed. */
   get failed() {
     return this._failed.size;
   }
 
-  /** Whether anything is on its way or in line. */
+  /** Whether any file is being uploaded or waits. */
   get busy() {
     return this._working > 0 || this._waiting.size > 0;
   }
 
   /**
-   * @param {Iterable<Addition>} additions One with a problem fails at once.
+   * @param {Iterable<Addition>} additions A file with a problem fails at once.
    * @returns {UploadItem[]}
    */
   add(additions) {
@@ -133,7 +133,7 @@ export class UploadQueue extends EventTarget {
   }
 
   cancelAll() {
-    // Those in line first, or each that ends would let the next one start.
+    // Waiting files first: each upload that ends would start the next one.
     for (const item of [...this._waiting, ...this.items]) this.cancel(item);
   }
 
@@ -154,7 +154,7 @@ export class UploadQueue extends EventTarget {
     for (const item of this.items) if (item.state === "failed") this.retry(item);
   }
 
-  /** Take it off the list, cancelled if need be. @param {UploadItem} item */
+  /** Take a file off the list; cancel it first if necessary. @param {UploadItem} item */
   remove(item) {
     this.cancel(item);
     if (item.state === "finishing") return;
@@ -162,7 +162,7 @@ export class UploadQueue extends EventTarget {
     this._tell("change");
   }
 
-  /** Take off all that is over. */
+  /** Take all finished, failed and cancelled files off the list. */
   clear() {
     for (const item of this.items) if (!UNFINISHED.has(item.state)) this._drop(item);
     this._tell("change");
@@ -174,7 +174,7 @@ export class UploadQueue extends EventTarget {
     this._failed.delete(item);
   }
 
-  /** How it stands, in numbers; bytes are those of what was added since it last had nothing to do. */
+  /** The state of the queue in numbers. Bytes count from the moment when it last was idle. */
   summary() {
     const counts = { queued: 0, working: 0, done: 0, failed: 0, cancelled: 0, retryable: 0 };
     let [sent, total] = [0, 0];
@@ -223,10 +223,13 @@ export class UploadQueue extends EventTarget {
       item.record = await this._upload(item, {
         signal: item.controller.signal,
         token,
-        onStep: (step) => this._change(item, step),
+        onStep: (step) => {
+          item.state = step;
+          this._tell("change");
+        },
         onProgress: (bytes) => this._progress(item, bytes),
       });
-      item.sent = item.file.size; // without a word to the speeds: some were sent long ago
+      item.sent = item.file.size; // not by _progress: these bytes say nothing about the speed
       item.state = "done";
     } catch (error) {
       if (item.controller.signal.aborted) item.state = "cancelled";
@@ -242,12 +245,6 @@ export class UploadQueue extends EventTarget {
     if (item.state === "failed") this._tell("failed", item);
     this._advance();
     if (!this.busy) this._tell("finished");
-  }
-
-  /** @param {UploadItem} item @param {State} state */
-  _change(item, state) {
-    item.state = state;
-    this._tell("change");
   }
 
   /** @param {UploadItem} item @param {number} bytes */

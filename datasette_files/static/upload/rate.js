@@ -1,24 +1,24 @@
 /**
- * How fast bytes go, smoothed: the mean over the last seconds. Pure; times are given to it.
+ * The speed of a transfer: the mean over the last seconds. Pure; the caller passes the time.
  */
 
-/** Milliseconds that the mean looks back. */
+/** Milliseconds that the mean covers. */
 const WINDOW = 5000;
-/** Milliseconds between two samples that are kept, so that their number is bounded. */
+/** Least milliseconds between two samples, which bounds their number. */
 const STEP = 250;
-/** Milliseconds before which a mean says little. */
+/** Milliseconds that a mean needs at least. */
 const SETTLED = 500;
 
 export class TransferRate {
   constructor() {
-    /** The first is as old as the window is wide, or the beginning.
+    /** The first sample lies at the window's start, or is the first of all.
      * @type {{time: number, bytes: number}[]} */
     this._samples = [];
     this._bytes = 0;
   }
 
   /**
-   * More bytes have gone.
+   * Count bytes that were sent.
    * @param {number} bytes @param {number} now In milliseconds.
    */
   add(bytes, now) {
@@ -50,10 +50,10 @@ export class TransferRate {
 }
 
 /**
- * @param {number} bytes That are still to go.
+ * @param {number} bytes Still to send.
  * @param {number | null} speed In bytes per second.
- * @returns {number | null} Seconds; null where nobody can tell, as when all bytes have gone and the
- *   server has yet to answer.
+ * @returns {number | null} Seconds; null if unknown, also when all bytes are sent and only the
+ *   server's answer is missing.
  */
 export function secondsLeft(bytes, speed) {
   return speed === null || speed < 1 || bytes === 0 ? null : bytes / speed;

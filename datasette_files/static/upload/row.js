@@ -1,6 +1,6 @@
 /**
- * One file of the list: its picture, name, progress, what happened to it, and what can be done about
- * it. Leaves out which files have a row (list.js).
+ * The row of one upload: picture, name, progress, outcome, buttons. Leaves out which files have a row
+ * (list.js).
  */
 
 import { button, element, icon, setText } from "../shared/dom.js";
@@ -58,11 +58,11 @@ export class UploadRow {
     this.update();
   }
 
-  /** As the item is now. Writes only what has changed. */
+  /** Show the item as it is now. Writes only what has changed. */
   update() {
     const { item } = this;
     this.element.dataset.state = item.state;
-    // A bar that is full for a file without bytes, too.
+    // At least 1, so that the bar of an empty file can be full.
     this._bar.max = Math.max(1, item.file.size);
     this._bar.value = item.state === "done" ? this._bar.max : item.sent;
     const facts = this._statusFacts();
@@ -74,12 +74,12 @@ export class UploadRow {
     this._offer();
   }
 
-  /** The row leaves the page. */
+  /** Free what the row holds; it leaves the page. */
   release() {
     this._preview.release();
   }
 
-  /** @returns {string[]} What to say, and while bytes go how fast and how long yet. */
+  /** @returns {string[]} The state, and while bytes are sent the speed and the time left. */
   _statusFacts() {
     const { item } = this;
     const size = formatBytes(item.file.size);
@@ -102,7 +102,7 @@ export class UploadRow {
     this._name.replaceChildren(element("a", { href: record.url }, this.item.file.name));
   }
 
-  /** The buttons of this state; only when they are others than before, so that focus can stay. */
+  /** Offer the buttons of this state. If they are the same as before they stay, and so does the focus. */
   _offer() {
     const { item } = this;
     const actions = /** @type {Action[]} */ ([]);
@@ -117,7 +117,7 @@ export class UploadRow {
     if (hadFocus) this._refocus();
   }
 
-  /** Keyboards lose their place when the button under them goes. */
+  /** Focus another button: without it, keyboard users would lose their place. */
   _refocus() {
     const first = this._buttons.querySelector("button");
     if (first !== null) return first.focus();

@@ -1,12 +1,12 @@
 /**
- * What a source takes, checked before anything is sent: a courtesy, as the server checks it too.
- * Pure.
+ * The rules of a source or column, checked before bytes are sent: a courtesy, because the server checks
+ * them again. Pure.
  */
 
 import { formatBytes, formatCount } from "../shared/format.js";
 import { ApiError } from "../shared/request.js";
 
-/** @param {string} accept @returns {string[]} What stands between its commas. */
+/** @param {string} accept @returns {string[]} Its patterns, in lower case. */
 export function patternsOf(accept) {
   const patterns = accept.split(",").map((pattern) => pattern.trim().toLowerCase());
   return patterns.filter((pattern) => pattern !== "");
@@ -15,8 +15,8 @@ export function patternsOf(accept) {
 export class UploadRules {
   /**
    * @param {number | null} maxSize In bytes.
-   * @param {string} accept As of HTML: content types, patterns (`image/*`) and extensions (`.pdf`),
-   *   with commas; "" takes any.
+   * @param {string} accept As in HTML: content types, patterns (`image/*`) and extensions (`.pdf`),
+   *   separated by commas; "" accepts any file.
    */
   constructor(maxSize, accept) {
     this.maxSize = maxSize;
@@ -25,7 +25,7 @@ export class UploadRules {
 
   /**
    * @param {File} file
-   * @returns {ApiError | null} What the server would answer.
+   * @returns {ApiError | null} The error that the server would answer.
    */
   problem(file) {
     if (this.maxSize !== null && file.size > this.maxSize) {
@@ -38,8 +38,8 @@ export class UploadRules {
   }
 
   /**
-   * What keeps a file that is stored already from being chosen; "" for nothing. Nobody will look at
-   * its bytes again, so a type that says nothing is none of those accepted.
+   * Why a stored file cannot be chosen, or "". Its bytes are not examined again, so an unknown type
+   * matches no pattern.
    * @param {{filename: string, size: number | null, content_type: string | null}} record
    */
   refusal({ filename, size, content_type }) {
@@ -51,7 +51,7 @@ export class UploadRules {
   }
 
   /**
-   * What no browser could name is left to the server, which looks at the bytes.
+   * Whether a type may be sent. The server decides about unknown types, as it looks at the bytes.
    * @param {string} type Perhaps with parameters, as in `text/plain;charset=utf-8`.
    * @param {string} [name] Of the file.
    */
@@ -85,9 +85,9 @@ function essenceOf(type) {
   return type.split(";")[0].trim().toLowerCase();
 }
 
-/** Rounded, unless both would be the same then. @param {number} size @param {number} most */
+/** Rounded, unless both would then look the same. @param {number} size @param {number} most */
 function tooLarge(size, most) {
   const alike = formatBytes(size) === formatBytes(most);
   const [has, fits] = [size, most].map(alike ? (bytes) => `${formatCount(bytes)} bytes` : formatBytes);
-  return `The file has ${has}, and at most ${fits} fit here.`;
+  return `The file has ${has}; at most ${fits} fit here.`;
 }

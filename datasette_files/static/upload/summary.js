@@ -1,6 +1,6 @@
 /**
- * How a queue stands in all: one bar, one line of numbers, what can be done about all of it, and the
- * same in words for screen readers, every few seconds.
+ * The summary of a queue: one bar, one line of numbers, buttons for all files, and the same in words
+ * for screen readers every few seconds.
  */
 
 import { copyFrom } from "../shared/clipboard.js";
@@ -15,8 +15,8 @@ const ANNOUNCED = 5000;
 export class UploadSummary {
   /**
    * @param {UploadQueue} queue
-   * @param {{label: string, page: (() => string) | null, cancelAll: () => void}} options The name and
-   *   address of the page of all files; null where it is not for this person.
+   * @param {{label: string, page: (() => string) | null, cancelAll: () => void}} options Name and
+   *   address of the page that lists all files; null if this person may not see it.
    */
   constructor(queue, { label, page, cancelAll }) {
     this._queue = queue;
@@ -25,7 +25,7 @@ export class UploadSummary {
     this._title = element("p", { class: "upload-headline" });
     this._bar = element("progress", { "aria-label": "Progress of all files" });
     this._detail = element("p", { class: "upload-status" });
-    /** To be put on the page by whoever makes this. */
+    /** The caller puts it on the page. */
     this.live = element("p", { class: "files-hidden", role: "status" });
     this._link = element("a", { class: "upload-all", hidden: true }, `View in ${label}`);
     this._buttons = {
@@ -45,7 +45,7 @@ export class UploadSummary {
     const { counts, sent, total, speed, left } = this._queue.summary();
     const { busy } = this._queue;
     setText(this._title, busy ? progressText(counts) : outcomeText(counts));
-    // Meanwhile how many bytes have gone; in the end how many files have arrived.
+    // While busy, the bar counts bytes; afterwards, files.
     const ended = counts.done + counts.failed + counts.cancelled;
     this._bar.max = Math.max(1, busy ? total : ended);
     this._bar.value = busy ? sent : counts.done;
@@ -66,7 +66,8 @@ export class UploadSummary {
     });
     this._link.hidden = busy || counts.done === 0 || this._page === null;
     if (this._page !== null) this._link.href = this._page();
-    const words = `${this._title.textContent}${busy ? `, ${percent(sent, total)}` : ""}.`;
+    const percent = Math.floor((100 * sent) / Math.max(1, total));
+    const words = `${this._title.textContent}${busy ? `, ${percent} percent` : ""}.`;
     this._announce(busy, this._queue.items.size === 0 ? "" : words);
   }
 
@@ -74,22 +75,21 @@ export class UploadSummary {
   _offer(offered) {
     const focused = document.activeElement;
     for (const [name, tool] of Object.entries(this._buttons)) tool.hidden = !offered[name];
-    // Focus does not stay on what is hidden.
+    // A hidden button cannot keep the focus.
     const lost = Object.values(this._buttons).some((tool) => tool === focused && tool.hidden);
     if (lost) Object.values(this._buttons).find((tool) => !tool.hidden)?.focus();
   }
 
-  /** Politely, and not at every change. @param {boolean} busy @param {string} text */
+  /** Tell screen readers, but not of every change. @param {boolean} busy @param {string} text */
   _announce(busy, text) {
     if (busy && performance.now() - this._announced < ANNOUNCED) return;
-    // The end is told at once, and the next beginning too.
+    // The end is announced at once, and the next start too.
     this._announced = busy ? performance.now() : -ANNOUNCED;
     setText(this.live, text);
   }
 
   _ids() {
-    const records = Array.from(this._queue.items, (item) => item.record);
-    return records.map((record) => record?.id ?? "").filter((id) => id !== "").join("\n");
+    return Array.from(this._queue.items, ({ record }) => record?.id ?? "").filter(Boolean).join("\n");
   }
 }
 
@@ -105,9 +105,4 @@ function outcomeText({ done, failed, cancelled }) {
   if (told.length === 0) return "0 files uploaded";
   const numbers = told.map(([, number], at) => (at === 0 ? counted(number, "file") : formatCount(number)));
   return told.map(([word], at) => `${numbers[at]} ${word}`).join(", ");
-}
-
-/** @param {number} sent @param {number} total */
-function percent(sent, total) {
-  return `${total === 0 ? 0 : Math.floor((100 * sent) / total)} percent`;
 }

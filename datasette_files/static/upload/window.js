@@ -1,21 +1,21 @@
 /**
- * Which of very many files are shown: those that want attention or have just changed, in the order
+ * Which files of a long list are shown: those that need attention or have just changed, in the order
  * in which they were added. Pure.
  */
 
 /** @import { Settled, UploadItem } from "./queue.js" */
 
-/** As long as there are no more than these, all are shown. */
+/** Up to this number, all files are shown. */
 const ALL = 60;
-/** Of each kind, how many beyond that. */
+/** How many of each kind are shown of a longer list. */
 const FAILED = 30;
 const LATEST = 15;
 const NEXT = 10;
 
 /**
  * @param {Iterable<UploadItem>} items
- * @returns {{shown: UploadItem[], hidden: Record<Settled, number>}} And how many of each state are
- *   not shown.
+ * @returns {{shown: UploadItem[], hidden: Record<Settled, number>}} `hidden`: how many of each state
+ *   are not shown.
  */
 export function windowOf(items) {
   const all = [...items];

@@ -1,25 +1,25 @@
 /**
- * The place where files are dropped, pasted or chosen. Leaves out what becomes of them: they are
- * handed to `take` in batches.
+ * The place where files are dropped, pasted or chosen. Leaves out what happens to them: `take` gets
+ * them in batches.
  */
 
 import { button, element, icon } from "../shared/dom.js";
-import { chosenFiles, droppedFiles, holdsFiles } from "./dropped-files.js";
+import { batches, chosenFiles, droppedFiles, holdsFiles } from "./dropped-files.js";
 import { patternsOf } from "./rules.js";
 
 /** @import { Addition } from "./queue.js" */
 
-/** What of an `accept` admits the pictures of a camera. */
+/** Patterns of an `accept` that match a camera's pictures. */
 const PHOTOS = new Set(["*/*", "image/*", "image/jpeg", "image/jpg", ".jpg", ".jpeg"]);
-/** What files are not taken from when they are pasted there. */
+/** Elements that people paste into; files pasted there are not uploaded. */
 const EDITABLE = "input, textarea, select, [contenteditable]";
 
 export class UploadZone {
   /**
-   * @param {HTMLElement} host Where files may be dropped, anywhere on it.
+   * @param {HTMLElement} host The element that takes dropped files.
    * @param {{note: string, accept: string, multiple: boolean, compact: boolean,
-   *   take: (batches: AsyncIterable<Addition[]>) => void}} options `compact`: one among other
-   *   controls, whose button says that it uploads; without folders.
+   *   take: (batches: AsyncIterable<Addition[]>) => void}} options `compact`: one of several
+   *   controls, so its button says "Upload", and no folder can be chosen.
    */
   constructor(host, { note, accept, multiple, compact, take }) {
     this._host = host;
@@ -54,18 +54,18 @@ export class UploadZone {
     this._button.focus();
   }
 
-  /** Whether fields of text around it are part of the same task: of a form, or of a picker. */
+  /** Whether the text fields around it belong to the same form or picker. */
   get _amongFields() {
     return this._host.closest("[compact], datasette-file-picker") !== null;
   }
 
-  /** @param {AbortSignal} signal Ends it. */
+  /** @param {AbortSignal} signal Ends the listening. */
   listen(signal) {
     const dragged = (/** @type {DragEvent} */ event) => this._dragged(event);
     for (const type of /** @type {const} */ (["dragenter", "dragover", "dragleave", "drop"])) {
       this._host.addEventListener(type, dragged, { signal });
     }
-    // A file dropped beside the zone would replace the page, and end what is being uploaded.
+    // A file dropped beside the zone would replace the page and end all uploads.
     const missed = (/** @type {DragEvent} */ event) => {
       if (event.defaultPrevented || !holdsFiles(event.dataTransfer)) return;
       event.preventDefault();
@@ -99,8 +99,8 @@ export class UploadZone {
   }
 
   /**
-   * Of several such elements, the first takes what is pasted beside them all: the first of the group
-   * of controls that has the focus, or of the open dialog, behind which nothing can be reached.
+   * Whether this element takes files that were pasted outside of all such elements: it is the first
+   * one in the group of controls that has the focus, else in the open dialog, else on the page.
    * @param {EventTarget | null} target
    */
   _isFirst(target) {
@@ -116,17 +116,18 @@ export class UploadZone {
     const input = element("input", { type: "file", hidden: true, ...attributes });
     input.addEventListener("change", () => {
       const chosen = chosenFiles(input.files ?? []);
-      // Or the same file, chosen again, would be no change.
+      // Otherwise choosing the same file again would be no change.
       input.value = "";
-      this._take(once(chosen));
+      this._take(batches(chosen));
     });
     return input;
   }
 }
 
 /**
- * Whether what is pasted is for a field that is edited. Among its own, those of text take texts alone.
- * @param {ClipboardEvent} event @param {boolean} among The fields of a form or a picker.
+ * Whether a paste is meant for a field that is edited. A text field of the same form or picker has no
+ * use for files, so files pasted into it are uploaded.
+ * @param {ClipboardEvent} event @param {boolean} among Whether the fields around belong to one task.
  */
 function isForField({ clipboardData, target }, among) {
   const field = target instanceof Element ? target.closest(EDITABLE) : null;
@@ -135,7 +136,7 @@ function isForField({ clipboardData, target }, among) {
   return !(among && plain && clipboardData?.types.every((type) => type === "Files"));
 }
 
-/** @param {string} accept @returns {boolean} Whether a camera's pictures are among it. */
+/** @param {string} accept @returns {boolean} Whether it matches a camera's pictures. */
 function takesPhotos(accept) {
   const patterns = patternsOf(accept);
   return patterns.length === 0 || patterns.some((pattern) => PHOTOS.has(pattern));
@@ -145,9 +146,4 @@ function takesPhotos(accept) {
 function dropHint(multiple, compact) {
   if (!multiple) return "Drop a file here";
   return compact ? "Drop files here" : "Drop files or folders here";
-}
-
-/** @param {Addition[]} additions */
-async function* once(additions) {
-  yield additions;
 }
