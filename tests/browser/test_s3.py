@@ -117,7 +117,7 @@ def test_a_name_of_any_kind_and_no_bytes_at_all_arrive(
 @pytest.mark.parametrize(
     ("status", "code", "told"),
     [
-        (400, "EntityTooLarge", "Too large. The storage takes no more bytes than were announced."),
+        (400, "EntityTooLarge", "Too large. More bytes arrived than were announced."),
         (503, "SlowDown", "Storage unavailable"),
         (403, "AccessDenied", "Storage failed. The storage answered 403 AccessDenied."),
     ],

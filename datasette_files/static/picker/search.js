@@ -6,7 +6,8 @@
 import { ApiError } from "../shared/request.js";
 
 /** @import { FilePage, FileRecord, FilesApi } from "../api.js" */
-/** @typedef {{q: string, source: string}} Question An empty `q` finds all files, an empty `source` asks all sources. */
+/** An empty `q` finds all files, an empty `source` asks all sources.
+ * @typedef {{q: string, source: string}} Question */
 
 /** Files of a page. */
 const SIZE = 40;

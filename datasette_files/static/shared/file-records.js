@@ -8,8 +8,8 @@
 /** Most ids in a request to batch.json. */
 const MAX_BATCH = 200;
 
-/** The parts of a record that are shown. @typedef {Pick<FileRecord, "id" | "filename" | "content_type" | "size" |
- *   "url" | "thumbnail_url">} ShownFile */
+/** The parts of a record that are shown. @typedef {Pick<FileRecord, "id" | "filename" | "content_type" |
+ *   "size" | "url" | "thumbnail_url">} ShownFile */
 
 /** @typedef {{resolve: (file: ShownFile | null) => void, reject: (error: unknown) => void}} Waiter */
 

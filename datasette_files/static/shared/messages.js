@@ -68,9 +68,9 @@ export const TEXT = {
   missing: "This file was deleted, or you may not see it. Its id stays here unless you change it.",
   empty: { file: "No file.", files: "No files." },
   notIds: {
-    file: "This is not the id of a file, so it is shown as text. A file that you choose or upload replaces it.",
-    files: "This is not a list of file ids, so it is shown as text. A file that you choose or upload replaces it.",
+    file: "This is not the id of a file, so it is shown as text. A chosen or uploaded file replaces it.",
+    files: "This is not a list of file ids, so it is shown as text. A chosen or uploaded file replaces it.",
   },
   notShown:
-    "This file cannot be shown: it may be damaged, of a type that your browser does not know, or unavailable for now.",
+    "This file cannot be shown: it may be damaged, of a type unknown to your browser, or unavailable for now.",
 };
