@@ -152,3 +152,15 @@ async def test_the_restrictions_of_a_token_hold_when_the_job_runs(
         )
     await refused(datasette, url, "create-table")
     assert site.tables(tmp_path / "data.db") == set()
+
+
+async def test_without_threads_of_datasettes_own_nothing_waits_for_itself(
+    make_datasette: MakeDatasette, tmp_path: Path, data: Path
+) -> None:
+    """Then transactions run on the event loop, and cannot ask anything from within."""
+    datasette = await make_datasette(permissions=site.PERMISSIONS, settings={"num_sql_threads": 0})
+    site.attach(datasette, tmp_path)
+    holds(datasette, data)
+    job = await site.imported(datasette, b"name\nNew\n", mode="append")
+    assert job["status"] == "finished", job["error"]
+    assert site.rows(data) == [(1, "Old"), (2, "New")]
