@@ -74,7 +74,7 @@ class ImportFileEvent(_FileEvent):
 
     database: str
     table: str
-    #: The job's id, what it did (``models.IMPORT_MODES``), and how many rows the file has.
+    #: The job's id, what it did (``db.imports.IMPORT_MODES``), and how many rows the file has.
     job: int
     mode: str
     rows: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -105,91 +105,3 @@ class SourceTotals:
 
     files: int = 0
     bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An import's progress, as ``_datasette_files_imports`` keeps it."""
-
-    id: int
-    file_id: str
-    import_type: str
-    database_name: str
-    table_name: str
-    status: str
-    row_count: int
-    total_size: int
-    bytes_read: int
-    error: str | None
-    started_at: str
-    finished_at: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ImportDetails:
-    """The rest of a job: what was asked for, how far it is, what came of it."""
-
-    job_id: int
-    #: ``ImportRequest`` as JSON has it.
-    options: dict[str, Any]
-    #: Of the file's bytes.
-    content_hash: str | None
-    #: ``reading``, ``reading again`` or ``writing``; None before it runs.
-    phase: str | None
-    #: Rows written so far.
-    written: int
-    #: Seconds since the epoch: when it began to run, and its last sign of life.
-    begun_at: float | None
-    updated_at: float | None
-    #: What was found out about the file and, at the end, what was done.
-    result: dict[str, Any]
-    #: What has to be removed when it ends: a folder, and a table in the user's database.
-    folder: str | None
-    staging: str | None
-    #: Whether its last transaction has begun, which may or may not have been committed.
-    committing: int
-    #: Whether it is to be cancelled.
-    cancel: int
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A file that rows of a table came from; once it is gone, it has no name.
-
-    Nor has it a source, if the public release imported it.
-    """
-
-    job_id: int
-    file_id: str
-    filename: str | None
-    source: str | None
-    content_hash: str | None
-    actor_id: str | None
-    #: As in the catalog.
-    imported_at: str | None
-    rows: int
-
-
-#: What an import does with a table of its name: it must not exist, rows are added to it, it is made
-#: anew, or it becomes as the file is, by primary key; or it is only compared with the file.
-IMPORT_MODES = ("create", "append", "replace", "merge", "compare")
-
-
-@dataclass(frozen=True, slots=True)
-class ImportRequest:
-    """What a person wants of an import."""
-
-    database: str
-    table: str
-    mode: str = "create"
-    #: The format's name; None: by the file's name and type.
-    format: str | None = None
-    #: As ``formats.base.ReadOptions``, what was chosen alone.
-    read: dict[str, Any] = field(default_factory=dict)
-    #: Chosen types by column.
-    types: dict[str, str] = field(default_factory=dict)
-    key: str | None = None
-    indexes: list[str] = field(default_factory=list)
-    search: list[str] = field(default_factory=list)
-    #: Of a merge: whether rows that are not in the file are removed.
-    removes: bool = False

@@ -11,7 +11,7 @@ import sqlite3
 from typing import Any
 
 from ..models import Upload
-from . import garbage
+from . import garbage, leases
 
 #: What a client began to send to a storage just before its URL expired has arrived by then.
 ON_THE_WAY_SECONDS = 300.0
@@ -206,17 +206,19 @@ def any_due(conn: sqlite3.Connection, now: float) -> bool:
 def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) -> int:
     """Expire what is due: its bytes become garbage, its row says so until ``keep_until``.
 
-    Rows that were kept to answer a late client, and are due, are removed. How many changed.
+    Rows that were kept to answer a late client, and are due, are removed. How many were due.
     """
     rows = conn.execute(
         """SELECT id, source_id, path, state, created_at FROM datasette_files_uploads
         WHERE expires_at <= ? ORDER BY expires_at LIMIT ?""",
         (now, limit),
     ).fetchall()
-    for upload_id, source_id, path, state, created_at in rows:
+
+    def step(row: tuple[str, int, str, str, float]) -> None:
+        upload_id, source_id, path, state, created_at = row
         if state in ("completed", "expired"):
             forget(conn, upload_id)
-            continue
+            return
         garbage.add_sent(conn, upload_id, now - created_at + ON_THE_WAY_SECONDS)
         conn.execute(
             """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL,
@@ -224,4 +226,11 @@ def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) 
             (keep_until, upload_id),
         )
         garbage.add(conn, source_id, path)
+
+    def put_off(row: tuple[str, int, str, str, float]) -> None:
+        conn.execute(
+            "UPDATE datasette_files_uploads SET expires_at = ? WHERE id = ?", (now + 3600, row[0])
+        )
+
+    leases.each(conn, rows, step, put_off)
     return len(rows)

@@ -20,6 +20,7 @@ from pydantic import ValidationError as ModelError
 from ..base import GetSecret, Storage, StorageCapabilities
 from ..config import PLUGIN, PluginConfig, Setting, SourceConfig, max_file_size, validate
 from ..errors import ConfigurationError, NotFound, StorageUnavailable
+from ..jobs.rounds import backoff
 
 logger = logging.getLogger("datasette_files")
 
@@ -206,10 +207,10 @@ class Sources:
 
     async def keep_up(self, source: Source, get_secret: GetSecret) -> None:
         """Retry a source that is down until it is up."""
-        pause, longest = RETRY_SECONDS
+        failures = 1  # the attempt at start
         while source.down is not None and not source.closed:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, longest)
+            await asyncio.sleep(backoff(failures, *RETRY_SECONDS))
+            failures += 1
             try:
                 if await self._try(source, get_secret):
                     logger.warning("Source %r is up again", source.slug)
