@@ -70,7 +70,7 @@ async def test_what_a_deleted_file_was_is_told_to_who_may_browse_its_source(
     deleted = await datasette.client.delete(f"/-/files/{file_id}", actor=ALICE)
     assert deleted.status_code == 204
     page = (await datasette.client.get("/data/made", actor=ALICE)).text
-    assert "a file that is deleted since" in page
+    assert "a file that was deleted since" in page
     assert file_id in page
     page = (await datasette.client.get("/data/made", actor=BOB)).text
     assert "alice" not in page
