@@ -100,7 +100,8 @@ class Files:
         except ConfigurationError as error:
             raise StartupError(str(error)) from None
         mark_source_blocks(self.datasette)
-        await self.catalog.maintain(schema.prepare)
+        await self.catalog.rebuild(schema.prepare)
+        await self.catalog.maintain(schema.keep_durable)
         declared = [
             (source.slug, source.config.storage, source.config.label, source.redacted)
             for source in self.sources

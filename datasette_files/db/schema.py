@@ -559,9 +559,9 @@ def _scrub(conn: sqlite3.Connection) -> None:
 
 
 def _write_ahead(conn: sqlite3.Connection) -> None:
-    """Readers never wait for a writer, and a commit is one flush. FULL keeps every commit durable.
+    """Turn write-ahead logging on: readers never wait for a writer, and a commit is one flush.
 
-    Cannot be had while another process holds the file in another mode: then we go on without.
+    It cannot be had while another process holds the file in another mode: we go on without.
     """
     try:
         mode = conn.execute("PRAGMA journal_mode=WAL").fetchone()[0]
@@ -569,6 +569,10 @@ def _write_ahead(conn: sqlite3.Connection) -> None:
             logger.warning("The internal database stays in journal mode %s", mode)
     except sqlite3.OperationalError as error:
         logger.warning("The internal database stays without write-ahead logging: %s", error)
+
+
+def keep_durable(conn: sqlite3.Connection) -> None:
+    """Let every commit of this connection reach the disk before it returns (SQLite: WAL)."""
     conn.execute("PRAGMA synchronous=FULL")
 
 

@@ -146,7 +146,11 @@ class Source:
             raise
         self.capabilities = capabilities
         self.takes_bytes = "content" in inspect.signature(storage.receive_upload).parameters
-        self.prepares_uploads = type(storage).prepare_upload is not Storage.prepare_upload
+        self.prepares_uploads = (
+            type(storage).prepare_upload is not Storage.prepare_upload
+            # That of 0.1a3, (filename, content_type, size), chooses the path: it is not asked.
+            and "path" in inspect.signature(storage.prepare_upload).parameters
+        )
         if self.closed:  # meanwhile
             await _close(storage)
             return
