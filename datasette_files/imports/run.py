@@ -86,7 +86,7 @@ class ImportWork:
             progress.read, progress.rows = read, count
 
         outcome = await progress.unless_stopped(
-            process.run(task, lambda: reading.content_of(source, file), note)
+            process.run(task, lambda: reading.stream(source, file), note)
         )
         progress.rows, progress.read = outcome["rows"], job.total_size
         content = fit(request, outcome, folder / "rows.db", table)

@@ -9,12 +9,15 @@ completes (transfer/receiving.py).
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
+from contextlib import aclosing
 
 from .. import naming
-from ..db import batching, leases, unhashed
+from ..db import batching, files, leases, unhashed
+from ..errors import FilesError
+from ..models import FileRecord
+from ..sources.reading import Digest, Missing, stream
 from ..sources.sources import Source, Sources
 
 logger = logging.getLogger("datasette_files")
@@ -23,8 +26,6 @@ logger = logging.getLogger("datasette_files")
 INTERVAL = 4.0
 #: A process that died with the lease delays the others by so much.
 _LEASE_SECONDS = 30.0
-#: Bytes hashed in one go, in a thread.
-_BATCH = 1024 * 1024
 
 
 class Hasher:
@@ -79,17 +80,20 @@ class Hasher:
         )
 
     async def _hash_next(self, source: Source, lease: str) -> None:
-        found = await self._catalog.read(lambda conn: unhashed.due(conn, source.id, time.time()))
-        if found is None:
+        def look(conn: batching.Connection) -> tuple[str | None, FileRecord | None]:
+            file_id = unhashed.due(conn, source.id, time.time())
+            return file_id, None if file_id is None else files.get(conn, file_id)
+
+        file_id, file = await self._catalog.read(look)
+        if file_id is None:
             return
-        file_id, path, size = found
         content_hash = None
-        if path is not None:
+        if file is not None:
             try:
-                content_hash = await self._hash(source, path, size, lease)
-            except FileNotFoundError:
-                logger.error("File %s has no bytes in its storage, and so no hash", file_id)  # noqa: TRY400
-            except Exception as error:  # noqa: BLE001 - whatever a storage raises, it is tried again
+                content_hash = await self._hash(source, file, lease)
+            except Missing:
+                pass  # it is logged, and has no hash
+            except FilesError as error:
                 logger.warning("File %s cannot be hashed yet: %s", file_id, error)
                 await self._catalog.write(
                     lambda conn: unhashed.postpone(conn, file_id, time.time())
@@ -97,20 +101,13 @@ class Hasher:
                 return
         await self._catalog.write(lambda conn: unhashed.done(conn, file_id, content_hash))
 
-    async def _hash(self, source: Source, path: str, size: int | None, lease: str) -> str:
-        """Raises what the storage raises, and ValueError where it does not give every byte."""
-        digest, batch, total = hashlib.sha256(), bytearray(), 0
-        renew_at = time.time() + _LEASE_SECONDS / 3
-        async for chunk in source.storage.stream_file(path):
-            batch += chunk
-            total += len(chunk)
-            if len(batch) >= _BATCH:
-                await asyncio.to_thread(digest.update, batch)
-                batch = bytearray()
-            if time.time() >= renew_at:
-                renew_at = time.time() + _LEASE_SECONDS / 3
-                await self._hold(lease)
-        digest.update(batch)
-        if size is not None and total != size:
-            raise ValueError(f"the storage gave {total} bytes of {size}")
-        return f"sha256:{digest.hexdigest()}"
+    async def _hash(self, source: Source, file: FileRecord, lease: str) -> str:
+        """Read the file, and keep the lease meanwhile. Raises StorageError, StorageUnavailable."""
+        digest, renew_at = Digest(), time.time() + _LEASE_SECONDS / 3
+        async with aclosing(stream(source, file)) as chunks:
+            async for chunk in chunks:
+                await digest.add(chunk)
+                if time.time() >= renew_at:
+                    renew_at = time.time() + _LEASE_SECONDS / 3
+                    await self._hold(lease)
+        return digest.content_hash

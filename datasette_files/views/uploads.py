@@ -12,7 +12,7 @@ from datasette.utils.asgi import Response
 
 from .. import naming
 from ..columns.columns import ColumnPlace
-from ..errors import BadType, FilesError, Invalid, NotSupported
+from ..errors import BadType, FilesError, Invalid
 from ..media import sniffing
 from ..models import FileRecord
 from ..permissions.rules import BROWSE, UPLOAD, Grant, grant
@@ -53,9 +53,7 @@ def _to_source(handler: Handler) -> Callable[[Call], Awaitable[Response]]:
 @_to_source
 async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
     await call.files.catalog.read(lambda conn: allowed.check(conn, source.slug))
-    source.require_up()
-    if not source.capabilities.can_upload:
-        raise NotSupported(f"The source {source.slug!r} does not take uploads")
+    source.require_uploads()
     return await page(call, "upload.html", {"source": source, "can_browse": await _browses(call)})
 
 
