@@ -33,7 +33,7 @@ from datasette_files.columns.types import ColumnOptions
 from datasette_files.config import PluginConfig, SourceConfig, load_config
 from datasette_files.events import EVENTS
 from datasette_files.filesystem import FilesystemConfig
-from datasette_files.permissions.rules import ACTIONS
+from datasette_files.permissions.actions import ACTIONS
 from datasette_files.views import tables
 from datasette_files.views.routes import ROUTES
 from datasette_files_s3.config import S3Config
@@ -184,13 +184,14 @@ def test_limits_of_file_columns_are_those_of_the_code() -> None:
     ],
 )
 def test_the_elements_are_documented_as_they_are(doc: str, module: str) -> None:
-    code = (STATIC / module).read_text("utf-8")
-    members = code.partition("export class")[2].partition("\n}\n")[0]
+    texts = [(STATIC / name).read_text("utf-8") for name in ("shared/files-element.js", module)]
+    members = "".join(text.partition("export class")[2].partition("\n}\n")[0] for text in texts)
 
     attributes = set(re.findall(r'(?:get|has)Attribute\("([\w-]+)"\)', members))
     assert set(first_cells(section(doc, "## Attributes"))) == attributes
 
-    public = set(re.findall(r"^  (?:get )?([a-z]\w*)\(", members, re.MULTILINE))
+    methods = re.findall(r"^  (?:get )?([a-z]\w*)\(", members, re.MULTILINE)
+    public = {*methods, *re.findall(r"^    this\.([a-z]\w*) = ", members, re.MULTILINE)}
     public -= {"constructor", "connectedCallback", "disconnectedCallback"}
     named = {name.split("(")[0] for name in first_cells(section(doc, "## Properties and methods"))}
     assert named == public
@@ -227,6 +228,14 @@ def test_links_lead_somewhere(doc: str) -> None:
         assert aim.is_file(), target
         headings = re.findall(r"^#+ (.*)$", aim.read_text("utf-8"), re.MULTILINE)
         assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("doc", DOCS)
+def test_modules_that_are_named_exist(doc: str) -> None:
+    """A path in backquotes, such as `views/http.py`, is one below a package or tests/."""
+    folders = [ROOT / name for name in ("datasette_files", "datasette_files_s3", "tests", ".")]
+    for name in re.findall(r"`([\w/]+/\w+\.py)`", DOCS[doc]):
+        assert any((folder / name).is_file() for folder in folders), name
 
 
 def test_readme_links_every_doc() -> None:

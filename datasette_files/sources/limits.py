@@ -27,8 +27,8 @@ class Limits:
 
     def check(self, filename: str, content_type: str, size: int | None) -> None:
         """Raises FileTooLarge, BadType for a file that the place does not take."""
-        self.check_type(filename, content_type)
         self.check_size(size)
+        self.check_type(filename, content_type)
 
     def check_size(self, size: int | None) -> None:
         """Raises FileTooLarge. A size that is not known yet passes."""
