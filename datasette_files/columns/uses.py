@@ -19,7 +19,7 @@ from ..db.batching import Catalog
 from ..db.columns import FileColumn
 from ..permissions.rules import Actor
 from ..tables import references
-from .types import MAX_TEXT
+from .values import MAX_TEXT
 
 #: Rows shown of each column.
 _ROWS = 20

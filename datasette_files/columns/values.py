@@ -1,0 +1,69 @@
+"""The values of file columns: the pattern of an id, the bounds of a cell, and a column's options.
+
+Leaves out how a stored value is read (types.py) and the look-up of the files (columns.py).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ..config import type_allowed
+from ..errors import BadType, FileTooLarge, Invalid
+
+#: Ids in one cell; as many as one request for their records takes.
+MAX_IDS = 200
+#: An id as we give them: a ULID's letters leave out i, l, o and u.
+FILE_ID = re.compile(r"df-[0-9a-hjkmnp-tv-z]{26}")
+#: Characters of a cell's text that is read as JSON: room for the ids, quotes and spaces.
+MAX_TEXT = MAX_IDS * 64
+_ACCEPT = re.compile(r"\.[^\s,/]+|[\w.+-]+/(\*|[\w.+-]+)|\*/\*", re.ASCII)
+
+
+def _check_accept(accept: str) -> str:
+    tokens = [token.strip() for token in accept.split(",")]
+    for token in tokens:
+        if not _ACCEPT.fullmatch(token):
+            raise ValueError(
+                f"{token!r} is neither an extension such as .pdf, nor a content type or a pattern"
+                " such as image/*; separate several by commas"
+            )
+    return ",".join(tokens).lower()
+
+
+class ColumnOptions(BaseModel):
+    """The ``config`` of a file column."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: The slug of the one source whose files it takes.
+    source: str | None = None
+    #: As HTML's ``accept``: extensions, content types and patterns, separated by commas.
+    accept: Annotated[str, AfterValidator(_check_accept)] | None = None
+    #: Bytes.
+    max_size: Annotated[int, Field(gt=0, strict=True)] | None = None
+
+    def check(self, source: str, filename: str, content_type: str, size: int | None) -> None:
+        """Raises Invalid, BadType or FileTooLarge for a file that the column does not take.
+
+        The messages tell the rule and nothing of the file, which its reader may not be shown.
+        """
+        if self.source not in (None, source):
+            raise Invalid(f"This column takes files of the source {self.source!r}; upload it there")
+        if not self._accepts(filename, content_type):
+            raise BadType(f"This column takes {self.accept}; choose a file of such a type")
+        if self.max_size is not None and size is not None and size > self.max_size:
+            raise FileTooLarge(
+                f"This column takes files of at most {self.max_size:,} bytes; choose a smaller one"
+            )
+
+    def _accepts(self, filename: str, content_type: str) -> bool:
+        if self.accept is None:
+            return True
+        tokens = self.accept.split(",")
+        extensions = tuple(token for token in tokens if token.startswith("."))
+        return filename.lower().endswith(extensions) or type_allowed(
+            content_type, [token for token in tokens if "/" in token]
+        )
