@@ -227,16 +227,16 @@ async def test_odd_tables_are_searched_or_passed_over(
     path = tmp_path / "data.db"
     make_people(path)
     database = sqlite_utils.Database(path)
-    columns = '"a ""b" text, "k,1" text, k2 integer, primary key ("k,1", k2)'
+    columns = '"a ""b" text, "k,1" text, k2 integer, title text, primary key ("k,1", k2)'
     database.execute(f'create table "odd ""na/me" ({columns})')
-    database.execute("create table keyless (photo text)")
+    database.execute("create table keyless (photo text, name text)")
     database.execute("create view faces as select id, photo from people")
     database.close()
     datasette = await datasette_with_people(make_datasette, tmp_path)
     file_id = (await upload(datasette))["id"]
     database = sqlite_utils.Database(path)
-    database.execute('insert into "odd ""na/me" values (?, ?, ?)', [file_id, "x/y", 2])
-    database.execute("insert into keyless values (?)", [file_id])
+    database.execute('insert into "odd ""na/me" values (?, ?, ?, ?)', [file_id, "x/y", 2, "Odd"])
+    database.execute("insert into keyless values (?, ?)", [file_id, "Kay"])
     database.conn.commit()
     for table, column in [
         ('odd "na/me', 'a "b'),
@@ -248,8 +248,8 @@ async def test_odd_tables_are_searched_or_passed_over(
         await datasette.set_column_type("data", table, column, "file")
     await datasette.set_column_type("gone", "people", "photo", "file")
     keyless, odd = (await used(datasette, file_id))["uses"]
-    assert keyless["rows"] == [{"path": "1", "label": None, "url": "/data/keyless/1"}]
-    assert odd["rows"][0]["path"] == "x~2Fy,2"
+    assert keyless["rows"] == [{"path": "1", "label": "Kay", "url": "/data/keyless/1"}]
+    assert (odd["rows"][0]["path"], odd["rows"][0]["label"]) == ("x~2Fy,2", "Odd")
     for use in (keyless, odd):
         assert (await datasette.client.get(use["rows"][0]["url"])).status_code == 200
         assert (await datasette.client.get(use["rows_url"])).status_code == 200
