@@ -30,11 +30,13 @@ from .maintenance.hashing import Hasher
 from .maintenance.purging import Purger
 from .maintenance.sweeping import Sweeper
 from .models import FileRecord
-from .permissions.rules import Actor, check_source_blocks, mark_source_blocks
+from .permissions.actions import Actor
+from .permissions.rules import check_source_blocks, mark_source_blocks
 from .previews.thumbnails import Thumbnails
 from .sources.health import Inspector
+from .sources.secrets import Secrets
 from .sources.settings import Settings
-from .sources.sources import Secrets, Source, Sources, storage_types
+from .sources.sources import Source, Sources, storage_types
 from .transfer.copying import Carried, Copier, Order
 from .transfer.uploads import Uploads
 

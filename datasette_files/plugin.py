@@ -19,6 +19,7 @@ from .formats import excel
 from .formats.base import ImportFormat
 from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
+from .permissions import actions
 from .permissions import rules as permissions
 from .tables import recovery
 from .views import imports, routes, tables
@@ -56,7 +57,7 @@ def shutdown(datasette: Any) -> Any:
 
 @hookimpl
 def register_actions(datasette: Any) -> Any:
-    return permissions.ACTIONS
+    return actions.ACTIONS
 
 
 @hookimpl
@@ -147,8 +148,8 @@ def top_table(datasette: Any, request: Any, database: str, table: str) -> Any:
 
 async def _may_see_files(datasette: Any, actor: Any) -> bool:
     files = Files.of(datasette)
-    browse = await files.lookup.allowed_sources(actor, permissions.BROWSE)
-    return bool(browse or await files.lookup.allowed_sources(actor, permissions.UPLOAD))
+    browse = await files.lookup.allowed_sources(actor, actions.BROWSE)
+    return bool(browse or await files.lookup.allowed_sources(actor, actions.UPLOAD))
 
 
 @hookimpl
@@ -170,7 +171,7 @@ def homepage_actions(datasette: Any, actor: Any, request: Any) -> Any:
 @hookimpl
 def menu_links(datasette: Any, actor: Any, request: Any) -> Any:
     async def inner() -> list[dict[str, str]]:
-        if not await datasette.allowed(action=permissions.DEBUG, actor=actor):
+        if not await datasette.allowed(action=actions.DEBUG, actor=actor):
             return []
         return [{"href": datasette.urls.path("/-/files/storages"), "label": "File storages"}]
 
@@ -189,7 +190,7 @@ def jump_items_sql(datasette: Any, actor: Any, request: Any) -> Any:
                     description="Browse, search and upload files",
                 )
             )
-        if await datasette.allowed(action=permissions.DEBUG, actor=actor):
+        if await datasette.allowed(action=actions.DEBUG, actor=actor):
             items.append(
                 JumpSQL.menu_item(
                     label="File storages",

@@ -33,7 +33,7 @@ from datasette_files.columns.values import ColumnOptions
 from datasette_files.config import PluginConfig, SourceConfig, load_config
 from datasette_files.events import EVENTS
 from datasette_files.filesystem import FilesystemConfig
-from datasette_files.permissions.rules import ACTIONS
+from datasette_files.permissions.actions import ACTIONS
 from datasette_files.views import tables
 from datasette_files.views.routes import ROUTES
 from datasette_files_s3.config import S3Config
@@ -227,6 +227,14 @@ def test_links_lead_somewhere(doc: str) -> None:
         assert aim.is_file(), target
         headings = re.findall(r"^#+ (.*)$", aim.read_text("utf-8"), re.MULTILINE)
         assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("doc", DOCS)
+def test_modules_that_are_named_exist(doc: str) -> None:
+    """A path in backquotes, such as `views/http.py`, is one below a package or tests/."""
+    folders = [ROOT / name for name in ("datasette_files", "datasette_files_s3", "tests", ".")]
+    for name in re.findall(r"`([\w/]+/\w+\.py)`", DOCS[doc]):
+        assert any((folder / name).is_file() for folder in folders), name
 
 
 def test_readme_links_every_doc() -> None:

@@ -22,7 +22,8 @@ from datasette_files.app import Files
 from datasette_files.db import trash
 from datasette_files.models import FileRecord
 from datasette_files.naming import new_ulid
-from datasette_files.permissions.rules import BROWSE, DEBUG, DELETE, EDIT, MANAGE, UPLOAD, Grant
+from datasette_files.permissions.actions import BROWSE, DEBUG, DELETE, EDIT, MANAGE, UPLOAD
+from datasette_files.permissions.grants import Grant
 from datasette_files.transfer.uploads import Incoming
 from datasette_files.views.routes import ROUTES
 from tests.conftest import MakeDatasette, disk_source

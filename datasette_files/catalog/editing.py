@@ -9,7 +9,7 @@ from ..db.batching import Catalog
 from ..errors import Conflict
 from ..events import Announcer, UpdateFileEvent
 from ..models import FileRecord
-from ..permissions.rules import Actor
+from ..permissions.actions import Actor
 from .lookup import absent
 
 

@@ -13,7 +13,8 @@ from ..db import files as file_rows
 from ..db.batching import Catalog
 from ..errors import NotFound
 from ..models import FileRecord
-from ..permissions.rules import BROWSE, Actor, Grant, grant
+from ..permissions.actions import BROWSE, Actor
+from ..permissions.grants import Grant, grant
 from ..sources.sources import Source, Sources
 
 #: Bytes. A file smaller than this may be read together with its row.

@@ -18,9 +18,10 @@ from ..db import files as file_rows
 from ..db import listing
 from ..db import search as hits
 from ..db.batching import Catalog
+from ..db.listing import Page
 from ..errors import TimedOut
-from ..models import Page
-from ..permissions.rules import BROWSE, Grant, refusal
+from ..permissions.actions import BROWSE, refusal
+from ..permissions.grants import Grant
 from ..sources.sources import Sources
 
 

@@ -23,20 +23,12 @@ from ..db import files as file_rows
 from ..db import garbage
 from ..db import trash as rows
 from ..db.batching import Catalog
+from ..db.trash import TrashedFile, TrashPage
 from ..errors import Conflict, NotFound, NotSupported
 from ..events import Announcer, DeleteFileEvent, RestoreFileEvent
-from ..models import FileRecord, TrashedFile, TrashPage
-from ..permissions.rules import (
-    BROWSE,
-    DELETE,
-    MANAGE,
-    Actor,
-    actor_id,
-    file_actions,
-    grant,
-    grant_on_sources,
-    refusal,
-)
+from ..models import FileRecord
+from ..permissions.actions import BROWSE, DELETE, MANAGE, Actor, actor_id, refusal
+from ..permissions.grants import file_actions, grant, grant_on_sources
 from ..sources.sources import Source, Sources
 
 #: Deletes the bytes at paths of a source, now or later (``Sweeper.remove``).

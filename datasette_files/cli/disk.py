@@ -54,7 +54,7 @@ def found(
         if not os.path.lexists(path) and glob.has_magic(value):
             matches = [Path(match) for match in sorted(glob.glob(value, recursive=True))]  # noqa: PTH207
         if not matches:
-            fail(value, NotFound("Nothing matches"))
+            fail(value, NotFound("No file matches; check the path"))
         for match in matches:
             yield from _given(match, recursive, fail)
 
@@ -63,21 +63,21 @@ def _given(path: Path, recursive: bool, fail: Callable[[str, FilesError], None])
     try:
         info = path.stat()
     except OSError as error:
-        fail(str(path), NotFound(f"It cannot be read ({error.strerror})"))
+        fail(str(path), NotFound(f"The file cannot be read ({error.strerror})"))
         return
     if stat.S_ISREG(info.st_mode):
         yield Found(path, info.st_size, (info.st_dev, info.st_ino))
     elif not stat.S_ISDIR(info.st_mode):
-        fail(str(path), Invalid("It is neither a file nor a directory"))
+        fail(str(path), Invalid("This is neither a file nor a directory"))
     elif recursive:
         yield from _below(path, fail)
     else:
-        fail(str(path), Invalid("It is a directory; --recursive uploads what is in it"))
+        fail(str(path), Invalid("This is a directory; add --recursive to upload its files"))
 
 
 def _below(folder: Path, fail: Callable[[str, FilesError], None]) -> Iterator[Found]:
     def unreadable(error: OSError) -> None:
-        fail(str(error.filename), NotFound(f"It cannot be read ({error.strerror})"))
+        fail(str(error.filename), NotFound(f"The file cannot be read ({error.strerror})"))
 
     # By descriptors: a directory that becomes a link meanwhile is not followed either.
     for directory, folders, names, descriptor in os.fwalk(folder, onerror=unreadable):
@@ -100,11 +100,11 @@ async def chunks(file: Found) -> AsyncIterator[bytes]:
         with os.fdopen(opened, "rb", buffering=0) as stream:
             info = os.fstat(opened)
             if (info.st_dev, info.st_ino) != file.identity:
-                raise Invalid("It was replaced by another file as it was uploaded; try again")
+                raise Invalid("Another file replaced this one during the upload; try again")
             async for chunk in read(stream):
                 yield chunk
     except OSError as error:
-        raise NotFound(f"It cannot be read ({error.strerror})") from error
+        raise NotFound(f"The file cannot be read ({error.strerror})") from error
 
 
 async def read(stream: BinaryIO) -> AsyncIterator[bytes]:
@@ -130,7 +130,8 @@ async def new_file(path: Path, replaces: bool) -> AsyncIterator[Callable[[bytes]
     """
     with _answering(path):
         _check_free(path, replaces)
-        folder = TemporaryDirectory(  # with the file in it removed, whatever happens
+        # Removed with the file in it, whatever happens.
+        folder = TemporaryDirectory(
             prefix=".datasette-files-", dir=path.parent, ignore_cleanup_errors=True
         )
     with folder:
@@ -153,10 +154,10 @@ def _answering(path: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
-        raise Conflict(f"{path} is there already; --force replaces it") from error
+        raise Conflict(f"{path} exists already; add --force to replace it") from error
     except OSError as error:
         if error.errno in _FULL:
-            raise NoSpace(f"The disk of {path} is full") from error
+            raise NoSpace(f"The disk of {path} is full; free some space") from error
         raise Invalid(f"{path} cannot be written ({error.strerror})") from error
 
 
@@ -166,7 +167,7 @@ def _check_free(path: Path, replaces: bool) -> None:
     if not replaces:
         raise FileExistsError
     if not stat.S_ISREG(path.lstat().st_mode):
-        raise Conflict(f"{path} is no regular file, and is not replaced; choose another path")
+        raise Conflict(f"{path} exists and is not a regular file; choose another path")
 
 
 def _publish(file: FileIO, path: Path, replaces: bool) -> None:
@@ -185,7 +186,7 @@ def _publish(file: FileIO, path: Path, replaces: bool) -> None:
 
 
 def _link(new: Path, path: Path) -> None:
-    """Unlike a rename, it does not replace what has come meanwhile."""
+    """Give the file its name. Unlike a rename, a link never replaces a file that came meanwhile."""
     try:
         os.link(new, path)
     except OSError as error:

@@ -30,25 +30,25 @@ def register(commands: Commands) -> None:
     "--output",
     metavar="PATH",
     default=".",
-    help="A file, a directory, or - for standard output; else the current directory",
+    help="A file, a directory, or - for standard output; by default the current directory",
 )
-@click.option("--force", is_flag=True, help="Replace files that are there")
+@click.option("--force", is_flag=True, help="Replace existing files")
 async def _get(site: Site, given: tuple[str, ...], output: str, force: bool) -> int:
     """Download files by ID.
 
-    In a directory a file gets the name that it was uploaded under, with _ for what is not safe.
-    It appears whole, once its size and sha256 are those of the catalog, or not at all; standard
-    output gets the bytes as they come, and the exit status tells. A storage that breaks off is
-    asked for the rest. An ID of - reads ids from standard input.
+    In a directory a file gets its uploaded name, with _ in place of unsafe characters. It appears
+    whole or not at all, after its size and sha256 match the catalog. Standard output receives bytes
+    before they are verified: check the exit status. If a storage breaks off, the rest is requested.
+    An ID of - reads ids from standard input.
     """
     files = await site.start()
     wanted, told = ids(given), Output(site)
     folder = Path(output)
     is_folder = await asyncio.to_thread(folder.is_dir)
     if output == "-" and (len(wanted) != 1 or site.as_json):
-        raise Invalid("Standard output takes one file, and no --json beside it")
+        raise Invalid("Standard output takes one file, and no --json")
     if len(wanted) != 1 and not is_folder:
-        raise Invalid(f"--output: {output} has to be a directory, for several files")
+        raise Invalid(f"--output: {output} must be a directory, because there are several files")
     written: set[Path] = set()
     async for file in by_id(files, wanted, told.fail):
         source = files.sources.get(file.source_slug)
@@ -58,7 +58,7 @@ async def _get(site: Site, given: tuple[str, ...], output: str, force: bool) -> 
                 continue
             path = folder / stored_name(file.filename) if is_folder else folder
             if path in written:
-                raise Conflict(f"{path} is another file of these already; get this one by itself")
+                raise Conflict(f"{path} holds another of these files; download this one alone")
             await _to_file(site, source, file, path, force)
         except FilesError as error:
             told.fail(file.id, error)

@@ -14,14 +14,14 @@ from .site import Commands, Site
 
 _HELP = """Administer the files of a site (datasette-files).
 
-Give each command the server's configuration and internal database. It may run beside the server,
-and acts as an administrator: no permission is asked for.
+Give each command the server's configuration and internal database. It may run beside the server.
+It acts as an administrator: no permission is checked.
 
 \b
 datasette files ls my-files -c datasette.yaml --internal internal.db
 
-The exit status is 0 for success, 1 for an error, 2 for a command line that makes no sense, and 3
-where some files were done and others failed.
+The exit status is 0 for success, 1 for an error, 2 for wrong arguments or options, and 3 if some
+files failed and the others are done.
 """
 
 

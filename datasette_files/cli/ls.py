@@ -23,7 +23,7 @@ _PATIENCE = 10.0
 def register(commands: Commands) -> None:
     """Add the commands to ``datasette files``."""
     commands.command("ls", short_help="List the files of a source")(_ls)
-    commands.command("info", short_help="Show what is known of files")(_info)
+    commands.command("info", short_help="Show the record of each file")(_info)
 
 
 @click.argument("slug", metavar="SOURCE")
@@ -33,16 +33,16 @@ def register(commands: Commands) -> None:
     type=click.IntRange(1),
     default=1000,
     show_default=True,
-    help="How many files at most",
+    help="The largest number of files",
 )
 @click.option(
-    "--after", metavar="PATH", default="", help="Begin after this path, to go on with a list"
+    "--after", metavar="PATH", default="", help="Begin after this path, to continue a list"
 )
 async def _ls(site: Site, slug: str, limit: int, after: str, **filtered: Any) -> None:
     """List the files of SOURCE by their paths in the storage.
 
-    A line is the file's id, bytes, type, when it was added, and its name, with tabs between. Where
-    there are more than --limit, the end says how to go on.
+    A line has the file's id, bytes, type, time added and name, separated by tabs. If there are more
+    files than --limit, the last line shows how to continue.
     """
     files = await site.start()
     chosen, after = chosen_by(files.sources.get(slug), **filtered), text(after, "--after")
@@ -59,12 +59,12 @@ async def _ls(site: Site, slug: str, limit: int, after: str, **filtered: Any) ->
     site.show({"files": output.results, "total": totals.files, "next": following})
     output.note(count(totals.files, totals.bytes))
     if following is not None:
-        output.note(f"There are more: --after {shown(following)!r}")
+        output.note(f"There are more: continue with --after {shown(following)!r}")
 
 
 @click.argument("given", metavar="ID...", nargs=-1, required=True)
 async def _info(site: Site, given: tuple[str, ...]) -> int:
-    """Show what the catalog has of each file, and whether its storage has the bytes.
+    """Show the catalog's record of each file, and whether its storage has the bytes.
 
     An ID of - reads ids from standard input.
     """
@@ -86,7 +86,7 @@ async def _stored(files: Files, file: FileRecord) -> str:
     except FilesError as error:
         return f"unknown: {error}"
     except asyncio.TimeoutError:
-        return f"unknown: the storage has not answered within {_PATIENCE:g} seconds"
+        return f"unknown: the storage did not answer within {_PATIENCE:g} seconds"
     except Exception as error:  # noqa: BLE001 - a third party's storage may raise anything
         return f"unknown: the storage failed ({type(error).__name__})"
     if found is None:

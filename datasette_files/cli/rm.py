@@ -22,9 +22,9 @@ def register(commands: Commands) -> None:
 async def _rm(site: Site, given: tuple[str, ...]) -> int:
     """Delete files by ID, as the delete button of a file's page does.
 
-    Where its source has a trash (trash_days), a file can be restored from it for so long; else
-    there is no way back. An ID of - reads ids from standard input, such as those that
-    `datasette files ls` prints first in each line.
+    If its source has a trash, a file can be restored for trash_days. Otherwise it cannot be
+    restored. An ID of - reads ids from standard input; `datasette files ls` prints the id at the
+    beginning of each line.
 
     \b
     datasette files ls docs --name '*.tmp' … | cut -f1 | datasette files rm - …

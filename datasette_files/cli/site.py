@@ -55,12 +55,12 @@ _SITE_OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] 
     click.option(
         "--internal",
         type=click.Path(dir_okay=False),
-        help="The server's internal database, as `datasette --internal` has it",
+        help="The server's internal database, as in `datasette --internal`",
     ),
     click.option(
         "--plugins-dir",
         type=click.Path(exists=True, file_okay=False),
-        help="The server's directory of plugins",
+        help="The server's plugins directory",
     ),
     click.option("as_json", "--json", is_flag=True, help="Print one JSON object"),
 )
@@ -100,18 +100,15 @@ class Site:
         made; StartupError for a wrong configuration.
         """
         if self.internal is None:
-            raise Invalid("Say which is the server's internal database, by --internal")
+            raise Invalid("Name the server's internal database with --internal")
         if not may_make and not self.internal.is_file():
-            raise Invalid(f"--internal: there is no {self.internal}; give the server's own")
+            raise Invalid(f"--internal: {self.internal} does not exist; give the server's file")
         if not self.internal.is_file():
-            told = (
-                f"There is no {self.internal}, so it is made: the server has to be given the same"
-            )
-            click.echo(told, err=True)
+            click.echo(f"Made {self.internal}; give the server the same --internal", err=True)
         try:
             await self.datasette.invoke_startup()
         except sqlite3.DatabaseError as error:
-            raise Invalid(f"--internal: {self.internal} cannot be used ({error})") from error
+            raise Invalid(f"--internal: {self.internal} cannot be opened ({error})") from error
         return Files.of(self.datasette)
 
     def show(self, data: dict[str, Any], text: str | None = None) -> None:
@@ -145,7 +142,7 @@ class Commands:
             command = click.command(name, click.Command, **more)(callback)
             if command.name is None or command.name in self.by_name:
                 raise click.ClickException(
-                    f"Two plugins have a command `datasette files {command.name}`;"
+                    f"Two plugins define the command `datasette files {command.name}`;"
                     " uninstall one of them"
                 )
             self.by_name[command.name] = command
@@ -183,7 +180,7 @@ def _on_a_site(function: CommandFunction) -> Callable[..., None]:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            _fail(NoSpace("The disk that standard output goes to is full"), as_json=False)
+            _fail(NoSpace("The disk of standard output is full; free some space"), as_json=False)
         else:
             click.get_current_context().exit(status or 0)
 
@@ -206,7 +203,7 @@ def _datasette(
         raise ConfigurationError(f"--config: {config} cannot be read as YAML or JSON") from error
     merged = {} if merged is None else merged
     if not isinstance(merged, dict):
-        raise ConfigurationError("--config: has to hold a mapping, as datasette.yaml does")
+        raise ConfigurationError("--config: must contain a mapping, as datasette.yaml does")
     deep_dict_update(merged, pairs_to_nested_config(settings))
     return Datasette(config=merged, internal=internal, plugins_dir=plugins_dir)
 

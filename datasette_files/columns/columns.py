@@ -21,7 +21,7 @@ from ..db import files as file_rows
 from ..db.batching import Catalog
 from ..errors import ConfigurationError, FilesError, Invalid, PermissionDenied
 from ..models import FileRecord
-from ..permissions.rules import Actor
+from ..permissions.actions import Actor
 from ..transfer.uploads import Incoming
 from .types import FileColumnType, FilesColumnType, ids_of_any
 from .values import ColumnOptions

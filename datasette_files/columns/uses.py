@@ -17,7 +17,7 @@ from datasette.resources import TableResource
 from ..db import columns as column_rows
 from ..db.batching import Catalog
 from ..db.columns import FileColumn
-from ..permissions.rules import Actor
+from ..permissions.actions import Actor
 from ..tables import references
 from .values import MAX_TEXT
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from ..media.families import FAMILIES, family
-from ..models import FileRecord, SourceContents, SourceTotals
+from ..models import FileRecord, SourceTotals
 from . import moves, thumbnails
 from .schema import FILE_COLUMNS
 
@@ -18,6 +19,17 @@ _JOINED = "datasette_files f JOIN datasette_files_sources s ON s.id = f.source_i
 
 #: So many uploaders are offered; the others are typed.
 _MAX_UPLOADERS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContents:
+    """What a source holds, as its page offers it for filtering."""
+
+    totals: SourceTotals
+    #: Files by family (media/families.py), for the families that occur.
+    families: dict[str, int]
+    #: Some actors' ids, at most as many as a choice offers.
+    uploaders: list[str]
 
 
 def record(row: Iterable[object]) -> FileRecord:

@@ -10,8 +10,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
-from ..models import Garbage
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Bytes that nothing refers to any more, waiting to be deleted."""
+
+    id: int
+    source_slug: str
+    path: str
+    #: Of a direct upload: what its client sent is meant, and not what is at the path.
+    instructions: dict[str, Any] | None = None
 
 
 def add(

@@ -8,8 +8,36 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from ..models import Background, PathState, SourceTotals
+from ..models import SourceTotals
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """How much waits to be done for a source in the background."""
+
+    #: Paths whose bytes are to be deleted; of these, that are due, and that failed before.
+    garbage: int = 0
+    garbage_due: int = 0
+    garbage_failed: int = 0
+    #: Files whose sha256 is not known yet.
+    unhashed: int = 0
+    #: Files that a command copies or moves into it now.
+    arriving: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PathState:
+    """What a path of a storage is to the catalog."""
+
+    file_id: str | None = None
+    #: Whether its bytes wait to be deleted.
+    is_garbage: bool = False
+    #: Whether its file was deleted, and can still be restored; then ``file_id`` is None.
+    in_trash: bool = False
+    #: Whether an upload that has not ended, or a file that is copied or moved, goes there.
+    is_arriving: bool = False
 
 
 def uploads(conn: sqlite3.Connection) -> dict[int, dict[str, int]]:

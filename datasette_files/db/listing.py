@@ -13,7 +13,7 @@ import base64
 import binascii
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..config import type_allowed
@@ -36,6 +36,18 @@ _KEYS: dict[Order, tuple[str, str]] = {
     "filename": ("filename", "f.filename COLLATE NOCASE"),
     "size": ("size", "ifnull(f.size, -1)"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list. ``next`` is the keyset token of the next page, or None at the end."""
+
+    files: list[FileRecord]
+    next: str | None
+    total: int
+    total_truncated: bool = False
+    #: The slugs of every source that the actor may browse.
+    sources: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

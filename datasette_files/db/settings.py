@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import dataclass
 from typing import Any
-
-from ..models import SettingChange
 
 #: Changes that are kept of a source, the newest.
 _KEPT = 1000
 
 Overrides = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """One change of one setting of a source."""
+
+    id: int
+    #: Seconds since the epoch.
+    changed_at: float
+    actor_id: str | None
+    key: str
+    #: As JSON knows them.
+    old: Any
+    new: Any
+    #: Whether it went back to what the yaml says.
+    is_reset: bool
 
 
 def version(conn: sqlite3.Connection) -> int:

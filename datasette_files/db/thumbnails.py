@@ -8,14 +8,42 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-
-from ..models import Thumbnail, ThumbnailFailure
+from dataclasses import dataclass
 
 #: Pixels of the longest side in the public release's table.
 DEFAULT_SIDE = 200
 #: The variant for every client, and the one for those that take WebP.
 _ANY, _WEBP = "", "webp"
 _COLUMNS = "file_id, thumbnail, content_type, width, height, generator, created_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A cached thumbnail. ``created_at`` as in the catalog."""
+
+    file_id: str
+    thumbnail: bytes
+    content_type: str
+    width: int | None
+    height: int | None
+    generator: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThumbnailFailure:
+    """Why a file has no thumbnail."""
+
+    #: Of the settings and generators by which it was tried.
+    fingerprint: str
+    reason: str
+    attempts: int
+    #: In seconds since the epoch; None: not tried again by the same rules.
+    retry_at: float | None
+
+    def holds(self, fingerprint: str, now: float) -> bool:
+        """Whether another attempt by these rules is of no use, or not yet due."""
+        return self.fingerprint == fingerprint and (self.retry_at is None or self.retry_at > now)
 
 
 def find(conn: sqlite3.Connection, file_id: str, side: int, *, webp: bool) -> Thumbnail | None:

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..models import FileRecord, TrashedFile
+from ..models import FileRecord
 from . import garbage, moves, thumbnails, unhashed
 from .files import COLUMNS, record
 from .listing import COUNT_LIMIT, decode_token, encode_token
@@ -24,6 +24,32 @@ _SELECT = f"""SELECT f.number, f.trashed_at, f.trashed_by, f.purge_at, {COLUMNS}
 _JOIN = "CROSS JOIN datasette_files_sources s ON s.id = f.source_id"
 #: What pages' tokens belong to.
 _WALK = "trash"
+
+
+@dataclass(frozen=True, slots=True)
+class TrashedFile:
+    """A deleted file that can be restored. Times are seconds since the epoch."""
+
+    file: FileRecord
+    trashed_at: float
+    trashed_by: str | None
+    #: When it is deleted for good.
+    purge_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrashPage:
+    """One page of what an actor may see of the trash, the newest deletion first."""
+
+    files: list[TrashedFile]
+    #: The token of the next page, or None at the end.
+    next: str | None
+    total: int
+    total_truncated: bool
+    #: The slugs of the sources whose trash may be seen, wholly or what the actor deleted.
+    sources: list[str]
+    #: The slugs of those whose trash the actor may purge.
+    purgeable: frozenset[str]
 
 
 @dataclass(frozen=True)

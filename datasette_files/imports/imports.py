@@ -18,7 +18,8 @@ from ..errors import Conflict, FilesError, NotFound, PermissionDenied
 from ..events import Announcer
 from ..jobs.jobs import Jobs
 from ..models import FileRecord, ImportDetails, ImportRequest, Job, Origin
-from ..permissions.rules import Actor, actor_id, may_add_rows, may_view_table, missing_for_import
+from ..permissions.actions import Actor, actor_id
+from ..permissions.tables import may_add_rows, may_view_table, missing_for_import
 from ..sources.sources import Source
 from ..tables import target
 from . import folders

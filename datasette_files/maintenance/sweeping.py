@@ -14,8 +14,8 @@ from sqlite3 import Connection
 
 from .. import naming
 from ..db import batching, garbage, leases, uploads
+from ..db.garbage import Garbage
 from ..errors import StorageUnavailable
-from ..models import Garbage
 from ..sources.sources import Source, Sources
 
 logger = logging.getLogger("datasette_files")

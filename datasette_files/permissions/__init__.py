@@ -1,1 +1,5 @@
-"""Actions, rules and grants: the one place where access is decided."""
+"""Access: who may do what. Everything is denied until a rule allows it.
+
+actions.py has the actions and their resources, rules.py the rules that the yaml and ownership give,
+grants.py what an actor may do, tables.py the permissions of Datasette on tables.
+"""

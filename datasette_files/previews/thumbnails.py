@@ -21,9 +21,9 @@ from functools import partial
 from ..base import TIME_FORMAT, ThumbnailGenerator
 from ..config import PluginConfig
 from ..db import batching, thumbnails
-from ..db.thumbnails import DEFAULT_SIDE
+from ..db.thumbnails import DEFAULT_SIDE, Thumbnail, ThumbnailFailure
 from ..errors import FilesError, FileTooLarge, StorageError, StorageUnavailable
-from ..models import FileRecord, Thumbnail, ThumbnailFailure
+from ..models import FileRecord
 from ..sources.sources import Source
 from . import kinds
 from .generators import Generators

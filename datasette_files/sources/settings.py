@@ -21,10 +21,11 @@ from pydantic import ValidationError
 from ..config import SourceConfig, problems
 from ..db import settings as rows
 from ..db.batching import Catalog
+from ..db.settings import SettingChange
 from ..errors import Conflict, Invalid
-from ..models import SettingChange
 from ..naming import plain
-from ..permissions.rules import Actor, Grant, actor_id
+from ..permissions.actions import Actor, actor_id
+from ..permissions.grants import Grant
 from .sources import PRESIGN, Source, Sources
 
 logger = logging.getLogger("datasette_files")

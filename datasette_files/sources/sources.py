@@ -11,7 +11,6 @@ import asyncio
 import inspect
 import json
 import logging
-import os
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -290,22 +289,3 @@ def _reason(error: BaseException) -> str:
             for problem in error.errors(include_url=False, include_input=False)
         )
     return " ".join(str(error).split()) or type(error).__name__
-
-
-class Secrets:
-    """``get_secret``: datasette-secrets when it is installed, else the environment."""
-
-    def __init__(self, datasette: Any) -> None:
-        self._datasette = datasette
-        #: The names asked for, which datasette-secrets has to know before it answers.
-        self.names: list[str] = []
-
-    async def get(self, name: str) -> str | None:
-        if name not in self.names:
-            self.names.append(name)
-        try:
-            from datasette_secrets import get_secret  # noqa: PLC0415 - may be absent
-        except ImportError:
-            return os.environ.get(name)
-        value: str | None = await get_secret(self._datasette, name)
-        return value if value is not None else os.environ.get(name)

@@ -36,7 +36,7 @@ from ..errors import (
 )
 from ..maintenance.sweeping import REMEMBERED_SECONDS, Sweeper
 from ..models import FileRecord, Upload
-from ..permissions.rules import Grant
+from ..permissions.grants import Grant
 from ..sources.sources import Source
 from . import receiving
 

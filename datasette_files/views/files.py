@@ -6,11 +6,13 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
+from ..db.trash import TrashedFile
 from ..errors import Invalid
 from ..media.inline import shows_inline
-from ..models import FileRecord, TrashedFile
+from ..models import FileRecord
 from ..naming import plain
-from ..permissions.rules import BROWSE, DELETE, EDIT, UPLOAD, file_actions, require_on_file
+from ..permissions.actions import BROWSE, DELETE, EDIT, UPLOAD
+from ..permissions.grants import file_actions, require_on_file
 from ..previews import file_page as previews
 from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate

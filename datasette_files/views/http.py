@@ -16,7 +16,7 @@ from datasette.utils.asgi import Forbidden, Response
 from ..app import Files
 from ..errors import FilesError, Invalid, PermissionDenied
 from ..naming import plain
-from ..permissions.rules import Actor, actor_id
+from ..permissions.actions import Actor, actor_id
 from .assets import asset
 from .body import Body, Disconnected
 

@@ -19,7 +19,8 @@ from ..imports.requests import table_name
 from ..media.types import essence
 from ..models import FileRecord, ImportDetails, ImportRequest, Job
 from ..naming import plain
-from ..permissions.rules import BROWSE, may_view_table
+from ..permissions.actions import BROWSE
+from ..permissions.tables import may_view_table
 from . import records
 from .http import Call, answer, page, redirect
 from .stream import unless_gone
@@ -113,7 +114,7 @@ async def preview(call: Call) -> Response:
         "read": {**made.found, **read},
         "databases": databases,
         "makes_tables": any(creates for _, creates in databases),
-        "formats": call.files.imports.formats,
+        "formats": call.files.imports.formats.registered,
         "options": call.files.imports.formats.of(file, made.format).options,
         "encodings": list(ENCODINGS),
         "delimiters": DELIMITERS,

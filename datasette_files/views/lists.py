@@ -10,10 +10,11 @@ from datasette.utils.asgi import Response
 from ..catalog.search import SearchQuery
 from ..db import files as file_rows
 from ..db import listing
+from ..db.listing import Page
 from ..errors import Invalid
 from ..media.families import FAMILIES
-from ..models import Page
-from ..permissions.rules import BROWSE, MANAGE, UPLOAD, grant
+from ..permissions.actions import BROWSE, MANAGE, UPLOAD
+from ..permissions.grants import grant
 from ..sources.sources import Source
 from . import records
 from .arguments import TRASHED, first_url, grid, list_query, next_url, size, sort_urls, view_urls

@@ -10,7 +10,7 @@ from datasette.utils import await_me_maybe
 
 from ..errors import FilesError
 from ..models import FileRecord
-from ..permissions.rules import Actor
+from ..permissions.actions import Actor
 from ..sources import reading
 from ..sources.sources import Source
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from ..base import TIME_FORMAT
 from ..db.schema import FILE_COLUMNS
+from ..db.trash import TrashedFile
 from ..media.inline import shows_inline
-from ..models import FileRecord, TrashedFile
+from ..models import FileRecord
 from ..naming import plain
 from .http import Call
 

@@ -10,7 +10,8 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..errors import Conflict, Invalid
-from ..permissions.rules import MANAGE, Grant, grant
+from ..permissions.actions import MANAGE
+from ..permissions.grants import Grant, grant
 from ..sources.settings import InvalidSettings, SourceSettings, mistakes
 from ..sources.sources import Source
 from . import records

@@ -10,7 +10,8 @@ from datasette.utils.asgi import Response
 from ..db import files as file_rows
 from ..errors import PermissionDenied
 from ..models import SourceTotals
-from ..permissions.rules import BROWSE, UPLOAD, grant
+from ..permissions.actions import BROWSE, UPLOAD
+from ..permissions.grants import grant
 from ..sources.sources import Source
 from .http import Call, answer, page
 

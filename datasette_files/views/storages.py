@@ -9,7 +9,7 @@ from datasette.utils.asgi import Response
 from itsdangerous import BadSignature
 
 from ..errors import Invalid
-from ..permissions.rules import require_debug
+from ..permissions.grants import require_debug
 from ..sources.health import Listed, SourceState
 from ..sources.sources import Source
 from .arguments import first_url, next_url, size

@@ -12,7 +12,8 @@ from datasette.utils.asgi import Response
 from ..app import Files
 from ..columns.uses import ColumnUses
 from ..db import files as file_rows
-from ..permissions.rules import BROWSE, grant
+from ..permissions.actions import BROWSE
+from ..permissions.grants import grant
 from .http import Call, answer
 
 #: Files of one page of rows, at most; a page of a hundred rows and one photo each has a hundred.

@@ -8,9 +8,10 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..catalog.trash import Changed
+from ..db.trash import TrashPage
 from ..errors import Invalid
-from ..models import FileRecord, TrashPage
-from ..permissions.rules import BROWSE
+from ..models import FileRecord
+from ..permissions.actions import BROWSE
 from . import records
 from .arguments import first_url, next_url, size
 from .files import name_in_message

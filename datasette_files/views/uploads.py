@@ -15,7 +15,8 @@ from ..columns.columns import ColumnPlace
 from ..errors import BadType, FilesError, Invalid, NotSupported
 from ..media import sniffing
 from ..models import FileRecord
-from ..permissions.rules import BROWSE, UPLOAD, Grant, grant
+from ..permissions.actions import BROWSE, UPLOAD
+from ..permissions.grants import Grant, grant
 from ..protocol.digest import parse_repr_digest
 from ..protocol.multipart import Field, FilePart, MultipartError, MultipartStream
 from ..sources.sources import Source

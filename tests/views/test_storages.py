@@ -17,7 +17,7 @@ from datasette_files.base import FileMetadata
 from datasette_files.db import trash
 from datasette_files.errors import StorageUnavailable
 from datasette_files.sources import health as inspecting
-from datasette_files.sources.health import redacted
+from datasette_files.sources.redaction import redacted
 from datasette_files.transfer.copying import Order
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.moto_server import shared_store
