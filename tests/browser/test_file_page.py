@@ -158,7 +158,7 @@ def test_a_search_for_rows_that_finds_none_is_told_before_deletion_alone(
 
 
 def test_a_search_for_rows_that_fails_can_be_repeated(site: Site, page: Page, watch: Watch) -> None:
-    watch.expect("503", "uses.json answered 503")
+    watch.expect("503")
     down = {"ok": False, "error": "The database is busy", "code": "storage_unavailable"}
     page.route("**/uses.json", lambda route: route.fulfill(status=503, json=down))
     visit(site, page, upload_sample(site, "image"))

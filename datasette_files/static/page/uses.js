@@ -6,8 +6,9 @@
  * server writes the same words (_uses.html, _delete.html).
  */
 
-import { element } from "../dom.js";
-import { plain } from "../names.js";
+import { element } from "../shared/dom.js";
+import { plain } from "../shared/format.js";
+import { ApiError, requestJson } from "../shared/request.js";
 
 /**
  * One column's rows, as docs/api.md describes them.
@@ -75,11 +76,7 @@ async function load(section) {
   const question = document.querySelector("[data-files-uses-question]");
   const heading = element("h2", { id: "files-uses-title" }, "Used in");
   try {
-    const response = await fetch(section.dataset.filesUses ?? "", {
-      headers: { Accept: "application/json" },
-    });
-    const { ok, uses, complete } = await response.json();
-    if (!ok) throw new Error(`uses.json answered ${response.status}`);
+    const { uses, complete } = await requestJson(section.dataset.filesUses ?? "");
     section.replaceChildren(heading, ...uses.flatMap(column));
     if (!complete) section.append(note("Not every table was searched: there may be more rows."));
     section.hidden = complete && uses.length === 0;
@@ -88,7 +85,7 @@ async function load(section) {
     const count = counted(uses, complete);
     if (count !== "") status.textContent = `Used in: ${count} to this file`;
   } catch (error) {
-    console.error(error);
+    ApiError.from(error); // logs a fault of this module
     const again = element("a", { href: "?uses=1" }, "Search again");
     section.replaceChildren(heading, note("The search for rows failed. ", again));
     section.hidden = false;
