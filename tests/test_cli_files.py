@@ -272,6 +272,30 @@ def test_what_is_fetched_appears_whole_under_a_safe_name_or_not_at_all(
     assert {path.name for path in out.iterdir()} == {"bashrc", "a_2J"}
 
 
+def test_only_regular_files_are_replaced(run: Run, tmp_path: Path) -> None:
+    record = put(run, tmp_path / "a.txt")
+    out = tmp_path / "out"
+    out.mkdir()
+    mine = out / "mine"
+    mine.write_text("mine")
+    (out / "link").symlink_to(mine)
+    os.mkfifo(out / "pipe")
+    for name, kept in (("link", Path.is_symlink), ("pipe", Path.is_fifo)):
+        for more in ((), ("--force",)):
+            ran = run("get", record["id"], "-o", str(out / name), *more)
+            assert ran.exit_code == 3
+            assert "Error (conflict)" in ran.stderr
+            assert kept(out / name)
+    assert "choose another path" in ran.stderr
+    assert mine.read_text() == "mine"
+    assert run("get", record["id"], "-o", str(mine), "--force").exit_code == 0
+    assert mine.read_bytes() == CONTENT
+    other = out / "other"
+    other.touch()
+    assert mine.stat().st_mode == other.stat().st_mode  # as the umask says
+    assert {path.name for path in out.iterdir()} == {"link", "mine", "other", "pipe"}
+
+
 def test_the_internal_database_has_to_be_the_servers(run: Run, tmp_path: Path) -> None:
     ran = run("ls", "docs")
     assert (ran.exit_code, ran.stdout) == (1, "")

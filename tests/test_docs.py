@@ -28,8 +28,8 @@ from pydantic import BaseModel
 import datasette_files
 from datasette_files import base, errors, hookspecs
 from datasette_files.columns import columns, uses
-from datasette_files.columns import types as column_types
-from datasette_files.columns.types import ColumnOptions
+from datasette_files.columns import values as column_values
+from datasette_files.columns.values import ColumnOptions
 from datasette_files.config import PluginConfig, SourceConfig, load_config
 from datasette_files.events import EVENTS
 from datasette_files.filesystem import FilesystemConfig
@@ -169,7 +169,7 @@ def test_actions_are_those_that_are_registered() -> None:
 
 def test_limits_of_file_columns_are_those_of_the_code() -> None:
     text = " ".join(DOCS["docs/file-columns.md"].split())
-    assert f"at most {column_types.MAX_IDS} different ids" in text
+    assert f"at most {column_values.MAX_IDS} different ids" in text
     assert columns.CELL_FILES == 4  # "four pictures"
     assert f"At most {tables._MAX_FILES:,} files" in text
     assert f"{uses._COLUMNS} columns, {uses._ROWS} rows and {uses._PASSES_MS[-1]} ms" in text

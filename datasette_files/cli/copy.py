@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -17,11 +17,9 @@ from ..errors import FilesError, NoSpace, NotFound, StorageUnavailable
 from ..jobs.parallel import several
 from ..models import FileRecord, SourceTotals
 from ..transfer.copying import GRACE_SECONDS, Carried, Order
-from .output import Failures, count, ids, progress
+from .output import Output, count, ids, progress
 from .selection import by_id, chosen_by, filters, walk
-
-if TYPE_CHECKING:
-    from .group import Commands, Site
+from .site import Commands, Site
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -111,11 +109,11 @@ async def _move(
 
 @dataclass
 class _Run:
-    """What a command has done so far."""
+    """A command and its results so far."""
 
     order: Order
     files: Files
-    failures: Failures
+    output: Output
     states: dict[str, SourceTotals] = field(default_factory=dict)
     #: Why no more files were begun.
     stopped: FilesError | None = None
@@ -146,7 +144,7 @@ class _Run:
         }
         stopped = None if self.stopped is None else self.stopped.code
         return {
-            **self.failures.as_json,
+            **self.output.failures,
             **({"ok": False} if self.interrupted else {}),
             "source": self.order.source.slug,
             "target": self.order.target.slug,
@@ -167,8 +165,8 @@ class _Run:
         ]
         if "moved" in self.states and self.order.grace > 0:
             lines.append(f"The server deletes the old bytes in {self.order.grace:g} seconds")
-        if self.failures.count:
-            lines.append(f"{count(self.failures.count)} failed")
+        if self.output.failed_count:
+            lines.append(f"{count(self.output.failed_count)} failed")
         if self.stopped is not None:
             lines.append(
                 "Stopped: the next file would fail too; correct the fault and run this again"
@@ -192,7 +190,7 @@ async def _carry(
     if sum((bool(given), any(filtered.values()), everything)) != 1:
         raise click.UsageError("Select files by --id, by filters, or with --all")
     order.check()
-    run = _Run(order, files, Failures(site))
+    run = _Run(order, files, Output(site))
     wanted = ids(given)
     if dry_run:
         async for file in _candidates(run, chosen, wanted):
@@ -208,7 +206,7 @@ async def _carry(
             site.show({**run.as_json(), "dry_run": False}, run.as_text())
             raise
     site.show({**run.as_json(), "dry_run": dry_run}, run.as_text())
-    return run.failures.status
+    return run.output.status
 
 
 def _candidates(
@@ -216,7 +214,7 @@ def _candidates(
 ) -> AsyncIterator[FileRecord]:
     if chosen is not None:
         return walk(run.files, chosen)
-    return _of_these_sources(run, by_id(run.files, wanted, run.failures.add))
+    return _of_these_sources(run, by_id(run.files, wanted, run.output.fail))
 
 
 async def _of_these_sources(
@@ -227,7 +225,7 @@ async def _of_these_sources(
         if file.source_id == run.order.source.id or moved:
             yield file
         else:
-            run.failures.add(file.id, NotFound(f"The file is in the source {file.source_slug!r}"))
+            run.output.fail(file.id, NotFound(f"The file is in the source {file.source_slug!r}"))
 
 
 async def _size(run: _Run, chosen: Selection | None, wanted: list[str]) -> int:
@@ -243,7 +241,7 @@ async def _foresee(run: _Run, file: FileRecord) -> None:
     if present := await run.files.copier.foreseen(run.order, file):
         run.note("present", present.size)
     elif refusal := run.order.refusal(file):
-        run.failures.add(file.id, refusal)
+        run.output.fail(file.id, refusal)
     else:
         run.note("would", file.size)
 
@@ -263,7 +261,7 @@ async def _carry_all(
                 if not isinstance(outcome, FilesError):
                     await run.done(file, outcome)
                     continue
-                run.failures.add(file.id, outcome)
+                run.output.fail(file.id, outcome)
                 if isinstance(outcome, StorageUnavailable | NoSpace):
                     run.stopped = outcome
                     return

@@ -9,13 +9,13 @@ import asyncio
 import errno
 import glob
 import os
-import secrets
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from types import TracebackType
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from ..errors import Conflict, FilesError, Invalid, NoSpace, NotFound
@@ -25,7 +25,6 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 #: Bytes read at once.
 _READ = 1024 * 1024
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a named pipe would wait for its other end.
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -122,86 +121,75 @@ def write_all(stream: BinaryIO, chunk: bytes) -> None:
         rest = rest[stream.write(rest) :]
 
 
-class NewFile:
-    """A file that appears at ``path`` by ``finish``, whole, or not at all.
+@asynccontextmanager
+async def new_file(path: Path, replaces: bool) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+    """Write a file that appears at ``path`` when the block ends: whole and durable, or not at all.
 
-    ``async with`` removes what was not finished. Raises Conflict for a file that is there, unless
-    it may be replaced; NoSpace, Invalid for what the system does not do.
+    Gives the function that takes its bytes. Raises Conflict for a file that is there, unless it is
+    a regular one and may be replaced; NoSpace, and Invalid for what the system refuses.
     """
+    with _answering(path):
+        _check_free(path, replaces)
+        # Removed with the file in it, whatever happens.
+        folder = TemporaryDirectory(
+            prefix=".datasette-files-", dir=path.parent, ignore_cleanup_errors=True
+        )
+    with folder:
+        with _answering(path):
+            # Unbuffered: nothing is left to be written as it is closed.
+            file = FileIO(Path(folder.name, "new"), "x")
+        with file:
 
-    def __init__(self, path: Path, replaces: bool) -> None:
-        self._path = path
-        self._replaces = replaces
-        self._temporary = path.with_name(f".datasette-files-{secrets.token_hex(8)}")
-        self._file: BinaryIO | None = None
+            async def write(chunk: bytes) -> None:
+                with _answering(path):
+                    await asyncio.to_thread(write_all, file, chunk)
 
-    async def __aenter__(self) -> NewFile:
-        await self._run(self._open)
-        return self
+            yield write
+            with _answering(path):
+                await asyncio.to_thread(_publish, file, path, replaces)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        await asyncio.shield(asyncio.to_thread(self._remove))
 
-    async def write(self, chunk: bytes) -> None:
-        await self._run(lambda: self._opened.write(chunk))
+@contextmanager
+def _answering(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        raise Conflict(f"{path} exists already; add --force to replace it") from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace(f"The disk of {path} is full; free some space") from error
+        raise Invalid(f"{path} cannot be written ({error.strerror})") from error
 
-    async def finish(self) -> None:
-        """Make it durable and visible."""
-        await self._run(self._publish)
 
-    @property
-    def _opened(self) -> BinaryIO:
-        if self._file is None:
-            raise ValueError("the file is not open")
-        return self._file
+def _check_free(path: Path, replaces: bool) -> None:
+    if not os.path.lexists(path):
+        return
+    if not replaces:
+        raise FileExistsError
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise Conflict(f"{path} exists and is not a regular file; choose another path")
 
-    async def _run(self, work: Callable[[], object]) -> None:
-        try:
-            await asyncio.to_thread(work)
-        except FileExistsError as error:
-            raise self._taken() from error
-        except OSError as error:
-            if error.errno in _FULL:
-                raise NoSpace(f"The disk of {self._path} is full; free some space") from error
-            raise Invalid(f"{self._path} cannot be written ({error.strerror})") from error
 
-    def _taken(self) -> Conflict:
-        return Conflict(f"{self._path} exists already; add --force to replace it")
+def _publish(file: FileIO, path: Path, replaces: bool) -> None:
+    new = Path(str(file.name))
+    os.fsync(file.fileno())
+    _check_free(path, replaces)
+    if replaces:
+        new.replace(path)
+    else:
+        _link(new, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
-    def _open(self) -> None:
-        if not self._replaces and os.path.lexists(self._path):
-            raise FileExistsError
-        self._file = os.fdopen(os.open(self._temporary, _CREATE, 0o666), "wb")
 
-    def _publish(self) -> None:
-        self._opened.flush()
-        os.fsync(self._opened.fileno())
-        if self._replaces:
-            self._temporary.replace(self._path)
-        else:
-            self._link()
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    def _link(self) -> None:
-        """Unlike a rename, it does not replace what has come meanwhile."""
-        try:
-            os.link(self._temporary, self._path)
-        except OSError as error:
-            if error.errno not in _NO_LINKS or os.path.lexists(self._path):
-                raise
-            self._temporary.rename(self._path)
-
-    def _remove(self) -> None:
-        if self._file is not None:
-            with suppress(OSError):  # told by the write that failed
-                self._file.close()
-            self._temporary.unlink(missing_ok=True)
+def _link(new: Path, path: Path) -> None:
+    """Give the file its name. Unlike a rename, a link never replaces a file that came meanwhile."""
+    try:
+        os.link(new, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS or os.path.lexists(path):
+            raise
+        new.rename(path)

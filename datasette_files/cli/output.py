@@ -1,4 +1,4 @@
-"""How commands tell of files, of progress, and of what failed among many."""
+"""The output of commands: files, progress, and the failures among many files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..models import FileRecord
 from ..naming import plain
 
 if TYPE_CHECKING:
-    from .group import Site
+    from .site import Site
 
 #: The exit status where some files were done and others were not.
 IN_PART = 3
@@ -48,32 +48,57 @@ def count(number: int, size: int | None = None) -> str:
     return files if size is None else f"{files}, {size:,} bytes"
 
 
-class Failures:
-    """What could not be done, each told on standard error at once; the others go on."""
+class Output:
+    """The results of a command: lines as they come, or with ``--json`` one object at the end.
+
+    A failure is a line on standard error at once, and the command goes on with the others.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._listed: list[dict[str, Any]] = []
-        self.count = 0
+        #: For JSON; else empty.
+        self.results: list[object] = []
+        self._failed: list[dict[str, Any]] = []
+        self.failed_count = 0
 
-    def add(self, what: str, error: FilesError) -> None:
-        self.count += 1
-        if len(self._listed) < _LISTED:
-            self._listed.append(
+    def add(self, result: object, line: str) -> None:
+        """A result, as JSON and as its line."""
+        if self._site.as_json:
+            self.results.append(result)
+        else:
+            click.echo(line)
+
+    def fail(self, what: str, error: FilesError) -> None:
+        self.failed_count += 1
+        if len(self._failed) < _LISTED:
+            self._failed.append(
                 {"what": what, "code": error.code, "status": error.status, "error": str(error)}
             )
+        self.note(f"Error ({error.code}): {shown(what)}: {shown(str(error))}")
+
+    def note(self, line: str) -> None:
+        """A line on standard error; JSON leaves it out."""
         if not self._site.as_json:
-            click.echo(f"Error ({error.code}): {shown(what)}: {shown(str(error))}", err=True)
+            click.echo(line, err=True)
 
     @property
-    def as_json(self) -> dict[str, Any]:
+    def failures(self) -> dict[str, Any]:
         """``ok``, how many failed, and the first thousand of them."""
-        return {"ok": not self.count, "failed_count": self.count, "failed": self._listed}
+        return {
+            "ok": not self.failed_count,
+            "failed_count": self.failed_count,
+            "failed": self._failed,
+        }
+
+    def end(self, name: str = "files", **more: object) -> int:
+        """Print the JSON object, with the results under ``name``. The command's exit status."""
+        self._site.show({**self.failures, name: self.results, **more})
+        return self.status
 
     @property
     def status(self) -> int:
         """The command's exit status."""
-        return IN_PART if self.count else 0
+        return IN_PART if self.failed_count else 0
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``datasette files put`` and ``rm``: files into a source, and out of the catalog."""
+"""``datasette files put``: files of this machine, or standard input, into a source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
@@ -23,25 +22,18 @@ from ..permissions.grants import administrator
 from ..sources.sources import Source
 from ..transfer.uploads import Incoming
 from . import disk
-from .output import Failures, as_json, ids, progress, shown, text
-from .selection import by_id
-
-if TYPE_CHECKING:
-    from .group import Commands, Site
-
-#: After the name of a file that can be restored.
-_IN_TRASH = "\tin the trash"
+from .output import Output, as_json, progress, shown, text
+from .site import Commands, Site
 
 
 def register(commands: Commands) -> None:
     """Add the commands to ``datasette files``."""
     commands.command("put", short_help="Upload files, directories or standard input")(_put)
-    commands.command("rm", short_help="Delete files")(_rm)
 
 
 @dataclass(frozen=True)
 class _Putting:
-    """Where files go, and what is said of each."""
+    """Where files go, and the facts that the command gives for each."""
 
     site: Site
     files: Files
@@ -107,20 +99,17 @@ async def _put(
     if name is not None and (len(paths) > 1 or recursive):
         raise Invalid("--name works with one file only; leave it out")
     putting = _Putting(site, files, source, name, content_type, uploader)
+    output = Output(site)
     if paths == ("-",):
         stored = await putting.store("", None, disk.read(sys.stdin.buffer))
-        site.show({"files": [as_json(stored)], "failed_count": 0, "failed": []}, stored.id)
-        return 0
-    failures, records = Failures(site), list[dict[str, object]]()
+        output.add(as_json(stored), stored.id)
+        return output.end()
     try:
-        await _put_all(putting, paths, recursive, jobs, failures, records)
+        await _put_all(putting, paths, recursive, jobs, output)
     except asyncio.CancelledError:
-        if site.as_json:  # else each has been told
-            site.show({**failures.as_json, "ok": False, "files": records}, "")
+        output.end(ok=False)
         raise
-    if site.as_json:
-        site.show({**failures.as_json, "files": records}, "")
-    return failures.status
+    return output.end()
 
 
 async def _put_all(
@@ -128,10 +117,9 @@ async def _put_all(
     paths: tuple[str, ...],
     recursive: bool,
     jobs: int,
-    failures: Failures,
-    records: list[dict[str, object]],
+    output: Output,
 ) -> None:
-    """Upload all that is found, with ``--json`` into ``records``. Stops where none can succeed."""
+    """Upload all that is found. Stops where none can succeed."""
     silent = [one.size for one in disk.found(paths, recursive, lambda what, error: None)]
     with progress(putting.site, sum(silent), f"{len(silent):,} files") as tell:
 
@@ -143,17 +131,15 @@ async def _put_all(
             except FilesError as error:
                 return item, error
 
-        items = _each(disk.found(paths, recursive, failures.add))
+        items = _each(disk.found(paths, recursive, output.fail))
         async with aclosing(several(items, one, jobs)) as outcomes:
             async for item, outcome in outcomes:
                 if isinstance(outcome, FilesError):
-                    failures.add(str(item.path), outcome)
+                    output.fail(str(item.path), outcome)
                     if isinstance(outcome, StorageUnavailable | NoSpace):
                         break
-                elif putting.site.as_json:
-                    records.append(as_json(outcome))
                 else:
-                    click.echo(f"{outcome.id}\t{shown(str(item.path))}")
+                    output.add(as_json(outcome), f"{outcome.id}\t{shown(str(item.path))}")
 
 
 async def _each(items: Iterator[disk.Found]) -> AsyncIterator[disk.Found]:
@@ -167,32 +153,3 @@ async def _telling(
     async for chunk in chunks:
         tell(len(chunk))
         yield chunk
-
-
-@click.argument("given", metavar="ID...", nargs=-1, required=True)
-async def _rm(site: Site, given: tuple[str, ...]) -> int:
-    """Delete files by ID, as the delete button of a file's page does.
-
-    If its source has a trash, a file can be restored for trash_days. Otherwise it cannot be
-    restored. An ID of - reads ids from standard input; `datasette files ls` prints the id at the
-    beginning of each line.
-
-    \b
-    datasette files ls docs --name '*.tmp' … | cut -f1 | datasette files rm - …
-    """
-    files = await site.start()
-    failures, deleted, trashed = Failures(site), list[str](), list[str]()
-    async for file in by_id(files, ids(given), failures.add):
-        try:
-            kept = await files.trash.delete(files.sources.get(file.source_slug), file, None)
-        except FilesError as error:
-            failures.add(file.id, error)
-            continue
-        deleted.append(file.id)
-        if kept is not None:
-            trashed.append(file.id)
-        if not site.as_json:
-            click.echo(f"{file.id}\t{shown(file.filename)}{'' if kept is None else _IN_TRASH}")
-    if site.as_json:
-        site.show({**failures.as_json, "deleted": deleted, "trashed": trashed}, "")
-    return failures.status

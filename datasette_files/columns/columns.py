@@ -1,6 +1,6 @@
 """The file columns of one Datasette: what may be written to them, and what their cells say.
 
-Leaves out the shapes of values and the options (types.py), how a cell looks (templates,
+Leaves out the shapes of values (types.py), the options (values.py), how a cell looks (templates,
 static/file-cells.js) and the rows that refer to a file (uses.py).
 """
 
@@ -23,11 +23,12 @@ from ..errors import ConfigurationError, FilesError, Invalid, PermissionDenied
 from ..models import FileRecord
 from ..permissions.actions import Actor
 from ..transfer.uploads import Incoming
-from .types import ColumnOptions, FileColumnType, FilesColumnType, ids_of_any
+from .types import FileColumnType, FilesColumnType, ids_of_any
+from .values import ColumnOptions
 
 logger = logging.getLogger("datasette_files")
 
-#: So many files of a cell are shown in a table; a row's own page shows all.
+#: Files of a cell that a table shows; a row's own page shows all.
 CELL_FILES = 4
 #: In the scope of a request whose page has a cell with files.
 _MARK = "datasette_files_cells"
@@ -53,9 +54,9 @@ class Columns:
         self._config = config
 
     def types(self) -> list[type[ColumnType]]:
-        """What Datasette registers."""
+        """The column types that Datasette registers."""
         return [
-            type(cls.__name__, (cls,), {"columns": self})
+            type(cls.__name__, (cls,), {"lookup": self})
             for cls in (FileColumnType, FilesColumnType)
         ]
 

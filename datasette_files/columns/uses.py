@@ -1,7 +1,7 @@
 """Where a file is used: the rows that refer to it, in file columns of tables the actor may view.
 
-Bounded in columns, rows and time, as a table may have any size: what was not searched is told. A
-table that the actor may not view is not mentioned, so that nobody learns of its rows by a file.
+The columns, rows and time of a search are bounded, as a table may have any size; the answer says
+what was not searched. A table that the actor may not view is neither searched nor mentioned.
 Leaves out the SQL (tables/references.py).
 """
 
@@ -19,26 +19,34 @@ from ..db.batching import Catalog
 from ..db.columns import FileColumn
 from ..permissions.actions import Actor
 from ..tables import references
-from .types import MAX_TEXT
+from .values import MAX_TEXT
 
 #: Rows shown of each column.
 _ROWS = 20
-#: File columns that are looked at.
+#: File columns that are searched.
 _COLUMNS = 200
-#: For the search of one column in milliseconds: little for each at first, so that a large table
-#: keeps no small one from being searched; then more for those that were not finished.
+#: Milliseconds for one column, by pass: little at first, so that a large table keeps no small one
+#: from being searched; more for the columns that the first pass did not finish.
 _PASSES_MS = (25, 250)
-#: For all columns, in seconds.
+#: Seconds for all columns.
 _SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class ColumnUses:
-    """One column's rows with the file. ``suggested_index`` is SQL, for who may alter the table."""
+    """One column's rows with the file."""
 
     column: FileColumn
     found: references.Rows
-    suggested_index: str | None
+    #: Whether an index would make the search quick, and the actor may create one.
+    suggests_index: bool
+
+    @property
+    def suggested_index(self) -> str | None:
+        """The statement that creates the index."""
+        if not self.suggests_index:
+            return None
+        return references.index_for(self.column.table, self.column.column)
 
 
 @dataclass(frozen=True)
@@ -71,22 +79,34 @@ class UsesSearch:
     async def of(self, actor: Actor, file_id: str) -> Uses:
         """The rows that refer to the file."""
         ends = time.monotonic() + _SECONDS
-        known = await self._catalog.read(lambda conn: column_rows.all_columns(conn, _COLUMNS + 1))
-        databases = self._datasette.databases
+        columns, all_known = await self._columns(actor, "view-table")
+        found, complete = await self._search(columns, file_id, ends)
+        shown = {at: rows for at, rows in sorted(found.items()) if rows.rows or not rows.complete}
+        slow = [columns[at] for at, rows in shown.items() if self._lacks_index(columns[at], rows)]
+        if slow:
+            alterable, _ = await self._columns(actor, "alter-table")
+            slow = [column for column in slow if column in alterable]
+        uses = [ColumnUses(columns[at], rows, columns[at] in slow) for at, rows in shown.items()]
+        return Uses(uses, complete and all_known)
+
+    async def _columns(self, actor: Actor, action: str) -> tuple[list[FileColumn], bool]:
+        """The first file columns of tables to which the actor may do the action; whether all."""
+        datasette = self._datasette
+        sql, params = await datasette.allowed_resources_sql(action=action, actor=actor)
+        found = await self._catalog.query(
+            lambda conn: column_rows.allowed_columns(conn, sql, params, _COLUMNS + 1)
+        )
         columns = [
             column
-            for column in known[:_COLUMNS]
-            if column.database in databases
-            and await _may(self._datasette, actor, "view-table", column)
+            for column, allowed in found[:_COLUMNS]
+            if column.database in datasette.databases
+            and (allowed or await _may(datasette, actor, action, column))
         ]
-        found, complete = await self._search(columns, file_id, ends)
-        shown = []
-        for at, rows in sorted(found.items()):
-            if rows.rows or not rows.complete:
-                database = databases[columns[at].database]
-                index = await _index(self._datasette, actor, database, columns[at], rows)
-                shown.append(ColumnUses(columns[at], rows, index))
-        return Uses(shown, complete and len(known) <= _COLUMNS)
+        return columns, len(found) <= _COLUMNS
+
+    def _lacks_index(self, column: FileColumn, found: references.Rows) -> bool:
+        database = self._datasette.databases[column.database]
+        return not found.indexed and column.type == "file" and database.is_mutable
 
     async def _search(
         self, columns: list[FileColumn], file_id: str, ends: float
@@ -114,7 +134,7 @@ class UsesSearch:
     async def _find(
         self, column: FileColumn, file_id: str, ms: int, left: float
     ) -> references.Rows | None:
-        """One at a time, however many ask: Datasette has few threads for all databases."""
+        """One column. Searches take turns: Datasette has few threads for all databases."""
         try:
             await asyncio.wait_for(self._turn.acquire(), left)
         except asyncio.TimeoutError:  # another class in Python 3.10
@@ -132,16 +152,6 @@ class UsesSearch:
             )
         finally:
             self._turn.release()
-
-
-async def _index(
-    datasette: Any, actor: Actor, database: Any, column: FileColumn, found: references.Rows
-) -> str | None:
-    if found.indexed or column.type != "file" or not database.is_mutable:
-        return None
-    if not await _may(datasette, actor, "alter-table", column):
-        return None
-    return references.index_for(column.table, column.column)
 
 
 async def _may(datasette: Any, actor: Actor, action: str, column: FileColumn) -> bool:

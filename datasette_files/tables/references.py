@@ -12,7 +12,13 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from datasette.utils import escape_sqlite, path_from_row_pks, sqlite_timelimit
+from datasette.utils import (
+    detect_primary_keys,
+    escape_sqlite,
+    path_from_row_pks,
+    sqlite_timelimit,
+    table_columns,
+)
 
 logger = logging.getLogger("datasette_files")
 
@@ -64,46 +70,69 @@ async def find(
     searched: they show tables' rows. A table that cannot be read counts as not searched, and is
     logged.
     """
+    values = {
+        "text": f'"{file_id}"' if several else file_id,
+        "limit": limit + 1,
+        "longest": longest,
+    }
+
+    def look(conn: sqlite3.Connection) -> tuple[bool, list[str], list[Any] | None] | None:
+        if not _has(conn, table, column):
+            return None
+        keys, indexed = detect_primary_keys(conn, table), _indexed(conn, table, column)
+        wanted = ", ".join(map(escape_sqlite, keys or ["rowid"]))
+        sql = (
+            f"SELECT {wanted} FROM {escape_sqlite(table)}"
+            f" WHERE {_holds(column, several)} LIMIT :limit"
+        )
+        try:
+            with sqlite_timelimit(conn, ms):
+                return indexed, keys, conn.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if error.args != ("interrupted",):
+                raise
+            return indexed, keys, None
+
     try:
-        if not await database.table_exists(table):
+        # In one hop to a thread, as most columns do not hold the file.
+        answer = await database.execute_fn(look)
+        if answer is None:
             return None
-        columns = await database.table_columns(table)
-        if column not in columns:
-            return None
-        keys = await database.primary_keys(table)
-        label = await database.label_column_for_table(table)
-        label = label if label in columns else None
-
-        def look(conn: sqlite3.Connection) -> Rows:
-            indexed = _indexed(conn, table, column)
-            wanted = [*(keys or ["rowid"]), *([label] if label else [])]
-            sql = (
-                f"SELECT {', '.join(map(escape_sqlite, wanted))} FROM {escape_sqlite(table)}"
-                f" WHERE {_holds(column, several)} LIMIT :limit"
-            )
-            values = {
-                "text": f'"{file_id}"' if several else file_id,
-                "limit": limit + 1,
-                "longest": longest,
-            }
-            try:
-                with sqlite_timelimit(conn, ms):
-                    found = conn.execute(sql, values).fetchall()
-            except sqlite3.OperationalError as error:
-                if error.args != ("interrupted",):
-                    raise
-                return Rows([], more=False, complete=False, indexed=indexed, in_time=False)
-            rows = [
-                Row(path_from_row_pks(row, keys, not keys), _label(row[label] if label else None))
-                for row in found[:limit]
-            ]
-            return Rows(rows, len(found) > limit, True, indexed)
-
-        rows: Rows = await database.execute_fn(look)
+        indexed, keys, found = answer
+        if found is None:
+            return Rows([], more=False, complete=False, indexed=indexed, in_time=False)
+        labels = await _labels(database, table, keys, found[:limit]) if found else []
     except sqlite3.DatabaseError as error:
         logger.warning("%s.%s cannot be searched for files: %s", table, column, error)
         return Rows([], more=False, complete=False, indexed=True)
-    return rows
+    paths = [path_from_row_pks(row, keys, not keys) for row in found[:limit]]
+    return Rows([*map(Row, paths, labels)], len(found) > limit, True, indexed)
+
+
+async def _labels(database: Any, table: str, keys: list[str], rows: list[Any]) -> list[str | None]:
+    """The labels of the rows with these keys; None for a row without one."""
+    label = await database.label_column_for_table(table)
+    if label is None:
+        return [None] * len(rows)
+
+    def look(conn: sqlite3.Connection) -> list[str | None]:
+        if not _has(conn, table, label):
+            return [None] * len(rows)
+        where = " AND ".join(f"{escape_sqlite(key)} IS ?" for key in keys or ["rowid"])
+        sql = f"SELECT {escape_sqlite(label)} FROM {escape_sqlite(table)} WHERE {where}"
+        found = [conn.execute(sql, tuple(row)).fetchone() for row in rows]
+        return [_label(row[0] if row else None) for row in found]
+
+    labels: list[str | None] = await database.execute_fn(look)
+    return labels
+
+
+def _has(conn: sqlite3.Connection, table: str, column: str) -> bool:
+    """Whether there is such a table, no view, with such a column."""
+    is_table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    if conn.execute(is_table, (table,)).fetchone() is None:
+        return False
+    return column in table_columns(conn, table)
 
 
 def _holds(column: str, several: bool) -> str:

@@ -43,8 +43,9 @@ async def file_page(call: Call) -> Response:
     allowed = await file_actions(call.datasette, call.actor, source.slug, file.id)
     full = records.full(call, file)
     deletes = source.capabilities.can_delete and source.down is None
-    used = await call.files.uses.of(call.actor, file.id)
     preview = await previews.preview(call.files.thumbnails, source, file)
+    # Else uses.js asks for them: the search may take a second, and the page need not wait for it.
+    used = await call.files.uses.of(call.actor, file.id) if call.argument("uses") else None
     context = {
         "file": full,
         "source": source,
@@ -57,7 +58,7 @@ async def file_page(call: Call) -> Response:
         "copies": records.copies(call, file),
         "imports": await imports.of_file(call, file),
         "uses": used,
-        "used": [tables.described(call, one, file.id) for one in used.columns],
+        "used": [tables.described(call, one, file.id) for one in used.columns] if used else [],
         "file_actions": await menu.file_actions(
             call.datasette, call.actor, source, file, full, readable=preview.problem is None
         ),
