@@ -1,4 +1,4 @@
-"""Files whose sha256 is not known yet, as their bytes went past Datasette."""
+"""Files whose sha256 is not known yet, as their bytes did not pass through Datasette."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 
 
 def add(conn: sqlite3.Connection, file_id: str, source_id: int) -> None:
-    """Have the file hashed, as soon as may be."""
+    """Queue the file for hashing, due now."""
     conn.execute(
         """INSERT OR IGNORE INTO datasette_files_unhashed (file_id, source_id, not_before)
         VALUES (?, ?, 0)""",
@@ -17,7 +17,7 @@ def add(conn: sqlite3.Connection, file_id: str, source_id: int) -> None:
 def due(
     conn: sqlite3.Connection, source_id: int, now: float
 ) -> tuple[str, str | None, int | None] | None:
-    """``(id, path, size)`` of one that may be hashed now; its path is None if it is gone."""
+    """``(id, path, size)`` of the next file to hash, or None; ``path`` is None if it is deleted."""
     row: tuple[str, str | None, int | None] | None = conn.execute(
         """SELECT u.file_id, f.path, f.size FROM datasette_files_unhashed u
             INDEXED BY datasette_files_unhashed_due
@@ -29,7 +29,7 @@ def due(
 
 
 def done(conn: sqlite3.Connection, file_id: str, content_hash: str | None) -> None:
-    """The file's hash, as the catalog keeps it; None for a file that cannot have one any more."""
+    """Store the file's hash and take it off the queue; None only takes it off."""
     conn.execute("DELETE FROM datasette_files_unhashed WHERE file_id = ?", (file_id,))
     if content_hash is not None:
         conn.execute(
@@ -38,7 +38,7 @@ def done(conn: sqlite3.Connection, file_id: str, content_hash: str | None) -> No
 
 
 def postpone(conn: sqlite3.Connection, file_id: str, now: float) -> None:
-    """It failed: try again, each time later, up to an hour apart."""
+    """Try the file again later: each time later, up to an hour apart."""
     conn.execute(
         """UPDATE datasette_files_unhashed SET attempts = attempts + 1,
             not_before = ? + min(3600, 5 * (1 << min(attempts, 10))) WHERE file_id = ?""",
