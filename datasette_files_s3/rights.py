@@ -1,8 +1,8 @@
-"""What a source may do in its bucket, found out by doing it, and the policy that lets it.
+"""The rights of a source in its bucket, found out by trying each, and the policy that gives them.
 
 Holds the list of rights, the trial of each in keys of its own below the source's prefix, and the
-least policy. Leaves out how it is told (cli.py). Nothing of the trial stays: where deleting is not
-allowed, ``Trial.left`` names what does.
+smallest policy. Leaves out the report (cli.py). The trial deletes its objects; where that is
+forbidden, ``Trial.left`` names them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .deleting import ONE_BY_ONE
 
 _CONTENT = b"A trial of datasette-files: may be deleted.\n"
 _TYPE = "text/plain"
-#: With these no right can be told from another.
-_HOPELESS = {
+#: Codes after which no right can be tried.
+_FATAL = {
     "NoSuchBucket": "there is no bucket of this name; make it, or correct `bucket`",
     "InvalidAccessKeyId": "the store does not know the access key; correct `access_key_id`",
     "SignatureDoesNotMatch": "the secret key is wrong; correct `secret_access_key`",
@@ -37,9 +37,9 @@ _HOPELESS = {
 
 @dataclass
 class Finding:
-    """One right: what for, by which actions of a policy, and ``problem``: None where it is there.
+    """The trial of one right. ``actions`` are those of a policy; ``problem`` is None on success.
 
-    ``tried`` is false where something that it builds on failed.
+    ``tried`` is false where a trial that it depends on failed.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Finding:
 
 
 class _Refused(Exception):
-    """The store did not do it. The message says why."""
+    """The store refused. The message gives the reason."""
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Trial:
         self._uploads: dict[str, str] = {}
 
     async def run(self) -> list[Finding]:
-        """Each right in turn. Raises StorageError, StorageUnavailable where none can be tried."""
+        """Try each right. Raises StorageError, StorageUnavailable where none can be tried."""
         try:
             await self._try("store an object", ("s3:PutObject",), self._put_object)
             self._stored = self.findings[-1].problem is None
@@ -138,12 +138,12 @@ class Trial:
             finding.tried, finding.problem = False, "needs what could not be done above"
             return
         try:
-            await self._told(what)
+            await self._run_trial(what)
         except _Refused as error:
             finding.problem = str(error)
 
-    async def _told(self, what: Callable[[], Awaitable[None]]) -> None:
-        """``what``, the SDK's errors as ours. Raises _Refused, StorageError, StorageUnavailable."""
+    async def _run_trial(self, what: Callable[[], Awaitable[None]]) -> None:
+        """Run a trial. Raises _Refused, StorageError, StorageUnavailable."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
         try:
@@ -151,8 +151,8 @@ class Trial:
         except ClientError as error:
             told = error.response.get("Error", {})
             code = str(told.get("Code") or "")
-            if code in _HOPELESS:
-                raise StorageError(f"{code}: {_HOPELESS[code]}") from error
+            if code in _FATAL:
+                raise StorageError(f"{code}: {_FATAL[code]}") from error
             raise _Refused(f"{code}: {told.get('Message') or 'no reason given'}") from error
         except (BotoCoreError, OSError) as error:
             raise StorageUnavailable(f"The store cannot be reached: {error}") from error
@@ -166,7 +166,7 @@ class Trial:
 
     @contextmanager
     def _making(self, key: str) -> Iterator[None]:
-        """Only the store's own no tells that nothing is there: an answer may be lost."""
+        """Note the key for deletion, unless the store refuses: after a lost answer it may exist."""
         from botocore.exceptions import ClientError  # noqa: PLC0415
 
         self._made.append(key)
@@ -259,7 +259,7 @@ class Trial:
         await self._client.list_multipart_uploads(Bucket=self.folder.bucket, Prefix=self._dropped)
 
     async def _delete_object(self) -> None:
-        # What is not there may be deleted too: the right is the same.
+        # Deleting a missing object needs the same right.
         await self._client.delete_object(**self._where(self._put))
         self._made = [key for key in self._made if key != self._put]
 
@@ -284,7 +284,7 @@ class Trial:
     async def _as_a_browser(
         self, method: str, url: str, fields: dict[str, str] | None = None
     ) -> None:
-        """A request without credentials of its own. Raises _Refused."""
+        """Send a request without credentials. Raises _Refused."""
         import aiohttp  # noqa: PLC0415 - only once a command needs it
 
         from .credentials import tls  # noqa: PLC0415
@@ -321,22 +321,22 @@ class Trial:
             await request
 
         try:
-            await self._told(remove)
+            await self._run_trial(remove)
         except (_Refused, StorageError, StorageUnavailable):
             self.left.append(key)
 
 
 def policy(folder: Folder, region: str) -> dict[str, Any]:
-    """The least that a source needs, as a policy of AWS IAM, for this bucket and prefix.
+    """The smallest policy of AWS IAM for a source in this bucket and prefix.
 
     Actions: "Actions, resources, and condition keys for Amazon S3" of the service authorization
-    reference. Listing has no condition on the prefix: S3 tells what is not there (404, not 403)
-    only to who may list without one.
+    reference. Listing has no condition on the prefix: S3 answers 404 rather than 403 for a missing
+    object only to those who may list without one.
     """
     partition = "aws"
     for begins, other in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")):
         partition = other if region.startswith(begins) else partition
-    # ``*``, ``?`` and ``$`` mean themselves only so (IAM policy elements: variables).
+    # Escapes ``*``, ``?`` and ``$`` (IAM policy elements: variables).
     prefix = re.sub(r"[*?$]", lambda match: f"${{{match[0]}}}", folder.prefix)
     if folder.bucket.startswith("arn:"):  # an access point
         bucket, objects = folder.bucket, f"{folder.bucket}/object/{prefix}*"
