@@ -39,7 +39,7 @@ def normal_prefix(prefix: str) -> str:
     if any(part in ("", ".", "..") for part in stripped.split("/")) and stripped:
         raise ValueError("must not have empty, . or .. segments")
     if any(ord(c) < 32 for c in stripped):
-        raise ValueError("must not hold control characters")
+        raise ValueError("must not contain control characters")
     return f"{stripped}/" if stripped else ""
 
 
@@ -49,7 +49,7 @@ def _http(url: str) -> SplitResult:
         parts = urlsplit(url)
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        raise ValueError("is no URL: write it as https://host:port/path") from None
+        raise ValueError("is not a URL; write it as https://host:port/path") from None
     if not known:
         raise ValueError("must begin with https:// or http:// and name a host")
     return parts
@@ -59,7 +59,7 @@ def _check_url(url: str) -> str:
     """Refuse parts of a URL that would be lost, and a password, which would be shown and stored."""
     parts = _http(url)
     if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("must not hold a user, a password, a query or a fragment")
+        raise ValueError("must not contain a user, a password, a query or a fragment")
     return url.rstrip("/")
 
 
@@ -141,7 +141,7 @@ class S3Config(BaseModel):
         if self.bucket is None and self.credentials_url is None:
             raise ValueError("bucket is required, unless credentials_url is given")
         if (self.access_key_id is None) != (self.secret_access_key is None):
-            raise ValueError("access_key_id and secret_access_key are needed together")
+            raise ValueError("access_key_id and secret_access_key must be given together")
         if self.session_token is not None and self.access_key_id is None:
             raise ValueError("session_token needs access_key_id and secret_access_key")
         if self.credentials_url is not None and self.credentials_url_secret is None:

@@ -35,9 +35,9 @@ def origin_of(address: str) -> str:
         parts, port = urlsplit(""), None
     host = (parts.hostname or "").lower()
     if parts.scheme not in ("http", "https") or not host or parts.username is not None:
-        raise Invalid(f"{address!r} is no origin; write it as https://files.example.org")
+        raise Invalid(f"{address!r} is not an origin; write it as https://files.example.org")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise Invalid(f"{address!r} has more than an origin: leave out what follows the host")
+        raise Invalid(f"{address!r} is more than an origin; remove everything after the host")
     if ":" in host:
         host = f"[{host}]"
     usual = {"http": 80, "https": 443}[parts.scheme]

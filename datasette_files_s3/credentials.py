@@ -40,8 +40,8 @@ _UNUSABLE_BEFORE = (30.0, 1 / 10)
 _FAILURE_PAUSE = 2.0
 
 _DOWN = (
-    "The credentials for this source cannot be fetched now; try again in a minute. If it lasts,"
-    " its administrator finds the reason in the server's log"
+    "The credentials for this source cannot be fetched now; try again in a minute. If this"
+    " continues, ask its administrator to look into the server's log"
 )
 
 
@@ -192,7 +192,7 @@ class Broker:
         except ValidationError as error:
             wrong = {str(part["loc"][0]) if part["loc"] else "JSON" for part in error.errors()}
             raise _Refused(
-                f"gave an answer that makes no sense (wrong: {', '.join(sorted(wrong))})",
+                f"gave an invalid answer (wrong: {', '.join(sorted(wrong))})",
                 again=True,
             ) from None
         except ValueError:

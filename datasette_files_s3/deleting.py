@@ -79,7 +79,9 @@ def _check(answer: dict[str, Any]) -> None:
         return
     code = failed[0].get("Code", "")
     logger.warning("S3 delete_objects failed for %s keys: %s", len(failed), code)
-    kind, message = TABLE.get(code, (StorageError, "The store could not delete all; try again"))
+    kind, message = TABLE.get(
+        code, (StorageError, "The store did not delete every file; try again")
+    )
     raise kind(message)
 
 
@@ -101,7 +103,7 @@ async def _abort_unfinished(connection: Connection, folder: Folder, keys: list[s
     except (FilesError, FileNotFoundError) as error:
         if not isinstance(error, StorageUnavailable):
             connection.finds_unfinished = False
-            logger.warning("Unfinished uploads cannot be looked for, nor aborted: %s", error)
+            logger.warning("Unfinished uploads cannot be found or aborted: %s", error)
 
 
 async def _abort_below(connection: Connection, bucket: str, prefix: str, wanted: set[str]) -> None:

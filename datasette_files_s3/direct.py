@@ -134,8 +134,8 @@ def _check(expected: Expected, head: dict[str, Any]) -> None:
     stored = str(head.get("ContentType", "")).partition(";")[0].strip().lower()
     if stored != expected.content_type.partition(";")[0].strip().lower():
         raise BadType(
-            f"The file was sent as {stored or 'no type'}, not as {expected.content_type}, which"
-            " was declared; send it again"
+            f"The file was sent as {stored or 'no type'}, but {expected.content_type} was declared;"
+            " send it again"
         )
 
 
@@ -161,7 +161,7 @@ async def _copy(
                 raise
             answer = await connection.call("copy_object", seconds=PATIENT_SECONDS, **parameters)
     except (Conflict, FileNotFoundError) as error:
-        raise Conflict("The file was sent again while it was completed; try again") from error
+        raise Conflict("The file was sent again during its completion; try again") from error
     result: dict[str, Any] = answer.get("CopyObjectResult", {})
     return result
 
@@ -188,7 +188,7 @@ async def _finished(
         sha256 = await reading.sha256(connection, folder.bucket, key)
     if expected.sha256 is not None and sha256 != expected.sha256:
         raise ChecksumMismatch(
-            "The bytes that arrived are not those whose sha256 was declared; send the file again"
+            "The received bytes do not have the declared sha256; send the file again"
         )
     if sha256 is not None:
         return Finished(size, f"sha256:{sha256}")

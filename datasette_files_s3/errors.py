@@ -33,27 +33,27 @@ BODILESS = ("400", "403")
 
 #: For a source that has credentials neither in its configuration nor in the SDK's own chain.
 NO_CREDENTIALS = (
-    "There are no credentials for the store; the source's administrator has to configure them, or"
-    " mend where the server gets them from"
+    "The server has no credentials for the store; ask the source's administrator to configure them,"
+    " or to correct the place from which the server reads them"
 )
 
-_LATER = "The store is busy or has a fault of its own; try again in a minute"
+_LATER = "The store is busy or has an internal fault; try again in a minute"
 _DENIED = (
-    "The store denies access to the files; the source's administrator finds out which right is"
-    " missing with: datasette files s3-check"
+    "The store denies access to the files; ask the source's administrator to find the missing right"
+    " with: datasette files s3-check"
 )
-_KEYS = "The store does not take the source's credentials; its administrator has to correct them"
-_GONE = "The bucket of this source does not exist; its administrator has to make or correct it"
-_REGION = "The bucket is in another region; the source's administrator has to correct region"
-_CLOCK = "The clocks of this server and of the store differ; its administrator has to set them"
-_ALTERED = "The bytes did not arrive at the store as they were sent; try again"
-_CANNOT = "The store cannot do what the source needs of it; ask its administrator"
-_CHANGED = "The object changed meanwhile; try again"
-_FULL = "The store is full; ask its administrator for room"
-_LARGE = "The file is larger than the store takes"
-_OUTSIDE = "No byte that was asked for lies within the object"
+_KEYS = "The store rejects the source's credentials; ask its administrator to correct them"
+_GONE = "This source's bucket does not exist; ask the administrator to create it or correct bucket"
+_REGION = "The bucket is in another region; ask the source's administrator to correct region"
+_CLOCK = "The clocks of the server and the store differ; ask the administrator to set them"
+_ALTERED = "The bytes changed on their way to the store; try again"
+_CANNOT = "The store lacks a function that the source needs; ask its administrator"
+_CHANGED = "The object has changed; try again"
+_FULL = "The store is full; ask its administrator for more space"
+_LARGE = "The file is larger than the store accepts; send a smaller one"
+_OUTSIDE = "No requested byte lies within the object"
+_LOCKED = "The store does not allow changes of this object; ask its administrator"
 _NAME = "The file's name is too long for the store; shorten it"
-_LOCKED = "The store keeps this object from being changed; ask its administrator"
 
 #: Our error for S3's codes: AWS's first, then other stores' own. A HEAD has no body, so its status
 #: stands in for a code.
@@ -148,8 +148,8 @@ def _error_without_answer(error: Exception, operation: str) -> FilesError:
     logger.warning("S3 %s failed: %s", operation, type(error).__name__)
     if names & {"SSLError", "ClientSSLError", "SSLCertVerificationError"}:
         return StorageUnavailable(
-            "The store's certificate is not trusted; the source's administrator has to correct"
-            " ca_bundle or the store"
+            "The store's certificate is not trusted; ask the source's administrator to correct"
+            " ca_bundle or the certificate"
         )
     if names & {
         "NoCredentialsError",
@@ -170,5 +170,5 @@ def _error_without_answer(error: Exception, operation: str) -> FilesError:
         "ResponseStreamingError",
     }:
         return StorageUnavailable("The store cannot be reached; try again in a minute")
-    logger.error("S3 %s failed in a way that is not known", operation, exc_info=error)
-    return StorageError("The store gave an answer that makes no sense; ask its administrator")
+    logger.error("S3 %s failed with an unknown error", operation, exc_info=error)
+    return StorageError("The store gave an invalid answer; ask its administrator")

@@ -91,7 +91,7 @@ def _total(answer: dict[str, Any], position: int) -> int:
         length: int = answer["ContentLength"]
         return length
     if found is None or int(found[1]) != position:
-        raise StorageError("The store does not answer with the range asked for")
+        raise StorageError("The store did not send the requested range; ask its administrator")
     return int(found[2]) + 1
 
 

@@ -24,7 +24,7 @@ _CONTENT = b"A trial of datasette-files: may be deleted.\n"
 _TYPE = "text/plain"
 #: Codes after which no right can be tried.
 _FATAL = {
-    "NoSuchBucket": "there is no bucket of this name; make it, or correct `bucket`",
+    "NoSuchBucket": "the bucket does not exist; create it, or correct `bucket`",
     "InvalidAccessKeyId": "the store does not know the access key; correct `access_key_id`",
     "SignatureDoesNotMatch": "the secret key is wrong; correct `secret_access_key`",
     "ExpiredToken": "the credentials have expired; get new ones",
@@ -93,7 +93,7 @@ class Trial:
                 await self._try(name, actions, what, possible=self._stored)
             described = self.findings[1]
             await self._try(
-                "tell that an object is not there",
+                "see that an object does not exist",
                 ("s3:ListBucket",),
                 self._head_nothing,
                 possible=described.problem is None,
@@ -104,13 +104,13 @@ class Trial:
             )
             await self._try("store in parts", ("s3:PutObject",), self._multipart)
             await self._try(
-                "give up an upload in parts",
+                "abort an upload in parts",
                 ("s3:AbortMultipartUpload",),
                 self._abort_multipart,
                 possible=self.findings[-1].problem is None,
             )
             await self._try(
-                "find uploads that were left behind",
+                "find unfinished uploads",
                 ("s3:ListBucketMultipartUploads",),
                 self._list_unfinished,
             )
@@ -135,7 +135,7 @@ class Trial:
         finding = Finding(name, actions)
         self.findings.append(finding)
         if not possible:
-            finding.tried, finding.problem = False, "needs what could not be done above"
+            finding.tried, finding.problem = False, "needs a right that is missing above"
             return
         try:
             await self._run_trial(what)
@@ -186,7 +186,7 @@ class Trial:
     async def _head_object(self) -> None:
         answer = await self._client.head_object(**self._where(self._put))
         if answer["ContentLength"] != len(_CONTENT):
-            raise _Refused(f"the object has {answer['ContentLength']} bytes, not those stored")
+            raise _Refused(f"the object has {answer['ContentLength']} bytes, not {len(_CONTENT)}")
 
     async def _head_nothing(self) -> None:
         from botocore.exceptions import ClientError  # noqa: PLC0415
@@ -201,7 +201,7 @@ class Trial:
         answer = await self._client.get_object(**self._where(self._put), Range="bytes=2-6")
         async with answer["Body"] as body:
             if await body.read() != _CONTENT[2:7]:
-                raise _Refused("the bytes are not those of the range")
+                raise _Refused("the bytes are not those of the requested range")
 
     async def _presigned_get(self) -> None:
         url = await self.connection.presigner.generate_presigned_url(
@@ -213,7 +213,7 @@ class Trial:
         answer = await self._client.list_objects_v2(Bucket=self.folder.bucket, Prefix=self._below)
         listed = {entry["Key"] for entry in answer.get("Contents", [])}
         if not set(self._made) <= listed:
-            raise _Refused("an object that was stored is not listed")
+            raise _Refused("a stored object is not listed")
 
     async def _copy_object(self) -> None:
         with self._making(self._copy):

@@ -76,7 +76,7 @@ class S3Storage(Storage):
     def connection(self) -> Connection:
         """The connection, from ``configure`` to ``close``. Raises StorageError at other times."""
         if self._connection is None:
-            raise StorageError("The source is not configured, or closed; start Datasette again")
+            raise StorageError("The source is not configured or is closed; restart Datasette")
         return self._connection
 
     async def _at(self, path: str) -> tuple[Folder, str]:
@@ -118,7 +118,7 @@ class S3Storage(Storage):
     async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
         content = await self.read_bytes(path, max_bytes + 1)
         if len(content) > max_bytes:
-            raise FileTooLarge(f"The file has more than {max_bytes} bytes")
+            raise FileTooLarge(f"The file has more than {max_bytes:,} bytes")
         return content
 
     async def stream_file(self, path: str) -> AsyncIterator[bytes]:
@@ -190,7 +190,7 @@ class S3Storage(Storage):
         try:
             folder, key = await self._at(path)
         except FileNotFoundError:
-            raise Invalid("The file's path is not one that the store may be given") from None
+            raise Invalid("The store does not accept this path; choose another file name") from None
         upload = writing.Upload(self.connection, folder.bucket, key, content_type)
         try:
             async for chunk in stream:
@@ -230,9 +230,7 @@ class S3Storage(Storage):
         try:
             finished = await asyncio.wait_for(work, _FINISH_SECONDS)
         except asyncio.TimeoutError as error:
-            raise StorageError(
-                "The store took too long to take the file over; try again"
-            ) from error
+            raise StorageError("The store took too long to copy the file; try again") from error
         stored = _described(path, finished.size, None, expected.content_type)
         stored.content_hash = finished.content_hash
         return stored

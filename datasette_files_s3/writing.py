@@ -148,7 +148,7 @@ class Upload:
     async def _send(self) -> None:
         """Start sending the full part, once fewer than ``_MAX_IN_FLIGHT`` bytes are being sent."""
         if self._parts >= _MAX_PARTS:
-            raise FileTooLarge("The file is larger than the store takes")
+            raise FileTooLarge("The file is larger than the store accepts; send a smaller one")
         if self._upload_id is None:
             answer = await self._connection.call(
                 "create_multipart_upload", ContentType=self._content_type, **self._target

@@ -106,7 +106,7 @@ def test_what_goes_to_the_trash_is_told_as_that(run: Run, tmp_path: Path) -> Non
         ran = run(command, record["id"], *days)
         assert (ran.exit_code, ran.stdout) == (3, "")
         assert "Error (not_found)" in ran.stderr
-        assert "It is in the trash; restore it first" in ran.stderr
+        assert "The file is in the trash; restore it" in ran.stderr
     second = put(run, tmp_path / "a.txt")
     answer = json.loads(run("rm", second["id"], "--json", *days).stdout)
     assert answer["deleted"] == answer["trashed"] == [second["id"]]
@@ -143,7 +143,7 @@ def test_lists_are_filtered_and_paged(run: Run, tmp_path: Path) -> None:
     assert found("--search", "!") == found("--name", "*.jpg") == []
     assert found("--prefix", photo["path"][:27]) == [photo["id"]]
     first = run("ls", "docs", "--limit", "1")
-    assert f"There are more: --after '{photo['path']}'" in first.stderr
+    assert f"There are more: continue with --after '{photo['path']}'" in first.stderr
     assert found("--limit", "1", "--after", photo["path"]) == [text["id"]]
     assert "Error (invalid): --after is not UTF-8" in run("ls", "docs", "--after", "\udcff").stderr
     answer = json.loads(run("ls", "docs", "--limit", "1", "--json").stdout)
@@ -173,8 +173,8 @@ def test_what_is_put_is_found_by_directory_and_pattern_and_no_link_is_followed(
     ran = run("put", "docs", str(folder / "*.txt"), str(folder), str(folder / "pipe"), "nothing*")
     assert ran.exit_code == 3
     assert len(ran.stdout.splitlines()) == 2  # a link that the person gave is followed
-    errors = [f"Error (invalid): {folder}: It is a directory"]
-    errors += [f"Error (invalid): {folder}/pipe: It is neither", "nothing*: Nothing matches"]
+    errors = [f"Error (invalid): {folder}: This is a directory"]
+    errors += [f"Error (invalid): {folder}/pipe: This is neither", "nothing*: No file matches"]
     assert all(error in ran.stderr for error in errors), ran.stderr
     assert len(held(tmp_path / "docs")) == 5
 
@@ -205,7 +205,7 @@ async def test_a_file_that_is_replaced_before_it_is_read_is_not_uploaded(tmp_pat
             folder.symlink_to("elsewhere")
         else:
             (folder / "a.txt").symlink_to(secret)
-        with pytest.raises(Invalid, match="replaced by another"):
+        with pytest.raises(Invalid, match="replaced this one"):
             assert [chunk async for chunk in disk.chunks(item)] == []
         if replaced != "in":
             (folder / "a.txt").unlink()
@@ -275,15 +275,15 @@ def test_what_is_fetched_appears_whole_under_a_safe_name_or_not_at_all(
 def test_the_internal_database_has_to_be_the_servers(run: Run, tmp_path: Path) -> None:
     ran = run("ls", "docs")
     assert (ran.exit_code, ran.stdout) == (1, "")
-    assert "there is no" in ran.stderr
+    assert "does not exist" in ran.stderr
     site = ["--config", str(tmp_path / "datasette.json")]
     ran = CliRunner().invoke(cli, ["files", "ls", "docs", *site])
-    assert "by --internal" in ran.stderr
+    assert "with --internal" in ran.stderr
     (tmp_path / "internal.db").write_bytes(b"no database at all" * 100)
-    assert "cannot be used" in run("ls", "docs").stderr
+    assert "cannot be opened" in run("ls", "docs").stderr
     (tmp_path / "internal.db").unlink()
     (tmp_path / "a.txt").write_bytes(CONTENT)
     ran = run("put", "docs", str(tmp_path / "a.txt"))
-    assert f"There is no {tmp_path}/internal.db, so it is made" in ran.stderr
+    assert f"Made {tmp_path}/internal.db" in ran.stderr
     assert run("ls", "elsewhere").stderr.startswith("Error (not_found)")
     assert rows(tmp_path / "internal.db", "SELECT count(*) FROM datasette_files") == [(1,)]

@@ -229,6 +229,14 @@ def test_links_lead_somewhere(doc: str) -> None:
         assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings]
 
 
+@pytest.mark.parametrize("doc", DOCS)
+def test_modules_that_are_named_exist(doc: str) -> None:
+    """A path in backquotes, such as `views/http.py`, is one below a package or tests/."""
+    folders = [ROOT / name for name in ("datasette_files", "datasette_files_s3", "tests", ".")]
+    for name in re.findall(r"`([\w/]+/\w+\.py)`", DOCS[doc]):
+        assert any((folder / name).is_file() for folder in folders), name
+
+
 def test_readme_links_every_doc() -> None:
     assert [doc for doc in DOCS if doc != "README.md" and f"({doc})" not in README] == []
 

@@ -17,10 +17,10 @@ from datasette.app import Datasette
 from datasette_files import get_file
 from datasette_files.app import Files
 from datasette_files.base import StorageCapabilities
-from datasette_files.catalog.trash import _BATCH
 from datasette_files.db import garbage, unhashed
 from datasette_files.db import trash as rows
 from datasette_files.errors import Conflict
+from datasette_files.maintenance.purging import _BATCH
 from datasette_files.transfer.copying import Order
 from datasette_files.views.routes import ROUTES
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload

@@ -36,7 +36,7 @@ _SHARED = (
         "given",
         metavar="ID",
         multiple=True,
-        help="This file; may be repeated, and - reads ids from standard input",
+        help="The id of a file; may be repeated; - reads ids from standard input",
     ),
     filters,
     click.option("--all", "everything", is_flag=True, help="Every file of SOURCE"),
@@ -45,19 +45,19 @@ _SHARED = (
         type=click.IntRange(1, 64),
         default=4,
         show_default=True,
-        help="Files at the same time",
+        help="How many files are transferred at the same time",
     ),
     click.option(
-        "--read-back", "reads_back", is_flag=True, help="Hash what TARGET serves before it counts"
+        "--read-back", "reads_back", is_flag=True, help="Also read each file back from TARGET"
     ),
-    click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing"),
+    click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing"),
 )
 
 
 def register(commands: Commands) -> None:
     """Add the commands to ``datasette files``."""
     commands.command("copy", short_help="Copy files into another source")(_copy)
-    commands.command("move", short_help="Move files into another source, ids kept")(_move)
+    commands.command("move", short_help="Move files into another source; ids stay")(_move)
 
 
 def _shared(function: _Function) -> _Function:
@@ -68,11 +68,11 @@ def _shared(function: _Function) -> _Function:
 
 @_shared
 async def _copy(site: Site, slug: str, target_slug: str, reads_back: bool, **options: Any) -> int:
-    """Copy files of SOURCE into TARGET, where each becomes a file with an id of its own.
+    """Copy files of SOURCE into TARGET. Each copy is a new file with its own id.
 
-    Say which: by --id, by filters that all have to match, or --all. Each is streamed, verified by
-    size and sha256, and counts once it is durable. Running the command again goes on where it was
-    cut off: of a file that TARGET has a copy of, no second one is made. A server may run beside it.
+    Select files by --id, by filters, or with --all. A file must match all filters. Each file is
+    streamed, verified by size and sha256, and done when it is durable. After an interruption, run
+    the command again: it makes no second copy of a file. A server may run beside it.
 
     \b
     datasette files copy docs archive --type image -c datasette.yaml --internal internal.db
@@ -89,17 +89,17 @@ async def _copy(site: Site, slug: str, target_slug: str, reads_back: bool, **opt
     default=GRACE_SECONDS,
     show_default="an hour",
     metavar="SECONDS",
-    help="How long the old bytes stay, for downloads that have begun; 0 where no server runs",
+    help="How long the old bytes stay for running downloads; 0 if no server runs",
 )
 async def _move(
     site: Site, slug: str, target_slug: str, reads_back: bool, grace: float, **options: Any
 ) -> int:
-    """Move files of SOURCE into TARGET. They keep their ids, so that rows and links stay valid.
+    """Move files of SOURCE into TARGET. They keep their ids, so rows and links stay valid.
 
-    Say which: by --id, by filters that all have to match, or --all. Each is streamed, verified by
-    size and sha256, and then switched over at once, so that it can be read at any moment. Running
-    the command again goes on where it was cut off. A server may run beside it, and deletes the old
-    bytes when --grace has passed; they take space until then.
+    Select files by --id, by filters, or with --all. A file must match all filters. Each file is
+    streamed, verified by size and sha256, and then switched at once, so that it can be read at any
+    time. After an interruption, run the command again: it moves the remaining files. A server may
+    run beside it. The server deletes the old bytes after --grace; they take space until then.
 
     \b
     datasette files move docs s3 --all -c datasette.yaml --internal internal.db
@@ -158,7 +158,7 @@ class _Run:
         verbs = {
             "moved": "Moved",
             "copied": "Copied",
-            "present": "There already:",
+            "present": "Already there:",
             "would": "Would move" if self.order.moves else "Would copy",
         }
         lines = [
@@ -166,16 +166,16 @@ class _Run:
             for state, totals in self.states.items()
         ]
         if "moved" in self.states and self.order.grace > 0:
-            lines.append(
-                f"Their old bytes are deleted by the server, {self.order.grace:g} seconds from now"
-            )
+            lines.append(f"The server deletes the old bytes in {self.order.grace:g} seconds")
         if self.failures.count:
             lines.append(f"{count(self.failures.count)} failed")
         if self.stopped is not None:
-            lines.append("Stopped, as the next would fail too; mend it and run this again")
+            lines.append(
+                "Stopped: the next file would fail too; correct the fault and run this again"
+            )
         if self.interrupted:
-            return "\n".join([*lines, "Interrupted; run this again for the rest"])
-        return "\n".join(lines) or "No file is chosen"
+            return "\n".join([*lines, "Interrupted; run this again to continue"])
+        return "\n".join(lines) or "No file is selected"
 
 
 async def _carry(
@@ -190,7 +190,7 @@ async def _carry(
 ) -> int:
     chosen = None if given else chosen_by(order.source, **filtered)
     if sum((bool(given), any(filtered.values()), everything)) != 1:
-        raise click.UsageError("Say which files: by --id, by filters, or --all")
+        raise click.UsageError("Select files by --id, by filters, or with --all")
     order.check()
     run = _Run(order, files, Failures(site))
     wanted = ids(given)
@@ -227,7 +227,7 @@ async def _of_these_sources(
         if file.source_id == run.order.source.id or moved:
             yield file
         else:
-            run.failures.add(file.id, NotFound(f"It is in the source {file.source_slug!r}"))
+            run.failures.add(file.id, NotFound(f"The file is in the source {file.source_slug!r}"))
 
 
 async def _size(run: _Run, chosen: Selection | None, wanted: list[str]) -> int:

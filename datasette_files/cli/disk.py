@@ -55,7 +55,7 @@ def found(
         if not os.path.lexists(path) and glob.has_magic(value):
             matches = [Path(match) for match in sorted(glob.glob(value, recursive=True))]  # noqa: PTH207
         if not matches:
-            fail(value, NotFound("Nothing matches"))
+            fail(value, NotFound("No file matches; check the path"))
         for match in matches:
             yield from _given(match, recursive, fail)
 
@@ -64,21 +64,21 @@ def _given(path: Path, recursive: bool, fail: Callable[[str, FilesError], None])
     try:
         info = path.stat()
     except OSError as error:
-        fail(str(path), NotFound(f"It cannot be read ({error.strerror})"))
+        fail(str(path), NotFound(f"The file cannot be read ({error.strerror})"))
         return
     if stat.S_ISREG(info.st_mode):
         yield Found(path, info.st_size, (info.st_dev, info.st_ino))
     elif not stat.S_ISDIR(info.st_mode):
-        fail(str(path), Invalid("It is neither a file nor a directory"))
+        fail(str(path), Invalid("This is neither a file nor a directory"))
     elif recursive:
         yield from _below(path, fail)
     else:
-        fail(str(path), Invalid("It is a directory; --recursive uploads what is in it"))
+        fail(str(path), Invalid("This is a directory; add --recursive to upload its files"))
 
 
 def _below(folder: Path, fail: Callable[[str, FilesError], None]) -> Iterator[Found]:
     def unreadable(error: OSError) -> None:
-        fail(str(error.filename), NotFound(f"It cannot be read ({error.strerror})"))
+        fail(str(error.filename), NotFound(f"The file cannot be read ({error.strerror})"))
 
     # By descriptors: a directory that becomes a link meanwhile is not followed either.
     for directory, folders, names, descriptor in os.fwalk(folder, onerror=unreadable):
@@ -101,11 +101,11 @@ async def chunks(file: Found) -> AsyncIterator[bytes]:
         with os.fdopen(opened, "rb", buffering=0) as stream:
             info = os.fstat(opened)
             if (info.st_dev, info.st_ino) != file.identity:
-                raise Invalid("It was replaced by another file as it was uploaded; try again")
+                raise Invalid("Another file replaced this one during the upload; try again")
             async for chunk in read(stream):
                 yield chunk
     except OSError as error:
-        raise NotFound(f"It cannot be read ({error.strerror})") from error
+        raise NotFound(f"The file cannot be read ({error.strerror})") from error
 
 
 async def read(stream: BinaryIO) -> AsyncIterator[bytes]:
@@ -167,11 +167,11 @@ class NewFile:
             raise self._taken() from error
         except OSError as error:
             if error.errno in _FULL:
-                raise NoSpace(f"The disk of {self._path} is full") from error
+                raise NoSpace(f"The disk of {self._path} is full; free some space") from error
             raise Invalid(f"{self._path} cannot be written ({error.strerror})") from error
 
     def _taken(self) -> Conflict:
-        return Conflict(f"{self._path} is there already; --force replaces it")
+        return Conflict(f"{self._path} exists already; add --force to replace it")
 
     def _open(self) -> None:
         if not self._replaces and os.path.lexists(self._path):

@@ -58,12 +58,12 @@ _SITE_OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] 
     click.option(
         "--internal",
         type=click.Path(dir_okay=False),
-        help="The server's internal database, as `datasette --internal` has it",
+        help="The server's internal database, as in `datasette --internal`",
     ),
     click.option(
         "--plugins-dir",
         type=click.Path(exists=True, file_okay=False),
-        help="The server's directory of plugins",
+        help="The server's plugins directory",
     ),
     click.option("as_json", "--json", is_flag=True, help="Print one JSON object"),
 )
@@ -103,18 +103,15 @@ class Site:
         made; StartupError for a wrong configuration.
         """
         if self.internal is None:
-            raise Invalid("Say which is the server's internal database, by --internal")
+            raise Invalid("Name the server's internal database with --internal")
         if not may_make and not self.internal.is_file():
-            raise Invalid(f"--internal: there is no {self.internal}; give the server's own")
+            raise Invalid(f"--internal: {self.internal} does not exist; give the server's file")
         if not self.internal.is_file():
-            told = (
-                f"There is no {self.internal}, so it is made: the server has to be given the same"
-            )
-            click.echo(told, err=True)
+            click.echo(f"Made {self.internal}; give the server the same --internal", err=True)
         try:
             await self.datasette.invoke_startup()
         except sqlite3.DatabaseError as error:
-            raise Invalid(f"--internal: {self.internal} cannot be used ({error})") from error
+            raise Invalid(f"--internal: {self.internal} cannot be opened ({error})") from error
         return Files.of(self.datasette)
 
     def show(self, data: dict[str, Any], text: str) -> None:
@@ -146,7 +143,7 @@ class Commands:
             command = click.command(name, click.Command, **more)(callback)
             if command.name is None or command.name in self.by_name:
                 raise click.ClickException(
-                    f"Two plugins have a command `datasette files {command.name}`;"
+                    f"Two plugins define the command `datasette files {command.name}`;"
                     " uninstall one of them"
                 )
             self.by_name[command.name] = command
@@ -157,14 +154,14 @@ class Commands:
 
 _HELP = """Administer the files of a site (datasette-files).
 
-Give each command the server's configuration and internal database. It may run beside the server,
-and acts as an administrator: no permission is asked for.
+Give each command the server's configuration and internal database. It may run beside the server.
+It acts as an administrator: no permission is checked.
 
 \b
 datasette files ls my-files -c datasette.yaml --internal internal.db
 
-The exit status is 0 for success, 1 for an error, 2 for a command line that makes no sense, and 3
-where some files were done and others failed.
+The exit status is 0 for success, 1 for an error, 2 for wrong arguments or options, and 3 if some
+files failed and the others are done.
 """
 
 
@@ -233,7 +230,7 @@ def _on_a_site(function: CommandFunction) -> Callable[..., None]:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            _fail(NoSpace("The disk that standard output goes to is full"), as_json=False)
+            _fail(NoSpace("The disk of standard output is full; free some space"), as_json=False)
         else:
             click.get_current_context().exit(status or 0)
 
@@ -256,7 +253,7 @@ def _datasette(
         raise ConfigurationError(f"--config: {config} cannot be read as YAML or JSON") from error
     merged = {} if merged is None else merged
     if not isinstance(merged, dict):
-        raise ConfigurationError("--config: has to hold a mapping, as datasette.yaml does")
+        raise ConfigurationError("--config: must contain a mapping, as datasette.yaml does")
     deep_dict_update(merged, pairs_to_nested_config(settings))
     return Datasette(config=merged, internal=internal, plugins_dir=plugins_dir)
 

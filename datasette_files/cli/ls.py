@@ -31,7 +31,7 @@ _PATIENCE = 10.0
 def register(commands: Commands) -> None:
     """Add the commands to ``datasette files``."""
     commands.command("ls", short_help="List the files of a source")(_ls)
-    commands.command("info", short_help="Show what is known of files")(_info)
+    commands.command("info", short_help="Show the record of each file")(_info)
     commands.command("get", short_help="Download files, or one to standard output")(_get)
 
 
@@ -42,16 +42,16 @@ def register(commands: Commands) -> None:
     type=click.IntRange(1),
     default=1000,
     show_default=True,
-    help="How many files at most",
+    help="The largest number of files",
 )
 @click.option(
-    "--after", metavar="PATH", default="", help="Begin after this path, to go on with a list"
+    "--after", metavar="PATH", default="", help="Begin after this path, to continue a list"
 )
 async def _ls(site: Site, slug: str, limit: int, after: str, **filtered: Any) -> None:
     """List the files of SOURCE by their paths in the storage.
 
-    A line is the file's id, bytes, type, when it was added, and its name, with tabs between. Where
-    there are more than --limit, the end says how to go on.
+    A line has the file's id, bytes, type, time added and name, separated by tabs. If there are more
+    files than --limit, the last line shows how to continue.
     """
     files = await site.start()
     chosen, after = chosen_by(files.sources.get(slug), **filtered), text(after, "--after")
@@ -73,12 +73,12 @@ async def _ls(site: Site, slug: str, limit: int, after: str, **filtered: Any) ->
     else:
         click.echo(count(totals.files, totals.bytes), err=True)
         if following is not None:
-            click.echo(f"There are more: --after {shown(following)!r}", err=True)
+            click.echo(f"There are more: continue with --after {shown(following)!r}", err=True)
 
 
 @click.argument("given", metavar="ID...", nargs=-1, required=True)
 async def _info(site: Site, given: tuple[str, ...]) -> int:
-    """Show what the catalog has of each file, and whether its storage has the bytes.
+    """Show the catalog's record of each file, and whether its storage has the bytes.
 
     An ID of - reads ids from standard input.
     """
@@ -106,7 +106,7 @@ async def _stored(files: Files, file: FileRecord) -> str:
     except FilesError as error:
         return f"unknown: {error}"
     except asyncio.TimeoutError:
-        return f"unknown: the storage has not answered within {_PATIENCE:g} seconds"
+        return f"unknown: the storage did not answer within {_PATIENCE:g} seconds"
     except Exception as error:  # noqa: BLE001 - a third party's storage may raise anything
         return f"unknown: the storage failed ({type(error).__name__})"
     if found is None:
@@ -121,25 +121,25 @@ async def _stored(files: Files, file: FileRecord) -> str:
     "--output",
     metavar="PATH",
     default=".",
-    help="A file, a directory, or - for standard output; else the current directory",
+    help="A file, a directory, or - for standard output; by default the current directory",
 )
-@click.option("--force", is_flag=True, help="Replace files that are there")
+@click.option("--force", is_flag=True, help="Replace existing files")
 async def _get(site: Site, given: tuple[str, ...], output: str, force: bool) -> int:
     """Download files by ID.
 
-    In a directory a file gets the name that it was uploaded under, with _ for what is not safe.
-    It appears whole, once its size and sha256 are those of the catalog, or not at all; standard
-    output gets the bytes as they come, and the exit status tells. A storage that breaks off is
-    asked for the rest. An ID of - reads ids from standard input.
+    In a directory a file gets its uploaded name, with _ in place of unsafe characters. It appears
+    whole or not at all, after its size and sha256 match the catalog. Standard output receives bytes
+    before they are verified: check the exit status. If a storage breaks off, the rest is requested.
+    An ID of - reads ids from standard input.
     """
     files = await site.start()
     wanted, failures = ids(given), Failures(site)
     folder = Path(output)
     is_folder = await asyncio.to_thread(folder.is_dir)
     if output == "-" and (len(wanted) != 1 or site.as_json):
-        raise Invalid("Standard output takes one file, and no --json beside it")
+        raise Invalid("Standard output takes one file, and no --json")
     if len(wanted) != 1 and not is_folder:
-        raise Invalid(f"--output: {output} has to be a directory, for several files")
+        raise Invalid(f"--output: {output} must be a directory, because there are several files")
     written: list[dict[str, Any]] = []
     async for file in by_id(files, wanted, failures.add):
         source = files.sources.get(file.source_slug)
@@ -149,7 +149,7 @@ async def _get(site: Site, given: tuple[str, ...], output: str, force: bool) -> 
                 continue
             path = folder / stored_name(file.filename) if is_folder else folder
             if path in (one["path"] for one in written):
-                raise Conflict(f"{path} is another file of these already; get this one by itself")
+                raise Conflict(f"{path} holds another of these files; download this one alone")
             await _to_file(site, source, file, path, force)
         except FilesError as error:
             failures.add(file.id, error)

@@ -106,5 +106,5 @@ def text(value: str, what: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise Invalid(f"{what} is not UTF-8") from None
+        raise Invalid(f"{what} is not UTF-8; correct it") from None
     return value

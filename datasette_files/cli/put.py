@@ -65,18 +65,16 @@ class _Putting:
 
 @click.argument("slug", metavar="SOURCE")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@click.option("-r", "--recursive", is_flag=True, help="Upload what is in directories")
-@click.option("--name", help="Call it so; needed for standard input, and for one file only")
-@click.option("--type", "content_type", help="Its content type; else by its name and bytes")
-@click.option(
-    "--uploaded-by", "uploader", metavar="ACTOR", help="The id of the actor it belongs to"
-)
+@click.option("-r", "--recursive", is_flag=True, help="Upload the files below directories")
+@click.option("--name", help="The file's name; required for standard input; only for one file")
+@click.option("--type", "content_type", help="The content type; by default from name and bytes")
+@click.option("--uploaded-by", "uploader", metavar="ACTOR", help="The id of the uploader")
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),
     default=4,
     show_default=True,
-    help="Files at the same time",
+    help="How many files are uploaded at the same time",
 )
 async def _put(
     site: Site,
@@ -90,10 +88,10 @@ async def _put(
 ) -> int:
     """Upload each PATH to SOURCE, in bounded memory; - is standard input.
 
-    A PATH may be a pattern. With --recursive directories are taken with all that is below them;
-    links in them are passed over. A file keeps its name, but not its directory: the source's
-    path_template says where it is stored. The source's limits on size and type hold. A line for
-    each file has its id; running the command again would store all of them again.
+    A PATH may be a pattern. With --recursive all files below directories are uploaded, without
+    following links. A file keeps its name, but not its directory: the source's path_template sets
+    its path. The source's limits on size and type apply. The output has one line with the id of
+    each file. A second run stores all files again.
 
     \b
     datasette files put docs photos/ --recursive -c datasette.yaml --internal internal.db
@@ -105,9 +103,9 @@ async def _put(
     for value, option in ((name, "--name"), (uploader, "--uploaded-by"), (content_type, "--type")):
         text(value or "", option)
     if "-" in paths and (len(paths) > 1 or name is None):
-        raise Invalid("Standard input is one file alone, and needs a --name")
+        raise Invalid("Standard input must be the only PATH, and needs --name")
     if name is not None and (len(paths) > 1 or recursive):
-        raise Invalid("--name is for one file")
+        raise Invalid("--name works with one file only; leave it out")
     putting = _Putting(site, files, source, name, content_type, uploader)
     if paths == ("-",):
         stored = await putting.store("", None, disk.read(sys.stdin.buffer))
@@ -175,9 +173,9 @@ async def _telling(
 async def _rm(site: Site, given: tuple[str, ...]) -> int:
     """Delete files by ID, as the delete button of a file's page does.
 
-    Where its source has a trash (trash_days), a file can be restored from it for so long; else
-    there is no way back. An ID of - reads ids from standard input, such as those that
-    `datasette files ls` prints first in each line.
+    If its source has a trash, a file can be restored for trash_days. Otherwise it cannot be
+    restored. An ID of - reads ids from standard input; `datasette files ls` prints the id at the
+    beginning of each line.
 
     \b
     datasette files ls docs --name '*.tmp' … | cut -f1 | datasette files rm - …

@@ -24,16 +24,16 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _PAGE = 500
 
 _OPTIONS = (
-    click.option("--name", metavar="GLOB", help="Names like this, such as '*.jpg'; by case"),
+    click.option("--name", metavar="GLOB", help="Names such as '*.jpg'; case matters"),
     click.option(
         "--type",
         "types",
         metavar="TYPE",
         multiple=True,
-        help="Of this type, pattern (image/*) or family (image, document, …); may be repeated",
+        help="A type, pattern (image/*) or family (image, document, …); may be repeated",
     ),
-    click.option("--prefix", metavar="PATH", help="Paths in the storage that begin like this"),
-    click.option("--search", metavar="WORDS", help="What a search for these words finds"),
+    click.option("--prefix", metavar="PATH", help="Paths in the storage that begin with PATH"),
+    click.option("--search", metavar="WORDS", help="Files that a search for these words finds"),
 )
 
 
@@ -91,9 +91,12 @@ async def by_id(
             if file is None:
                 fail(file_id, absent(file_id))
             elif isinstance(file, TrashedFile):
-                fail(file_id, NotFound("It is in the trash; restore it first, at /-/files/trash"))
+                fail(
+                    file_id,
+                    NotFound("The file is in the trash; restore it at /-/files/trash"),
+                )
             elif not _is_configured(files, file):
-                fail(file_id, NotFound(f"The source {file.source_slug!r} is not configured"))
+                fail(file_id, NotFound(f"Its source {file.source_slug!r} is not configured"))
             else:
                 yield file
 
