@@ -1,10 +1,10 @@
-"""The errors of datasette-files: what went wrong, the code a client sees, the HTTP status.
+"""The errors of datasette-files: each has a message, a code for clients and an HTTP status.
 
 Public: a storage or a thumbnail plugin raises these, and nothing above a storage needs to know
 the SDK behind it. The tree, with ``code`` and ``status``::
 
     Exception
-    ├── ConfigurationError            a person must mend the configuration; stops the start
+    ├── ConfigurationError            a person must correct the configuration; stops the start
     └── FilesError                    answers a request
         ├── Invalid                   invalid               400
         ├── PermissionDenied          permission_denied     403
@@ -46,11 +46,11 @@ __all__ = [
 
 
 class ConfigurationError(Exception):
-    """The configuration is wrong in a way that only a person can mend."""
+    """The configuration has a fault that only a person can correct."""
 
 
 class FilesError(Exception):
-    """Base of all that answers a request: ``code`` is for programs, the message for people."""
+    """Base of errors that answer a request: ``code`` for programs, the message for people."""
 
     code = "storage_error"
     status = 502
@@ -78,7 +78,7 @@ class PermissionDenied(FilesError):
 
 
 class NotFound(FilesError):
-    """There is no such source, file, upload or job."""
+    """The source, file, upload or job does not exist."""
 
     code = "not_found"
     status = 404
@@ -99,7 +99,7 @@ class TimedOut(FilesError):
 
 
 class Conflict(FilesError):
-    """The state of things does not allow this, such as an upload that is being received."""
+    """The present state does not allow this, such as an upload that is being received."""
 
     code = "conflict"
     status = 409
@@ -141,7 +141,7 @@ class ChecksumMismatch(FilesError):
 
 
 class StorageError(FilesError):
-    """The storage failed or gave an answer that makes no sense."""
+    """The storage failed or gave a senseless answer."""
 
     code = "storage_error"
     status = 502

@@ -17,8 +17,8 @@ from ..permissions.actions import BROWSE, Actor
 from ..permissions.grants import Grant, grant
 from ..sources.sources import Source, Sources
 
-#: Bytes. A file smaller than this may be read together with its row.
-_AT_HAND = 64 * 1024
+#: Bytes. A smaller file may be read together with its row.
+_MAX_CACHED_BYTES = 64 * 1024
 
 
 class Lookup:
@@ -43,7 +43,7 @@ class Lookup:
             return None  # its source is no longer configured
 
     async def existing(self, file_id: str) -> tuple[FileRecord, Source]:
-        """As ``find``. Raises NotFound."""
+        """A file and its source, without any permission check. Raises NotFound."""
         found = await self.find(file_id)
         if found is None:
             raise absent(file_id)
@@ -60,11 +60,11 @@ class Lookup:
     async def browsable_with_bytes(
         self, actor: Actor, file_id: str
     ) -> tuple[FileRecord, Source, bytes | None]:
-        """As ``browsable``, and a small file's bytes where its storage has them at hand."""
-        return await self._look_up(actor, file_id, _AT_HAND)
+        """A file that the actor may browse; and its bytes, if it is small and in memory."""
+        return await self._look_up(actor, file_id, _MAX_CACHED_BYTES)
 
     async def _look_up(
-        self, actor: Actor, file_id: str, at_hand: int
+        self, actor: Actor, file_id: str, max_bytes: int
     ) -> tuple[FileRecord, Source, bytes | None]:
         allowed = await grant(self._datasette, actor, BROWSE)
 
@@ -75,7 +75,7 @@ class Lookup:
             allowed.check(conn, file.source_slug)
             source = self._sources.get(file.source_slug)
             content = None
-            if file.size is not None and file.size < at_hand and source.down is None:
+            if file.size is not None and file.size < max_bytes and source.down is None:
                 content = source.storage.cached_bytes(file.path, file.size)
             return file, source, content
 

@@ -1,9 +1,10 @@
 """The root directory, and the one place where a path becomes a file descriptor.
 
 The root itself may be a symbolic link, resolved once at start. Below it every component is opened
-relative to its parent and without following links, so no path leaves the root, whatever is put
-there and whenever. Before each use the root must still be the directory it was: one that vanished
-or was replaced is an outage until it is back, and is never made anew. Everything here blocks.
+relative to its parent and without following links, so no path leaves the root, even if somebody
+swaps directories for links meanwhile. Before each use the root must still be the same directory:
+one that vanished or was replaced is an outage until it is back, and is never created again.
+Everything here blocks.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a named pipe would wait for its other end.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-# What tells, of a file to delete, that there cannot be one.
+# Errors of unlink(2) for a path at which there cannot be a file.
 _NO_FILE = (errno.EISDIR, errno.ENAMETOOLONG)
-# What tells of a directory that it is still needed, or of a link in its place.
-_KEPT = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+# Errors of rmdir(2) for a directory that is not empty, or a link in its place.
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 class Root:
@@ -77,7 +78,7 @@ class Root:
         except FileExistsError:
             pass
         except OSError as error:
-            # A root that can only be read still serves what it holds.
+            # A read-only root still serves its files.
             logger.warning("%s takes no uploads: %s", self._path, error.strerror)
 
     def _adopt(self, fd: int) -> None:
@@ -114,7 +115,7 @@ class Root:
 
     @contextmanager
     def held(self) -> Iterator[int]:
-        """A descriptor of the root for one operation, after a look that it is still the root."""
+        """A descriptor of the root for one operation, after checking that it is still the root."""
         with self._lock:
             fd = os.dup(self._current())
         try:
@@ -138,7 +139,7 @@ class Root:
         return self._fd
 
     def _recognise(self, info: os.stat_result) -> None:
-        """A remounted root has another device number; our directory in it tells that it is ours."""
+        """Adopt a remounted root, which has another device number, if it holds our directory."""
         if stat.S_ISLNK(info.st_mode):
             raise self._lost("replaced by a symbolic link")
         try:
@@ -174,7 +175,7 @@ class Root:
             yield fd, name
 
     def open(self, path: str) -> tuple[int, os.stat_result]:
-        """A descriptor to read the regular file at ``path``, to be closed, and its facts."""
+        """An open descriptor of the regular file at ``path``, for the caller to close; its stat."""
         with self.parent(path) as (directory, name):
             try:
                 fd = os.open(name, _READ, dir_fd=directory)
@@ -211,7 +212,7 @@ class Root:
                 os.fsync(directory)
 
     def unlink(self, path: str) -> None:
-        """Delete the file at ``path`` and every directory this leaves empty; may be repeated."""
+        """Delete the file at ``path`` and each directory left empty. May be repeated."""
         components = split(path)
         for depth in range(len(components), 0, -1):
             try:
@@ -224,7 +225,7 @@ class Root:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                if depth < len(components) and error.errno in _KEPT:
+                if depth < len(components) and error.errno in _NOT_EMPTY:
                     return
                 if depth == len(components) and error.errno in _NO_FILE:
                     return
@@ -232,7 +233,7 @@ class Root:
 
 
 def split(path: str) -> list[str]:
-    """The components of a storage path. Raises Invalid for any that could mean another place."""
+    """The components of a storage path. Raises Invalid for one that could leave the root."""
     components = path.split("/")
     if "\x00" in path or any(component in ("", ".", "..") for component in components):
         raise Invalid(f"{path!r} is not a path within a source")
@@ -255,8 +256,8 @@ def _descend(fd: int, component: str, create: bool) -> int:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turns the system's errors into the ones that clients know. FileNotFoundError stays."""
+def storage_errors() -> Iterator[None]:
+    """Turn the system's errors into those that clients know. FileNotFoundError stays."""
     try:
         yield
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Media types, by RFC 9110, section 8.3: what stands before the parameters."""
+"""Media types (RFC 9110, section 8.3) without their parameters."""
 
 import re
 

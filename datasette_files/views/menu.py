@@ -20,9 +20,9 @@ logger = logging.getLogger("datasette_files")
 async def file_actions(
     datasette: Any, actor: Actor, source: Source, file: FileRecord, record: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """The entries of all plugins. One that fails is logged, and the page opens without it.
+    """The entries of all plugins. If one fails, that is logged, and the page opens without it.
 
-    A plugin that takes ``preview_bytes`` gets the first 2048 bytes; none while the storage fails.
+    A plugin that takes ``preview_bytes`` gets the first 2048 bytes; empty while the storage fails.
     """
     preview = b""
     if any("preview_bytes" in hook.argnames for hook in pm.hook.file_actions.get_hookimpls()):

@@ -16,11 +16,8 @@ from ..sources.sources import Source
 from .http import Call, answer, page
 
 _CAPABILITIES = (
-    "can_upload",
-    "can_delete",
-    "can_list",
-    "can_generate_signed_urls",
-    "requires_proxy_download",
+    *("can_upload", "can_delete", "can_list"),
+    *("can_generate_signed_urls", "requires_proxy_download"),
 )
 
 
