@@ -292,7 +292,7 @@ class ThumbnailGenerator(ABC):
 
     @abstractmethod
     async def can_generate(self, content_type: str, filename: str) -> bool:
-        """Whether this generator may be able to picture a file of this type and name."""
+        """Tell whether this generator may be able to picture a file of this type and name."""
 
     @abstractmethod
     async def generate(

@@ -242,7 +242,7 @@ def max_file_size(source: SourceConfig, capability: int | None, path: str) -> in
 
 
 def type_allowed(content_type: str, patterns: list[str] | None) -> bool:
-    """Whether a content type, such as ``image/png``, matches a pattern; None takes any.
+    """Tell whether a content type, such as ``image/png``, matches a pattern; None takes any.
 
     The one place that interprets a pattern.
     """

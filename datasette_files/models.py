@@ -95,7 +95,7 @@ class Upload:
     claimed_until: float | None = None
 
     def is_being_received(self, now: float) -> bool:
-        """Whether a live attempt owns the path."""
+        """Tell whether a live attempt owns the path."""
         return self.state == "receiving" and (self.claimed_until or 0) > now
 
 

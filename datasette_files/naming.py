@@ -52,7 +52,7 @@ def token_digest(token: str) -> str:
 
 
 def storable(text: str) -> bool:
-    """Whether SQLite can store the text: lone surrogates, which JSON can carry, have no UTF-8."""
+    """Tell whether SQLite can store the text: lone surrogates, as in JSON, have no UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -27,11 +27,8 @@ from .config import Folder, S3Config
 from .rights import Trial, policy
 
 _CREDENTIALS = (
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "credentials_url",
-    "credentials_url_secret",
+    *("access_key_id", "secret_access_key", "session_token"),
+    *("credentials_url", "credentials_url_secret"),
 )
 
 
@@ -89,7 +86,7 @@ async def _s3_cors(
 
 
 async def _without_credentials(config: S3Config) -> S3Config:
-    """The same folder with the SDK's own credentials. A broker is asked for the folder only."""
+    """The config with the SDK's own credentials. A broker is asked only for its folder."""
     update: dict[str, Any] = dict.fromkeys(_CREDENTIALS)
     if config.credentials_url is not None:
         async with _connected(config) as (_, folder):

@@ -103,7 +103,7 @@ class Connection:
         )
 
     def _is_amazons_own_choice(self) -> bool:
-        """Whether the SDK chooses the addressing style of a bucket of Amazon's."""
+        """Tell whether the SDK chooses the addressing style of a bucket of Amazon's."""
         host = urlsplit(self.client.meta.endpoint_url).hostname or ""
         return self.config.addressing_style == "auto" and host.endswith(".amazonaws.com")
 
@@ -186,7 +186,7 @@ class Connection:
                 raise storage_error(error, operation) from error
 
     def _credentials_refused(self, code: str) -> bool:
-        """Whether newer credentials may help.
+        """Tell whether newer credentials may help.
 
         An answer to HEAD has no body, so its 403 may also mean a missing right; then the broker is
         asked at most once in ``_DOUBT_SECONDS``.

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from datasette_files.errors import Invalid
 
+from .errors import code_of
+
 #: The beginning of our rule's id; the source's prefix follows, so that each site that shares a
 #: bucket has a rule of its own. S3 takes 255 characters.
 _RULE_ID = "datasette-files"
@@ -75,12 +77,10 @@ def joined(there: list[Rule], ours: Rule) -> list[Rule]:
 
 async def apply(client: Any, bucket: str, ours: Rule) -> list[Rule]:
     """Store the rule beside the bucket's others; return all. Raises the SDK's errors."""
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - only once a command needs it
-
     try:
         there: list[Rule] = (await client.get_bucket_cors(Bucket=bucket)).get("CORSRules", [])
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") != "NoSuchCORSConfiguration":
+    except Exception as error:
+        if code_of(error) != "NoSuchCORSConfiguration":
             raise
         there = []
     rules = joined(there, ours)

@@ -27,11 +27,8 @@ _MAX_SINGLE = 8
 _MAX_PAGES = 10
 #: Answers of stores that cannot delete many objects at once, or want a right on the bucket for it.
 ONE_BY_ONE = (
-    "AccessDenied",
-    "NotImplemented",
-    "MethodNotAllowed",
-    "MissingContentMD5",
-    "InvalidRequest",
+    *("AccessDenied", "NotImplemented", "MethodNotAllowed"),
+    *("MissingContentMD5", "InvalidRequest"),
 )
 
 

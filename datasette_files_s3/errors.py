@@ -84,6 +84,17 @@ _ANSWERS: tuple[tuple[type[FilesError], str, str], ...] = (
 )
 TABLE = {code: (kind, message) for kind, message, codes in _ANSWERS for code in codes.split()}
 
+#: Classes of the SDK's errors, by name; ClientError is aiohttp's.
+_CREDENTIAL_ERRORS = {
+    *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"),
+    *("TokenRetrievalError", "SSOError", "UnauthorizedSSOTokenError"),
+    *("ProfileNotFound", "MetadataRetrievalError"),
+}
+_CONNECTION_ERRORS = {
+    *("ClientError", "ConnectionError", "HTTPClientError"),
+    *("IncompleteReadError", "ResponseStreamingError"),
+}
+
 
 def code_of(error: BaseException) -> str:
     """S3's code, or the status where it gave none; empty if the store did not answer."""
@@ -151,24 +162,9 @@ def _error_without_answer(error: Exception, operation: str) -> FilesError:
             "The store's certificate is not trusted; ask the source's administrator to correct"
             " ca_bundle or the certificate"
         )
-    if names & {
-        "NoCredentialsError",
-        "PartialCredentialsError",
-        "CredentialRetrievalError",
-        "TokenRetrievalError",
-        "SSOError",
-        "UnauthorizedSSOTokenError",
-        "ProfileNotFound",
-        "MetadataRetrievalError",
-    }:
+    if names & _CREDENTIAL_ERRORS:
         return StorageUnavailable(NO_CREDENTIALS)
-    if isinstance(error, OSError | asyncio.TimeoutError) or names & {
-        "ClientError",  # aiohttp's
-        "ConnectionError",
-        "HTTPClientError",
-        "IncompleteReadError",
-        "ResponseStreamingError",
-    }:
+    if isinstance(error, OSError | asyncio.TimeoutError) or names & _CONNECTION_ERRORS:
         return StorageUnavailable("The store cannot be reached; try again in a minute")
     logger.error("S3 %s failed with an unknown error", operation, exc_info=error)
     return StorageError("The store gave an invalid answer; ask its administrator")

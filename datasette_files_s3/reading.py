@@ -96,7 +96,7 @@ def _total(answer: dict[str, Any], position: int) -> int:
 
 
 async def read(connection: Connection, bucket: str, key: str, start: int, end: int) -> bytes:
-    """The same bytes as ``stream``, in one piece."""
+    """The bytes of ``stream``, in one piece."""
     return b"".join([chunk async for chunk in stream(connection, bucket, key, start, end)])
 
 

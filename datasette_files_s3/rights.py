@@ -19,9 +19,11 @@ from datasette_files.errors import StorageError, StorageUnavailable
 from .client import Connection
 from .config import Folder
 from .deleting import ONE_BY_ONE
+from .errors import code_of, status_of
 
 _CONTENT = b"A trial of datasette-files: may be deleted.\n"
 _TYPE = "text/plain"
+_Try = Callable[[], Awaitable[None]]
 #: Codes after which no right can be tried.
 _FATAL = {
     "NoSuchBucket": "the bucket does not exist; create it, or correct `bucket`",
@@ -74,48 +76,35 @@ class Trial:
         self._copy, self._parts, self._dropped = f"{name}/copy", f"{name}/parts", f"{name}/dropped"
         self._below = f"{name}/"
         self._etag = ""
-        #: Whether there is an object to read, copy and delete.
-        self._stored = False
         self._made: list[str] = []
         self._uploads: dict[str, str] = {}
 
     async def run(self) -> list[Finding]:
         """Try each right. Raises StorageError, StorageUnavailable where none can be tried."""
+        put, get, listing = ("s3:PutObject",), ("s3:GetObject",), ("s3:ListBucket",)
+        delete, abort = ("s3:DeleteObject",), ("s3:AbortMultipartUpload",)
+        unfinished = ("s3:ListBucketMultipartUploads",)
+        stored, described = "store an object", "describe an object"
+        #: Each right, its actions, its trial, and the right that the trial needs.
+        trials: tuple[tuple[str, tuple[str, ...], _Try, str | None], ...] = (
+            (stored, put, self._put_object, None),
+            (described, get, self._head_object, stored),
+            ("read a range of an object", get, self._get_object, stored),
+            ("let a browser read (presigned GET)", get, self._presigned_get, stored),
+            ("copy an object", (*get, *put), self._copy_object, stored),
+            ("see that an object does not exist", listing, self._head_nothing, described),
+            ("list objects", listing, self._list_objects, None),
+            ("let a browser store (presigned POST)", put, self._presigned_post, None),
+            ("store in parts", put, self._multipart, None),
+            ("abort an upload in parts", abort, self._abort_multipart, "store in parts"),
+            ("find unfinished uploads", unfinished, self._list_unfinished, None),
+            ("delete an object", delete, self._delete_object, None),
+            ("delete many objects", delete, self._delete_objects, None),
+        )
         try:
-            await self._try("store an object", ("s3:PutObject",), self._put_object)
-            self._stored = self.findings[-1].problem is None
-            for name, actions, what in (
-                ("describe an object", ("s3:GetObject",), self._head_object),
-                ("read a range of an object", ("s3:GetObject",), self._get_object),
-                ("let a browser read (presigned GET)", ("s3:GetObject",), self._presigned_get),
-                ("copy an object", ("s3:GetObject", "s3:PutObject"), self._copy_object),
-            ):
-                await self._try(name, actions, what, possible=self._stored)
-            described = self.findings[1]
-            await self._try(
-                "see that an object does not exist",
-                ("s3:ListBucket",),
-                self._head_nothing,
-                possible=described.problem is None,
-            )
-            await self._try("list objects", ("s3:ListBucket",), self._list_objects)
-            await self._try(
-                "let a browser store (presigned POST)", ("s3:PutObject",), self._presigned_post
-            )
-            await self._try("store in parts", ("s3:PutObject",), self._multipart)
-            await self._try(
-                "abort an upload in parts",
-                ("s3:AbortMultipartUpload",),
-                self._abort_multipart,
-                possible=self.findings[-1].problem is None,
-            )
-            await self._try(
-                "find unfinished uploads",
-                ("s3:ListBucketMultipartUploads",),
-                self._list_unfinished,
-            )
-            await self._try("delete an object", ("s3:DeleteObject",), self._delete_object)
-            await self._try("delete many objects", ("s3:DeleteObject",), self._delete_objects)
+            for name, actions, trial, needed in trials:
+                possible = needed not in [finding.name for finding in self.missing]
+                await self._try(name, actions, trial, possible=possible)
         finally:
             await self._clean_up()
         return self.findings
@@ -128,9 +117,9 @@ class Trial:
         self,
         name: str,
         actions: tuple[str, ...],
-        what: Callable[[], Awaitable[None]],
+        trial: _Try,
         *,
-        possible: bool = True,
+        possible: bool,
     ) -> None:
         finding = Finding(name, actions)
         self.findings.append(finding)
@@ -138,16 +127,16 @@ class Trial:
             finding.tried, finding.problem = False, "needs a right that is missing above"
             return
         try:
-            await self._run_trial(what)
+            await self._run_trial(trial)
         except _Refused as error:
             finding.problem = str(error)
 
-    async def _run_trial(self, what: Callable[[], Awaitable[None]]) -> None:
+    async def _run_trial(self, trial: _Try) -> None:
         """Run a trial. Raises _Refused, StorageError, StorageUnavailable."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
         try:
-            await what()
+            await trial()
         except ClientError as error:
             told = error.response.get("Error", {})
             code = str(told.get("Code") or "")
@@ -167,13 +156,12 @@ class Trial:
     @contextmanager
     def _making(self, key: str) -> Iterator[None]:
         """Note the key for deletion, unless the store refuses: after a lost answer it may exist."""
-        from botocore.exceptions import ClientError  # noqa: PLC0415
-
         self._made.append(key)
         try:
             yield
-        except (ClientError, _Refused):
-            self._made.remove(key)
+        except Exception as error:
+            if code_of(error) or isinstance(error, _Refused):
+                self._made.remove(key)
             raise
 
     async def _put_object(self) -> None:
@@ -189,12 +177,10 @@ class Trial:
             raise _Refused(f"the object has {answer['ContentLength']} bytes, not {len(_CONTENT)}")
 
     async def _head_nothing(self) -> None:
-        from botocore.exceptions import ClientError  # noqa: PLC0415
-
         try:
             await self._client.head_object(**self._where(self._dropped))
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+        except Exception as error:
+            if status_of(error) != 404:
                 raise
 
     async def _get_object(self) -> None:
@@ -264,15 +250,13 @@ class Trial:
         self._made = [key for key in self._made if key != self._put]
 
     async def _delete_objects(self) -> None:
-        from botocore.exceptions import ClientError  # noqa: PLC0415
-
         keys = self._made or [self._copy]
         try:
             answer = await self._client.delete_objects(
                 Bucket=self.folder.bucket, Delete={"Objects": [{"Key": key} for key in keys]}
             )
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in ONE_BY_ONE:
+        except Exception as error:
+            if code_of(error) not in ONE_BY_ONE:
                 raise
             answer = {}
             for key in keys:  # as the storage does

@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timezone
-from typing import Any, ClassVar
+from typing import Any
 
 from datasette_files.base import (
     TIME_FORMAT,
@@ -49,17 +49,15 @@ class S3Storage(Storage):
     _config: S3Config
     _connection: Connection | None = None
 
-    #: The capabilities before ``configure``.
-    _capabilities: ClassVar = StorageCapabilities(
-        can_upload=True, can_delete=True, can_list=True, can_generate_signed_urls=True
-    )
-
     @property
     def capabilities(self) -> StorageCapabilities:
-        if self._connection is None or self._config.download == "redirect":
-            return StorageCapabilities(**vars(self._capabilities))
+        proxied = self._connection is not None and self._config.download == "proxy"
         return StorageCapabilities(
-            can_upload=True, can_delete=True, can_list=True, requires_proxy_download=True
+            can_upload=True,
+            can_delete=True,
+            can_list=True,
+            can_generate_signed_urls=not proxied,
+            requires_proxy_download=proxied,
         )
 
     async def configure(self, config: dict[str, Any], get_secret: GetSecret) -> None:

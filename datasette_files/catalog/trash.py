@@ -97,7 +97,7 @@ class Trash:
         return trashed
 
     async def deleted_by(self, file_id: str, actor: Actor) -> tuple[bool, TrashedFile | None]:
-        """Whether this actor deleted the file recently, and its entry if it is in the trash.
+        """Tell whether this actor deleted the file recently, and its entry if it is in the trash.
 
         So a repeated deletion is no error. A deletion by a command or without signing in counts as
         one by every anonymous actor who may delete in the source.

@@ -69,7 +69,7 @@ class ListQuery:
 
     @property
     def filtered(self) -> bool:
-        """Whether a filter is set."""
+        """Tell whether a filter is set."""
         filters = (self.content_types, self.uploaded_by, self.created_after, self.created_before)
         return any(filters)
 
@@ -127,7 +127,7 @@ def _kinds(conn: sqlite3.Connection, query: ListQuery) -> list[tuple[int, str, i
 
 
 def is_wanted(content_type: str, wanted: tuple[str, ...]) -> bool:
-    """Whether the filter ``wanted``, in lower case, takes a content type of the catalog."""
+    """Tell whether the filter ``wanted``, in lower case, takes a content type of the catalog."""
     return (
         not wanted
         or content_type.lower() in wanted

@@ -31,19 +31,8 @@ logger = logging.getLogger("datasette_files")
 migrations = Migrations("datasette_files")
 
 FILE_COLUMNS = (
-    "id",
-    "source_id",
-    "path",
-    "filename",
-    "content_type",
-    "content_hash",
-    "size",
-    "width",
-    "height",
-    "uploaded_by",
-    "created_at",
-    "metadata",
-    "search_text",
+    *("id", "source_id", "path", "filename", "content_type", "content_hash", "size"),
+    *("width", "height", "uploaded_by", "created_at", "metadata", "search_text"),
 )
 
 _TABLES = (
@@ -227,6 +216,11 @@ _TOTALS_TRIGGERS = (
 )
 
 
+def _run(db: sqlite_utils.Database, *statements: str) -> None:
+    for statement in statements:
+        db.execute(statement)
+
+
 @migrations(name="0001_core")
 def core(db: sqlite_utils.Database) -> None:
     """Make every table, or adopt those of the public 0.1a3 with all their rows."""
@@ -236,12 +230,10 @@ def core(db: sqlite_utils.Database) -> None:
             db.execute(f"DROP TRIGGER IF EXISTS datasette_files_{name}")
         db.execute("DROP TABLE IF EXISTS datasette_files_fts")
         db.execute("ALTER TABLE datasette_files RENAME TO datasette_files_0_1")
-    for statement in _TABLES:
-        db.execute(statement)
+    _run(db, *_TABLES)
     if adopted:
         _adopt(db)
-    for statement in (*_INDEXES, *_SEARCH_INDEX, *_TOTALS_TRIGGERS):
-        db.execute(statement)
+    _run(db, *_INDEXES, *_SEARCH_INDEX, *_TOTALS_TRIGGERS)
     if adopted:
         db.execute("INSERT INTO datasette_files_fts (datasette_files_fts) VALUES ('rebuild')")
         db.execute(
@@ -264,25 +256,25 @@ def words(db: sqlite_utils.Database) -> None:
 @migrations(name="0003_direct_uploads")
 def direct_uploads(db: sqlite_utils.Database) -> None:
     """Notes of direct uploads whose client may still send bytes; files without a sha256 yet."""
-    db.execute("ALTER TABLE datasette_files_garbage ADD COLUMN instructions TEXT")
-    db.execute(
+    _run(
+        db,
+        "ALTER TABLE datasette_files_garbage ADD COLUMN instructions TEXT",
         """CREATE TABLE datasette_files_unhashed (
             file_id TEXT PRIMARY KEY,
             source_id INTEGER NOT NULL,
             attempts INTEGER NOT NULL DEFAULT 0,
             not_before REAL NOT NULL
-        ) WITHOUT ROWID"""
-    )
-    db.execute(
+        ) WITHOUT ROWID""",
         """CREATE INDEX datasette_files_unhashed_due
-        ON datasette_files_unhashed (source_id, not_before)"""
+        ON datasette_files_unhashed (source_id, not_before)""",
     )
 
 
 @migrations(name="0004_thumbnails")
 def thumbnails(db: sqlite_utils.Database) -> None:
     """Thumbnails in other sizes and as WebP, and the failures to make one."""
-    db.execute(
+    _run(
+        db,
         """CREATE TABLE datasette_files_thumbnail_sizes (
             file_id TEXT NOT NULL,
             side INTEGER NOT NULL,
@@ -294,23 +286,22 @@ def thumbnails(db: sqlite_utils.Database) -> None:
             generator TEXT,
             created_at TEXT NOT NULL,
             PRIMARY KEY (file_id, side, variant)
-        )"""
-    )
-    db.execute(
+        )""",
         """CREATE TABLE datasette_files_thumbnail_failures (
             file_id TEXT PRIMARY KEY,
             fingerprint TEXT NOT NULL,
             reason TEXT NOT NULL,
             attempts INTEGER NOT NULL,
             retry_at REAL
-        ) WITHOUT ROWID"""
+        ) WITHOUT ROWID""",
     )
 
 
 @migrations(name="0005_imports")
 def imports(db: sqlite_utils.Database) -> None:
     """Columns of import jobs beyond the public release's, and indexes to find jobs."""
-    db.execute(
+    _run(
+        db,
         """CREATE TABLE datasette_files_import_jobs (
             job_id INTEGER PRIMARY KEY,
             options TEXT NOT NULL,
@@ -327,20 +318,14 @@ def imports(db: sqlite_utils.Database) -> None:
             staging TEXT,
             committing INTEGER NOT NULL DEFAULT 0,
             result TEXT
-        )"""
-    )
-    db.execute(
+        )""",
         """CREATE INDEX datasette_files_import_jobs_left ON datasette_files_import_jobs (job_id)
-        WHERE staging IS NOT NULL OR folder IS NOT NULL"""
-    )
-    db.execute(
+        WHERE staging IS NOT NULL OR folder IS NOT NULL""",
         """CREATE INDEX datasette_files_imports_active ON _datasette_files_imports (status)
-        WHERE status IN ('pending', 'running')"""
-    )
-    db.execute("CREATE INDEX datasette_files_imports_file ON _datasette_files_imports (file_id)")
-    db.execute(
+        WHERE status IN ('pending', 'running')""",
+        "CREATE INDEX datasette_files_imports_file ON _datasette_files_imports (file_id)",
         """CREATE INDEX datasette_files_imports_table
-        ON _datasette_files_imports (database_name, table_name)"""
+        ON _datasette_files_imports (database_name, table_name)""",
     )
 
 
@@ -382,15 +367,14 @@ def trash(db: sqlite_utils.Database) -> None:
 @migrations(name="0007_settings")
 def settings(db: sqlite_utils.Database) -> None:
     """Values, as JSON, that override the yaml's, and every change of them."""
-    db.execute(
+    _run(
+        db,
         """CREATE TABLE datasette_files_settings (
             source_id INTEGER NOT NULL,
             key TEXT NOT NULL,
             value TEXT NOT NULL,
             PRIMARY KEY (source_id, key)
-        ) WITHOUT ROWID"""
-    )
-    db.execute(
+        ) WITHOUT ROWID""",
         """CREATE TABLE datasette_files_settings_changes (
             id INTEGER PRIMARY KEY,
             source_id INTEGER NOT NULL,
@@ -400,32 +384,29 @@ def settings(db: sqlite_utils.Database) -> None:
             old_value TEXT NOT NULL,
             new_value TEXT NOT NULL,
             is_reset INTEGER NOT NULL
-        )"""
-    )
-    db.execute(
+        )""",
         """CREATE INDEX datasette_files_settings_changes_source
-        ON datasette_files_settings_changes (source_id)"""
+        ON datasette_files_settings_changes (source_id)""",
     )
 
 
 @migrations(name="0008_moves")
 def moves(db: sqlite_utils.Database) -> None:
     """Claims of copies and moves (until seconds since the epoch), and the copies made."""
-    db.execute(
+    _run(
+        db,
         """CREATE TABLE datasette_files_moves (
             file_id TEXT PRIMARY KEY,
             target_id INTEGER NOT NULL,
             claim TEXT NOT NULL,
             claimed_until REAL NOT NULL
-        ) WITHOUT ROWID"""
-    )
-    db.execute(
+        ) WITHOUT ROWID""",
         """CREATE TABLE datasette_files_copies (
             file_id TEXT NOT NULL,
             target_id INTEGER NOT NULL,
             copy_id TEXT NOT NULL,
             PRIMARY KEY (file_id, target_id)
-        ) WITHOUT ROWID"""
+        ) WITHOUT ROWID""",
     )
 
 

@@ -88,13 +88,13 @@ def _words(conn: sqlite3.Connection, beginning: str) -> list[str]:
 
 
 def _starts_token(character: str) -> bool:
-    """Whether the index's tokenizer keeps the character: letters, numbers, private use."""
+    """Tell whether the index's tokenizer keeps the character: letters, numbers, private use."""
     category = unicodedata.category(character)
     return category[0] in "LN" or category == "Co"
 
 
 def _in_token(character: str) -> bool:
-    """Whether the tokenizer keeps the character, or it is a combining mark."""
+    """Tell whether the tokenizer keeps the character, or it is a combining mark."""
     return _starts_token(character) or unicodedata.category(character)[0] == "M"
 
 
@@ -129,7 +129,7 @@ def count(conn: sqlite3.Connection, expression: str) -> tuple[int, bool]:
 
 
 def has_other_sources(conn: sqlite3.Connection, source_ids: list[int]) -> bool:
-    """Whether a source other than these holds a file."""
+    """Tell whether a source other than these holds a file."""
     marks = ", ".join("?" * len(source_ids))
     row = conn.execute(
         f"SELECT 1 FROM datasette_files_totals WHERE source_id NOT IN ({marks}) LIMIT 1",

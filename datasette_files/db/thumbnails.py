@@ -44,7 +44,7 @@ class ThumbnailFailure:
     retry_at: float | None
 
     def holds(self, fingerprint: str, now: float) -> bool:
-        """Whether no attempt is due under this fingerprint."""
+        """Tell whether no attempt is due under this fingerprint."""
         return self.fingerprint == fingerprint and (self.retry_at is None or self.retry_at > now)
 
 

@@ -60,17 +60,11 @@ class Scope:
     source_id: int
     trashed_by: str | None = None
 
-    @property
-    def index(self) -> str:
-        return "list" if self.trashed_by is None else "own"
-
-    @property
-    def where(self) -> str:
-        return "f.source_id = ?" + ("" if self.trashed_by is None else " AND f.trashed_by = ?")
-
-    @property
-    def values(self) -> tuple[object, ...]:
-        return (self.source_id,) if self.trashed_by is None else (self.source_id, self.trashed_by)
+    def scan(self) -> tuple[str, str, tuple[object, ...]]:
+        """``(the index's name, a condition on f, its values)``."""
+        if self.trashed_by is None:
+            return "list", "f.source_id = ?", (self.source_id,)
+        return "own", "f.source_id = ? AND f.trashed_by = ?", (self.source_id, self.trashed_by)
 
 
 def add(
@@ -130,7 +124,7 @@ def get(conn: sqlite3.Connection, file_id: str) -> TrashedFile | None:
 
 
 def holds_any(conn: sqlite3.Connection, source_ids: Iterable[int]) -> bool:
-    """Whether the trash holds a file of these sources."""
+    """Tell whether the trash holds a file of these sources."""
     row = conn.execute(
         """SELECT 1 FROM json_each(?) AS wanted
         CROSS JOIN datasette_files_trash f INDEXED BY datasette_files_trash_list
@@ -158,10 +152,11 @@ def page(
     values = () if after is None else (decode_token(_LIST, after)[1],)
     found: list[tuple[int, TrashedFile]] = []
     for scope in scopes:
+        index, where, owned = scope.scan()
         rows = conn.execute(
-            f"""{_SELECT} INDEXED BY datasette_files_trash_{scope.index} {_JOIN}
-            WHERE {scope.where}{bound} ORDER BY f.number DESC LIMIT ?""",
-            (*scope.values, *values, limit + 1),
+            f"""{_SELECT} INDEXED BY datasette_files_trash_{index} {_JOIN}
+            WHERE {where}{bound} ORDER BY f.number DESC LIMIT ?""",
+            (*owned, *values, limit + 1),
         )
         found.extend(_trashed(row) for row in rows)
     found.sort(key=lambda one: one[0], reverse=True)
@@ -173,10 +168,11 @@ def count(conn: sqlite3.Connection, scopes: Iterable[Scope]) -> tuple[int, bool]
     """The number of files, and whether counting stopped at ``COUNT_LIMIT``."""
     total = 0
     for scope in scopes:
+        index, where, values = scope.scan()
         row = conn.execute(
             f"""SELECT count(*) FROM (SELECT 1 FROM datasette_files_trash f
-                INDEXED BY datasette_files_trash_{scope.index} WHERE {scope.where} LIMIT ?)""",
-            (*scope.values, COUNT_LIMIT + 1 - total),
+                INDEXED BY datasette_files_trash_{index} WHERE {where} LIMIT ?)""",
+            (*values, COUNT_LIMIT + 1 - total),
         ).fetchone()
         total += row[0]
     return min(total, COUNT_LIMIT), total > COUNT_LIMIT

@@ -178,7 +178,7 @@ def forget(conn: sqlite3.Connection, upload_id: str) -> None:
 
 
 def any_due(conn: sqlite3.Connection, now: float) -> bool:
-    """Whether an upload is due to expire or to be removed."""
+    """Tell whether an upload is due to expire or to be removed."""
     row = conn.execute(
         "SELECT 1 FROM datasette_files_uploads WHERE expires_at <= ? LIMIT 1", (now,)
     ).fetchone()

@@ -34,7 +34,7 @@ _LIBC = _loaded()
 
 
 def is_available(fd: int) -> bool:
-    """Whether the open file's file system supports such reads; network file systems do not."""
+    """Tell whether the open file's file system supports such reads; network file systems do not."""
     try:
         return _NOWAIT != 0 and os.preadv(fd, [bytearray(1)], 0, _NOWAIT) >= 0
     except BlockingIOError:

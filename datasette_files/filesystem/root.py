@@ -25,7 +25,7 @@ logger = logging.getLogger("datasette_files")
 #: Holds files being received, and tells the root from an empty mount point.
 TEMPORARY = ".datasette-files"
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a named pipe would wait for its other end.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -60,7 +60,7 @@ class Root:
     def hold(self) -> None:
         """Hold the directory as it is. Raises StorageUnavailable where it cannot be opened."""
         try:
-            fd = os.open(self._path, _DIRECTORY)
+            fd = os.open(self._path, DIRECTORY)
         except OSError as error:
             raise StorageUnavailable(
                 f"root: {self._path} cannot be opened ({error.strerror})"
@@ -143,7 +143,7 @@ class Root:
         if stat.S_ISLNK(info.st_mode):
             raise self._lost("replaced by a symbolic link")
         try:
-            fd = os.open(self._path, _DIRECTORY)
+            fd = os.open(self._path, DIRECTORY)
         except OSError as error:
             raise self._lost(error.strerror or "replaced") from error
         try:
@@ -194,11 +194,11 @@ class Root:
         """A descriptor of the directory for files being received."""
         with self.held() as root:
             try:
-                fd = os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
+                fd = os.open(TEMPORARY, DIRECTORY, dir_fd=root)
             except FileNotFoundError:
                 with suppress(FileExistsError):
                     os.mkdir(TEMPORARY, 0o700, dir_fd=root)
-                fd = os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
+                fd = os.open(TEMPORARY, DIRECTORY, dir_fd=root)
         try:
             yield fd
         finally:
@@ -244,7 +244,7 @@ def split(path: str) -> list[str]:
 
 def _descend(fd: int, component: str, create: bool) -> int:
     try:
-        return os.open(component, _DIRECTORY, dir_fd=fd)
+        return os.open(component, DIRECTORY, dir_fd=fd)
     except OSError as error:
         if error.errno not in _MISSING:
             raise
@@ -252,7 +252,7 @@ def _descend(fd: int, component: str, create: bool) -> int:
             raise FileNotFoundError(component) from None
     with suppress(FileExistsError):
         os.mkdir(component, dir_fd=fd)
-    return os.open(component, _DIRECTORY, dir_fd=fd)
+    return os.open(component, DIRECTORY, dir_fd=fd)
 
 
 @contextmanager

@@ -154,21 +154,22 @@ class FilesystemStorage(Storage):
         return await self._run(look)
 
     async def read_file(self, path: str) -> bytes:
-        def read() -> bytes:
-            fd, info = self._root.open(path)
-            with os.fdopen(fd, "rb") as file:
-                return file.read(info.st_size)
-
-        return await self._run(read)
+        return await self._run(self._read, path, None, 2**63)
 
     async def read_bytes(self, path: str, num_bytes: int = 2048) -> bytes:
-        def read() -> bytes:
-            fd, _ = self._root.open(path)
-            with os.fdopen(fd, "rb") as file:
-                self._has_page_cache = self._has_page_cache or page_cache.is_available(fd)
-                return file.read(num_bytes)
+        return await self._run(self._read, path, num_bytes, 2**63)
 
-        return await self._run(read)
+    async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
+        return await self._run(self._read, path, None, max_bytes)
+
+    def _read(self, path: str, num_bytes: int | None, max_bytes: int) -> bytes:
+        """The first bytes of a file, or all for None. Raises FileTooLarge over ``max_bytes``."""
+        fd, info = self._root.open(path)
+        with os.fdopen(fd, "rb") as file:
+            if info.st_size > max_bytes:
+                raise FileTooLarge(f"The file has more than {max_bytes} bytes")
+            self._has_page_cache = self._has_page_cache or page_cache.is_available(fd)
+            return file.read(info.st_size if num_bytes is None else num_bytes)
 
     def cached_bytes(self, path: str, size: int) -> bytes | None:
         """The file, if all of it is in the page cache."""
@@ -180,16 +181,6 @@ class FilesystemStorage(Storage):
                 return page_cache.read_file(root, path, size)
         except (FilesError, OSError):
             return None  # the ordinary read reports the error
-
-    async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
-        def read() -> bytes:
-            fd, info = self._root.open(path)
-            with os.fdopen(fd, "rb") as file:
-                if info.st_size > max_bytes:
-                    raise FileTooLarge(f"The file has more than {max_bytes} bytes")
-                return file.read(max_bytes)
-
-        return await self._run(read)
 
     async def stream_file(self, path: str) -> AsyncIterator[bytes]:
         async for chunk in self.stream_range(path, 0, 2**63 - 1):

@@ -25,13 +25,12 @@ from ulid import ULID
 
 from ..base import TIME_FORMAT, FileMetadata
 from ..errors import Invalid
-from .root import TEMPORARY, Root
+from .root import DIRECTORY, TEMPORARY, Root
 
 logger = logging.getLogger("datasette_files")
 
 #: Names held of one directory at a time.
 WINDOW = 20_000
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class _Window:
     names: list[str]
 
     def reaches(self, name: str) -> bool:
-        """Whether the window holds every name of the directory from ``name`` to its last one."""
+        """Tell whether the window holds every name from ``name`` to its last one."""
         begun = self.start < name or (self.inclusive and self.start == name)
         return bool(self.names) and begun and name <= self.names[-1]
 
@@ -94,7 +93,7 @@ class Walks:
                     if name != start:
                         yield describe(child, name, info)
                 elif stat.S_ISDIR(info.st_mode):
-                    inner = os.open(name, _DIRECTORY, dir_fd=fd)
+                    inner = os.open(name, DIRECTORY, dir_fd=fd)
                     try:
                         rest = after[1:] if name == start else []
                         yield from self._directory(inner, child + "/", prefix, rest)

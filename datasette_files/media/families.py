@@ -97,7 +97,7 @@ def family(content_type: str) -> str:
 
 
 def is_text(content_type: str) -> bool:
-    """Whether files of this type are text that a person can read."""
+    """Tell whether files of this type are text that a person can read."""
     return (
         content_type.startswith("text/")
         or content_type in _CHARACTERS

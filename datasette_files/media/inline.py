@@ -16,6 +16,6 @@ _RASTER_IMAGES = frozenset(
 
 
 def shows_inline(content_type: str) -> bool:
-    """Whether the browser may show a file of this type instead of saving it."""
+    """Tell whether the browser may show a file of this type instead of saving it."""
     family = content_type.partition("/")[0]
     return family in _INLINE_FAMILIES or content_type in _INLINE_TYPES | _RASTER_IMAGES

@@ -39,14 +39,14 @@ async def missing_for_import(
 
 
 async def may_add_rows(datasette: Any, actor: Actor, database: str) -> bool:
-    """Whether the actor may add rows to any table of the database."""
+    """Tell whether the actor may add rows to any table of the database."""
     await datasette.refresh_schemas()  # Datasette knows tables by this alone
     page = await datasette.allowed_resources("insert-row", actor, parent=database, limit=1)
     return bool(page.resources)
 
 
 async def may_view_table(datasette: Any, actor: Actor, database: str, table: str) -> bool:
-    """Whether the actor may view the table in Datasette."""
+    """Tell whether the actor may view the table in Datasette."""
     verdict: bool = await datasette.allowed(
         action="view-table", resource=TableResource(database, table), actor=actor
     )

@@ -22,7 +22,7 @@ _LETTER_OR_DIGIT = re.compile(r"[A-Za-z0-9]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 
-# What attr-char of RFC 8187 section 3.2.1 allows beside letters, digits and `-._~`, which
+# The attr-chars of RFC 8187 section 3.2.1 beside letters, digits and `-._~`, which
 # urllib.parse.quote always keeps.
 _ATTR_CHARS = "!#$&+^`|"
 

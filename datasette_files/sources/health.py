@@ -128,7 +128,7 @@ class Inspector:
             key not in self._pending
             and sum(slug == source.slug for slug, _ in self._pending) >= _MAX_REQUESTS
         ):
-            raise Conflict("The storage has yet to answer other such pages; try again in a while")
+            raise Conflict("The storage is still answering other requests; try again in a minute")
         ask = partial(source.storage.list_files, prefix, cursor, limit)
         found, following = await self._ask(key, ask, LIST_SECONDS)
         paths = [file.path for file in found]

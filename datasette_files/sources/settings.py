@@ -268,7 +268,7 @@ def _refused(key: str, value: Any) -> str | None:
     values = value if isinstance(value, list) else [value]
     texts = [text for text in values if isinstance(text, str)]
     if not all(_is_printable(text) for text in texts):
-        return "must not hold control characters, nor what is no character"
+        return "must not hold control or invalid characters"
     if not all(text.strip() for text in texts):
         return "must not be blank"
     if key == "label" and any(len(text) > _MAX_LABEL for text in texts):

@@ -57,7 +57,7 @@ async def find(
     ms: int,
     longest: int,
 ) -> Rows | None:
-    """At most ``limit`` rows, in ``ms`` milliseconds; None where there is no such column.
+    """The first ``limit`` rows, within ``ms`` milliseconds; None if the column does not exist.
 
     ``several`` is for a column of the type ``files``. Its texts over ``longest`` characters are no
     arrays of ids and are skipped: the time limit does not stop the search within one text. Views

@@ -37,32 +37,38 @@ class Existing:
 
 def existing(conn: sqlite3.Connection, table: str) -> Existing | None:
     """The table, or None. Takes any connection. Raises Conflict for a view."""
-    row = conn.execute(
-        """SELECT type, name FROM sqlite_master
-        WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')""",
-        (table,),
-    ).fetchone()
+    row = _find(conn, table)
     if row is None:
         return None
-    if row[0] == "view":
+    if row[1] == "view":
         raise Conflict(f"{table!r} is a view; choose another name for the table")
     infos = conn.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
     keys = sorted((info[5], info[1]) for info in infos if info[5])
-    any_is_blob = _is_strict(conn, row[1])
+    any_is_blob = _is_strict(conn, row[0])
     return Existing(
-        row[1],
+        row[0],
         {
             info[1]: "blob" if any_is_blob and info[2].upper() == "ANY" else affinity(info[2])
             for info in infos
         },
         [name for _, name in keys],
-        _key_collation(conn, row[1]),
-        _referring(conn, row[1]),
+        _key_collation(conn, row[0]),
+        _referring(conn, row[0]),
     )
 
 
+def _find(conn: sqlite3.Connection, name: str) -> tuple[str, str] | None:
+    """``(name with its own capitals, "table" or "view")``, or None."""
+    row: tuple[str, str] | None = conn.execute(
+        """SELECT name, type FROM sqlite_master
+        WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')""",
+        (name,),
+    ).fetchone()
+    return row
+
+
 def _is_strict(conn: sqlite3.Connection, table: str) -> bool:
-    """Whether the table is STRICT: its columns of the type ANY convert nothing."""
+    """Tell whether the table is STRICT: its columns of the type ANY convert nothing."""
     if sqlite3.sqlite_version_info < (3, 37, 0):
         return False  # this SQLite has no such tables
     row = conn.execute(
@@ -109,12 +115,8 @@ def check_replaceable(table: Existing) -> None:
 
 def own_name(conn: sqlite3.Connection, name: str) -> str:
     """The table's name with its own capitals, as SQLite ignores them; else the given name."""
-    row = conn.execute(
-        """SELECT name FROM sqlite_master
-        WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')""",
-        (name,),
-    ).fetchone()
-    return str(row[0]) if row else name
+    row = _find(conn, name)
+    return row[0] if row else name
 
 
 def affinity(declared: str) -> str:

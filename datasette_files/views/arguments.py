@@ -147,7 +147,7 @@ def _changed(call: Call, changes: dict[str, str | None]) -> str:
 
 
 def sort_urls(call: Call, query: listing.ListQuery) -> dict[str, str]:
-    """For each column, the URL of the list sorted by it; reversed for the present one."""
+    """The URL of the list sorted by each column; reversed for the present one."""
     urls = {}
     for order in _SORTS:
         current = order == query.order
