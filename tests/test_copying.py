@@ -102,7 +102,7 @@ def odd(site: Datasette) -> Odd:
 
 
 async def found(site: Datasette, file_id: str) -> FileRecord:
-    return (await Files.of(site).existing(file_id))[0]
+    return (await Files.of(site).lookup.existing(file_id))[0]
 
 
 async def carry(site: Datasette, what: Order, file_id: str) -> Carried:

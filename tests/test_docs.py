@@ -184,13 +184,14 @@ def test_limits_of_file_columns_are_those_of_the_code() -> None:
     ],
 )
 def test_the_elements_are_documented_as_they_are(doc: str, module: str) -> None:
-    code = (STATIC / module).read_text("utf-8")
-    members = code.partition("export class")[2].partition("\n}\n")[0]
+    texts = [(STATIC / name).read_text("utf-8") for name in ("shared/files-element.js", module)]
+    members = "".join(text.partition("export class")[2].partition("\n}\n")[0] for text in texts)
 
     attributes = set(re.findall(r'(?:get|has)Attribute\("([\w-]+)"\)', members))
     assert set(first_cells(section(doc, "## Attributes"))) == attributes
 
-    public = set(re.findall(r"^  (?:get )?([a-z]\w*)\(", members, re.MULTILINE))
+    methods = re.findall(r"^  (?:get )?([a-z]\w*)\(", members, re.MULTILINE)
+    public = {*methods, *re.findall(r"^    this\.([a-z]\w*) = ", members, re.MULTILINE)}
     public -= {"constructor", "connectedCallback", "disconnectedCallback"}
     named = {name.split("(")[0] for name in first_cells(section(doc, "## Properties and methods"))}
     assert named == public

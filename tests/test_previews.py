@@ -24,7 +24,7 @@ async def shown(
     datasette: Datasette, content: bytes, filename: str, content_type: str | None = None
 ) -> Preview:
     record = await upload(datasette, content, filename, content_type=content_type)
-    found = await Files.of(datasette).existing(record["id"])
+    found = await Files.of(datasette).lookup.existing(record["id"])
     return await preview(Files.of(datasette), found[1], found[0])
 
 
@@ -145,7 +145,7 @@ async def test_an_image_of_some_size_is_shown_by_a_worker_unless_none_can(
     record = await upload(datasette, damaged, "b.png", content_type="image/png")
     thumbnail = await datasette.client.get(record["thumbnail_url"])
     assert thumbnail.headers["content-type"] == "image/svg+xml"
-    file, source = await Files.of(datasette).existing(record["id"])
+    file, source = await Files.of(datasette).lookup.existing(record["id"])
     assert (await preview(Files.of(datasette), source, file)).kind == "image"
 
 

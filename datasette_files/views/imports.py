@@ -114,7 +114,7 @@ async def preview(call: Call) -> Response:
         "read": {**made.found, **read},
         "databases": databases,
         "makes_tables": any(creates for _, creates in databases),
-        "formats": call.files.imports.formats,
+        "formats": call.files.imports.formats.registered,
         "options": call.files.imports.formats.of(file, made.format).options,
         "encodings": list(ENCODINGS),
         "delimiters": DELIMITERS,

@@ -13,8 +13,10 @@ from datasette.database import Database
 
 from datasette_files.app import Files
 from datasette_files.db import imports as rows
+from datasette_files.sources import reading
 from datasette_files.tables import leftovers, target, words
 from datasette_files.tables.content import STAGING_PREFIX, Content
+from datasette_files.views import menu
 from tests.conftest import MakeDatasette, disk_source, upload
 from tests.imports import engine, site
 
@@ -68,7 +70,7 @@ async def test_what_a_deleted_file_was_is_told_to_who_may_browse_its_source(
     deleted = await datasette.client.delete(f"/-/files/{file_id}", actor=ALICE)
     assert deleted.status_code == 204
     page = (await datasette.client.get("/data/made", actor=ALICE)).text
-    assert "a file that is deleted since" in page
+    assert "a file that was deleted since" in page
     assert file_id in page
     page = (await datasette.client.get("/data/made", actor=BOB)).text
     assert "alice" not in page
@@ -288,8 +290,8 @@ async def test_the_menu_of_a_files_page_reads_no_bytes(
     async def read(*_: Any) -> bytes:
         raise AssertionError("the storage was asked")
 
-    monkeypatch.setattr(files, "head", read)
-    actions = await files.file_actions(None, source, record, dict(file))
+    monkeypatch.setattr(reading, "head", read)
+    actions = await menu.file_actions(datasette, None, source, record, dict(file))
     assert [one["label"] for one in actions] == ["Import as table"]
 
 

@@ -318,7 +318,7 @@ async def test_an_event_follows_each_commit(datasette: Datasette) -> None:
 
     async def track_event(datasette: Any, event: Any) -> None:
         if event.name.endswith("-file"):
-            found = await Files.of(datasette).find(event.file_id)
+            found = await Files.of(datasette).lookup.find(event.file_id)
             seen.append((event.name, event.properties() | {"actor": event.actor}, bool(found)))
 
     actor = {"id": "alice"}
