@@ -67,10 +67,10 @@ def _check_template(template: str) -> str:
     if "" in segments or any(segment in (".", "..") for segment in segments):
         raise ValueError("must be a relative path without empty, . or .. segments")
     if segments[0] == ".datasette-files":
-        raise ValueError("must not begin with .datasette-files, which holds files on their way in")
+        raise ValueError("must not begin with .datasette-files, which holds unfinished uploads")
     if any(_max_bytes(segment) > _MAX_SEGMENT_BYTES for segment in segments):
         raise ValueError(
-            f"a segment can come to more than {_MAX_SEGMENT_BYTES} bytes, which no disk takes; put"
+            f"a segment can come to more than {_MAX_SEGMENT_BYTES} bytes, the limit of disks; put"
             " a / between its fields"
         )
     if any(ord(c) < 32 or c == "\\" for c in template):

@@ -70,11 +70,11 @@ def check_filename(name: object) -> str:
         raise Invalid("filename must be a string")
     name = re.split(r"[/\\]", name)[-1] if name.strip("/\\") else ""
     if not storable(name):
-        raise Invalid("filename is not valid Unicode")
+        raise Invalid("filename is not valid Unicode; rename the file")
     if not name.strip() or name in (".", ".."):
         raise Invalid("filename is empty; give the file a name")
     if "\x00" in name:
-        raise Invalid("filename holds a NUL character")
+        raise Invalid("filename holds a NUL character; rename the file")
     if (length := len(name.encode())) > MAX_FILENAME_BYTES:
         raise Invalid(f"filename has {length} bytes; at most {MAX_FILENAME_BYTES} are allowed")
     return name

@@ -37,13 +37,13 @@ def match_expression(conn: sqlite3.Connection, q: str, source_ids: list[int] | N
     the query is syntax. ``source_ids`` None searches every source.
     """
     if len(q) > MAX_QUERY_CHARACTERS:
-        raise Invalid(f"q has more than {MAX_QUERY_CHARACTERS} characters")
+        raise Invalid(f"q has more than {MAX_QUERY_CHARACTERS} characters; shorten it")
     words = q.replace("\x00", " ").split()
     terms = [word for word in words if any(_starts_token(c) for c in word)]
     if not terms or source_ids == []:
         return None
     if len(terms) > MAX_TERMS:
-        raise Invalid(f"q has more than {MAX_TERMS} words")
+        raise Invalid(f"q has more than {MAX_TERMS} words; shorten it")
     quoted = [_quoted(term) for term in terms]
     if words[-1] == terms[-1] and _in_token(terms[-1][-1]):
         quoted[-1] = _beginning(conn, terms[-1])

@@ -52,8 +52,8 @@ class Root:
             raise ConfigurationError(f"root: {self._path} is not a directory") from None
         except PermissionError as error:
             raise StorageUnavailable(
-                f"root: {self._path} cannot be made ({error.strerror}); make it, or let Datasette's"
-                " user write to the directory above it"
+                f"root: {self._path} cannot be created ({error.strerror}); create it, or let"
+                " Datasette's user write to the directory above it"
             ) from error
         self.hold()
 
@@ -63,7 +63,7 @@ class Root:
             fd = os.open(self._path, DIRECTORY)
         except OSError as error:
             raise StorageUnavailable(
-                f"root: {self._path} cannot be opened ({error.strerror})"
+                f"root: {self._path} cannot be opened ({error.strerror}); correct its permissions"
             ) from error
         try:
             self._make_temporary(fd)
@@ -98,12 +98,12 @@ class Root:
         except OSError as error:
             raise StorageUnavailable(
                 f"root: {self._path} cannot be read ({error.strerror}); it was in use before, so"
-                " it is not made anew: mount or restore it"
+                " it is not created again: mount or restore it"
             ) from error
         if empty:
             raise StorageUnavailable(
                 f"root: {self._path} is empty though it was in use before: mount or restore it"
-                f" (or make {TEMPORARY} in it, if it is meant to start afresh)"
+                f" (or create {TEMPORARY} in it to start with an empty root)"
             )
         self.hold()
 
@@ -267,9 +267,9 @@ def storage_errors() -> Iterator[None]:
             raise NoSpace("The source's disk is full; ask its administrator for space") from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise StorageUnavailable(
-                "The source's directory cannot be written; ask its administrator"
+                "The source's directory is not writable; ask its administrator to correct that"
             ) from error
         if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ):
-            raise Invalid("The disk does not take a file name like this one") from error
+            raise Invalid("The disk does not accept this file name; rename the file") from error
         logger.exception("A disk operation failed")
         raise StorageError("The source's disk failed; ask its administrator") from error

@@ -184,8 +184,8 @@ def _keep(
 def _require_version(conn: sqlite3.Connection, source: Source, version: int | None) -> None:
     if version is not None and version != rows.source_version(conn, source.id):
         raise Conflict(
-            "The settings were changed by somebody else meanwhile, and are not overwritten; look"
-            " at what holds now, and make your change again"
+            "The settings were changed by somebody else, so yours were not saved; check the present"
+            " values and make your change again"
         )
 
 
@@ -205,7 +205,7 @@ def _check_names(source: Source, wanted: dict[str, Any]) -> None:
     for key in wanted:
         if key not in source.changeable:
             known = ", ".join(source.changeable)
-            wrong[key[:100]] = f"cannot be changed here; what can is {known}"
+            wrong[key[:100]] = f"is not a setting of this source; its settings are {known}"
         elif key in source.declared.pinned:
             wrong[key] = f"is pinned by the configuration; change it there, at {source.path}"
     if wrong:

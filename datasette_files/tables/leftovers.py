@@ -65,7 +65,7 @@ def _drop_without_room(conn: sqlite3.Connection, name: str) -> None:
 
 def _check(staging: str) -> None:
     if not staging.startswith(STAGING_PREFIX):
-        raise Invalid(f"{staging!r} is no staging table")
+        raise Invalid(f"{staging!r} is not a staging table")
 
 
 def _exists(conn: sqlite3.Connection, name: str) -> bool:

@@ -50,7 +50,7 @@ def _order(call: Call) -> tuple[listing.Order, bool]:
     written = ascending or f"-{descending or 'created_at'}"
     order = written.removeprefix("-")
     if order not in _SORTS:
-        raise Invalid(f"A list is sorted by {', '.join(_SORTS)}; not by {order}")
+        raise Invalid(f"A list can be sorted by {', '.join(_SORTS)}, not by {order}")
     return cast(listing.Order, order), written.startswith("-")
 
 
@@ -88,7 +88,7 @@ def grid(call: Call) -> bool:
     """True for a list as a grid of thumbnails. Raises Invalid."""
     view = call.argument("view") or "list"
     if view not in ("list", "grid"):
-        raise Invalid(f"view is list or grid; not {view}")
+        raise Invalid(f"view must be list or grid, not {view}")
     return view == "grid"
 
 

@@ -26,7 +26,7 @@ _MAX_BATCH = 200
 async def batch(call: Call) -> Response:
     ids = list(dict.fromkeys(call.query.get("id", [])))
     if len(ids) > _MAX_BATCH:
-        raise Invalid(f"{len(ids)} ids; at most {_MAX_BATCH} can be asked for at once")
+        raise Invalid(f"{len(ids)} ids were sent; send at most {_MAX_BATCH} at once")
     browse = await grant(call.datasette, call.actor, BROWSE)
 
     def look(conn: Any) -> str:

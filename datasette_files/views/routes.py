@@ -148,4 +148,6 @@ def _handler(handlers: Mapping[str, Handler], call: Call) -> Handler:
             return empty(204, {"Allow": allowed})
 
         return options
-    raise NotSupported(f"{call.method} is not supported here", headers={"Allow": allowed})
+    raise NotSupported(
+        f"{call.method} is not supported here; use {allowed}", headers={"Allow": allowed}
+    )

@@ -81,7 +81,7 @@ def _version(value: object) -> int | None:
         value = int(value)
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    raise Invalid("version must be the number that the settings came with")
+    raise Invalid("version must be the number in the settings that you read")
 
 
 def _saved(

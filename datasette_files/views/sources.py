@@ -44,8 +44,8 @@ async def index(call: Call) -> Response:
     visible, totals = await _visible(call)
     if not visible:
         raise PermissionDenied(
-            "No source of files is open to you (files-browse, files-upload); sign in, or ask the"
-            " administrator"
+            "You may not browse or upload to any source (files-browse, files-upload); sign in, or"
+            " ask the administrator"
         )
     entries = [
         {
