@@ -29,11 +29,8 @@ MAX_SMALL_BODY = 1024 * 1024
 MAX_FIELDS = 300
 
 
-class Disconnected(FilesError):
+class Disconnected(FilesError, code="invalid", status=400):
     """The client went away; no answer can reach it."""
-
-    code = "invalid"
-    status = 400
 
 
 class Body:
