@@ -26,7 +26,8 @@ from .db.batching import Catalog
 from .errors import ConfigurationError
 from .events import Announcer, UpdateFileEvent, UploadFileEvent
 from .imports.imports import Imports
-from .maintenance.hashing import Hasher
+from .jobs.jobs import Jobs
+from .maintenance.hashing import Hashing
 from .maintenance.purging import Purger
 from .maintenance.sweeping import Sweeper
 from .models import FileRecord
@@ -63,13 +64,16 @@ class Files:
         self.editing = Editing(self.catalog, self.announcer)
         self.columns = Columns(datasette, self.catalog, self.config)
         self.sweeper = Sweeper(self.catalog, self.sources)
-        self.hasher = Hasher(self.catalog, self.sources)
+        self.hashing = {source.slug: Hashing(self.catalog, source).round for source in self.sources}
         self.uses = UsesSearch(datasette, self.catalog)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.copier = Copier(self.catalog, self.sweeper)
         self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)
-        self.imports = Imports(datasette, self.catalog, self.config, self.lookup, self.announcer)
+        self.jobs = Jobs(self.catalog)
+        self.imports = Imports(
+            datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs
+        )
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
         )
@@ -96,7 +100,8 @@ class Files:
         except ConfigurationError as error:
             raise StartupError(str(error)) from None
         mark_source_blocks(self.datasette)
-        await self.catalog.maintain(schema.prepare)
+        await self.catalog.rebuild(schema.prepare)
+        await self.catalog.maintain(schema.keep_durable)
         declared = [
             (source.slug, source.config.storage, source.config.label, source.redacted)
             for source in self.sources
@@ -128,24 +133,16 @@ class Files:
             for batch in pm.hook.register_import_formats(datasette=self.datasette)
             for format_ in batch
         ]
-        self.datasette.add_background_task(self._sweep, name="datasette-files sweeper")
-        self.datasette.add_background_task(self._hash, name="datasette-files hashing")
-        self.datasette.add_background_task(self._import, name="datasette-files imports")
-        self.datasette.add_background_task(self._purge, name="datasette-files trash")
+        loops = {
+            "sweeper": self.sweeper.run,
+            "trash": self.purger.round.run,
+            "jobs": self.jobs.run,
+            **{one.name: one.run for one in self.hashing.values()},
+        }
+        for name, loop in loops.items():
+            self.datasette.add_background_task(loop, name=f"datasette-files {name}")
         if any(source.down is not None for source in self.sources):
             self.datasette.add_background_task(self._recover, name="datasette-files recovery")
-
-    async def _sweep(self, datasette: Any) -> None:
-        await self.sweeper.run()
-
-    async def _hash(self, datasette: Any) -> None:
-        await self.hasher.run()
-
-    async def _import(self, datasette: Any) -> None:
-        await self.imports.jobs.run()
-
-    async def _purge(self, datasette: Any) -> None:
-        await self.purger.run()
 
     async def _recover(self, datasette: Any) -> None:
         """Bring up what was down at start."""
@@ -168,7 +165,7 @@ class Files:
 
     async def stop(self) -> None:
         """Let go of storages and of work that nobody waits for."""
-        await self.imports.jobs.close()
+        await self.jobs.close()
         await self.thumbnails.close()
         await self.inspector.close()
         await self.sources.close()

@@ -83,19 +83,43 @@ class FileMetadata:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(init=False)
 class UploadInstructions:
     """Instructions for a client to send an upload's bytes straight to the storage.
 
-    ``state`` is kept in the internal database until the upload completes and is handed to
-    ``finish_upload``; it must be JSON and hold no secret.
+    0.1a3 names the first four ``upload_url``, ``upload_method``, ``upload_headers`` and
+    ``upload_fields``; these are taken too. ``state`` is kept in the internal database until the
+    upload completes and is handed to ``finish_upload``; it must be JSON and hold no secret. Raises
+    TypeError without a URL.
     """
 
     url: str = field(repr=False)  # not for a log: it permits writing
-    method: str = "POST"
-    headers: dict[str, str] = field(default_factory=dict, repr=False)
-    fields: dict[str, str] = field(default_factory=dict, repr=False)
-    state: dict[str, Any] = field(default_factory=dict)
+    method: str
+    headers: dict[str, str] = field(repr=False)
+    fields: dict[str, str] = field(repr=False)
+    state: dict[str, Any]
+
+    def __init__(
+        self,
+        url: str | None = None,
+        method: str = "POST",
+        headers: dict[str, str] | None = None,
+        fields: dict[str, str] | None = None,
+        state: dict[str, Any] | None = None,
+        *,
+        upload_url: str | None = None,
+        upload_method: str | None = None,
+        upload_headers: dict[str, str] | None = None,
+        upload_fields: dict[str, str] | None = None,
+    ) -> None:
+        given = url if url is not None else upload_url
+        if given is None:
+            raise TypeError("UploadInstructions needs a url")
+        self.url = given
+        self.method = upload_method or method
+        self.headers = headers or upload_headers or {}
+        self.fields = fields or upload_fields or {}
+        self.state = state or {}
 
 
 class Storage(ABC):

@@ -74,7 +74,7 @@ class ImportFileEvent(_FileEvent):
 
     database: str
     table: str
-    #: The job's id, its mode (``models.IMPORT_MODES``), and the number of the file's rows.
+    #: The job's id, its mode (``db.imports.IMPORT_MODES``), and the number of the file's rows.
     job: int
     mode: str
     rows: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -105,91 +105,3 @@ class SourceTotals:
 
     files: int = 0
     bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An import's progress, as ``_datasette_files_imports`` keeps it."""
-
-    id: int
-    file_id: str
-    import_type: str
-    database_name: str
-    table_name: str
-    status: str
-    row_count: int
-    total_size: int
-    bytes_read: int
-    error: str | None
-    started_at: str
-    finished_at: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ImportDetails:
-    """The columns of an import job that the public release's table lacks."""
-
-    job_id: int
-    #: ``ImportRequest`` as JSON.
-    options: dict[str, Any]
-    #: The hash of the file's bytes.
-    content_hash: str | None
-    #: ``reading``, ``reading again`` or ``writing``; None before it runs.
-    phase: str | None
-    #: Rows written so far.
-    written: int
-    #: Seconds since the epoch: the start, and the last sign of life.
-    begun_at: float | None
-    updated_at: float | None
-    #: Findings about the file and, at the end, about the table.
-    result: dict[str, Any]
-    #: To be removed at the end: a folder, and a table in the user's database.
-    folder: str | None
-    staging: str | None
-    #: Whether the last transaction has begun; it may or may not have been committed.
-    committing: int
-    #: Whether somebody asked to cancel it.
-    cancel: int
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A file whose rows were imported into a table.
-
-    ``filename`` is None once it is deleted; then ``source`` too, if the public release imported it.
-    """
-
-    job_id: int
-    file_id: str
-    filename: str | None
-    source: str | None
-    content_hash: str | None
-    actor_id: str | None
-    #: In the catalog's format.
-    imported_at: str | None
-    rows: int
-
-
-#: Modes of an import: make a new table, add rows to one, replace it, merge the file into it by
-#: primary key, or only compare the two.
-IMPORT_MODES = ("create", "append", "replace", "merge", "compare")
-
-
-@dataclass(frozen=True, slots=True)
-class ImportRequest:
-    """A person's choices for an import."""
-
-    database: str
-    table: str
-    mode: str = "create"
-    #: The format's name; None: chosen by the file's name and type.
-    format: str | None = None
-    #: Fields of ``formats.base.ReadOptions`` that were chosen.
-    read: dict[str, Any] = field(default_factory=dict)
-    #: Chosen types by column.
-    types: dict[str, str] = field(default_factory=dict)
-    key: str | None = None
-    indexes: list[str] = field(default_factory=list)
-    search: list[str] = field(default_factory=list)
-    #: For a merge: whether rows that are not in the file are removed.
-    removes: bool = False

@@ -27,6 +27,8 @@ MAX_STORED_NAME_BYTES = 200
 
 # Names that Windows reserves, with any extension.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+# A whole path, as some browsers' forms name a file of Windows: ``C:\\fakepath\\a.txt``.
+_WINDOWS_PATH = re.compile(r"(?:[A-Za-z]:\\|\\\\)")
 #: Characters that change how others are shown: controls, and the overrides and isolates of the
 #: bidirectional algorithm (Unicode's UAX #9), with which "fdp.exe" looks like "exe.pdf".
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -64,11 +66,11 @@ def check_filename(name: object) -> str:
     """A person's name for a file, as the catalog stores it. Raises Invalid.
 
     Refuses only names that cannot be stored or shown: empty ones, NUL, broken Unicode, and more
-    than ``MAX_FILENAME_BYTES``. A path keeps its last part.
+    than ``MAX_FILENAME_BYTES``. A path keeps its last part; a backslash is a part of the name.
     """
     if not isinstance(name, str):
         raise Invalid("filename must be a string")
-    name = re.split(r"[/\\]", name)[-1] if name.strip("/\\") else ""
+    name = name.rpartition("/")[2] if name.strip("/") else ""
     if not storable(name):
         raise Invalid("filename is not valid Unicode; rename the file")
     if not name.strip() or name in (".", ".."):
@@ -78,6 +80,11 @@ def check_filename(name: object) -> str:
     if (length := len(name.encode())) > MAX_FILENAME_BYTES:
         raise Invalid(f"filename has {length} bytes; at most {MAX_FILENAME_BYTES} are allowed")
     return name
+
+
+def form_filename(name: str) -> str:
+    """The name that a browser's form gives a file, without the folders of a Windows path."""
+    return name.rpartition("\\")[2] if _WINDOWS_PATH.match(name) else name
 
 
 def plain(text: str) -> str:

@@ -440,7 +440,7 @@ async def test_what_is_due_is_purged_in_batches_under_a_lease(
         )
         conn.execute(
             "INSERT INTO datasette_files_leases VALUES ('trash', 'another', ?)",
-            (time.time() + 1000,),
+            (time.time() + 30,),
         )
 
     await files.catalog.write(fill)
@@ -451,6 +451,33 @@ async def test_what_is_due_is_purged_in_batches_under_a_lease(
     assert [one["id"] for one in await trashed(datasette)] == [kept["id"]]
     await files.sweeper.sweep()
     assert stored(tmp_path / "docs") == [b"kept"]
+
+
+async def test_one_file_that_cannot_be_purged_keeps_no_other(
+    datasette: Datasette, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = Files.of(datasette)
+    records = [await upload(datasette, b"%d" % n) for n in range(3)]
+    for record in records:
+        await datasette.client.delete(record["url"])
+    await age(datasette, 31 * DAY)
+    stuck = records[1]["id"]
+    await files.catalog.write(
+        lambda conn: conn.execute(
+            f"""CREATE TRIGGER stuck BEFORE DELETE ON datasette_files_trash
+            WHEN old.id = '{stuck}' BEGIN SELECT RAISE(ABORT, 'stuck'); END"""
+        )
+    )
+    for _ in range(2):
+        await files.purger.purge_due()
+    assert [one["id"] for one in await trashed(datasette)] == [stuck]
+    assert caplog.text.count("is put off") == 1, "the second round does not try again"
+    await files.sweeper.sweep()
+    assert stored(tmp_path / "docs") == [b"1"]
+    await files.catalog.write(lambda conn: conn.execute("DROP TRIGGER stuck"))
+    await age(datasette, DAY)
+    await files.purger.purge_due()
+    assert await trashed(datasette) == []
 
 
 async def test_a_storage_that_fails_is_asked_again_later(make_datasette: MakeDatasette) -> None:
@@ -540,8 +567,8 @@ async def test_a_file_that_was_not_hashed_yet_is_hashed_once_it_is_back(
 
     await files.catalog.write(forget)
     await datasette.client.delete(file["url"])
-    await files.hasher.hash_source(files.sources.get("docs"))
+    await files.hashing["docs"].once()
     await datasette.client.post(RESTORE, json={"ids": [file["id"]]})
-    await files.hasher.hash_source(files.sources.get("docs"))
+    await files.hashing["docs"].once()
     record = (await datasette.client.get(f"{file['url']}.json")).json()
     assert record["content_hash"] == digest

@@ -82,6 +82,15 @@ class Catalog:
         """Run ``fn`` on the write connection outside of any transaction (pragmas, migrations)."""
         return cast(_T, await self._database.execute_write_fn(fn, transaction=False))
 
+    async def rebuild(self, fn: Callable[[Connection], _T]) -> _T:
+        """Run ``fn`` on a connection of its own while writes wait: migrations, VACUUM.
+
+        On the write connection Datasette would take a table on the page of a dropped one for its
+        renaming, and send an event of it.
+        """
+        result: _T = await self._database.execute_isolated_fn(fn)
+        return result
+
     async def _run_reads(self, fns: list[Callable[[Connection], Any]]) -> list[_Outcome]:
         def look_up_batch(conn: Connection) -> list[_Outcome]:
             self.before_each(conn)

@@ -14,6 +14,7 @@ Tables that the public 0.1a3 made keep their names and columns. What we add:
   table, so no query, index, total or other tool finds them.
 * settings of sources that administrators changed, and the record of those changes.
 * files that are being copied or moved between sources, and the copies made.
+* ``datasette_files_jobs``: long work of any kind; a trigger keeps an import's public row in step.
 
 Also here: write-ahead logging, and the scrubbing of secrets that 0.1a3 left behind.
 """
@@ -410,6 +411,70 @@ def moves(db: sqlite_utils.Database) -> None:
     )
 
 
+@migrations(name="0009_jobs")
+def jobs(db: sqlite_utils.Database) -> None:
+    """Jobs of any kind. An import's job has the id of its row in ``_datasette_files_imports``."""
+    db.execute(
+        """CREATE TABLE datasette_files_jobs (
+            id INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            actor TEXT NOT NULL,
+            actor_id TEXT,
+            options TEXT NOT NULL,
+            notes TEXT NOT NULL DEFAULT '{}',
+            status TEXT NOT NULL DEFAULT 'pending',
+            error TEXT,
+            phase TEXT,
+            progress TEXT NOT NULL DEFAULT '{}',
+            result TEXT NOT NULL DEFAULT '{}',
+            holder TEXT,
+            lease_until REAL NOT NULL DEFAULT 0,
+            cancel INTEGER NOT NULL DEFAULT 0,
+            unclean INTEGER NOT NULL DEFAULT 0,
+            begun_at REAL,
+            updated_at REAL
+        )"""
+    )
+    db.execute(
+        """INSERT INTO datasette_files_jobs
+        SELECT i.id, 'import',
+            CASE WHEN i.actor_id IS NOT NULL AND i.status IN ('pending', 'running')
+                THEN json_object('id', i.actor_id) ELSE 'null' END,
+            i.actor_id, m.options,
+            json_object('file_id', i.file_id, 'content_hash', m.content_hash,
+                'source_id', m.source_id, 'size', i.total_size, 'folder', m.folder,
+                'staging', m.staging, 'committing', m.committing),
+            i.status, i.error, m.phase,
+            json_object('rows', i.row_count, 'read', i.bytes_read, 'written', m.written),
+            ifnull(m.result, '{}'), m.holder, ifnull(m.lease_until, 0), m.cancel,
+            i.status = 'running' OR m.folder IS NOT NULL OR m.staging IS NOT NULL,
+            m.begun_at, m.updated_at
+        FROM datasette_files_import_jobs m JOIN _datasette_files_imports i ON i.id = m.job_id"""
+    )
+    db.execute("DROP TABLE datasette_files_import_jobs")
+    db.execute("DROP INDEX datasette_files_imports_active")
+    db.execute(
+        """CREATE INDEX datasette_files_jobs_active ON datasette_files_jobs (status, kind)
+        WHERE status IN ('pending', 'running')"""
+    )
+    db.execute(
+        "CREATE INDEX datasette_files_jobs_unclean ON datasette_files_jobs (id) WHERE unclean"
+    )
+    db.execute(
+        """CREATE TRIGGER datasette_files_jobs_import
+        AFTER UPDATE OF status, error, progress ON datasette_files_jobs WHEN new.kind = 'import'
+        BEGIN
+            UPDATE _datasette_files_imports SET status = new.status, error = new.error,
+                row_count = ifnull(json_extract(new.progress, '$.rows'), 0),
+                bytes_read = CASE new.status WHEN 'finished' THEN total_size
+                    ELSE min(total_size, ifnull(json_extract(new.progress, '$.read'), 0)) END,
+                finished_at = CASE WHEN new.status IN ('pending', 'running') THEN NULL
+                    ELSE ifnull(finished_at, datetime('now')) END
+            WHERE id = new.id;
+        END"""
+    )
+
+
 def _adopt(db: sqlite_utils.Database) -> None:
     old = {column.name for column in db["datasette_files_0_1"].columns}
     shared = ", ".join(column for column in FILE_COLUMNS if column in old)
@@ -486,6 +551,10 @@ def _write_ahead(conn: sqlite3.Connection) -> None:
             logger.warning("The internal database stays in journal mode %s", mode)
     except sqlite3.OperationalError as error:
         logger.warning("The internal database stays without write-ahead logging: %s", error)
+
+
+def keep_durable(conn: sqlite3.Connection) -> None:
+    """Let every commit of this connection reach the disk before it returns (SQLite: WAL)."""
     conn.execute("PRAGMA synchronous=FULL")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..models import FileRecord
-from . import garbage, moves, thumbnails, unhashed
+from . import garbage, leases, moves, thumbnails, unhashed
 from .files import COLUMNS, record
 from .listing import COUNT_LIMIT, decode_token, encode_token
 from .rows import insert_row
@@ -116,6 +116,20 @@ def purge(conn: sqlite3.Connection, file_id: str, actor_id: str | None) -> FileR
     moves.forget(conn, file_id)
     garbage.add(conn, found.file.source_id, found.file.path, file_id, actor_id)
     return found.file
+
+
+def purge_all(conn: sqlite3.Connection, due: Iterable[TrashedFile], now: float) -> list[FileRecord]:
+    """Purge each of these files whose time has come. One that cannot be is due again in an hour."""
+
+    def step(one: TrashedFile) -> FileRecord | None:
+        return purge(conn, one.file.id, one.trashed_by)
+
+    def put_off(one: TrashedFile) -> None:
+        conn.execute(
+            "UPDATE datasette_files_trash SET purge_at = ? WHERE id = ?", (now + 3600, one.file.id)
+        )
+
+    return [file for file in leases.each(conn, due, step, put_off) if file is not None]
 
 
 def get(conn: sqlite3.Connection, file_id: str) -> TrashedFile | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from .leases import RETRY_AT
+
 
 def add(conn: sqlite3.Connection, file_id: str, source_id: int) -> None:
     """Queue the file for hashing, due now."""
@@ -40,7 +42,7 @@ def done(conn: sqlite3.Connection, file_id: str, content_hash: str | None) -> No
 def postpone(conn: sqlite3.Connection, file_id: str, now: float) -> None:
     """Try the file again later: each time later, up to an hour apart."""
     conn.execute(
-        """UPDATE datasette_files_unhashed SET attempts = attempts + 1,
-            not_before = ? + min(3600, 5 * (1 << min(attempts, 10))) WHERE file_id = ?""",
+        f"""UPDATE datasette_files_unhashed SET attempts = attempts + 1, not_before = {RETRY_AT}
+        WHERE file_id = ?""",
         (now, file_id),
     )

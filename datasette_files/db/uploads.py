@@ -11,7 +11,7 @@ import sqlite3
 from typing import Any
 
 from ..models import Upload
-from . import garbage
+from . import garbage, leases
 from .rows import insert_row, names_of
 
 #: After its URL expired, how long a client may take to end a request to a storage.
@@ -186,7 +186,7 @@ def any_due(conn: sqlite3.Connection, now: float) -> bool:
 
 
 def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) -> int:
-    """Expire at most ``limit`` due uploads; return how many rows changed.
+    """Expire at most ``limit`` due uploads; return how many were due.
 
     Their bytes become garbage. Their rows stay until ``keep_until`` to answer a late client, and
     are then removed.
@@ -196,10 +196,12 @@ def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) 
         WHERE expires_at <= ? ORDER BY expires_at LIMIT ?""",
         (now, limit),
     ).fetchall()
-    for upload_id, source_id, path, state, created_at in rows:
+
+    def step(row: tuple[str, int, str, str, float]) -> None:
+        upload_id, source_id, path, state, created_at = row
         if state in ("completed", "expired"):
             forget(conn, upload_id)
-            continue
+            return
         garbage.add_sent(conn, upload_id, now - created_at + ON_THE_WAY_SECONDS)
         conn.execute(
             """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL,
@@ -207,4 +209,11 @@ def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) 
             (keep_until, upload_id),
         )
         garbage.add(conn, source_id, path)
+
+    def put_off(row: tuple[str, int, str, str, float]) -> None:
+        conn.execute(
+            "UPDATE datasette_files_uploads SET expires_at = ? WHERE id = ?", (now + 3600, row[0])
+        )
+
+    leases.each(conn, rows, step, put_off)
     return len(rows)

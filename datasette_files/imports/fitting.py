@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import naming
+from ..db.imports import ImportRequest
 from ..errors import Conflict, Invalid
-from ..models import ImportRequest
 from ..tables import target
 from ..tables.content import STAGING_PREFIX, Content
 

@@ -7,17 +7,20 @@ which file. Leaves out the import itself (imports/run.py) and when it runs (jobs
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from ..catalog.lookup import Lookup
 from ..config import PluginConfig
 from ..db import imports as rows
+from ..db import jobs as job_rows
 from ..db.batching import Catalog
+from ..db.imports import ImportJob, ImportRequest, Origin
+from ..db.jobs import Job
 from ..errors import Conflict, FilesError, NotFound, PermissionDenied
 from ..events import Announcer
 from ..jobs.jobs import Jobs
-from ..models import FileRecord, ImportDetails, ImportRequest, Job, Origin
+from ..models import FileRecord
 from ..permissions.actions import Actor, actor_id
 from ..permissions.tables import may_add_rows, may_view_table, missing_for_import
 from ..sources.sources import Source
@@ -27,7 +30,7 @@ from .first_rows import Preview, Previews
 from .fitting import check_table, writable_database
 from .formats import Formats
 from .requests import check_reading, checked
-from .run import ImportWork
+from .run import ImportWork, require
 
 #: How many of a file's imports, and of a table's files, are shown.
 _SHOWN = 20
@@ -43,12 +46,13 @@ class Imports:
         config: PluginConfig,
         lookup: Lookup,
         announcer: Announcer,
+        jobs: Jobs,
     ) -> None:
         self._datasette = datasette
         self._catalog = database
         self.formats = Formats()
-        work = ImportWork(datasette, database, config, lookup, announcer, self.formats)
-        self.jobs = Jobs(database, work, config.import_concurrency)
+        self._jobs = jobs
+        jobs.register(ImportWork(datasette, database, config, lookup, announcer, self.formats))
         self._previews = Previews(config)
 
     async def preview(
@@ -76,18 +80,17 @@ class Imports:
         job = await self._catalog.write(
             lambda conn: rows.add(
                 conn,
-                file_id=file.id,
+                request,
                 import_type=chosen.name,
-                database=request.database,
-                table=request.table,
+                file_id=file.id,
                 size=file.size or 0,
-                actor=actor_id(actor),
+                actor=actor,
+                actor_id=actor_id(actor),
                 content_hash=file.content_hash,
                 source_id=file.source_id,
-                options=asdict(request),
             )
         )
-        self.jobs.wake()
+        self._jobs.wake()
         return job
 
     async def _by_own_name(self, request: ImportRequest) -> ImportRequest:
@@ -99,25 +102,16 @@ class Imports:
         return replace(request, table=name)
 
     async def _permit(self, actor: Actor, request: ImportRequest) -> None:
-        missing = await missing_for_import(
-            *(self._datasette, actor, request.database, request.table, request.mode),
-            removes=request.removes,
-        )
-        if missing:
-            raise PermissionDenied(
-                f"You do not have permission to import into {request.database!r} this way: needs"
-                f" {', '.join(missing)}; sign in, or ask its administrator"
-            )
+        await require(self._datasette, actor, request, "sign in, or ask its administrator")
 
     async def visible_job(
         self, actor: Actor, file_id: str, job_id: int
-    ) -> tuple[Job, ImportDetails | None]:
+    ) -> tuple[ImportJob, Job | None]:
         """A job, for who started it or may view its table: it tells of that too.
 
         Raises NotFound, PermissionDenied.
         """
-        job, details = await self.job(file_id, job_id)
-        who = await self._catalog.read(lambda conn: rows.actor_of(conn, job_id))
+        job, details, who = await self._job(file_id, job_id)
         if who is not None and who == actor_id(actor):
             return job, details
         if await may_view_table(self._datasette, actor, job.database_name, job.table_name):
@@ -127,18 +121,14 @@ class Imports:
             " or ask its administrator"
         )
 
-    async def job(self, file_id: str, job_id: int) -> tuple[Job, ImportDetails | None]:
-        """Raises NotFound."""
-
-        def look(conn: Any) -> tuple[Job | None, ImportDetails | None]:
-            return rows.get(conn, file_id, job_id), rows.details(conn, job_id)
-
-        job, details = await self._catalog.read(look)
-        if job is None:
+    async def _job(self, file_id: str, job_id: int) -> tuple[ImportJob, Job | None, str | None]:
+        """An import, its job, and who asked for it. Raises NotFound."""
+        found = await self._catalog.read(lambda conn: rows.get(conn, file_id, job_id))
+        if found is None:
             raise NotFound(f"There is no import {job_id} of this file")
-        return job, details
+        return found
 
-    def request_of(self, job: Job, details: ImportDetails | None) -> ImportRequest:
+    def request_of(self, job: ImportJob, details: Job | None) -> ImportRequest:
         """What a job was asked for; of the public release's jobs, what its table says."""
         if details is not None:
             return ImportRequest(**details.options)
@@ -154,14 +144,14 @@ class Imports:
 
     async def cancel(self, actor: Actor, file: FileRecord, job_id: int) -> None:
         """Have a job stop. Raises NotFound, PermissionDenied, Conflict."""
-        job, details = await self.job(file.id, job_id)
+        job, details, _ = await self._job(file.id, job_id)
         await self._permit(actor, self.request_of(job, details))
-        if await self._catalog.write(lambda conn: rows.cancel(conn, job_id)) is None:
+        if await self._catalog.write(lambda conn: job_rows.cancel(conn, job_id)) is None:
             raise Conflict(f"The import is over: {job.status}")
 
     async def restart(self, actor: Actor, file: FileRecord, job_id: int) -> int:
         """A new job with the options of one that did not finish. As ``start``, and NotFound."""
-        job, details = await self.job(file.id, job_id)
+        job, details, _ = await self._job(file.id, job_id)
         request = self.request_of(job, details)
         if job.status not in ("error", "cancelled", "interrupted"):
             await self._permit(actor, request)
@@ -170,7 +160,7 @@ class Imports:
 
     async def apply(self, actor: Actor, file: FileRecord, job_id: int, removes: bool) -> int:
         """A job that does what a comparison showed."""
-        job, details = await self.job(file.id, job_id)
+        job, details, _ = await self._job(file.id, job_id)
         request = self.request_of(job, details)
         return await self.start(actor, file, replace(request, mode="merge", removes=removes))
 
@@ -191,7 +181,7 @@ class Imports:
                 offered.append((name, creates))
         return offered
 
-    async def of_file(self, file: FileRecord) -> list[tuple[Job, str]]:
+    async def of_file(self, file: FileRecord) -> list[tuple[ImportJob, str]]:
         """The file's jobs, newest first, each with its mode."""
         return await self._catalog.read(lambda conn: rows.of_file(conn, file.id, _SHOWN))
 

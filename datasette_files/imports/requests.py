@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..db.imports import IMPORT_MODES, ImportRequest
 from ..errors import Invalid
 from ..formats.characters import ENCODINGS
 from ..formats.types import TYPES
-from ..models import IMPORT_MODES, ImportRequest
 from ..tables.content import STAGING_PREFIX
 
 #: Characters of a table's name.

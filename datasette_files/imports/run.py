@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,16 @@ from datasette.events import CreateTableEvent
 from ..catalog.lookup import Lookup
 from ..config import PluginConfig
 from ..db import imports as rows
+from ..db import jobs
 from ..db.batching import Catalog
-from ..errors import FilesError, Invalid
+from ..db.imports import ImportRequest
+from ..db.jobs import Job
+from ..errors import PermissionDenied
 from ..events import Announcer, ImportFileEvent
-from ..jobs.jobs import Progress
-from ..models import FileRecord, ImportRequest, Job
+from ..jobs.jobs import Kind, Progress
+from ..models import FileRecord
+from ..permissions.actions import BROWSE, Actor
+from ..permissions.tables import missing_for_import
 from ..sources import reading
 from ..tables import leftovers, target
 from . import folders, process
@@ -33,8 +39,24 @@ from .writing import Writing, retried
 logger = logging.getLogger("datasette_files")
 
 
-class ImportWork:
-    """What ``jobs.Jobs`` runs."""
+async def require(datasette: Any, actor: Actor, request: ImportRequest, then: str) -> None:
+    """Raises PermissionDenied, with what to do ``then``, unless the actor may import so."""
+    missing = await missing_for_import(
+        *(datasette, actor, request.database, request.table, request.mode),
+        removes=request.removes,
+    )
+    if missing:
+        raise PermissionDenied(
+            f"You do not have permission to import into {request.database!r} this way: needs"
+            f" {', '.join(missing)}; {then}"
+        )
+
+
+class ImportWork(Kind):
+    """The first kind of job."""
+
+    name = rows.KIND
+    phase = "reading"
 
     def __init__(
         self,
@@ -45,28 +67,39 @@ class ImportWork:
         announcer: Announcer,
         formats: Formats,
     ) -> None:
+        super().__init__(database)
         self._datasette = datasette
-        self._catalog = database
+        self.limit = config.import_concurrency
         self._config = config
         self._lookup = lookup
         self._announcer = announcer
         self._formats = formats
 
-    def folder(self) -> str:
-        return folders.new()
+    async def permit(self, job: Job) -> None:
+        """As when it was asked for: to browse the file, and to import so. Raises PermissionDenied.
 
-    async def run(self, job: Job, progress: Progress, holder: str) -> None:
+        The bytes of a file that is deleted meanwhile have been read with permission.
+        """
+        then = "it was withdrawn since, and nothing was written; ask the administrator"
+        found = await self._lookup.find(job.notes["file_id"])
+        if found is not None:
+            browsable = await self._lookup.allowed_sources(job.actor, BROWSE)
+            if found[1].slug not in browsable:
+                raise PermissionDenied(
+                    f"You do not have permission to browse this source ({BROWSE}): {then}"
+                )
+        await require(self._datasette, job.actor, ImportRequest(**job.options), then)
+
+    async def run(self, job: Job, progress: Progress) -> dict[str, Any]:
         """Import. Raises Cancelled, Lost, ImportFailed, FilesError, sqlite3.Error."""
-        details = await self._catalog.read(lambda conn: rows.details(conn, job.id))
-        if details is None or details.folder is None:
-            raise Invalid("This import has no options; start another")
-        request = ImportRequest(**details.options)
-        file, source = await self._lookup.existing(job.file_id)
+        request, size = ImportRequest(**job.options), job.notes["size"]
+        file, source = await self._lookup.existing(job.notes["file_id"])
         database = writable_database(self._datasette, request.database)
         table = await database.execute_fn(lambda conn: target.existing(conn, request.table))
         check_table(request, table)
-        folder = Path(details.folder)
-        await asyncio.to_thread(folders.check_room, job.total_size)
+        await asyncio.to_thread(folders.check_room, size)
+        folder = Path(folders.new())
+        await self._catalog.write(lambda conn: jobs.note(conn, job.id, folder=str(folder)))
         await asyncio.to_thread(folders.make, folder)
         task = {
             "work": "import",
@@ -82,36 +115,29 @@ class ImportWork:
         }
 
         def note(read: int, count: int) -> None:
-            progress.phase = "reading again" if read < progress.read else progress.phase
-            progress.read, progress.rows = read, count
+            if read < progress.counts.get("read", 0):
+                progress.phase = "reading again"
+            progress.count(read=read, rows=count)
 
         outcome = await progress.unless_stopped(
             process.run(task, lambda: reading.content_of(source, file), note)
         )
-        progress.rows, progress.read = outcome["rows"], job.total_size
+        progress.count(read=size, rows=outcome["rows"])
         content = fit(request, outcome, folder / "rows.db", table)
         progress.phase = "writing"
-        await Writing(self._catalog, database, job, request, content, progress, holder).run()
-        result = await self._catalog.read(lambda conn: rows.details(conn, job.id))
-        await self._end(job, "finished", None, result.result if result else {})
+        writing = Writing(self._catalog, self, database, job, request, content, progress)
+        result = await writing.run()
+        # Ended before others are told: what they do with the news does not make it fail.
+        await self.end(job, "finished", None, result, **_counts(result))
         await self._announce(job, file, request, content.rows, created=table is None)
-
-    async def _end(
-        self, job: Job, status: str, error: str | None, result: dict[str, Any] | None
-    ) -> None:
-        await self._catalog.write(
-            lambda conn: rows.end(
-                conn, job.id, status, error, (result or {}).get("rows"), result or None
-            )
-        )
+        return result
 
     async def _announce(
         self, job: Job, file: FileRecord, request: ImportRequest, count: int, created: bool
     ) -> None:
         if request.mode == "compare":
             return
-        who = await self._catalog.read(lambda conn: rows.actor_of(conn, job.id))
-        actor = None if who is None else {"id": who}
+        actor = job.actor
         if created:
             database = self._datasette.get_database(request.database)
             schema = await database.get_table_definition(request.table)
@@ -131,45 +157,48 @@ class ImportWork:
         )
 
     def explain(self, job: Job, error: Exception) -> str:
-        """What the job says of an error."""
-        if isinstance(error, process.ImportFailed | FilesError):
+        if isinstance(error, process.ImportFailed):
             return str(error)
         if isinstance(error, sqlite3.IntegrityError):
             return f"A row breaks a rule of the table ({error}); mend the file or the table"
         if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
             logger.error("Import %d: %s", job.id, error)
             return (
-                f"The disk of the database {job.database_name!r} is full; ask the administrator"
-                " for room there, then start the import again"
+                f"The disk of the database {job.options['database']!r} is full; ask the"
+                " administrator for room there, then start the import again"
             )
         if isinstance(error, sqlite3.OperationalError):
             logger.error("Import %d: %s", job.id, error)
             return f"The database did not take the rows ({error}); start the import again"
-        logger.error("Import %d failed", job.id, exc_info=error)
-        return f"The import failed ({type(error).__name__}); see the server's log"
+        return super().explain(job, error)
 
     async def clean(self, job: Job, status: str, error: str | None) -> None:
         """Remove the job's staging table and folder; then end it, if it has not ended."""
-        details = await self._catalog.read(lambda conn: rows.details(conn, job.id))
-        if details is None:
-            return
-        database = self._datasette.databases.get(job.database_name)
-        staging, reachable = details.staging, database is not None and database.is_mutable
+        current = await self._catalog.read(lambda conn: jobs.get(conn, job.id)) or job
+        notes = current.notes
+        database = self._datasette.databases.get(job.options["database"])
+        staging, reachable = notes.get("staging"), database is not None and database.is_mutable
         if staging is not None and reachable:
             left = await retried(database, lambda conn: leftovers.begin(conn, staging))
-            if details.committing and not left:
+            if notes.get("committing") and not left:
                 # Its last transaction was committed, and then the process died.
-                await self._end(job, "finished", None, details.result)
-            await self._catalog.write(lambda conn: rows.gives_up(conn, job.id))
+                await self.end(job, "finished", None, current.result, **_counts(current.result))
+            # Else it never will be.
+            await self._catalog.write(lambda conn: jobs.note(conn, job.id, committing=None))
             try:
                 while left:
                     left = await retried(database, lambda conn: leftovers.drop_some(conn, staging))
             except sqlite3.OperationalError:
                 # On a full disk, say: it is told now, and removed later.
-                await self._end(job, status, error, None)
+                await self.end(job, status, error)
                 raise
-        if details.folder is not None:
-            await asyncio.to_thread(folders.remove, Path(details.folder))
-        await self._end(job, status, error, None)
-        gone = staging is None or reachable
-        await self._catalog.write(lambda conn: rows.cleaned(conn, job.id, gone))
+        if (folder := notes.get("folder")) is not None:
+            await asyncio.to_thread(folders.remove, Path(folder))
+        await self.end(job, status, error)
+        # A table in a database that is not attached now is looked for again in an hour.
+        later = None if staging is None or reachable else time.time() + 3600
+        await self._catalog.write(lambda conn: jobs.cleaned(conn, job.id, later))
+
+
+def _counts(result: dict[str, Any]) -> dict[str, int]:
+    return {"rows": result["rows"], "written": result["rows"]} if "rows" in result else {}

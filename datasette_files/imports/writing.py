@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from ..db import imports as rows
+from ..db import jobs
 from ..db.batching import Catalog
-from ..jobs.jobs import Cancelled, Lost, Progress
-from ..models import ImportRequest, Job
+from ..db.imports import ImportRequest
+from ..db.jobs import Job
+from ..jobs.jobs import Cancelled, Kind, Lost, Progress
 from ..tables import merging, target, words
 from ..tables.content import Content
 
@@ -37,61 +38,71 @@ class Writing:
     def __init__(
         self,
         catalog: Catalog,
+        kind: Kind,
         database: Any,
         job: Job,
         request: ImportRequest,
         content: Content,
         progress: Progress,
-        holder: str,
     ) -> None:
         self._catalog = catalog
+        self._kind = kind
         self._database = database
         self._job = job
         self._request = request
         self._content = content
         self._progress = progress
-        self._holder = holder
         self._result: dict[str, Any] = {
             "rows": content.rows,
             "columns": list(zip(content.columns, content.kinds, strict=True)),
         }
 
-    async def run(self) -> None:
+    async def run(self) -> dict[str, Any]:
+        """Write or compare; the job's result. Raises PermissionDenied, Conflict, sqlite3.Error."""
         if self._request.mode == "compare":
             self._result.update(asdict(await self._compare()))
-            await self._catalog.write(
-                lambda conn: rows.commits(conn, self._job.id, self._holder, self._result)
-            )
-            return
+            await self._kind.permit(self._job)
+        else:
+            await self._bring_in()
+        return self._result
+
+    async def _bring_in(self) -> None:
+        # A table's name is written down before the table is made.
         await self._catalog.write(
-            lambda conn: rows.set_staging(conn, self._job.id, self._content.staging)
+            lambda conn: jobs.note(conn, self._job.id, staging=self._content.staging)
         )
         if self._request.mode in ("create", "replace"):
             await self._fill()
+            replaces = self._request.mode == "replace"
             await self._last(
-                lambda conn: target.appear(conn, self._content, self._request.mode == "replace")
+                lambda conn, confirm: target.appear(conn, self._content, replaces, confirm)
             )
             return
         await self._write(lambda conn: target.create_marker(conn, self._content.staging))
         if self._request.mode == "append":
-            await self._last(lambda conn: merging.append(conn, self._content))
+            await self._last(lambda conn, confirm: merging.append(conn, self._content, confirm))
             return
         self._result.update(asdict(await self._compare()))
-        await self._last(lambda conn: merging.merge(conn, self._content, self._request.removes))
+        removes = self._request.removes
+        await self._last(lambda conn, confirm: merging.merge(conn, self._content, removes, confirm))
 
-    async def _last(self, step: Callable[[sqlite3.Connection], Any]) -> None:
-        """The transaction by which the rows appear; from here on the job cannot be cancelled."""
+    async def _last(self, step: Callable[[sqlite3.Connection, Callable[[], None]], Any]) -> None:
+        """The transaction by which the rows appear; from here on the job cannot be cancelled.
+
+        The one place where rows become visible, and so where the permission is asked once more:
+        before the transaction, and in it directly before its commit, as it may take seconds.
+        """
         self._progress.check()
-        ours = await self._catalog.write(
-            lambda conn: rows.commits(conn, self._job.id, self._holder, self._result)
-        )
+        await self._kind.permit(self._job)
+        ours = await self._catalog.write(lambda conn: jobs.commits(conn, self._job, self._result))
         if not ours:
             # Cancelled at the last moment, or another process's by now.
-            details = await self._catalog.read(lambda conn: rows.details(conn, self._job.id))
-            self._progress.stop(Cancelled() if details is not None and details.cancel else Lost())
+            job = await self._catalog.read(lambda conn: jobs.get(conn, self._job.id))
+            self._progress.stop(Cancelled() if job is not None and job.cancel else Lost())
             self._progress.check()
-        await self._write(step)
-        self._progress.written = self._content.rows
+        confirm = self._kind.confirmation(self._job)
+        await self._write(lambda conn: step(conn, confirm))
+        self._progress.count(written=self._content.rows)
 
     async def _write(self, step: Callable[[sqlite3.Connection], _T]) -> _T:
         return await retried(self._database, step)
@@ -107,7 +118,8 @@ class Writing:
             took = await self._write(
                 lambda conn, done=done, upto=upto: target.copy_rows(conn, content, done, upto)  # type: ignore[misc]
             )
-            self._progress.written = done = upto
+            done = upto
+            self._progress.count(written=done)
             size = _next_size(size, took)
             await asyncio.sleep(_GAP)
         last: int | None = -(2**63)
@@ -130,7 +142,8 @@ class Writing:
             found, changed, total = found + part[0], changed + part[1], part[2]
             if not content.rows:
                 break
-            self._progress.written = done = upto
+            done = upto
+            self._progress.count(written=done)
         return merging.Differences(content.rows - found, changed, max(0, total - found))
 
 

@@ -1,25 +1,31 @@
 """Long work in the background: claimed under a lease, watched, cancelled, taken over after a crash.
 
 The state of a job is in the internal database alone, so that another process sees it, and goes on
-with the others when one dies. At most ``limit`` run at once, in all processes together. Leaves out
-what a job does: ``Work`` is the import's, in imports/run.py.
+with the others when one dies. A kind of work is a subclass of ``Kind``; imports/run.py has the
+first. Leaves out loops without an end (rounds.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-import os
+import threading
 import time
-from collections.abc import Coroutine
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from concurrent.futures import TimeoutError as TimedOut
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from sqlite3 import Connection
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from .. import naming
-from ..db import batching, imports
-from ..models import Job
+from ..db import jobs as rows
+from ..db.batching import Catalog
+from ..db.jobs import Job
+from ..errors import FilesError, StorageUnavailable
+from .holder import is_gone, this_process
 
 _T = TypeVar("_T")
 
@@ -29,6 +35,8 @@ logger = logging.getLogger("datasette_files")
 LEASE_SECONDS = 8.0
 HEARTBEAT_SECONDS = 1.0
 INTERVAL = 3.0
+#: Seconds that a transaction waits for the answer whether its actor may still commit it.
+_PERMIT_SECONDS = 10.0
 
 
 class Cancelled(Exception):
@@ -43,14 +51,16 @@ class Lost(Exception):
 class Progress:
     """How far a job is, as the work says."""
 
-    phase: str = "reading"
-    rows: int = 0
-    #: Bytes.
-    read: int = 0
-    written: int = 0
+    phase: str
+    #: Counters, by names of the kind's own.
+    counts: dict[str, int] = field(default_factory=dict)
     #: Set once the user wants it to stop, or it is no longer ours.
     stopped: Exception | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def count(self, **counts: int) -> None:
+        """Set counters."""
+        self.counts.update(counts)
 
     def stop(self, why: Exception) -> None:
         self.stopped = why
@@ -74,72 +84,99 @@ class Progress:
             await asyncio.gather(working, stopping, return_exceptions=True)
 
 
-class Work(Protocol):
-    """What the jobs are about."""
+class Kind(ABC):
+    """One kind of work. A subclass says what a job does, and what it leaves behind if cut short."""
 
-    def folder(self) -> str:
-        """A new folder's path, for one job."""
+    #: A noun whose plural takes an s.
+    name: str
+    #: The phase in which a job begins; it may set others on its ``Progress``.
+    phase: str
+    #: How many of its jobs run at once, in all processes together.
+    limit: int
 
-    async def run(self, job: Job, progress: Progress, holder: str) -> None:
-        """Do it; the job is ended by then. Raises Cancelled, Lost and any error."""
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    @abstractmethod
+    async def permit(self, job: Job) -> None:
+        """Ask the permission of the job's actor anew. Raises PermissionDenied, NotFound.
+
+        Asked before a job runs; ``run`` has it asked again before it commits.
+        """
+
+    @abstractmethod
+    async def run(self, job: Job, progress: Progress) -> dict[str, Any]:
+        """Do it; the job's result. Raises Cancelled, Lost and any error."""
 
     def explain(self, job: Job, error: Exception) -> str:
-        """What a person is told of an error."""
+        """The error as the job's page shows it."""
+        if isinstance(error, FilesError):
+            return str(error)
+        logger.error("The %s %d failed", self.name, job.id, exc_info=error)
+        return f"The {self.name} failed ({type(error).__name__}); see the server's log"
 
     async def clean(self, job: Job, status: str, error: str | None) -> None:
         """Remove what a job left behind, then end it with this status unless it has ended."""
+        await self.end(job, status, error)
+        await self._catalog.write(lambda conn: rows.cleaned(conn, job.id))
 
+    async def end(
+        self,
+        job: Job,
+        status: str,
+        error: str | None = None,
+        result: dict[str, Any] | None = None,
+        **counts: int,
+    ) -> None:
+        """End a job with this status and its last counters, unless it has ended."""
+        await self._catalog.write(
+            lambda conn: rows.end(conn, job.id, status, error, result, counts)
+        )
 
-def _this_process() -> str:
-    """This process as others of the same system know it; empty where there is no /proc."""
-    pid = os.getpid()
-    started = _started(pid)
-    return f"{_system()}/{pid}/{started}" if started else ""
+    def confirmation(self, job: Job) -> Callable[[], None]:
+        """For a transaction on another thread, directly before its commit: ``permit``, from there.
 
+        The transaction holds its database meanwhile, so a permission that takes too long, as one
+        that waits for this very database does, counts as none. On the event loop's own thread
+        (``num_sql_threads: 0``) it asks nothing: nobody else runs between ``permit`` and a commit.
+        """
+        loop, thread = asyncio.get_running_loop(), threading.get_ident()
 
-def _system() -> str:
-    """The running system, and of it the processes that see each other."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}.{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
+        def confirm() -> None:
+            if threading.get_ident() == thread:
+                return
+            asked = asyncio.run_coroutine_threadsafe(self.permit(job), loop)
+            try:
+                asked.result(_PERMIT_SECONDS)
+            except TimedOut:
+                asked.cancel()
+                raise StorageUnavailable(
+                    "Whether you may still do this could not be found out in time, and nothing was"
+                    " written; start it again"
+                ) from None
 
-
-def _started(pid: int) -> str | None:
-    """When a process started (proc(5), the 22nd field of stat); None for one that is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return stat.rpartition(")")[2].split()[19]
-
-
-def _is_gone(holder: str) -> bool:
-    """Whether a process that held a lease is surely gone; one of another system may live."""
-    system, _, rest = holder.partition("/")
-    pid, _, rest = rest.partition("/")
-    if not system or system != _system() or not pid.isdigit():
-        return False
-    return _started(int(pid)) != rest.partition("/")[0]
+        return confirm
 
 
 class Jobs:
     """Runs the jobs of one Datasette."""
 
-    def __init__(self, database: batching.Catalog, work: Work, limit: int) -> None:
+    def __init__(self, database: Catalog) -> None:
         self._catalog = database
-        self._work = work
-        self._limit = limit
-        self.holder = f"{_this_process()}/{naming.new_ulid()}"
+        self._kinds: dict[str, Kind] = {}
+        self.holder = f"{this_process()}/{naming.new_ulid()}"
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def register(self, kind: Kind) -> None:
+        """Run jobs of this kind too."""
+        self._kinds[kind.name] = kind
 
     def wake(self) -> None:
         """There is a new job, or a place for one."""
         self._wake.set()
 
-    async def run(self) -> None:
+    async def run(self, _datasette: Any = None) -> None:
         """Run jobs until cancelled; then those that run are interrupted."""
         try:
             while True:
@@ -147,7 +184,7 @@ class Jobs:
                 try:
                     await self._look()
                 except Exception:
-                    logger.exception("Looking for imports failed; it goes on")
+                    logger.exception("Looking for jobs failed; it goes on")
                 try:
                     await asyncio.wait_for(self._wake.wait(), INTERVAL)
                 except asyncio.TimeoutError:
@@ -162,54 +199,57 @@ class Jobs:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _look(self) -> None:
-        if not await self._catalog.read(imports.any_active):
+        if not await self._catalog.read(rows.any_active):
             return
         while (left := await self._catalog.write(self._take_over)) is not None:
             if not await self._clean(left):
                 break  # it is tried again once its lease is over
-        while (job := await self._catalog.write(self._claim)) is not None:
-            task = asyncio.create_task(self._run(job))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        for kind in self._kinds.values():
+            while (job := await self._catalog.write(partial(self._claim, kind))) is not None:
+                # In a context of its own: a job asks permissions anew, whatever the request that
+                # happened to start this loop was allowed to skip or had cached.
+                task = contextvars.Context().run(asyncio.create_task, self._run(kind, job))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     def _take_over(self, conn: Connection) -> Job | None:
         now = time.time()
-        imports.release_dead(conn, now, _is_gone)
-        return imports.take_over(conn, self.holder, now, now + LEASE_SECONDS)
+        rows.release_dead(conn, now, is_gone)
+        return rows.take_over(conn, self._kinds, holder=self.holder, now=now, length=LEASE_SECONDS)
 
-    def _claim(self, conn: Connection) -> Job | None:
-        now = time.time()
-        return imports.claim(
-            conn,
+    def _claim(self, kind: Kind, conn: Connection) -> Job | None:
+        return rows.claim(
+            *(conn, kind.name, kind.phase),
             holder=self.holder,
-            now=now,
-            until=now + LEASE_SECONDS,
-            limit=self._limit,
-            folder=self._work.folder(),
+            now=time.time(),
+            length=LEASE_SECONDS,
+            limit=kind.limit,
         )
 
     async def _clean(self, job: Job, status: str = "interrupted", error: str | None = None) -> bool:
         try:
-            await self._work.clean(job, status, error)
+            await self._kinds[job.kind].clean(job, status, error)
         except Exception:
-            logger.exception("What import %d left behind cannot be removed yet", job.id)
+            logger.exception("What %s %d left behind cannot be removed yet", job.kind, job.id)
             return False
         return True
 
-    async def _run(self, job: Job) -> None:
-        progress = Progress()
+    async def _run(self, kind: Kind, job: Job) -> None:
+        progress = Progress(kind.phase)
         beating = asyncio.create_task(self._beat(job, progress))
         status, message = "interrupted", None
         try:
-            await self._work.run(job, progress, self.holder)
+            await kind.permit(job)
+            result = await kind.run(job, progress)
+            await kind.end(job, "finished", None, result, **progress.counts)
             status = "finished"
         except Cancelled:
             status = "cancelled"
         except Lost:
-            logger.warning("Import %d was taken over by another process", job.id)
+            logger.warning("%s %d was taken over by another process", job.kind, job.id)
             return
         except Exception as error:  # noqa: BLE001 - answered: the job says it
-            status, message = "error", self._work.explain(job, error)
+            status, message = "error", kind.explain(job, error)
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
@@ -223,20 +263,16 @@ class Jobs:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
                 stop = await self._catalog.write(
-                    lambda conn: imports.renew(
-                        conn,
-                        job.id,
-                        self.holder,
+                    lambda conn: rows.renew(
+                        *(conn, job),
                         now=time.time(),
-                        until=time.time() + LEASE_SECONDS,
+                        length=LEASE_SECONDS,
                         phase=progress.phase,
-                        rows=progress.rows,
-                        read=progress.read,
-                        written=progress.written,
+                        progress=progress.counts,
                     )
                 )
             except Exception:
-                logger.exception("Import %d cannot write its progress down", job.id)
+                logger.exception("%s %d cannot write its progress down", job.kind, job.id)
                 continue
             if stop is None:
                 progress.stop(Lost())

@@ -12,10 +12,11 @@ import asyncio
 import hashlib
 import logging
 import time
+from sqlite3 import Connection
 
-from .. import naming
-from ..db import batching, leases, unhashed
-from ..sources.sources import Source, Sources
+from ..db import batching, unhashed
+from ..jobs.rounds import Round
+from ..sources.sources import Source
 
 logger = logging.getLogger("datasette_files")
 
@@ -27,66 +28,35 @@ _LEASE_SECONDS = 30.0
 _BATCH = 1024 * 1024
 
 
-class Hasher:
-    """Fills in what is not hashed yet, for one Datasette."""
+class Hashing:
+    """Fills in what is not hashed yet of one source: one that is slow does not keep the others."""
 
-    def __init__(self, database: batching.Catalog, sources: Sources) -> None:
+    def __init__(self, database: batching.Catalog, source: Source) -> None:
         self._catalog = database
-        self._sources = sources
-        self._holder = naming.new_ulid()
-        #: By source, as one that is slow must not keep the others.
-        self._working: dict[str, asyncio.Task[None]] = {}
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        try:
-            while True:
-                for source in self._sources:
-                    if source.down is None and source.slug not in self._working:
-                        self._start(source)
-                await asyncio.sleep(INTERVAL)
-        finally:
-            for task in self._working.values():
-                task.cancel()
-            await asyncio.gather(*self._working.values(), return_exceptions=True)
-
-    def _start(self, source: Source) -> None:
-        async def work() -> None:
-            try:
-                await self.hash_source(source)
-            except Exception:
-                logger.exception("Hashing in source %r failed; it goes on later", source.slug)
-            finally:
-                del self._working[source.slug]
-
-        self._working[source.slug] = asyncio.create_task(work())
-
-    async def hash_source(self, source: Source) -> None:
-        """All that is due in a source, file after file, unless another process is at it."""
-        lease = f"hash {source.slug}"
-        while await self._catalog.read(lambda conn: unhashed.due(conn, source.id, time.time())):
-            if not await self._hold(lease):
-                return
-            try:
-                await self._hash_next(source, lease)
-            finally:
-                await self._catalog.write(lambda conn: leases.give_up(conn, lease, self._holder))
-
-    async def _hold(self, lease: str) -> bool:
-        now = time.time()
-        return await self._catalog.write(
-            lambda conn: leases.acquire(conn, lease, self._holder, now, now + _LEASE_SECONDS)
+        self._source = source
+        self.round = Round(
+            *(database, f"hash {source.slug}", self._pass),
+            interval=INTERVAL,
+            lease_seconds=_LEASE_SECONDS,
         )
 
-    async def _hash_next(self, source: Source, lease: str) -> None:
-        found = await self._catalog.read(lambda conn: unhashed.due(conn, source.id, time.time()))
-        if found is None:
-            return
-        file_id, path, size = found
+    async def _pass(self) -> None:
+        """All that is due, file after file, unless another process is at it."""
+        while self._source.down is None and await self._catalog.read(self._due) is not None:
+            if not await self._catalog.write(self.round.hold):
+                return
+            # Only now: another process may have done it meanwhile.
+            if (due := await self._catalog.read(self._due)) is not None:
+                await self._hash_one(*due)
+
+    def _due(self, conn: Connection) -> tuple[str, str | None, int | None] | None:
+        return unhashed.due(conn, self._source.id, time.time())
+
+    async def _hash_one(self, file_id: str, path: str | None, size: int | None) -> None:
         content_hash = None
         if path is not None:
             try:
-                content_hash = await self._hash(source, path, size, lease)
+                content_hash = await self._hash(path, size)
             except FileNotFoundError:
                 logger.error("File %s has no bytes in its storage, and so no hash", file_id)  # noqa: TRY400
             except Exception as error:  # noqa: BLE001 - whatever a storage raises, it is tried again
@@ -97,19 +67,16 @@ class Hasher:
                 return
         await self._catalog.write(lambda conn: unhashed.done(conn, file_id, content_hash))
 
-    async def _hash(self, source: Source, path: str, size: int | None, lease: str) -> str:
+    async def _hash(self, path: str, size: int | None) -> str:
         """Raises what the storage raises, and ValueError where it does not give every byte."""
         digest, batch, total = hashlib.sha256(), bytearray(), 0
-        renew_at = time.time() + _LEASE_SECONDS / 3
-        async for chunk in source.storage.stream_file(path):
+        async for chunk in self._source.storage.stream_file(path):
             batch += chunk
             total += len(chunk)
             if len(batch) >= _BATCH:
                 await asyncio.to_thread(digest.update, batch)
                 batch = bytearray()
-            if time.time() >= renew_at:
-                renew_at = time.time() + _LEASE_SECONDS / 3
-                await self._hold(lease)
+            await self.round.keep()
         digest.update(batch)
         if size is not None and total != size:
             raise ValueError(f"the storage gave {total} bytes of {size}")

@@ -5,20 +5,15 @@ The bytes are noted as garbage in the same transaction, and left to the sweeper.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import sqlite3
 import time
 
-from .. import naming
-from ..db import leases
 from ..db import trash as rows
 from ..db.batching import Catalog
 from ..events import Announcer, DeleteFileEvent
+from ..jobs.rounds import Round
 from ..models import FileRecord
 from ..sources.sources import Source, Sources
-
-logger = logging.getLogger("datasette_files")
 
 #: Seconds between two looks for files to purge.
 INTERVAL = 10.0
@@ -35,44 +30,34 @@ class Purger:
         self._catalog = database
         self._sources = sources
         self._announcer = announcer
-        self._holder = naming.new_ulid()
-
-    async def run(self) -> None:
-        """Purge what is due until cancelled."""
-        try:
-            while True:
-                try:
-                    await self.purge_due()
-                except Exception:
-                    logger.exception("Purging failed; it goes on in %s seconds", INTERVAL)
-                await asyncio.sleep(INTERVAL)
-        finally:
-            await self._catalog.write(lambda conn: leases.give_up(conn, "trash", self._holder))
+        self.round = Round(
+            *(database, "trash", self._pass), interval=INTERVAL, lease_seconds=_LEASE_SECONDS
+        )
 
     async def purge_due(self) -> None:
-        """Everything whose time has come, in sources that are up, unless another process is at it.
+        """One round, now."""
+        await self.round.once()
 
-        The bytes are noted, and left to the sweeper.
-        """
+    async def _pass(self) -> None:
+        """Purge what is due in sources that are up, unless another process is at it."""
         for source in self._sources:
-            while source.down is None and source.capabilities.can_delete:
-                purged = await self._purge_batch(source)
-                for file in purged:
-                    event = DeleteFileEvent.about(file, None, outcome="purged")
-                    await self._announcer.announce(event)
-                if len(purged) < _BATCH:
-                    break
+            more = True
+            while more and source.down is None and source.capabilities.can_delete:
+                more = await self._purge_batch(source)
 
-    async def _purge_batch(self, source: Source) -> list[FileRecord]:
+    async def _purge_batch(self, source: Source) -> bool:
+        """Purge some files; whether more may be due."""
         now = time.time()
         if not await self._catalog.read(lambda conn: rows.due(conn, source.id, now, 1)):
-            return []
+            return False
 
-        def purge(conn: sqlite3.Connection) -> list[FileRecord]:
-            if not leases.acquire(conn, "trash", self._holder, now, now + _LEASE_SECONDS):
-                return []
+        def purge(conn: sqlite3.Connection) -> tuple[list[FileRecord], bool]:
+            if not self.round.hold(conn):
+                return [], False
             due = rows.due(conn, source.id, now, _BATCH)
-            purged = [rows.purge(conn, one.file.id, one.trashed_by) for one in due]
-            return [file for file in purged if file is not None]
+            return rows.purge_all(conn, due, now), len(due) == _BATCH
 
-        return await self._catalog.write(purge)
+        purged, more = await self._catalog.write(purge)
+        for file in purged:
+            await self._announcer.announce(DeleteFileEvent.about(file, None, outcome="purged"))
+        return more

@@ -7,15 +7,17 @@ or be cut short: the note in the catalog stays until it is done, and is tried ag
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from functools import partial
 from sqlite3 import Connection
+from typing import Any
 
-from .. import naming
-from ..db import batching, garbage, leases, uploads
+from ..db import batching, garbage, uploads
 from ..db.garbage import Garbage
 from ..errors import StorageUnavailable
+from ..jobs.rounds import Round
 from ..sources.sources import Source, Sources
 
 logger = logging.getLogger("datasette_files")
@@ -37,27 +39,27 @@ class Sweeper:
     def __init__(self, database: batching.Catalog, sources: Sources) -> None:
         self._catalog = database
         self._sources = sources
-        self._holder = naming.new_ulid()
+        self.round = Round(
+            *(database, "sweep", self._pass), interval=INTERVAL, lease_seconds=_LEASE_SECONDS
+        )
         #: By source: a store that is slow or down must not keep the others from being swept.
         self._deleting: dict[str, asyncio.Task[None]] = {}
 
-    async def run(self) -> None:
+    async def run(self, _datasette: Any = None) -> None:
         """Sweep until cancelled."""
         try:
-            while True:
-                try:
-                    await self.sweep()
-                except Exception:
-                    logger.exception("Sweeping failed; it goes on in %s seconds", INTERVAL)
-                await asyncio.sleep(INTERVAL)
+            await self.round.run()
         finally:
             for task in self._deleting.values():
                 task.cancel()
             await asyncio.gather(*self._deleting.values(), return_exceptions=True)
-            await self._catalog.write(lambda conn: leases.give_up(conn, "sweep", self._holder))
 
     async def sweep(self) -> None:
-        """One round: expire, delete, forget."""
+        """One round, now."""
+        await self.round.once()
+
+    async def _pass(self) -> None:
+        """Expire, delete, forget."""
         now = time.time()
         slugs = self._swept()
 
@@ -68,7 +70,7 @@ class Sweeper:
             return
 
         def expire(conn: Connection) -> tuple[bool, list[Garbage]]:
-            if not leases.acquire(conn, "sweep", self._holder, now, now + _LEASE_SECONDS):
+            if not self.round.hold(conn):
                 return False, []
             expired = uploads.expire(conn, now, now + REMEMBERED_SECONDS, _BATCH)
             garbage.purge(conn, now - REMEMBERED_SECONDS)
@@ -112,7 +114,8 @@ class Sweeper:
         try:
             for note in notes:
                 if note.instructions is not None:
-                    await source.storage.discard_upload(note.path, note.instructions)
+                    state = json.loads(note.instructions)
+                    await source.storage.discard_upload(note.path, state)
             paths = [note.path for note in notes if note.instructions is None]
             if paths and source.capabilities.can_delete:
                 await source.storage.delete_files(paths)

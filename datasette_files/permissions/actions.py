@@ -72,15 +72,22 @@ class FileResource(Resource):  # type: ignore[misc]
             JOIN datasette_files_sources s ON s.id = f.source_id WHERE s.slug IN ({slugs})"""
 
 
+#: ``abbr`` is as in 0.1a3: tokens that it stored name actions so.
 ACTIONS = [
     Action(
         name=BROWSE,
+        abbr="fb",
         description="Browse, search, view and download files",
         resource_class=SourceResource,
     ),
-    Action(name=UPLOAD, description="Upload files to a source", resource_class=SourceResource),
-    Action(name=EDIT, description="Edit a file's metadata", resource_class=FileResource),
-    Action(name=DELETE, description="Delete a file", resource_class=FileResource),
+    Action(
+        name=UPLOAD,
+        abbr="fu",
+        description="Upload files to a source",
+        resource_class=SourceResource,
+    ),
+    Action(name=EDIT, abbr="fe", description="Edit a file's metadata", resource_class=FileResource),
+    Action(name=DELETE, abbr="fd", description="Delete a file", resource_class=FileResource),
     Action(
         name=MANAGE,
         description="Change a source's settings, and purge its trash",

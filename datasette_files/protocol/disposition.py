@@ -17,7 +17,7 @@ MAX_NAME_BYTES = 255
 MAX_EXTENSION_BYTES = 32
 """Longest extension kept, dot included, when a name is shortened."""
 
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9.-]+")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 _LETTER_OR_DIGIT = re.compile(r"[A-Za-z0-9]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
@@ -30,14 +30,19 @@ _ATTR_CHARS = "!#$&+^`|"
 def content_disposition(kind: Literal["attachment", "inline"], filename: str) -> str:
     """Return the value of `Content-Disposition` that names a download `filename`.
 
-    `filename="…"` is for old clients: letters, digits, dots and dashes, each other run of
-    characters one dash, and `file` when no letter or digit remains. `filename*` is the name itself,
+    `filename="…"` is for old clients: letters, digits, dots, dashes and underscores, each other run
+    of characters one dash, no dash or dot at its beginning, and `file` where no letter or digit
+    remains of the name before its extension. `filename*` is the name itself,
     percent-encoded UTF-8, in which control characters become dashes and lone surrogates U+FFFD. A
     name over `MAX_NAME_BYTES` loses the end of its stem and keeps its extension.
     """
     name = _SURROGATES.sub("\ufffd", _CONTROLS.sub("-", filename))
     name = _shorten(name)
     plain = _NOT_PLAIN.sub("-", name)
+    stem, _, extension = plain.rpartition(".")
+    if stem and not _LETTER_OR_DIGIT.search(stem) and _LETTER_OR_DIGIT.search(extension):
+        plain = f"file.{extension}"
+    plain = plain.lstrip("-.")
     if not _LETTER_OR_DIGIT.search(plain):
         plain = "file"
     encoded = quote(name or "file", safe=_ATTR_CHARS)

@@ -20,6 +20,7 @@ from pydantic import ValidationError as ModelError
 from ..base import GetSecret, Storage, StorageCapabilities
 from ..config import PLUGIN, PluginConfig, Setting, SourceConfig, max_file_size, validate
 from ..errors import ConfigurationError, NotFound, StorageUnavailable
+from ..jobs.rounds import backoff
 
 logger = logging.getLogger("datasette_files")
 
@@ -142,7 +143,11 @@ class Source:
             raise
         self.capabilities = capabilities
         self.takes_bytes = "content" in inspect.signature(storage.receive_upload).parameters
-        self.prepares_uploads = type(storage).prepare_upload is not Storage.prepare_upload
+        self.prepares_uploads = (
+            type(storage).prepare_upload is not Storage.prepare_upload
+            # That of 0.1a3, (filename, content_type, size), chooses the path: it is not asked.
+            and "path" in inspect.signature(storage.prepare_upload).parameters
+        )
         if self.closed:  # since the attempt began
             await _close(storage)
             return
@@ -203,10 +208,10 @@ class Sources:
 
     async def keep_up(self, source: Source, get_secret: GetSecret) -> None:
         """Retry a source that is down until it is up."""
-        pause, longest = RETRY_SECONDS
+        failures = 1  # the attempt at start
         while source.down is not None and not source.closed:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, longest)
+            await asyncio.sleep(backoff(failures, *RETRY_SECONDS))
+            failures += 1
             try:
                 if await self._try(source, get_secret):
                     logger.warning("Source %r is up again", source.slug)

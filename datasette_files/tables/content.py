@@ -6,7 +6,7 @@ Rows come from the scratch database, which is attached read only during one call
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +46,15 @@ def attached(conn: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def transaction(conn: sqlite3.Connection) -> Iterator[None]:
+def transaction(
+    conn: sqlite3.Connection, confirm: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """One transaction. ``confirm`` is called directly before its commit, and may still raise."""
     conn.execute("BEGIN IMMEDIATE")
     try:
         yield
+        if confirm is not None:
+            confirm()
         conn.execute("COMMIT")
     except BaseException:
         if conn.in_transaction:

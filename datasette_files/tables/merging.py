@@ -7,6 +7,7 @@ otherwise.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import Conflict
@@ -45,12 +46,14 @@ def _check_unchanged(conn: sqlite3.Connection, content: Content) -> None:
         )
 
 
-def append(conn: sqlite3.Connection, content: Content) -> None:
-    """Add all rows to a table that exists, in one transaction."""
+def append(
+    conn: sqlite3.Connection, content: Content, confirm: Callable[[], None] | None = None
+) -> None:
+    """Add all rows to a table that exists, in one transaction. Raises as ``confirm`` does."""
     names = ", ".join(map(quoted, content.columns))
     # A column without a type converts nothing, and the scratch database has numbers as text.
     values = ", ".join(_cast(n, kind) for n, kind in enumerate(content.kinds))
-    with attached(conn, content.path), transaction(conn):
+    with attached(conn, content.path), transaction(conn, confirm):
         _check_unchanged(conn, content)
         conn.execute(
             f"""INSERT INTO {quoted(content.table)} ({names})
@@ -59,10 +62,16 @@ def append(conn: sqlite3.Connection, content: Content) -> None:
         conn.execute(f"DROP TABLE {quoted(content.staging)}")
 
 
-def merge(conn: sqlite3.Connection, content: Content, removes: bool) -> Differences:
+def merge(
+    conn: sqlite3.Connection,
+    content: Content,
+    removes: bool,
+    confirm: Callable[[], None] | None = None,
+) -> Differences:
     """Make the table equal to the file, in one transaction: rows are added and changed by key.
 
-    With ``removes``, rows that are not in the file are deleted. A row without a key stays.
+    With ``removes``, rows that are not in the file are deleted. A row without a key stays. Raises
+    as ``confirm`` does.
     """
     key = quoted(content.key or "")
     number = content.columns.index(content.key or "")
@@ -80,7 +89,7 @@ def merge(conn: sqlite3.Connection, content: Content, removes: bool) -> Differen
             for name in others
         )
         update = f"UPDATE SET {changes} WHERE {differs}"
-    with attached(conn, content.path), transaction(conn):
+    with attached(conn, content.path), transaction(conn, confirm):
         _check_unchanged(conn, content)
         removed = 0
         if removes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import Conflict
@@ -172,12 +173,17 @@ def copy_rows(conn: sqlite3.Connection, content: Content, after: int, upto: int)
     return time.monotonic() - begun
 
 
-def appear(conn: sqlite3.Connection, content: Content, replaces: bool) -> None:
+def appear(
+    conn: sqlite3.Connection,
+    content: Content,
+    replaces: bool,
+    confirm: Callable[[], None] | None = None,
+) -> None:
     """Give the staging table its name; with ``replaces``, in place of the table of that name.
 
-    Raises Conflict where another table has the name meanwhile.
+    Raises Conflict where another table has the name meanwhile, and as ``confirm`` does.
     """
-    with legacy_names(conn), transaction(conn):
+    with legacy_names(conn), transaction(conn, confirm):
         old = existing(conn, content.table)
         if old is not None:
             # A table whose name differs by capitals is another one, which nobody confirmed.

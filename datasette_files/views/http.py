@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
-from datasette.utils import add_cors_headers, error_body
+from datasette.utils import error_body
 from datasette.utils.asgi import Forbidden, Response
 
 from ..app import Files
@@ -115,8 +115,6 @@ def answer(
     """A JSON answer; ``body`` is a dict, or JSON as text."""
     encoded = (body if isinstance(body, str) else json.dumps(body)).encode()
     sent = {"Content-Length": str(len(encoded)), **(headers or {})}
-    if call.datasette.cors:
-        add_cors_headers(sent)
     return Response(encoded, status, sent, "application/json; charset=utf-8")
 
 

@@ -11,13 +11,15 @@ from urllib.parse import urlencode
 from datasette.utils.asgi import Response
 
 from ..app import Files
+from ..db.imports import ImportJob, ImportRequest
+from ..db.jobs import Job
 from ..errors import Invalid
 from ..formats.characters import ENCODINGS
 from ..formats.delimited import DELIMITERS
 from ..formats.types import TYPES
 from ..imports.requests import table_name
 from ..media.types import essence
-from ..models import FileRecord, ImportDetails, ImportRequest, Job
+from ..models import FileRecord
 from ..naming import plain
 from ..permissions.actions import BROWSE
 from ..permissions.tables import may_view_table
@@ -167,14 +169,14 @@ async def _job(call: Call) -> tuple[dict[str, Any], FileRecord, ImportRequest]:
     return {**shown, **_progress(job, details)}, file, request
 
 
-def table_url(call: Call, job: Job) -> str | None:
+def table_url(call: Call, job: ImportJob) -> str | None:
     try:
         return str(call.datasette.urls.table(job.database_name, job.table_name))
     except KeyError:
         return None  # the database is no longer attached
 
 
-def _progress(job: Job, details: ImportDetails | None) -> dict[str, Any]:
+def _progress(job: ImportJob, details: Job | None) -> dict[str, Any]:
     """A job's progress: ``progress`` from 0 to 1, and the rate and the seconds left, if known."""
     shown: dict[str, Any] = {
         **{"phase": None, "rows_written": 0, "progress": 0.0},
@@ -183,13 +185,13 @@ def _progress(job: Job, details: ImportDetails | None) -> dict[str, Any]:
     }
     if details is None:
         return shown
-    result = details.result
-    shown |= {"phase": details.phase, "rows_written": details.written}
+    result, written = details.result, details.progress.get("written", 0)
+    shown |= {"phase": details.phase, "rows_written": written}
     shown |= {name: result.get(name) for name in ("columns", "added", "changed", "removed")}
     if job.status == "finished":
         shown["progress"] = 1.0
     elif details.phase == "writing":
-        shown["progress"] = _READING + (1 - _READING) * details.written / max(job.row_count, 1)
+        shown["progress"] = _READING + (1 - _READING) * written / max(job.row_count, 1)
     else:
         shown["progress"] = _READING * job.bytes_read / max(job.total_size, 1)
     if details.begun_at is not None and details.updated_at is not None:

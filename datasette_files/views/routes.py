@@ -17,7 +17,7 @@ from datasette.utils.asgi import Response
 from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported
 from ..naming import ID_PATTERN
-from . import files, imports, lists, settings, sources, storages, tables, trash, uploads
+from . import cors, files, imports, lists, settings, sources, storages, tables, trash, uploads
 from .body import Body
 from .http import Call, empty, failure
 
@@ -128,9 +128,12 @@ def _view(methods: Mapping[str, Handler], page: bool) -> Any:
         )
         with body:
             try:
-                return await _handler(handlers, call)(call)
+                response = await _handler(handlers, call)(call)
             except FilesError as error:
-                return await failure(call, error)
+                response = await failure(call, error)
+        if response is not None and datasette.cors:
+            cors.allow(response.headers)
+        return response
 
     # Datasette inspects the signature at every request; this makes it cheap.
     view.__signature__ = inspect.signature(view)  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ..errors import FilesError
 from ..transfer.downloads import Body
+from . import cors
 from .body import Disconnected, uncancel
 from .http import Call
 
@@ -34,6 +35,8 @@ class Streamed:
 
     async def send(self, call: Call) -> None:
         """Send all, or end before the announced length: a cut body must not look complete."""
+        if call.datasette.cors:
+            cors.allow(self._headers)
         watcher = asyncio.ensure_future(call.body.gone())
         self._watch(asyncio.current_task(), -1)
         try:

@@ -166,7 +166,7 @@ async def test_a_cancelled_or_interrupted_import_leaves_nothing(
         answer = await datasette.client.post(f"{url}/-/cancel", headers={"Accept": "text/html"})
         assert answer.status_code == 303
     else:
-        await Files.of(datasette).imports.jobs.close()
+        await Files.of(datasette).jobs.close()
     job = await site.ended(datasette, url)
     assert job["status"] == stopped
     assert slow.let_go

@@ -12,7 +12,7 @@ from datasette.app import Datasette
 from datasette.database import Database
 
 from datasette_files.app import Files
-from datasette_files.db import imports as rows
+from datasette_files.db import jobs as rows
 from datasette_files.sources import reading
 from datasette_files.tables import leftovers, target, words
 from datasette_files.tables.content import STAGING_PREFIX, Content
@@ -98,9 +98,9 @@ async def test_a_cancellation_at_the_last_moment_is_one(
 ) -> None:
     commits = rows.commits
 
-    def too_late(conn: sqlite3.Connection, job_id: int, *arguments: Any) -> bool:
-        rows.cancel(conn, job_id)
-        return commits(conn, job_id, *arguments)
+    def too_late(conn: sqlite3.Connection, job: rows.Job, result: dict[str, Any]) -> bool:
+        rows.cancel(conn, job.id)
+        return commits(conn, job, result)
 
     monkeypatch.setattr(rows, "commits", too_late)
     job = await site.imported(datasette, PEOPLE)

@@ -191,7 +191,7 @@ async def test_large_file_is_hashed_in_the_background(
     head = await flow.request("HEAD", record["download_url"])
     assert head.headers["etag"] == f'"{tag}"'
     files = flow.datasette._datasette_files
-    await files.hasher.hash_source(files.sources.get("docs"))
+    await files.hashing["docs"].once()
     after = (await flow.request("GET", f"{record['url']}.json")).json
     assert after["content_hash"] == f"sha256:{sha256(b'hello')}"
     assert await flow.rows("SELECT * FROM datasette_files_unhashed") == []
