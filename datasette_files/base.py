@@ -58,7 +58,7 @@ class StorageCapabilities:
     can_list: bool = False
     can_generate_signed_urls: bool = False
     requires_proxy_download: bool = False
-    #: Bytes; caps whatever is configured. None: no cap of the storage's own.
+    #: Bytes; caps the configured limit. None: the storage has no cap.
     max_file_size: int | None = None
     #: Accepted from older plugins, and unused: thumbnails are the core's.
     can_generate_thumbnails: bool = False
@@ -150,8 +150,8 @@ class Storage(ABC):
         """Take the source's ``config`` mapping, whole. Called once on each instance.
 
         Raises ``ConfigurationError`` (or ``KeyError``, ``ValueError``, ``TypeError``,
-        ``ImportError``) when only a person can mend it, which stops the start; any other exception
-        leaves the source down and is tried again later, with a new instance.
+        ``ImportError``) when only a person can correct it, which stops the start; after any other
+        exception the source is down and is tried again later, with a new instance.
         """
 
     async def resume(self, config: dict[str, Any], get_secret: GetSecret) -> None:

@@ -150,7 +150,7 @@ class PluginConfig(BaseModel):
     #: Thumbnails made at the same time, each in a process of its own.
     thumbnail_concurrency: PositiveInt = 2
     thumbnail_timeout_seconds: _Seconds = 10
-    #: Bytes of address space of each such process; with less than the minimum it could not start.
+    #: Bytes of address space of each such process, which needs the minimum to start.
     thumbnail_process_memory_limit_bytes: Annotated[int, Field(ge=_MIN_MEMORY)] = 512 * 1024 * 1024
     #: Whether thumbnails are made right after an upload, rather than when first asked for.
     thumbnail_eager: bool = True

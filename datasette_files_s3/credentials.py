@@ -177,7 +177,7 @@ class Broker:
         except asyncio.TimeoutError:
             raise _Refused(f"did not answer within {_ANSWER_SECONDS} s", again=True) from None
         except (OSError, aiohttp.ClientError) as error:
-            # Its message may hold the URL, and so may the traceback of what caused it.
+            # Its message, and the traceback of its cause, may hold the URL.
             kind = type(error).__name__
             raise _Refused(f"cannot be reached ({kind})", again=True) from None
         if status != 200:

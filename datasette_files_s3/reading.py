@@ -52,7 +52,7 @@ async def stream(
             while position < end:
                 try:
                     chunk = await body.read(min(_CHUNK, end - position))
-                except Exception as error:  # noqa: BLE001 - whatever the SDK lets through
+                except Exception as error:  # noqa: BLE001 - the SDK raises many kinds
                     broken = error
                     break
                 if not chunk:

@@ -6,9 +6,9 @@ deletion; a later change of ``trash_days`` does not move it. A purge deletes the
 path in one transaction; then the bytes go, now or when the storage allows it
 (maintenance/sweeping.py).
 
-To restore takes the right to delete the file or to manage its source; to purge, the right to manage
-the source. The list shows all of a source to those who may browse it and restore all of it, and to
-others who may browse it their own deletions.
+Restoring needs the right to delete the file or to manage its source; purging, the right to manage
+the source. The list shows a source's whole trash to actors who may browse the source and restore
+all of it; to others who may browse it, their own deletions.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from . import moves, thumbnails
 from .rows import insert_row
 from .schema import FILE_COLUMNS
 
-#: Selects what ``record`` takes, from ``datasette_files f`` joined to its source ``s``.
+#: The columns for ``record``, of ``datasette_files f`` joined to its source ``s``.
 COLUMNS = ", ".join(f"f.{column}" for column in FILE_COLUMNS) + ", s.slug"
 _JOINED = "datasette_files f JOIN datasette_files_sources s ON s.id = f.source_id"
 

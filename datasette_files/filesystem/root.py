@@ -22,7 +22,7 @@ from ..errors import ConfigurationError, Invalid, NoSpace, StorageError, Storage
 
 logger = logging.getLogger("datasette_files")
 
-#: Holds files being received, and tells the root from an empty mount point.
+#: The directory of files being received; its absence marks an empty mount point.
 TEMPORARY = ".datasette-files"
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -71,7 +71,7 @@ def parse_entity_tag(text: str | None) -> EntityTag | None:
 def parse_entity_tags(header: str) -> list[EntityTag]:
     """Return the members of an entity-tag list, as in `If-Match` and `If-None-Match`.
 
-    Reading stops at the first thing that is no entity tag; what follows it is not trusted.
+    Reading stops before the first text that is no entity tag.
     """
     tags: list[EntityTag] = []
     text = header.strip(" \t,")
