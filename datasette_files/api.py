@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
 from .app import Files
 from .models import FileRecord
+from .sources import reading
 from .sources.sources import Source
 
 
@@ -50,8 +51,9 @@ class File:
         if max_bytes is not None and max_bytes < 0:
             raise ValueError("max_bytes is negative")
         if max_bytes is None:
-            return await self._source.storage.read_file(self._record.path)
-        return await self._source.storage.read_bytes(self._record.path, max_bytes)
+            async with self.open() as stream:
+                return b"".join([chunk async for chunk in stream])
+        return await reading.head(self._source, self._record, max_bytes)
 
     @asynccontextmanager
     async def open(
@@ -63,17 +65,8 @@ class File:
         """
         if (start or 0) < 0 or (end or 0) < 0:
             raise ValueError("start and end count from the file's beginning")
-        storage = self._source.storage
-        if start is None and end is None:
-            stream = storage.stream_file(self._record.path)
-        else:
-            stop = end if end is not None else (self.size or 2**63 - 1)
-            stream = storage.stream_range(self._record.path, start or 0, stop)
-        try:
+        async with aclosing(reading.stream(self._source, self._record, start or 0, end)) as stream:
             yield stream
-        finally:
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()
 
 
 def _metadata(record: FileRecord) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from .errors import ConfigurationError
+from .media.types import is_pattern
 from .naming import MAX_STORED_NAME_BYTES
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -40,7 +41,6 @@ _FIELD_BYTES = {
     "day": 2,
 }
 _MAX_SEGMENT_BYTES = 255
-_CONTENT_TYPE_PATTERN = re.compile(r"[\w.+-]+/(\*|[\w.+-]+)|\*/\*", re.ASCII)
 
 
 def _check_slug(slug: str) -> str:
@@ -85,7 +85,7 @@ def _max_bytes(segment: str) -> int:
 
 
 def _check_pattern(pattern: str) -> str:
-    if not _CONTENT_TYPE_PATTERN.fullmatch(pattern):
+    if not is_pattern(pattern):
         raise ValueError(f"{pattern!r} is neither a content type nor a pattern such as image/*")
     return pattern.lower()
 
@@ -239,15 +239,3 @@ def max_file_size(source: SourceConfig, capability: int | None, path: str) -> in
     if configured is None:
         return capability if capability is not None else DEFAULT_MAX_FILE_SIZE
     return configured if capability is None else min(configured, capability)
-
-
-def type_allowed(content_type: str, patterns: list[str] | None) -> bool:
-    """Tell whether a content type, such as ``image/png``, matches a pattern; None takes any.
-
-    The one place that interprets a pattern.
-    """
-    if patterns is None:
-        return True
-    essence = content_type.partition(";")[0].strip().lower()
-    family = essence.partition("/")[0]
-    return any(pattern in ("*/*", essence, f"{family}/*") for pattern in patterns)

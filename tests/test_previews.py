@@ -25,7 +25,7 @@ async def shown(
 ) -> Preview:
     record = await upload(datasette, content, filename, content_type=content_type)
     found = await Files.of(datasette).lookup.existing(record["id"])
-    return await preview(Files.of(datasette), found[1], found[0])
+    return await preview(Files.of(datasette).thumbnails, found[1], found[0])
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ async def test_an_image_of_some_size_is_shown_by_a_worker_unless_none_can(
     thumbnail = await datasette.client.get(record["thumbnail_url"])
     assert thumbnail.headers["content-type"] == "image/svg+xml"
     file, source = await Files.of(datasette).lookup.existing(record["id"])
-    assert (await preview(Files.of(datasette), source, file)).kind == "image"
+    assert (await preview(Files.of(datasette).thumbnails, source, file)).kind == "image"
 
 
 async def test_bytes_that_are_no_text_get_an_icon(datasette: Datasette) -> None:

@@ -472,7 +472,7 @@ async def test_a_storage_that_has_less_than_it_should_does_not_damn_the_file(
         datasette = await make_datasette({"docs": {"storage": "memory"}}, thumbnail_eager=False)
     url = (await sample(datasette, "photos/phone.jpg"))["thumbnail_url"]
     assert (await datasette.client.get(url)).headers["content-type"] == "image/svg+xml"
-    assert "The storage has 50000 bytes of 110758" in caplog.text
+    assert "has 50,000 bytes of 110,758" in caplog.text
     cut[0] = False
     await due(datasette)
     assert (await datasette.client.get(url)).headers["content-type"] == "image/jpeg"

@@ -15,10 +15,8 @@ from ..errors import NotFound
 from ..models import FileRecord
 from ..permissions.actions import BROWSE, Actor
 from ..permissions.grants import Grant, grant
+from ..sources import reading
 from ..sources.sources import Source, Sources
-
-#: Bytes. A smaller file may be read together with its row.
-_MAX_CACHED_BYTES = 64 * 1024
 
 
 class Lookup:
@@ -54,17 +52,17 @@ class Lookup:
 
         Raises NotFound, PermissionDenied.
         """
-        file, source, _ = await self._look_up(actor, file_id, 0)
+        file, source, _ = await self._look_up(actor, file_id)
         return file, source
 
     async def browsable_with_bytes(
         self, actor: Actor, file_id: str
     ) -> tuple[FileRecord, Source, bytes | None]:
         """A file that the actor may browse; and its bytes, if it is small and in memory."""
-        return await self._look_up(actor, file_id, _MAX_CACHED_BYTES)
+        return await self._look_up(actor, file_id, with_bytes=True)
 
     async def _look_up(
-        self, actor: Actor, file_id: str, max_bytes: int
+        self, actor: Actor, file_id: str, *, with_bytes: bool = False
     ) -> tuple[FileRecord, Source, bytes | None]:
         allowed = await grant(self._datasette, actor, BROWSE)
 
@@ -74,10 +72,7 @@ class Lookup:
                 raise absent(file_id)
             allowed.check(conn, file.source_slug)
             source = self._sources.get(file.source_slug)
-            content = None
-            if file.size is not None and file.size < max_bytes and source.down is None:
-                content = source.storage.cached_bytes(file.path, file.size)
-            return file, source, content
+            return file, source, reading.small(source, file) if with_bytes else None
 
         return await self._catalog.read(look)
 

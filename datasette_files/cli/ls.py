@@ -15,7 +15,7 @@ from ..db import selection
 from ..errors import Conflict, FilesError, Invalid
 from ..models import FileRecord
 from ..naming import stored_name
-from ..sources.reading import Digest, whole
+from ..sources.reading import metadata, whole
 from ..sources.sources import Source
 from .disk import NewFile, write_all
 from .output import Failures, as_json, as_line, count, ids, progress, shown, text
@@ -101,14 +101,11 @@ async def _stored(files: Files, file: FileRecord) -> str:
     """``yes``, ``no``, or what is wrong with it or its storage."""
     source = files.sources.get(file.source_slug)
     try:
-        storage = source.storage
-        found = await asyncio.wait_for(storage.get_file_metadata(file.path), _PATIENCE)
+        found = await asyncio.wait_for(metadata(source, file.path), _PATIENCE)
     except FilesError as error:
         return f"unknown: {error}"
     except asyncio.TimeoutError:
         return f"unknown: the storage did not answer within {_PATIENCE:g} seconds"
-    except Exception as error:  # noqa: BLE001 - a third party's storage may raise anything
-        return f"unknown: the storage failed ({type(error).__name__})"
     if found is None:
         return "no"
     same = found.size is None or file.size is None or found.size == file.size
@@ -164,21 +161,16 @@ async def _get(site: Site, given: tuple[str, ...], output: str, force: bool) -> 
 
 
 async def _to_file(site: Site, source: Source, file: FileRecord, path: Path, force: bool) -> None:
-    digest = Digest()
     with progress(site, file.size or 0, file.id) as tell:
         async with NewFile(path, force) as new:
             async for chunk in whole(source, file):
-                await digest.add(chunk)
                 await new.write(chunk)
                 tell(len(chunk))
-            digest.check(file)
             await new.finish()
 
 
 async def _to_stdout(source: Source, file: FileRecord) -> None:
-    digest, stdout = Digest(), sys.stdout.buffer
+    stdout = sys.stdout.buffer
     async for chunk in whole(source, file):
-        await digest.add(chunk)
         await asyncio.to_thread(write_all, stdout, chunk)
     await asyncio.to_thread(stdout.flush)
-    digest.check(file)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from datasette.column_types import ColumnType, SQLiteType
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ..config import type_allowed
-from ..errors import BadType, FilesError, FileTooLarge, Invalid
+from ..errors import FilesError, Invalid
+from ..media.types import is_pattern
+from ..sources.limits import Limits
 
 if TYPE_CHECKING:
     from .columns import Columns
@@ -28,13 +29,13 @@ MAX_IDS = 200
 FILE_ID = re.compile(r"df-[0-9a-hjkmnp-tv-z]{26}")
 #: Characters of a cell's text that is read as JSON: room for the ids, quotes and spaces.
 MAX_TEXT = MAX_IDS * 64
-_ACCEPT = re.compile(r"\.[^\s,/]+|[\w.+-]+/(\*|[\w.+-]+)|\*/\*", re.ASCII)
+_EXTENSION = re.compile(r"\.[^\s,/]+", re.ASCII)
 
 
 def _check_accept(accept: str) -> str:
     tokens = [token.strip() for token in accept.split(",")]
     for token in tokens:
-        if not _ACCEPT.fullmatch(token):
+        if not (_EXTENSION.fullmatch(token) or is_pattern(token)):
             raise ValueError(
                 f"{token!r} is neither an extension such as .pdf, nor a content type or a pattern"
                 " such as image/*; separate several by commas"
@@ -61,21 +62,9 @@ class ColumnOptions(BaseModel):
         """
         if self.source not in (None, source):
             raise Invalid(f"This column takes files of the source {self.source!r}; upload it there")
-        if not self._accepts(filename, content_type):
-            raise BadType(f"This column takes {self.accept}; choose a file of such a type")
-        if self.max_size is not None and size is not None and size > self.max_size:
-            raise FileTooLarge(
-                f"This column takes files of at most {self.max_size:,} bytes; choose a smaller one"
-            )
-
-    def _accepts(self, filename: str, content_type: str) -> bool:
-        if self.accept is None:
-            return True
-        tokens = self.accept.split(",")
-        extensions = tuple(token for token in tokens if token.startswith("."))
-        return filename.lower().endswith(extensions) or type_allowed(
-            content_type, [token for token in tokens if "/" in token]
-        )
+        accept = None if self.accept is None else tuple(self.accept.split(","))
+        limits = Limits("This column", self.max_size, accept, tells_type=False)
+        limits.check(filename, content_type, size)
 
 
 class FileColumnType(ColumnType):  # type: ignore[misc]

@@ -16,9 +16,9 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..config import type_allowed
 from ..errors import Invalid
 from ..media.families import family
+from ..media.types import type_allowed
 from ..models import FileRecord
 from .files import COLUMNS, record
 

@@ -16,18 +16,14 @@ def add(conn: sqlite3.Connection, file_id: str, source_id: int) -> None:
     )
 
 
-def due(
-    conn: sqlite3.Connection, source_id: int, now: float
-) -> tuple[str, str | None, int | None] | None:
-    """``(id, path, size)`` of the next file to hash, or None; ``path`` is None if it is deleted."""
-    row: tuple[str, str | None, int | None] | None = conn.execute(
-        """SELECT u.file_id, f.path, f.size FROM datasette_files_unhashed u
-            INDEXED BY datasette_files_unhashed_due
-        LEFT JOIN datasette_files f ON f.id = u.file_id
-        WHERE u.source_id = ? AND u.not_before <= ? ORDER BY u.not_before LIMIT 1""",
+def due(conn: sqlite3.Connection, source_id: int, now: float) -> str | None:
+    """The id of the next file to hash, or None. The file may be deleted."""
+    row = conn.execute(
+        """SELECT file_id FROM datasette_files_unhashed INDEXED BY datasette_files_unhashed_due
+        WHERE source_id = ? AND not_before <= ? ORDER BY not_before LIMIT 1""",
         (source_id, now),
     ).fetchone()
-    return row
+    return None if row is None else str(row[0])
 
 
 def done(conn: sqlite3.Connection, file_id: str, content_hash: str | None) -> None:

@@ -60,7 +60,7 @@ class Previews:
             if not whole:
                 yield head
                 return
-            async for chunk in reading.content_of(source, file):
+            async for chunk in reading.stream(source, file):
                 yield chunk
 
         task = {

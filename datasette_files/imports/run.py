@@ -120,7 +120,7 @@ class ImportWork(Kind):
             progress.count(read=read, rows=count)
 
         outcome = await progress.unless_stopped(
-            process.run(task, lambda: reading.content_of(source, file), note)
+            process.run(task, lambda: reading.stream(source, file), note)
         )
         progress.count(read=size, rows=outcome["rows"])
         content = fit(request, outcome, folder / "rows.db", table)

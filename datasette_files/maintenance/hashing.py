@@ -8,28 +8,28 @@ completes (transfer/receiving.py).
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import logging
 import time
+from contextlib import aclosing
 from sqlite3 import Connection
 
-from ..db import batching, unhashed
+from ..db import batching, files, unhashed
+from ..errors import FilesError
 from ..jobs.rounds import Round
+from ..models import FileRecord
+from ..sources.reading import Digest, Missing, stream
 from ..sources.sources import Source
 
 logger = logging.getLogger("datasette_files")
 
 #: Seconds between two looks.
 INTERVAL = 4.0
-#: A process that died with the lease delays the others by so much.
+#: Seconds. A process that dies with the lease delays the others by at most this.
 _LEASE_SECONDS = 30.0
-#: Bytes hashed in one go, in a thread.
-_BATCH = 1024 * 1024
 
 
 class Hashing:
-    """Fills in what is not hashed yet of one source: one that is slow does not keep the others."""
+    """Hashes the unhashed files of one source: a slow source does not delay the others."""
 
     def __init__(self, database: batching.Catalog, source: Source) -> None:
         self._catalog = database
@@ -41,25 +41,30 @@ class Hashing:
         )
 
     async def _pass(self) -> None:
-        """All that is due, file after file, unless another process is at it."""
+        """Hash every file that is due, one by one, unless another process has the lease."""
         while self._source.down is None and await self._catalog.read(self._due) is not None:
             if not await self._catalog.write(self.round.hold):
                 return
-            # Only now: another process may have done it meanwhile.
-            if (due := await self._catalog.read(self._due)) is not None:
-                await self._hash_one(*due)
+            # With the lease only: another process may have done it meanwhile.
+            file_id, file = await self._catalog.read(self._next)
+            if file_id is not None:
+                await self._hash_one(file_id, file)
 
-    def _due(self, conn: Connection) -> tuple[str, str | None, int | None] | None:
+    def _due(self, conn: Connection) -> str | None:
         return unhashed.due(conn, self._source.id, time.time())
 
-    async def _hash_one(self, file_id: str, path: str | None, size: int | None) -> None:
+    def _next(self, conn: Connection) -> tuple[str | None, FileRecord | None]:
+        file_id = self._due(conn)
+        return file_id, None if file_id is None else files.get(conn, file_id)
+
+    async def _hash_one(self, file_id: str, file: FileRecord | None) -> None:
         content_hash = None
-        if path is not None:
+        if file is not None:
             try:
-                content_hash = await self._hash(path, size)
-            except FileNotFoundError:
-                logger.error("File %s has no bytes in its storage, and so no hash", file_id)  # noqa: TRY400
-            except Exception as error:  # noqa: BLE001 - whatever a storage raises, it is tried again
+                content_hash = await self._hash(file)
+            except Missing:
+                pass  # it is logged, and has no hash
+            except FilesError as error:
                 logger.warning("File %s cannot be hashed yet: %s", file_id, error)
                 await self._catalog.write(
                     lambda conn: unhashed.postpone(conn, file_id, time.time())
@@ -67,17 +72,11 @@ class Hashing:
                 return
         await self._catalog.write(lambda conn: unhashed.done(conn, file_id, content_hash))
 
-    async def _hash(self, path: str, size: int | None) -> str:
-        """Raises what the storage raises, and ValueError where it does not give every byte."""
-        digest, batch, total = hashlib.sha256(), bytearray(), 0
-        async for chunk in self._source.storage.stream_file(path):
-            batch += chunk
-            total += len(chunk)
-            if len(batch) >= _BATCH:
-                await asyncio.to_thread(digest.update, batch)
-                batch = bytearray()
-            await self.round.keep()
-        digest.update(batch)
-        if size is not None and total != size:
-            raise ValueError(f"the storage gave {total} bytes of {size}")
-        return f"sha256:{digest.hexdigest()}"
+    async def _hash(self, file: FileRecord) -> str:
+        """Read the file, and keep the lease meanwhile. Raises StorageError, StorageUnavailable."""
+        digest = Digest()
+        async with aclosing(stream(self._source, file)) as chunks:
+            async for chunk in chunks:
+                await digest.add(chunk)
+                await self.round.keep()
+        return digest.content_hash

@@ -2,7 +2,7 @@
 
 The one table behind the icons, the type filter of lists and the choice of a preview. A family's key
 has no slash, so wherever a content type or a pattern such as ``image/*`` may stand, a key may too.
-Leaves out the meaning of patterns (``config.type_allowed``).
+Leaves out the meaning of patterns (``types.type_allowed``).
 """
 
 from __future__ import annotations

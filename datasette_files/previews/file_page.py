@@ -95,7 +95,7 @@ async def preview(thumbnails: Thumbnails, source: Source, file: FileRecord) -> P
             size = _CODE_HEAD if family(file.type) == "code" else _HEAD
             return _text_preview(file, await reading.head(source, file, size))
     except FilesError as error:
-        logger.warning("No preview of %s: %s", file.id, error)
+        logger.info("No preview of %s: %s", file.id, error)
         return Preview("icon", problem=str(error))
     return Preview(kind)
 

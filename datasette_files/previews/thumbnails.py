@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -22,8 +22,9 @@ from ..base import TIME_FORMAT, ThumbnailGenerator
 from ..config import PluginConfig
 from ..db import batching, thumbnails
 from ..db.thumbnails import DEFAULT_SIDE, Thumbnail, ThumbnailFailure
-from ..errors import FilesError, FileTooLarge, StorageError, StorageUnavailable
+from ..errors import FilesError, FileTooLarge, StorageError
 from ..models import FileRecord
+from ..sources import reading
 from ..sources.sources import Source
 from . import kinds
 from .generators import Generators
@@ -222,9 +223,11 @@ class Thumbnails:
             attempts += before.attempts
         final = error.pause is None or (error.counts and attempts >= ATTEMPTS)
         retry_at = None if final else time.time() + (error.pause or 0)
+        missing = isinstance(error.__cause__, reading.Missing)
         failure = ThumbnailFailure(self._fingerprint, str(error)[:500], attempts, retry_at)
         logger.log(
-            logging.INFO if error.pause is None else logging.WARNING,
+            # A missing file is logged by who misses it.
+            logging.INFO if error.pause is None or missing else logging.WARNING,
             "No thumbnail of %s%s: %s",
             *(file.id, "" if final else " for now", error),
         )
@@ -287,40 +290,21 @@ def _thumbnail(
 
 async def _content(source: Source, file: FileRecord, limit: int) -> bytes:
     """The file whole, for a generator of a plugin. Raises StorageError and FileTooLarge."""
-    reading = source.storage.read_file_limited(file.path, limit)
     try:
-        return await asyncio.wait_for(reading, TRANSFER_SECONDS)
-    except FilesError:
-        raise
+        return await asyncio.wait_for(reading.limited(source, file, limit), TRANSFER_SECONDS)
     except asyncio.TimeoutError:
         raise StorageError(f"To read it takes longer than {TRANSFER_SECONDS:g} s") from None
-    except Exception as error:
-        logger.exception("Source %r failed to read a file", source.slug)
-        raise StorageError("The storage failed to read the file") from error
 
 
 async def _pieces(source: Source, file: FileRecord, limit: int) -> AsyncGenerator[bytes, None]:
     """The file as its storage streams it. Raises StorageError, StorageUnavailable, FileTooLarge."""
     total = 0
-    stream: AsyncIterator[bytes] | None = None
-    try:
-        stream = source.storage.stream_range(file.path, 0, limit + 1)
-        async for chunk in stream:
+    async with aclosing(reading.stream(source, file, 0, limit + 1)) as chunks:
+        async for chunk in chunks:
             total += len(chunk)
             if total > limit:
                 raise FileTooLarge(f"The file has more than {limit} bytes")
             yield chunk
-    except (FilesError, StorageUnavailable):
-        raise
-    except Exception as error:
-        logger.exception("Source %r failed to read a file", source.slug)
-        raise StorageError("The storage failed to read the file") from error
-    finally:
-        if isinstance(stream, AsyncGenerator):
-            await stream.aclose()
-    if file.size is not None and total != file.size:
-        # Not to be taken for a damaged image, which would be remembered.
-        raise StorageError(f"The storage has {total} bytes of {file.size}")
 
 
 def entity_tag(thumbnail: Thumbnail) -> str:

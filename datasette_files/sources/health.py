@@ -20,8 +20,9 @@ from ..base import FileMetadata
 from ..db import batching, health
 from ..db import files as file_rows
 from ..db.health import Background, PathState
-from ..errors import Conflict, FilesError, NotSupported, StorageError, TimedOut
+from ..errors import Conflict, FilesError, NotSupported, TimedOut
 from ..models import SourceTotals
+from .reading import storage_errors
 from .redaction import redacted, redacted_text
 from .sources import Source, Sources
 
@@ -150,15 +151,8 @@ class Inspector:
         if not task.done() or task.cancelled():
             task.cancel()
             raise TimedOut(f"The storage has not answered within {seconds:g} seconds; try again")
-        try:
+        with storage_errors(key[0]):
             return task.result()
-        except FilesError:
-            raise
-        except Exception as error:
-            logger.exception("The storage of %r failed as it was inspected", key[0])
-            raise StorageError(
-                f"The storage failed ({type(error).__name__}); the server's log says more"
-            ) from error
 
     def _remove(self, key: tuple[str, str], task: asyncio.Task[Any]) -> None:
         del self._pending[key]

@@ -1,7 +1,8 @@
-"""Reading a whole file for a command: to its last byte, taken up again where the storage broke.
+"""The one guarded reader: bytes out of a storage, and a storage's errors turned into ours.
 
-Nothing a client waits for: downloads are in downloads.py. What arrives is held against the
-catalog's size here, and against its sha256 by whoever takes the chunks (``Digest``).
+Nothing else in the core calls a storage's reading methods. Bytes are held against the catalog's
+size here; against its sha256 where a file is read to its end for keeps (``whole``). Leaves out HTTP
+(transfer/downloads.py) and whatever a use case makes of the bytes.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 
+from ..base import FileMetadata
 from ..errors import ChecksumMismatch, FilesError, StorageError
-from ..models import FileRecord
+from ..models import FileRecord, Upload
 from .sources import Source
 
 logger = logging.getLogger("datasette_files")
@@ -21,83 +24,145 @@ logger = logging.getLogger("datasette_files")
 #: first pause before it, in seconds; each is twice the one before.
 ATTEMPTS = 4
 PAUSE = 0.25
-#: As "to the end".
+#: As "to the end", where nobody knows the size.
 _END = 2**63 - 1
 #: Bytes; hashing less is quicker than the way to a thread.
-_WORTH_A_THREAD = 64 * 1024
+WORTH_A_THREAD = 64 * 1024
+#: Bytes. A file smaller than this may be read together with its row.
+_AT_HAND = 64 * 1024
 
 
-async def head(source: Source, file: FileRecord, size: int) -> bytes:
-    """At most the first ``size`` bytes. Raises StorageError, StorageUnavailable."""
-    return await _part(file, source.storage.read_bytes(file.path, size))
+class Missing(StorageError, FileNotFoundError):
+    """A file of the catalog whose storage does not have its bytes, or not all of them.
+
+    Trying again does not help. It is logged where it is raised, and nowhere else. Plugins that read
+    by ``File`` know it as the FileNotFoundError of 0.1a3.
+    """
 
 
-async def tail(source: Source, file: FileRecord, size: int) -> bytes:
-    """At most the last ``size`` bytes. Raises StorageError, StorageUnavailable."""
-    if file.size is None or file.size <= size:
-        return await head(source, file, size)
-    start, end = file.size - size, file.size
-
-    async def read() -> bytes:
-        stream = source.storage.stream_range(file.path, start, end)
-        return b"".join([chunk async for chunk in stream])
-
-    return await _part(file, read())
+def _missing(slug: str, file: FileRecord | Upload, found: str) -> Missing:
+    logger.error("The bytes of %s are missing: the source %r has %s", file.id, slug, found)
+    return Missing(
+        "The file's bytes are missing from the storage, or damaged there; an administrator must"
+        " restore them from a backup"
+    )
 
 
-async def _part(file: FileRecord, reading: Awaitable[bytes]) -> bytes:
+@contextmanager
+def storage_errors(slug: str, file: FileRecord | Upload | None = None) -> Iterator[None]:
+    """Turn whatever a storage raises into an error that answers a request.
+
+    The one place that does. Raises Missing where a file of the catalog is not there; StorageError,
+    logged with its cause, for an error that a storage should not raise.
+    """
     try:
-        return await reading
+        yield
     except FilesError:
         raise
     except Exception as error:
-        logger.exception("A part of %s cannot be read", file.id)
-        raise StorageError("The storage failed to read the file; try again") from error
+        if isinstance(error, FileNotFoundError) and isinstance(file, FileRecord):
+            raise _missing(slug, file, "none") from error
+        logger.exception("The storage of the source %r failed", slug)
+        raise StorageError(
+            f"The storage failed ({type(error).__name__}); try again, or ask an administrator, as"
+            " the server's log says more"
+        ) from error
 
 
-async def whole(source: Source, file: FileRecord) -> AsyncIterator[bytes]:
-    """Every byte of a file, in chunks. Raises StorageError, StorageUnavailable."""
-    position, failures = 0, 0
-    while True:
-        stream = _from(source, file, position)
-        problem: Exception | None = None
+def _size(file: FileRecord | Upload) -> int | None:
+    """The bytes that have to be there, where that is known; what was declared says nothing yet."""
+    return file.size if isinstance(file, FileRecord) else None
+
+
+async def stream(
+    source: Source, file: FileRecord | Upload, start: int = 0, end: int | None = None
+) -> AsyncGenerator[bytes, None]:
+    """The bytes from ``start`` up to, not including, ``end``, in chunks.
+
+    Raises StorageError, StorageUnavailable; Missing where there are others than the catalog says.
+    """
+    path, size = file.path, _size(file)
+    stop = min(_END if end is None else end, _END if size is None else size)
+    passed = 0
+    with storage_errors(source.slug, file):
+        storage = source.storage
+        all_of_it = start == 0 and end is None
+        chunks = storage.stream_file(path) if all_of_it else storage.stream_range(path, start, stop)
         try:
-            async for chunk in stream:
-                position += len(chunk)
-                failures = 0
+            async for chunk in chunks:
+                passed += len(chunk)
                 yield chunk
-        except FileNotFoundError:
-            raise StorageError(f"The bytes of {file.id} are missing from its storage") from None
-        except Exception as error:  # noqa: BLE001 - whatever a storage raises, it is tried again
-            problem = error
         finally:
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()
-        if problem is None:
-            if file.size not in (None, position):
-                raise StorageError(
-                    f"The storage has {position:,} bytes of {file.id}, and the catalog says"
-                    f" {file.size:,}; restore the file from a backup"
-                )
-            return
-        failures += 1
-        if failures >= ATTEMPTS:
-            raise _as_answer(problem, file) from problem
-        logger.warning("Reading %s broke at byte %s: %s", file.id, position, problem)
-        await asyncio.sleep(PAUSE * 2 ** (failures - 1))
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+    if size is not None and passed != max(stop - start, 0):
+        raise _missing(source.slug, file, f"{start + passed:,} bytes of {size:,}")
 
 
-def _from(source: Source, file: FileRecord, position: int) -> AsyncIterator[bytes]:
-    if position == 0:
-        return source.storage.stream_file(file.path)
-    end = _END if file.size is None else file.size
-    return source.storage.stream_range(file.path, position, end)
+async def opened(
+    source: Source, file: FileRecord, start: int, end: int
+) -> AsyncGenerator[bytes, None]:
+    """As ``stream``, with the first two chunks fetched: an object of one is known to be all."""
+
+    async def opening() -> AsyncGenerator[bytes, None]:
+        async with aclosing(stream(source, file, start, end)) as chunks:
+            ahead = [chunk for _ in range(2) if (chunk := await anext(chunks, b""))]
+            yield b""  # as only a generator that has begun lets go when it is closed
+            for chunk in ahead:
+                yield chunk
+            async for chunk in chunks:
+                yield chunk
+
+    begun = opening()
+    await anext(begun)
+    return begun
 
 
-def _as_answer(problem: Exception, file: FileRecord) -> FilesError:
-    if isinstance(problem, FilesError):
-        return problem
-    return StorageError(f"The storage failed to read {file.id}: {type(problem).__name__}")
+async def head(source: Source, file: FileRecord | Upload, size: int) -> bytes:
+    """At most the first ``size`` bytes. Raises StorageError, StorageUnavailable, Missing."""
+    known = _size(file)
+    size = size if known is None else min(size, known)
+    with storage_errors(source.slug, file):
+        content = await source.storage.read_bytes(file.path, size)
+    return _all(source, file, content, size)[:size]
+
+
+async def tail(source: Source, file: FileRecord, size: int) -> bytes:
+    """At most the last ``size`` bytes. Raises StorageError, StorageUnavailable, Missing."""
+    if file.size is None or file.size <= size:
+        return await head(source, file, size)
+    chunks = stream(source, file, file.size - size, file.size)
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def limited(source: Source, file: FileRecord, max_bytes: int) -> bytes:
+    """All bytes, at once. Raises FileTooLarge for more than ``max_bytes``; else as ``head``."""
+    with storage_errors(source.slug, file):
+        content = await source.storage.read_file_limited(file.path, max_bytes)
+    return _all(source, file, content, max_bytes)
+
+
+def _all(source: Source, file: FileRecord | Upload, content: bytes, wanted: int) -> bytes:
+    size = _size(file)
+    if size is not None and len(content) < min(wanted, size):
+        raise _missing(source.slug, file, f"{len(content):,} bytes of {size:,}")
+    return content
+
+
+def small(source: Source, file: FileRecord) -> bytes | None:
+    """A small file's bytes where its storage has them at hand without waiting. Blocks nothing."""
+    if file.size is None or file.size >= _AT_HAND or source.down is not None:
+        return None
+    with storage_errors(source.slug, file):
+        content = source.storage.cached_bytes(file.path, file.size)
+    # The ordinary way says what is wrong with another size.
+    return content if content is not None and len(content) == file.size else None
+
+
+async def metadata(source: Source, path: str) -> FileMetadata | None:
+    """What the storage knows of an object. Raises StorageError, StorageUnavailable."""
+    with storage_errors(source.slug):
+        return await source.storage.get_file_metadata(path)
 
 
 class Digest:
@@ -110,7 +175,7 @@ class Digest:
 
     async def add(self, chunk: bytes) -> None:
         self.size += len(chunk)
-        if len(chunk) < _WORTH_A_THREAD:
+        if len(chunk) < WORTH_A_THREAD:
             self._sha256.update(chunk)
         else:
             await asyncio.to_thread(self._sha256.update, chunk)
@@ -129,20 +194,36 @@ class Digest:
             )
 
 
-async def content_of(source: Source, file: FileRecord) -> AsyncIterator[bytes]:
-    """The file's bytes from its storage. Raises FilesError for whatever a storage makes of it."""
-    passed = 0
-    try:
-        async for chunk in source.storage.stream_file(file.path):
-            passed += len(chunk)
-            yield chunk
-    except FilesError:
-        raise
-    except Exception as error:
-        logger.exception("Source %r failed to read a file", source.slug)
-        raise StorageError("The storage failed to read the file; try again") from error
-    if file.size is not None and passed != file.size:
-        logger.error("Source %r has %d bytes of %d of %s", source.slug, passed, file.size, file.id)
-        raise StorageError(
-            f"The storage gave {passed:,} bytes of a file of {file.size:,}; upload it again"
-        )
+async def content_hash(source: Source, file: FileRecord | Upload) -> str:
+    """The sha256 of what the storage serves, as the catalog keeps it. Raises as ``stream``."""
+    digest = Digest()
+    async for chunk in stream(source, file):
+        await digest.add(chunk)
+    return digest.content_hash
+
+
+async def whole(
+    source: Source, file: FileRecord, digest: Digest | None = None
+) -> AsyncGenerator[bytes, None]:
+    """Every byte of a file, taken up again where its storage broke; ``digest`` is given them too.
+
+    Raises ChecksumMismatch after the last; else as ``stream``.
+    """
+    digest, failures = digest or Digest(), 0
+    while True:
+        try:
+            async with aclosing(stream(source, file, digest.size)) as chunks:
+                async for chunk in chunks:
+                    failures = 0
+                    await digest.add(chunk)
+                    yield chunk
+            break
+        except Missing:
+            raise
+        except FilesError as error:
+            failures += 1
+            if failures >= ATTEMPTS:
+                raise
+            logger.warning("Reading %s broke at byte %s: %s", file.id, digest.size, error)
+        await asyncio.sleep(PAUSE * 2 ** (failures - 1))
+    digest.check(file)

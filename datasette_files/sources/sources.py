@@ -19,8 +19,9 @@ from pydantic import ValidationError as ModelError
 
 from ..base import GetSecret, Storage, StorageCapabilities
 from ..config import PLUGIN, PluginConfig, Setting, SourceConfig, max_file_size, validate
-from ..errors import ConfigurationError, NotFound, StorageUnavailable
+from ..errors import ConfigurationError, NotFound, NotSupported, StorageUnavailable
 from ..jobs.rounds import backoff
+from .limits import Limits
 
 logger = logging.getLogger("datasette_files")
 
@@ -77,6 +78,19 @@ class Source:
     def max_file_size(self) -> int:
         """Bytes."""
         return max_file_size(self.config, self.capabilities.max_file_size, self.path)
+
+    @property
+    def limits(self) -> Limits:
+        """What it takes: of each type, as it is stored, and of each size."""
+        types = self.config.allowed_content_types
+        accept = None if types is None else tuple(types)
+        return Limits(f"The source {self.slug!r}", self.max_file_size, accept)
+
+    def require_uploads(self) -> None:
+        """Raises NotSupported; StorageUnavailable while it is down."""
+        self.require_up()
+        if not self.capabilities.can_upload:
+            raise NotSupported(f"The source {self.slug!r} does not take uploads")
 
     @property
     def trash_days(self) -> int:

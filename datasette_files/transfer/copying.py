@@ -24,14 +24,11 @@ from typing import Any, Literal
 
 from .. import naming
 from ..base import TIME_FORMAT
-from ..config import type_allowed
 from ..db import batching, files, garbage, moves, uploads
 from ..errors import (
-    BadType,
     Conflict,
     Expired,
     FilesError,
-    FileTooLarge,
     Invalid,
     NotFound,
     NotSupported,
@@ -40,7 +37,7 @@ from ..errors import (
 )
 from ..maintenance.sweeping import Sweeper
 from ..models import FileRecord, Upload
-from ..sources.reading import Digest, whole
+from ..sources import reading
 from ..sources.sources import Source
 from . import receiving
 
@@ -76,9 +73,7 @@ class Order:
         if self.source is self.target:
             raise Invalid("SOURCE and TARGET are the same source; name two")
         self.source.require_up()
-        self.target.require_up()
-        if not self.target.capabilities.can_upload:
-            raise NotSupported(f"The source {self.target.slug!r} does not take uploads")
+        self.target.require_uploads()
         if self.moves and not self.source.capabilities.can_delete:
             raise NotSupported(
                 f"The source {self.source.slug!r} does not delete files, so none can be moved out"
@@ -87,17 +82,10 @@ class Order:
 
     def refusal(self, file: FileRecord) -> FilesError | None:
         """Why the target does not take a file, as far as the catalog tells."""
-        if file.size is not None and file.size > self.target.max_file_size:
-            return FileTooLarge(
-                f"{file.id} has {file.size:,} bytes; the source {self.target.slug!r} takes at most"
-                f" {self.target.max_file_size:,}"
-            )
-        allowed = self.target.config.allowed_content_types
-        if not type_allowed(file.type, allowed):
-            return BadType(
-                f"{file.id} is of type {file.type}; the source {self.target.slug!r} takes"
-                f" {', '.join(allowed or [])}"
-            )
+        try:
+            self.target.limits.check(file.filename, file.type, file.size)
+        except FilesError as error:
+            return error
         return None
 
 
@@ -134,7 +122,7 @@ class Copier:
                 return await self._carry(order, file, told)
             except (StorageError, StorageUnavailable, Expired) as error:
                 told.take_back()
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or isinstance(error, reading.Missing):
                     raise
                 logger.warning("%s is tried again: %s", file.id, error)
                 await asyncio.sleep(PAUSE * 2 ** (attempt - 1))
@@ -197,14 +185,12 @@ class Copier:
         self, order: Order, file: FileRecord, upload: Upload, told: _Told
     ) -> FileRecord:
         """The bytes, from one storage into the other; hash and size of what arrived."""
-        digest = Digest()
+        digest = reading.Digest()
 
         async def passing() -> AsyncIterator[bytes]:
-            async for chunk in whole(order.source, file):
-                await digest.add(chunk)
+            async for chunk in reading.whole(order.source, file, digest):
                 told.add(len(chunk))
                 yield chunk
-            digest.check(file)
 
         async def extend(upload: Upload) -> float:
             await self._extend(file, upload)
@@ -214,13 +200,11 @@ class Copier:
         stored = await receiving.through_datasette(target, upload, passing(), extend)
         if stored["content_hash"] != digest.content_hash:
             raise StorageError(f"The source {target.slug!r} did not store what was sent; try again")
-        found = await receiving.guarded(target.storage.get_file_metadata(upload.path))
+        found = await reading.metadata(target, upload.path)
         if found is None or found.size not in (None, digest.size):
             raise StorageError(f"The source {target.slug!r} does not have what it was sent")
-        if order.reads_back:
-            again = await receiving.guarded(receiving.hash_stored(target, upload.path))
-            if again != digest.content_hash:
-                raise StorageError(f"The source {target.slug!r} serves other bytes than were sent")
+        if order.reads_back and await reading.content_hash(target, upload) != digest.content_hash:
+            raise StorageError(f"The source {target.slug!r} serves other bytes than were sent")
         return replace(file, content_hash=digest.content_hash, size=digest.size)
 
     @asynccontextmanager

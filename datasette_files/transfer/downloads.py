@@ -7,14 +7,13 @@ that a missing or truncated one is an error and not a broken 200. No Request and
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import FilesError, RangeUnsatisfiable, StorageError
+from ..errors import RangeUnsatisfiable
 from ..media.inline import shows_inline
 from ..models import FileRecord
 from ..protocol.conditional import Outcome, evaluate, http_date, if_range_matches
@@ -27,9 +26,9 @@ from ..protocol.ranges import (
     parse_range,
     unsatisfied_range,
 )
+from ..sources import reading
+from ..sources.reading import storage_errors
 from ..sources.sources import Source
-
-logger = logging.getLogger("datasette_files")
 
 #: What may stand in an entity tag (RFC 9110, 8.8.3), as far as it is ASCII.
 _ENTITY_TAG = re.compile(r"[\x21\x23-\x7e]{1,200}")
@@ -55,15 +54,17 @@ class Plan:
 class Body:
     """A body whose object is open: iterate ``chunks``, then ``close``."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], opened: AsyncIterator[bytes] | None) -> None:
+    def __init__(
+        self, chunks: AsyncGenerator[bytes, None], opened: AsyncGenerator[bytes, None] | None
+    ) -> None:
         self.chunks = chunks
         self._opened = opened
 
     async def close(self) -> None:
         """Let go of the object, read to its end or not."""
-        for generator in (self.chunks, self._opened):
-            if isinstance(generator, AsyncGenerator):
-                await generator.aclose()
+        await self.chunks.aclose()
+        if self._opened is not None:  # as chunks that nobody asked for do not close it
+            await self._opened.aclose()
 
 
 async def plan(
@@ -90,7 +91,7 @@ def _redirects(source: Source) -> bool:
 
 
 async def _signed_url(source: Source, file: FileRecord, disposition: str) -> str:
-    with _answered(source, file):
+    with storage_errors(source.slug, file):
         return await source.storage.signed_download_url(
             file.path,
             filename=file.filename,
@@ -98,20 +99,6 @@ async def _signed_url(source: Source, file: FileRecord, disposition: str) -> str
             disposition=disposition,
             expires_in=source.signed_seconds,
         )
-
-
-@contextmanager
-def _answered(source: Source, file: FileRecord) -> Iterator[None]:
-    """Turns whatever a storage raises into an error that answers the request."""
-    try:
-        yield
-    except FilesError:
-        raise
-    except FileNotFoundError as error:
-        raise _missing(file) from error
-    except Exception as error:
-        logger.exception("Source %r failed to read a file", source.slug)
-        raise StorageError("The storage failed; try again, or ask its administrator") from error
 
 
 def _local_plan(
@@ -173,79 +160,30 @@ def is_small(file: FileRecord, pieces: tuple[bytes | ByteRange, ...]) -> bool:
     return file.size is not None and file.size <= _SMALL and pieces == (ByteRange(0, file.size),)
 
 
-async def read_small(source: Source, file: FileRecord) -> bytes:
-    """All of a small file. Raises StorageError."""
-    with _answered(source, file):
-        content = await source.storage.read_bytes(file.path, file.size or 0)
-    if len(content) != file.size:
-        raise _missing(file)
-    return content
-
-
 async def open_body(
     source: Source, file: FileRecord, pieces: tuple[bytes | ByteRange, ...]
 ) -> Body:
-    """Open the object and read its first chunk. Raises StorageError while no header is out."""
-    storage = source.storage
-    ranges = [piece for piece in pieces if isinstance(piece, ByteRange)]
-    if not ranges:
-        return Body(_literal(pieces), None)
-    first = storage.stream_range(file.path, ranges[0].start, ranges[0].end)
-    with _answered(source, file):
-        ahead = [await anext(first, b"")]
-        if len(ahead[0]) < ranges[0].length:
-            # More must follow, or the object is shorter than the catalog says.
-            ahead.append(await anext(first, b""))
-    if not ahead[-1] and ranges[0].length and file.size is not None:
-        raise _missing(file)
-    return Body(_stream(source, file, pieces, first, ahead), first)
-
-
-async def _literal(pieces: tuple[bytes | ByteRange, ...]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            yield piece
+    """Open the object and read its first chunks. Raises StorageError while no header is out."""
+    first = next((piece for piece in pieces if isinstance(piece, ByteRange)), None)
+    opened = None
+    if first is not None:
+        opened = await reading.opened(source, file, first.start, first.end)
+    return Body(_stream(source, file, pieces, opened), opened)
 
 
 async def _stream(
     source: Source,
     file: FileRecord,
     pieces: tuple[bytes | ByteRange, ...],
-    opened: AsyncIterator[bytes],
-    ahead: list[bytes],
-) -> AsyncIterator[bytes]:
+    opened: AsyncGenerator[bytes, None] | None,
+) -> AsyncGenerator[bytes, None]:
     """The pieces. Raises StorageError where the object is shorter than the catalog says."""
-    stream: AsyncIterator[bytes] | None = opened
     for piece in pieces:
         if isinstance(piece, bytes):
             yield piece
             continue
-        sent = 0
-        for chunk in ahead:
-            sent += len(chunk)
-            yield chunk
-        ahead = []
-        rest = stream or source.storage.stream_range(file.path, piece.start, piece.end)
-        try:
-            async for chunk in rest:
-                sent += len(chunk)
+        stream = opened or reading.stream(source, file, piece.start, piece.end)
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
                 yield chunk
-        except FilesError:
-            raise
-        except Exception as error:
-            logger.exception("Source %r failed in the middle of a file", source.slug)
-            raise StorageError("The storage failed; try again, or ask its administrator") from error
-        finally:
-            if isinstance(rest, AsyncGenerator):
-                await rest.aclose()
-        stream = None
-        if file.size is not None and sent != piece.length:
-            logger.error("File %s has fewer bytes in its storage than in the catalog", file.id)
-            raise StorageError("The stored file is shorter than it should be")
-
-
-def _missing(file: FileRecord) -> StorageError:
-    logger.error("File %s is in the catalog but its bytes are not in the storage", file.id)
-    return StorageError(
-        "The file's bytes are missing from the storage, in part or whole; ask its administrator"
-    )
+        opened = None

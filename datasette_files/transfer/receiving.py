@@ -8,25 +8,18 @@ Leaves out the upload's row, and whose it is (uploads.py).
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from ..base import FileMetadata, Storage
-from ..config import type_allowed
-from ..errors import (
-    BadType,
-    ChecksumMismatch,
-    Conflict,
-    FilesError,
-    FileTooLarge,
-    Invalid,
-    StorageError,
-)
+from ..base import FileMetadata
+from ..errors import ChecksumMismatch, Conflict, StorageError
 from ..media import sniffing
 from ..models import Upload
+from ..sources import reading
+from ..sources.limits import check_declared_size
+from ..sources.reading import storage_errors
 from ..sources.sources import Source
 
 logger = logging.getLogger("datasette_files")
@@ -43,49 +36,54 @@ async def through_datasette(
     """Stream the bytes into the storage; the facts of what it holds now."""
     stream = _CheckedStream(source, upload, chunks, extend)
     content_type = sniffing.stored_type(upload.content_type, await stream.head())
-    _check_type(source, content_type)
+    source.limits.check_type(upload.filename, content_type)
     storage = source.storage
     if source.takes_bytes:
         content: Any = b"".join([chunk async for chunk in stream])
     else:
         content = stream.__aiter__()
-    stored = _metadata(
-        await guarded(storage.receive_upload(upload.path, content, content_type), passing=stream)
-    )
+    try:
+        answered = await storage.receive_upload(upload.path, content, content_type)
+    except Exception:
+        if stream.error is not None:
+            # Whatever the storage made of it, the stream's own error is what happened.
+            raise stream.error from None
+        with storage_errors(source.slug):
+            raise
+    stored = _metadata(answered)
     if stored.size not in (None, stream.size):
         raise StorageError("The storage did not take every byte; try again")
     content_hash = stored.content_hash or ""
     if not content_hash.startswith("sha256:"):
-        content_hash = await guarded(hash_stored(source, upload.path))
+        content_hash = await reading.content_hash(source, upload)
     _check_sha256(upload.sha256, content_hash)
-    return {
-        "stored_type": content_type,
-        "stored_size": stream.size,
-        "content_hash": content_hash,
-        "width": stored.width,
-        "height": stored.height,
-    }
+    return _facts(stored, content_type, stream.size, content_hash)
 
 
 async def past_datasette(source: Source, upload: Upload) -> dict[str, Any]:
     """Have the storage finish, and hold what it has against what was declared and allowed."""
-    storage = source.storage
-    stored = _metadata(await guarded(_finished(storage, upload.path, upload.instructions or {})))
+    stored = _metadata(await _finished(source, upload))
     if stored.size is None:
         raise StorageError("The storage does not say how many bytes it has")
-    check_size(source, stored.size)
-    _check_declared_size(upload.size, stored.size)
-    head = await guarded(storage.read_bytes(upload.path, sniffing.HEAD))
+    source.limits.check_size(stored.size)
+    check_declared_size(upload.size, stored.size)
+    head = await reading.head(source, upload, sniffing.HEAD)
     content_type = sniffing.stored_type(upload.content_type, head)
-    _check_type(source, content_type)
+    source.limits.check_type(upload.filename, content_type)
     content_hash = stored.content_hash
     if upload.sha256 is not None:
         if not (content_hash or "").startswith("sha256:"):
-            content_hash = await guarded(hash_stored(source, upload.path))
+            content_hash = await reading.content_hash(source, upload)
         _check_sha256(upload.sha256, content_hash or "")
+    return _facts(stored, content_type, stored.size, content_hash)
+
+
+def _facts(
+    stored: FileMetadata, content_type: str, size: int, content_hash: str | None
+) -> dict[str, Any]:
     return {
         "stored_type": content_type,
-        "stored_size": stored.size,
+        "stored_size": size,
         "content_hash": content_hash,
         "width": stored.width,
         "height": stored.height,
@@ -127,8 +125,8 @@ class _CheckedStream:
     def _count(self, chunk: bytes) -> bytes:
         self.size += len(chunk)
         if self.size > self._limit:
-            check_size(self._source, self.size)
-            _check_declared_size(self._upload.size, self.size)
+            self._source.limits.check_size(self.size)
+            check_declared_size(self._upload.size, self.size)
         return chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -140,7 +138,7 @@ class _CheckedStream:
                 yield self._count(chunk)
                 if time.time() >= self._extend_at:
                     self._extend_at = await self._extend(self._upload)
-            _check_declared_size(self._upload.size, self.size)
+            check_declared_size(self._upload.size, self.size)
         except GeneratorExit:
             raise  # the storage wants no more
         except BaseException as error:
@@ -148,25 +146,12 @@ class _CheckedStream:
             raise
 
 
-async def guarded(call: Any, passing: _CheckedStream | None = None) -> Any:
-    """Await a storage's method; an error it should not raise becomes a StorageError."""
-    try:
-        return await call
-    except Exception as error:
-        if passing is not None and passing.error is not None:
-            # Whatever the storage made of it, the stream's own error is what happened.
-            raise passing.error from None
-        if isinstance(error, FilesError):
-            raise
-        logger.exception("A storage failed during an upload")
-        raise StorageError("The storage failed; try again, or ask its administrator") from error
-
-
-async def _finished(storage: Storage, path: str, state: dict[str, Any]) -> FileMetadata:
-    try:
-        return await storage.finish_upload(path, state)
-    except FileNotFoundError:
-        raise Conflict(NO_BYTES) from None
+async def _finished(source: Source, upload: Upload) -> FileMetadata:
+    with storage_errors(source.slug):
+        try:
+            return await source.storage.finish_upload(upload.path, upload.instructions or {})
+        except FileNotFoundError:
+            raise Conflict(NO_BYTES) from None
 
 
 def _metadata(stored: object) -> FileMetadata:
@@ -175,39 +160,6 @@ def _metadata(stored: object) -> FileMetadata:
         return stored
     logger.error("A storage answered an upload with %r, not with FileMetadata", type(stored))
     raise StorageError("The storage gave an answer that makes no sense; ask its administrator")
-
-
-async def hash_stored(source: Source, path: str) -> str:
-    """The sha256 that the storage should have told us, by reading back."""
-    digest = hashlib.sha256()
-    async for chunk in source.storage.stream_file(path):
-        digest.update(chunk)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def check_size(source: Source, size: int | None) -> None:
-    if size is not None and size > source.max_file_size:
-        raise FileTooLarge(
-            f"The file is larger than the {source.max_file_size:,} bytes that the source"
-            f" {source.slug!r} takes"
-        )
-
-
-def _check_declared_size(declared: int | None, size: int) -> None:
-    if declared is not None and size != declared:
-        raise Invalid(
-            f"{declared:,} bytes were declared, but {'only ' if size < declared else ''}"
-            f"{size:,}{' or more' if size > declared else ''} arrived; send the file again"
-        )
-
-
-def _check_type(source: Source, content_type: str) -> None:
-    allowed = source.config.allowed_content_types
-    if not type_allowed(content_type, allowed):
-        raise BadType(
-            f"The source {source.slug!r} does not take files of type {content_type}; it takes"
-            f" {', '.join(allowed or [])}"
-        )
 
 
 def _check_sha256(declared: str | None, content_hash: str) -> None:

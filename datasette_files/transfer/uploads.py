@@ -31,12 +31,12 @@ from ..errors import (
     FileTooLarge,
     Invalid,
     NotFound,
-    NotSupported,
     PermissionDenied,
 )
 from ..maintenance.sweeping import REMEMBERED_SECONDS, Sweeper
 from ..models import FileRecord, Upload
 from ..permissions.grants import Grant
+from ..sources.reading import storage_errors
 from ..sources.sources import Source
 from . import receiving
 
@@ -88,8 +88,8 @@ class Uploads:
         # The storage may sign something away, so nobody gets that far without permission.
         await self._catalog.read(lambda conn: grant.check(conn, source.slug))
         upload, token = new()
-        instructions: UploadInstructions | None = await receiving.guarded(
-            source.storage.prepare_upload(
+        with storage_errors(source.slug):
+            instructions = await source.storage.prepare_upload(
                 upload.path,
                 upload.content_type,
                 upload.size,
@@ -97,7 +97,6 @@ class Uploads:
                 max_size=source.max_file_size,
                 expires_in=int(self._expiry),
             )
-        )
         if instructions is not None:
             upload = replace(upload, instructions=instructions.state)
         await self._begin(source, grant, lambda: (upload, token))
@@ -231,10 +230,8 @@ class Uploads:
     def _new(
         self, source: Source, actor_id: str | None, incoming: Incoming, state: str
     ) -> tuple[Upload, str]:
-        source.require_up()
-        if not source.capabilities.can_upload:
-            raise NotSupported(f"The source {source.slug!r} does not take uploads")
-        receiving.check_size(source, incoming.size)
+        source.require_uploads()
+        source.limits.check_size(incoming.size)
         ulid, token = naming.new_ulid(), naming.new_token()
         upload = Upload(
             id=naming.token_digest(token),

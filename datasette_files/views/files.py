@@ -16,6 +16,7 @@ from ..permissions.grants import file_actions, require_on_file
 from ..previews import file_page as previews
 from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
+from ..sources import reading
 from ..transfer import downloads
 from . import imports, menu, records, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
@@ -43,6 +44,7 @@ async def file_page(call: Call) -> Response:
     full = records.full(call, file)
     deletes = source.capabilities.can_delete and source.down is None
     used = await call.files.uses.of(call.actor, file.id)
+    preview = await previews.preview(call.files.thumbnails, source, file)
     context = {
         "file": full,
         "source": source,
@@ -51,12 +53,14 @@ async def file_page(call: Call) -> Response:
         "can_edit": EDIT in allowed,
         "can_delete": DELETE in allowed and deletes,
         "inline": shows_inline(file.type),
-        "preview": await previews.preview(call.files.thumbnails, source, file),
+        "preview": preview,
         "copies": records.copies(call, file),
         "imports": await imports.of_file(call, file),
         "uses": used,
         "used": [tables.described(call, one, file.id) for one in used.columns],
-        "file_actions": await menu.file_actions(call.datasette, call.actor, source, file, full),
+        "file_actions": await menu.file_actions(
+            call.datasette, call.actor, source, file, full, readable=preview.problem is None
+        ),
     }
     return await page(call, "file.html", context)
 
@@ -79,7 +83,7 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     if at_hand and isinstance(at_hand[0], bytes):
         return Response(at_hand[0], plan.status, plan.headers, plan.content_type)
     if downloads.is_small(file, plan.pieces):
-        content = await downloads.read_small(source, file)
+        content = await reading.head(source, file, file.size or 0)
         return Response(content, plan.status, plan.headers, plan.content_type)
     body = await downloads.open_body(source, file, plan.pieces)
     await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)

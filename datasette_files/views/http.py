@@ -17,6 +17,7 @@ from ..app import Files
 from ..errors import FilesError, Invalid, PermissionDenied
 from ..naming import plain
 from ..permissions.actions import Actor, actor_id
+from ..sources.reading import Missing
 from .assets import asset
 from .body import Body, Disconnected
 
@@ -159,12 +160,13 @@ async def failure(call: Call, error: FilesError) -> Response | None:
         # A message may quote input, and JSON can carry lone surrogates, which have no UTF-8.
         text = str(error).encode("utf-8", "replace").decode()
         reads = call.method in ("GET", "HEAD")
+        passing = error.status in (408, 502, 503) and not isinstance(error, Missing)
         context = {
             "error": text,
             "code": error.code,
             "status": error.status,
             # After an outage, the same address; after a bad query, the address without it.
-            "again_url": reads and error.status in (408, 502, 503) and call.own_url,
+            "again_url": reads and passing and call.own_url,
             "start_url": reads and error.status == 400 and call.url(call.path),
         }
         response = await page(call, "error.html", context, error.status)

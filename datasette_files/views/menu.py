@@ -18,18 +18,27 @@ logger = logging.getLogger("datasette_files")
 
 
 async def file_actions(
-    datasette: Any, actor: Actor, source: Source, file: FileRecord, record: dict[str, Any]
+    datasette: Any,
+    actor: Actor,
+    source: Source,
+    file: FileRecord,
+    record: dict[str, Any],
+    *,
+    readable: bool,
 ) -> list[dict[str, Any]]:
     """The entries of all plugins. If one fails, that is logged, and the page opens without it.
 
-    A plugin that takes ``preview_bytes`` gets the first 2048 bytes; empty while the storage fails.
+    A plugin that takes ``preview_bytes`` gets the first 2048 bytes; empty while the storage fails,
+    and for a file that is known not to be ``readable`` now.
     """
     preview = b""
-    if any("preview_bytes" in hook.argnames for hook in pm.hook.file_actions.get_hookimpls()):
+    if readable and any(
+        "preview_bytes" in hook.argnames for hook in pm.hook.file_actions.get_hookimpls()
+    ):
         try:
             preview = await reading.head(source, file, 2048)
         except FilesError as error:
-            logger.warning("No preview of %s: %s", file.id, error)
+            logger.info("No preview of %s: %s", file.id, error)
     actions: list[dict[str, Any]] = []
     try:
         for result in pm.hook.file_actions(

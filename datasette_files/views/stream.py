@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from ..errors import FilesError
+from ..sources.reading import Missing
 from ..transfer.downloads import Body
 from . import cors
 from .body import Disconnected, uncancel
@@ -47,9 +48,10 @@ class Streamed:
                 await call.send({"type": "http.response.body", "body": chunk, "more_body": True})
                 self._chunks_sent += 1
             await call.send({"type": "http.response.body", "body": b"", "more_body": False})
-        except FilesError:
-            # The headers are sent, so the only signal is an end before the announced length.
-            logger.exception("A download broke off")
+        except Missing:
+            return  # logged; the headers are sent, so the only signal is an early end
+        except FilesError as error:
+            logger.warning("A download broke off: %s", error)
         except asyncio.CancelledError:
             if not self._stalled:
                 raise

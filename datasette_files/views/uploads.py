@@ -14,13 +14,14 @@ from datasette.utils.asgi import Response
 
 from .. import naming
 from ..columns.columns import ColumnPlace
-from ..errors import BadType, ChecksumMismatch, FilesError, Invalid, NotSupported
+from ..errors import BadType, ChecksumMismatch, FilesError, Invalid
 from ..media import sniffing
 from ..models import FileRecord
 from ..permissions.actions import BROWSE, UPLOAD
 from ..permissions.grants import Grant, grant
 from ..protocol.digest import Digest, declared_digests
 from ..protocol.multipart import Field, FilePart, MultipartError, MultipartStream
+from ..sources.reading import WORTH_A_THREAD
 from ..sources.sources import Source
 from ..transfer.uploads import Incoming
 from . import records
@@ -28,8 +29,6 @@ from .http import Call, answer, page, redirect
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-#: Bytes; hashing less is quicker than the way to a thread.
-WORTH_A_THREAD = 64 * 1024
 
 
 Handler = Callable[[Call, Source, Grant], Awaitable[Response]]
@@ -58,9 +57,7 @@ def _to_source(handler: Handler) -> Callable[[Call], Awaitable[Response]]:
 @_to_source
 async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
     await call.files.catalog.read(lambda conn: allowed.check(conn, source.slug))
-    source.require_up()
-    if not source.capabilities.can_upload:
-        raise NotSupported(f"The source {source.slug!r} does not take uploads")
+    source.require_uploads()
     return await page(call, "upload.html", {"source": source, "can_browse": await _browses(call)})
 
 
