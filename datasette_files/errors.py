@@ -56,6 +56,7 @@ class FilesError(Exception):
     status = 502
 
     def __init_subclass__(cls, *, code: str | None = None, status: int | None = None) -> None:
+        super().__init_subclass__()
         cls.code, cls.status = code or cls.code, status or cls.status
 
     def __init__(self, message: str, *more: str, headers: dict[str, str] | None = None) -> None:
