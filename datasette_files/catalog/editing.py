@@ -32,8 +32,8 @@ class Editing:
             now = file_rows.get(conn, file.id)
             if now is not None and if_match not in (None, now.search_text_tag):
                 raise Conflict(
-                    "The search text was changed by somebody else meanwhile, so yours was not"
-                    " saved; copy it, reload the page and add it there"
+                    "Somebody else has changed the search text, so yours was not saved; copy it,"
+                    " reload the page and add it there"
                 )
             file_rows.set_search_text(conn, file.id, search_text)
             return file_rows.get(conn, file.id)

@@ -167,7 +167,7 @@ def test_search_text_is_saved_in_place(site: Site, page: Page, watch: Watch) -> 
     )
     page.get_by_label("Search text").fill("dusk")
     page.get_by_role("button", name="Save search text").click()
-    expect(saved).to_contain_text("Not saved: The search text was changed by somebody else")
+    expect(saved).to_contain_text("Not saved: Somebody else has changed the search text")
     assert page.evaluate("window.sameDocument")
     page.get_by_label("Search text").fill("dawn again")
     page.goto(site.url("/-/files/search?q=elsewhere"))
