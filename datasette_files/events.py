@@ -1,6 +1,6 @@
 """Events of files, in Datasette's own event system, and the one place that sends them.
 
-An event is sent after the commit that it tells of.
+An event is sent after the commit of its change.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class UpdateFileEvent(_FileEvent):
 class DeleteFileEvent(_FileEvent):
     """Event name: ``delete-file``. A file is out of the catalog.
 
-    Twice for a file that goes through the trash: ``trashed``, by whoever deleted it, then
-    ``purged``, by nobody where its time had come.
+    Sent twice for a file that goes through the trash: ``trashed`` at its deletion, then ``purged``,
+    without an actor where its time had come.
     """
 
     name = "delete-file"
@@ -74,7 +74,7 @@ class ImportFileEvent(_FileEvent):
 
     database: str
     table: str
-    #: The job's id, what it did (``db.imports.IMPORT_MODES``), and how many rows the file has.
+    #: The job's id, its mode (``db.imports.IMPORT_MODES``), and the number of the file's rows.
     job: int
     mode: str
     rows: int
@@ -94,7 +94,7 @@ class Announcer:
         self._datasette = datasette
 
     async def announce(self, event: Event) -> None:
-        """Send an event. A plugin that fails is logged: what the event tells of is committed."""
+        """Send an event. A plugin that fails is logged, as the change is committed already."""
         try:
             await self._datasette.track_event(event)
         except Exception:

@@ -1,4 +1,4 @@
-"""The frozen records that travel between rooms. They hold data and know neither SQL nor HTTP."""
+"""The frozen records that several packages share. They hold data and know neither SQL nor HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .media.types import essence
 
 
 def parse_time(text: str) -> datetime:
-    """A catalog's moment as an aware datetime. Raises ValueError."""
+    """A time of the catalog as an aware datetime. Raises ValueError."""
     return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
 
 
@@ -36,21 +36,21 @@ class FileRecord:
 
     @property
     def type(self) -> str:
-        """The content type as every header, page and decision sees it; or one that says nothing.
+        """The content type for every header, page and decision.
 
-        Other tools write the column too, and may have put anything there.
+        ``application/octet-stream`` where the catalog's is none: other tools write the column too.
         """
         return essence(self.content_type or "") or "application/octet-stream"
 
     @property
     def search_text_tag(self) -> str:
-        """Names this state of the search text, as an entity tag names a state of bytes."""
+        """An entity tag of the search text, against lost updates."""
         text = (self.search_text or "").encode("utf-8", "surrogatepass")
         return hashlib.sha256(text).hexdigest()[:16]
 
     @property
     def modified(self) -> datetime | None:
-        """When the bytes came to be; they never change after. None for an unreadable time."""
+        """The time of creation, after which bytes never change; None if unreadable."""
         try:
             return parse_time(self.created_at)
         except ValueError:
@@ -58,7 +58,7 @@ class FileRecord:
 
     @property
     def sha256(self) -> str | None:
-        """The digest in hexadecimal, where the catalog has one."""
+        """The sha256 in hexadecimal, or None if unknown."""
         kind, _, digest = (self.content_hash or "").partition(":")
         return digest if kind == "sha256" and digest else None
 
@@ -73,7 +73,7 @@ class Upload:
     file_id: str
     path: str
     filename: str
-    #: As declared, with the size in bytes; each attempt is held against what was declared.
+    #: As declared, size in bytes; the bytes received are checked against it.
     content_type: str
     size: int | None
     sha256: str | None
@@ -82,26 +82,26 @@ class Upload:
     state: str
     #: Seconds since the epoch.
     expires_at: float
-    #: The attempt that owns the path now, while receiving.
+    #: Names the attempt that owns the path, while receiving.
     claim: str | None
-    #: What the storage needs to finish a direct upload; None for one through Datasette.
+    #: The storage's state to finish a direct upload; None for one through Datasette.
     instructions: dict[str, Any] | None
     width: int | None = None
     height: int | None = None
-    #: What the storage holds, once bytes are received.
+    #: The type and size of the stored object, once received.
     stored_type: str | None = None
     stored_size: int | None = None
-    #: Until when the attempt counts as alive, in seconds since the epoch; moved as bytes arrive.
+    #: The attempt counts as alive until then, in seconds since the epoch; moved as bytes arrive.
     claimed_until: float | None = None
 
     def is_being_received(self, now: float) -> bool:
-        """Whether an attempt owns the path that has not been cut short, as by a crash."""
+        """Tell whether a live attempt owns the path."""
         return self.state == "receiving" and (self.claimed_until or 0) > now
 
 
 @dataclass(frozen=True, slots=True)
 class SourceTotals:
-    """How much a source holds."""
+    """The number of files, and their bytes."""
 
     files: int = 0
     bytes: int = 0

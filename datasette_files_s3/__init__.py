@@ -14,7 +14,7 @@ __all__ = ["S3Storage", "register_files_commands", "register_files_storage_types
 
 
 def __getattr__(name: str) -> Any:
-    """``S3Storage``, as 0.1a2 exports it, without loading it for whoever does not ask."""
+    """``S3Storage``, which 0.1a2 exports here, loaded at its first use."""
     if name == "S3Storage":
         from .storage import S3Storage  # noqa: PLC0415
 

@@ -1,6 +1,6 @@
-"""``datasette files s3-cors`` and ``s3-check``: help for whoever sets a bucket up.
+"""``datasette files s3-cors`` and ``s3-check``: help for the administrator of a bucket.
 
-Holds the commands' arguments and what they print. Leaves out what they do (cors.py, rights.py).
+Holds the commands' arguments and output. Leaves out their work (cors.py, rights.py).
 """
 
 from __future__ import annotations
@@ -27,11 +27,8 @@ from .config import Folder, S3Config
 from .rights import Trial, policy
 
 _CREDENTIALS = (
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "credentials_url",
-    "credentials_url_secret",
+    *("access_key_id", "secret_access_key", "session_token"),
+    *("credentials_url", "credentials_url_secret"),
 )
 
 
@@ -89,7 +86,7 @@ async def _s3_cors(
 
 
 async def _without_credentials(config: S3Config) -> S3Config:
-    """The same folder by the SDK's own credentials. A broker is asked for the folder alone."""
+    """The config with the SDK's own credentials. A broker is asked only for its folder."""
     update: dict[str, Any] = dict.fromkeys(_CREDENTIALS)
     if config.credentials_url is not None:
         async with _connected(config) as (_, folder):
@@ -98,7 +95,7 @@ async def _without_credentials(config: S3Config) -> S3Config:
 
 
 async def _applied(client: Any, bucket: str, rule: cors.Rule) -> list[cors.Rule]:
-    """Raises PermissionDenied, StorageError, StorageUnavailable."""
+    """Store the rule. Raises PermissionDenied, StorageError, StorageUnavailable."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
@@ -163,7 +160,7 @@ def _report(site: Any, slug: str, trial: Trial, needed: dict[str, Any]) -> None:
 
 
 def _config_of(site: Any, slug: str) -> S3Config:
-    """Raises Invalid for a source on another storage, NotFound for none."""
+    """The source's config. Raises NotFound for no source, Invalid for one on another storage."""
     source = site.source(slug).config
     if source.storage != "s3":
         raise Invalid(f"The source {slug!r} is not on S3; its storage is {source.storage!r}")
@@ -175,7 +172,7 @@ def _config_of(site: Any, slug: str) -> S3Config:
 
 @asynccontextmanager
 async def _connected(config: S3Config) -> AsyncIterator[tuple[Connection, Folder]]:
-    """Raises ConfigurationError, StorageUnavailable."""
+    """A connection and its folder. Raises ConfigurationError, StorageUnavailable."""
     connection = await Connection.open(config)
     try:
         yield connection, await connection.folder()

@@ -1,4 +1,4 @@
-"""Use cases on what is known of a file: search it, delete it, restore it.
+"""Use cases on the records of files: find, edit, search, delete and restore.
 
 Leaves out bytes (transfer/) and the SQL (db/).
 """

@@ -25,15 +25,15 @@ class Editing:
     ) -> FileRecord:
         """Set the search text. ``if_match`` is the ``search_text_tag`` of the text it replaces.
 
-        Raises NotFound if the file is gone, Conflict if somebody else has changed its text.
+        Raises NotFound if the file is gone, Conflict if the text has changed meanwhile.
         """
 
         def change(conn: Connection) -> FileRecord | None:
             now = file_rows.get(conn, file.id)
             if now is not None and if_match not in (None, now.search_text_tag):
                 raise Conflict(
-                    "Somebody else has changed the search text since you opened this page, and it"
-                    " is not overwritten; copy yours, reload the file's page, and join the two"
+                    "Somebody else has changed the search text, so yours was not saved; copy it,"
+                    " reload the page and add it there"
                 )
             file_rows.set_search_text(conn, file.id, search_text)
             return file_rows.get(conn, file.id)

@@ -41,7 +41,7 @@ class Lookup:
             return None  # its source is no longer configured
 
     async def existing(self, file_id: str) -> tuple[FileRecord, Source]:
-        """As ``find``. Raises NotFound."""
+        """A file and its source, without any permission check. Raises NotFound."""
         found = await self.find(file_id)
         if found is None:
             raise absent(file_id)
@@ -58,7 +58,7 @@ class Lookup:
     async def browsable_with_bytes(
         self, actor: Actor, file_id: str
     ) -> tuple[FileRecord, Source, bytes | None]:
-        """As ``browsable``, and a small file's bytes where its storage has them at hand."""
+        """A file that the actor may browse; and its bytes, if it is small and in memory."""
         return await self._look_up(actor, file_id, with_bytes=True)
 
     async def _look_up(

@@ -27,11 +27,11 @@ from ..sources.sources import Sources
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """What to find. ``listing`` has the sources, order, filters and page; ``q`` the words."""
+    """A search: ``listing`` has the sources, order, filters and page; ``q`` the words."""
 
     listing: listing.ListQuery
     q: str = ""
-    #: The source without which there is no answer, as on its own page; others are left out.
+    #: A source that the actor must be allowed to browse; others are left out silently.
     required: str | None = None
 
 
@@ -44,7 +44,7 @@ class Search:
         self._sources = sources
 
     async def page(self, browse: Grant, query: SearchQuery) -> Page:
-        """One page. Raises PermissionDenied for a list of a closed source, Invalid, TimedOut."""
+        """One page. Raises PermissionDenied for the required source, Invalid, TimedOut."""
         limit_ms: int = self._datasette.setting("sql_time_limit_ms")
 
         def look(conn: sqlite3.Connection) -> Page:

@@ -1,14 +1,14 @@
 """Deletion: into the trash, out of it, and for good.
 
-A source with ``trash_days`` above 0 keeps what is deleted for that long, hidden from everything
-but the trash: db/trash.py moves its row out of the catalog. Each deletion keeps the moment of its
-purge, whatever ``trash_days`` becomes. A purge is a deletion as any other: the row goes and its
-path is noted in one transaction, then the bytes go, now or when the storage lets them
+A source with ``trash_days`` above 0 keeps a deleted file for that long, hidden from everything but
+the trash: db/trash.py moves its row out of the catalog. The moment of the purge is set at the
+deletion; a later change of ``trash_days`` does not move it. A purge deletes the row and notes its
+path in one transaction; then the bytes go, now or when the storage allows it
 (maintenance/sweeping.py).
 
-Who may do what: restore, whoever may delete the file, or manage its source; purge, who may manage
-the source. The list is for those who may browse the source and restore all of it, and shows others
-what they deleted themselves.
+Restoring needs the right to delete the file or to manage its source; purging, the right to manage
+the source. The list shows a source's whole trash to actors who may browse the source and restore
+all of it; to others who may browse it, their own deletions.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ..db.trash import TrashedFile, TrashPage
 from ..errors import Conflict, NotFound, NotSupported
 from ..events import Announcer, DeleteFileEvent, RestoreFileEvent
 from ..models import FileRecord
+from ..naming import storable
 from ..permissions.actions import BROWSE, DELETE, MANAGE, Actor, actor_id, refusal
 from ..permissions.grants import file_actions, grant, grant_on_sources
 from ..sources.sources import Source, Sources
@@ -39,7 +40,7 @@ _DAY = 24 * 3600
 
 @dataclass(frozen=True)
 class Changed:
-    """What came of a change of several files."""
+    """The result of a change of several files."""
 
     files: list[FileRecord]
     #: The ids that are not in the trash: restored or purged already, or never there.
@@ -64,11 +65,11 @@ class Trash:
         self._remove = remove
 
     async def delete(self, source: Source, file: FileRecord, actor: Actor) -> TrashedFile | None:
-        """Take the file out of the catalog: into the trash where its source has one.
+        """Move the file into the trash, or delete it where its source has none; then None.
 
-        Without a trash its bytes are deleted, now if it can be, else later; then None. Raises
-        NotSupported, StorageUnavailable; Conflict for a file that was moved meanwhile to another
-        source, where the actor may have other rights.
+        Its bytes are deleted now if possible, else later. Raises NotSupported, StorageUnavailable;
+        Conflict for a file that was moved meanwhile to another source, where the actor may have
+        other rights.
         """
         _require_deletion(source)
 
@@ -96,10 +97,10 @@ class Trash:
         return trashed
 
     async def deleted_by(self, file_id: str, actor: Actor) -> tuple[bool, TrashedFile | None]:
-        """Whether this actor deleted the file not long ago, so that asking again is no error.
+        """Tell whether this actor deleted the file recently, and its entry if it is in the trash.
 
-        And where it is in the trash, what is there. What a command deleted, or one who was not
-        signed in, was deleted by all who are not signed in and may delete in its source.
+        So a repeated deletion is no error. A deletion by a command or without signing in counts as
+        one by every anonymous actor who may delete in the source.
         """
         who = actor_id(actor)
         delete = await grant_on_sources(self._datasette, actor, DELETE)
@@ -118,7 +119,7 @@ class Trash:
     async def page(
         self, actor: Actor, source: str | None, after: str | None, limit: int
     ) -> TrashPage:
-        """What the actor may see of the trash, of all sources or one (by slug)."""
+        """The part of the trash that the actor may see, of all sources or one (by slug)."""
         datasette = self._datasette
         browse = await grant(datasette, actor, BROWSE)
         manage = await grant(datasette, actor, MANAGE)
@@ -141,7 +142,7 @@ class Trash:
         return await self._catalog.query(look)
 
     async def visible(self, actor: Actor, source: Source | None = None) -> int:
-        """How many files the actor sees in the trash, of all sources or one."""
+        """The number of files that the actor sees in the trash, of all sources or one."""
         ids = [source.id] if source else [one.id for one in self._sources]
         if not await self._catalog.read(lambda conn: rows.holds_any(conn, ids)):
             return 0
@@ -149,9 +150,7 @@ class Trash:
 
     async def undoable(self, actor: Actor, file_id: str, source: Source) -> TrashedFile | None:
         """The file, if it is in the source's trash and the actor may restore it."""
-        try:
-            file_id.encode()
-        except UnicodeEncodeError:
+        if not storable(file_id):
             return None
         trashed = await self._catalog.read(lambda conn: rows.get(conn, file_id))
         if trashed is None or trashed.file.source_id != source.id:
@@ -160,9 +159,9 @@ class Trash:
         return trashed if DELETE in allowed else None
 
     async def restore(self, actor: Actor, file_ids: Collection[str]) -> Changed:
-        """Put files back, all or none of those that are in the trash.
+        """Restore files: all of those that are in the trash, or none.
 
-        Raises NotFound where none is, PermissionDenied, Conflict.
+        Raises NotFound where none is in it, PermissionDenied, Conflict.
         """
         manage = await grant(self._datasette, actor, MANAGE)
 
@@ -181,9 +180,9 @@ class Trash:
         return changed
 
     async def purge(self, actor: Actor, file_ids: Collection[str]) -> Changed:
-        """Delete files in the trash for good, all or none of those that are in it.
+        """Delete files for good: all of those that are in the trash, or none.
 
-        Raises NotFound where none is, PermissionDenied, NotSupported, StorageUnavailable.
+        Raises NotFound where none is in it, PermissionDenied, NotSupported, StorageUnavailable.
         """
         manage = await grant(self._datasette, actor, MANAGE)
 
@@ -206,17 +205,16 @@ class Trash:
         for slug, paths in by_source.items():
             await self._remove(self._sources.get(slug), *paths)
         for file in changed.files:
-            event = DeleteFileEvent.about(file, actor, outcome="purged")
-            await self._announcer.announce(event)
+            await self._announcer.announce(DeleteFileEvent.about(file, actor, outcome="purged"))
         return changed
 
     def _there(self, conn: sqlite3.Connection, file_ids: Collection[str]) -> list[FileRecord]:
-        """Those of the files that are in the trash of a configured source. Raises NotFound."""
+        """The files that are in the trash of a configured source. Raises NotFound for none."""
         found = [trashed.file for one in file_ids if (trashed := rows.get(conn, one))]
         configured = {source.slug for source in self._sources}
         there = [file for file in found if file.source_slug in configured]
         if not there:
-            raise NotFound("This is not in the trash; it may have been restored or purged")
+            raise _not_in_trash()
         return there
 
     async def _change(
@@ -225,12 +223,12 @@ class Trash:
         wanted: Collection[str],
         change: Callable[[sqlite3.Connection, str], FileRecord | None],
     ) -> Changed:
-        """Change each in one transaction. One that went meanwhile is missing, as others are."""
+        """Change all files in one transaction. One that has left the trash counts as missing."""
 
         def write(conn: sqlite3.Connection) -> list[FileRecord]:
             changed = [file for file_id in there if (file := change(conn, file_id))]
             if not changed:
-                raise NotFound("This is not in the trash; it may have been restored or purged")
+                raise _not_in_trash()
             return changed
 
         try:
@@ -241,6 +239,10 @@ class Trash:
             ) from None
         changed = {file.id for file in files}
         return Changed(files, [file_id for file_id in wanted if file_id not in changed])
+
+
+def _not_in_trash() -> NotFound:
+    return NotFound("This is not in the trash; it may have been restored or purged")
 
 
 def _require_same_place(seen: FileRecord, now: FileRecord) -> None:

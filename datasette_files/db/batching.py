@@ -5,8 +5,8 @@ of our writes. So look-ups that arrive while a hop runs share the next one, and 
 behind a transaction share the next one, each in a savepoint of its own: one that fails leaves the
 others alone, and every caller returns only after the commit. Holds no SQL but those savepoints.
 
-Before a hop's first call ``before_each`` runs on its connection: what has to be as new as the hop,
-such as settings that another process changed, costs no hop of its own.
+``before_each`` runs on the connection before a hop's first call, so that settings which another
+process changed are read without a hop of their own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 from datasette.database import DatasetteClosedError
 
@@ -27,15 +28,15 @@ _T = TypeVar("_T")
 Connection = sqlite3.Connection
 _Outcome = tuple[bool, Any]
 
-#: Calls that share one hop; bounds how long a batch may hold its connection.
-_BATCH = 100
+#: Calls in one hop; bounds how long a batch holds its connection.
+_MAX_BATCH = 100
 
 _FULL = NoSpace(
     "The disk of Datasette's internal database is full; ask its administrator for space"
 )
 _BUSY = StorageUnavailable("Datasette's internal database is busy; try again")
 _FAILED = StorageUnavailable("Datasette's internal database failed; ask its administrator")
-#: SQLite's primary result codes (sqlite.org/rescode.html), a part of their messages, our answer.
+#: SQLite's primary result code (sqlite.org/rescode.html), a part of its message, and our error.
 _OUTAGES = (
     (13, "full", _FULL),
     (5, "locked", _BUSY),
@@ -53,13 +54,12 @@ class Catalog:
         self._database = database
         self._reads = _Batcher(self._run_reads)
         self._writes = _Batcher(self._run_writes)
-        #: Set once the schema is there. Runs in any of the database's threads.
+        #: Set once the tables exist. Runs in any of the database's threads.
         self.before_each: Callable[[Connection], None] = _nothing
 
     async def read(self, fn: Callable[[Connection], _T]) -> _T:
         """Run a quick look-up, perhaps in one hop with others."""
-        result: _T = await self._reads.submit(fn)
-        return result
+        return cast(_T, await self._reads.submit(fn))
 
     async def query(self, fn: Callable[[Connection], _T]) -> _T:
         """Run a query that may take milliseconds, in a hop of its own."""
@@ -68,22 +68,19 @@ class Catalog:
             self.before_each(conn)
             return fn(conn)
 
-        with _translated():
-            result: _T = await self._database.execute_fn(look)
-        return result
+        with _storage_errors():
+            return cast(_T, await self._database.execute_fn(look))
 
     async def write(self, fn: Callable[[Connection], _T]) -> _T:
         """Run ``fn`` in a transaction and return once it is durable.
 
-        What it raises undoes its own changes. Raises NoSpace where the disk is full.
+        An exception undoes the changes of ``fn`` alone. Raises NoSpace where the disk is full.
         """
-        result: _T = await self._writes.submit(fn)
-        return result
+        return cast(_T, await self._writes.submit(fn))
 
     async def maintain(self, fn: Callable[[Connection], _T]) -> _T:
         """Run ``fn`` on the write connection outside of any transaction (pragmas, migrations)."""
-        result: _T = await self._database.execute_write_fn(fn, transaction=False)
-        return result
+        return cast(_T, await self._database.execute_write_fn(fn, transaction=False))
 
     async def rebuild(self, fn: Callable[[Connection], _T]) -> _T:
         """Run ``fn`` on a connection of its own while writes wait: migrations, VACUUM.
@@ -99,9 +96,8 @@ class Catalog:
             self.before_each(conn)
             return [_outcome(fn, conn) for fn in fns]
 
-        with _translated():
-            outcomes: list[_Outcome] = await self._database.execute_fn(look_up_batch)
-        return outcomes
+        with _storage_errors():
+            return cast("list[_Outcome]", await self._database.execute_fn(look_up_batch))
 
     async def _run_writes(self, fns: list[Callable[[Connection], Any]]) -> list[_Outcome]:
         def commit_group(conn: Connection) -> list[_Outcome]:
@@ -112,16 +108,15 @@ class Catalog:
                 succeeded, value = _outcome(fn, conn)
                 if not succeeded:
                     if not conn.in_transaction:
-                        # A full disk can make SQLite undo everything, the others' work too.
+                        # On a full disk SQLite may undo the whole transaction, the others' too.
                         raise value
                     conn.execute("ROLLBACK TO datasette_files_group")
                 conn.execute("RELEASE datasette_files_group")
                 outcomes.append((succeeded, value))
             return outcomes
 
-        with _translated():
-            outcomes: list[_Outcome] = await self._database.execute_write_fn(commit_group)
-        return outcomes
+        with _storage_errors():
+            return cast("list[_Outcome]", await self._database.execute_write_fn(commit_group))
 
 
 def _nothing(conn: Connection) -> None:
@@ -130,29 +125,28 @@ def _nothing(conn: Connection) -> None:
 
 def _outcome(fn: Callable[[Connection], Any], conn: Connection) -> _Outcome:
     try:
-        with _translated():
+        with _storage_errors():
             return True, fn(conn)
     except Exception as error:  # noqa: BLE001 - handed to the caller that submitted fn
         return False, error
 
 
-class _translated:  # noqa: N801 - reads as a statement
-    """Turns the internal database's outages into the errors that clients know."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.OperationalError):
-            translate(error)
-        if isinstance(error, DatasetteClosedError):
-            raise StorageUnavailable("Datasette is stopping; try again in a minute") from error
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """Turn the internal database's outages into the errors that clients know."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        translate(error)
+        raise
+    except DatasetteClosedError as error:
+        raise StorageUnavailable("Datasette is stopping; try again in a minute") from error
 
 
 def translate(error: sqlite3.OperationalError) -> None:
-    """Raise NoSpace or StorageUnavailable for what is wrong around the database; else do nothing.
+    """Raise NoSpace or StorageUnavailable if the disk or a lock is the cause; else return.
 
-    By SQLite's result codes, or by its messages where Python (3.10) does not tell the codes.
+    Reads SQLite's result code, or its message on Python 3.10, which has no codes.
     """
     code = getattr(error, "sqlite_errorcode", None)
     text = str(error)
@@ -175,7 +169,7 @@ class _Batcher:
     async def submit(self, fn: Callable[[Connection], Any]) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((fn, future))
-        # One that is done was cancelled before its first step, as the loop ends.
+        # A drainer that is done was cancelled before its first step, as the loop ended.
         if self._drainer is None or self._drainer.done():
             self._drainer = asyncio.create_task(self._drain())
         return await future
@@ -183,12 +177,12 @@ class _Batcher:
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
                 try:
                     await self._run_batch(batch)
                 finally:
                     for _, future in batch:
-                        future.cancel()  # does nothing to those that have their outcome
+                        future.cancel()  # no effect on a future that has its outcome
         finally:
             self._drainer = None
 

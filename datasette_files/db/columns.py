@@ -1,4 +1,4 @@
-"""Which columns are file columns, by Datasette's table of column types. Leaves out their rows."""
+"""The file columns of all databases, from Datasette's table of column types; without their rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FileColumn:
-    """An assignment of ``file`` or ``files``. ``config`` as it was given, or None."""
+    """A column of type ``file`` or ``files``. ``config`` is parsed JSON, or None."""
 
     database: str
     table: str
@@ -20,7 +20,7 @@ class FileColumn:
 
 
 def all_columns(conn: sqlite3.Connection, limit: int = 10_000) -> list[FileColumn]:
-    """Every file column, whether or not its table is there, in the order of their names."""
+    """Every file column, even of a missing table, ordered by database, table and column."""
     rows = conn.execute(
         """SELECT database_name, resource_name, column_name, column_type, config
         FROM column_types WHERE column_type IN ('file', 'files') ORDER BY 1, 2, 3 LIMIT ?""",

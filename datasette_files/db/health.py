@@ -1,6 +1,6 @@
-"""What the debug pages ask of the internal database: what is under way, and what a path is to it.
+"""Look-ups for the debug pages: work that waits or runs, and the state of a path.
 
-Counts go over all that is open at the moment; for an administrator's page, not for every request.
+Each count reads all open rows: for an administrator's page, not for every request.
 """
 
 from __future__ import annotations
@@ -8,40 +8,40 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..models import SourceTotals
 
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """How much waits to be done for a source in the background."""
+    """Background work that waits for a source."""
 
-    #: Paths whose bytes are to be deleted; of these, that are due, and that failed before.
+    #: Paths whose bytes are to be deleted; those due now; those that failed before.
     garbage: int = 0
     garbage_due: int = 0
     garbage_failed: int = 0
     #: Files whose sha256 is not known yet.
     unhashed: int = 0
-    #: Files that a command copies or moves into it now.
+    #: Files that a command is copying or moving into the source.
     arriving: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PathState:
-    """What a path of a storage is to the catalog."""
+    """The catalog's rows about one path of a storage."""
 
     file_id: str | None = None
     #: Whether its bytes wait to be deleted.
     is_garbage: bool = False
-    #: Whether its file was deleted, and can still be restored; then ``file_id`` is None.
+    #: Whether its file is in the trash; then ``file_id`` is None.
     in_trash: bool = False
-    #: Whether an upload that has not ended, or a file that is copied or moved, goes there.
+    #: Whether an unfinished upload, copy or move writes there.
     is_arriving: bool = False
 
 
 def uploads(conn: sqlite3.Connection) -> dict[int, dict[str, int]]:
-    """By source, how many uploads are in each state; those that have ended are left out."""
+    """``{source id: {state: unfinished uploads}}``."""
     rows = conn.execute(
         """SELECT source_id, state, count(*) FROM datasette_files_uploads
         WHERE state NOT IN ('completed', 'expired') GROUP BY 1, 2 ORDER BY 1, 2"""
@@ -53,7 +53,7 @@ def uploads(conn: sqlite3.Connection) -> dict[int, dict[str, int]]:
 
 
 def background(conn: sqlite3.Connection, now: float) -> dict[int, Background]:
-    """By source, what waits to be done in the background."""
+    """The background work of each source that has any, by source id."""
     garbage = conn.execute(
         """SELECT source_id, count(*), sum(not_before <= ?), sum(attempts > 0)
         FROM datasette_files_garbage WHERE done_at IS NULL GROUP BY 1""",
@@ -71,19 +71,16 @@ def background(conn: sqlite3.Connection, now: float) -> dict[int, Background]:
         )
     )
     for source_id in {*unhashed, *moves}:
-        waiting = found.get(source_id, Background())
-        found[source_id] = Background(
-            waiting.garbage,
-            waiting.garbage_due,
-            waiting.garbage_failed,
-            unhashed.get(source_id, 0),
-            moves.get(source_id, 0),
+        found[source_id] = replace(
+            found.get(source_id, Background()),
+            unhashed=unhashed.get(source_id, 0),
+            arriving=moves.get(source_id, 0),
         )
     return found
 
 
 def trash(conn: sqlite3.Connection) -> dict[int, SourceTotals]:
-    """By source, what can still be restored."""
+    """Files and bytes in the trash, by source id."""
     rows = conn.execute(
         """SELECT source_id, count(*), ifnull(sum(size), 0) FROM datasette_files_trash
         GROUP BY source_id"""
@@ -92,7 +89,7 @@ def trash(conn: sqlite3.Connection) -> dict[int, SourceTotals]:
 
 
 def leases(conn: sqlite3.Connection, now: float) -> dict[str, float]:
-    """The pieces of background work that a process does now; the seconds its lease still runs."""
+    """``{background task: seconds until its lease ends}`` for each lease held now."""
     rows = conn.execute(
         "SELECT name, expires_at - ? FROM datasette_files_leases WHERE expires_at > ? ORDER BY 1",
         (now, now),
@@ -101,7 +98,7 @@ def leases(conn: sqlite3.Connection, now: float) -> dict[str, float]:
 
 
 def paths(conn: sqlite3.Connection, source_id: int, wanted: Iterable[str]) -> dict[str, PathState]:
-    """What each path is to the catalog: a file, trashed, arriving, to be deleted, or unknown."""
+    """The state of each path of a source, by path."""
     rows = conn.execute(
         """SELECT w.value, f.id, EXISTS (SELECT 1 FROM datasette_files_garbage g
             WHERE g.source_id = ?1 AND g.path = w.value AND g.done_at IS NULL

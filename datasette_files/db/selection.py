@@ -1,8 +1,8 @@
-"""Choosing files of one source, for commands that work on many: by id, by filters, or all.
+"""Choosing files of one source for a command: by filters, or all.
 
-Walks in the order of paths, whose index each page seeks into, so that a walk goes on past files
-that leave the source meanwhile. A filter on names or types looks at each row of the source: for a
-command, not for a request. Lists for people are in listing.py.
+Walks in the order of paths: each page seeks into their index, so that a walk goes on where files
+leave the source meanwhile. A filter on names or types reads each row of the source: for a command,
+not for a request. Lists for people are in listing.py.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from .listing import is_wanted
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files of a source. Every filter that is given has to match."""
+    """A choice of files of a source: those that match every filter given."""
 
     source_id: int
-    #: As SQLite's GLOB has it: ``*``, ``?`` and ``[…]``, of the whole name, by case.
+    #: A pattern of SQLite's GLOB (``*``, ``?``, ``[…]``) for the whole name; case-sensitive.
     name: str | None = None
-    #: Types, patterns such as ``image/*``, or families of media/families.py; any of them.
+    #: Any of these: types, patterns such as ``image/*``, families of media/families.py.
     content_types: tuple[str, ...] = ()
-    #: What the path in the storage begins with.
+    #: The beginning of the path in the storage.
     prefix: str = ""
-    #: Words, as a search takes them.
+    #: A query for the search.
     search: str | None = None
 
 
@@ -48,7 +48,7 @@ def page(
 
 
 def totals(conn: sqlite3.Connection, selection: Selection) -> SourceTotals:
-    """How many files, and their bytes. Raises Invalid."""
+    """The number of the files, and their bytes. Raises Invalid."""
     where, values = _where(conn, selection)
     row = conn.execute(
         f"SELECT count(*), ifnull(sum(f.size), 0) FROM datasette_files f WHERE {where}", values
@@ -60,7 +60,7 @@ def _where(conn: sqlite3.Connection, selection: Selection) -> tuple[str, tuple[A
     where = "f.source_id = ?"
     values: list[Any] = [selection.source_id]
     if selection.prefix:
-        # Bytes order as code points do: what begins so lies between it and it with the last one.
+        # SQLite orders text by code point, so all paths with the prefix lie in this range.
         where += " AND f.path BETWEEN ? AND ?"
         values += [selection.prefix, selection.prefix + "\U0010ffff"]
     if selection.name is not None:
@@ -80,7 +80,7 @@ def _where(conn: sqlite3.Connection, selection: Selection) -> tuple[str, tuple[A
 
 
 def _types(conn: sqlite3.Connection, selection: Selection) -> list[str]:
-    """The types that the source has and the selection wants."""
+    """The source's types that the selection matches."""
     rows = conn.execute(
         "SELECT DISTINCT content_type FROM datasette_files_totals WHERE source_id = ?",
         (selection.source_id,),

@@ -1,4 +1,4 @@
-"""Files whose sha256 is not known yet, as their bytes went past Datasette."""
+"""Files whose sha256 is not known yet, as their bytes did not pass through Datasette."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .leases import RETRY_AT
 
 
 def add(conn: sqlite3.Connection, file_id: str, source_id: int) -> None:
-    """Have the file hashed, as soon as may be."""
+    """Queue the file for hashing, due now."""
     conn.execute(
         """INSERT OR IGNORE INTO datasette_files_unhashed (file_id, source_id, not_before)
         VALUES (?, ?, 0)""",
@@ -17,7 +17,7 @@ def add(conn: sqlite3.Connection, file_id: str, source_id: int) -> None:
 
 
 def due(conn: sqlite3.Connection, source_id: int, now: float) -> str | None:
-    """The id of a file that may be hashed now, and may be gone."""
+    """The id of the next file to hash, or None. The file may be deleted."""
     row = conn.execute(
         """SELECT file_id FROM datasette_files_unhashed INDEXED BY datasette_files_unhashed_due
         WHERE source_id = ? AND not_before <= ? ORDER BY not_before LIMIT 1""",
@@ -27,7 +27,7 @@ def due(conn: sqlite3.Connection, source_id: int, now: float) -> str | None:
 
 
 def done(conn: sqlite3.Connection, file_id: str, content_hash: str | None) -> None:
-    """The file's hash, as the catalog keeps it; None for a file that cannot have one any more."""
+    """Store the file's hash and take it off the queue; None only takes it off."""
     conn.execute("DELETE FROM datasette_files_unhashed WHERE file_id = ?", (file_id,))
     if content_hash is not None:
         conn.execute(
@@ -36,7 +36,7 @@ def done(conn: sqlite3.Connection, file_id: str, content_hash: str | None) -> No
 
 
 def postpone(conn: sqlite3.Connection, file_id: str, now: float) -> None:
-    """It failed: try again, each time later, up to an hour apart."""
+    """Try the file again later: each time later, up to an hour apart."""
     conn.execute(
         f"""UPDATE datasette_files_unhashed SET attempts = attempts + 1, not_before = {RETRY_AT}
         WHERE file_id = ?""",

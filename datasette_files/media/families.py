@@ -1,13 +1,13 @@
-"""Families of content types: what people call a kind of file. Pure.
+"""Families of content types: kinds of file in people's words. Pure.
 
 The one table behind the icons, the type filter of lists and the choice of a preview. A family's key
 has no slash, so wherever a content type or a pattern such as ``image/*`` may stand, a key may too.
-Leaves out what a pattern means (``types.type_allowed``).
+Leaves out the meaning of patterns (``types.type_allowed``).
 """
 
 from __future__ import annotations
 
-#: Key to the name that people see, in the order in which a choice offers them.
+#: ``{key: name for people}``, in the order of a choice.
 FAMILIES = {
     "image": "Images",
     "video": "Video",
@@ -51,7 +51,7 @@ _TYPES = {
     "text/javascript": "code",
     "text/html": "code",
     "text/css": "code",
-    # Prose, unlike nearly all else that begins with text/x-.
+    # Prose, unlike nearly all other types that begin with text/x-.
     "text/x-markdown": "text",
     "text/x-web-markdown": "text",
     "text/x-rst": "text",
@@ -60,7 +60,7 @@ _TYPES = {
     "text/x-vcard": "text",
     "text/x-vcalendar": "text",
 }
-#: Looked for in this order, where no whole type is known: office types hold ``xml`` too.
+#: Parts of unknown types, searched in this order, as office types contain ``xml`` too.
 _PARTS = {
     "wordprocessingml": "document",
     "presentation": "document",
@@ -70,7 +70,7 @@ _PARTS = {
     "json": "code",
     "xml": "code",
 }
-#: Bytes that are characters, though their type does not begin with ``text/``.
+#: Types of text that do not begin with ``text/``.
 _CHARACTERS = frozenset(
     f"application/{name}"
     for name in (
@@ -81,7 +81,7 @@ _CHARACTERS = frozenset(
 
 
 def family(content_type: str) -> str:
-    """The family of a content type, as whoever wrote it; ``other`` for what belongs to none."""
+    """The family of a content type in any spelling; ``other`` if it belongs to none."""
     content_type = content_type.partition(";")[0].strip().lower()
     if content_type in _TYPES:
         return _TYPES[content_type]
@@ -97,7 +97,7 @@ def family(content_type: str) -> str:
 
 
 def is_text(content_type: str) -> bool:
-    """Whether the bytes are characters that a person can read."""
+    """Tell whether files of this type are text that a person can read."""
     return (
         content_type.startswith("text/")
         or content_type in _CHARACTERS

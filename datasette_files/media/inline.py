@@ -5,7 +5,7 @@ from __future__ import annotations
 #: Shown by the browser itself; everything else comes as an attachment.
 _INLINE_TYPES = frozenset({"application/pdf", "text/plain"})
 _INLINE_FAMILIES = ("audio", "video")
-#: Images that are pixels and no documents, and that browsers show.
+#: Images of pixels, which hold no script, in formats that browsers show.
 _RASTER_IMAGES = frozenset(
     f"image/{name}"
     for name in (
@@ -16,6 +16,6 @@ _RASTER_IMAGES = frozenset(
 
 
 def shows_inline(content_type: str) -> bool:
-    """Whether a file of this type may be shown by the browser rather than saved."""
+    """Tell whether the browser may show a file of this type instead of saving it."""
     family = content_type.partition("/")[0]
     return family in _INLINE_FAMILIES or content_type in _INLINE_TYPES | _RASTER_IMAGES

@@ -1,9 +1,9 @@
-"""Content types: reading a declared one, and what the first bytes say about it.
+"""Content types: reading a declared one, and checking it against the first bytes.
 
-The declared type is kept unless the bytes contradict its family, as HTML declared a PNG does; then
-the sniffed type is stored, so that nothing is ever served as what it is not. Signatures are
-puremagic's; whether bytes are text, and which markup, is by the rules of the WHATWG's MIME
-Sniffing standard, as signatures cannot tell.
+The declared type is kept unless the bytes contradict its family, as HTML declared as PNG does; then
+the sniffed type is stored, so that no file is served under a false type. Signatures are
+puremagic's; text and markup are recognised by the WHATWG's MIME Sniffing standard, as signatures
+cannot do that.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import puremagic
 from .types import essence
 
 UNKNOWN = "application/octet-stream"
-#: How many bytes decide.
+#: Bytes at the beginning that decide.
 HEAD = 4096
 
 # Control characters that no text holds (MIME Sniffing, 4, "binary data byte").
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
-# A comment ends at the first "-->": were that left open, hostile bytes could be read in ever more
-# ways, each of which is tried.
+# A comment ends at the first "-->", or hostile bytes would match in exponentially many ways.
 _MARKUP = re.compile(
     rb"\s*(?:<!--(?:(?!-->).)*-->\s*)*"
     rb"<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)"
@@ -34,11 +33,11 @@ _SVG = re.compile(
 )
 _XML = re.compile(rb"\s*<\?xml\s", re.IGNORECASE)
 
-#: Families whose declaration promises a signature: bytes without it are something else.
+#: Families of which (nearly) every type has a signature.
 _SIGNED = ("image", "audio", "video", "font")
-#: Signatures of containers, which hold audio or video alike.
+#: Containers, which hold audio or video.
 _CONTAINERS = ("application/ogg", "application/mp4")
-#: By the name that mimetypes has for a compression.
+#: Types by mimetypes' name of a compression.
 _COMPRESSED = {
     "gzip": "application/gzip",
     "bzip2": "application/x-bzip2",
@@ -47,8 +46,6 @@ _COMPRESSED = {
 }
 #: Types outside of ``text/`` that are text.
 _TEXTS = ("application/json", "application/x-ndjson", "application/javascript")
-
-
 #: The signatures of the types that most uploads have (MIME Sniffing, 6): no search is needed.
 _SIGNATURES = {
     "image/png": b"\x89PNG\r\n\x1a\n",
@@ -66,8 +63,8 @@ _IMAGE_BRANDS = {
     b"heix": "image/heic",
     b"mif1": "image/heif",
 }
-#: Where puremagic's signatures may stand, and how they begin: most bytes match none of them, and
-#: this tells so a hundred times faster than trying all of them.
+#: Offsets of puremagic's signatures, and their first two bytes. Most files match none, which this
+#: finds out a hundred times faster than trying each signature.
 _BEGINNINGS: dict[int, set[bytes]] = {}
 for _known in puremagic.magic_header_array:
     _BEGINNINGS.setdefault(_known.offset, set()).add(_known.byte_match[:2])
@@ -92,7 +89,7 @@ def stored_type(declared: str, head: bytes) -> str:
     family = declared.partition("/")[0]
     markup = declared == "image/svg+xml" or declared.endswith(("xml", "/html"))
     if markup or family == "text" or declared in _TEXTS:
-        # Text of another kind is still text, and only ever served as such; binary is not.
+        # Text of any kind is safe under a text type; binary data is not text.
         return declared if _is_text(head) else sniff(head)
     if family in _SIGNED:
         return _checked(declared, family, sniff(head))

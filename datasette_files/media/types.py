@@ -1,4 +1,4 @@
-"""Media types, by RFC 9110, section 8.3: what stands before the parameters; their patterns."""
+"""Media types (RFC 9110, section 8.3) without their parameters, and their patterns."""
 
 import re
 
@@ -15,14 +15,14 @@ def essence(value: str) -> str | None:
 
 
 def is_pattern(text: str) -> bool:
-    """Whether `text` is a content type, or a pattern such as `image/*`."""
+    """Tell whether `text` is a content type, or a pattern such as `image/*`."""
     return _PATTERN.fullmatch(text) is not None
 
 
 def type_allowed(content_type: str, patterns: list[str] | None) -> bool:
-    """Whether a content type, such as `image/png`, matches one of the patterns; None takes any.
+    """Tell whether a content type, such as `image/png`, matches a pattern; None takes any.
 
-    The one place that knows what a pattern means.
+    The one place that interprets a pattern.
     """
     if patterns is None:
         return True

@@ -1,5 +1,5 @@
-"""Access: who may do what. Everything is denied until a rule allows it.
+"""Permissions. Every action is denied until a rule allows it.
 
 actions.py has the actions and their resources, rules.py the rules that the yaml and ownership give,
-grants.py what an actor may do, tables.py the permissions of Datasette on tables.
+grants.py the decisions about an actor, tables.py the permissions of Datasette on tables.
 """

@@ -1,4 +1,4 @@
-"""Actions, the resources that they are about, and the refusals."""
+"""Actions, their resources, and the refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EDIT = "files-edit"
 DELETE = "files-delete"
 MANAGE = "files-manage"
 DEBUG = "debug-storages"
-#: What a refusal says, by action.
+#: The words of a refusal, by action.
 _VERBS = {
     BROWSE: "browse this source",
     UPLOAD: "upload to this source",
@@ -26,9 +26,9 @@ _VERBS = {
     MANAGE: "manage this source",
     DEBUG: "look into the storages",
 }
-# The file a check is about, so that ownership looks at one row and not at all of the owner's.
+# The file of a check, so that ownership reads one row and not all rows of the owner.
 checked_file: ContextVar[str | None] = ContextVar("datasette_files_checked_file", default=None)
-# Whether a check is about all files of each source: then none is looked at.
+# Whether a check is about all files of each source; then no single file is read.
 whole_sources: ContextVar[bool] = ContextVar("datasette_files_whole_sources", default=False)
 
 
@@ -99,7 +99,7 @@ SOURCE_ACTIONS = (BROWSE, UPLOAD, EDIT, DELETE, MANAGE)
 
 
 def actor_id(actor: Actor) -> str | None:
-    """The actor's id as the catalog keeps it; None for nobody, or an actor without one."""
+    """The actor's id as the catalog stores it; None without an actor or an id."""
     value = (actor or {}).get("id")
     return None if value is None else str(value)
 

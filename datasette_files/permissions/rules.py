@@ -1,4 +1,4 @@
-"""The rules that the yaml and ownership give, as SQL.
+"""The rules of the yaml and of ownership, as SQL.
 
 Datasette combines our rules with every other plugin's: the more specific wins, then a denial wins.
 """
@@ -42,7 +42,7 @@ def _blocks(datasette: Any, action: str) -> Iterator[tuple[str, Any]]:
 
 
 def check_source_blocks(datasette: Any) -> None:
-    """Raises ConfigurationError for a source's allow block that Datasette could not read."""
+    """Raise ConfigurationError for a source's allow block that Datasette cannot read."""
     for action in SOURCE_ACTIONS:
         for source, allow in _blocks(datasette, action):
             if not (allow is None or allow in (0, 1) or isinstance(allow, dict)):
@@ -53,17 +53,17 @@ def check_source_blocks(datasette: Any) -> None:
 
 
 class _SourceBlock(dict[str, Any]):
-    """A source's entry in an action's block, as a value that a set can be asked for.
+    """A source's entry in an action's block, made hashable.
 
-    Datasette reads the whole block as an allow block and looks its values up in a set; where the
-    source has the name of a key of the actor (``id``), a plain dict would raise there.
+    Datasette reads the whole block as an allow block and looks its values up in a set; if the
+    source is named like a key of the actor (``id``), a plain dict would raise there.
     """
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 def mark_source_blocks(datasette: Any) -> None:
-    """Have Datasette's own reading of the permissions take no entry of a source for an actor's."""
+    """Keep Datasette from reading a source's entry in the permissions as one about the actor."""
     config = datasette.config or {}
     permissions = dict(config.get("permissions") or {})
     for action in SOURCE_ACTIONS:
@@ -100,9 +100,9 @@ def _as_sql(verdicts: dict[str, bool], action: str) -> PermissionSQL:
 async def _ownership(datasette: Any, actor: Actor, action: str) -> PermissionSQL | None:
     """Uploaders may edit or delete their files, unless their source is explicitly denied.
 
-    A block that merely does not name the actor is no denial; ``allow: false`` is one, and so is
-    another plugin's. Of the trash, where a file that is checked may be, ownership gives them what
-    they threw away themselves: it does not undo what somebody else deleted.
+    ``allow: false`` is a denial, and so is another plugin's; a block that merely does not name the
+    actor is none. In the trash, ownership covers only files that the owner deleted: nobody undoes
+    another's deletion by ownership.
     """
     config = config_of(datasette)
     enabled = {EDIT: config.owners_can_edit, DELETE: config.owners_can_delete}.get(action, False)

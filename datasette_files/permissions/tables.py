@@ -8,7 +8,7 @@ from datasette.resources import DatabaseResource, TableResource
 
 from .actions import Actor
 
-#: What each mode of an import needs in Datasette: on the database, and on the table.
+#: Datasette's actions for each mode of an import: on the database, and on the table.
 _IMPORT_NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "create": (("create-table", "insert-row"), ()),
     "append": ((), ("insert-row",)),
@@ -21,7 +21,7 @@ _IMPORT_NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 async def missing_for_import(
     datasette: Any, actor: Actor, database: str, table: str, mode: str, removes: bool = False
 ) -> list[str]:
-    """The actions of Datasette that the actor would need to import, and may not do."""
+    """Datasette's actions that this import needs and the actor may not do."""
     on_database, on_table = _IMPORT_NEEDS[mode]
     if removes:
         on_table = (*on_table, "delete-row")
@@ -39,14 +39,14 @@ async def missing_for_import(
 
 
 async def may_add_rows(datasette: Any, actor: Actor, database: str) -> bool:
-    """Whether there is a table in the database that the actor may add rows to."""
-    await datasette.refresh_schemas()  # by which Datasette knows the tables
+    """Tell whether the actor may add rows to any table of the database."""
+    await datasette.refresh_schemas()  # Datasette knows tables by this alone
     page = await datasette.allowed_resources("insert-row", actor, parent=database, limit=1)
     return bool(page.resources)
 
 
 async def may_view_table(datasette: Any, actor: Actor, database: str, table: str) -> bool:
-    """Whether Datasette shows the table to the actor."""
+    """Tell whether the actor may view the table in Datasette."""
     verdict: bool = await datasette.allowed(
         action="view-table", resource=TableResource(database, table), actor=actor
     )

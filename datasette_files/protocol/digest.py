@@ -34,7 +34,7 @@ class Digest:
     hex: str
 
     def holds(self, digest: str) -> bool:
-        """Whether `digest`, in hexadecimal, is the declared one."""
+        """Say whether `digest`, in hexadecimal, is the declared one."""
         return hmac.compare_digest(self.hex, digest)
 
 

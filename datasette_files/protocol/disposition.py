@@ -1,8 +1,7 @@
 """The `Content-Disposition` field of a download (RFC 6266, RFC 8187).
 
-The one place where a stored file's name enters a response header, so whatever the name holds, what
-comes out is one line of printable ASCII. Left out: reading the field in an upload, which is in
-`part_headers.py`.
+The one place where a stored file's name enters a response header, always as one line of printable
+ASCII. Left out: reading the field in an upload (`part_headers.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Literal
 from urllib.parse import quote
 
 MAX_NAME_BYTES = 255
-"""Longest file name sent, in bytes of UTF-8 before percent-encoding: what file systems hold."""
+"""Longest file name sent, in bytes of UTF-8 before percent-encoding; the limit of file systems."""
 
 MAX_EXTENSION_BYTES = 32
 """Longest extension kept, dot included, when a name is shortened."""
@@ -22,7 +21,7 @@ _LETTER_OR_DIGIT = re.compile(r"[A-Za-z0-9]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 
-# What attr-char of RFC 8187 section 3.2.1 allows beside letters, digits and `-._~`, which
+# The attr-chars of RFC 8187 section 3.2.1 beside letters, digits and `-._~`, which
 # urllib.parse.quote always keeps.
 _ATTR_CHARS = "!#$&+^`|"
 

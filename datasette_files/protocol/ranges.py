@@ -162,7 +162,7 @@ def _position(digits: str) -> int:
 
 
 def _asks_for_everything(spec: str) -> bool:
-    """Whether a spec selects every byte of an empty representation: `0-`, or a suffix."""
+    """Say if a spec selects every byte of an empty representation: `0-`, or a suffix."""
     first, _, last = spec.partition("-")
     return last.strip("0") != "" if not first else first.strip("0") == "" and not last
 

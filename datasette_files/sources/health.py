@@ -1,8 +1,8 @@
-"""Looking into storages, for an administrator: how each source is, and what its storage lists.
+"""Inspection of storages, for an administrator: the state of each source, and its storage's list.
 
-A storage is asked with a limit of time, and the same question once at a time: one that hangs holds
-up no page, and pages that are loaded again and again do not pile up on it. Everything
-that is shown of a configuration goes through ``redacted``. Leaves out HTTP (views/storages.py).
+Each request to a storage has a time limit, and equal requests share one: a storage that hangs
+delays no page, and a page that is loaded repeatedly adds no load. Every configuration that is shown
+goes through ``redacted``. Leaves out HTTP (views/storages.py).
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ logger = logging.getLogger("datasette_files")
 
 _T = TypeVar("_T")
 
-#: Seconds that a storage has to answer: whether it is there; with a page of what it holds.
+#: Seconds for a storage to answer a probe, and a page of its list.
 PROBE_SECONDS = 3.0
 LIST_SECONDS = 15.0
-#: Questions to one storage at the same time.
-_MOST = 8
-#: A path that no file has, as every file's holds a ULID.
-_NOWHERE = "datasette-files-probe"
+#: Requests to one storage at the same time.
+_MAX_REQUESTS = 8
+#: A path that no file has, as every file's path holds a ULID.
+_PROBE_PATH = "datasette-files-probe"
 
 
 @dataclass(frozen=True)
 class SourceState:
-    """How a source is now."""
+    """The present state of a source."""
 
     source: Source
-    #: Why it does not answer; None: it does.
+    #: The reason why it does not answer; None if it does.
     problem: str | None
-    #: As ``redacted`` shows it.
+    #: Redacted.
     config: dict[str, Any]
     totals: SourceTotals
-    #: What is in the trash; its bytes are in the storage too.
+    #: Files in the trash, whose bytes are in the storage too.
     trash: SourceTotals
-    #: Uploads that have not ended, by state.
+    #: Unfinished uploads, by state.
     uploads: dict[str, int]
     background: Background
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A page of what a storage lists, each with what it is to the catalog."""
+    """A page of a storage's list, each object with its state in the catalog."""
 
     files: list[tuple[FileMetadata, PathState]]
     #: The storage's own cursor of the next page; None at the end.
@@ -71,11 +71,11 @@ class Inspector:
     def __init__(self, database: batching.Catalog, sources: Sources) -> None:
         self._catalog = database
         self._sources = sources
-        #: What is being asked, by source and question, as a storage may ignore a cancellation.
-        self._asking: dict[tuple[str, str], asyncio.Task[Any]] = {}
+        #: Pending requests by source and request; a storage may ignore their cancellation.
+        self._pending: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
     async def sources(self) -> tuple[list[SourceState], dict[str, float]]:
-        """Every source, and the background work that goes on with the seconds of its lease."""
+        """The state of every source, and ``{background task: seconds until its lease ends}``."""
         known = list(self._sources)
         now = time.time()
 
@@ -106,18 +106,18 @@ class Inspector:
         return states, leases
 
     async def _problem(self, source: Source) -> str | None:
-        """Why a source does not answer now; None if it does."""
+        """The reason why a source does not answer now; None if it does."""
         if source.down is not None:
             return redacted_text(source.down)
         try:
-            ask = partial(source.storage.get_file_metadata, _NOWHERE)
+            ask = partial(source.storage.get_file_metadata, _PROBE_PATH)
             await self._ask((source.slug, "probe"), ask, PROBE_SECONDS)
         except FilesError as error:
             return redacted_text(str(error))
         return None
 
     async def listing(self, source: Source, prefix: str, cursor: str | None, limit: int) -> Listed:
-        """One page of what the storage holds.
+        """One page of the storage's list.
 
         Raises NotSupported, Invalid, TimedOut, Conflict, StorageError, StorageUnavailable.
         """
@@ -126,10 +126,10 @@ class Inspector:
             raise NotSupported(f"The storage of the source {source.slug!r} does not list files")
         key = (source.slug, json.dumps([prefix, cursor, limit]))
         if (
-            key not in self._asking
-            and sum(slug == source.slug for slug, _ in self._asking) >= _MOST
+            key not in self._pending
+            and sum(slug == source.slug for slug, _ in self._pending) >= _MAX_REQUESTS
         ):
-            raise Conflict("The storage has yet to answer other such pages; try again in a while")
+            raise Conflict("The storage is still answering other requests; try again in a minute")
         ask = partial(source.storage.list_files, prefix, cursor, limit)
         found, following = await self._ask(key, ask, LIST_SECONDS)
         paths = [file.path for file in found]
@@ -139,14 +139,14 @@ class Inspector:
     async def _ask(
         self, key: tuple[str, str], ask: Callable[[], Coroutine[Any, Any, _T]], seconds: float
     ) -> _T:
-        """What a storage answers within so many seconds; whatever it raises is a FilesError.
+        """The storage's answer within ``seconds``; its errors become FilesErrors.
 
-        Who asks what is being asked already waits for the same answer.
+        Callers with the same request wait for the same answer.
         """
-        task: asyncio.Task[_T] | None = self._asking.get(key)
+        task: asyncio.Task[_T] | None = self._pending.get(key)
         if task is None:
-            task = self._asking[key] = asyncio.create_task(ask())
-            task.add_done_callback(partial(self._answered, key))
+            task = self._pending[key] = asyncio.create_task(ask())
+            task.add_done_callback(partial(self._remove, key))
         await asyncio.wait([task], timeout=seconds)
         if not task.done() or task.cancelled():
             task.cancel()
@@ -154,14 +154,14 @@ class Inspector:
         with storage_errors(key[0]):
             return task.result()
 
-    def _answered(self, key: tuple[str, str], task: asyncio.Task[Any]) -> None:
-        del self._asking[key]
+    def _remove(self, key: tuple[str, str], task: asyncio.Task[Any]) -> None:
+        del self._pending[key]
         if not task.cancelled():
-            task.exception()  # else it is complained of where nobody waits any more
+            task.exception()  # marks it as retrieved, as there may be no waiter left
 
     async def close(self) -> None:
-        """Ask no more."""
-        tasks = list(self._asking.values())
+        """Cancel the pending requests."""
+        tasks = list(self._pending.values())
         for task in tasks:
             task.cancel()
         if tasks:

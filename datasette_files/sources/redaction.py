@@ -1,11 +1,11 @@
-"""Configurations and messages without the secrets that they may hold."""
+"""Removal of secrets from configurations and messages."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-#: What may be secret in an address: who signs in, and whatever follows the question mark.
+#: The secret parts of an address: user and password, and the query.
 _USER = re.compile(r"(?<=://)[^/@\s?#]+@")
 _QUERY = re.compile(r"(?<=\?)[^\s\"']+")
 _SECRET_NAME = re.compile(r"secret|password|passwd|token|credential|private|key$|key_id", re.I)
@@ -13,10 +13,10 @@ _HIDDEN = "***"
 
 
 def redacted(config: dict[str, Any]) -> dict[str, Any]:
-    """A source's configuration as it may be shown: the one place that decides it.
+    """A source's configuration without secrets, to be shown; the one place that decides this.
 
-    Fields that their model calls secret are not even in what is given. Beside them, whatever has
-    the name of a secret is hidden, and what addresses may hold of one.
+    ``config`` already lacks the fields that its model calls secret. Hides the values of fields
+    named like a secret, and the secret parts of addresses.
     """
     return {name: _redacted(name, value) for name, value in config.items()}
 
@@ -32,5 +32,5 @@ def _redacted(name: str, value: Any) -> Any:
 
 
 def redacted_text(text: str) -> str:
-    """A text without what its addresses may hold of a secret."""
+    """The text with the secret parts of its addresses hidden."""
     return _QUERY.sub(_HIDDEN, _USER.sub(f"{_HIDDEN}@", text))

@@ -11,7 +11,7 @@ class Secrets:
 
     def __init__(self, datasette: Any) -> None:
         self._datasette = datasette
-        #: The names asked for, which datasette-secrets has to know before it answers.
+        #: The names requested, which datasette-secrets has to know before it answers.
         self.names: list[str] = []
 
     async def get(self, name: str) -> str | None:

@@ -1,10 +1,10 @@
-"""Settings of sources: what administrators change over the yaml, while the server runs.
+"""Settings of sources: administrators override the yaml while the server runs.
 
-What may be changed is a closed list (``config.Setting``): no place, no credential. A value is
-checked by the models that check the yaml. What holds instead of the yaml is in the internal
-database, and every hop to it begins with ``refresh``: so a change holds at once, in every process,
-at the cost of one seek in a hop that is made anyway. Leaves out what the settings do (the rooms
-that read a source's ``config``).
+``config.Setting`` is the closed list of settings: no place, no credential. A value is checked by
+the models that check the yaml. Overrides are in the internal database, and every hop to it begins
+with ``refresh``: so a change takes effect at once, in every process, at the cost of one seek in a
+hop that is made anyway. Leaves out the effects of the settings (the rooms that read a source's
+``config``).
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from ..db import settings as rows
 from ..db.batching import Catalog
 from ..db.settings import SettingChange
 from ..errors import Conflict, Invalid
-from ..naming import plain
+from ..naming import plain, storable
 from ..permissions.actions import Actor, actor_id
 from ..permissions.grants import Grant
 from .sources import PRESIGN, Source, Sources
 
 logger = logging.getLogger("datasette_files")
 
-#: Changes that a page shows.
-_SHOWN = 50
+#: Changes shown on a page.
+_MAX_SHOWN = 50
 _MAX_LABEL = 200
 _MAX_TYPES = 200
 
 
 class InvalidSettings(Invalid):
-    """Some values are refused; ``fields`` says why, by setting."""
+    """Some values are refused; ``fields`` has the reasons, by setting."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__(*(f"{key}: {message}" for key, message in fields.items()))
@@ -50,11 +50,11 @@ class Value:
 
     key: str
     value: Any
-    #: What the yaml says, or gives by default.
+    #: The yaml's value, or its default.
     yaml: Any
-    #: Whether the value holds over the yaml's.
+    #: Whether the value overrides the yaml's.
     changed: bool
-    #: Whether the yaml keeps it from being changed.
+    #: Whether the yaml forbids a change.
     pinned: bool
 
 
@@ -77,11 +77,11 @@ class Settings:
         self._lock = threading.Lock()
 
     def refresh(self, conn: sqlite3.Connection) -> None:
-        """Let what the database says hold. Runs at the beginning of every hop, in its thread."""
+        """Apply the database's overrides. Runs at the beginning of every hop, in its thread."""
         if rows.version(conn) == self._version:
             return
         with self._lock:
-            # In the lock, as an older look that ends later must not win.
+            # Read in the lock, so that an older state cannot replace a newer one.
             version = rows.version(conn)
             if version == self._version:
                 return
@@ -91,7 +91,7 @@ class Settings:
             self._version = version
 
     async def of(self, source: Source, manage: Grant) -> SourceSettings:
-        """What holds now. Raises PermissionDenied."""
+        """The present settings. Raises PermissionDenied."""
 
         def look(conn: sqlite3.Connection) -> SourceSettings:
             manage.check(conn, source.slug)
@@ -107,9 +107,9 @@ class Settings:
         wanted: dict[str, Any],
         version: int | None,
     ) -> SourceSettings:
-        """Change some settings, all or none. ``version``: the state it is a change of.
+        """Change all of the wanted settings or none. ``version`` is the state that was changed.
 
-        Raises PermissionDenied, InvalidSettings, Conflict where it is another state by now.
+        Raises PermissionDenied, InvalidSettings, Conflict if the state is another by now.
         """
 
         def write(conn: sqlite3.Connection) -> SourceSettings:
@@ -134,7 +134,7 @@ class Settings:
     async def reset(
         self, source: Source, manage: Grant, actor: Actor, version: int | None
     ) -> SourceSettings:
-        """Back to the yaml, with every setting. Raises PermissionDenied, Conflict."""
+        """Reset every setting to the yaml's. Raises PermissionDenied, Conflict."""
 
         def write(conn: sqlite3.Connection) -> SourceSettings:
             manage.check(conn, source.slug)
@@ -162,7 +162,7 @@ def _look(conn: sqlite3.Connection, source: Source) -> SourceSettings:
         for key in source.changeable
     }
     version = rows.source_version(conn, source.id)
-    return SourceSettings(version, values, rows.changes(conn, source.id, _SHOWN))
+    return SourceSettings(version, values, rows.changes(conn, source.id, _MAX_SHOWN))
 
 
 def _keep(
@@ -184,13 +184,13 @@ def _keep(
 def _require_version(conn: sqlite3.Connection, source: Source, version: int | None) -> None:
     if version is not None and version != rows.source_version(conn, source.id):
         raise Conflict(
-            "The settings were changed by somebody else meanwhile, and are not overwritten; look"
-            " at what holds now, and make your change again"
+            "The settings were changed by somebody else, so yours were not saved; check the present"
+            " values and make your change again"
         )
 
 
 def mistakes(source: Source, wanted: dict[str, Any]) -> dict[str, str]:
-    """What is wrong with some values, by setting; nothing where they could be saved."""
+    """The faults of the wanted values, by setting; empty if they can be saved."""
     try:
         _check_names(source, wanted)
         _merged(source, wanted)
@@ -200,12 +200,12 @@ def mistakes(source: Source, wanted: dict[str, Any]) -> dict[str, str]:
 
 
 def _check_names(source: Source, wanted: dict[str, Any]) -> None:
-    """Raises InvalidSettings for what is no setting, and for what the yaml pins."""
+    """Raise InvalidSettings for unknown and for pinned settings."""
     wrong = {}
     for key in wanted:
         if key not in source.changeable:
             known = ", ".join(source.changeable)
-            wrong[key[:100]] = f"cannot be changed here; what can is {known}"
+            wrong[key[:100]] = f"is not a setting of this source; its settings are {known}"
         elif key in source.declared.pinned:
             wrong[key] = f"is pinned by the configuration; change it there, at {source.path}"
     if wrong:
@@ -213,7 +213,7 @@ def _check_names(source: Source, wanted: dict[str, Any]) -> None:
 
 
 def _effective(source: Source, stored: rows.Overrides) -> tuple[SourceConfig, rows.Overrides]:
-    """What holds, and what of the stored does: a pin or another yaml may have overtaken it."""
+    """The effective configuration, and the stored overrides still valid under the yaml."""
     kept = {
         key: value
         for key, value in stored.items()
@@ -232,7 +232,7 @@ def _effective(source: Source, stored: rows.Overrides) -> tuple[SourceConfig, ro
 
 
 def _merged(source: Source, overrides: rows.Overrides) -> SourceConfig:
-    """The yaml's configuration with these values in it. Raises InvalidSettings."""
+    """The yaml's configuration with these overrides. Raises InvalidSettings."""
     wrong = {key: message for key, value in overrides.items() if (message := _refused(key, value))}
     own = {key: value for key, value in overrides.items() if key != PRESIGN}
     try:
@@ -252,7 +252,7 @@ def _merged(source: Source, overrides: rows.Overrides) -> SourceConfig:
 
 
 def _storage_config(source: Source, overrides: rows.Overrides) -> dict[str, Any]:
-    """The storage's own, without the limit that a changed one replaces."""
+    """The storage's own config with the overrides; a changed limit replaces its limit."""
     presign = {PRESIGN: overrides[PRESIGN]} if PRESIGN in overrides else {}
     replaced = "max_file_size" if "max_file_size" in overrides else None
     kept = {key: value for key, value in source.declared.config.items() if key != replaced}
@@ -260,7 +260,7 @@ def _storage_config(source: Source, overrides: rows.Overrides) -> dict[str, Any]
 
 
 def _refused(key: str, value: Any) -> str | None:
-    """What the models let pass in a yaml, which a person has written for themselves."""
+    """The reason to refuse a value that is accepted in a yaml, whose author is trusted."""
     if key == PRESIGN and (isinstance(value, bool) or not isinstance(value, int)):
         return "must be a whole number of seconds"
     if isinstance(value, list) and not 1 <= len(value) <= _MAX_TYPES:
@@ -268,7 +268,7 @@ def _refused(key: str, value: Any) -> str | None:
     values = value if isinstance(value, list) else [value]
     texts = [text for text in values if isinstance(text, str)]
     if not all(_is_printable(text) for text in texts):
-        return "must not hold control characters, nor what is no character"
+        return "must not hold control or invalid characters"
     if not all(text.strip() for text in texts):
         return "must not be blank"
     if key == "label" and any(len(text) > _MAX_LABEL for text in texts):
@@ -277,11 +277,11 @@ def _refused(key: str, value: Any) -> str | None:
 
 
 def _is_printable(text: str) -> bool:
-    return plain(text) == text and not any(0xD800 <= ord(c) < 0xE000 for c in text)
+    return plain(text) == text and storable(text)
 
 
 def _value(source: Source, config: SourceConfig, key: str) -> Any:
-    """One setting's value in a configuration, as JSON knows it."""
+    """One setting's value in a configuration, as JSON."""
     if key == PRESIGN:
         model = source.storage_type.config_model
         return getattr(model.model_validate(config.config), PRESIGN) if model else None

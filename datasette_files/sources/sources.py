@@ -1,8 +1,8 @@
-"""Sources: storages built and configured from the yaml, brought up, retried, up again.
+"""Sources: storages that are made and configured from the yaml, brought up and retried.
 
 Holds the life of each source in one process. A source whose storage cannot be brought up now is
 down: it answers with StorageUnavailable and is retried with growing pauses; the others work. Leaves
-out what is done with a storage (the use cases) and the yaml's own rules (config.py).
+out the use of a storage (the use cases) and the yaml's own rules (config.py).
 """
 
 from __future__ import annotations
@@ -29,15 +29,12 @@ StorageTypes = dict[str, type[Storage]]
 
 #: Seconds before a source that is down is tried again: the first pause, and the longest.
 RETRY_SECONDS = (1.0, 60.0)
-#: An error of these from ``configure`` is in the configuration: only a person can mend it.
-_FOR_A_PERSON = (ConfigurationError, KeyError, ValueError, TypeError, ImportError)
-
-
-#: The key in a storage's own ``config`` that says how many seconds the URLs live which it signs.
+#: Errors of ``configure`` that only a person can correct, in the configuration.
+_CONFIGURATION_ERRORS = (ConfigurationError, KeyError, ValueError, TypeError, ImportError)
+#: The key in a storage's own ``config`` for the seconds that its signed URLs live.
 PRESIGN = "presign_ttl_seconds"
 _SIGNED_SECONDS = 300
-
-#: In place of ``Source.place``: files were stored, in a place that was not written down.
+#: In place of ``Source.place``: files were stored by 0.1a3, which did not record the place.
 ADOPTED = "adopted"
 
 
@@ -46,10 +43,10 @@ class Source:
     """One configured source. ``storage`` raises StorageUnavailable while it is down."""
 
     slug: str
-    #: What holds now: the yaml's, and over it what its administrators changed (settings.py).
+    #: The effective configuration: the yaml's, with its administrators' changes (settings.py).
     config: SourceConfig
     storage_type: type[Storage]
-    #: The configuration without secrets, as JSON: what may be stored and compared.
+    #: The configuration without secrets, as JSON, to be stored and compared.
     redacted: str
     id: int = 0
     #: The ``place`` in which it was up before; ``ADOPTED`` for a source of the public release.
@@ -57,7 +54,7 @@ class Source:
     capabilities: StorageCapabilities = field(default_factory=StorageCapabilities)
     #: The plugin's ``trash_days``, for a source that has none.
     plugin_trash_days: int = 0
-    #: How long a URL lives that the storage signs.
+    #: Seconds that a URL signed by the storage lives.
     signed_seconds: int = _SIGNED_SECONDS
     #: Whether the storage has the older ``receive_upload(path, content: bytes, content_type)``.
     takes_bytes: bool = False
@@ -66,11 +63,11 @@ class Source:
     #: Why the source is down, for an administrator; None while it is up.
     down: str | None = "not brought up yet"
     _storage: Storage | None = None
-    #: Datasette is stopping: what comes up from now on is let go of at once.
+    #: Whether Datasette is stopping; a storage that comes up later is closed at once.
     closed: bool = False
 
     def __post_init__(self) -> None:
-        #: What the yaml says.
+        #: The yaml's configuration.
         self.declared = self.config
 
     @property
@@ -97,19 +94,19 @@ class Source:
 
     @property
     def trash_days(self) -> int:
-        """How long a deleted file can be restored; 0: not at all."""
+        """Days for which a deleted file can be restored; 0: not at all."""
         days = self.config.trash_days
         return self.plugin_trash_days if days is None else days
 
     @property
     def changeable(self) -> tuple[str, ...]:
-        """The names of its settings: the storage's own only where its model knows it."""
+        """The names of its settings; ``PRESIGN`` only if the storage's model has it."""
         model = self.storage_type.config_model
         signs = model is not None and PRESIGN in model.model_fields
         return tuple(name for name in get_args(Setting) if name != PRESIGN or signs)
 
     def apply(self, config: SourceConfig) -> None:
-        """Let this hold from now on. Raises ConfigurationError where the storage's model does."""
+        """Use this configuration. Raises ConfigurationError if the storage's model refuses it."""
         if PRESIGN in self.changeable and self.storage_type.config_model is not None:
             model = validate(self.storage_type.config_model, config.config, f"{self.path}.config")
             self.signed_seconds = int(getattr(model, PRESIGN))
@@ -124,25 +121,25 @@ class Source:
         return self._storage
 
     def require_up(self) -> None:
-        """Raises StorageUnavailable while the source is down, when its powers are not known."""
+        """Raise StorageUnavailable while the source is down, when its powers are unknown."""
         _ = self.storage
 
     @property
     def place(self) -> str:
-        """What of the configuration says where the files are: the rest may change."""
+        """The part of the configuration that locates the files; the rest may change."""
         config = json.loads(self.redacted)
         config.pop("max_file_size", None)
         return json.dumps(config, sort_keys=True)
 
     @property
     def path(self) -> str:
-        """Where the source stands in the yaml."""
+        """The source's path in the yaml."""
         return f"plugins.{PLUGIN}.sources.{self.slug}"
 
     async def bring_up(self, get_secret: GetSecret) -> None:
-        """One attempt, with a new storage instance.
+        """Try once to bring the source up, with a new storage instance.
 
-        Raises ConfigurationError for what only a person can mend, else whatever the storage raises.
+        Raises ConfigurationError where a person must correct it, else the storage's own error.
         """
         config = dict(self.config.config)
         known = self.provisioned in (self.place, ADOPTED)
@@ -155,7 +152,7 @@ class Source:
         except BaseException as error:
             if storage is not None:
                 await _close(storage)
-            if isinstance(error, _FOR_A_PERSON):
+            if isinstance(error, _CONFIGURATION_ERRORS):
                 raise ConfigurationError(f"{self.path}.config: {_reason(error)}") from error
             raise
         self.capabilities = capabilities
@@ -165,7 +162,7 @@ class Source:
             # That of 0.1a3, (filename, content_type, size), chooses the path: it is not asked.
             and "path" in inspect.signature(storage.prepare_upload).parameters
         )
-        if self.closed:  # meanwhile
+        if self.closed:  # since the attempt began
             await _close(storage)
             return
         self._storage, self.down = storage, None
@@ -192,7 +189,7 @@ class Sources:
         return iter(self._sources.values())
 
     def get(self, slug: str) -> Source:
-        """Raises NotFound for a source that is not configured."""
+        """The source of this slug. Raises NotFound if it is not configured."""
         source = self._sources.get(slug)
         if source is None:
             raise NotFound(f"There is no source named {slug!r}")
@@ -203,7 +200,7 @@ class Sources:
         return {source.id: source for source in self if source.slug in slugs}
 
     async def start(self, get_secret: GetSecret) -> None:
-        """One attempt for each source, at the same time. Raises ConfigurationError."""
+        """Try to bring all sources up, at the same time. Raises ConfigurationError."""
         outcomes = await asyncio.gather(
             *(self._try(source, get_secret) for source in self), return_exceptions=True
         )
@@ -241,7 +238,7 @@ class Sources:
 
 
 def storage_types(classes: list[type[Storage]]) -> StorageTypes:
-    """The registered classes by their type's name. Raises ConfigurationError for a name twice."""
+    """The registered classes by type name. Raises ConfigurationError for a duplicate name."""
     types: StorageTypes = {}
     for cls in classes:
         name = _type_name(cls)
@@ -256,7 +253,7 @@ def storage_types(classes: list[type[Storage]]) -> StorageTypes:
 
 
 def _type_name(cls: type[Storage]) -> str:
-    """A plugin may define the name as a class attribute or as a property."""
+    """The name of a storage type, which is a class attribute or a property."""
     declared = inspect.getattr_static(cls, "storage_type", None)
     if isinstance(declared, str):
         return declared
@@ -290,7 +287,7 @@ def _declare(slug: str, config: SourceConfig, types: StorageTypes) -> Source:
 
 
 async def _close(storage: Storage) -> None:
-    """Let go of an instance. One that fails to close must not keep others from it."""
+    """Close an instance. A failure is logged, so that the others are closed too."""
     try:
         await storage.close()
     except Exception:

@@ -1,8 +1,8 @@
 """The rows of a table whose file column holds a file's id, within a limit of time and of rows.
 
-A ``file`` column is asked by equality, which an index answers at once. The text of a ``files``
-column is searched for the id in its quotes: no index helps there, and reading the text is ten times
-as fast as parsing it as JSON.
+A ``file`` column is compared by equality, for which an index can be used. The text of a ``files``
+column is searched for the id in quotes: no index helps, and reading text is ten times as fast as
+parsing JSON.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_LABEL = 100
 
 @dataclass(frozen=True)
 class Row:
-    """A row, by its keys as Datasette writes them in a path, and its label where it has one."""
+    """A row: its keys in the form of Datasette's paths, and its label or None."""
 
     path: str
     label: str | None
@@ -38,17 +38,17 @@ class Rows:
     """Rows that hold the id, in the order of the table."""
 
     rows: list[Row]
-    #: Whether there are more than were asked for.
+    #: Whether there are more rows than the limit.
     more: bool
     #: Whether the whole column was searched.
     complete: bool
-    #: Whether an index answers for the column.
+    #: Whether the column has an index.
     indexed: bool
-    #: False where more time may tell more.
+    #: False if the search ran out of time.
     in_time: bool = True
 
 
-#: Of a column whose turn did not come.
+#: For a column that there was no time to search.
 NOT_SEARCHED = Rows([], more=False, complete=False, indexed=True, in_time=False)
 
 
@@ -63,12 +63,11 @@ async def find(
     ms: int,
     longest: int,
 ) -> Rows | None:
-    """At most ``limit`` rows, in ``ms`` milliseconds; None where there is no such column.
+    """The first ``limit`` rows, within ``ms`` milliseconds; None if the column does not exist.
 
-    ``several`` for a column of the type ``files``, whose texts over ``longest`` characters are no
-    arrays of ids; to search them would hold the thread, as no limit of time stops it. Views are not
-    searched: they show tables' rows. A table that cannot be read counts as not searched, and is
-    logged.
+    ``several`` is for a column of the type ``files``. Its texts over ``longest`` characters are no
+    arrays of ids and are skipped: the time limit does not stop the search within one text. Views
+    are not searched. A table that cannot be read is logged and counts as not searched.
     """
     values = {
         "text": f'"{file_id}"' if several else file_id,
@@ -144,7 +143,7 @@ def _holds(column: str, several: bool) -> str:
 
 
 def index_for(table: str, column: str) -> str:
-    """The statement that makes the search of a ``file`` column quick."""
+    """The statement that makes an index for the search of a ``file`` column."""
     name = escape_sqlite(f"idx_{table}_{column}")
     return f"CREATE INDEX {name} ON {escape_sqlite(table)} ({escape_sqlite(column)})"
 

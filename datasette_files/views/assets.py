@@ -1,4 +1,4 @@
-"""Addresses of the files in static/ that templates name."""
+"""Addresses of the static files in templates."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ..app import Files
 def asset(files: Files, name: str) -> str:
     """The address of a static file, with a hash of its content.
 
-    Datasette looks at the metadata of all plugins for each, which takes 3 ms. Where it keeps
-    hashes, the address cannot change, so it is kept.
+    Datasette reads the metadata of all plugins for each, which takes 3 ms. Where it caches hashes,
+    the address cannot change, so it is cached too.
     """
     if (url := files.assets.get(name)) is not None:
         return url

@@ -27,19 +27,19 @@ from . import records
 from .http import Call, answer, page, redirect
 from .stream import unless_gone
 
-#: The part of an import's time that reading takes; writing takes the rest.
+#: The share of an import's time that reading takes; writing takes the rest.
 _READING = 0.7
-#: Columns that the form offers a choice for.
-_COLUMNS = 200
-#: Fields of the form: four for each column, and some.
-_FIELDS = 5 * _COLUMNS
+#: Columns for which the form offers choices.
+_MAX_COLUMNS = 200
+#: Fields of the form: four for each column, and more.
+_MAX_FIELDS = 5 * _MAX_COLUMNS
 _DELIMITER_NAMES = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 _QUOTES = {"double": '"', "single": "'", "none": ""}
 _PLAIN = ("encoding", "errors", "extra", "member")
 
 
 def _reading(values: Mapping[str, str]) -> dict[str, Any]:
-    """How to read the file, as a form's or a query's fields say. Raises Invalid."""
+    """The options of reading in the fields of a form or a query. Raises Invalid."""
     read: dict[str, Any] = {name: values[name] for name in _PLAIN if values.get(name)}
     if delimiter := values.get("delimiter"):
         read["delimiter"] = _DELIMITER_NAMES.get(delimiter, delimiter)
@@ -53,7 +53,7 @@ def _reading(values: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _request(values: Mapping[str, str]) -> ImportRequest:
-    """What a form asks for. ``column_3`` names the column that ``type_3`` and its like are of."""
+    """The request in a form. ``column_3`` names the column of ``type_3``, ``index_3`` and so on."""
     for name in ("table_name", "database_name"):
         if not values.get(name):
             raise Invalid(f"{name} is missing; send it as a field of the form")
@@ -84,8 +84,8 @@ def _request(values: Mapping[str, str]) -> ImportRequest:
     )
 
 
-def _asked(request: ImportRequest) -> str:
-    """The query by which the preview has what was asked for, but for the choices by column."""
+def _query(request: ImportRequest) -> str:
+    """The query that opens the preview with this request, without its choices by column."""
     names = {mark: name for name, mark in _QUOTES.items()}
     read = {**request.read}
     if "quote" in read:
@@ -103,7 +103,7 @@ async def preview(call: Call) -> Response:
     file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     values = {name: given[0] for name, given in call.query.items()}
     read = _reading(values)
-    # Of one who goes away, the process ends.
+    # If the client disconnects, the preview's process ends.
     made = await unless_gone(
         call, call.files.imports.preview(source, file, values.get("format") or None, read)
     )
@@ -111,7 +111,7 @@ async def preview(call: Call) -> Response:
     context = {
         "file": records.full(call, file),
         "head": made,
-        "columns": list(zip(made.columns, made.types, strict=True))[:_COLUMNS],
+        "columns": list(zip(made.columns, made.types, strict=True))[:_MAX_COLUMNS],
         "values": {"table_name": table_name(file.filename), **values},
         "read": {**made.found, **read},
         "databases": databases,
@@ -127,7 +127,7 @@ async def preview(call: Call) -> Response:
 
 async def start(call: Call) -> Response:
     file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
-    request = _request(await call.body.form(_FIELDS))
+    request = _request(await call.body.form(_MAX_FIELDS))
     job = await call.files.imports.start(call.actor, file, request)
     return redirect(_url(call, file.id, job), 302)
 
@@ -140,7 +140,7 @@ async def cancel(call: Call) -> Response:
 
 
 async def restart(call: Call) -> Response:
-    """Do again what did not finish; after a comparison, do what it showed."""
+    """Run an unfinished import again; after a comparison, apply it."""
     file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     values = await call.body.form()
     number = _number(call)
@@ -153,7 +153,7 @@ async def restart(call: Call) -> Response:
 
 
 def _number(call: Call) -> int:
-    # More digits than SQLite's integers have are no job's.
+    # SQLite's integers have at most 19 digits; no job has a longer number.
     return int(call.vars["job"]) if len(call.vars["job"]) < 19 else 0
 
 
@@ -177,7 +177,7 @@ def table_url(call: Call, job: ImportJob) -> str | None:
 
 
 def _progress(job: ImportJob, details: Job | None) -> dict[str, Any]:
-    """How far a job is: ``progress`` from 0 to 1, and seconds, where they can be told."""
+    """A job's progress: ``progress`` from 0 to 1, and the rate and the seconds left, if known."""
     shown: dict[str, Any] = {
         **{"phase": None, "rows_written": 0, "progress": 0.0},
         **{"rows_per_second": None, "seconds_left": None},
@@ -219,13 +219,13 @@ async def progress_page(call: Call) -> Response:
         "active": active,
         "may_run": await call.files.imports.may_run(call.actor, request),
         "own_url": _url(call, file.id, job["id"]),
-        "asked": _asked(request),
+        "asked": _query(request),
     }
     return await page(call, "import_job.html", context)
 
 
 async def of_file(call: Call, file: FileRecord) -> list[dict[str, Any]]:
-    """The tables that were made from a file, as its page lists them: those that the actor sees."""
+    """The imports of a file into tables that the actor may view, for its page."""
     shown = []
     for job, mode in await call.files.imports.of_file(file):
         if job.database_name not in call.datasette.databases:
@@ -239,7 +239,7 @@ async def of_file(call: Call, file: FileRecord) -> list[dict[str, Any]]:
 
 
 def action(files: Files, file: dict[str, Any]) -> list[dict[str, str]]:
-    """The entry of a file's menu, for files that a format is for."""
+    """The entry of a file's menu, if a format reads the file."""
     kind = essence(file["content_type"] or "")
     if files.imports.formats.find(kind or "", file["filename"]) is None:
         return []
@@ -253,7 +253,7 @@ def action(files: Files, file: dict[str, Any]) -> list[dict[str, str]]:
 
 
 async def origins(datasette: Any, request: Any, database: str, table: str) -> str:
-    """What a table's page says of the files that its rows came from: those the actor may browse."""
+    """The HTML for a table's page about the files of its rows that the actor may browse."""
     files = Files.of(datasette)
     found = await files.imports.origins(database, table)
     if not found:

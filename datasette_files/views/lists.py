@@ -17,7 +17,7 @@ from ..permissions.actions import BROWSE, MANAGE, UPLOAD
 from ..permissions.grants import grant
 from ..sources.sources import Source
 from . import records
-from .arguments import TRASHED, first_url, grid, list_query, next_url, size, sort_urls, view_urls
+from .arguments import TRASHED, first_url, grid, list_query, paging, size, sort_urls, view_urls
 from .http import Call, answer, page
 
 _MAX_BATCH = 200
@@ -26,7 +26,7 @@ _MAX_BATCH = 200
 async def batch(call: Call) -> Response:
     ids = list(dict.fromkeys(call.query.get("id", [])))
     if len(ids) > _MAX_BATCH:
-        raise Invalid(f"{len(ids)} ids; at most {_MAX_BATCH} can be asked for at once")
+        raise Invalid(f"{len(ids)} ids were sent; send at most {_MAX_BATCH} at once")
     browse = await grant(call.datasette, call.actor, BROWSE)
 
     def look(conn: Any) -> str:
@@ -97,7 +97,7 @@ async def search_page(call: Call) -> Response:
 
 
 async def _search(call: Call) -> tuple[str, str, Page]:
-    """The words, the one source asked for or "", and the page."""
+    """The query, the slug of the only source or "", and the page."""
     browse = await grant(call.datasette, call.actor, BROWSE)
     q, wanted = (call.argument("q") or "").strip(), call.argument("source") or ""
     ids = tuple(source.id for source in call.files.sources if wanted in ("", source.slug))
@@ -106,18 +106,15 @@ async def _search(call: Call) -> tuple[str, str, Page]:
 
 
 def _as_json(call: Call, found: Page) -> dict[str, Any]:
-    """What every list answers."""
+    """The JSON of every list."""
     return {
         "files": [records.listed(call, file) for file in found.files],
-        "total": found.total,
-        "count_truncated": found.total_truncated,
-        "next": found.next,
-        "next_url": next_url(call, found.next),
+        **paging(call, found),
     }
 
 
 def _as_context(call: Call, found: Page) -> dict[str, Any]:
-    """What every page of a list shows."""
+    """The context of every page of a list."""
     return {
         **_as_json(call, found),
         "first_url": first_url(call),

@@ -26,10 +26,10 @@ async def file_actions(
     *,
     readable: bool,
 ) -> list[dict[str, Any]]:
-    """The entries of all plugins. One that fails is logged, and the page opens without it.
+    """The entries of all plugins. If one fails, that is logged, and the page opens without it.
 
-    A plugin that takes ``preview_bytes`` gets the first 2048 bytes; none while the storage fails,
-    and none of a file that is known not to be ``readable`` now.
+    A plugin that takes ``preview_bytes`` gets the first 2048 bytes; empty while the storage fails,
+    and for a file that is known not to be ``readable`` now.
     """
     preview = b""
     if readable and any(

@@ -301,8 +301,7 @@ async def test_a_signing_storage_redirects(make_datasette: MakeDatasette) -> Non
     assert answer.headers["cache-control"] == "no-store"
     facts = cls.signed[-1]  # type: ignore[attr-defined]
     assert facts["content_type"] == "text/html"
-    said = facts["disposition"]
-    assert said == "attachment; filename=\"file.html\"; filename*=UTF-8''%C3%A9.html"
+    assert (
         facts["disposition"] == "attachment; filename=\"file.html\"; filename*=UTF-8''%C3%A9.html"
     )
     head = await datasette.client.head(html["download_url"])
