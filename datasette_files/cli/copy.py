@@ -196,7 +196,7 @@ async def _carry(
         async for file in _candidates(run, chosen, wanted):
             await _foresee(run, file)
     else:
-        await files.copier.forget_the_dead()
+        await files.copier.drop_dead_claims()
         size = await _size(run, chosen, wanted)
         try:
             with progress(site, size, order.target.slug) as tell:
