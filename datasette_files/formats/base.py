@@ -20,6 +20,8 @@ BATCH_BYTES = 1024 * 1024
 MAX_COLUMNS = 2000
 #: Characters of a column's name: it is shown many times.
 MAX_NAME = 2000
+#: Characters of the name of a member, a sheet or a list that can be chosen.
+MAX_LISTED_NAME = 1000
 
 
 class ImportProblem(Exception):
@@ -135,12 +137,15 @@ def column_names(header: Sequence[Any]) -> list[str]:
     taken = {name.lower() for name in given}
     names: list[str] = []
     seen: set[str] = set()
+    #: The last number that a name was given: of a thousand alike each is not counted from 1.
+    last: dict[str, int] = {}
     for number, plain in enumerate(given, 1):
         base = plain or f"column_{number}"
-        name, again = base, 1
+        name, again = base, last.get(base.lower(), 1)
         while name.lower() in seen or (name != plain and name.lower() in taken):
             again += 1
             name = f"{base}_{again}"
+        last[base.lower()] = again
         seen.add(name.lower())
         names.append(name)
     return names

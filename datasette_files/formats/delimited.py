@@ -33,7 +33,9 @@ _QUOTED = re.compile(r'"[^"]*"')
 _ROWS = 20
 #: Bytes of the head by which encoding, dialect and header are told.
 HEAD = 64 * 1024
-_NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*%?")
+#: One way to read each text: else a long one that is none would be tried in as many ways as it has
+#: digits.
+_NUMBER = re.compile(r"[-+]?[.,]*\d[\d.,]*%?")
 
 
 def guess_delimiter(text: str) -> str:

@@ -39,6 +39,11 @@ class Reading:
         #: What counts the bytes of the file, unpacked.
         self._counter: Frames | packed.Limited = frames
 
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of the file that were read so far, unpacked."""
+        return self._counter.passed
+
     def open(self) -> Table:
         """The file as a table, unpacked where it is packed."""
         stream: Any = io.BufferedReader(self.frames, 256 * 1024)
