@@ -28,8 +28,11 @@ from .tables import target
 if TYPE_CHECKING:
     from .app import Files
 
-_PACKED = (".gz", ".gzip", ".zip")
-_PACKED_TYPES = ("application/gzip", "application/x-gzip", "application/zip")
+_PACKED = (".gz", ".gzip", ".zip", ".zst")
+_PACKED_TYPES = (
+    *("application/gzip", "application/x-gzip", "application/zip"),
+    "application/zstd",
+)
 #: How many of a file's imports, and of a table's files, are shown.
 _SHOWN = 20
 
@@ -90,7 +93,8 @@ class Imports:
         Raises Invalid, BadType, TimedOut, StorageError, StorageUnavailable.
         """
         check_reading(read)
-        return await self._previews.make(source, file, self.format_of(file, name), read)
+        chosen = self.format_of(file, name)
+        return await self._previews.make(source, file, chosen, read, asked=bool(name))
 
     async def start(self, actor: Actor, file: FileRecord, request: ImportRequest) -> int:
         """A new job; its id.

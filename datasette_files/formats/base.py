@@ -24,6 +24,10 @@ MAX_NAME = 2000
 MAX_LISTED_NAME = 1000
 
 
+#: Characters of a message: it may quote the file.
+_MESSAGE = 2000
+
+
 class ImportProblem(Exception):
     """The file cannot become a table. The message is for people; ``row`` counts from 1.
 
@@ -44,7 +48,7 @@ class ImportProblem(Exception):
             )
             if part
         )
-        message = super().__str__()
+        message = super().__str__()[:_MESSAGE]
         return f"{place[:1].upper()}{place[1:]}: {message}" if place else message
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import codecs
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import IO, Any
 
 from .base import MAX_RECORD, ImportProblem, ReadOptions
@@ -15,6 +17,9 @@ from .base import MAX_RECORD, ImportProblem, ReadOptions
 #: Half of a character: no decoder makes it, so it is in no text.
 BAD = "\udcff"
 _HANDLER = "datasette-files-mark"
+
+#: Cells that are shown in two encodings, and characters of each.
+_DIFFERING, _SHOWN = 5, 100
 
 #: Bytes that are decoded at a time.
 _CHUNK = 64 * 1024
@@ -30,16 +35,25 @@ ENCODINGS = {
     "windows-1251": "cp1251",
     "windows-1253": "cp1253",
     "windows-1254": "cp1254",
+    "windows-1255": "cp1255",
+    "windows-1256": "cp1256",
+    "windows-1257": "cp1257",
+    "windows-1258": "cp1258",
+    "windows-874": "cp874",
+    "iso-8859-2": "iso8859-2",
     "iso-8859-15": "iso8859-15",
+    "koi8-r": "koi8_r",
+    "cp850": "cp850",
+    "cp852": "cp852",
+    "cp866": "cp866",
     "macintosh": "mac_roman",
     "shift_jis": "cp932",
     "euc-jp": "euc_jp",
     "gb18030": "gb18030",
-    "big5": "big5",
+    "big5": "cp950",
     "euc-kr": "cp949",
     "utf-32": "utf-32",
 }
-_BY_CODEC = {codecs.lookup(codec).name: name for name, codec in ENCODINGS.items()}
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -49,25 +63,53 @@ _MARKS = (
 )
 
 
-def detect(head: bytes) -> str:
-    """The name of the encoding of a file's head, which may be cut anywhere.
+#: Encodings that are offered beside the one that was guessed.
+_OTHERS = 2
+#: Characters of more than one byte that outweigh a byte which is none.
+_OUTWEIGH = 2
 
-    A byte order mark decides; else UTF-8 where the bytes are that; else charset-normalizer, with
-    Windows-1252 where it gives the same text as the encoding found: the usual one on the Web.
+
+@dataclass(frozen=True)
+class Detected:
+    """The encoding of a file. ``guessed``: no mark says so, and it is no Unicode."""
+
+    name: str
+    guessed: bool = False
+    #: Of a guess, the next likely ones that read some byte otherwise.
+    others: tuple[str, ...] = ()
+
+
+def detect(head: bytes) -> Detected:
+    """The encoding of a file's head, which may be cut anywhere.
+
+    A byte order mark decides; else UTF-8 where the bytes are that, but for a few; else a guess.
     """
     for mark, name in _MARKS:
         if head.startswith(mark):
-            return name
-    # Incremental: a character that the cut falls into is no error.
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-        if b"\x00" not in head:
-            return "utf-8"
-    except UnicodeDecodeError:
-        pass  # that it is not UTF-8 is what we wanted to know
+            return Detected(name)
     if (wide := _utf_16(head)) is not None:
-        return wide
-    return _guess(head[: 32 * 1024])
+        return Detected(wide)
+    if _is_utf_8(head):
+        return Detected("utf-8")
+    from .guessing import ranked  # noqa: PLC0415 - most files need none of its words
+
+    names = ranked(head)
+    texts: dict[str, str] = {}
+    for name in names:
+        texts.setdefault(head.decode(ENCODINGS[name], "replace"), name)
+    best, *others = texts.values()
+    return Detected(best, True, tuple(others[:_OTHERS]))
+
+
+def _is_utf_8(head: bytes) -> bool:
+    """Whether it is, but for some bytes that are broken: those are named, row and column."""
+    # Incremental: a character that the cut falls into is no error.
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
+    broken = text.count("\N{REPLACEMENT CHARACTER}") - head.count(b"\xef\xbf\xbd")
+    if not broken:
+        return True
+    several = sum(not char.isascii() for char in text) - broken
+    return several >= _OUTWEIGH * broken
 
 
 def _utf_16(head: bytes) -> str | None:
@@ -77,16 +119,6 @@ def _utf_16(head: bytes) -> str | None:
         if pairs and zeros.count(0) > pairs * 0.4:
             return name
     return None
-
-
-def _guess(head: bytes) -> str:
-    from charset_normalizer import from_bytes  # noqa: PLC0415 - half a second; most files need none
-
-    codec_names = [codec for name, codec in ENCODINGS.items() if "utf" not in name]
-    best = from_bytes(head, cp_isolation=codec_names, preemptive_behaviour=False).best()
-    if best is None or "cp1252" in best.could_be_from_charset:
-        return "windows-1252"
-    return _BY_CODEC.get(codecs.lookup(best.encoding).name, "windows-1252")
 
 
 class _Guarded(io.RawIOBase):
@@ -122,10 +154,15 @@ class Characters:
     """A file as text. ``bad`` turns true once marks may be in it."""
 
     def __init__(self, stream: IO[bytes], options: ReadOptions, head: bytes) -> None:
-        name = options.encoding or detect(head)
+        detected = Detected(options.encoding) if options.encoding else detect(head)
+        name = detected.name
         if name not in ENCODINGS:
             raise ImportProblem(f"The encoding {name!r} is not known; choose another")
         self.encoding = name
+        #: As ``Table.found`` has it.
+        self.found: dict[str, Any] = {"encoding": name}
+        if detected.guessed:
+            self.found |= {"guessed": True, "others": list(detected.others)}
         self._replaces = options.errors == "replace"
         # A handler is looked up by name when decoding begins, and there is one file to a process.
         codecs.register_error(_HANDLER, self._mark)
@@ -166,3 +203,25 @@ class Characters:
                 cell = cell.replace(mark, "\N{REPLACEMENT CHARACTER}")  # noqa: PLW2901
             made.append(cell)
         return made
+
+
+def differing(
+    rows: Sequence[Sequence[Any]], columns: Sequence[str], encoding: str, other: str
+) -> list[list[str]]:
+    """Cells that would be another text in another encoding: column, text, and the other text.
+
+    A few, each different. The header's are in it too.
+    """
+    found: dict[tuple[str, ...], None] = {}
+    for row in (columns, *rows):
+        for index, cell in enumerate(row[: len(columns)]):
+            if len(found) >= _DIFFERING:
+                return [list(one) for one in found]
+            if not isinstance(cell, str) or cell.isascii():
+                continue
+            short = cell[:_SHOWN]
+            raw = short.encode(ENCODINGS[encoding], "replace")
+            text = raw.decode(ENCODINGS[other], "replace")
+            if text != short:
+                found[(columns[index][:_SHOWN], short, text)] = None
+    return [list(one) for one in found]

@@ -94,8 +94,8 @@ class Delimited(ImportFormat):
             batches,
             is_text=True,
             found={
-                **{"encoding": characters.encoding, "delimiter": delimiter},
-                **{"quote": quote, "header": header},
+                **characters.found,
+                **{"delimiter": delimiter, "quote": quote, "header": header},
             },
         )
 

@@ -70,6 +70,11 @@ class Workbook(ImportFormat):
 
 def _sheet(stream: BinaryIO, name: str | None) -> tuple[Any, list[str]]:
     """A sheet, the first visible one if none is named; and the names of all."""
+    if not is_installed():
+        raise ImportProblem(
+            "The file is a workbook, which is read where datasette-files[excel] is installed; ask"
+            " the administrator, or save the sheet as CSV"
+        )
     from python_calamine import (  # noqa: PLC0415 - in the import's process alone
         SheetTypeEnum,
         SheetVisibleEnum,

@@ -68,7 +68,7 @@ class _Json(ImportFormat):
         buffered = io.BufferedReader(stream, HEAD)  # type: ignore[type-var]
         characters = Characters(buffered, options, buffered.peek(HEAD)[:HEAD])
         members: list[str] = []
-        found = {"encoding": characters.encoding}
+        found = dict(characters.found)
         names = _Names()
         rows = _rows(self.values(characters.text, options, found, members), names, characters)
         # Objects without a name may come first: they are rows of NULLs.

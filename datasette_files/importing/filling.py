@@ -35,6 +35,8 @@ class Filling:
         self._columns: list[Column] = []
         self._scratch: Scratch | None = None
         self._rows = 0
+        #: The first batch, by which a guessed encoding is told.
+        self._first: list[Sequence[Any]] = []
         self._stores = True
         #: Whether the types are known, in the second pass.
         self._known = False
@@ -51,7 +53,10 @@ class Filling:
             self._key(table, key)
         self._scratch.close()
         kinds = [column.kind for column in self._columns]
-        return {"columns": table.columns, "types": kinds, "rows": self._rows, **found(table)}
+        return {
+            **{"columns": table.columns, "types": kinds, "rows": self._rows},
+            **found(self._reading, table, self._first),
+        }
 
     def _second_pass(self) -> Table:
         """Read the file again: values went in as floats of a column that turned out to be text."""
@@ -90,6 +95,7 @@ class Filling:
             values = self._judged(column, by_column[index], table.columns[index])
             if values is not None:
                 by_column[index], changed = values, True
+        self._first = self._first or batch
         self._rows += len(batch)
         if self._stores and not self._known:
             self._stores = not any(column.surprised for column in self._columns)

@@ -107,6 +107,7 @@ def fit(
         indexes=tuple(dict.fromkeys(request.indexes)),
         search=tuple(dict.fromkeys(request.search)),
         fits=None if table is None or request.mode == "replace" else table.columns,
+        found=outcome["found"],
     )
 
 

@@ -13,7 +13,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,14 @@ def located(chosen: ImportFormat) -> dict[str, str]:
     if found is None:  # a plugin of --plugins-dir
         spec["file"] = cls.read.__code__.co_filename
     return spec
+
+
+def formats(chosen: ImportFormat, known: Iterable[ImportFormat], asked: bool) -> dict[str, Any]:
+    """What a task says of formats; ``asked``: a person chose this one, whatever a member's name."""
+    return {
+        **{"format": located(chosen), "asked": asked},
+        "formats": [located(one) for one in known],
+    }
 
 
 async def run(task: dict[str, Any], content: Bytes, progress: Progress) -> dict[str, Any]:

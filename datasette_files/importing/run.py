@@ -58,7 +58,11 @@ class ImportWork:
         task = {
             "work": "import",
             "folder": str(folder),
-            "format": process.located(self._files.imports.format_of(file, request.format)),
+            **process.formats(
+                self._files.imports.format_of(file, request.format),
+                self._files.imports.formats,
+                request.format is not None,
+            ),
             "options": request.read,
             "types": request.types,
             "hints": hints(request, table),

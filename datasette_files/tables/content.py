@@ -8,8 +8,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 #: So that nobody takes one for a table of theirs; Datasette hides names that begin so.
 STAGING_PREFIX = "_datasette_files_import_"
@@ -34,6 +35,8 @@ class Content:
     search: tuple[str, ...] = ()
     #: Of a table that exists: its columns as ``target.Existing`` has them, to which the rows fit.
     fits: dict[str, str] | None = None
+    #: What was found out about the file, as ``formats.base.Table`` has it.
+    found: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager

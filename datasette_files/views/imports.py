@@ -111,6 +111,12 @@ async def preview(call: Call) -> Response:
         "columns": list(zip(made.columns, made.types, strict=True))[:_COLUMNS],
         "values": {"table_name": table_name(file.filename), **values},
         "read": {**made.found, **read},
+        # A member of an archive may be of another format than the next one.
+        "by_name": bool(made.members) and not values.get("format") and made.format != "excel",
+        "others": [
+            urlencode({**values, "encoding": other["encoding"]})
+            for other in made.found.get("others", ())
+        ],
         "databases": databases,
         "makes_tables": any(creates for _, creates in databases),
         "formats": call.files.imports.formats,
@@ -178,6 +184,7 @@ def _progress(job: Job, details: ImportDetails | None) -> dict[str, Any]:
     shown: dict[str, Any] = {
         **{"phase": None, "rows_written": 0, "progress": 0.0},
         **{"rows_per_second": None, "seconds_left": None},
+        **{"encoding": None, "guessed": False, "others": []},
         **{"columns": None, "added": None, "changed": None, "removed": None},
     }
     if details is None:
@@ -185,6 +192,11 @@ def _progress(job: Job, details: ImportDetails | None) -> dict[str, Any]:
     result = details.result
     shown |= {"phase": details.phase, "rows_written": details.written}
     shown |= {name: result.get(name) for name in ("columns", "added", "changed", "removed")}
+    shown |= {
+        name: result["found"][name]
+        for name in ("encoding", "guessed", "others")
+        if name in (result.get("found") or {})
+    }
     if job.status == "finished":
         shown["progress"] = 1.0
     elif details.phase == "writing":

@@ -57,7 +57,7 @@ HOSTILE: dict[str, str] = {
     "objects.json": _filled("{},", "[", "{}]"),
     "keys-twice.json": '[{"a": 1}, {' + _numbered('"{}": 1, ', 80_000) + '"79999": 2}]',
     "keys.ndjson": "".join(
-        json.dumps({f"{' ' * (n % 40)}k{' ' * (n // 40)}{n % 1500}": 1}) + "\n"
+        json.dumps({f"{' ' * (n % 40)}k{' ' * (n // 40)}{n % 300}": 1}) + "\n"
         for n in range(20_000)
     ),
     "capitals.ndjson": _numbered('{{"k{0}": 1}}\n', 999)
