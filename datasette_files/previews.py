@@ -19,7 +19,7 @@ from . import downloads
 from .errors import FilesError
 from .families import family, is_text
 from .formats import archives, json_text
-from .formats.delimited import guess_delimiter
+from .formats.dialect import guess_delimiter
 from .models import FileRecord
 from .sources import Source
 

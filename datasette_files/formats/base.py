@@ -64,6 +64,8 @@ class ReadOptions:
     quote: str | None = None
     #: Whether the first row holds the columns' names.
     header: bool | None = None
+    #: Rows above the header, or above the first row where none is: titles, which are left out.
+    skip: int | None = None
     #: ``error``, or ``drop``: what is beyond the last column of the header.
     extra: str = "error"
     #: Which file of an archive, or which sheet of a workbook.

@@ -24,6 +24,10 @@ _DIFFERING, _SHOWN = 5, 100
 #: Bytes that are decoded at a time.
 _CHUNK = 64 * 1024
 
+#: Bytes that are read ahead, so that a mark which a piece ends in is seen whole; and such an end.
+_AHEAD = 16
+_MAYBE_MARKED = tuple(end + codecs.BOM_UTF8[:size] for end in (b"\n", b"\r") for size in (0, 1, 2))
+
 #: Name for a form and Python's codec, in the order in which a choice offers them.
 ENCODINGS = {
     "utf-8": "utf-8-sig",
@@ -130,6 +134,7 @@ class _Guarded(io.RawIOBase):
     def __init__(self, stream: IO[bytes], bars_nul: bool) -> None:
         self._stream = stream
         self._bars_nul = bars_nul
+        self._begun = False
         #: Bytes read since the last row was complete; whoever completes one sets it to 0.
         self.since = 0
 
@@ -137,7 +142,9 @@ class _Guarded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        content = self._stream.read1(len(buffer))  # type: ignore[attr-defined]
+        content = self._stream.read1(len(buffer) - _AHEAD)  # type: ignore[attr-defined]
+        if self._bars_nul:
+            content = self._one_text(content)
         self.since += len(content)
         if self.since > 2 * MAX_RECORD:
             raise ImportProblem(
@@ -148,6 +155,26 @@ class _Guarded(io.RawIOBase):
             content = content.replace(b"\x00", b"\xff")
         buffer[: len(content)] = content
         return len(content)
+
+    def _one_text(self, content: bytes) -> bytes:
+        """Without what is left of files that were put together, and without the end of DOS's texts.
+
+        A byte order mark at the beginning of a line; Ctrl-Z at the very end.
+        """
+        if not self._begun:
+            self._begun = True
+            content += self._stream.read(_AHEAD // 2) if len(content) < _AHEAD else b""
+            while content.startswith(2 * codecs.BOM_UTF8):
+                content = content[len(codecs.BOM_UTF8) :]
+        if content.endswith(_MAYBE_MARKED):
+            content += self._stream.read(len(codecs.BOM_UTF8))
+        for end in (b"\n", b"\r"):
+            if end + codecs.BOM_UTF8 in content:
+                content = content.replace(end + codecs.BOM_UTF8, end)
+        if content.endswith(b"\x1a"):
+            more = self._stream.read(1)
+            content = content + more if more else content.rstrip(b"\x1a")
+        return content
 
 
 class Characters:
@@ -187,6 +214,8 @@ class Characters:
     def check_row(self, row: Any, number: int, columns: list[str]) -> list[Any]:
         """A row without marks or NULs. Raises ImportProblem that names the place."""
         made = []
+        if row and isinstance(row[0], str) and row[0].startswith("\ufeff"):
+            row = [row[0].lstrip("\ufeff"), *row[1:]]
         for index, cell in enumerate(row):
             if not isinstance(cell, str) or (BAD not in cell and "\x00" not in cell):
                 made.append(cell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -46,6 +47,10 @@ def _reading(values: Mapping[str, str]) -> dict[str, Any]:
         if header not in ("0", "1"):
             raise Invalid("header must be 1 or 0")
         read["header"] = header == "1"
+    if skip := values.get("skip"):
+        if not re.fullmatch("[0-9]{1,4}", skip):
+            raise Invalid("skip must be a number")
+        read["skip"] = int(skip)
     return read
 
 
@@ -93,7 +98,7 @@ def _asked(request: ImportRequest) -> str:
         **{"table_name": request.table, "database_name": request.database, "mode": request.mode},
         **{"format": request.format, "primary_key": request.key, **read},
     }
-    return urlencode({name: value for name, value in values.items() if value})
+    return urlencode({name: value for name, value in values.items() if value not in (None, "")})
 
 
 async def preview(call: Call) -> Response:
