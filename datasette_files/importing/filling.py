@@ -142,7 +142,8 @@ class Filling:
         kind = Column if table.is_text else TypedColumn
         for index in range(len(self._columns), width):
             name = table.columns[index]
-            self._columns.append(kind(self._chosen.get(name) or self._hints.get(name.lower())))
+            chosen = self._chosen.get(name) or self._hints.get(name.lower())
+            self._columns.append(kind(chosen, any_spelling=name.lower() in self._numbers))
         if self._scratch is not None:
             self._scratch.widen(width)
 

@@ -36,6 +36,14 @@ def _cast(number: int, kind: str) -> str:
     return f"c{number}"
 
 
+def _differs(old: str, new: str) -> str:
+    """Whether a value is another one, which takes other capitals, whatever the column's collation.
+
+    A text that is empty is no other than NULL: a file of text cannot tell them apart.
+    """
+    return f"nullif({old} COLLATE BINARY, '') IS NOT nullif({new} COLLATE BINARY, '')"
+
+
 def _check_unchanged(conn: sqlite3.Connection, content: Content) -> None:
     """That the table is the one that the rows were fitted to. Raises Conflict."""
     table = existing(conn, content.table)
@@ -75,11 +83,7 @@ def merge(conn: sqlite3.Connection, content: Content, removes: bool) -> Differen
     update = "NOTHING"
     if others:
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
-        differs = " OR ".join(
-            # Whatever the column's own collation: other capitals are another value.
-            f"{table}.{name} COLLATE BINARY IS NOT excluded.{name}"
-            for name in others
-        )
+        differs = " OR ".join(_differs(f"{table}.{name}", f"excluded.{name}") for name in others)
         update = f"UPDATE SET {changes} WHERE {differs}"
     with attached(conn, content.path), transaction(conn):
         _check_unchanged(conn, content)
@@ -109,7 +113,7 @@ def compare(
     number = content.columns.index(content.key or "")
     values = ", ".join(f"{_cast(n, kind)} AS v{n}" for n, kind in enumerate(content.kinds))
     differs = [
-        f"old.{quoted(name)} COLLATE BINARY IS NOT new.v{n}"
+        _differs(f"old.{quoted(name)}", f"new.v{n}")
         for n, name in enumerate(content.columns)
         if name != content.key
     ]
