@@ -19,8 +19,8 @@ from . import folders, process
 #: Bytes of a file that a preview looks at; and of one that has to be whole to be looked at.
 _HEAD = 256 * 1024
 _WHOLE = 64 * 1024 * 1024
-#: Previews made at the same time, and the seconds that one may take.
-_TOGETHER, _SECONDS = 2, 30.0
+#: Previews made at the same time.
+_TOGETHER = 2
 _TOO_LARGE = "The file is too large for a preview; it can be imported all the same"
 
 
@@ -67,12 +67,13 @@ class Previews:
             **{"work": "preview", "format": process.located(chosen), "options": read},
             "cut": not whole and (file.size is None or file.size > len(head)),
             "max_bytes": self._config.import_max_bytes,
-            # What is put on disk there has no name, so it ends with the process.
-            "folder": await asyncio.to_thread(folders.place),
         }
+        await asyncio.to_thread(folders.place)
         try:
             async with self._places:
-                made = await asyncio.wait_for(process.run(task, content, lambda *_: None), _SECONDS)
+                made = await asyncio.wait_for(
+                    process.run(task, content, lambda *_: None), process.PREVIEW_SECONDS
+                )
         except process.ImportFailed as error:
             # Of a head that is cut it may be the cut's.
             return Preview(chosen.name, problem=str(error), readable=bool(task["cut"]))
