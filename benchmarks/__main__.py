@@ -24,6 +24,7 @@ from types import FrameType
 from benchmarks import (
     downloads,
     environments,
+    file_page,
     imports,
     latency,
     lists,
@@ -48,6 +49,7 @@ FAMILIES: dict[str, Callable[[Bench], list[Figure]]] = {
     "P9": imports.million,
     "P10": thumbnails.photos,
     "P11": s3.through,
+    "P19": file_page.many_columns,
 }
 #: Run only when named: they need what not every machine has.
 NAMED = ("P11",)

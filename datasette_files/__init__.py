@@ -5,7 +5,7 @@ Public names are listed here once; Datasette finds its hooks here. The storage c
 storages in ``datasette_files.testing``.
 """
 
-from .handle import File, get_file
+from .api import File, get_file
 from .plugin import (
     extra_css_urls,
     extra_js_urls,

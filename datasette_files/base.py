@@ -51,14 +51,14 @@ GetSecret = Callable[[str], Awaitable["str | None"]]
 
 @dataclass
 class StorageCapabilities:
-    """What a storage can do. Every power is off unless the storage declares it."""
+    """The powers of a storage. Each is off unless the storage declares it."""
 
     can_upload: bool = False
     can_delete: bool = False
     can_list: bool = False
     can_generate_signed_urls: bool = False
     requires_proxy_download: bool = False
-    #: Bytes; caps whatever is configured. None: no cap of the storage's own.
+    #: Bytes; caps the configured limit. None: the storage has no cap.
     max_file_size: int | None = None
     #: Accepted from older plugins, and unused: thumbnails are the core's.
     can_generate_thumbnails: bool = False
@@ -66,7 +66,7 @@ class StorageCapabilities:
 
 @dataclass
 class FileMetadata:
-    """What a storage knows of one object."""
+    """A storage's facts about one object."""
 
     path: str
     filename: str
@@ -83,19 +83,43 @@ class FileMetadata:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(init=False)
 class UploadInstructions:
-    """Where and how a client sends an upload's bytes straight to the storage.
+    """Instructions for a client to send an upload's bytes straight to the storage.
 
-    ``state`` is kept in the internal database until the upload completes and is handed to
-    ``finish_upload``; it must be JSON and hold no secret.
+    0.1a3 names the first four ``upload_url``, ``upload_method``, ``upload_headers`` and
+    ``upload_fields``; these are taken too. ``state`` is kept in the internal database until the
+    upload completes and is handed to ``finish_upload``; it must be JSON and hold no secret. Raises
+    TypeError without a URL.
     """
 
-    url: str = field(repr=False)  # who has it may write: it is for no log
-    method: str = "POST"
-    headers: dict[str, str] = field(default_factory=dict, repr=False)
-    fields: dict[str, str] = field(default_factory=dict, repr=False)
-    state: dict[str, Any] = field(default_factory=dict)
+    url: str = field(repr=False)  # not for a log: it permits writing
+    method: str
+    headers: dict[str, str] = field(repr=False)
+    fields: dict[str, str] = field(repr=False)
+    state: dict[str, Any]
+
+    def __init__(
+        self,
+        url: str | None = None,
+        method: str = "POST",
+        headers: dict[str, str] | None = None,
+        fields: dict[str, str] | None = None,
+        state: dict[str, Any] | None = None,
+        *,
+        upload_url: str | None = None,
+        upload_method: str | None = None,
+        upload_headers: dict[str, str] | None = None,
+        upload_fields: dict[str, str] | None = None,
+    ) -> None:
+        given = url if url is not None else upload_url
+        if given is None:
+            raise TypeError("UploadInstructions needs a url")
+        self.url = given
+        self.method = upload_method or method
+        self.headers = headers or upload_headers or {}
+        self.fields = fields or upload_fields or {}
+        self.state = state or {}
 
 
 class Storage(ABC):
@@ -119,22 +143,22 @@ class Storage(ABC):
     @property
     @abstractmethod
     def capabilities(self) -> StorageCapabilities:
-        """What this storage can do."""
+        """The powers of this storage."""
 
     @abstractmethod
     async def configure(self, config: dict[str, Any], get_secret: GetSecret) -> None:
         """Take the source's ``config`` mapping, whole. Called once on each instance.
 
         Raises ``ConfigurationError`` (or ``KeyError``, ``ValueError``, ``TypeError``,
-        ``ImportError``) when only a person can mend it, which stops the start; any other exception
-        leaves the source down and is tried again later, with a new instance.
+        ``ImportError``) when only a person can correct it, which stops the start; after any other
+        exception the source is down and is tried again later, with a new instance.
         """
 
     async def resume(self, config: dict[str, Any], get_secret: GetSecret) -> None:
-        """As ``configure``, for a source that has been up before with this configuration.
+        """Do as ``configure``, for a source that has been up before with this configuration.
 
-        Called in its place, so that what has vanished since is an outage and not made anew.
-        Default: ``configure``.
+        Called instead of it, so that a directory or bucket that has vanished since is an outage
+        and is not created again. Default: ``configure``.
         """
         await self.configure(config, get_secret)
 
@@ -180,14 +204,14 @@ class Storage(ABC):
     # Optional methods: each default works, by way of the methods above
 
     async def read_bytes(self, path: str, num_bytes: int = 2048) -> bytes:
-        """At most the first ``num_bytes`` bytes."""
+        """The first ``num_bytes`` bytes, or all of a smaller object."""
         return (await self.read_file(path))[:num_bytes]
 
     def cached_bytes(self, path: str, size: int) -> bytes | None:
-        """An object of ``size`` bytes, where it is at hand without waiting; None (the default): no.
+        """An object of ``size`` bytes if it is in memory; else None (the default).
 
         Called from a thread of the core, which serves other requests too: it must not block.
-        Saves a small download the way to the storage's own thread.
+        Saves a small download the hop to the storage's own thread.
         """
         return None
 
@@ -250,11 +274,11 @@ class Storage(ABC):
     async def signed_download_url(
         self, path: str, *, filename: str, content_type: str, disposition: str, expires_in: int
     ) -> str:
-        """As ``download_url``, with the response's ``Content-Type`` and ``Content-Disposition``.
+        """A ``download_url`` whose response has this ``Content-Type`` and ``Content-Disposition``.
 
         ``disposition`` is the whole header value. The default cannot carry them. ``expires_in`` is
-        what ``presign_ttl_seconds`` of the ``config_model`` says, where it has such a field, and
-        administrators may change it while the storage is up; else 300.
+        the field ``presign_ttl_seconds`` of the ``config_model`` if it has one, which
+        administrators may change while the storage is up; else 300.
         """
         return await self.download_url(path, expires_in=expires_in)
 
@@ -292,7 +316,7 @@ class ThumbnailGenerator(ABC):
 
     @abstractmethod
     async def can_generate(self, content_type: str, filename: str) -> bool:
-        """Whether this generator may be able to handle such a file."""
+        """Tell whether this generator may be able to picture a file of this type and name."""
 
     @abstractmethod
     async def generate(

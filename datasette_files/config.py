@@ -1,7 +1,7 @@
-"""The plugin's configuration: pydantic models of what stands under ``plugins.datasette-files``.
+"""The plugin's configuration: pydantic models of ``plugins.datasette-files``.
 
 Holds the models and the one-line errors that name a yaml path; each storage owns the model of its
-own ``config``. Leaves out secrets (``get_secret`` is in sources.py) and the storages themselves.
+own ``config``. Leaves out secrets (``get_secret`` is in sources/) and the storages themselves.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from .errors import ConfigurationError
+from .media.types import is_pattern
 from .naming import MAX_STORED_NAME_BYTES
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -28,7 +29,7 @@ DEFAULT_MAX_FILE_SIZE = 100 * 1024 * 1024
 DEFAULT_PATH_TEMPLATE = "{ulid}/{filename}"
 
 _SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-#: The fields of a path template, and the most bytes that each can come to; of a slug, in practice.
+#: The fields of a path template, and the most bytes of each; of a slug, in practice.
 _FIELD_BYTES = {
     "ulid": 26,
     "filename": MAX_STORED_NAME_BYTES,
@@ -40,7 +41,6 @@ _FIELD_BYTES = {
     "day": 2,
 }
 _MAX_SEGMENT_BYTES = 255
-_CONTENT_TYPE_PATTERN = re.compile(r"[\w.+-]+/(\*|[\w.+-]+)|\*/\*", re.ASCII)
 
 
 def _check_slug(slug: str) -> str:
@@ -67,10 +67,10 @@ def _check_template(template: str) -> str:
     if "" in segments or any(segment in (".", "..") for segment in segments):
         raise ValueError("must be a relative path without empty, . or .. segments")
     if segments[0] == ".datasette-files":
-        raise ValueError("must not begin with .datasette-files, which holds files on their way in")
-    if any(_longest(segment) > _MAX_SEGMENT_BYTES for segment in segments):
+        raise ValueError("must not begin with .datasette-files, which holds unfinished uploads")
+    if any(_max_bytes(segment) > _MAX_SEGMENT_BYTES for segment in segments):
         raise ValueError(
-            f"a segment can come to more than {_MAX_SEGMENT_BYTES} bytes, which no disk takes; put"
+            f"a segment can come to more than {_MAX_SEGMENT_BYTES} bytes, the limit of disks; put"
             " a / between its fields"
         )
     if any(ord(c) < 32 or c == "\\" for c in template):
@@ -78,24 +78,25 @@ def _check_template(template: str) -> str:
     return template
 
 
-def _longest(segment: str) -> int:
+def _max_bytes(segment: str) -> int:
     """The most bytes that a segment of a template can come to."""
     longest = re.sub(r"\{(\w+)\}", lambda field: "x" * _FIELD_BYTES[field[1]], segment)
     return len(longest.encode())
 
 
 def _check_pattern(pattern: str) -> str:
-    if not _CONTENT_TYPE_PATTERN.fullmatch(pattern):
+    if not is_pattern(pattern):
         raise ValueError(f"{pattern!r} is neither a content type nor a pattern such as image/*")
     return pattern.lower()
 
 
-_LEAST_MEMORY = 128 * 1024 * 1024
+_MIN_MEMORY = 128 * 1024 * 1024
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #: A hundred years: a moment that many days from now is still one that can be written.
 _Days = Annotated[int, Field(ge=0, le=36500)]
 
-#: What of a source may be changed while it runs (settings.py); the last is the storage's own key.
+#: Settings of a source that may change while it runs (sources/settings.py). The last is the
+#: storage's own key.
 Setting = Literal[
     "label",
     "max_file_size",
@@ -120,11 +121,11 @@ class SourceConfig(BaseModel):
     max_file_size: Annotated[int, Field(gt=0, lt=2**63)] | None = None
     allowed_content_types: list[Annotated[str, AfterValidator(_check_pattern)]] | None = None
     path_template: Annotated[str, AfterValidator(_check_template)] = DEFAULT_PATH_TEMPLATE
-    #: Whether its files have thumbnails, rather than icons.
+    #: Whether files get thumbnails instead of icons.
     thumbnails: bool = True
-    #: None: as the plugin's key says.
+    #: None: the plugin's ``trash_days``.
     trash_days: _Days | None = None
-    #: What the source's settings page may not change.
+    #: Settings that the source's settings page may not change.
     pinned: list[Setting] = Field(default_factory=list)
 
 
@@ -144,15 +145,13 @@ class PluginConfig(BaseModel):
     trash_days: _Days = 0
     #: Bytes; a larger file gets an icon.
     thumbnail_max_source_bytes: PositiveInt = 64 * 1024 * 1024
-    #: Of an image's width times its height; one with more gets an icon.
+    #: Width times height; a larger image gets an icon.
     thumbnail_max_pixels: PositiveInt = 60_000_000
     #: Thumbnails made at the same time, each in a process of its own.
     thumbnail_concurrency: PositiveInt = 2
     thumbnail_timeout_seconds: _Seconds = 10
-    #: Bytes of address space of each such process; below the least, it could not start.
-    thumbnail_process_memory_limit_bytes: Annotated[int, Field(ge=_LEAST_MEMORY)] = (
-        512 * 1024 * 1024
-    )
+    #: Bytes of address space of each such process, which needs the minimum to start.
+    thumbnail_process_memory_limit_bytes: Annotated[int, Field(ge=_MIN_MEMORY)] = 512 * 1024 * 1024
     #: Whether thumbnails are made right after an upload, rather than when first asked for.
     thumbnail_eager: bool = True
     #: Imports that run at the same time, in all processes that share the internal database.
@@ -208,7 +207,7 @@ def _one_line(error: ValidationError, path: str) -> str:
 
 
 def problems(error: ValidationError) -> list[tuple[list[str], str]]:
-    """Each problem's place within what was checked, and what is wrong; without any value."""
+    """``(location, message)`` of each problem, without any value."""
     found = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         # "[key]" closes the location of an error in a mapping's key, not in its value.
@@ -240,15 +239,3 @@ def max_file_size(source: SourceConfig, capability: int | None, path: str) -> in
     if configured is None:
         return capability if capability is not None else DEFAULT_MAX_FILE_SIZE
     return configured if capability is None else min(configured, capability)
-
-
-def type_allowed(content_type: str, patterns: list[str] | None) -> bool:
-    """Whether a content type, such as ``image/png``, matches one of the patterns; None takes any.
-
-    The one place that knows what a pattern means.
-    """
-    if patterns is None:
-        return True
-    essence = content_type.partition(";")[0].strip().lower()
-    family = essence.partition("/")[0]
-    return any(pattern in ("*/*", essence, f"{family}/*") for pattern in patterns)

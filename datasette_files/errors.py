@@ -1,10 +1,10 @@
-"""The errors of datasette-files: what went wrong, the code a client sees, the HTTP status.
+"""The errors of datasette-files: each has a message, a code for clients and an HTTP status.
 
 Public: a storage or a thumbnail plugin raises these, and nothing above a storage needs to know
 the SDK behind it. The tree, with ``code`` and ``status``::
 
     Exception
-    ├── ConfigurationError            a person must mend the configuration; stops the start
+    ├── ConfigurationError            a person must correct the configuration; stops the start
     └── FilesError                    answers a request
         ├── Invalid                   invalid               400
         ├── PermissionDenied          permission_denied     403
@@ -46,14 +46,18 @@ __all__ = [
 
 
 class ConfigurationError(Exception):
-    """The configuration is wrong in a way that only a person can mend."""
+    """The configuration has a fault that only a person can correct."""
 
 
 class FilesError(Exception):
-    """Base of all that answers a request: ``code`` is for programs, the message for people."""
+    """Base of errors that answer a request: ``code`` for programs, the message for people."""
 
     code = "storage_error"
     status = 502
+
+    def __init_subclass__(cls, *, code: str | None = None, status: int | None = None) -> None:
+        super().__init_subclass__()
+        cls.code, cls.status = code or cls.code, status or cls.status
 
     def __init__(self, message: str, *more: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -63,99 +67,57 @@ class FilesError(Exception):
         self.headers = headers or {}
 
 
-class Invalid(FilesError):
+class Invalid(FilesError, code="invalid", status=400):
     """The request is malformed, or a value in it is."""
 
-    code = "invalid"
-    status = 400
 
-
-class PermissionDenied(FilesError):
+class PermissionDenied(FilesError, code="permission_denied", status=403):
     """The actor may not do this."""
 
-    code = "permission_denied"
-    status = 403
+
+class NotFound(FilesError, code="not_found", status=404):
+    """The source, file, upload or job does not exist."""
 
 
-class NotFound(FilesError):
-    """There is no such source, file, upload or job."""
-
-    code = "not_found"
-    status = 404
-
-
-class NotSupported(FilesError):
+class NotSupported(FilesError, code="not_supported", status=405):
     """The route does not take this method, or the storage does not have this power."""
 
-    code = "not_supported"
-    status = 405
 
-
-class TimedOut(FilesError):
+class TimedOut(FilesError, code="timeout", status=408):
     """The client was too slow, or the work took longer than it may."""
 
-    code = "timeout"
-    status = 408
+
+class Conflict(FilesError, code="conflict", status=409):
+    """The present state does not allow this, such as an upload that is being received."""
 
 
-class Conflict(FilesError):
-    """The state of things does not allow this, such as an upload that is being received."""
-
-    code = "conflict"
-    status = 409
-
-
-class Expired(FilesError):
+class Expired(FilesError, code="expired", status=410):
     """The upload was prepared too long ago; prepare a new one."""
 
-    code = "expired"
-    status = 410
 
-
-class FileTooLarge(FilesError):
+class FileTooLarge(FilesError, code="too_large", status=413):
     """The file has more bytes than allowed here."""
 
-    code = "too_large"
-    status = 413
 
-
-class BadType(FilesError):
+class BadType(FilesError, code="bad_type", status=415):
     """The source does not take files of this type, or the request body has the wrong one."""
 
-    code = "bad_type"
-    status = 415
 
-
-class RangeUnsatisfiable(FilesError):
+class RangeUnsatisfiable(FilesError, code="range", status=416):
     """No requested range lies within the representation (RFC 9110, 15.5.17)."""
 
-    code = "range"
-    status = 416
 
-
-class ChecksumMismatch(FilesError):
+class ChecksumMismatch(FilesError, code="checksum_mismatch", status=422):
     """The bytes received are not those whose sha256 was declared."""
 
-    code = "checksum_mismatch"
-    status = 422
+
+class StorageError(FilesError, code="storage_error", status=502):
+    """The storage failed or gave a senseless answer."""
 
 
-class StorageError(FilesError):
-    """The storage failed or gave an answer that makes no sense."""
-
-    code = "storage_error"
-    status = 502
-
-
-class StorageUnavailable(FilesError):
+class StorageUnavailable(FilesError, code="storage_unavailable", status=503):
     """The storage cannot be reached now; trying again later may work."""
 
-    code = "storage_unavailable"
-    status = 503
 
-
-class NoSpace(FilesError):
+class NoSpace(FilesError, code="no_space", status=507):
     """The storage is full."""
-
-    code = "no_space"
-    status = 507

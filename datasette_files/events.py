@@ -1,13 +1,19 @@
-"""What plugins are told, after the commit, in Datasette's own event system."""
+"""Events of files, in Datasette's own event system, and the one place that sends them.
+
+An event is sent after the commit of its change.
+"""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from datasette.events import Event
 
 from .models import FileRecord
+
+logger = logging.getLogger("datasette_files")
 
 
 @dataclass
@@ -51,8 +57,8 @@ class UpdateFileEvent(_FileEvent):
 class DeleteFileEvent(_FileEvent):
     """Event name: ``delete-file``. A file is out of the catalog.
 
-    Twice for a file that goes through the trash: ``trashed``, by whoever deleted it, then
-    ``purged``, by nobody where its time had come.
+    Sent twice for a file that goes through the trash: ``trashed`` at its deletion, then ``purged``,
+    without an actor where its time had come.
     """
 
     name = "delete-file"
@@ -68,7 +74,7 @@ class ImportFileEvent(_FileEvent):
 
     database: str
     table: str
-    #: The job's id, what it did (``models.IMPORT_MODES``), and how many rows the file has.
+    #: The job's id, its mode (``db.imports.IMPORT_MODES``), and the number of the file's rows.
     job: int
     mode: str
     rows: int
@@ -79,6 +85,20 @@ class RestoreFileEvent(_FileEvent):
     """Event name: ``restore-file``. A file is back from the trash."""
 
     name = "restore-file"
+
+
+class Announcer:
+    """Sends events to the plugins of one Datasette."""
+
+    def __init__(self, datasette: Any) -> None:
+        self._datasette = datasette
+
+    async def announce(self, event: Event) -> None:
+        """Send an event. A plugin that fails is logged, as the change is committed already."""
+        try:
+            await self._datasette.track_event(event)
+        except Exception:
+            logger.exception("A plugin failed on the event %s", event.name)
 
 
 EVENTS = [UploadFileEvent, UpdateFileEvent, DeleteFileEvent, RestoreFileEvent, ImportFileEvent]

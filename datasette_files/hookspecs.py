@@ -44,6 +44,6 @@ def file_actions(datasette: Any, actor: Any, file: Any, preview_bytes: Any) -> A
 def register_files_commands(commands: Any) -> None:
     """Add subcommands of ``datasette files`` by ``@commands.command()``.
 
-    It takes what ``click.command()`` takes. Each is an ``async`` function, given the site first,
-    then its own arguments.
+    It takes the parameters of ``click.command()``. Each command is an ``async`` function of the
+    site and its own arguments.
     """

@@ -1,8 +1,8 @@
-"""Names: ids, tokens, what a person may call a file, and the path it gets in its storage.
+"""Names: ids, tokens, a file's name, and its path in the storage.
 
-The one place where a person's file name is judged (``check_filename``) and where it becomes part
-of a path (``storage_path``) or is shown (``plain``). Leaves out headers (protocol/disposition.py)
-and HTML (templates).
+The one place where a person's file name is checked (``check_filename``), becomes part of a path
+(``storage_path``) or is made visible (``plain``). Leaves out headers (protocol/disposition.py) and
+HTML (templates).
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from ulid import ULID
 from .errors import Invalid
 
 ID_PREFIX = "df-"
+#: An id in a request: looser than ``df-`` and a ULID, so that a mistyped one is "not found".
+ID_PATTERN = ID_PREFIX + "[A-Za-z0-9]{1,100}"
 TOKEN_PREFIX = "tok_"  # noqa: S105 - a prefix, not a token
-#: UTF-8 bytes; of a person's name in the catalog, and of a name in a storage.
+#: UTF-8 bytes of a name in the catalog, and in a storage.
 MAX_FILENAME_BYTES = 1024
 MAX_STORED_NAME_BYTES = 200
 
 # Names that Windows reserves, with any extension.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-#: What changes how other characters are shown: controls, and the overrides and isolates of the
-#: bidirectional algorithm (Unicode's UAX #9), by which "fdp.exe" looks like "exe.pdf".
+# A whole path, as some browsers' forms name a file of Windows: ``C:\\fakepath\\a.txt``.
+_WINDOWS_PATH = re.compile(r"(?:[A-Za-z]:\\|\\\\)")
+#: Characters that change how others are shown: controls, and the overrides and isolates of the
+#: bidirectional algorithm (Unicode's UAX #9), with which "fdp.exe" looks like "exe.pdf".
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -35,7 +39,7 @@ def new_ulid() -> str:
 
 
 def new_claim() -> str:
-    """Names one attempt at an upload."""
+    """A random name for one attempt at an upload."""
     return secrets.token_hex(8)
 
 
@@ -45,34 +49,46 @@ def new_token() -> str:
 
 
 def token_digest(token: str) -> str:
-    """What is kept of a token."""
+    """The digest by which a token is stored."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def check_filename(name: object) -> str:
-    """A person's name for a file, as the catalog keeps it. Raises Invalid.
+def storable(text: str) -> bool:
+    """Tell whether SQLite can store the text: lone surrogates, as in JSON, have no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
-    Almost anything is somebody's file name, so only what cannot be stored or shown is refused:
-    nothing, NUL, broken Unicode, and names too long for any system. A path keeps its last part.
+
+def check_filename(name: object) -> str:
+    """A person's name for a file, as the catalog stores it. Raises Invalid.
+
+    Refuses only names that cannot be stored or shown: empty ones, NUL, broken Unicode, and more
+    than ``MAX_FILENAME_BYTES``. A path keeps its last part; a backslash is a part of the name.
     """
     if not isinstance(name, str):
         raise Invalid("filename must be a string")
-    name = re.split(r"[/\\]", name)[-1] if name.strip("/\\") else ""
-    try:
-        length = len(name.encode())
-    except UnicodeEncodeError:
-        raise Invalid("filename is not valid Unicode") from None
+    name = name.rpartition("/")[2] if name.strip("/") else ""
+    if not storable(name):
+        raise Invalid("filename is not valid Unicode; rename the file")
     if not name.strip() or name in (".", ".."):
         raise Invalid("filename is empty; give the file a name")
     if "\x00" in name:
-        raise Invalid("filename holds a NUL character")
-    if length > MAX_FILENAME_BYTES:
+        raise Invalid("filename holds a NUL character; rename the file")
+    if (length := len(name.encode())) > MAX_FILENAME_BYTES:
         raise Invalid(f"filename has {length} bytes; at most {MAX_FILENAME_BYTES} are allowed")
     return name
 
 
+def form_filename(name: str) -> str:
+    """The name that a browser's form gives a file, without the folders of a Windows path."""
+    return name.rpartition("\\")[2] if _WINDOWS_PATH.match(name) else name
+
+
 def plain(text: str) -> str:
-    """A person's text as what it is: each character that would change others' looks is a mark."""
+    """The text with U+FFFD in place of each character that changes how others are shown."""
     return _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -96,7 +112,7 @@ def _cut(text: str, size: int) -> str:
 def storage_path(
     template: str, *, ulid: str, filename: str, source: str, actor_id: str | None
 ) -> str:
-    """The template filled in. The result has no component that could mean another place."""
+    """The template filled in. No component of the result is ``.`` or ``..``."""
     now = datetime.now(timezone.utc)
     values = {
         "ulid": ulid,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
 from datasette import hookimpl
 from datasette.jump import JumpSQL
 from datasette.plugins import pm
 
-from . import hookspecs, permissions
+from . import hookspecs
 from .app import Files
 from .base import Storage
 from .cli import FilesGroup
@@ -19,6 +20,9 @@ from .formats import excel
 from .formats.base import ImportFormat
 from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
+from .permissions import actions
+from .permissions import rules as permissions
+from .sandbox import confinement
 from .tables import recovery
 from .views import imports, routes, tables
 
@@ -37,6 +41,10 @@ def register_commands(cli: Any) -> None:
 
 @hookimpl
 def startup(datasette: Any) -> Any:
+    # `datasette serve` alone: otherwise, as in tests or another server, the process is not ours.
+    context = click.get_current_context(silent=True)
+    if context is not None and context.info_name == "serve" and not context.params.get("get"):
+        confinement.hide_memory()
     return Files.of(datasette).start
 
 
@@ -55,7 +63,7 @@ def shutdown(datasette: Any) -> Any:
 
 @hookimpl
 def register_actions(datasette: Any) -> Any:
-    return permissions.ACTIONS
+    return actions.ACTIONS
 
 
 @hookimpl
@@ -146,8 +154,8 @@ def top_table(datasette: Any, request: Any, database: str, table: str) -> Any:
 
 async def _may_see_files(datasette: Any, actor: Any) -> bool:
     files = Files.of(datasette)
-    browse = await files.allowed_sources(actor, permissions.BROWSE)
-    return bool(browse or await files.allowed_sources(actor, permissions.UPLOAD))
+    browse = await files.lookup.allowed_sources(actor, actions.BROWSE)
+    return bool(browse or await files.lookup.allowed_sources(actor, actions.UPLOAD))
 
 
 @hookimpl
@@ -169,7 +177,7 @@ def homepage_actions(datasette: Any, actor: Any, request: Any) -> Any:
 @hookimpl
 def menu_links(datasette: Any, actor: Any, request: Any) -> Any:
     async def inner() -> list[dict[str, str]]:
-        if not await datasette.allowed(action=permissions.DEBUG, actor=actor):
+        if not await datasette.allowed(action=actions.DEBUG, actor=actor):
             return []
         return [{"href": datasette.urls.path("/-/files/storages"), "label": "File storages"}]
 
@@ -188,7 +196,7 @@ def jump_items_sql(datasette: Any, actor: Any, request: Any) -> Any:
                     description="Browse, search and upload files",
                 )
             )
-        if await datasette.allowed(action=permissions.DEBUG, actor=actor):
+        if await datasette.allowed(action=actions.DEBUG, actor=actor):
             items.append(
                 JumpSQL.menu_item(
                     label="File storages",

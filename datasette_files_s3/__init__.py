@@ -10,7 +10,16 @@ from typing import Any
 
 from datasette import hookimpl
 
-__all__ = ["register_files_commands", "register_files_storage_types"]
+__all__ = ["S3Storage", "register_files_commands", "register_files_storage_types"]
+
+
+def __getattr__(name: str) -> Any:
+    """``S3Storage``, which 0.1a2 exports here, loaded at its first use."""
+    if name == "S3Storage":
+        from .storage import S3Storage  # noqa: PLC0415
+
+        return S3Storage
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @hookimpl

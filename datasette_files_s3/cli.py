@@ -1,6 +1,6 @@
-"""``datasette files s3-cors`` and ``s3-check``: help for whoever sets a bucket up.
+"""``datasette files s3-cors`` and ``s3-check``: help for the administrator of a bucket.
 
-Holds the commands' arguments and what they print. Leaves out what they do (cors.py, rights.py).
+Holds the commands' arguments and output. Leaves out their work (cors.py, rights.py).
 """
 
 from __future__ import annotations
@@ -27,11 +27,8 @@ from .config import Folder, S3Config
 from .rights import Trial, policy
 
 _CREDENTIALS = (
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "credentials_url",
-    "credentials_url_secret",
+    *("access_key_id", "secret_access_key", "session_token"),
+    *("credentials_url", "credentials_url_secret"),
 )
 
 
@@ -50,26 +47,26 @@ def register(commands: Any) -> None:
     "--origin",
     "origins",
     multiple=True,
-    help="Where people reach the site, such as https://files.example.org; may be repeated",
+    help="The address of the site, such as https://files.example.org; may be repeated",
 )
-@click.option("--apply", "applies", is_flag=True, help="Put the rules into force")
+@click.option("--apply", "applies", is_flag=True, help="Write the rules to the bucket")
 @click.option(
     "--sdk-credentials",
     is_flag=True,
-    help="Use those of the environment or of a profile, in place of the source's own",
+    help="Use credentials of the environment or a profile instead of the source's own",
 )
 async def _s3_cors(
     site: Any, slug: str, origins: tuple[str, ...], applies: bool, sdk_credentials: bool
 ) -> None:
     """Print the CORS rules that SOURCE's bucket needs for direct uploads, or apply them.
 
-    Rules that the bucket has for others stay. Changing them takes s3:GetBucketCORS and
-    s3:PutBucketCORS, which the source itself has no need of: see --sdk-credentials.
+    Other rules of the bucket stay. A change needs s3:GetBucketCORS and s3:PutBucketCORS, which the
+    source itself does not need: see --sdk-credentials.
     """
     if not origins:
         raise Invalid(
-            "Say from where people reach the site, by --origin https://files.example.org;"
-            " Datasette's configuration does not hold it"
+            "Give the address of the site, as --origin https://files.example.org; Datasette's"
+            " configuration does not contain it"
         )
     allowed = [cors.origin_of(origin) for origin in origins]
     config = _config_of(site, slug)
@@ -84,12 +81,12 @@ async def _s3_cors(
         rules = {"CORSRules": await _applied(connection.client, folder.bucket, rule)}
     site.show(
         {"cors": rules, "applied": True},
-        f"{json.dumps(rules, indent=2)}\nThese rules are in force for {folder.bucket}",
+        f"{json.dumps(rules, indent=2)}\nThe bucket {folder.bucket} now has these rules",
     )
 
 
 async def _without_credentials(config: S3Config) -> S3Config:
-    """The same folder by the SDK's own credentials. A broker is asked for the folder alone."""
+    """The config with the SDK's own credentials. A broker is asked only for its folder."""
     update: dict[str, Any] = dict.fromkeys(_CREDENTIALS)
     if config.credentials_url is not None:
         async with _connected(config) as (_, folder):
@@ -98,7 +95,7 @@ async def _without_credentials(config: S3Config) -> S3Config:
 
 
 async def _applied(client: Any, bucket: str, rule: cors.Rule) -> list[cors.Rule]:
-    """Raises PermissionDenied, StorageError, StorageUnavailable."""
+    """Store the rule. Raises PermissionDenied, StorageError, StorageUnavailable."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
@@ -107,9 +104,9 @@ async def _applied(client: Any, bucket: str, rule: cors.Rule) -> list[cors.Rule]
         told = error.response.get("Error", {})
         if told.get("Code") in ("AccessDenied", "403"):
             raise PermissionDenied(
-                f"These credentials may not change the CORS rules of {bucket}; use others by"
-                " --sdk-credentials, or let its administrator apply what is printed without"
-                " --apply"
+                f"These credentials may not change the CORS rules of {bucket}. Use others with"
+                " --sdk-credentials, or run this without --apply and give the printed rules to"
+                " the bucket's administrator"
             ) from error
         raise StorageError(f"{told.get('Code')}: {told.get('Message')}") from error
     except (BotoCoreError, OSError) as error:
@@ -117,12 +114,12 @@ async def _applied(client: Any, bucket: str, rule: cors.Rule) -> list[cors.Rule]
 
 
 @click.argument("slug", metavar="SOURCE")
-@click.option("--policy", "only_policy", is_flag=True, help="Print the policy, and try nothing")
+@click.option("--policy", "only_policy", is_flag=True, help="Only print the policy")
 async def _s3_check(site: Any, slug: str, only_policy: bool) -> int:
-    """Try each right that SOURCE needs in its bucket, and say which is missing.
+    """Try each right that SOURCE needs in its bucket, and show which are missing.
 
-    What is stored for it goes below the source's prefix, and is deleted. Where a right is missing,
-    the exit status is 1 and the least policy that has them all is printed, to paste.
+    Trial objects are stored below the source's prefix and deleted again. If a right is missing, the
+    exit status is 1 and the least policy with all rights is printed.
     """
     config = _config_of(site, slug)
     async with _connected(config) as (connection, folder):
@@ -144,9 +141,9 @@ def _report(site: Any, slug: str, trial: Trial, needed: dict[str, Any]) -> None:
         if finding.problem:
             lines.append(f"{'':<10}  {finding.problem}")
     if trial.left:
-        lines.append(f"Could not be deleted again: {', '.join(trial.left)}")
+        lines.append(f"Delete these by hand; the trial could not: {', '.join(trial.left)}")
     if trial.missing:
-        lines += ["", "A policy with the least rights, to paste:", json.dumps(needed, indent=2)]
+        lines += ["", "The least policy with all rights:", json.dumps(needed, indent=2)]
     findings = [
         {
             "right": finding.name,
@@ -163,10 +160,10 @@ def _report(site: Any, slug: str, trial: Trial, needed: dict[str, Any]) -> None:
 
 
 def _config_of(site: Any, slug: str) -> S3Config:
-    """Raises Invalid for a source on another storage, NotFound for none."""
+    """The source's config. Raises NotFound for no source, Invalid for one on another storage."""
     source = site.source(slug).config
     if source.storage != "s3":
-        raise Invalid(f"The source {slug!r} is not on S3: its storage is {source.storage!r}")
+        raise Invalid(f"The source {slug!r} is not on S3; its storage is {source.storage!r}")
     try:
         return S3Config.model_validate(source.config)
     except ValidationError as error:
@@ -175,7 +172,7 @@ def _config_of(site: Any, slug: str) -> S3Config:
 
 @asynccontextmanager
 async def _connected(config: S3Config) -> AsyncIterator[tuple[Connection, Folder]]:
-    """Raises ConfigurationError, StorageUnavailable."""
+    """A connection and its folder. Raises ConfigurationError, StorageUnavailable."""
     connection = await Connection.open(config)
     try:
         yield connection, await connection.folder()

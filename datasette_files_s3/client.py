@@ -1,7 +1,7 @@
-"""``Connection``: a source's one long-lived client of its store, and where its objects are.
+"""``Connection``: a source's one long-lived client of its store, and the folder of its objects.
 
-The only module that imports the SDK, and only when a connection is opened. Leaves out what is asked
-of the store (the other modules) and how its errors are told (errors.py).
+Imports the SDK only when a connection is opened. Leaves out the requests (the other modules) and
+their errors (errors.py).
 """
 
 from __future__ import annotations
@@ -17,39 +17,38 @@ from datasette_files.errors import ConfigurationError, StorageUnavailable
 
 from .config import MAX_TTL, Folder, S3Config
 from .credentials import Broker
-from .errors import BODILESS, NO_CREDENTIALS, REFUSED, code_of, translated
+from .errors import BODILESS, NO_CREDENTIALS, REFUSED, code_of, storage_error
 
-#: Seconds to connect, and between two signs of life of an answer.
+#: Seconds to connect, and to wait for the next bytes of an answer.
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
-#: The same while the store works on something large before it answers: a copy, a last step.
+#: Seconds to wait for the answer to slow work: a copy, the end of a multipart upload.
 PATIENT_SECONDS = 300.0
-#: The most that one call may take, with its repetitions, until the head of its answer is here.
+#: Seconds for one call with its repetitions, until the head of its answer.
 CALL_SECONDS = 60.0
-#: Each request, with its repetitions after an error that may pass.
+#: Attempts at a request, the first included.
 ATTEMPTS = 3
 #: Connections of one source; a stalled download holds one.
 CONNECTIONS = 256
 
-#: How often at the most credentials are renewed for a refusal that does not say why.
+#: Seconds between renewals of credentials because of refusals without a reason.
 _DOUBT_SECONDS = 60.0
 
-#: What the SDK reads from its own files when it makes a client.
-_KNOWLEDGE = ("_retry", "endpoints", "partitions", "sdk-default-configuration")
-_KNOWLEDGE_OF_S3 = ("service-2", "endpoint-rule-set-1")
-_PATIENT = ("CopyObject", "CompleteMultipartUpload")
-_WITH_BODY = ("PutObject", "UploadPart")
+#: Files of the SDK that it reads when it makes a client.
+_SDK_FILES = ("_retry", "endpoints", "partitions", "sdk-default-configuration")
+_SDK_FILES_OF_S3 = ("service-2", "endpoint-rule-set-1")
+_SLOW_OPERATIONS = ("CopyObject", "CompleteMultipartUpload")
 
 
 class Connection:
-    """Made by ``open``; ``client`` is aiobotocore's, ``presigner`` one that only signs URLs."""
+    """Made by ``open``. ``client`` is aiobotocore's; ``presigner`` is a client that signs URLs."""
 
     def __init__(self, config: S3Config, broker: Broker | None) -> None:
         self.config = config
         self.broker = broker
         self.client: Any = None
         self.presigner: Any = None
-        #: Whether the store lets us look for unfinished uploads, as far as is known.
+        #: Whether the store lists unfinished uploads; True until it refused.
         self.finds_unfinished = True
         self._doubted_until = 0.0
         self._session: Any = None
@@ -57,7 +56,7 @@ class Connection:
 
     @classmethod
     async def open(cls, config: S3Config) -> Connection:
-        """Ready to be used; of the network, only the broker is asked.
+        """A connection ready for use. The only network call is to the broker.
 
         Raises ConfigurationError where the SDK is missing, StorageUnavailable while there are no
         credentials.
@@ -75,7 +74,7 @@ class Connection:
         return connection
 
     async def _connect(self) -> None:
-        """Importing the SDK and reading what it knows of S3 take a while: not on the loop."""
+        """Make the clients. The SDK is imported in a thread, as that and its files take a while."""
         session, options = await asyncio.to_thread(_prepare, self.config, self.broker)
         self._session = session
         self.client = await self._stack.enter_async_context(
@@ -83,17 +82,17 @@ class Connection:
         )
         signs = self.broker is not None or "aws_access_key_id" in options
         if not signs and await session.get_credentials() is None:
-            # A client that was made without any never looks again; the source is tried again.
+            # A client made without credentials never looks for them again, so the source is down.
             raise StorageUnavailable(NO_CREDENTIALS)
-        for name in _PATIENT:
-            self.client.meta.events.register(f"before-call.s3.{name}", _patiently)
-        for name in _WITH_BODY:
-            self.client.meta.events.register(f"before-call.s3.{name}", _without_asking)
+        for name in _SLOW_OPERATIONS:
+            self.client.meta.events.register(f"before-call.s3.{name}", _set_read_timeout)
+        # At the very end: the SDK's own handler, which adds the header, is on the whole service.
+        self.client.meta.events.register_last("before-call.s3", _remove_expect)
         self.presigner = self.client
         public = self.config.public_endpoint_url
         if public is None and self._is_amazons_own_choice():
-            # Else the SDK signs for the address of all regions, which redirects to a bucket's own
-            # while that is young: no signature and no preflight survives it.
+            # Else the SDK signs for the global address, which redirects to a young bucket's region,
+            # and neither a signature nor a preflight survives a redirect.
             regional = type(options["config"])(s3={"addressing_style": "virtual"})
             options = {**options, "config": options["config"].merge(regional)}
         elif public is None:
@@ -103,12 +102,12 @@ class Connection:
         )
 
     def _is_amazons_own_choice(self) -> bool:
-        """Whether the SDK chooses how a bucket of Amazon's is addressed."""
+        """Tell whether the SDK chooses the addressing style of a bucket of Amazon's."""
         host = urlsplit(self.client.meta.endpoint_url).hostname or ""
         return self.config.addressing_style == "auto" and host.endswith(".amazonaws.com")
 
     async def folder(self) -> Folder:
-        """Where new work goes: the broker decides it, where there is one.
+        """The folder for new work: the broker's, else the configured one.
 
         Raises StorageUnavailable.
         """
@@ -120,20 +119,21 @@ class Connection:
         return folder
 
     async def presign(self, operation: str, *arguments: Any, seconds: int, **more: Any) -> Any:
-        """What ``generate_presigned_url`` or ``generate_presigned_post`` gives, for ``seconds``.
+        """The result of ``generate_presigned_url`` or ``generate_presigned_post``.
 
-        Never for longer than the credentials live. Raises StorageUnavailable without credentials.
+        Valid for ``seconds``, or until the credentials expire. Raises StorageUnavailable without
+        credentials.
         """
         try:
             sign = getattr(self.presigner, operation)
             return await sign(*arguments, ExpiresIn=await self.lifetime(seconds), **more)
         except Exception as error:
-            raise translated(error, operation) from error
+            raise storage_error(error, operation) from error
 
     async def lifetime(self, seconds: int) -> int:
-        """How long a URL signed now may live, in seconds: as wished, or until credentials expire.
+        """The life in seconds of a URL signed now: ``seconds``, or until the credentials expire.
 
-        Raises StorageUnavailable, and what the SDK raises where it looks for credentials.
+        Raises StorageUnavailable, and the SDK's errors about credentials.
         """
         if self.broker is not None:
             expires_at: float | None = (await self.broker.current()).expires_at
@@ -148,22 +148,22 @@ class Connection:
         return min(seconds, left)
 
     async def _expiry(self) -> float | None:
-        """When credentials of the SDK's chain expire, in seconds since the epoch, if they do."""
+        """The expiry of the SDK chain's credentials, in seconds since the epoch, or None."""
         if self.config.access_key_id is not None:
-            return None  # those sign; and the chain, asked in vain, looks at files and the network
+            return None  # the configured keys sign; the chain would read files and the network
         held = await self._session.get_credentials()
         if held is None:
             return None
-        await held.get_frozen_credentials()  # which renews them where it is time
+        await held.get_frozen_credentials()  # renews them if they are due
         moment = getattr(held, "_expiry_time", None)
         return moment.timestamp() if moment is not None else None
 
     async def call(
         self, operation: str, *, seconds: float = CALL_SECONDS, **parameters: Any
     ) -> Any:
-        """One operation of the client, such as ``head_object``; its answer.
+        """Run one operation of the client, such as ``head_object``; return its answer.
 
-        Credentials that the store calls expired are renewed, once. Raises FileNotFoundError and the
+        Credentials that the store refuses are renewed once. Raises FileNotFoundError and the
         contract's errors.
         """
         renewed = False
@@ -182,13 +182,13 @@ class Connection:
                     self.broker.refused(used)
                     renewed = True
                     continue
-                raise translated(error, operation) from error
+                raise storage_error(error, operation) from error
 
     def _credentials_refused(self, code: str) -> bool:
-        """Whether other credentials may help.
+        """Tell whether newer credentials may help.
 
-        An answer to HEAD has no body to say so: it may mean a right that is missing as well, for
-        which the broker must not be asked at every request.
+        An answer to HEAD has no body, so its 403 may also mean a missing right; then the broker is
+        asked at most once in ``_DOUBT_SECONDS``.
         """
         if code not in BODILESS:
             return code in REFUSED
@@ -205,7 +205,7 @@ class Connection:
 
 
 def _sdk() -> Any:
-    """aiobotocore. Raises ConfigurationError, in a line that says what to install."""
+    """Import aiobotocore. Raises ConfigurationError, in a line that says what to install."""
     try:
         import aiobotocore.session  # noqa: PLC0415 - only once a source needs it
     except ImportError as error:
@@ -217,7 +217,7 @@ def _sdk() -> Any:
 
 
 def _prepare(config: S3Config, broker: Broker | None) -> tuple[Any, dict[str, Any]]:
-    """A session that has read what it needs, and the options of its clients. Blocks."""
+    """A session with the SDK's files read, and the options of its clients. Blocks."""
     _sdk()
     from aiobotocore.config import AioConfig  # noqa: PLC0415
     from aiobotocore.session import AioSession  # noqa: PLC0415
@@ -226,9 +226,9 @@ def _prepare(config: S3Config, broker: Broker | None) -> tuple[Any, dict[str, An
         raise ConfigurationError(f"ca_bundle: there is no file {config.ca_bundle}")
     session = AioSession()
     loader = session.get_component("data_loader")
-    for name in _KNOWLEDGE:
+    for name in _SDK_FILES:
         loader.load_data_with_path(name)
-    for name in _KNOWLEDGE_OF_S3:
+    for name in _SDK_FILES_OF_S3:
         loader.load_service_model("s3", name)
     if broker is not None:
         _provide(session, broker)
@@ -237,7 +237,7 @@ def _prepare(config: S3Config, broker: Broker | None) -> tuple[Any, dict[str, An
         "verify": config.ca_bundle,
         "config": AioConfig(
             signature_version="s3v4",
-            # Many stores refuse, or quietly ignore, what newer SDKs add by themselves.
+            # Many stores refuse, or ignore, the checksums that newer SDKs add.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             s3={"addressing_style": config.addressing_style, "payload_signing_enabled": False},
@@ -257,12 +257,12 @@ def _prepare(config: S3Config, broker: Broker | None) -> tuple[Any, dict[str, An
 
 
 def _provide(session: Any, broker: Broker) -> None:
-    """Let every request of the session be signed with what the broker gave last."""
+    """Have every request of the session signed with the broker's newest credentials."""
     from aiobotocore.credentials import AioCredentials  # noqa: PLC0415
     from botocore.credentials import ReadOnlyCredentials  # noqa: PLC0415
 
     class BrokerCredentials(AioCredentials):  # type: ignore[misc]
-        """Asked at each signature, so the client lives on when they are renewed."""
+        """Read at each signature, so that the client goes on after a renewal."""
 
         async def get_frozen_credentials(self) -> ReadOnlyCredentials:
             now = await broker.current()
@@ -277,10 +277,10 @@ def _provide(session: Any, broker: Broker) -> None:
     session.get_component("credential_provider").insert_before("env", Provider())
 
 
-def _without_asking(params: dict[str, Any], **_: Any) -> None:
-    """No "Expect: 100-continue", which the SDK adds and some stores never answer."""
+def _remove_expect(params: dict[str, Any], **_: Any) -> None:
+    """Remove "Expect: 100-continue", which the SDK adds and some stores never answer."""
     params["headers"].pop("Expect", None)
 
 
-def _patiently(context: dict[str, Any], **_: Any) -> None:
+def _set_read_timeout(context: dict[str, Any], **_: Any) -> None:
     context["read_timeout"] = PATIENT_SECONDS

@@ -1,4 +1,4 @@
-"""The ``config`` of a source with ``storage: s3``, and places in a store that it can name.
+"""The ``config`` of a source with ``storage: s3``, and the folder in a bucket that it names.
 
 Holds the pydantic model and ``Folder``. Leaves out credentials that are fetched (credentials.py)
 and the SDK (client.py).
@@ -34,32 +34,32 @@ def _check_bucket(bucket: str) -> str:
 
 
 def normal_prefix(prefix: str) -> str:
-    """``a/b/`` for ``a/b``, ``/a/b`` and ``a/b/``; nothing for nothing."""
+    """``a/b/`` for ``a/b``, ``/a/b`` and ``a/b/``; empty for an empty one. Raises ValueError."""
     stripped = prefix.strip("/")
     if any(part in ("", ".", "..") for part in stripped.split("/")) and stripped:
         raise ValueError("must not have empty, . or .. segments")
     if any(ord(c) < 32 for c in stripped):
-        raise ValueError("must not hold control characters")
+        raise ValueError("must not contain control characters")
     return f"{stripped}/" if stripped else ""
 
 
 def _http(url: str) -> SplitResult:
-    """Raises ValueError, without a part of the URL: any of it may be a password, written wrong."""
+    """Split a URL. Raises ValueError without quoting it: any part may be a misplaced password."""
     try:
         parts = urlsplit(url)
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        raise ValueError("is no URL: write it as https://host:port/path") from None
+        raise ValueError("is not a URL; write it as https://host:port/path") from None
     if not known:
         raise ValueError("must begin with https:// or http:// and name a host")
     return parts
 
 
 def _check_url(url: str) -> str:
-    """An address alone: what is more would be lost, and a password would be shown and stored."""
+    """Refuse parts of a URL that would be lost, and a password, which would be shown and stored."""
     parts = _http(url)
     if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("must not hold a user, a password, a query or a fragment")
+        raise ValueError("must not contain a user, a password, a query or a fragment")
     return url.rstrip("/")
 
 
@@ -73,14 +73,14 @@ _Url = Annotated[str, AfterValidator(_check_url)]
 
 @dataclass(frozen=True)
 class Folder:
-    """Where a source's objects are: a bucket, and a prefix that is empty or ends with a slash."""
+    """The place of a source's objects. ``prefix`` is empty or ends with a slash."""
 
     bucket: str
     prefix: str = ""
 
     @classmethod
     def of_url(cls, url: str) -> Folder:
-        """From ``s3://bucket/prefix``. Raises ValueError."""
+        """Read ``s3://bucket/prefix``. Raises ValueError."""
         scheme, _, rest = url.partition("://")
         bucket, _, prefix = rest.partition("/")
         if scheme != "s3":
@@ -93,12 +93,12 @@ class S3Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: Needed unless ``credentials_url`` tells it.
+    #: Required unless the broker names it.
     bucket: Annotated[str, AfterValidator(_check_bucket)] | None = None
     region: str = Field(default="us-east-1", pattern=r"^[A-Za-z0-9-]+$")
-    #: Comes before each path; one slash at its end.
+    #: Precedes each path; ends with one slash, or is empty.
     prefix: Annotated[str, AfterValidator(normal_prefix)] = ""
-    #: None: Amazon's.
+    #: None: Amazon S3.
     endpoint_url: _Url | None = None
     access_key_id: SecretStr | None = None
     secret_access_key: SecretStr | None = None
@@ -112,7 +112,7 @@ class S3Config(BaseModel):
     download: Literal["redirect", "proxy"] = "redirect"
     #: Seconds that a redirect's URL can be used.
     presign_ttl_seconds: Annotated[PositiveInt, Field(le=MAX_TTL)] = 300
-    #: The store's address as browsers reach it, where that is another.
+    #: The store's address for browsers, where it differs.
     public_endpoint_url: _Url | None = None
     #: ``path``: endpoint/bucket/key; ``virtual``: bucket.endpoint/key; ``auto``: the SDK's choice.
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
@@ -124,9 +124,9 @@ class S3Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty(cls, values: Any) -> Any:
-        """An environment variable that is not set arrives as nothing: as if not there.
+        """Drop empty values, which come from unset environment variables; strip the others.
 
-        A file that a key is read from ends with a line break, which is none of the key.
+        A key that is read from a file ends with a line break.
         """
         if not isinstance(values, dict):
             return values
@@ -141,7 +141,7 @@ class S3Config(BaseModel):
         if self.bucket is None and self.credentials_url is None:
             raise ValueError("bucket is required, unless credentials_url is given")
         if (self.access_key_id is None) != (self.secret_access_key is None):
-            raise ValueError("access_key_id and secret_access_key are needed together")
+            raise ValueError("access_key_id and secret_access_key must be given together")
         if self.session_token is not None and self.access_key_id is None:
             raise ValueError("session_token needs access_key_id and secret_access_key")
         if self.credentials_url is not None and self.credentials_url_secret is None:
@@ -152,5 +152,5 @@ class S3Config(BaseModel):
 
     @property
     def folder(self) -> Folder | None:
-        """The configured place; None where only the broker knows it."""
+        """The configured folder; None where only the broker knows it."""
         return None if self.bucket is None else Folder(self.bucket, self.prefix)

@@ -1,7 +1,7 @@
-"""The CORS rules that a bucket needs before a browser sends bytes to it, or reads them by script.
+"""The CORS rules that let a browser send bytes to a bucket, or read them by script.
 
-Holds the rule, how it joins the rules that are there, and putting them into force. Leaves out the
-command that asks for it (cli.py).
+Holds the rule, its merge with the bucket's other rules, and storing them. Leaves out the command
+(cli.py).
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 
 from datasette_files.errors import Invalid
 
-#: The name of our rule among a bucket's begins so; the source's prefix follows, as sites that share
-#: a bucket have a rule each. S3 takes as many characters.
+from .errors import code_of
+
+#: The beginning of our rule's id; the source's prefix follows, so that each site that shares a
+#: bucket has a rule of its own. S3 takes 255 characters.
 _RULE_ID = "datasette-files"
-_LONGEST_ID = 255
-#: Seconds for which a browser need not ask again.
+_MAX_ID_LENGTH = 255
+#: Seconds for which a browser caches the answer to a preflight.
 _MAX_AGE = 3600
 
 Rule = dict[str, Any]
@@ -24,7 +26,7 @@ Rule = dict[str, Any]
 def origin_of(address: str) -> str:
     """``https://host[:port]``, as a browser writes a page's origin (RFC 6454, 6.2), or ``*``.
 
-    S3 takes one ``*`` in an origin's host as well. Raises Invalid.
+    As in S3, the host may hold one ``*``. Raises Invalid.
     """
     if address == "*":
         return address
@@ -35,9 +37,9 @@ def origin_of(address: str) -> str:
         parts, port = urlsplit(""), None
     host = (parts.hostname or "").lower()
     if parts.scheme not in ("http", "https") or not host or parts.username is not None:
-        raise Invalid(f"{address!r} is no origin; write it as https://files.example.org")
+        raise Invalid(f"{address!r} is not an origin; write it as https://files.example.org")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise Invalid(f"{address!r} has more than an origin: leave out what follows the host")
+        raise Invalid(f"{address!r} is more than an origin; remove everything after the host")
     if ":" in host:
         host = f"[{host}]"
     usual = {"http": 80, "https": 443}[parts.scheme]
@@ -45,13 +47,13 @@ def origin_of(address: str) -> str:
 
 
 def rule(origins: list[str], prefix: str) -> Rule:
-    """What pages of these origins may do: send by POST, and read with what ranges need.
+    """The rule for pages of these origins: they may POST, and read with ranges.
 
-    A page that shows how far an upload has got is asked about first (Fetch standard: a listener on
-    an upload makes the request one that needs a preflight), so POST has to be allowed by name.
+    POST has to be named: a page that shows an upload's progress causes a preflight (Fetch standard,
+    upload listener flag).
     """
     return {
-        "ID": f"{_RULE_ID} {prefix}".strip()[:_LONGEST_ID],
+        "ID": f"{_RULE_ID} {prefix}".strip()[:_MAX_ID_LENGTH],
         "AllowedOrigins": origins,
         "AllowedMethods": ["GET", "HEAD", "POST"],
         "AllowedHeaders": ["*"],
@@ -61,7 +63,7 @@ def rule(origins: list[str], prefix: str) -> Rule:
 
 
 def joined(there: list[Rule], ours: Rule) -> list[Rule]:
-    """The bucket's rules with ours, in place of an earlier one of ours; the others as they are."""
+    """The bucket's other rules, then ours, which replaces an earlier one of ours."""
     content = {name: value for name, value in ours.items() if name != "ID"}
     others = [
         one
@@ -74,13 +76,11 @@ def joined(there: list[Rule], ours: Rule) -> list[Rule]:
 
 
 async def apply(client: Any, bucket: str, ours: Rule) -> list[Rule]:
-    """Put the rule into force beside the bucket's others; all of them. Raises the SDK's errors."""
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - only once a command needs it
-
+    """Store the rule beside the bucket's others; return all. Raises the SDK's errors."""
     try:
         there: list[Rule] = (await client.get_bucket_cors(Bucket=bucket)).get("CORSRules", [])
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") != "NoSuchCORSConfiguration":
+    except Exception as error:
+        if code_of(error) != "NoSuchCORSConfiguration":
             raise
         there = []
     rules = joined(there, ours)

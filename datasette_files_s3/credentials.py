@@ -1,9 +1,9 @@
 """Temporary credentials from a broker: fetched, shared, renewed ahead of their expiry.
 
-Holds the exchange with the broker and its rules; leaves out what uses the credentials (client.py)
-and where the others come from: the configuration, and the SDK's own chain.
+Holds the exchange with the broker and its rules. Leaves out the use of the credentials (client.py)
+and their other origins: the configuration, and the SDK's own chain.
 
-No error and no log line here holds the secret, the URL's path or user, or what was answered.
+No error and no log line here holds the secret, the URL's path or user, or the answer.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ logger = logging.getLogger("datasette_files_s3")
 #: Seconds for one answer, and the pauses before a second and a third attempt.
 _ANSWER_SECONDS = 5.0
 _PAUSES = (0.25, 1.0)
-#: Bytes; no honest answer is longer.
+#: Bytes of an answer.
 _MAX_ANSWER = 64 * 1024
-#: Seconds before expiry: from here on new ones are fetched while the old still serve, and from
-#: there on the old are not used any more. Both at most a share of the credentials' whole life.
-_AHEAD = (300.0, 1 / 3)
-_TOO_LATE = (30.0, 1 / 10)
-#: Seconds after a failure in which nobody asks again.
-_REST = 2.0
+#: Seconds before expiry, or a share of the credentials' life if less: then new ones are fetched
+#: while the old still serve; and then the old are no longer used.
+_RENEW_BEFORE = (300.0, 1 / 3)
+_UNUSABLE_BEFORE = (30.0, 1 / 10)
+#: Seconds after a failure without a new request.
+_FAILURE_PAUSE = 2.0
 
 _DOWN = (
-    "The credentials for this source cannot be fetched now; try again in a minute. If it lasts,"
-    " its administrator finds the reason in the server's log"
+    "The credentials for this source cannot be fetched now; try again in a minute. If this"
+    " continues, ask its administrator to look into the server's log"
 )
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the broker gave. ``expires_at`` and ``fetched_at`` are seconds since the epoch."""
+    """Credentials from the broker. ``expires_at``, ``fetched_at``: seconds since the epoch."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -56,8 +56,8 @@ class Credentials:
     folder: Folder
     fetched_at: float
 
-    def ahead(self, limits: tuple[float, float]) -> float:
-        """The moment that lies so far before the expiry: seconds, or a share of the life."""
+    def moment_before_expiry(self, limits: tuple[float, float]) -> float:
+        """The moment before the expiry by these seconds, or by a share of the life if less."""
         seconds, share = limits
         return self.expires_at - min(seconds, share * (self.expires_at - self.fetched_at))
 
@@ -66,7 +66,7 @@ _Text = Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=
 
 
 class _Answer(BaseModel):
-    """The documented answer; a broker may say more than that."""
+    """The documented answer; a broker may add fields."""
 
     AccessKeyId: _Text
     SecretAccessKey: _Text
@@ -76,7 +76,7 @@ class _Answer(BaseModel):
 
 
 class _Refused(Exception):
-    """The broker's answer is no use. The message says why, and nothing of the answer itself."""
+    """The broker's answer cannot be used. The message gives the reason without quoting it."""
 
     def __init__(self, why: str, *, again: bool) -> None:
         super().__init__(why)
@@ -84,7 +84,7 @@ class _Refused(Exception):
 
 
 class Broker:
-    """Credentials of one source, as ``current`` at any time. One request at a time asks for them.
+    """The credentials of one source. One request at a time asks the broker.
 
     ``clock`` gives seconds since the epoch.
     """
@@ -108,19 +108,19 @@ class Broker:
         return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
 
     async def current(self) -> Credentials:
-        """Credentials that are good for now. Raises StorageUnavailable."""
+        """Credentials that are valid now. Raises StorageUnavailable."""
         held, now = self._held, self._clock()
-        if held is not None and now < held.ahead(_TOO_LATE):
-            if now >= held.ahead(_AHEAD) and now >= self._rest_until:
-                self._fetch()  # for those who come later
+        if held is not None and now < held.moment_before_expiry(_UNUSABLE_BEFORE):
+            if now >= held.moment_before_expiry(_RENEW_BEFORE) and now >= self._rest_until:
+                self._fetch()  # in the background
             return held
         if self._fetching is None and now < self._rest_until:
             raise StorageUnavailable(_DOWN)
-        # A request that is cancelled must not take the others' answer with it.
+        # The cancellation of one waiter must not cancel the request for the others.
         return await asyncio.shield(self._fetch())
 
     def refused(self, credentials: Credentials) -> None:
-        """The store does not take these any more: the next request fetches others."""
+        """Drop credentials that the store refuses, so that the next request fetches others."""
         if self._held is credentials:
             self._held = None
 
@@ -138,7 +138,7 @@ class Broker:
     def _fetched(self, task: asyncio.Task[Credentials]) -> None:
         self._fetching = None
         if not task.cancelled():
-            task.exception()  # has been logged, and nobody may be waiting for it
+            task.exception()  # it was logged, and there may be no waiter to take it
 
     async def _renew(self) -> Credentials:
         for pause in (*_PAUSES, None):
@@ -150,7 +150,7 @@ class Broker:
                 if pause is None or not error.again:
                     break
             await asyncio.sleep(pause)
-        self._rest_until = self._clock() + _REST
+        self._rest_until = self._clock() + _FAILURE_PAUSE
         raise StorageUnavailable(_DOWN)
 
     async def _ask(self) -> Credentials:
@@ -163,7 +163,7 @@ class Broker:
                 aiohttp.ClientSession(
                     timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS), trust_env=True
                 ) as session,
-                # A redirect would carry the secret to where nobody configured it.
+                # A redirect would carry the secret to an address that is not configured.
                 session.post(
                     self._url, data={"secret": self._secret}, ssl=verify, allow_redirects=False
                 ) as response,
@@ -177,22 +177,22 @@ class Broker:
         except asyncio.TimeoutError:
             raise _Refused(f"did not answer within {_ANSWER_SECONDS} s", again=True) from None
         except (OSError, aiohttp.ClientError) as error:
-            # Its message may hold the URL, and so may the traceback of what caused it.
+            # Its message, and the traceback of its cause, may hold the URL.
             kind = type(error).__name__
             raise _Refused(f"cannot be reached ({kind})", again=True) from None
         if status != 200:
             again = status >= 500 or status in (408, 425, 429)
             raise _Refused(f"answered {status}", again=again)
-        return self._understood(body)
+        return self._parse(body)
 
-    def _understood(self, body: bytes) -> Credentials:
+    def _parse(self, body: bytes) -> Credentials:
         try:
             answer = _Answer.model_validate_json(body[: _MAX_ANSWER + 1])
             folder = self._folder if answer.S3Folder is None else Folder.of_url(answer.S3Folder)
         except ValidationError as error:
             wrong = {str(part["loc"][0]) if part["loc"] else "JSON" for part in error.errors()}
             raise _Refused(
-                f"gave an answer that makes no sense (wrong: {', '.join(sorted(wrong))})",
+                f"gave an invalid answer (wrong: {', '.join(sorted(wrong))})",
                 again=True,
             ) from None
         except ValueError:
@@ -216,7 +216,7 @@ class Broker:
 
 
 def tls(ca_bundle: str | None) -> ssl.SSLContext:
-    """The public certificates, and those of the configuration beside them. Reads files."""
+    """A context that trusts public certificates and those of ``ca_bundle``. Reads files."""
     context = ssl.create_default_context()
     if ca_bundle is not None:
         context.load_verify_locations(Path(ca_bundle))

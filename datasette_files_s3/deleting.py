@@ -1,6 +1,6 @@
 """Deleting objects, and the parts of multipart uploads that a killed process has left.
 
-May be repeated: what is not there is not an error. Leaves out which keys belong to a path
+May be repeated: a missing object is not an error. Leaves out which keys belong to a path
 (storage.py).
 """
 
@@ -19,32 +19,29 @@ from .errors import TABLE, caused_by
 
 logger = logging.getLogger("datasette_files_s3")
 
-#: Keys in one request.
-_BATCH = 1000
-#: Up to so many keys each has a request of its own: what every store can do, with fewer rights.
-_FEW = 8
-#: Pages of unfinished uploads that are looked through.
-_PAGES = 10
-#: Answers of stores that cannot delete many at once, or that take it for a right on the bucket.
+#: Keys in one request (DeleteObjects takes 1,000).
+_MAX_BATCH = 1000
+#: Keys that are deleted by a request each: every store can do it, and it needs fewer rights.
+_MAX_SINGLE = 8
+#: Pages of unfinished uploads that are read.
+_MAX_PAGES = 10
+#: Answers of stores that cannot delete many objects at once, or want a right on the bucket for it.
 ONE_BY_ONE = (
-    "AccessDenied",
-    "NotImplemented",
-    "MethodNotAllowed",
-    "MissingContentMD5",
-    "InvalidRequest",
+    *("AccessDenied", "NotImplemented", "MethodNotAllowed"),
+    *("MissingContentMD5", "InvalidRequest"),
 )
 
 
 async def delete(connection: Connection, folder: Folder, keys: list[str]) -> None:
-    """Delete all of them. Raises the contract's errors."""
+    """Delete the objects of all keys. Raises the contract's errors."""
     if not keys:
         return
     await _abort_unfinished(connection, folder, keys)
-    if len(keys) <= _FEW:
+    if len(keys) <= _MAX_SINGLE:
         await _each(connection, folder.bucket, keys)
         return
-    for start in range(0, len(keys), _BATCH):
-        batch = keys[start : start + _BATCH]
+    for start in range(0, len(keys), _MAX_BATCH):
+        batch = keys[start : start + _MAX_BATCH]
         try:
             answer = await connection.call(
                 "delete_objects",
@@ -60,39 +57,42 @@ async def delete(connection: Connection, folder: Folder, keys: list[str]) -> Non
 
 
 async def _each(connection: Connection, bucket: str, keys: list[str]) -> None:
-    for start in range(0, len(keys), _FEW):
-        await asyncio.gather(*(_one(connection, bucket, key) for key in keys[start : start + _FEW]))
+    for start in range(0, len(keys), _MAX_SINGLE):
+        group = keys[start : start + _MAX_SINGLE]
+        await asyncio.gather(*(_one(connection, bucket, key) for key in group))
 
 
 async def _one(connection: Connection, bucket: str, key: str) -> None:
     try:
         await connection.call("delete_object", Bucket=bucket, Key=key)
     except FileNotFoundError:
-        return  # some stores say so
+        return  # some stores answer 404
 
 
 def _check(answer: dict[str, Any]) -> None:
-    """What could not be deleted stands in the answer, whose status is 200."""
+    """Raise the first error of the answer, which has status 200 although keys failed."""
     failed = [one for one in answer.get("Errors", []) if one.get("Code") != "NoSuchKey"]
     if not failed:
         return
     code = failed[0].get("Code", "")
     logger.warning("S3 delete_objects failed for %s keys: %s", len(failed), code)
-    kind, message = TABLE.get(code, (StorageError, "The store could not delete all; try again"))
+    kind, message = TABLE.get(
+        code, (StorageError, "The store did not delete every file; try again")
+    )
     raise kind(message)
 
 
 async def _abort_unfinished(connection: Connection, folder: Folder, keys: list[str]) -> None:
-    """Parts of an upload that never became an object are stored, and paid for, until aborted.
+    """Abort unfinished uploads of the keys: their parts are stored, and paid for, until then.
 
-    A store or a policy that does not let us look keeps nothing from being deleted.
+    Where the store or a policy forbids the look, deletion goes on without it.
     """
     if not connection.finds_unfinished:
         return
-    # What browsers send comes in one piece.
+    # Browsers send an object in one piece, never in parts.
     wanted = {key for key in keys if not key.startswith(folder.prefix + STAGING)}
-    # Some stores list by an exact key alone.
-    prefixes = wanted if len(keys) <= _FEW else {folder.prefix}
+    # Some stores list by an exact key only.
+    prefixes = wanted if len(keys) <= _MAX_SINGLE else {folder.prefix}
     try:
         await asyncio.gather(
             *(_abort_below(connection, folder.bucket, prefix, wanted) for prefix in prefixes)
@@ -100,13 +100,13 @@ async def _abort_unfinished(connection: Connection, folder: Folder, keys: list[s
     except (FilesError, FileNotFoundError) as error:
         if not isinstance(error, StorageUnavailable):
             connection.finds_unfinished = False
-            logger.warning("Unfinished uploads cannot be looked for, nor aborted: %s", error)
+            logger.warning("Unfinished uploads cannot be found or aborted: %s", error)
 
 
 async def _abort_below(connection: Connection, bucket: str, prefix: str, wanted: set[str]) -> None:
-    """Abort the unfinished uploads of the wanted keys, as far as they begin with ``prefix``."""
+    """Abort the unfinished uploads below ``prefix`` whose key is wanted."""
     marker: dict[str, Any] = {}
-    for _ in range(_PAGES):
+    for _ in range(_MAX_PAGES):
         page = await connection.call(
             "list_multipart_uploads", Bucket=bucket, Prefix=prefix, **marker
         )

@@ -1,9 +1,9 @@
 """Uploads that browsers send to the store: signed before, verified and made final after.
 
-The client posts to a staging key, which it can write again as long as its policy lives. So what it
-sent is looked at, and then copied to its final key on condition that it is still the same: nothing
-that a client can overwrite is ever served. Leaves out what the core checks itself: the type that
-the first bytes show, and what the source allows.
+The client posts to a staging key, which it can overwrite until its policy expires. So the object
+is verified, and then copied to its final key on condition that it is still the same: no object that
+a client can overwrite is ever served. Leaves out the core's checks: the type that the first bytes
+show, and the source's allowed types.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from .errors import caused_by
 
 logger = logging.getLogger("datasette_files_s3")
 
-#: Below a source's prefix, in front of what is on its way in. The core gives out no such path.
+#: Below a source's prefix, the prefix of staging keys. The core never gives out such a path.
 STAGING = ".datasette-files/"
-#: Bytes; the most that one POST and one copy take.
-LARGEST = 5 * 1024**3
-#: Bytes; up to here the sha256 is had by reading at once, and above in the background.
-_HASHED_AT_ONCE = 8 * 1024 * 1024
-#: Answers of stores that do not know how to compute a checksum while they copy.
+#: Bytes; S3's limit for one POST and for one copy.
+MAX_SIZE = 5 * 1024**3
+#: Bytes; a larger object is hashed later, in the background.
+_MAX_HASHED = 8 * 1024 * 1024
+#: Answers of stores that cannot compute a checksum while they copy.
 _NO_CHECKSUM = ("NotImplemented", "InvalidArgument", "InvalidRequest", "NotSupported")
 
 
 def staging_key(prefix: str, path: str) -> str:
-    """Where the bytes for a path arrive: found from the path alone, and short whatever its name."""
+    """The key at which the bytes for a path arrive; short, and derived from the path alone."""
     return f"{prefix}{STAGING}{hashlib.sha256(path.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What was signed: kept with the upload, so that it stays where it was whatever changes."""
+    """The signed upload: kept with it, so that a changed configuration does not matter."""
 
     bucket: str
     key: str
@@ -61,7 +61,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Finished:
-    """What the store now holds at the final key. ``content_hash`` as FileMetadata has it."""
+    """The object at the final key. ``content_hash`` is in the form of FileMetadata."""
 
     size: int
     content_hash: str
@@ -70,7 +70,7 @@ class Finished:
 async def prepare(
     connection: Connection, expected: Expected, expires_in: int
 ) -> UploadInstructions:
-    """A form to post: of this key, type and size, and no other."""
+    """A signed form to post exactly this key, type and size."""
     least, most = (expected.size,) * 2 if expected.size is not None else (0, expected.max_size)
     signed = await connection.presign(
         "generate_presigned_post",
@@ -89,23 +89,23 @@ async def prepare(
 
 
 async def finish(connection: Connection, expected: Expected, folder: Folder, key: str) -> Finished:
-    """Verify what was sent and make it final as ``key`` in ``folder``. May be repeated.
+    """Verify the object that was sent and copy it to ``key`` in ``folder``. May be repeated.
 
-    Raises FileNotFoundError where nothing came; BadType, ChecksumMismatch, FileTooLarge, Invalid
-    for what is not as signed.
+    Raises FileNotFoundError where nothing was sent; BadType, ChecksumMismatch, FileTooLarge or
+    Invalid where it differs from the signed upload.
     """
     try:
         sent = await connection.call("head_object", Bucket=expected.bucket, Key=expected.key)
     except FileNotFoundError:
-        # An earlier attempt may have come so far before its process died.
+        # An earlier attempt may have made the final object before its process died.
         final = await connection.call("head_object", Bucket=folder.bucket, Key=key)
         _check(expected, final)
         return await _finished(connection, expected, folder, key, final, None)
     _check(expected, sent)
     copied = await _copy(connection, expected, folder, key, sent["ETag"])
     if str(copied.get("ETag")).strip('"') != sent["ETag"].strip('"'):
-        # Encrypted anew, or the store ignored the condition and something else was sent meanwhile:
-        # either way the final object, which no client can change, is what has to be as signed.
+        # The store encrypted the copy, or ignored the condition and copied a later object: either
+        # way the final object, which no client can change, has to be as signed.
         sent = await connection.call("head_object", Bucket=folder.bucket, Key=key)
         _check(expected, sent)
     checksum = _hexadecimal(copied.get("ChecksumSHA256"))
@@ -115,7 +115,7 @@ async def finish(connection: Connection, expected: Expected, folder: Folder, key
 
 
 async def discard(connection: Connection, expected: Expected) -> None:
-    """Delete what is left at the staging key; a later sweep does what fails here."""
+    """Delete the staging object; if that fails, a later sweep repeats it."""
     try:
         await connection.call("delete_object", Bucket=expected.bucket, Key=expected.key)
     except (FilesError, FileNotFoundError) as error:
@@ -123,7 +123,7 @@ async def discard(connection: Connection, expected: Expected) -> None:
 
 
 def _check(expected: Expected, head: dict[str, Any]) -> None:
-    """Not every store holds a form against its whole policy."""
+    """Check size and type, as not every store enforces the whole policy of a form."""
     size: int = head["ContentLength"]
     if size > expected.max_size:
         raise FileTooLarge(f"The file is larger than the {expected.max_size:,} bytes allowed")
@@ -134,15 +134,15 @@ def _check(expected: Expected, head: dict[str, Any]) -> None:
     stored = str(head.get("ContentType", "")).partition(";")[0].strip().lower()
     if stored != expected.content_type.partition(";")[0].strip().lower():
         raise BadType(
-            f"The file was sent as {stored or 'no type'}, not as {expected.content_type}, which"
-            " was declared; send it again"
+            f"The file was sent as {stored or 'no type'}, but {expected.content_type} was declared;"
+            " send it again"
         )
 
 
 async def _copy(
     connection: Connection, expected: Expected, folder: Folder, key: str, etag: str
 ) -> dict[str, Any]:
-    """Copy what was verified; what the store says of the copy, its sha256 too if it computes it."""
+    """Copy the verified object. Returns CopyObjectResult, with a sha256 if the store has one."""
     parameters = {
         "Bucket": folder.bucket,
         "Key": key,
@@ -161,13 +161,13 @@ async def _copy(
                 raise
             answer = await connection.call("copy_object", seconds=PATIENT_SECONDS, **parameters)
     except (Conflict, FileNotFoundError) as error:
-        raise Conflict("The file was sent again while it was completed; try again") from error
+        raise Conflict("The file was sent again during its completion; try again") from error
     result: dict[str, Any] = answer.get("CopyObjectResult", {})
     return result
 
 
 def _hexadecimal(checksum: str | None) -> str | None:
-    """A checksum of the whole object; those of its parts together have a count behind them."""
+    """A checksum of the whole object, else None: one over parts ends with their count."""
     try:
         digest = base64.b64decode(checksum or "", validate=True)
     except (binascii.Error, ValueError):
@@ -184,13 +184,13 @@ async def _finished(
     sha256: str | None,
 ) -> Finished:
     size: int = head["ContentLength"]
-    if sha256 is None and (expected.sha256 is not None or size <= _HASHED_AT_ONCE):
+    if sha256 is None and (expected.sha256 is not None or size <= _MAX_HASHED):
         sha256 = await reading.sha256(connection, folder.bucket, key)
     if expected.sha256 is not None and sha256 != expected.sha256:
         raise ChecksumMismatch(
-            "The bytes that arrived are not those whose sha256 was declared; send the file again"
+            "The received bytes do not have the declared sha256; send the file again"
         )
     if sha256 is not None:
         return Finished(size, f"sha256:{sha256}")
-    # Good as an entity tag until the core has read the object.
+    # The core uses this as entity tag until it has hashed the object.
     return Finished(size, "etag:" + str(head["ETag"]).strip('"'))

@@ -1,7 +1,7 @@
-"""From the errors of S3 and of its SDK to ours: one table, used at each call that may raise.
+"""Our errors for those of S3 and of its SDK: one table, used at each call that may raise.
 
-The messages are for whoever sent the request: they say what to do next and name no bucket, key or
-host. What an administrator needs beyond that goes to the log. Leaves out the calls themselves.
+The messages are for the person who sent the request: they say what to do next and name no bucket,
+key or host. Details for the administrator go to the log. Leaves out the calls themselves.
 """
 
 from __future__ import annotations
@@ -24,105 +24,80 @@ from datasette_files.errors import (
 logger = logging.getLogger("datasette_files_s3")
 
 _MISSING = ("NoSuchKey", "NoSuchVersion", "NotFound", "404")
-#: The credentials are too old: others may be had.
+#: The credentials have expired; the broker may have newer ones.
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")
-#: Refused too, in a way that a broker's newest credentials may mend: a key that was withdrawn.
+#: Refusals that newer credentials of the broker may mend, such as of a withdrawn key.
 REFUSED = (*EXPIRED, "InvalidToken", "InvalidAccessKeyId", "InvalidClientTokenId")
-#: Statuses in place of a code, in answers to HEAD: credentials that expired are among their causes.
+#: Statuses in place of a code, in answers to HEAD; expired credentials are one of their causes.
 BODILESS = ("400", "403")
 
-#: What is said where neither the configuration nor the SDK's own chain has any.
+#: For a source that has credentials neither in its configuration nor in the SDK's own chain.
 NO_CREDENTIALS = (
-    "There are no credentials for the store; the source's administrator has to configure them, or"
-    " mend where the server gets them from"
+    "The server has no credentials for the store; ask the source's administrator to configure them,"
+    " or to correct the place from which the server reads them"
 )
 
-_LATER = "The store is busy or has a fault of its own; try again in a minute"
+_LATER = "The store is busy or has an internal fault; try again in a minute"
 _DENIED = (
-    "The store denies access to the files; the source's administrator finds out which right is"
-    " missing with: datasette files s3-check"
+    "The store denies access to the files; ask the source's administrator to find the missing right"
+    " with: datasette files s3-check"
 )
-_KEYS = "The store does not take the source's credentials; its administrator has to correct them"
-_GONE = "The bucket of this source does not exist; its administrator has to make or correct it"
-_REGION = "The bucket is in another region; the source's administrator has to correct region"
-_CLOCK = "The clocks of this server and of the store differ; its administrator has to set them"
-_ALTERED = "The bytes did not arrive at the store as they were sent; try again"
-_CANNOT = "The store cannot do what the source needs of it; ask its administrator"
-_CHANGED = "The object changed meanwhile; try again"
-_FULL = "The store is full; ask its administrator for room"
-_LARGE = "The file is larger than the store takes"
-_LOCKED = "The store keeps this object from being changed; ask its administrator"
+_KEYS = "The store rejects the source's credentials; ask its administrator to correct them"
+_GONE = "This source's bucket does not exist; ask the administrator to create it or correct bucket"
+_REGION = "The bucket is in another region; ask the source's administrator to correct region"
+_CLOCK = "The clocks of the server and the store differ; ask the administrator to set them"
+_ALTERED = "The bytes changed on their way to the store; try again"
+_CANNOT = "The store lacks a function that the source needs; ask its administrator"
+_CHANGED = "The object has changed; try again"
+_FULL = "The store is full; ask its administrator for more space"
+_LARGE = "The file is larger than the store accepts; send a smaller one"
+_OUTSIDE = "No requested byte lies within the object"
+_LOCKED = "The store does not allow changes of this object; ask its administrator"
+_NAME = "The file's name is too long for the store; shorten it"
 
-#: S3's codes, AWS's first and then other stores' own. A HEAD has no body, so its status stands in.
-TABLE: dict[str, tuple[type[FilesError], str]] = {
-    "NoSuchBucket": (StorageError, _GONE),
-    "AccessDenied": (StorageError, _DENIED),
-    "AllAccessDisabled": (StorageError, _DENIED),
-    "AccountProblem": (StorageError, _DENIED),
-    "Forbidden": (StorageError, _DENIED),
-    "403": (StorageError, _DENIED),
-    "InvalidAccessKeyId": (StorageError, _KEYS),
-    "InvalidClientTokenId": (StorageError, _KEYS),
-    "InvalidToken": (StorageError, _KEYS),
-    "SignatureDoesNotMatch": (StorageError, _KEYS),
-    "AuthorizationHeaderMalformed": (StorageError, _REGION),
-    "PermanentRedirect": (StorageError, _REGION),
-    "TemporaryRedirect": (StorageError, _REGION),
-    "IllegalLocationConstraintException": (StorageError, _REGION),
-    "301": (StorageError, _REGION),
-    "307": (StorageError, _REGION),
-    "RequestTimeTooSkewed": (StorageError, _CLOCK),
-    "ExpiredToken": (StorageUnavailable, _LATER),
-    "ExpiredTokenException": (StorageUnavailable, _LATER),
-    "TokenRefreshRequired": (StorageUnavailable, _LATER),
-    "RequestExpired": (StorageUnavailable, _LATER),
-    "SlowDown": (StorageUnavailable, _LATER),
-    "SlowDownRead": (StorageUnavailable, _LATER),
-    "SlowDownWrite": (StorageUnavailable, _LATER),
-    "ServiceUnavailable": (StorageUnavailable, _LATER),
-    "Throttling": (StorageUnavailable, _LATER),
-    "ThrottlingException": (StorageUnavailable, _LATER),
-    "RequestLimitExceeded": (StorageUnavailable, _LATER),
-    "TooManyRequests": (StorageUnavailable, _LATER),
-    "InternalError": (StorageUnavailable, _LATER),
-    "RequestTimeout": (StorageUnavailable, _LATER),
-    "OperationAborted": (StorageUnavailable, _LATER),
-    "ConditionalRequestConflict": (StorageUnavailable, _LATER),
-    "XMinioServerNotInitialized": (StorageUnavailable, _LATER),
-    "429": (StorageUnavailable, _LATER),
-    "500": (StorageUnavailable, _LATER),
-    "502": (StorageUnavailable, _LATER),
-    "503": (StorageUnavailable, _LATER),
-    "504": (StorageUnavailable, _LATER),
-    "PreconditionFailed": (Conflict, _CHANGED),
-    "412": (Conflict, _CHANGED),
-    "EntityTooLarge": (FileTooLarge, _LARGE),
-    "MaxMessageLengthExceeded": (FileTooLarge, _LARGE),
-    "413": (FileTooLarge, _LARGE),
-    "InvalidRange": (RangeUnsatisfiable, "No byte that was asked for lies within the object"),
-    "416": (RangeUnsatisfiable, "No byte that was asked for lies within the object"),
-    "KeyTooLongError": (Invalid, "The file's name is too long for the store; shorten it"),
-    "BadDigest": (StorageError, _ALTERED),
-    "InvalidDigest": (StorageError, _ALTERED),
-    "XAmzContentSHA256Mismatch": (StorageError, _ALTERED),
-    "IncompleteBody": (StorageError, _ALTERED),
-    "NotImplemented": (StorageError, _CANNOT),
-    "MethodNotAllowed": (StorageError, _CANNOT),
-    "InvalidObjectState": (StorageError, _LOCKED),
-    "ObjectLocked": (StorageError, _LOCKED),
-    "QuotaExceeded": (NoSpace, _FULL),
-    "QuotaExceededException": (NoSpace, _FULL),
-    "InsufficientCapacity": (NoSpace, _FULL),
-    "InsufficientStorage": (NoSpace, _FULL),
-    "StorageLimitExceeded": (NoSpace, _FULL),
-    "XMinioStorageFull": (NoSpace, _FULL),
-    "XMinioAdminBucketQuotaExceeded": (NoSpace, _FULL),
-    "507": (NoSpace, _FULL),
+#: Our error for S3's codes: AWS's first, then other stores' own. A HEAD has no body, so its status
+#: stands in for a code.
+_ANSWERS: tuple[tuple[type[FilesError], str, str], ...] = (
+    (StorageError, _GONE, "NoSuchBucket"),
+    (StorageError, _DENIED, "AccessDenied AllAccessDisabled AccountProblem Forbidden 403"),
+    (StorageError, _KEYS, "InvalidAccessKeyId InvalidClientTokenId InvalidToken"),
+    (StorageError, _KEYS, "SignatureDoesNotMatch"),
+    (StorageError, _REGION, "AuthorizationHeaderMalformed PermanentRedirect TemporaryRedirect"),
+    (StorageError, _REGION, "IllegalLocationConstraintException 301 307"),
+    (StorageError, _CLOCK, "RequestTimeTooSkewed"),
+    (StorageUnavailable, _LATER, "ExpiredToken ExpiredTokenException TokenRefreshRequired"),
+    (StorageUnavailable, _LATER, "RequestExpired SlowDown SlowDownRead SlowDownWrite"),
+    (StorageUnavailable, _LATER, "ServiceUnavailable Throttling ThrottlingException"),
+    (StorageUnavailable, _LATER, "RequestLimitExceeded TooManyRequests InternalError"),
+    (StorageUnavailable, _LATER, "RequestTimeout OperationAborted ConditionalRequestConflict"),
+    (StorageUnavailable, _LATER, "XMinioServerNotInitialized 429 500 502 503 504"),
+    (Conflict, _CHANGED, "PreconditionFailed 412"),
+    (FileTooLarge, _LARGE, "EntityTooLarge MaxMessageLengthExceeded 413"),
+    (RangeUnsatisfiable, _OUTSIDE, "InvalidRange 416"),
+    (Invalid, _NAME, "KeyTooLongError"),
+    (StorageError, _ALTERED, "BadDigest InvalidDigest XAmzContentSHA256Mismatch IncompleteBody"),
+    (StorageError, _CANNOT, "NotImplemented MethodNotAllowed"),
+    (StorageError, _LOCKED, "InvalidObjectState ObjectLocked"),
+    (NoSpace, _FULL, "QuotaExceeded QuotaExceededException InsufficientCapacity"),
+    (NoSpace, _FULL, "InsufficientStorage StorageLimitExceeded XMinioStorageFull"),
+    (NoSpace, _FULL, "XMinioAdminBucketQuotaExceeded 507"),
+)
+TABLE = {code: (kind, message) for kind, message, codes in _ANSWERS for code in codes.split()}
+
+#: Classes of the SDK's errors, by name; ClientError is aiohttp's.
+_CREDENTIAL_ERRORS = {
+    *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"),
+    *("TokenRetrievalError", "SSOError", "UnauthorizedSSOTokenError"),
+    *("ProfileNotFound", "MetadataRetrievalError"),
+}
+_CONNECTION_ERRORS = {
+    *("ClientError", "ConnectionError", "HTTPClientError"),
+    *("IncompleteReadError", "ResponseStreamingError"),
 }
 
 
 def code_of(error: BaseException) -> str:
-    """S3's code, or the status where it gave none; empty for what is no answer of a store."""
+    """S3's code, or the status where it gave none; empty if the store did not answer."""
     response = getattr(error, "response", None)
     if not isinstance(response, dict) or "Error" not in response:
         return ""
@@ -131,7 +106,7 @@ def code_of(error: BaseException) -> str:
 
 
 def status_of(error: BaseException) -> int:
-    """The HTTP status of a store's answer; 0 for anything else."""
+    """The HTTP status of the store's answer; 0 if it did not answer."""
     response = getattr(error, "response", None)
     if not isinstance(response, dict):
         return 0
@@ -144,10 +119,10 @@ def caused_by(error: BaseException) -> str:
     return code_of(error.__cause__) if error.__cause__ is not None else ""
 
 
-def translated(error: Exception, operation: str) -> Exception:
-    """What to raise in place of ``error``, which ``operation`` of the SDK raised.
+def storage_error(error: Exception, operation: str) -> Exception:
+    """Our error for ``error``, which ``operation`` of the SDK raised.
 
-    FileNotFoundError for a missing object; ours and the contract's own come back as they are.
+    FileNotFoundError for a missing object. An error that is ours already is returned unchanged.
     """
     if isinstance(error, FilesError | FileNotFoundError):
         return error
@@ -155,11 +130,11 @@ def translated(error: Exception, operation: str) -> Exception:
     if code in _MISSING:
         return FileNotFoundError("no such object")
     if code or status_of(error):
-        return _answered(error, code, operation)
-    return _unanswered(error, operation)
+        return _error_of_answer(error, code, operation)
+    return _error_without_answer(error, operation)
 
 
-def _answered(error: Exception, code: str, operation: str) -> FilesError:
+def _error_of_answer(error: Exception, code: str, operation: str) -> FilesError:
     status = status_of(error)
     kind, message = TABLE.get(code) or TABLE.get(str(status)) or (StorageError, _CANNOT)
     if kind is StorageError and status >= 500 and status not in (501, 507) and code not in TABLE:
@@ -177,34 +152,19 @@ def _answered(error: Exception, code: str, operation: str) -> FilesError:
     return kind(message)
 
 
-def _unanswered(error: Exception, operation: str) -> FilesError:
-    """No answer, or none that makes sense. Of the SDK's errors only the names are needed here."""
+def _error_without_answer(error: Exception, operation: str) -> FilesError:
+    """The error for a failed or senseless answer. Compares names, so the SDK is not imported."""
     names = {cls.__name__ for cls in type(error).__mro__}
     # Its message may hold a URL.
     logger.warning("S3 %s failed: %s", operation, type(error).__name__)
     if names & {"SSLError", "ClientSSLError", "SSLCertVerificationError"}:
         return StorageUnavailable(
-            "The store's certificate is not trusted; the source's administrator has to correct"
-            " ca_bundle or the store"
+            "The store's certificate is not trusted; ask the source's administrator to correct"
+            " ca_bundle or the certificate"
         )
-    if names & {
-        "NoCredentialsError",
-        "PartialCredentialsError",
-        "CredentialRetrievalError",
-        "TokenRetrievalError",
-        "SSOError",
-        "UnauthorizedSSOTokenError",
-        "ProfileNotFound",
-        "MetadataRetrievalError",
-    }:
+    if names & _CREDENTIAL_ERRORS:
         return StorageUnavailable(NO_CREDENTIALS)
-    if isinstance(error, OSError | asyncio.TimeoutError) or names & {
-        "ClientError",  # aiohttp's
-        "ConnectionError",
-        "HTTPClientError",
-        "IncompleteReadError",
-        "ResponseStreamingError",
-    }:
+    if isinstance(error, OSError | asyncio.TimeoutError) or names & _CONNECTION_ERRORS:
         return StorageUnavailable("The store cannot be reached; try again in a minute")
-    logger.error("S3 %s failed in a way that is not known", operation, exc_info=error)
-    return StorageError("The store gave an answer that makes no sense; ask its administrator")
+    logger.error("S3 %s failed with an unknown error", operation, exc_info=error)
+    return StorageError("The store gave an invalid answer; ask its administrator")

@@ -1,6 +1,6 @@
-"""Reading objects: always a range, never more than was asked for, taken up again where it broke.
+"""Reading objects: each request asks for a range, and a broken stream is resumed.
 
-Leaves out paths and what they mean (storage.py).
+Leaves out paths (storage.py).
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 from datasette_files.errors import Conflict, RangeUnsatisfiable, StorageError
 
 from .client import Connection
-from .errors import translated
+from .errors import storage_error
 
 logger = logging.getLogger("datasette_files_s3")
 
-#: Bytes; as "to the end".
+#: An end that means the object's end, in bytes.
 END = 2**63 - 1
 #: Bytes read at once.
 _CHUNK = 256 * 1024
-#: How often in a row a stream that broke is taken up again without a byte of progress.
-_ATTEMPTS = 3
+#: Attempts in a row without a byte of progress.
+_MAX_ATTEMPTS = 3
 _PAUSE = 0.2
 #: Bytes hashed in one go.
 _BATCH = 1024 * 1024
@@ -52,7 +52,7 @@ async def stream(
             while position < end:
                 try:
                     chunk = await body.read(min(_CHUNK, end - position))
-                except Exception as error:  # noqa: BLE001 - whatever the SDK lets through
+                except Exception as error:  # noqa: BLE001 - the SDK raises many kinds
                     broken = error
                     break
                 if not chunk:
@@ -65,15 +65,15 @@ async def stream(
             body.close()
         if broken is not None:
             failures += 1
-            if failures >= _ATTEMPTS:
-                raise translated(broken, "get_object") from broken
+            if failures >= _MAX_ATTEMPTS:
+                raise storage_error(broken, "get_object") from broken
             await asyncio.sleep(_PAUSE * 2**failures)
 
 
 async def _open(
     connection: Connection, bucket: str, key: str, position: int, end: int, etag: str | None
 ) -> Any:
-    """The store's answer, its body to be read; None where no byte lies within."""
+    """The store's answer, its body unread; None if the range begins behind the object's end."""
     wanted = f"bytes={position}-" + ("" if end >= END else str(end - 1))
     same: dict[str, Any] = {} if etag is None else {"IfMatch": etag}
     try:
@@ -85,23 +85,23 @@ async def _open(
 
 
 def _total(answer: dict[str, Any], position: int) -> int:
-    """Where the answer's bytes end. Raises StorageError for one that begins elsewhere."""
+    """The position at which the answer ends. Raises StorageError if it begins elsewhere."""
     found = _RANGE.fullmatch(answer.get("ContentRange") or "")
     if found is None and position == 0:
         length: int = answer["ContentLength"]
         return length
     if found is None or int(found[1]) != position:
-        raise StorageError("The store does not answer with the range asked for")
+        raise StorageError("The store did not send the requested range; ask its administrator")
     return int(found[2]) + 1
 
 
 async def read(connection: Connection, bucket: str, key: str, start: int, end: int) -> bytes:
-    """As ``stream``, in one piece."""
+    """The bytes of ``stream``, in one piece."""
     return b"".join([chunk async for chunk in stream(connection, bucket, key, start, end)])
 
 
 async def sha256(connection: Connection, bucket: str, key: str) -> str:
-    """Of the whole object, in hexadecimal."""
+    """The sha256 of the whole object, in hexadecimal."""
     digest, batch = hashlib.sha256(), bytearray()
     async for chunk in stream(connection, bucket, key, 0, END):
         batch += chunk

@@ -1,8 +1,8 @@
-"""What a source may do in its bucket, found out by doing it, and the policy that lets it.
+"""The rights of a source in its bucket, found out by trying each, and the policy that gives them.
 
 Holds the list of rights, the trial of each in keys of its own below the source's prefix, and the
-least policy. Leaves out how it is told (cli.py). Nothing of the trial stays: where deleting is not
-allowed, ``Trial.left`` names what does.
+smallest policy. Leaves out the report (cli.py). The trial deletes its objects; where that is
+forbidden, ``Trial.left`` names them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from datasette_files.errors import StorageError, StorageUnavailable
 from .client import Connection
 from .config import Folder
 from .deleting import ONE_BY_ONE
+from .errors import code_of, status_of
 
 _CONTENT = b"A trial of datasette-files: may be deleted.\n"
 _TYPE = "text/plain"
-#: With these no right can be told from another.
-_HOPELESS = {
-    "NoSuchBucket": "there is no bucket of this name; make it, or correct `bucket`",
+_Try = Callable[[], Awaitable[None]]
+#: Codes after which no right can be tried.
+_FATAL = {
+    "NoSuchBucket": "the bucket does not exist; create it, or correct `bucket`",
     "InvalidAccessKeyId": "the store does not know the access key; correct `access_key_id`",
     "SignatureDoesNotMatch": "the secret key is wrong; correct `secret_access_key`",
     "ExpiredToken": "the credentials have expired; get new ones",
@@ -37,9 +39,9 @@ _HOPELESS = {
 
 @dataclass
 class Finding:
-    """One right: what for, by which actions of a policy, and ``problem``: None where it is there.
+    """The trial of one right. ``actions`` are those of a policy; ``problem`` is None on success.
 
-    ``tried`` is false where something that it builds on failed.
+    ``tried`` is false where a trial that it depends on failed.
     """
 
     name: str
@@ -55,7 +57,7 @@ class Finding:
 
 
 class _Refused(Exception):
-    """The store did not do it. The message says why."""
+    """The store refused. The message gives the reason."""
 
 
 @dataclass
@@ -74,48 +76,35 @@ class Trial:
         self._copy, self._parts, self._dropped = f"{name}/copy", f"{name}/parts", f"{name}/dropped"
         self._below = f"{name}/"
         self._etag = ""
-        #: Whether there is an object to read, copy and delete.
-        self._stored = False
         self._made: list[str] = []
         self._uploads: dict[str, str] = {}
 
     async def run(self) -> list[Finding]:
-        """Each right in turn. Raises StorageError, StorageUnavailable where none can be tried."""
+        """Try each right. Raises StorageError, StorageUnavailable where none can be tried."""
+        put, get, listing = ("s3:PutObject",), ("s3:GetObject",), ("s3:ListBucket",)
+        delete, abort = ("s3:DeleteObject",), ("s3:AbortMultipartUpload",)
+        unfinished = ("s3:ListBucketMultipartUploads",)
+        stored, described = "store an object", "describe an object"
+        #: Each right, its actions, its trial, and the right that the trial needs.
+        trials: tuple[tuple[str, tuple[str, ...], _Try, str | None], ...] = (
+            (stored, put, self._put_object, None),
+            (described, get, self._head_object, stored),
+            ("read a range of an object", get, self._get_object, stored),
+            ("let a browser read (presigned GET)", get, self._presigned_get, stored),
+            ("copy an object", (*get, *put), self._copy_object, stored),
+            ("see that an object does not exist", listing, self._head_nothing, described),
+            ("list objects", listing, self._list_objects, None),
+            ("let a browser store (presigned POST)", put, self._presigned_post, None),
+            ("store in parts", put, self._multipart, None),
+            ("abort an upload in parts", abort, self._abort_multipart, "store in parts"),
+            ("find unfinished uploads", unfinished, self._list_unfinished, None),
+            ("delete an object", delete, self._delete_object, None),
+            ("delete many objects", delete, self._delete_objects, None),
+        )
         try:
-            await self._try("store an object", ("s3:PutObject",), self._put_object)
-            self._stored = self.findings[-1].problem is None
-            for name, actions, what in (
-                ("describe an object", ("s3:GetObject",), self._head_object),
-                ("read a range of an object", ("s3:GetObject",), self._get_object),
-                ("let a browser read (presigned GET)", ("s3:GetObject",), self._presigned_get),
-                ("copy an object", ("s3:GetObject", "s3:PutObject"), self._copy_object),
-            ):
-                await self._try(name, actions, what, possible=self._stored)
-            described = self.findings[1]
-            await self._try(
-                "tell that an object is not there",
-                ("s3:ListBucket",),
-                self._head_nothing,
-                possible=described.problem is None,
-            )
-            await self._try("list objects", ("s3:ListBucket",), self._list_objects)
-            await self._try(
-                "let a browser store (presigned POST)", ("s3:PutObject",), self._presigned_post
-            )
-            await self._try("store in parts", ("s3:PutObject",), self._multipart)
-            await self._try(
-                "give up an upload in parts",
-                ("s3:AbortMultipartUpload",),
-                self._abort_multipart,
-                possible=self.findings[-1].problem is None,
-            )
-            await self._try(
-                "find uploads that were left behind",
-                ("s3:ListBucketMultipartUploads",),
-                self._list_unfinished,
-            )
-            await self._try("delete an object", ("s3:DeleteObject",), self._delete_object)
-            await self._try("delete many objects", ("s3:DeleteObject",), self._delete_objects)
+            for name, actions, trial, needed in trials:
+                possible = needed not in [finding.name for finding in self.missing]
+                await self._try(name, actions, trial, possible=possible)
         finally:
             await self._clean_up()
         return self.findings
@@ -128,31 +117,31 @@ class Trial:
         self,
         name: str,
         actions: tuple[str, ...],
-        what: Callable[[], Awaitable[None]],
+        trial: _Try,
         *,
-        possible: bool = True,
+        possible: bool,
     ) -> None:
         finding = Finding(name, actions)
         self.findings.append(finding)
         if not possible:
-            finding.tried, finding.problem = False, "needs what could not be done above"
+            finding.tried, finding.problem = False, "needs a right that is missing above"
             return
         try:
-            await self._told(what)
+            await self._run_trial(trial)
         except _Refused as error:
             finding.problem = str(error)
 
-    async def _told(self, what: Callable[[], Awaitable[None]]) -> None:
-        """``what``, the SDK's errors as ours. Raises _Refused, StorageError, StorageUnavailable."""
+    async def _run_trial(self, trial: _Try) -> None:
+        """Run a trial. Raises _Refused, StorageError, StorageUnavailable."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
         try:
-            await what()
+            await trial()
         except ClientError as error:
             told = error.response.get("Error", {})
             code = str(told.get("Code") or "")
-            if code in _HOPELESS:
-                raise StorageError(f"{code}: {_HOPELESS[code]}") from error
+            if code in _FATAL:
+                raise StorageError(f"{code}: {_FATAL[code]}") from error
             raise _Refused(f"{code}: {told.get('Message') or 'no reason given'}") from error
         except (BotoCoreError, OSError) as error:
             raise StorageUnavailable(f"The store cannot be reached: {error}") from error
@@ -166,14 +155,13 @@ class Trial:
 
     @contextmanager
     def _making(self, key: str) -> Iterator[None]:
-        """Only the store's own no tells that nothing is there: an answer may be lost."""
-        from botocore.exceptions import ClientError  # noqa: PLC0415
-
+        """Note the key for deletion, unless the store refuses: after a lost answer it may exist."""
         self._made.append(key)
         try:
             yield
-        except (ClientError, _Refused):
-            self._made.remove(key)
+        except Exception as error:
+            if code_of(error) or isinstance(error, _Refused):
+                self._made.remove(key)
             raise
 
     async def _put_object(self) -> None:
@@ -186,22 +174,20 @@ class Trial:
     async def _head_object(self) -> None:
         answer = await self._client.head_object(**self._where(self._put))
         if answer["ContentLength"] != len(_CONTENT):
-            raise _Refused(f"the object has {answer['ContentLength']} bytes, not those stored")
+            raise _Refused(f"the object has {answer['ContentLength']} bytes, not {len(_CONTENT)}")
 
     async def _head_nothing(self) -> None:
-        from botocore.exceptions import ClientError  # noqa: PLC0415
-
         try:
             await self._client.head_object(**self._where(self._dropped))
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+        except Exception as error:
+            if status_of(error) != 404:
                 raise
 
     async def _get_object(self) -> None:
         answer = await self._client.get_object(**self._where(self._put), Range="bytes=2-6")
         async with answer["Body"] as body:
             if await body.read() != _CONTENT[2:7]:
-                raise _Refused("the bytes are not those of the range")
+                raise _Refused("the bytes are not those of the requested range")
 
     async def _presigned_get(self) -> None:
         url = await self.connection.presigner.generate_presigned_url(
@@ -213,7 +199,7 @@ class Trial:
         answer = await self._client.list_objects_v2(Bucket=self.folder.bucket, Prefix=self._below)
         listed = {entry["Key"] for entry in answer.get("Contents", [])}
         if not set(self._made) <= listed:
-            raise _Refused("an object that was stored is not listed")
+            raise _Refused("a stored object is not listed")
 
     async def _copy_object(self) -> None:
         with self._making(self._copy):
@@ -259,20 +245,18 @@ class Trial:
         await self._client.list_multipart_uploads(Bucket=self.folder.bucket, Prefix=self._dropped)
 
     async def _delete_object(self) -> None:
-        # What is not there may be deleted too: the right is the same.
+        # Deleting a missing object needs the same right.
         await self._client.delete_object(**self._where(self._put))
         self._made = [key for key in self._made if key != self._put]
 
     async def _delete_objects(self) -> None:
-        from botocore.exceptions import ClientError  # noqa: PLC0415
-
         keys = self._made or [self._copy]
         try:
             answer = await self._client.delete_objects(
                 Bucket=self.folder.bucket, Delete={"Objects": [{"Key": key} for key in keys]}
             )
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in ONE_BY_ONE:
+        except Exception as error:
+            if code_of(error) not in ONE_BY_ONE:
                 raise
             answer = {}
             for key in keys:  # as the storage does
@@ -284,7 +268,7 @@ class Trial:
     async def _as_a_browser(
         self, method: str, url: str, fields: dict[str, str] | None = None
     ) -> None:
-        """A request without credentials of its own. Raises _Refused."""
+        """Send a request without credentials. Raises _Refused."""
         import aiohttp  # noqa: PLC0415 - only once a command needs it
 
         from .credentials import tls  # noqa: PLC0415
@@ -321,22 +305,22 @@ class Trial:
             await request
 
         try:
-            await self._told(remove)
+            await self._run_trial(remove)
         except (_Refused, StorageError, StorageUnavailable):
             self.left.append(key)
 
 
 def policy(folder: Folder, region: str) -> dict[str, Any]:
-    """The least that a source needs, as a policy of AWS IAM, for this bucket and prefix.
+    """The smallest policy of AWS IAM for a source in this bucket and prefix.
 
     Actions: "Actions, resources, and condition keys for Amazon S3" of the service authorization
-    reference. Listing has no condition on the prefix: S3 tells what is not there (404, not 403)
-    only to who may list without one.
+    reference. Listing has no condition on the prefix: S3 answers 404 rather than 403 for a missing
+    object only to those who may list without one.
     """
     partition = "aws"
     for begins, other in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")):
         partition = other if region.startswith(begins) else partition
-    # ``*``, ``?`` and ``$`` mean themselves only so (IAM policy elements: variables).
+    # Escapes ``*``, ``?`` and ``$`` (IAM policy elements: variables).
     prefix = re.sub(r"[*?$]", lambda match: f"${{{match[0]}}}", folder.prefix)
     if folder.bucket.startswith("arn:"):  # an access point
         bucket, objects = folder.bucket, f"{folder.bucket}/object/{prefix}*"

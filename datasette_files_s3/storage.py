@@ -3,11 +3,11 @@
 Layout below the source's prefix::
 
     <path>                      a complete object
-    .datasette-files/<digest>   what a browser sends, named by the digest of its path
+    .datasette-files/<digest>   an upload by a browser, named by the digest of its path
 
-The bucket and the prefix are the configuration's, or the credentials broker's, whose word may
-change. Here is what each method of the contract means in S3; how it is done is in reading.py,
-writing.py and direct.py.
+The bucket and the prefix come from the configuration, or from the credentials broker, which may
+change them. Maps each method of the contract to S3; the work is in reading.py, writing.py and
+direct.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timezone
-from typing import Any, ClassVar
+from typing import Any
 
 from datasette_files.base import (
     TIME_FORMAT,
@@ -34,10 +34,10 @@ from .config import Folder, S3Config
 
 logger = logging.getLogger("datasette_files_s3")
 
-#: Seconds for everything that completes an upload: less than the core waits for it.
+#: Seconds to complete a direct upload; less than the core waits.
 _FINISH_SECONDS = 540.0
 #: Objects in one answer of a store.
-_PAGE = 1000
+_MAX_KEYS = 1000
 
 
 class S3Storage(Storage):
@@ -49,21 +49,19 @@ class S3Storage(Storage):
     _config: S3Config
     _connection: Connection | None = None
 
-    #: What it can do before it is configured.
-    _capabilities: ClassVar = StorageCapabilities(
-        can_upload=True, can_delete=True, can_list=True, can_generate_signed_urls=True
-    )
-
     @property
     def capabilities(self) -> StorageCapabilities:
-        if self._connection is None or self._config.download == "redirect":
-            return StorageCapabilities(**vars(self._capabilities))
+        proxied = self._connection is not None and self._config.download == "proxy"
         return StorageCapabilities(
-            can_upload=True, can_delete=True, can_list=True, requires_proxy_download=True
+            can_upload=True,
+            can_delete=True,
+            can_list=True,
+            can_generate_signed_urls=not proxied,
+            requires_proxy_download=proxied,
         )
 
     async def configure(self, config: dict[str, Any], get_secret: GetSecret) -> None:
-        """Take the configuration; of the network, only a credentials broker is asked."""
+        """Take the configuration. The only network call is to a credentials broker."""
         self._config = S3Config.model_validate(config)
         self._connection = await Connection.open(self._config)
 
@@ -74,17 +72,17 @@ class S3Storage(Storage):
 
     @property
     def connection(self) -> Connection:
-        """Open between ``configure`` and ``close``."""
+        """The connection, from ``configure`` to ``close``. Raises StorageError at other times."""
         if self._connection is None:
-            raise StorageError("The source is not configured, or closed; start Datasette again")
+            raise StorageError("The source is not configured or is closed; restart Datasette")
         return self._connection
 
     async def _at(self, path: str) -> tuple[Folder, str]:
         """The folder and the key of a path.
 
         The one place that turns a path into a key. Raises FileNotFoundError for a path that the
-        core never gives out: one that leads elsewhere in stores that are file systems beneath, or
-        among what is still on its way in.
+        core never gives out: a staging key, or one with ``.`` or ``..``, which leaves the prefix
+        in stores on a file system.
         """
         parts = path.split("/")
         if not path or "." in parts or ".." in parts or path.startswith(direct.STAGING):
@@ -100,7 +98,7 @@ class S3Storage(Storage):
             head = await self.connection.call("head_object", Bucket=folder.bucket, Key=key)
         except FileNotFoundError:
             return None
-        # Not every store gives a type to what another tool put there without one.
+        # Not every store gives a type to an object that another tool stored without one.
         content_type = head.get("ContentType")
         return _described(path, head["ContentLength"], head["LastModified"], content_type)
 
@@ -118,7 +116,7 @@ class S3Storage(Storage):
     async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
         content = await self.read_bytes(path, max_bytes + 1)
         if len(content) > max_bytes:
-            raise FileTooLarge(f"The file has more than {max_bytes} bytes")
+            raise FileTooLarge(f"The file has more than {max_bytes:,} bytes")
         return content
 
     async def stream_file(self, path: str) -> AsyncIterator[bytes]:
@@ -160,7 +158,7 @@ class S3Storage(Storage):
     async def list_files(
         self, prefix: str = "", cursor: str | None = None, limit: int = 100
     ) -> tuple[list[FileMetadata], str | None]:
-        """A cursor is the store's own continuation token."""
+        """List objects; a cursor is the store's own continuation token."""
         folder = await self.connection.folder()
         found: list[FileMetadata] = []
         while True:
@@ -169,12 +167,12 @@ class S3Storage(Storage):
                 "list_objects_v2",
                 Bucket=folder.bucket,
                 Prefix=folder.prefix + prefix,
-                MaxKeys=min(limit - len(found), _PAGE),
+                MaxKeys=min(limit - len(found), _MAX_KEYS),
                 **following,
             )
             for entry in answer.get("Contents", []):
                 path = entry["Key"][len(folder.prefix) :]
-                # A key that ends with a slash is some tool's folder, not a file.
+                # A key that ends with a slash is another tool's folder, not a file.
                 if not path.endswith("/") and not path.startswith(direct.STAGING) and path:
                     found.append(_described(path, entry["Size"], entry["LastModified"]))
             cursor = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
@@ -186,18 +184,18 @@ class S3Storage(Storage):
     async def receive_upload(
         self, path: str, stream: AsyncIterator[bytes], content_type: str
     ) -> FileMetadata:
-        """Store the stream; durable and visible, whole, when this returns."""
+        """Store the stream; the whole object is durable and visible when this returns."""
         try:
             folder, key = await self._at(path)
         except FileNotFoundError:
-            raise Invalid("The file's path is not one that the store may be given") from None
+            raise Invalid("The store does not accept this path; choose another file name") from None
         upload = writing.Upload(self.connection, folder.bucket, key, content_type)
         try:
             async for chunk in stream:
                 await upload.add(chunk)
             await upload.finish()
         except BaseException:
-            # To its end, though whoever waits for it may be gone.
+            # Runs to its end, even if this task is cancelled again.
             await asyncio.shield(asyncio.create_task(upload.undo()))
             raise
         stored = _described(path, upload.size, None, content_type)
@@ -214,9 +212,9 @@ class S3Storage(Storage):
         max_size: int,
         expires_in: int,
     ) -> UploadInstructions | None:
-        """A form to post, or None: through Datasette, which alone can take more than 5 GiB."""
+        """A form to post. None, for an upload through Datasette, if it may be over 5 GiB."""
         largest = max_size if size is None else size
-        if self._config.upload == "proxy" or largest > direct.LARGEST:
+        if self._config.upload == "proxy" or largest > direct.MAX_SIZE:
             return None
         folder, _ = await self._at(path)
         key = direct.staging_key(folder.prefix, path)
@@ -230,15 +228,13 @@ class S3Storage(Storage):
         try:
             finished = await asyncio.wait_for(work, _FINISH_SECONDS)
         except asyncio.TimeoutError as error:
-            raise StorageError(
-                "The store took too long to take the file over; try again"
-            ) from error
+            raise StorageError("The store took too long to copy the file; try again") from error
         stored = _described(path, finished.size, None, expected.content_type)
         stored.content_hash = finished.content_hash
         return stored
 
     async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
-        """Where it was signed for, whatever the broker says by now."""
+        """Delete the staging object, in the bucket of the time of signing."""
         expected = direct.Expected(**instructions_state)
         await self.connection.call("delete_object", Bucket=expected.bucket, Key=expected.key)
 
@@ -246,7 +242,7 @@ class S3Storage(Storage):
         await self.delete_files([path])
 
     async def delete_files(self, paths: Iterable[str]) -> None:
-        """Each path's object, what was sent for it, and parts that a crash has left of it."""
+        """Delete each path's object, its staging object, and parts that a crash has left."""
         folder = await self.connection.folder()
         keys: list[str] = []
         for path in paths:

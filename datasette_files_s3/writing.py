@@ -1,8 +1,8 @@
 """An upload through Datasette: one PUT if it is small, else parts in parallel, memory bounded.
 
-A part is held until the store has taken it, so that it can be sent again. All or nothing: what
-fails or is cancelled is aborted, and what the store may hold of it by then is deleted. Leaves out
-uploads that go to the store directly (direct.py).
+A part is held until the store has taken it, so that it can be sent again. An upload that fails or
+is cancelled is aborted, and its parts or object in the store are deleted. Leaves out uploads that
+go to the store directly (direct.py).
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from .errors import caused_by
 
 logger = logging.getLogger("datasette_files_s3")
 
-#: Bytes. S3 takes 10,000 parts: after so many the next are twice as large, which makes more than
-#: the 5 TiB that an object may have. Two parts are in memory once they are large, so they stay at
-#: the first size up to 15.6 GiB, and at 32 MiB up to 101 GiB.
+#: Bytes of a part. S3 takes 10,000 parts: after each number of ``_GROWS_AFTER`` the size doubles,
+#: which makes more than the 5 TiB that an object may have. Two parts are in memory once they are
+#: large, so they stay at the first size up to 15.6 GiB, and at 32 MiB up to 101 GiB.
 PART = 8 * 1024 * 1024
 _GROWS_AFTER = (2000, 3500, *range(5500, 9000, 500))
-_MOST_PARTS = 10_000
-#: Bytes on their way at the same time, beside the part that is being filled.
-_IN_FLIGHT = 4 * PART
+_MAX_PARTS = 10_000
+#: Bytes being sent at the same time, beside the part that is being filled.
+_MAX_IN_FLIGHT = 4 * PART
 #: Bytes given to the socket at once.
 _SLICE = 256 * 1024
-#: Bytes a second that a store takes at the least; slower, and the call is given up.
-_SLOWEST = 128 * 1024
+#: Bytes a second; a call to a slower store is given up.
+_MIN_RATE = 128 * 1024
 _UNDO_SECONDS = 20.0
 
 
 def part_size(sent: int) -> int:
-    """Bytes of the part that follows on so many."""
+    """The size in bytes of the part after ``sent`` parts."""
     return PART << bisect.bisect_right(_GROWS_AFTER, sent)
 
 
 class Part:
-    """Bytes as a request's body that can be sent again; aiohttp takes it slice by slice."""
+    """A request's body that can be sent again; aiohttp reads it slice by slice."""
 
     def __init__(self, content: bytearray) -> None:
         self._content = content
@@ -57,11 +57,11 @@ class Part:
                 yield bytes(view[start : start + _SLICE])
 
     def read(self, size: int = -1) -> bytes:
-        """By this the SDK knows a body; it reads none of it, as nothing signs the payload."""
+        """Never called: the SDK knows a body by this method, and does not sign payloads."""
         return bytes(self._content[: size if size >= 0 else None])
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Before a repetition. Each iteration begins at the start anyway."""
+        """Answer the SDK, which rewinds before a repetition; each iteration starts anew."""
         return len(self._content) if whence == 2 else offset
 
     def tell(self) -> int:
@@ -69,13 +69,13 @@ class Part:
 
 
 class Upload:
-    """One object on its way. ``add`` chunks, then ``finish``; ``undo`` after any failure."""
+    """One object being uploaded. ``add`` chunks, then ``finish``; ``undo`` after any failure."""
 
     def __init__(self, connection: Connection, bucket: str, key: str, content_type: str) -> None:
         self._connection = connection
         self._target: dict[str, Any] = {"Bucket": bucket, "Key": key}
         self._content_type = content_type
-        # TLS sees to it that the bytes arrive as they were sent.
+        # TLS already protects the bytes from damage.
         self._sends_md5 = (connection.config.endpoint_url or "").startswith("http://")
         self._filling = bytearray()
         self._digest = hashlib.sha256()
@@ -83,14 +83,14 @@ class Upload:
         self._sending: set[asyncio.Task[None]] = set()
         self._tags: dict[int, str] = {}
         self._parts = 0
-        #: Whether the store may hold an object by now.
+        #: Whether the store may hold an object under the key.
         self._may_exist = False
-        #: Bytes taken.
+        #: Bytes added.
         self.size = 0
 
     @property
     def sha256(self) -> str:
-        """In hexadecimal, once ``finish`` has returned."""
+        """The object's sha256 in hexadecimal, once ``finish`` has returned."""
         return self._digest.hexdigest()
 
     @property
@@ -98,7 +98,7 @@ class Upload:
         return part_size(self._parts)
 
     async def add(self, chunk: bytes) -> None:
-        """Raises what the store answered to an earlier part, as early as it is known."""
+        """Take a chunk. Raises the error of an earlier part as soon as it is known."""
         with memoryview(chunk) as view:
             taken = 0
             while taken < len(view):
@@ -110,7 +110,7 @@ class Upload:
         self.size += len(chunk)
 
     async def finish(self) -> None:
-        """Make the object appear, whole."""
+        """Send the rest and make the object appear."""
         if self._upload_id is None:
             await asyncio.to_thread(self._digest.update, self._filling)
             self._may_exist = True
@@ -123,7 +123,7 @@ class Upload:
         await self._complete()
 
     async def undo(self) -> None:
-        """Take back what the store has got, as far as it can be reached."""
+        """Abort the upload and delete the object, as far as the store can be reached."""
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
@@ -146,16 +146,16 @@ class Upload:
                     logger.warning("A failed upload may have left parts in the store: %s", error)
 
     async def _send(self) -> None:
-        """Start the part that is full, once there is room for it on the way."""
-        if self._parts >= _MOST_PARTS:
-            raise FileTooLarge("The file is larger than the store takes")
+        """Start sending the full part, once fewer than ``_MAX_IN_FLIGHT`` bytes are being sent."""
+        if self._parts >= _MAX_PARTS:
+            raise FileTooLarge("The file is larger than the store accepts; send a smaller one")
         if self._upload_id is None:
             answer = await self._connection.call(
                 "create_multipart_upload", ContentType=self._content_type, **self._target
             )
             self._upload_id = answer["UploadId"]
         content, self._filling = self._filling, bytearray()
-        most = max(1, _IN_FLIGHT // len(content))
+        most = max(1, _MAX_IN_FLIGHT // len(content))
         await asyncio.to_thread(self._digest.update, content)
         while len(self._sending) >= most:
             await self._wait()
@@ -172,13 +172,13 @@ class Upload:
         if self._sends_md5:
             more["ContentMD5"] = await asyncio.to_thread(_md5, content)
         body: Any = Part(content) if content else b""
-        seconds = 60 + len(content) / _SLOWEST
+        seconds = 60 + len(content) / _MIN_RATE
         return await self._connection.call(
             operation, seconds=seconds, Body=body, **self._target, **more
         )
 
     async def _wait(self) -> None:
-        """Until a part is through. Raises what became of it."""
+        """Wait for the end of a part. Raises its error."""
         done, self._sending = await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
@@ -195,7 +195,7 @@ class Upload:
                 **self._target,
             )
         except Exception as error:
-            # Repeated after an answer that was lost: then the first has done it.
+            # The SDK repeats a request whose answer was lost, though the first one succeeded.
             if caused_by(error) != "NoSuchUpload" or not await self._is_there():
                 raise
 
@@ -209,6 +209,6 @@ class Upload:
 
 
 def _md5(content: bytearray) -> str:
-    """For the Content-MD5 header: a check against damage on the way, no protection."""
+    """The Content-MD5 header: against accidental damage, not against an attacker."""
     digest = hashlib.md5(content, usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()

@@ -93,7 +93,7 @@ def test_a_wrong_configuration_is_one_line_and_status_1(run: Run, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "cannot be read as YAML or JSON"), ("[]", "has to hold a mapping")],
+    [("{", "cannot be read as YAML or JSON"), ("[]", "must contain a mapping")],
 )
 def test_a_configuration_that_is_none_is_refused(
     tmp_path: Path, content: str, message: str
@@ -162,4 +162,4 @@ def test_two_commands_of_one_name_are_refused(run: Run) -> None:
     with command(sources, name="sources"):
         ran = run("sources")
     assert ran.exit_code == 1
-    assert "Two plugins have a command `datasette files sources`; uninstall one" in ran.stderr
+    assert "Two plugins define the command `datasette files sources`; uninstall one" in ran.stderr

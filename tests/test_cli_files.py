@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from datasette.cli import cli
 
-from datasette_files.cli import local
+from datasette_files.cli import disk
 from datasette_files.errors import Invalid
 from tests.conftest import disk_source
 from tests.faults.scene import held, rows
@@ -106,7 +106,7 @@ def test_what_goes_to_the_trash_is_told_as_that(run: Run, tmp_path: Path) -> Non
         ran = run(command, record["id"], *days)
         assert (ran.exit_code, ran.stdout) == (3, "")
         assert "Error (not_found)" in ran.stderr
-        assert "It is in the trash; restore it first" in ran.stderr
+        assert "The file is in the trash; restore it" in ran.stderr
     second = put(run, tmp_path / "a.txt")
     answer = json.loads(run("rm", second["id"], "--json", *days).stdout)
     assert answer["deleted"] == answer["trashed"] == [second["id"]]
@@ -125,7 +125,7 @@ def test_standard_output_that_takes_a_part_gets_the_rest(tmp_path: Path) -> None
             taken.append(bytes(chunk[:7]))
             return len(taken[-1])
 
-    local.write_all(Raw(), CONTENT[:100])  # type: ignore[arg-type]
+    disk.write_all(Raw(), CONTENT[:100])  # type: ignore[arg-type]
     assert b"".join(taken) == CONTENT[:100]
 
 
@@ -143,7 +143,7 @@ def test_lists_are_filtered_and_paged(run: Run, tmp_path: Path) -> None:
     assert found("--search", "!") == found("--name", "*.jpg") == []
     assert found("--prefix", photo["path"][:27]) == [photo["id"]]
     first = run("ls", "docs", "--limit", "1")
-    assert f"There are more: --after '{photo['path']}'" in first.stderr
+    assert f"There are more: continue with --after '{photo['path']}'" in first.stderr
     assert found("--limit", "1", "--after", photo["path"]) == [text["id"]]
     assert "Error (invalid): --after is not UTF-8" in run("ls", "docs", "--after", "\udcff").stderr
     answer = json.loads(run("ls", "docs", "--limit", "1", "--json").stdout)
@@ -173,8 +173,8 @@ def test_what_is_put_is_found_by_directory_and_pattern_and_no_link_is_followed(
     ran = run("put", "docs", str(folder / "*.txt"), str(folder), str(folder / "pipe"), "nothing*")
     assert ran.exit_code == 3
     assert len(ran.stdout.splitlines()) == 2  # a link that the person gave is followed
-    errors = [f"Error (invalid): {folder}: It is a directory"]
-    errors += [f"Error (invalid): {folder}/pipe: It is neither", "nothing*: Nothing matches"]
+    errors = [f"Error (invalid): {folder}: This is a directory"]
+    errors += [f"Error (invalid): {folder}/pipe: This is neither", "nothing*: No file matches"]
     assert all(error in ran.stderr for error in errors), ran.stderr
     assert len(held(tmp_path / "docs")) == 5
 
@@ -197,16 +197,16 @@ async def test_a_file_that_is_replaced_before_it_is_read_is_not_uploaded(tmp_pat
         folder = tmp_path / "in"
         folder.mkdir()
         (folder / "a.txt").write_bytes(CONTENT)
-        (item,) = local.found((str(folder),), True, lambda what, error: None)
-        assert b"".join([chunk async for chunk in local.chunks(item)]) == CONTENT
+        (item,) = disk.found((str(folder),), True, lambda what, error: None)
+        assert b"".join([chunk async for chunk in disk.chunks(item)]) == CONTENT
         (folder / "a.txt").unlink()
         if replaced == "in":
             folder.rmdir()
             folder.symlink_to("elsewhere")
         else:
             (folder / "a.txt").symlink_to(secret)
-        with pytest.raises(Invalid, match="replaced by another"):
-            assert [chunk async for chunk in local.chunks(item)] == []
+        with pytest.raises(Invalid, match="replaced this one"):
+            assert [chunk async for chunk in disk.chunks(item)] == []
         if replaced != "in":
             (folder / "a.txt").unlink()
             folder.rmdir()
@@ -272,18 +272,42 @@ def test_what_is_fetched_appears_whole_under_a_safe_name_or_not_at_all(
     assert {path.name for path in out.iterdir()} == {"bashrc", "a_2J"}
 
 
+def test_only_regular_files_are_replaced(run: Run, tmp_path: Path) -> None:
+    record = put(run, tmp_path / "a.txt")
+    out = tmp_path / "out"
+    out.mkdir()
+    mine = out / "mine"
+    mine.write_text("mine")
+    (out / "link").symlink_to(mine)
+    os.mkfifo(out / "pipe")
+    for name, kept in (("link", Path.is_symlink), ("pipe", Path.is_fifo)):
+        for more in ((), ("--force",)):
+            ran = run("get", record["id"], "-o", str(out / name), *more)
+            assert ran.exit_code == 3
+            assert "Error (conflict)" in ran.stderr
+            assert kept(out / name)
+    assert "choose another path" in ran.stderr
+    assert mine.read_text() == "mine"
+    assert run("get", record["id"], "-o", str(mine), "--force").exit_code == 0
+    assert mine.read_bytes() == CONTENT
+    other = out / "other"
+    other.touch()
+    assert mine.stat().st_mode == other.stat().st_mode  # as the umask says
+    assert {path.name for path in out.iterdir()} == {"link", "mine", "other", "pipe"}
+
+
 def test_the_internal_database_has_to_be_the_servers(run: Run, tmp_path: Path) -> None:
     ran = run("ls", "docs")
     assert (ran.exit_code, ran.stdout) == (1, "")
-    assert "there is no" in ran.stderr
+    assert "does not exist" in ran.stderr
     site = ["--config", str(tmp_path / "datasette.json")]
     ran = CliRunner().invoke(cli, ["files", "ls", "docs", *site])
-    assert "by --internal" in ran.stderr
+    assert "with --internal" in ran.stderr
     (tmp_path / "internal.db").write_bytes(b"no database at all" * 100)
-    assert "cannot be used" in run("ls", "docs").stderr
+    assert "cannot be opened" in run("ls", "docs").stderr
     (tmp_path / "internal.db").unlink()
     (tmp_path / "a.txt").write_bytes(CONTENT)
     ran = run("put", "docs", str(tmp_path / "a.txt"))
-    assert f"There is no {tmp_path}/internal.db, so it is made" in ran.stderr
+    assert f"Made {tmp_path}/internal.db" in ran.stderr
     assert run("ls", "elsewhere").stderr.startswith("Error (not_found)")
     assert rows(tmp_path / "internal.db", "SELECT count(*) FROM datasette_files") == [(1,)]

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 from datasette.cli import cli
 
-from datasette_files import copying
 from datasette_files.errors import NoSpace
 from datasette_files.filesystem import FilesystemStorage
+from datasette_files.transfer import copying
 from tests.conftest import disk_source
 from tests.faults.scene import held, rows
 
@@ -72,7 +72,7 @@ def test_all_are_moved_with_their_ids_and_what_was_done_is_told(run: Run, tmp_pa
     ran = run("move", "docs", "archive", "--all", "--grace", "60")
     assert (ran.exit_code, ran.stderr) == (0, "")
     assert ran.stdout == (
-        "Moved 3 files, 140 bytes\nTheir old bytes are deleted by the server, 60 seconds from now\n"
+        "Moved 3 files, 140 bytes\nThe server deletes the old bytes in 60 seconds\n"
     )
     assert (files_of(tmp_path), files_of(tmp_path, "archive")) == ({}, before)
     ((least, most),) = rows(
@@ -81,14 +81,14 @@ def test_all_are_moved_with_their_ids_and_what_was_done_is_told(run: Run, tmp_pa
     )
     assert time.time() < least <= most <= time.time() + 60
     assert len(held(tmp_path / "docs")) == len(held(tmp_path / "archive")) == 3
-    assert run("move", "docs", "archive", "--all").stdout == "No file is chosen\n"
+    assert run("move", "docs", "archive", "--all").stdout == "No file is selected\n"
 
 
 def test_copies_are_made_once_and_by_filter(run: Run, tmp_path: Path) -> None:
     ran = run("copy", "docs", "archive", "--name", "*.txt", "--type", "text/*", "--jobs", "1")
     assert (ran.exit_code, ran.stdout) == (0, "Copied 2 files, 100 bytes\n")
     ran = run("copy", "docs", "archive", "--all", "--dry-run")
-    assert ran.stdout == "There already: 2 files, 100 bytes\nWould copy 1 file, 40 bytes\n"
+    assert ran.stdout == "Already there: 2 files, 100 bytes\nWould copy 1 file, 40 bytes\n"
     ran = run("copy", "docs", "archive", "--all", "--json")
     assert json.loads(ran.stdout)["done"] == {
         "present": {"files": 2, "bytes": 100},
@@ -107,10 +107,10 @@ def test_ids_come_by_option_or_standard_input(run: Run, tmp_path: Path) -> None:
     assert "Error (not_found): df-none:" in ran.stderr
     lines = f"{ids['a.txt']}\n{ids['b.txt']}\n".encode()
     ran = run(*arguments, "--id", "-", stdin=lines)
-    assert ran.stdout == "There already: 1 file, 50 bytes\nMoved 1 file, 50 bytes\n"
+    assert ran.stdout == "Already there: 1 file, 50 bytes\nMoved 1 file, 50 bytes\n"
     assert len(held(tmp_path / "docs")) == 1
     ran = run("copy", "docs", "archive", "--id", ids["a.txt"])
-    assert "It is in the source 'archive'" in ran.stderr
+    assert "The file is in the source 'archive'" in ran.stderr
 
 
 def test_what_was_done_is_told_when_it_is_interrupted(
@@ -193,9 +193,9 @@ def test_a_full_disk_stops_the_command_in_its_midst(
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["docs", "archive"], 2, "Say which files"),
-        (["docs", "archive", "--all", "--name", "x"], 2, "Say which files"),
-        (["docs", "archive", "--all", "--id", "df-x"], 2, "Say which files"),
+        (["docs", "archive"], 2, "Select files"),
+        (["docs", "archive", "--all", "--name", "x"], 2, "Select files"),
+        (["docs", "archive", "--all", "--id", "df-x"], 2, "Select files"),
         (["docs"], 2, "Missing argument 'TARGET'"),
         (["docs", "archive", "--all", "--jobs", "0"], 2, "--jobs"),
         (["docs", "docs", "--all"], 1, "Error (invalid): SOURCE and TARGET are the same"),

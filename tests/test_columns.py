@@ -10,7 +10,8 @@ import sqlite_utils
 from datasette.app import Datasette
 from datasette.utils import StartupError
 
-from datasette_files.column_types import MAX_IDS, FilesColumnType
+from datasette_files.columns.types import FilesColumnType
+from datasette_files.columns.values import MAX_IDS
 from tests.columns import ABSENT, datasette_with_people, write
 from tests.conftest import OPEN, MakeDatasette, upload
 from tests.fixtures import fixture

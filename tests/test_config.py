@@ -13,11 +13,12 @@ from datasette.app import Datasette
 from datasette.utils import StartupError
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from datasette_files import sources as sources_module
 from datasette_files.app import Files
 from datasette_files.base import StorageCapabilities
-from datasette_files.config import SourceConfig, max_file_size, type_allowed
+from datasette_files.config import SourceConfig, max_file_size
 from datasette_files.errors import ConfigurationError, StorageUnavailable
+from datasette_files.media.types import type_allowed
+from datasette_files.sources import sources as sources_module
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.server import Server
 from tests.storages import BasicStorage, installed, storage_class

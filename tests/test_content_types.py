@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from datasette.app import Datasette
 
-from datasette_files import sniffing
+from datasette_files.media import sniffing
 from tests.conftest import upload
 
 _LENGTH = 64 * 1024

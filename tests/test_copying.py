@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 from datasette.app import Datasette
 
-from datasette_files import copying, downloads, fetching
 from datasette_files.app import Files
 from datasette_files.base import FileMetadata
-from datasette_files.copying import Carried, Order
 from datasette_files.db import moves as claims
 from datasette_files.errors import (
     BadType,
@@ -30,6 +28,9 @@ from datasette_files.errors import (
     StorageUnavailable,
 )
 from datasette_files.models import FileRecord
+from datasette_files.sources import reading
+from datasette_files.transfer import copying, downloads
+from datasette_files.transfer.copying import Carried, Order
 from tests.conftest import MakeDatasette, disk_source, upload
 from tests.faults.scene import held
 from tests.moto_server import new_prefix, shared_store
@@ -75,7 +76,7 @@ class Odd(MemoryStorage):
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "PAUSE", 0)
-    monkeypatch.setattr(fetching, "PAUSE", 0)
+    monkeypatch.setattr(reading, "PAUSE", 0)
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def odd(site: Datasette) -> Odd:
 
 
 async def found(site: Datasette, file_id: str) -> FileRecord:
-    return (await Files.of(site).existing(file_id))[0]
+    return (await Files.of(site).lookup.existing(file_id))[0]
 
 
 async def carry(site: Datasette, what: Order, file_id: str) -> Carried:
@@ -216,10 +217,10 @@ async def test_a_delete_that_was_begun_before_the_move_deletes_nothing_else(
 ) -> None:
     record = await upload(site, CONTENT)
     files = Files.of(site)
-    stale, source = await files.existing(record["id"])
+    stale, source = await files.lookup.existing(record["id"])
     await carry(site, order(site, "docs", "odd"), record["id"])
     with pytest.raises(Conflict, match="moved to another source"):
-        await files.delete(source, stale, None)
+        await files.trash.delete(source, stale, None)
     assert await content(site, record["id"]) == CONTENT
 
 

@@ -26,12 +26,14 @@ from datasette.plugins import pm
 from pydantic import BaseModel
 
 import datasette_files
-from datasette_files import base, column_types, columns, errors, hookspecs, uses
-from datasette_files.column_types import ColumnOptions
+from datasette_files import base, errors, hookspecs
+from datasette_files.columns import columns, uses
+from datasette_files.columns import values as column_values
+from datasette_files.columns.values import ColumnOptions
 from datasette_files.config import PluginConfig, SourceConfig, load_config
 from datasette_files.events import EVENTS
 from datasette_files.filesystem import FilesystemConfig
-from datasette_files.permissions import ACTIONS
+from datasette_files.permissions.actions import ACTIONS
 from datasette_files.views import tables
 from datasette_files.views.routes import ROUTES
 from datasette_files_s3.config import S3Config
@@ -167,7 +169,7 @@ def test_actions_are_those_that_are_registered() -> None:
 
 def test_limits_of_file_columns_are_those_of_the_code() -> None:
     text = " ".join(DOCS["docs/file-columns.md"].split())
-    assert f"at most {column_types.MAX_IDS} different ids" in text
+    assert f"at most {column_values.MAX_IDS} different ids" in text
     assert columns.CELL_FILES == 4  # "four pictures"
     assert f"At most {tables._MAX_FILES:,} files" in text
     assert f"{uses._COLUMNS} columns, {uses._ROWS} rows and {uses._PASSES_MS[-1]} ms" in text
@@ -182,13 +184,14 @@ def test_limits_of_file_columns_are_those_of_the_code() -> None:
     ],
 )
 def test_the_elements_are_documented_as_they_are(doc: str, module: str) -> None:
-    code = (STATIC / module).read_text("utf-8")
-    members = code.partition("export class")[2].partition("\n}\n")[0]
+    texts = [(STATIC / name).read_text("utf-8") for name in ("shared/files-element.js", module)]
+    members = "".join(text.partition("export class")[2].partition("\n}\n")[0] for text in texts)
 
     attributes = set(re.findall(r'(?:get|has)Attribute\("([\w-]+)"\)', members))
     assert set(first_cells(section(doc, "## Attributes"))) == attributes
 
-    public = set(re.findall(r"^  (?:get )?([a-z]\w*)\(", members, re.MULTILINE))
+    methods = re.findall(r"^  (?:get )?([a-z]\w*)\(", members, re.MULTILINE)
+    public = {*methods, *re.findall(r"^    this\.([a-z]\w*) = ", members, re.MULTILINE)}
     public -= {"constructor", "connectedCallback", "disconnectedCallback"}
     named = {name.split("(")[0] for name in first_cells(section(doc, "## Properties and methods"))}
     assert named == public
@@ -225,6 +228,14 @@ def test_links_lead_somewhere(doc: str) -> None:
         assert aim.is_file(), target
         headings = re.findall(r"^#+ (.*)$", aim.read_text("utf-8"), re.MULTILINE)
         assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("doc", DOCS)
+def test_modules_that_are_named_exist(doc: str) -> None:
+    """A path in backquotes, such as `views/http.py`, is one below a package or tests/."""
+    folders = [ROOT / name for name in ("datasette_files", "datasette_files_s3", "tests", ".")]
+    for name in re.findall(r"`([\w/]+/\w+\.py)`", DOCS[doc]):
+        assert any((folder / name).is_file() for folder in folders), name
 
 
 def test_readme_links_every_doc() -> None:

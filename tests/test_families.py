@@ -2,7 +2,7 @@
 
 import pytest
 
-from datasette_files.families import FAMILIES, family, is_text
+from datasette_files.media.families import FAMILIES, family, is_text
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 

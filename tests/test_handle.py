@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,22 @@ async def test_negative_positions_are_refused_before_anything_is_read(
         await file.read(max_bytes=-1)
     assert await file.read(max_bytes=0) == b""
     assert await file.read() == b"hello"
+
+
+async def test_bytes_that_are_missing_are_a_file_not_found(
+    datasette: Datasette, tmp_path: Path
+) -> None:
+    record = await upload(datasette)
+    file = await get_file(datasette, record["id"])
+    assert file is not None
+    (tmp_path / "docs" / record["id"].removeprefix("df-") / "hello.txt").unlink()
+    for max_bytes in (None, 0, 3):
+        with pytest.raises(FileNotFoundError):
+            await file.read(max_bytes)
+    for start, end in ((None, None), (1, None), (0, 3)):
+        async with file.open(start, end) as stream:
+            with pytest.raises(FileNotFoundError):
+                await anext(stream)
 
 
 @pytest.mark.parametrize(

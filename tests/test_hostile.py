@@ -153,7 +153,7 @@ def test_every_name_is_stored_safely_or_refused(hostile: Any, way: Any) -> None:
         assert ulid == record["id"].removeprefix("df-")
         assert len(last.encode()) <= 200
         assert re.fullmatch(r"[^\W_][\w.-]*|_[\w.-]+", last), last
-        kept = re.split(r"[/\\]", name)[-1]
+        kept = name.rpartition("/")[2]
         if way is not by_form:  # a form's escapes may be read back, or not
             assert record["filename"] == kept
     assert stored > len(NAMES) / 2

@@ -13,7 +13,7 @@ from datasette.permissions import PermissionSQL
 from datasette.utils import StartupError
 
 from datasette_files.app import Files
-from datasette_files.permissions import FileResource, SourceResource
+from datasette_files.permissions.actions import FileResource, SourceResource
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.storages import registered
 

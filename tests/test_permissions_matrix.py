@@ -22,8 +22,9 @@ from datasette_files.app import Files
 from datasette_files.db import trash
 from datasette_files.models import FileRecord
 from datasette_files.naming import new_ulid
-from datasette_files.permissions import BROWSE, DEBUG, DELETE, EDIT, MANAGE, UPLOAD, Grant
-from datasette_files.uploads import Incoming
+from datasette_files.permissions.actions import BROWSE, DEBUG, DELETE, EDIT, MANAGE, UPLOAD
+from datasette_files.permissions.grants import Grant
+from datasette_files.transfer.uploads import Incoming
 from datasette_files.views.routes import ROUTES
 from tests.conftest import MakeDatasette, disk_source
 
@@ -340,7 +341,7 @@ async def test_refused_requests_change_nothing(stage: Stage) -> None:
     for method, url in [("DELETE", ""), ("POST", "/-/delete")]:
         answer = await stage.datasette.client.request(method, f"/-/files/{file.id}{url}")
         assert answer.status_code == 403
-    assert (await stage.files.find(file.id)) is not None
+    assert (await stage.files.lookup.find(file.id)) is not None
     assert stage.count() == stored + 1
 
 
@@ -408,6 +409,6 @@ async def test_an_owner_who_may_not_browse_edits_without_seeing_the_record(stage
         actor=ACTORS["owner"],
     )
     assert answer.json() == {"ok": True}
-    found = await stage.files.find(file.id)
+    found = await stage.files.lookup.find(file.id)
     assert found is not None
     assert found[0].search_text == "words"

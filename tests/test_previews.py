@@ -14,7 +14,7 @@ from PIL import Image
 
 from datasette_files.app import Files
 from datasette_files.errors import StorageUnavailable
-from datasette_files.previews import Preview, preview
+from datasette_files.previews.file_page import Preview, preview
 from tests.conftest import MakeDatasette, upload
 from tests.fixtures import fixture
 from tests.storages import installed, storage_class
@@ -24,8 +24,8 @@ async def shown(
     datasette: Datasette, content: bytes, filename: str, content_type: str | None = None
 ) -> Preview:
     record = await upload(datasette, content, filename, content_type=content_type)
-    found = await Files.of(datasette).existing(record["id"])
-    return await preview(Files.of(datasette), found[1], found[0])
+    found = await Files.of(datasette).lookup.existing(record["id"])
+    return await preview(Files.of(datasette).thumbnails, found[1], found[0])
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ async def test_an_image_of_some_size_is_shown_by_a_worker_unless_none_can(
     record = await upload(datasette, damaged, "b.png", content_type="image/png")
     thumbnail = await datasette.client.get(record["thumbnail_url"])
     assert thumbnail.headers["content-type"] == "image/svg+xml"
-    file, source = await Files.of(datasette).existing(record["id"])
-    assert (await preview(Files.of(datasette), source, file)).kind == "image"
+    file, source = await Files.of(datasette).lookup.existing(record["id"])
+    assert (await preview(Files.of(datasette).thumbnails, source, file)).kind == "image"
 
 
 async def test_bytes_that_are_no_text_get_an_icon(datasette: Datasette) -> None:

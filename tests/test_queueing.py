@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from datasette_files import queueing
-from datasette_files.queueing import NotYet, Queue
+from datasette_files.previews import queue as queue_module
+from datasette_files.previews.queue import NotYet, Queue
 
 
 class Bench:
@@ -178,7 +178,7 @@ async def test_an_error_reaches_who_waits_or_the_log(caplog: pytest.LogCaptureFi
 
 
 async def test_too_much_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queueing, "MOST", 2)
+    monkeypatch.setattr(queue_module, "MOST", 2)
     bench = Bench()
     for name in ("a", "b", "c"):
         bench.add(name)
@@ -189,7 +189,7 @@ async def test_too_much_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_nobody_waits_for_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queueing, "MOST_LATER", 2)
+    monkeypatch.setattr(queue_module, "MOST_LATER", 2)
     bench = Bench()
     for name in ("a", "b", "c"):
         bench.add(name)

@@ -360,7 +360,7 @@ async def test_who_has_not_seen_a_change_does_not_overwrite_it(datasette: Datase
 
 
 async def test_the_record_is_bounded(datasette: Datasette, monkeypatch: Any) -> None:
-    monkeypatch.setattr(rows, "_KEPT", 3)
+    monkeypatch.setattr(rows, "_MAX_CHANGES", 3)
     for number in range(6):
         found = await change(datasette, label=str(number))
     assert [one["new"] for one in found["changes"]] == ["5", "4", "3"]

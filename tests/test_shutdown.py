@@ -99,7 +99,7 @@ async def test_a_storage_that_is_coming_up_is_let_go_of(
     monkeypatch: pytest.MonkeyPatch,
     close: str,
 ) -> None:
-    monkeypatch.setattr("datasette_files.sources.RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("datasette_files.sources.sources.RETRY_SECONDS", (0.01, 0.01))
     datasette = await make_datasette(
         {"docs": source(configure="down"), "other": source(close=close)}
     )

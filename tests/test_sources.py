@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from datasette.utils import StartupError
 
-from datasette_files import sources as sources_module
 from datasette_files.app import Files
 from datasette_files.base import Storage, StorageCapabilities
+from datasette_files.sources import sources as sources_module
 from tests.conftest import MakeDatasette, disk_source, upload
 from tests.storages import installed
 from tests.test_config import start

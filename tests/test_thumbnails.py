@@ -17,7 +17,7 @@ from PIL import Image
 from datasette_files.app import Files
 from datasette_files.base import ThumbnailGenerator, ThumbnailResult
 from datasette_files.errors import StorageUnavailable
-from datasette_files.thumbnails import ATTEMPTS, SIDES
+from datasette_files.previews.thumbnails import ATTEMPTS, SIDES
 from tests.conftest import MakeDatasette, disk_source, missing, upload
 from tests.fixtures import fixture
 from tests.storages import installed, registered, storage_class
@@ -28,7 +28,7 @@ PIXEL = b"\x89PNG\r\n\x1a\n pixel"
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests wait for their thumbnails here however busy the machine is."""
-    monkeypatch.setattr("datasette_files.thumbnails.WAIT_SECONDS", 120)
+    monkeypatch.setattr("datasette_files.previews.thumbnails.WAIT_SECONDS", 120)
 
 
 class Generator(ThumbnailGenerator):
@@ -266,7 +266,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_generator_that_blocks_holds_up_itself_alone(
     make_datasette: MakeDatasette, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datasette_files.generators._GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("datasette_files.previews.generators._GRACE_SECONDS", 0.05)
     generator = Blocking()
     datasette = await with_generator(
         make_datasette, generator, thumbnail_eager=False, thumbnail_timeout_seconds=0.3
@@ -472,7 +472,7 @@ async def test_a_storage_that_has_less_than_it_should_does_not_damn_the_file(
         datasette = await make_datasette({"docs": {"storage": "memory"}}, thumbnail_eager=False)
     url = (await sample(datasette, "photos/phone.jpg"))["thumbnail_url"]
     assert (await datasette.client.get(url)).headers["content-type"] == "image/svg+xml"
-    assert "The storage has 50000 bytes of 110758" in caplog.text
+    assert "has 50,000 bytes of 110,758" in caplog.text
     cut[0] = False
     await due(datasette)
     assert (await datasette.client.get(url)).headers["content-type"] == "image/jpeg"
@@ -509,7 +509,7 @@ async def test_what_is_installed_or_removed_meanwhile_is_noticed(
     if found is None:
         missing("ffmpeg")
         return
-    monkeypatch.setattr("datasette_files.thumbnails.LOOK_SECONDS", 0)
+    monkeypatch.setattr("datasette_files.previews.thumbnails.LOOK_SECONDS", 0)
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -581,7 +581,7 @@ async def test_a_page_of_photos_has_all_of_its_thumbnails(make_datasette: MakeDa
 async def test_who_has_waited_long_enough_is_given_an_icon_for_now(
     make_datasette: MakeDatasette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datasette_files.thumbnails.WAIT_SECONDS", 0)
+    monkeypatch.setattr("datasette_files.previews.thumbnails.WAIT_SECONDS", 0)
     datasette = await make_datasette(thumbnail_eager=False)
     url = (await sample(datasette, "photos/phone.jpg"))["thumbnail_url"]
     answer = await datasette.client.get(url)

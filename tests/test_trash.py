@@ -17,11 +17,11 @@ from datasette.app import Datasette
 from datasette_files import get_file
 from datasette_files.app import Files
 from datasette_files.base import StorageCapabilities
-from datasette_files.copying import Order
-from datasette_files.db import garbage, hashing
+from datasette_files.db import garbage, unhashed
 from datasette_files.db import trash as rows
 from datasette_files.errors import Conflict
-from datasette_files.trash import _BATCH
+from datasette_files.maintenance.purging import _BATCH
+from datasette_files.transfer.copying import Order
 from datasette_files.views.routes import ROUTES
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.fixtures import fixture
@@ -190,10 +190,10 @@ async def test_each_deletion_keeps_its_moment_whatever_the_days_become(
     await before.client.delete(file["url"])
     after = await make_datasette(permissions=EVERYTHING)
     files = Files.of(after)
-    await files.trash.purge_due()
+    await files.purger.purge_due()
     assert len(await trashed(after)) == 1
     await age(after, 5 * DAY)
-    await files.trash.purge_due()
+    await files.purger.purge_due()
     await files.sweeper.sweep()
     assert await trashed(after) == []
     assert stored(tmp_path / "docs") == []
@@ -284,7 +284,7 @@ async def test_a_file_of_a_source_that_is_gone_from_the_yaml_is_hidden_in_the_tr
     await both.client.delete(file["url"])
     await age(both, 2 * DAY)
     one = await make_datasette({"docs": sources["docs"]}, EVERYTHING, trash_days=1)
-    await Files.of(one).trash.purge_due()
+    await Files.of(one).purger.purge_due()
     assert await trashed(one) == []
     for url in (RESTORE, PURGE):
         answer = await one.client.post(url, json={"ids": [file["id"]]})
@@ -336,7 +336,7 @@ async def test_a_deletion_may_be_repeated_and_purges_nothing(datasette: Datasett
     assert (await datasette.client.delete(file["url"], actor=ALICE)).status_code == 404
     assert len(await trashed(datasette)) == 1
     await age(datasette, 31 * DAY)
-    await Files.of(datasette).trash.purge_due()
+    await Files.of(datasette).purger.purge_due()
     assert (await datasette.client.delete(file["url"], actor=BOB)).status_code == 204
     assert (await datasette.client.delete(file["url"], actor=ALICE)).status_code == 404
 
@@ -349,8 +349,8 @@ async def test_what_a_command_deleted_is_nobodys_who_is_not_signed_in(
         datasette = await make_datasette(permissions=granted, trash_days=trash_days)
         file = await upload(datasette, actor=ALICE)
         files = Files.of(datasette)
-        stale, source = await files.existing(file["id"])
-        await files.delete(source, stale, None)
+        stale, source = await files.lookup.existing(file["id"])
+        await files.trash.delete(source, stale, None)
         for actor in (None, BOB):
             answer = await datasette.client.post(f"{file['url']}/-/delete", json={}, actor=actor)
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
@@ -365,12 +365,12 @@ async def test_a_file_that_has_just_been_moved_is_not_deleted_from_where_it_is_n
         datasette = await make_datasette(permissions=OPEN, sources=sources, trash_days=trash_days)
         files = Files.of(datasette)
         uploaded = await upload(datasette)
-        file, source = await files.existing(uploaded["id"])
+        file, source = await files.lookup.existing(uploaded["id"])
         order = Order(source, files.sources.get("other"), moves=True)
         moved = (await files.carry(order, file, lambda size: None)).file
         with pytest.raises(Conflict, match="moved to another source"):
-            await files.delete(source, file, BOB)
-        assert (await files.existing(file.id))[0] == moved
+            await files.trash.delete(source, file, BOB)
+        assert (await files.lookup.existing(file.id))[0] == moved
         assert await trashed(datasette) == []
 
 
@@ -411,7 +411,7 @@ async def test_events_tell_what_became_of_a_file(datasette: Datasette) -> None:
         await datasette.client.post(RESTORE, json={"ids": [file["id"]]}, actor=BOB)
         await datasette.client.delete(file["url"], actor=ALICE)
         await age(datasette, 31 * DAY)
-        await Files.of(datasette).trash.purge_due()
+        await Files.of(datasette).purger.purge_due()
     assert seen == [
         ("delete-file", "trashed", ALICE, file["id"]),
         ("restore-file", None, BOB, file["id"]),
@@ -440,17 +440,44 @@ async def test_what_is_due_is_purged_in_batches_under_a_lease(
         )
         conn.execute(
             "INSERT INTO datasette_files_leases VALUES ('trash', 'another', ?)",
-            (time.time() + 1000,),
+            (time.time() + 30,),
         )
 
     await files.catalog.write(fill)
-    await files.trash.purge_due()  # another process is at it
+    await files.purger.purge_due()  # another process is at it
     assert (await datasette.client.get("/-/files/trash.json")).json()["total"] == _BATCH * 2 + 6
     await files.catalog.write(lambda conn: conn.execute("DELETE FROM datasette_files_leases"))
-    await files.trash.purge_due()
+    await files.purger.purge_due()
     assert [one["id"] for one in await trashed(datasette)] == [kept["id"]]
     await files.sweeper.sweep()
     assert stored(tmp_path / "docs") == [b"kept"]
+
+
+async def test_one_file_that_cannot_be_purged_keeps_no_other(
+    datasette: Datasette, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = Files.of(datasette)
+    records = [await upload(datasette, b"%d" % n) for n in range(3)]
+    for record in records:
+        await datasette.client.delete(record["url"])
+    await age(datasette, 31 * DAY)
+    stuck = records[1]["id"]
+    await files.catalog.write(
+        lambda conn: conn.execute(
+            f"""CREATE TRIGGER stuck BEFORE DELETE ON datasette_files_trash
+            WHEN old.id = '{stuck}' BEGIN SELECT RAISE(ABORT, 'stuck'); END"""
+        )
+    )
+    for _ in range(2):
+        await files.purger.purge_due()
+    assert [one["id"] for one in await trashed(datasette)] == [stuck]
+    assert caplog.text.count("is put off") == 1, "the second round does not try again"
+    await files.sweeper.sweep()
+    assert stored(tmp_path / "docs") == [b"1"]
+    await files.catalog.write(lambda conn: conn.execute("DROP TRIGGER stuck"))
+    await age(datasette, DAY)
+    await files.purger.purge_due()
+    assert await trashed(datasette) == []
 
 
 async def test_a_storage_that_fails_is_asked_again_later(make_datasette: MakeDatasette) -> None:
@@ -473,7 +500,7 @@ async def test_a_storage_that_fails_is_asked_again_later(make_datasette: MakeDat
     purged = await datasette.client.post(PURGE, json={"ids": [records[0]["id"]]})
     assert purged.status_code == 200
     await age(datasette, 2 * DAY)
-    await files.trash.purge_due()
+    await files.purger.purge_due()
     await files.sweeper.sweep()
     assert (deleted, await trashed(datasette)) == ([], [])
     failing[0] = False
@@ -491,7 +518,7 @@ async def test_a_source_that_is_down_keeps_its_trash(make_datasette: MakeDataset
     await age(datasette, 2 * DAY)
     source = Files.of(datasette).sources.get("docs")
     storage, source._storage, source.down = source._storage, None, "gone"
-    await Files.of(datasette).trash.purge_due()
+    await Files.of(datasette).purger.purge_due()
     refused = await datasette.client.post(PURGE, json={"ids": [file["id"]]})
     assert (refused.status_code, refused.json()["code"]) == (503, "storage_unavailable")
     assert len(await trashed(datasette)) == 1
@@ -536,12 +563,12 @@ async def test_a_file_that_was_not_hashed_yet_is_hashed_once_it_is_back(
 
     def forget(conn: Any) -> None:
         conn.execute("UPDATE datasette_files SET content_hash = 'tag'")
-        hashing.add(conn, file["id"], files.sources.get("docs").id)
+        unhashed.add(conn, file["id"], files.sources.get("docs").id)
 
     await files.catalog.write(forget)
     await datasette.client.delete(file["url"])
-    await files.hasher.hash_source(files.sources.get("docs"))
+    await files.hashing["docs"].once()
     await datasette.client.post(RESTORE, json={"ids": [file["id"]]})
-    await files.hasher.hash_source(files.sources.get("docs"))
+    await files.hashing["docs"].once()
     record = (await datasette.client.get(f"{file['url']}.json")).json()
     assert record["content_hash"] == digest

@@ -8,8 +8,8 @@ import pytest
 import sqlite_utils
 from datasette.app import Datasette
 
-from datasette_files import uses
 from datasette_files.app import Files
+from datasette_files.columns import uses
 from datasette_files.tables import references
 from tests.columns import ABSENT, datasette_with_people, make_people, write
 from tests.conftest import OPEN, MakeDatasette, upload
@@ -79,11 +79,70 @@ async def test_only_tables_that_the_actor_may_view_are_searched(
     }
     [use] = (await used(datasette, file_id, ALICE))["uses"]
     assert use["suggested_index"] is None  # for who may alter the table
-    page = f"/-/files/{file_id}"
+    page = f"/-/files/{file_id}?uses=1"
     assert "Ada 1" not in (await datasette.client.get(page)).text
     shown = (await datasette.client.get(page, actor=ALICE)).text
     assert '<a href="/data/people/1"><bdi>Ada 1</bdi></a>' in shown
     assert "It is in use: 1 row refers to it" in shown
+
+
+async def test_the_page_comes_before_the_search(
+    datasette: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its module asks uses.json; without scripts, links lead to the page with the search."""
+    file_id = (await upload(datasette))["id"]
+    assert await write(datasette, photo=file_id) == ""
+    searched = []
+    find = references.find
+
+    async def counting(database: Any, table: str, column: str, *more: Any, **how: Any) -> Any:
+        searched.append(column)
+        return await find(database, table, column, *more, **how)
+
+    monkeypatch.setattr(references, "find", counting)
+    page = (await datasette.client.get(f"/-/files/{file_id}")).text
+    assert searched == []
+    assert f'data-files-uses="/-/files/{file_id}/uses.json"' in page
+    assert page.count('<a href="?uses=1">') == 2  # the section, and the question before deletion
+    page = (await datasette.client.get(f"/-/files/{file_id}?uses=1")).text
+    assert searched == ["papers", "photo"]
+    assert "data-files-uses" not in page
+    assert '<a href="/data/people/1"><bdi>Ada 1</bdi></a>' in page
+    unused = (await upload(datasette))["id"]
+    page = (await datasette.client.get(f"/-/files/{unused}?uses=1")).text
+    assert "No row that you may view refers to this file." in page
+    assert "No row that you may view refers to it." in page  # before its deletion
+
+
+async def test_permissions_are_looked_up_once_for_all_tables(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that Datasette has not listed yet is asked about by itself."""
+    make_people(tmp_path / "data.db")
+    database = sqlite_utils.Database(tmp_path / "data.db")
+    for number in range(30):
+        database[f"t{number:02d}"].insert({"id": 1, "photo": ""})
+    database.close()
+    datasette = await datasette_with_people(make_datasette, tmp_path)
+    for number in range(30):
+        await datasette.set_column_type("data", f"t{number:02d}", "photo", "file")
+    file_id = (await upload(datasette))["id"]
+    sqlite_utils.Database(tmp_path / "data.db")["later"].insert({"id": 1, "photo": file_id})
+    await datasette.set_column_type("data", "later", "photo", "file")
+    asked = []
+    allowed_many = datasette.allowed_many
+
+    async def counting(**how: Any) -> Any:
+        asked.append(getattr(how["resource"], "child", None))
+        return await allowed_many(**how)
+
+    monkeypatch.setattr(datasette, "allowed_many", counting)
+    [use] = (await Files.of(datasette).uses.of(None, file_id)).columns
+    assert (use.column.table, use.suggested_index) == (
+        "later",
+        "CREATE INDEX idx_later_photo ON later (photo)",
+    )
+    assert asked == ["later"] * 2  # may it be viewed, and altered
 
 
 async def test_rows_time_and_columns_are_bounded(
@@ -95,7 +154,7 @@ async def test_rows_time_and_columns_are_bounded(
     sqlite_utils.Database(tmp_path / "data.db").execute("update people set photo = ?", [file_id])
     body = await used(datasette, file_id)
     assert (len(body["uses"][0]["rows"]), body["uses"][0]["more"]) == (20, True)
-    page = (await datasette.client.get(f"/-/files/{file_id}")).text
+    page = (await datasette.client.get(f"/-/files/{file_id}?uses=1")).text
     assert "It is in use: at least 20 rows refer to it" in page
     assert "All rows with this file" in page
 
@@ -107,7 +166,7 @@ async def test_rows_time_and_columns_are_bounded(
     cut = await used(datasette, file_id)
     assert not cut["complete"]
     assert [(use["rows"], use["complete"]) for use in cut["uses"]] == [([], False)] * 2
-    page = (await datasette.client.get(f"/-/files/{file_id}")).text
+    page = (await datasette.client.get(f"/-/files/{file_id}?uses=1")).text
     assert "could not be searched in time" in page
     assert "It may be in use" in page
     monkeypatch.setattr(uses, "_SECONDS", 0.0)
@@ -154,7 +213,7 @@ async def test_one_search_at_a_time_holds_a_thread(
     file_id = (await upload(datasette))["id"]
     assert await write(datasette, photo=file_id) == ""
     monkeypatch.setattr(uses, "_SECONDS", 0.05)
-    async with Files.of(datasette).searching:  # by somebody else, for longer than there is time
+    async with Files.of(datasette).uses._turn:  # by somebody else, for longer than there is time
         cut = await used(datasette, file_id)
     assert not cut["complete"]
     assert not any(use["rows"] or use["complete"] for use in cut["uses"])
@@ -168,16 +227,16 @@ async def test_odd_tables_are_searched_or_passed_over(
     path = tmp_path / "data.db"
     make_people(path)
     database = sqlite_utils.Database(path)
-    columns = '"a ""b" text, "k,1" text, k2 integer, primary key ("k,1", k2)'
+    columns = '"a ""b" text, "k,1" text, k2 integer, title text, primary key ("k,1", k2)'
     database.execute(f'create table "odd ""na/me" ({columns})')
-    database.execute("create table keyless (photo text)")
+    database.execute("create table keyless (photo text, name text)")
     database.execute("create view faces as select id, photo from people")
     database.close()
     datasette = await datasette_with_people(make_datasette, tmp_path)
     file_id = (await upload(datasette))["id"]
     database = sqlite_utils.Database(path)
-    database.execute('insert into "odd ""na/me" values (?, ?, ?)', [file_id, "x/y", 2])
-    database.execute("insert into keyless values (?)", [file_id])
+    database.execute('insert into "odd ""na/me" values (?, ?, ?, ?)', [file_id, "x/y", 2, "Odd"])
+    database.execute("insert into keyless values (?, ?)", [file_id, "Kay"])
     database.conn.commit()
     for table, column in [
         ('odd "na/me', 'a "b'),
@@ -189,8 +248,8 @@ async def test_odd_tables_are_searched_or_passed_over(
         await datasette.set_column_type("data", table, column, "file")
     await datasette.set_column_type("gone", "people", "photo", "file")
     keyless, odd = (await used(datasette, file_id))["uses"]
-    assert keyless["rows"] == [{"path": "1", "label": None, "url": "/data/keyless/1"}]
-    assert odd["rows"][0]["path"] == "x~2Fy,2"
+    assert keyless["rows"] == [{"path": "1", "label": "Kay", "url": "/data/keyless/1"}]
+    assert (odd["rows"][0]["path"], odd["rows"][0]["label"]) == ("x~2Fy,2", "Odd")
     for use in (keyless, odd):
         assert (await datasette.client.get(use["rows"][0]["url"])).status_code == 200
         assert (await datasette.client.get(use["rows_url"])).status_code == 200
@@ -223,7 +282,7 @@ async def test_labels_and_tables_are_text_on_the_page(datasette: Datasette, tmp_
     people(tmp_path).update(1, {"photo": file_id, "name": "<script>x</script>\u202efdp.exe"})
     sqlite_utils.Database(tmp_path / "data.db")["a\u202eb"].insert({"id": 1, "photo": file_id})
     await datasette.set_column_type("data", "a\u202eb", "photo", "file")
-    page = (await datasette.client.get(f"/-/files/{file_id}")).text
+    page = (await datasette.client.get(f"/-/files/{file_id}?uses=1")).text
     assert "<script>x" not in page
     assert "&lt;script&gt;x&lt;/script&gt;\N{REPLACEMENT CHARACTER}fdp.exe" in page
     assert page.count(">a\N{REPLACEMENT CHARACTER}b.photo</a>") == 2  # where used, and to delete

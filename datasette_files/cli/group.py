@@ -1,170 +1,27 @@
-"""``datasette files …``: the command group, and what every command in it shares.
+"""``datasette files …``: the group, with our commands and those of plugins.
 
-Holds the group, which asks plugins for their commands by ``register_files_commands``; the options
-that say which site is meant; and how an error ends a command. Each command calls one use case; ours
-are in the modules beside this one. The hook itself is in hookspecs.py.
-
-A command acts as the site's administrator: who can read its configuration and write its internal
-database can do all of it by hand, so no permission is asked for.
+Plugins add commands by the hook ``register_files_commands`` (hookspecs.py). Leaves out what every
+command shares (site.py).
 """
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import functools
-import json
-import sqlite3
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import click
 from datasette.plugins import pm
-from datasette.utils import (
-    BadMetadataError,
-    StartupError,
-    deep_dict_update,
-    pairs_to_nested_config,
-    parse_metadata,
-)
 
-from ..app import Files
-from ..errors import ConfigurationError, FilesError, Invalid, NoSpace
-from ..sources import Source
-from . import looking, moving, storing
-
-#: An ``async`` function of the site and the command's own arguments; its exit status, None for 0.
-CommandFunction = Callable[..., Awaitable[int | None]]
-
-#: As `datasette serve` has them, so that a command is given what the server is given.
-_SITE_OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
-    click.option(
-        "-c",
-        "--config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="The server's datasette.yaml or .json",
-    ),
-    click.option(
-        "-s",
-        "--setting",
-        "settings",
-        type=(str, str),
-        multiple=True,
-        metavar="KEY VALUE",
-        help="A nested.key of the configuration and its value",
-    ),
-    click.option(
-        "--internal",
-        type=click.Path(dir_okay=False),
-        help="The server's internal database, as `datasette --internal` has it",
-    ),
-    click.option(
-        "--plugins-dir",
-        type=click.Path(exists=True, file_okay=False),
-        help="The server's directory of plugins",
-    ),
-    click.option("as_json", "--json", is_flag=True, help="Print one JSON object"),
-)
-
-
-@dataclass(frozen=True)
-class Site:
-    """The site that a command works on: configured, not started; no source is brought up."""
-
-    datasette: Any
-    as_json: bool
-    #: The internal database's file; None: none was given.
-    internal: Path | None = None
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """All of the site's configuration, as in datasette.yaml."""
-        config: dict[str, Any] = self.datasette.config or {}
-        return config
-
-    def sources(self) -> list[Source]:
-        """Every configured source. Raises StartupError for a wrong configuration."""
-        return list(Files.of(self.datasette).sources)
-
-    def source(self, slug: str) -> Source:
-        """Raises NotFound for a source that is not configured."""
-        return Files.of(self.datasette).sources.get(slug)
-
-    async def get_secret(self, name: str) -> str | None:
-        """As a storage's ``configure`` is given it."""
-        return await Files.of(self.datasette).secrets.get(name)
-
-    async def start(self, *, may_make: bool = False) -> Files:
-        """Bring catalog and sources up as the server does, without its work in the background.
-
-        Raises Invalid where the internal database is not given, or is not there, unless it may be
-        made; StartupError for a wrong configuration.
-        """
-        if self.internal is None:
-            raise Invalid("Say which is the server's internal database, by --internal")
-        if not may_make and not self.internal.is_file():
-            raise Invalid(f"--internal: there is no {self.internal}; give the server's own")
-        if not self.internal.is_file():
-            told = (
-                f"There is no {self.internal}, so it is made: the server has to be given the same"
-            )
-            click.echo(told, err=True)
-        try:
-            await self.datasette.invoke_startup()
-        except sqlite3.DatabaseError as error:
-            raise Invalid(f"--internal: {self.internal} cannot be used ({error})") from error
-        return Files.of(self.datasette)
-
-    def show(self, data: dict[str, Any], text: str) -> None:
-        """Print a result: ``data`` with ``--json``, else ``text``."""
-        click.echo(json.dumps({"ok": True, **data}, indent=2) if self.as_json else text)
-
-
-class Commands:
-    """What ``register_files_commands`` is given: each command that is added, by its name."""
-
-    def __init__(self) -> None:
-        self.by_name: dict[str, click.Command] = {}
-
-    def command(
-        self, name: str | None = None, **more: Any
-    ) -> Callable[[CommandFunction], click.Command]:
-        """As ``click.command``, for an ``async`` function that is given a Site first.
-
-        The options that say which site, and ``--json``, are added. FilesError,
-        ConfigurationError and StartupError end the command with one line and status 1.
-        """
-
-        def add(function: CommandFunction) -> click.Command:
-            callback: Callable[..., None] = _on_a_site(function)
-            for option in reversed(_SITE_OPTIONS):
-                callback = option(callback)
-            # Where click gathers a function's options, the last first: its own come before ours.
-            vars(callback)["__click_params__"].extend(vars(function).get("__click_params__", ()))
-            command = click.command(name, click.Command, **more)(callback)
-            if command.name is None or command.name in self.by_name:
-                raise click.ClickException(
-                    f"Two plugins have a command `datasette files {command.name}`;"
-                    " uninstall one of them"
-                )
-            self.by_name[command.name] = command
-            return command
-
-        return add
-
+from . import copy, get, ls, put, rm
+from .site import Commands, Site
 
 _HELP = """Administer the files of a site (datasette-files).
 
-Give each command the server's configuration and internal database. It may run beside the server,
-and acts as an administrator: no permission is asked for.
+Give each command the server's configuration and internal database. It may run beside the server.
+It acts as an administrator: no permission is checked.
 
 \b
 datasette files ls my-files -c datasette.yaml --internal internal.db
 
-The exit status is 0 for success, 1 for an error, 2 for a command line that makes no sense, and 3
-where some files were done and others failed.
+The exit status is 0 for success, 1 for an error, 2 for wrong arguments or options, and 3 if some
+files failed and the others are done.
 """
 
 
@@ -185,9 +42,8 @@ class FilesGroup(click.Group):
 def _gather() -> dict[str, click.Command]:
     commands = Commands()
     _own(commands)
-    looking.register(commands)
-    storing.register(commands)
-    moving.register(commands)
+    for module in (ls, get, put, rm, copy):
+        module.register(commands)
     pm.hook.register_files_commands(commands=commands)
     return commands.by_name
 
@@ -202,76 +58,3 @@ def _own(commands: Commands) -> None:
         ]
         lines = [f"{one['slug']}\t{one['storage_type']}\t{one['label']}" for one in listed]
         site.show({"sources": listed}, "\n".join(lines) or "No source is configured")
-
-
-def _on_a_site(function: CommandFunction) -> Callable[..., None]:
-    """``function`` as click calls it."""
-
-    @functools.wraps(function)
-    def run(
-        config: Path | None,
-        settings: tuple[tuple[str, str], ...],
-        internal: str | None,
-        plugins_dir: str | None,
-        as_json: bool,
-        **arguments: Any,
-    ) -> None:
-        async def on_site() -> int | None:
-            datasette = _datasette(config, settings, internal, plugins_dir)
-            try:
-                site = Site(datasette, as_json, Path(internal) if internal else None)
-                return await function(site, **arguments)
-            finally:
-                await datasette.invoke_shutdown()
-
-        try:
-            status = asyncio.run(on_site())
-        except FilesError as error:
-            _fail(error, as_json)
-        except (ConfigurationError, StartupError) as error:
-            _fail(Invalid(str(error)), as_json)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            _fail(NoSpace("The disk that standard output goes to is full"), as_json=False)
-        else:
-            click.get_current_context().exit(status or 0)
-
-    vars(run).pop("__click_params__", None)  # else it would be one list with the function's
-    return run
-
-
-def _datasette(
-    config: Path | None,
-    settings: tuple[tuple[str, str], ...],
-    internal: str | None,
-    plugins_dir: str | None,
-) -> Any:
-    """The server's Datasette without its databases. Raises ConfigurationError, StartupError."""
-    from datasette.app import Datasette  # noqa: PLC0415 - it is what imports us
-
-    try:
-        merged = parse_metadata(config.read_text("utf-8")) if config else None
-    except (BadMetadataError, OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--config: {config} cannot be read as YAML or JSON") from error
-    merged = {} if merged is None else merged
-    if not isinstance(merged, dict):
-        raise ConfigurationError("--config: has to hold a mapping, as datasette.yaml does")
-    deep_dict_update(merged, pairs_to_nested_config(settings))
-    return Datasette(config=merged, internal=internal, plugins_dir=plugins_dir)
-
-
-def _fail(error: FilesError, as_json: bool) -> None:
-    """End the command with status 1: one line, or the body that the HTTP API would answer."""
-    if as_json:
-        body = {
-            "ok": False,
-            "error": error.messages[0],
-            "errors": error.messages,
-            "status": error.status,
-            "code": error.code,
-        }
-        click.echo(json.dumps(body, indent=2))
-    else:
-        click.echo(f"Error ({error.code}): {'; '.join(error.messages)}", err=True)
-    click.get_current_context().exit(1)

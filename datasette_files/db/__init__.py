@@ -1,5 +1,5 @@
 """The only SQL on Datasette's internal database.
 
-Each module holds plain functions on a connection for one table or question; ``catalog.py`` runs
-them. Leaves out permissions' rule SQL (permissions.py) and people's databases (tables/).
+Each module holds plain functions on a connection for one table or question; ``batching.py`` runs
+them. Leaves out permissions' rule SQL (permissions/) and people's databases (tables/).
 """

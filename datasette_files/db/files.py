@@ -5,19 +5,31 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from ..families import FAMILIES, family
-from ..models import FileRecord, SourceContents, SourceTotals
+from ..media.families import FAMILIES, family
+from ..models import FileRecord, SourceTotals
 from . import moves, thumbnails
+from .rows import insert_row
 from .schema import FILE_COLUMNS
 
-#: Selects what ``record`` takes, from ``datasette_files f`` joined to its source ``s``.
+#: The columns for ``record``, of ``datasette_files f`` joined to its source ``s``.
 COLUMNS = ", ".join(f"f.{column}" for column in FILE_COLUMNS) + ", s.slug"
 _JOINED = "datasette_files f JOIN datasette_files_sources s ON s.id = f.source_id"
 
-
-#: So many uploaders are offered; the others are typed.
+#: Uploaders offered as a choice; any other id is typed.
 _MAX_UPLOADERS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContents:
+    """A source's totals, and the choices for its page's filters."""
+
+    totals: SourceTotals
+    #: Files by family (media/families.py), for the families that occur.
+    families: dict[str, int]
+    #: Actors' ids, at most ``_MAX_UPLOADERS``.
+    uploaders: list[str]
 
 
 def record(row: Iterable[object]) -> FileRecord:
@@ -44,10 +56,10 @@ def by_ids(conn: sqlite3.Connection, ids: Iterable[str]) -> dict[str, FileRecord
 def batch_json(
     conn: sqlite3.Connection, ids: list[str], slugs: Iterable[str], base_url: str
 ) -> str:
-    """The files of these ids that exist in these sources: a JSON object by id, as cells show them.
+    """A JSON object by id of those files that exist in these sources, in the shape of cells.
 
-    SQLite writes the JSON, as one row: a hundred entries cost a tenth of what they do as Python
-    objects, and none of it holds the interpreter up.
+    SQLite writes the JSON: for a hundred files a tenth of the cost of Python objects, and the
+    interpreter's lock stays free.
     """
     row = conn.execute(
         """SELECT group_concat(json_quote(f.id) || ': ' || json_object(
@@ -71,15 +83,11 @@ def batch_json(
 
 def insert(conn: sqlite3.Connection, file: FileRecord) -> None:
     """Add a file. Raises sqlite3.IntegrityError where its id or path is taken."""
-    columns = ", ".join(FILE_COLUMNS)
-    conn.execute(
-        f"INSERT INTO datasette_files ({columns}) VALUES ({', '.join('?' * len(FILE_COLUMNS))})",
-        [getattr(file, column) for column in FILE_COLUMNS],
-    )
+    insert_row(conn, "datasette_files", {name: getattr(file, name) for name in FILE_COLUMNS})
 
 
 def set_search_text(conn: sqlite3.Connection, file_id: str, search_text: str) -> bool:
-    """Whether the file was there to be changed."""
+    """Replace the search text. False if there is no such file."""
     cursor = conn.execute(
         "UPDATE datasette_files SET search_text = ? WHERE id = ?", (search_text, file_id)
     )
@@ -87,7 +95,7 @@ def set_search_text(conn: sqlite3.Connection, file_id: str, search_text: str) ->
 
 
 def delete(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
-    """Take the file out of the catalog, with its thumbnails. The record, or None if absent."""
+    """Remove the file and its thumbnails. Returns its record, or None if there was none."""
     file = get(conn, file_id)
     if file is not None:
         conn.execute("DELETE FROM datasette_files WHERE id = ?", (file_id,))
@@ -97,7 +105,7 @@ def delete(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
 
 
 def totals(conn: sqlite3.Connection, source_ids: Iterable[int]) -> dict[int, SourceTotals]:
-    """Files and bytes of each of the sources, from what the triggers keep."""
+    """Files and bytes of each source, from the totals that triggers keep."""
     ids = list(source_ids)
     rows = conn.execute(
         f"""SELECT source_id, sum(files), sum(bytes) FROM datasette_files_totals
@@ -108,7 +116,7 @@ def totals(conn: sqlite3.Connection, source_ids: Iterable[int]) -> dict[int, Sou
 
 
 def contents(conn: sqlite3.Connection, source_id: int) -> SourceContents:
-    """One source's totals, families and uploaders, from what the triggers keep."""
+    """One source's contents, from the totals that triggers keep."""
     rows = conn.execute(
         """SELECT content_type, sum(files), sum(bytes) FROM datasette_files_totals
         WHERE source_id = ? GROUP BY content_type""",

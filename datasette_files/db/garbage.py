@@ -7,11 +7,22 @@ Done notes of files stay a while, so that a repeated delete can be answered.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from ..models import Garbage
+from .leases import RETRY_AT
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Bytes that nothing refers to any more, waiting to be deleted."""
+
+    id: int
+    source_slug: str
+    path: str
+    #: Of a direct upload, as JSON: what its client sent is meant, and not what is at the path.
+    instructions: str | None = None
 
 
 def add(
@@ -87,9 +98,7 @@ def due(conn: sqlite3.Connection, now: float, slugs: Iterable[str], limit: int) 
             ORDER BY g.not_before LIMIT ?""",
             (slug, now, limit - len(found)),
         )
-        for note_id, slug_of, path, instructions in rows:
-            state = json.loads(instructions) if instructions else None
-            found.append(Garbage(note_id, slug_of, path, state))
+        found += [Garbage(*row) for row in rows]
         if len(found) >= limit:
             break
     return found
@@ -110,8 +119,8 @@ def done(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:
 def postpone(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:
     """Deleting failed: try again, each time later, up to an hour apart."""
     conn.executemany(
-        """UPDATE datasette_files_garbage SET attempts = attempts + 1,
-            not_before = ? + min(3600, 5 * (1 << min(attempts, 10))) WHERE id = ?""",
+        f"""UPDATE datasette_files_garbage SET attempts = attempts + 1, not_before = {RETRY_AT}
+        WHERE id = ?""",
         [(now, note_id) for note_id in note_ids],
     )
 

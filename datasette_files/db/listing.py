@@ -2,8 +2,8 @@
 
 A list is read as a merge of streams. Each stream fixes its index's leading columns by equality
 (a source; or a source and a content type; or those and an uploader), so its rows come out of the
-index in the list's order, and a page costs one short range scan a stream. Which types a pattern
-such as ``image/*`` stands for, and which an uploader has, is known from ``datasette_files_totals``.
+index in the list's order, and a page costs one short range scan a stream. A pattern such as
+``image/*`` is resolved to types by ``datasette_files_totals``.
 Pages are keyset pages: a token names the last row by its sort key and ``seq``; no OFFSET anywhere.
 """
 
@@ -13,12 +13,12 @@ import base64
 import binascii
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..config import type_allowed
 from ..errors import Invalid
-from ..families import family
+from ..media.families import family
+from ..media.types import type_allowed
 from ..models import FileRecord
 from .files import COLUMNS, record
 
@@ -26,9 +26,9 @@ Order = Literal["created_at", "filename", "size"]
 
 #: A count of rows in a span of time stops here.
 COUNT_LIMIT = 10_000
-#: So many rows or fewer are sorted in one go where no index gives the order.
-_SORTABLE = 5_000
-#: More streams than this are not merged; the plain index is filtered instead.
+#: Rows sorted in memory where no index gives the order.
+_MAX_SORTED = 5_000
+#: Streams that are merged; for more, the plain index is filtered.
 _MAX_STREAMS = 200
 
 _KEYS: dict[Order, tuple[str, str]] = {
@@ -38,14 +38,26 @@ _KEYS: dict[Order, tuple[str, str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list. ``next`` is the keyset token of the next page, or None at the end."""
+
+    files: list[FileRecord]
+    next: str | None
+    total: int
+    total_truncated: bool = False
+    #: The slugs of every source that the actor may browse.
+    sources: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class ListQuery:
-    """What to list. Times are as the catalog writes them; ``after`` is a page's token."""
+    """A list to read. Times are in the catalog's format; ``after`` is a page's token."""
 
     source_ids: tuple[int, ...]
     order: Order = "created_at"
     descending: bool = True
-    #: Any of these: a type, a pattern such as ``image/*``, or a family of families.py; none = all.
+    #: Any of these: a type, a pattern (``image/*``), or a family of media/families.py; none = all.
     content_types: tuple[str, ...] = ()
     uploaded_by: str | None = None
     #: Inclusive.
@@ -57,7 +69,7 @@ class ListQuery:
 
     @property
     def filtered(self) -> bool:
-        """Whether some of the sources' files may be left out."""
+        """Tell whether a filter is set."""
         filters = (self.content_types, self.uploaded_by, self.created_after, self.created_before)
         return any(filters)
 
@@ -85,9 +97,9 @@ def page(conn: sqlite3.Connection, query: ListQuery) -> tuple[list[FileRecord], 
 
 
 def count(conn: sqlite3.Connection, query: ListQuery) -> tuple[int, bool]:
-    """How many files match, and whether the count stopped at ``COUNT_LIMIT``.
+    """The number of files that match, and whether the count stopped at ``COUNT_LIMIT``.
 
-    Exact and free without a span of time: the sum of a few rows that triggers keep.
+    Without a span of time it is exact: the sum of a few rows that triggers keep.
     """
     if query.created_after is None and query.created_before is None:
         return sum(files for *_, files in _kinds(conn, query)), False
@@ -100,7 +112,7 @@ def count(conn: sqlite3.Connection, query: ListQuery) -> tuple[int, bool]:
 
 
 def _kinds(conn: sqlite3.Connection, query: ListQuery) -> list[tuple[int, str, int]]:
-    """``(source, content type, files)`` that match the query's filters, times aside."""
+    """``(source, content type, files)`` that match the query's filters other than times."""
     marks = ", ".join("?" * len(query.source_ids))
     where, values = f"source_id IN ({marks})", list[object](query.source_ids)
     if query.uploaded_by is not None:
@@ -115,7 +127,7 @@ def _kinds(conn: sqlite3.Connection, query: ListQuery) -> list[tuple[int, str, i
 
 
 def is_wanted(content_type: str, wanted: tuple[str, ...]) -> bool:
-    """Whether a content type, as the catalog has it, is one of those that a list is limited to."""
+    """Tell whether the filter ``wanted``, in lower case, takes a content type of the catalog."""
     return (
         not wanted
         or content_type.lower() in wanted
@@ -141,7 +153,7 @@ def _streams(conn: sqlite3.Connection, query: ListQuery) -> list[_Stream]:
 
 
 def _filtered_streams(query: ListQuery, kinds: list[tuple[int, str, int]]) -> list[_Stream]:
-    """One scan of each source's plain index, for filters that match too many types to merge."""
+    """One filtered scan of each source's plain index, for more types than can be merged."""
     streams = []
     for source_id in sorted({kind[0] for kind in kinds}):
         types = json.dumps([kind[1] for kind in kinds if kind[0] == source_id])
@@ -182,8 +194,8 @@ def _scan(
     where, values = stream.where, stream.values
     span, span_values = _span(query)
     if span and order != "created":
-        # Few rows in the span: sort them. Many: the order's own index meets enough of them soon.
-        few = _count_span(conn, query, stream, _SORTABLE + 1) <= _SORTABLE
+        # Few rows in the span are sorted. Many are found soon by the order's own index.
+        few = _count_span(conn, query, stream, _MAX_SORTED + 1) <= _MAX_SORTED
         order = "created" if few else order
     rows: list[tuple[Any, ...]] = []
     for beyond, beyond_values, sorting in _beyond(query, key):
@@ -198,11 +210,10 @@ def _scan(
 
 
 def _beyond(query: ListQuery, key: str) -> list[tuple[str, tuple[object, ...], str]]:
-    """What comes after the token, as ``(condition, its values, order)``, in turn.
+    """Two ranges after the token, as ``(condition, its values, order)``: its key, later keys.
 
-    The rest of the rows with its key, then those with others: an index answers both by seeking.
-    ``(key, seq) < (?, ?)`` means the same, but where the key is an expression SQLite reads all
-    that was listed before.
+    An index seeks both. ``(key, seq) < (?, ?)`` means the same, but where the key is an
+    expression SQLite then reads every earlier row.
     """
     direction, sign = ("DESC", "<") if query.descending else ("ASC", ">")
     by_seq = f"f.seq {direction}"
@@ -223,17 +234,17 @@ def _fold(value: object) -> object:
 
 
 def _walk(query: ListQuery) -> str:
-    """Which walk a token belongs to: one of another order would skip files."""
+    """The name of the order, for its tokens: another order's token would skip files."""
     return f"{query.order} {'desc' if query.descending else 'asc'}"
 
 
 def encode_token(walk: str, value: object, seq: int) -> str:
-    """A page's token: its walk, the last row's sort key and ``seq``; safe in a URL."""
+    """A page's token, safe in a URL: the list's name, the last row's sort key and ``seq``."""
     return base64.urlsafe_b64encode(json.dumps([walk, value, seq]).encode()).decode().rstrip("=")
 
 
 def decode_token(walk: str, token: str) -> tuple[object, int]:
-    """``(sort key, seq)`` of a token of this walk. Raises Invalid."""
+    """``(sort key, seq)`` of a token of the list of this name. Raises Invalid."""
     try:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
         given, value, seq = json.loads(base64.urlsafe_b64decode(padded))

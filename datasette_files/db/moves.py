@@ -1,8 +1,7 @@
-"""Files on their way from one source to another: who is at it, and the change of the row.
+"""Files that move or are copied between sources: claims, the change of the row, and copies.
 
-Where the bytes go is an upload of its own in the target (uploads.py), so that what a crash leaves
-is swept as that of any upload. What is here: the claim, by which no two carry the same file at the
-same time; the switch of a file's row, all at once; and which copy was made of which file.
+The bytes arrive as an upload (transfer/uploads.py), so the sweeper removes the leftovers of a
+crash. A claim lets one process at a time carry a file; the file's row changes in one transaction.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from ..models import FileRecord
 def claim(
     conn: sqlite3.Connection, file_id: str, target_id: int, attempt: str, now: float, until: float
 ) -> bool:
-    """Take the file for an attempt. False while another's claim on it has not lapsed."""
+    """Claim the file for an attempt. False while another attempt's claim runs."""
     cursor = conn.execute(
         """INSERT INTO datasette_files_moves (file_id, target_id, claim, claimed_until)
         VALUES (?, ?, ?, ?)
@@ -50,32 +49,26 @@ def purge(conn: sqlite3.Connection, now: float) -> None:
 def switch(
     conn: sqlite3.Connection, file: FileRecord, target_id: int, path: str, facts: FileRecord
 ) -> bool:
-    """Have the file's row say that its bytes are at ``path`` in the target.
+    """Point the file's row to ``path`` in the target, with the hash and size of ``facts``.
 
-    ``facts`` has the hash and size of what arrived there. False where the row is gone, or is no
-    longer where ``file`` has it: then nothing is changed.
+    False, with nothing changed, where the row is gone or no longer at the place of ``file``.
     """
     cursor = conn.execute(
         """UPDATE datasette_files SET source_id = ?, path = ?, content_hash = ?, size = ?
         WHERE id = ? AND source_id = ? AND path = ?""",
         (
-            target_id,
-            path,
-            facts.content_hash,
-            facts.size,
-            file.id,
-            file.source_id,
-            file.path,
+            *(target_id, path, facts.content_hash, facts.size),
+            *(file.id, file.source_id, file.path),
         ),
     )
     if cursor.rowcount:
-        # What went past Datasette has been hashed on its way.
+        # The bytes were hashed during the transfer.
         conn.execute("DELETE FROM datasette_files_unhashed WHERE file_id = ?", (file.id,))
     return cursor.rowcount > 0
 
 
 def copy_of(conn: sqlite3.Connection, file_id: str, target_id: int) -> str | None:
-    """The id of the copy that a source has of a file; None where there is none any more."""
+    """The id of the file's copy in the target, or None."""
     row = conn.execute(
         """SELECT c.copy_id FROM datasette_files_copies c
         JOIN datasette_files f ON f.id = c.copy_id AND f.source_id = c.target_id
@@ -94,5 +87,5 @@ def note_copy(conn: sqlite3.Connection, file_id: str, target_id: int, copy_id: s
 
 
 def forget(conn: sqlite3.Connection, file_id: str) -> None:
-    """The file is deleted: so is the memory of what was copied of it."""
+    """Delete the record of a deleted file's copies."""
     conn.execute("DELETE FROM datasette_files_copies WHERE file_id = ?", (file_id,))

@@ -7,13 +7,14 @@ Tables that the public 0.1a3 made keep their names and columns. What we add:
 * ``datasette_files_fts.source_id``: a token for the source inside the index, so that a search
   within a source never visits another's rows; prefix indexes for search as you type.
 * ``datasette_files_totals``: files and bytes by source, type and uploader, kept by triggers.
-* other sizes of thumbnails, and which files could not be pictured.
+* other sizes of thumbnails, and the failures to make one.
 * one index for each order and filter that a list offers (listing.py names them).
 * uploads, garbage (bytes to delete), files yet to be hashed, leases, a small key-value table.
-* ``datasette_files_trash``: deleted files that can be restored. They are out of the catalog's own
-  table, so that no query of files, no index, no total and no other tool can come upon one.
-* what administrators changed of sources' settings, and the record of those changes.
-* files that are being copied or moved between sources, and what copies were made of which.
+* ``datasette_files_trash``: deleted files that can be restored. They have left the catalog's own
+  table, so no query, index, total or other tool finds them.
+* settings of sources that administrators changed, and the record of those changes.
+* files that are being copied or moved between sources, and the copies made.
+* ``datasette_files_jobs``: long work of any kind; a trigger keeps an import's public row in step.
 
 Also here: write-ahead logging, and the scrubbing of secrets that 0.1a3 left behind.
 """
@@ -31,19 +32,8 @@ logger = logging.getLogger("datasette_files")
 migrations = Migrations("datasette_files")
 
 FILE_COLUMNS = (
-    "id",
-    "source_id",
-    "path",
-    "filename",
-    "content_type",
-    "content_hash",
-    "size",
-    "width",
-    "height",
-    "uploaded_by",
-    "created_at",
-    "metadata",
-    "search_text",
+    *("id", "source_id", "path", "filename", "content_type", "content_hash", "size"),
+    *("width", "height", "uploaded_by", "created_at", "metadata", "search_text"),
 )
 
 _TABLES = (
@@ -176,9 +166,9 @@ _INDEXES = tuple(
     for order, key in _ORDERS.items()
 )
 
-#: Of the columns of a file, those that are no text.
+#: Types of the trash's columns; the others are TEXT.
 _TRASHED_TYPES = {
-    **dict.fromkeys(("source_id", "id", "path", "filename", "created_at"), "TEXT NOT NULL"),
+    **dict.fromkeys(("id", "path", "filename", "created_at"), "TEXT NOT NULL"),
     "source_id": "INTEGER NOT NULL",
     **dict.fromkeys(("size", "width", "height"), "INTEGER"),
 }
@@ -227,6 +217,11 @@ _TOTALS_TRIGGERS = (
 )
 
 
+def _run(db: sqlite_utils.Database, *statements: str) -> None:
+    for statement in statements:
+        db.execute(statement)
+
+
 @migrations(name="0001_core")
 def core(db: sqlite_utils.Database) -> None:
     """Make every table, or adopt those of the public 0.1a3 with all their rows."""
@@ -236,12 +231,10 @@ def core(db: sqlite_utils.Database) -> None:
             db.execute(f"DROP TRIGGER IF EXISTS datasette_files_{name}")
         db.execute("DROP TABLE IF EXISTS datasette_files_fts")
         db.execute("ALTER TABLE datasette_files RENAME TO datasette_files_0_1")
-    for statement in _TABLES:
-        db.execute(statement)
+    _run(db, *_TABLES)
     if adopted:
         _adopt(db)
-    for statement in (*_INDEXES, *_SEARCH_INDEX, *_TOTALS_TRIGGERS):
-        db.execute(statement)
+    _run(db, *_INDEXES, *_SEARCH_INDEX, *_TOTALS_TRIGGERS)
     if adopted:
         db.execute("INSERT INTO datasette_files_fts (datasette_files_fts) VALUES ('rebuild')")
         db.execute(
@@ -254,7 +247,7 @@ def core(db: sqlite_utils.Database) -> None:
 
 @migrations(name="0002_words")
 def words(db: sqlite_utils.Database) -> None:
-    """Let a search look up which words the index has."""
+    """The vocabulary of the search index."""
     db.execute(
         "CREATE VIRTUAL TABLE datasette_files_words"
         " USING fts5vocab('datasette_files_fts', 'instance')"
@@ -263,26 +256,26 @@ def words(db: sqlite_utils.Database) -> None:
 
 @migrations(name="0003_direct_uploads")
 def direct_uploads(db: sqlite_utils.Database) -> None:
-    """Notes of what a client may still send to a storage; files whose sha256 is not known yet."""
-    db.execute("ALTER TABLE datasette_files_garbage ADD COLUMN instructions TEXT")
-    db.execute(
+    """Notes of direct uploads whose client may still send bytes; files without a sha256 yet."""
+    _run(
+        db,
+        "ALTER TABLE datasette_files_garbage ADD COLUMN instructions TEXT",
         """CREATE TABLE datasette_files_unhashed (
             file_id TEXT PRIMARY KEY,
             source_id INTEGER NOT NULL,
             attempts INTEGER NOT NULL DEFAULT 0,
             not_before REAL NOT NULL
-        ) WITHOUT ROWID"""
-    )
-    db.execute(
+        ) WITHOUT ROWID""",
         """CREATE INDEX datasette_files_unhashed_due
-        ON datasette_files_unhashed (source_id, not_before)"""
+        ON datasette_files_unhashed (source_id, not_before)""",
     )
 
 
 @migrations(name="0004_thumbnails")
 def thumbnails(db: sqlite_utils.Database) -> None:
-    """Sizes beside the default one, pictures as WebP, and what could not be pictured."""
-    db.execute(
+    """Thumbnails in other sizes and as WebP, and the failures to make one."""
+    _run(
+        db,
         """CREATE TABLE datasette_files_thumbnail_sizes (
             file_id TEXT NOT NULL,
             side INTEGER NOT NULL,
@@ -294,23 +287,22 @@ def thumbnails(db: sqlite_utils.Database) -> None:
             generator TEXT,
             created_at TEXT NOT NULL,
             PRIMARY KEY (file_id, side, variant)
-        )"""
-    )
-    db.execute(
+        )""",
         """CREATE TABLE datasette_files_thumbnail_failures (
             file_id TEXT PRIMARY KEY,
             fingerprint TEXT NOT NULL,
             reason TEXT NOT NULL,
             attempts INTEGER NOT NULL,
             retry_at REAL
-        ) WITHOUT ROWID"""
+        ) WITHOUT ROWID""",
     )
 
 
 @migrations(name="0005_imports")
 def imports(db: sqlite_utils.Database) -> None:
-    """What an import job needs beyond the public release's columns; and how jobs are found."""
-    db.execute(
+    """Columns of import jobs beyond the public release's, and indexes to find jobs."""
+    _run(
+        db,
         """CREATE TABLE datasette_files_import_jobs (
             job_id INTEGER PRIMARY KEY,
             options TEXT NOT NULL,
@@ -327,20 +319,14 @@ def imports(db: sqlite_utils.Database) -> None:
             staging TEXT,
             committing INTEGER NOT NULL DEFAULT 0,
             result TEXT
-        )"""
-    )
-    db.execute(
+        )""",
         """CREATE INDEX datasette_files_import_jobs_left ON datasette_files_import_jobs (job_id)
-        WHERE staging IS NOT NULL OR folder IS NOT NULL"""
-    )
-    db.execute(
+        WHERE staging IS NOT NULL OR folder IS NOT NULL""",
         """CREATE INDEX datasette_files_imports_active ON _datasette_files_imports (status)
-        WHERE status IN ('pending', 'running')"""
-    )
-    db.execute("CREATE INDEX datasette_files_imports_file ON _datasette_files_imports (file_id)")
-    db.execute(
+        WHERE status IN ('pending', 'running')""",
+        "CREATE INDEX datasette_files_imports_file ON _datasette_files_imports (file_id)",
         """CREATE INDEX datasette_files_imports_table
-        ON _datasette_files_imports (database_name, table_name)"""
+        ON _datasette_files_imports (database_name, table_name)""",
     )
 
 
@@ -348,8 +334,8 @@ def imports(db: sqlite_utils.Database) -> None:
 def trash(db: sqlite_utils.Database) -> None:
     """Deleted files that can be restored, the newest deletion with the highest ``number``.
 
-    Times are seconds since the epoch. A path in the trash is taken: whoever indexes a storage anew
-    does not bring its file back to life.
+    Times are seconds since the epoch. A path in the trash is taken, so that a tool which indexes
+    the storage does not bring its file back.
     """
     columns = ", ".join(f"{name} {_TRASHED_TYPES.get(name, 'TEXT')}" for name in FILE_COLUMNS)
     db.execute(
@@ -381,16 +367,15 @@ def trash(db: sqlite_utils.Database) -> None:
 
 @migrations(name="0007_settings")
 def settings(db: sqlite_utils.Database) -> None:
-    """What holds in place of the yaml's values, as JSON, and every change of it."""
-    db.execute(
+    """Values, as JSON, that override the yaml's, and every change of them."""
+    _run(
+        db,
         """CREATE TABLE datasette_files_settings (
             source_id INTEGER NOT NULL,
             key TEXT NOT NULL,
             value TEXT NOT NULL,
             PRIMARY KEY (source_id, key)
-        ) WITHOUT ROWID"""
-    )
-    db.execute(
+        ) WITHOUT ROWID""",
         """CREATE TABLE datasette_files_settings_changes (
             id INTEGER PRIMARY KEY,
             source_id INTEGER NOT NULL,
@@ -400,32 +385,93 @@ def settings(db: sqlite_utils.Database) -> None:
             old_value TEXT NOT NULL,
             new_value TEXT NOT NULL,
             is_reset INTEGER NOT NULL
-        )"""
-    )
-    db.execute(
+        )""",
         """CREATE INDEX datasette_files_settings_changes_source
-        ON datasette_files_settings_changes (source_id)"""
+        ON datasette_files_settings_changes (source_id)""",
     )
 
 
 @migrations(name="0008_moves")
 def moves(db: sqlite_utils.Database) -> None:
-    """Who copies or moves a file now, and the copies that were made. Seconds since the epoch."""
-    db.execute(
+    """Claims of copies and moves (until seconds since the epoch), and the copies made."""
+    _run(
+        db,
         """CREATE TABLE datasette_files_moves (
             file_id TEXT PRIMARY KEY,
             target_id INTEGER NOT NULL,
             claim TEXT NOT NULL,
             claimed_until REAL NOT NULL
-        ) WITHOUT ROWID"""
-    )
-    db.execute(
+        ) WITHOUT ROWID""",
         """CREATE TABLE datasette_files_copies (
             file_id TEXT NOT NULL,
             target_id INTEGER NOT NULL,
             copy_id TEXT NOT NULL,
             PRIMARY KEY (file_id, target_id)
-        ) WITHOUT ROWID"""
+        ) WITHOUT ROWID""",
+    )
+
+
+@migrations(name="0009_jobs")
+def jobs(db: sqlite_utils.Database) -> None:
+    """Jobs of any kind. An import's job has the id of its row in ``_datasette_files_imports``."""
+    db.execute(
+        """CREATE TABLE datasette_files_jobs (
+            id INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            actor TEXT NOT NULL,
+            actor_id TEXT,
+            options TEXT NOT NULL,
+            notes TEXT NOT NULL DEFAULT '{}',
+            status TEXT NOT NULL DEFAULT 'pending',
+            error TEXT,
+            phase TEXT,
+            progress TEXT NOT NULL DEFAULT '{}',
+            result TEXT NOT NULL DEFAULT '{}',
+            holder TEXT,
+            lease_until REAL NOT NULL DEFAULT 0,
+            cancel INTEGER NOT NULL DEFAULT 0,
+            unclean INTEGER NOT NULL DEFAULT 0,
+            begun_at REAL,
+            updated_at REAL
+        )"""
+    )
+    db.execute(
+        """INSERT INTO datasette_files_jobs
+        SELECT i.id, 'import',
+            CASE WHEN i.actor_id IS NOT NULL AND i.status IN ('pending', 'running')
+                THEN json_object('id', i.actor_id) ELSE 'null' END,
+            i.actor_id, m.options,
+            json_object('file_id', i.file_id, 'content_hash', m.content_hash,
+                'source_id', m.source_id, 'size', i.total_size, 'folder', m.folder,
+                'staging', m.staging, 'committing', m.committing),
+            i.status, i.error, m.phase,
+            json_object('rows', i.row_count, 'read', i.bytes_read, 'written', m.written),
+            ifnull(m.result, '{}'), m.holder, ifnull(m.lease_until, 0), m.cancel,
+            i.status = 'running' OR m.folder IS NOT NULL OR m.staging IS NOT NULL,
+            m.begun_at, m.updated_at
+        FROM datasette_files_import_jobs m JOIN _datasette_files_imports i ON i.id = m.job_id"""
+    )
+    db.execute("DROP TABLE datasette_files_import_jobs")
+    db.execute("DROP INDEX datasette_files_imports_active")
+    db.execute(
+        """CREATE INDEX datasette_files_jobs_active ON datasette_files_jobs (status, kind)
+        WHERE status IN ('pending', 'running')"""
+    )
+    db.execute(
+        "CREATE INDEX datasette_files_jobs_unclean ON datasette_files_jobs (id) WHERE unclean"
+    )
+    db.execute(
+        """CREATE TRIGGER datasette_files_jobs_import
+        AFTER UPDATE OF status, error, progress ON datasette_files_jobs WHEN new.kind = 'import'
+        BEGIN
+            UPDATE _datasette_files_imports SET status = new.status, error = new.error,
+                row_count = ifnull(json_extract(new.progress, '$.rows'), 0),
+                bytes_read = CASE new.status WHEN 'finished' THEN total_size
+                    ELSE min(total_size, ifnull(json_extract(new.progress, '$.read'), 0)) END,
+                finished_at = CASE WHEN new.status IN ('pending', 'running') THEN NULL
+                    ELSE ifnull(finished_at, datetime('now')) END
+            WHERE id = new.id;
+        END"""
     )
 
 
@@ -437,15 +483,15 @@ def _adopt(db: sqlite_utils.Database) -> None:
         f" SELECT {shared} FROM datasette_files_0_1 ORDER BY created_at, rowid"
     )
     db.execute("DROP TABLE datasette_files_0_1")
-    # 0.1a3 kept each source's configuration whole, secrets too.
+    # 0.1a3 stored each source's whole configuration, secrets included.
     db.execute("UPDATE datasette_files_sources SET config = '{}'")
-    # A storage that holds files is not made anew where it is missing at our first start.
+    # A storage that holds files must not be created again if it is missing at our first start.
     db.execute(
         """UPDATE datasette_files_sources SET provisioned = 'adopted'
         WHERE id IN (SELECT source_id FROM datasette_files)"""
     )
     db.execute("INSERT INTO datasette_files_state VALUES ('scrub', 'pending')")
-    # Its jobs ended with its process, which could not write that down.
+    # Jobs of 0.1a3 ended with its process, which could not record that.
     db.execute(
         """UPDATE _datasette_files_imports SET status = 'interrupted', finished_at = datetime('now')
         WHERE status IN ('pending', 'running')"""
@@ -460,7 +506,7 @@ def prepare(conn: sqlite3.Connection) -> None:
 
 
 def _migrate(conn: sqlite3.Connection) -> None:
-    """Apply what is pending. Of processes that start together, the others wait for the first."""
+    """Apply pending migrations. If processes start together, one applies them, the others wait."""
     db = sqlite_utils.Database(conn, execute_plugins=False)
     if not migrations.pending(db):
         return
@@ -474,9 +520,9 @@ def _migrate(conn: sqlite3.Connection) -> None:
 
 
 def _scrub(conn: sqlite3.Connection) -> None:
-    """Rewrite the file once, so that no freed page or journal holds what 0.1a3 kept.
+    """Rewrite the file once, so that no freed page or journal holds a secret of 0.1a3.
 
-    Another process that reads now can make this fail; it is tried again at the next start.
+    Fails while another process reads the file; the next start tries again.
     """
     if not conn.execute("SELECT 1 FROM datasette_files_state WHERE key = 'scrub'").fetchone():
         return
@@ -494,9 +540,10 @@ def _scrub(conn: sqlite3.Connection) -> None:
 
 
 def _write_ahead(conn: sqlite3.Connection) -> None:
-    """Readers never wait for a writer, and a commit is one flush. FULL keeps every commit durable.
+    """Switch to write-ahead logging: readers never wait for a writer, and a commit is one flush.
 
-    Cannot be had while another process holds the file in another mode: then we go on without.
+    ``synchronous=FULL`` keeps every commit durable. While another process holds the file in
+    another mode, the mode stays.
     """
     try:
         mode = conn.execute("PRAGMA journal_mode=WAL").fetchone()[0]
@@ -504,6 +551,10 @@ def _write_ahead(conn: sqlite3.Connection) -> None:
             logger.warning("The internal database stays in journal mode %s", mode)
     except sqlite3.OperationalError as error:
         logger.warning("The internal database stays without write-ahead logging: %s", error)
+
+
+def keep_durable(conn: sqlite3.Connection) -> None:
+    """Let every commit of this connection reach the disk before it returns (SQLite: WAL)."""
     conn.execute("PRAGMA synchronous=FULL")
 
 
@@ -513,7 +564,7 @@ def sync_sources(
     """Keep one row for each configured source; return ``{slug: (id, provisioned)}``.
 
     Takes ``(slug, storage type, label, redacted config as JSON)``. Rows of sources that are no
-    longer configured stay, with their files. Writes only what changed.
+    longer configured stay, with their files. Writes changed rows only.
     """
     for slug, storage_type, label, config in sources:
         conn.execute(

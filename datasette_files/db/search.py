@@ -1,10 +1,10 @@
 """Full-text search, newest first, and its capped count.
 
-Newest first because it is what the index yields at no cost: ranking must visit every hit of a
-common word, which takes a quarter of a second for 200,000 of them. A source's id is a token in the
-index, so a search within some sources intersects lists instead of filtering rows. A beginning of
-words is replaced by the words that there are, whose hits the index yields one by one: those of a
-prefix it would collect and sort first.
+The index yields the newest first at no cost; ranking must visit every hit of a common word, which
+takes a quarter of a second for 200,000 of them. A source's id is a token in the index, so a search
+within some sources intersects lists instead of filtering rows. A prefix is replaced by the words
+of the index that begin with it: FTS5 yields a word's hits one by one, but first collects and sorts
+those of a prefix.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .listing import decode_token, encode_token
 #: Counting stops here.
 COUNT_LIMIT = 1_000
 MAX_TERMS = 20
-#: What pages' tokens belong to.
-_WALK = "search"
+#: The name of this list in its pages' tokens.
+_LIST = "search"
 MAX_QUERY_CHARACTERS = 500
-#: A beginning of more words than this stays one.
+#: Words that replace a prefix; a prefix of more words stays one.
 _MAX_WORDS = 30
-#: What the index's tokenizer makes one token of, in lower case.
+#: A term that the index's tokenizer keeps as one token, in lower case.
 _PLAIN = re.compile(r"[A-Za-z0-9]+")
 
 
@@ -37,13 +37,13 @@ def match_expression(conn: sqlite3.Connection, q: str, source_ids: list[int] | N
     the query is syntax. ``source_ids`` None searches every source.
     """
     if len(q) > MAX_QUERY_CHARACTERS:
-        raise Invalid(f"q has more than {MAX_QUERY_CHARACTERS} characters")
+        raise Invalid(f"q has more than {MAX_QUERY_CHARACTERS} characters; shorten it")
     words = q.replace("\x00", " ").split()
     terms = [word for word in words if any(_starts_token(c) for c in word)]
     if not terms or source_ids == []:
         return None
     if len(terms) > MAX_TERMS:
-        raise Invalid(f"q has more than {MAX_TERMS} words")
+        raise Invalid(f"q has more than {MAX_TERMS} words; shorten it")
     quoted = [_quoted(term) for term in terms]
     if words[-1] == terms[-1] and _in_token(terms[-1][-1]):
         quoted[-1] = _beginning(conn, terms[-1])
@@ -59,7 +59,7 @@ def _quoted(term: str) -> str:
 
 
 def _beginning(conn: sqlite3.Connection, term: str) -> str:
-    """An expression for the words that begin with a term."""
+    """An FTS5 expression for the words that begin with a term."""
     prefix = f"{_quoted(term)} *"
     if not _PLAIN.fullmatch(term):
         return prefix
@@ -70,9 +70,9 @@ def _beginning(conn: sqlite3.Connection, term: str) -> str:
 
 
 def _words(conn: sqlite3.Connection, beginning: str) -> list[str]:
-    """Words of the index that begin so, and at most one more than ``_MAX_WORDS``.
+    """The index's words that begin so, at most one more than ``_MAX_WORDS``.
 
-    From one to the next by a seek, as a common word has a row for each of its hits.
+    Seeks from each word to the next, as a common word has a row for each of its hits.
     """
     words: list[str] = []
     start = beginning
@@ -88,13 +88,13 @@ def _words(conn: sqlite3.Connection, beginning: str) -> list[str]:
 
 
 def _starts_token(character: str) -> bool:
-    """Whether the index's tokenizer keeps the character: letters, numbers, private use."""
+    """Tell whether the index's tokenizer keeps the character: letters, numbers, private use."""
     category = unicodedata.category(character)
     return category[0] in "LN" or category == "Co"
 
 
 def _in_token(character: str) -> bool:
-    """The same, or a mark on one of them."""
+    """Tell whether the tokenizer keeps the character, or it is a combining mark."""
     return _starts_token(character) or unicodedata.category(character)[0] == "M"
 
 
@@ -105,7 +105,7 @@ def page(
     bound = ""
     values: tuple[object, ...] = ()
     if after is not None:
-        bound, values = " AND datasette_files_fts.rowid < ?", (decode_token(_WALK, after)[1],)
+        bound, values = " AND datasette_files_fts.rowid < ?", (decode_token(_LIST, after)[1],)
     rows = conn.execute(
         f"""SELECT f.seq, {COLUMNS} FROM datasette_files_fts
         CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid
@@ -115,11 +115,11 @@ def page(
         (expression, *values, limit + 1),
     ).fetchall()
     files = [record(tuple(row)[1:]) for row in rows[:limit]]
-    return files, encode_token(_WALK, "", rows[limit - 1][0]) if len(rows) > limit else None
+    return files, encode_token(_LIST, "", rows[limit - 1][0]) if len(rows) > limit else None
 
 
 def count(conn: sqlite3.Connection, expression: str) -> tuple[int, bool]:
-    """How many hits, and whether counting stopped at ``COUNT_LIMIT``."""
+    """The number of hits, and whether counting stopped at ``COUNT_LIMIT``."""
     row = conn.execute(
         """SELECT count(*) FROM (
             SELECT 1 FROM datasette_files_fts WHERE datasette_files_fts MATCH ? LIMIT ?)""",
@@ -129,7 +129,7 @@ def count(conn: sqlite3.Connection, expression: str) -> tuple[int, bool]:
 
 
 def has_other_sources(conn: sqlite3.Connection, source_ids: list[int]) -> bool:
-    """Whether any file is in a source that is not among these."""
+    """Tell whether a source other than these holds a file."""
     marks = ", ".join("?" * len(source_ids))
     row = conn.execute(
         f"SELECT 1 FROM datasette_files_totals WHERE source_id NOT IN ({marks}) LIMIT 1",

@@ -1,31 +1,45 @@
-"""What holds of sources in place of their yaml, and the record of every change.
+"""Overrides of sources' yaml settings, and the record of every change.
 
-Values are JSON. A change is never rewritten, so the highest id of all changes tells whether
-anything changed, and of one source's whether that did.
+Values are JSON. A change is never rewritten, so the highest id tells whether anything changed.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import dataclass
 from typing import Any
 
-from ..models import SettingChange
-
-#: Changes that are kept of a source, the newest.
-_KEPT = 1000
+#: Changes kept of each source, the newest.
+_MAX_CHANGES = 1000
 
 Overrides = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """One change of one setting of a source."""
+
+    id: int
+    #: Seconds since the epoch.
+    changed_at: float
+    actor_id: str | None
+    key: str
+    #: JSON values.
+    old: Any
+    new: Any
+    #: Whether the yaml's value came back.
+    is_reset: bool
+
+
 def version(conn: sqlite3.Connection) -> int:
-    """Grows with every change of any source: one seek, which every look-up can afford."""
+    """A number that grows with every change of any source. Costs one seek."""
     row = conn.execute("SELECT max(id) FROM datasette_files_settings_changes").fetchone()
     return row[0] or 0
 
 
 def all_overrides(conn: sqlite3.Connection) -> dict[int, Overrides]:
-    """What holds in place of the yaml, by source."""
+    """The overrides of each source that has any, by source id."""
     found: dict[int, Overrides] = {}
     for source_id, key, value in conn.execute(
         "SELECT source_id, key, value FROM datasette_files_settings"
@@ -42,7 +56,7 @@ def overrides(conn: sqlite3.Connection, source_id: int) -> Overrides:
 
 
 def source_version(conn: sqlite3.Connection, source_id: int) -> int:
-    """Grows with every change of the source; 0 before the first."""
+    """A number that grows with every change of the source; 0 before the first."""
     row = conn.execute(
         "SELECT max(id) FROM datasette_files_settings_changes WHERE source_id = ?", (source_id,)
     ).fetchone()
@@ -50,7 +64,7 @@ def source_version(conn: sqlite3.Connection, source_id: int) -> int:
 
 
 def put(conn: sqlite3.Connection, source_id: int, kept: Overrides) -> None:
-    """Let these hold, and no others."""
+    """Replace the source's overrides."""
     conn.execute("DELETE FROM datasette_files_settings WHERE source_id = ?", (source_id,))
     conn.executemany(
         "INSERT INTO datasette_files_settings (source_id, key, value) VALUES (?, ?, ?)",
@@ -67,7 +81,7 @@ def record(
     *,
     is_reset: bool,
 ) -> None:
-    """Write down ``(key, old, new)`` of each setting that changed."""
+    """Record ``(key, old, new)`` of each setting that changed."""
     conn.executemany(
         """INSERT INTO datasette_files_settings_changes
         (source_id, changed_at, actor_id, key, old_value, new_value, is_reset)
@@ -81,7 +95,7 @@ def record(
         """DELETE FROM datasette_files_settings_changes WHERE source_id = :source_id AND id <= (
             SELECT id FROM datasette_files_settings_changes WHERE source_id = :source_id
             ORDER BY id DESC LIMIT 1 OFFSET :kept)""",
-        {"source_id": source_id, "kept": _KEPT},
+        {"source_id": source_id, "kept": _MAX_CHANGES},
     )
 
 
@@ -93,8 +107,6 @@ def changes(conn: sqlite3.Connection, source_id: int, limit: int) -> list[Settin
         (source_id, limit),
     )
     return [
-        SettingChange(
-            row[0], row[1], row[2], row[3], json.loads(row[4]), json.loads(row[5]), bool(row[6])
-        )
-        for row in rows
+        SettingChange(id, at, actor, key, json.loads(old), json.loads(new), bool(is_reset))
+        for id, at, actor, key, old, new, is_reset in rows
     ]

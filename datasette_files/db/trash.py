@@ -1,8 +1,8 @@
 """The trash: deleted files that can be restored, with who deleted them and until when.
 
-A file goes in and comes back whole, by one insert and one delete in one transaction. Its bytes and
-thumbnails stay where they are; its path stays taken. Only here is the trash written;
-garbage.py and inspection.py look into it besides.
+A file goes in and comes back by one insert and one delete in one transaction. Its bytes and
+thumbnails stay where they are; its path stays taken. Only this module writes the trash; garbage.py
+and health.py read it too.
 """
 
 from __future__ import annotations
@@ -12,38 +12,59 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..models import FileRecord, TrashedFile
-from . import garbage, hashing, moves, thumbnails
+from ..models import FileRecord
+from . import garbage, leases, moves, thumbnails, unhashed
 from .files import COLUMNS, record
 from .listing import COUNT_LIMIT, decode_token, encode_token
+from .rows import insert_row
 from .schema import FILE_COLUMNS
 
 _FILE = ", ".join(FILE_COLUMNS)
 _SELECT = f"""SELECT f.number, f.trashed_at, f.trashed_by, f.purge_at, {COLUMNS}
     FROM datasette_files_trash f"""
 _JOIN = "CROSS JOIN datasette_files_sources s ON s.id = f.source_id"
-#: What pages' tokens belong to.
-_WALK = "trash"
+#: The name of this list in its pages' tokens.
+_LIST = "trash"
+
+
+@dataclass(frozen=True, slots=True)
+class TrashedFile:
+    """A deleted file that can be restored. Times are seconds since the epoch."""
+
+    file: FileRecord
+    trashed_at: float
+    trashed_by: str | None
+    #: When it is deleted for good.
+    purge_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrashPage:
+    """One page of the trash that an actor may see, the newest deletion first."""
+
+    files: list[TrashedFile]
+    #: The token of the next page, or None at the end.
+    next: str | None
+    total: int
+    total_truncated: bool
+    #: The slugs of the sources of which the actor sees all the trash, or their own deletions.
+    sources: list[str]
+    #: The slugs of the sources whose trash the actor may purge.
+    purgeable: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Scope:
-    """A part of the trash: a source's, or what one actor deleted of it."""
+    """A part of the trash: a source's, or one actor's deletions in it."""
 
     source_id: int
     trashed_by: str | None = None
 
-    @property
-    def index(self) -> str:
-        return "list" if self.trashed_by is None else "own"
-
-    @property
-    def where(self) -> str:
-        return "f.source_id = ?" + ("" if self.trashed_by is None else " AND f.trashed_by = ?")
-
-    @property
-    def values(self) -> tuple[object, ...]:
-        return (self.source_id,) if self.trashed_by is None else (self.source_id, self.trashed_by)
+    def scan(self) -> tuple[str, str, tuple[object, ...]]:
+        """``(the index's name, a condition on f, its values)``."""
+        if self.trashed_by is None:
+            return "list", "f.source_id = ?", (self.source_id,)
+        return "own", "f.source_id = ? AND f.trashed_by = ?", (self.source_id, self.trashed_by)
 
 
 def add(
@@ -62,33 +83,30 @@ def add(
 def restore(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
     """Move a file back into the catalog; None if it is not in the trash.
 
-    It gets its old place among the others, unless a newer file has that meanwhile. Raises
-    sqlite3.IntegrityError where another tool has put a file of its id or path into the catalog.
+    It gets its old ``seq``, unless a newer file has that meanwhile. Raises sqlite3.IntegrityError
+    where another tool has put a file of its id or path into the catalog.
     """
-    row = conn.execute(
-        f"""SELECT (SELECT t.seq WHERE NOT EXISTS
-            (SELECT 1 FROM datasette_files f WHERE f.seq = t.seq)), {_FILE}
-        FROM datasette_files_trash t WHERE t.id = ?""",
+    found = get(conn, file_id)
+    if found is None:
+        return None
+    free = conn.execute(
+        """SELECT seq FROM datasette_files_trash WHERE id = ?
+        AND seq NOT IN (SELECT seq FROM datasette_files)""",
         (file_id,),
     ).fetchone()
-    found = get(conn, file_id)
-    if row is None or found is None:
-        return None
     conn.execute("DELETE FROM datasette_files_trash WHERE id = ?", (file_id,))
-    conn.execute(
-        f"INSERT INTO datasette_files (seq, {_FILE}) VALUES ({', '.join('?' * len(row))})",
-        tuple(row),
-    )
+    row = {name: getattr(found.file, name) for name in FILE_COLUMNS}
+    insert_row(conn, "datasette_files", {"seq": free[0] if free else None, **row})
     if found.file.sha256 is None:
-        # Hashing gave it up when it was not in the catalog.
-        hashing.add(conn, file_id, found.file.source_id)
+        # Hashing skips a file that is not in the catalog.
+        unhashed.add(conn, file_id, found.file.source_id)
     return found.file
 
 
 def purge(conn: sqlite3.Connection, file_id: str, actor_id: str | None) -> FileRecord | None:
-    """Take a file out of the trash for good and note its bytes; None if it is not in it.
+    """Delete a file for good and note its bytes as garbage; None if it is not in the trash.
 
-    ``actor_id``: whose deletion it is, for one who asks again.
+    ``actor_id``: the one to whom a repeated deletion answers success.
     """
     found = get(conn, file_id)
     if found is None:
@@ -100,13 +118,27 @@ def purge(conn: sqlite3.Connection, file_id: str, actor_id: str | None) -> FileR
     return found.file
 
 
+def purge_all(conn: sqlite3.Connection, due: Iterable[TrashedFile], now: float) -> list[FileRecord]:
+    """Purge each of these files whose time has come. One that cannot be is due again in an hour."""
+
+    def step(one: TrashedFile) -> FileRecord | None:
+        return purge(conn, one.file.id, one.trashed_by)
+
+    def put_off(one: TrashedFile) -> None:
+        conn.execute(
+            "UPDATE datasette_files_trash SET purge_at = ? WHERE id = ?", (now + 3600, one.file.id)
+        )
+
+    return [file for file in leases.each(conn, due, step, put_off) if file is not None]
+
+
 def get(conn: sqlite3.Connection, file_id: str) -> TrashedFile | None:
     row = conn.execute(f"{_SELECT} {_JOIN} WHERE f.id = ?", (file_id,)).fetchone()
     return _trashed(row)[1] if row else None
 
 
 def holds_any(conn: sqlite3.Connection, source_ids: Iterable[int]) -> bool:
-    """Whether anything of these sources is in the trash."""
+    """Tell whether the trash holds a file of these sources."""
     row = conn.execute(
         """SELECT 1 FROM json_each(?) AS wanted
         CROSS JOIN datasette_files_trash f INDEXED BY datasette_files_trash_list
@@ -117,7 +149,7 @@ def holds_any(conn: sqlite3.Connection, source_ids: Iterable[int]) -> bool:
 
 
 def due(conn: sqlite3.Connection, source_id: int, now: float, limit: int) -> list[TrashedFile]:
-    """What of a source is to be deleted for good now."""
+    """The source's files that are due to be deleted for good."""
     rows = conn.execute(
         f"""{_SELECT} INDEXED BY datasette_files_trash_due {_JOIN}
         WHERE f.source_id = ? AND f.purge_at <= ? ORDER BY f.purge_at LIMIT ?""",
@@ -129,30 +161,32 @@ def due(conn: sqlite3.Connection, source_id: int, now: float, limit: int) -> lis
 def page(
     conn: sqlite3.Connection, scopes: Iterable[Scope], after: str | None, limit: int
 ) -> tuple[list[TrashedFile], str | None]:
-    """What of these scopes was deleted last, and the token of the next page or None."""
+    """One page of these scopes, the newest deletion first, and the token of the next or None."""
     bound = "" if after is None else " AND f.number < ?"
-    values = () if after is None else (decode_token(_WALK, after)[1],)
+    values = () if after is None else (decode_token(_LIST, after)[1],)
     found: list[tuple[int, TrashedFile]] = []
     for scope in scopes:
+        index, where, owned = scope.scan()
         rows = conn.execute(
-            f"""{_SELECT} INDEXED BY datasette_files_trash_{scope.index} {_JOIN}
-            WHERE {scope.where}{bound} ORDER BY f.number DESC LIMIT ?""",
-            (*scope.values, *values, limit + 1),
+            f"""{_SELECT} INDEXED BY datasette_files_trash_{index} {_JOIN}
+            WHERE {where}{bound} ORDER BY f.number DESC LIMIT ?""",
+            (*owned, *values, limit + 1),
         )
         found.extend(_trashed(row) for row in rows)
     found.sort(key=lambda one: one[0], reverse=True)
-    token = encode_token(_WALK, "", found[limit - 1][0]) if len(found) > limit else None
+    token = encode_token(_LIST, "", found[limit - 1][0]) if len(found) > limit else None
     return [trashed for _, trashed in found[:limit]], token
 
 
 def count(conn: sqlite3.Connection, scopes: Iterable[Scope]) -> tuple[int, bool]:
-    """How many files, and whether counting stopped at ``COUNT_LIMIT``."""
+    """The number of files, and whether counting stopped at ``COUNT_LIMIT``."""
     total = 0
     for scope in scopes:
+        index, where, values = scope.scan()
         row = conn.execute(
             f"""SELECT count(*) FROM (SELECT 1 FROM datasette_files_trash f
-                INDEXED BY datasette_files_trash_{scope.index} WHERE {scope.where} LIMIT ?)""",
-            (*scope.values, COUNT_LIMIT + 1 - total),
+                INDEXED BY datasette_files_trash_{index} WHERE {where} LIMIT ?)""",
+            (*values, COUNT_LIMIT + 1 - total),
         ).fetchone()
         total += row[0]
     return min(total, COUNT_LIMIT), total > COUNT_LIMIT

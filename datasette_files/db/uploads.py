@@ -1,7 +1,7 @@
 """Uploads on their way in: each step is one conditional change of one row.
 
-The row alone says who may do what next, so two processes or two requests with one token cannot
-both believe they own its path: ``claim`` names the attempt that does.
+The row alone decides which step may follow, so two processes or two requests with one token
+cannot both own its path: ``claim`` names the attempt that does.
 """
 
 from __future__ import annotations
@@ -11,59 +11,42 @@ import sqlite3
 from typing import Any
 
 from ..models import Upload
-from . import garbage
+from . import garbage, leases
+from .rows import insert_row, names_of
 
-#: What a client began to send to a storage just before its URL expired has arrived by then.
+#: After its URL expired, how long a client may take to end a request to a storage.
 ON_THE_WAY_SECONDS = 300.0
 
-_COLUMNS = """u.id, u.source_id, s.slug, u.file_id, u.path, u.filename, u.content_type, u.size,
-    u.sha256, u.content_hash, u.actor_id, u.state, u.expires_at, u.claim, u.instructions,
-    u.width, u.height, u.stored_type, u.stored_size, u.claimed_until"""
+_COLUMNS = tuple(name for name in names_of(Upload) if name != "source_slug")
+_SELECTED = ", ".join(f"u.{name}" for name in _COLUMNS)
 
 
 def get(conn: sqlite3.Connection, upload_id: str) -> Upload | None:
     row = conn.execute(
-        f"""SELECT {_COLUMNS} FROM datasette_files_uploads u
+        f"""SELECT {_SELECTED}, s.slug FROM datasette_files_uploads u
         JOIN datasette_files_sources s ON s.id = u.source_id WHERE u.id = ?""",
         (upload_id,),
     ).fetchone()
     if row is None:
         return None
-    values = list(row)
-    values[14] = json.loads(values[14]) if values[14] else None
-    return Upload(*values)
+    values: dict[str, Any] = dict(zip((*_COLUMNS, "source_slug"), row, strict=True))
+    if values["instructions"] is not None:
+        values["instructions"] = json.loads(values["instructions"])
+    return Upload(**values)
 
 
 def insert(conn: sqlite3.Connection, upload: Upload, now: float) -> None:
-    conn.execute(
-        """INSERT INTO datasette_files_uploads (id, source_id, file_id, path, filename,
-            content_type, size, sha256, actor_id, state, claim, claimed_until, instructions,
-            created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        (
-            upload.id,
-            upload.source_id,
-            upload.file_id,
-            upload.path,
-            upload.filename,
-            upload.content_type,
-            upload.size,
-            upload.sha256,
-            upload.actor_id,
-            upload.state,
-            upload.claim,
-            upload.claimed_until,
-            json.dumps(upload.instructions) if upload.instructions is not None else None,
-            now,
-            upload.expires_at,
-        ),
-    )
+    row: dict[str, Any] = {name: getattr(upload, name) for name in _COLUMNS}
+    if upload.instructions is not None:
+        row["instructions"] = json.dumps(upload.instructions)
+    insert_row(conn, "datasette_files_uploads", {**row, "created_at": now})
 
 
 def claim(conn: sqlite3.Connection, upload: Upload, now: float) -> bool:
-    """Give an upload's next bytes to the attempt ``upload.claim``, at its path, for its times.
+    """Let the attempt ``upload.claim`` receive the upload, with its path and its times.
 
-    What an earlier attempt stored becomes garbage: the new bytes replace it. False if the upload
-    is not there to be claimed now: completed, expired, or another attempt's, which is still alive.
+    Bytes of an earlier attempt become garbage. False if the upload is completed, expired or
+    claimed by an attempt that is still alive.
     """
     old = conn.execute(
         """SELECT source_id, path FROM datasette_files_uploads WHERE id = ? AND
@@ -105,7 +88,7 @@ def received(
     facts: dict[str, Any],
     expires_at: float,
 ) -> bool:
-    """Record what the storage now holds. False when the attempt has lost its claim.
+    """Record the stored object. False when the attempt has lost its claim.
 
     ``facts``: stored_type, stored_size, content_hash, width, height.
     """
@@ -122,7 +105,7 @@ def received(
 def release(
     conn: sqlite3.Connection, upload: Upload, attempt: str, new_path: str, expires_at: float
 ) -> None:
-    """After a failed attempt: its path becomes garbage, and the upload may be tried again."""
+    """End a failed attempt: its path becomes garbage, and the upload may be tried again."""
     cursor = conn.execute(
         """UPDATE datasette_files_uploads SET state = 'prepared', claim = NULL, path = ?,
             expires_at = ? WHERE id = ? AND claim = ? AND state = 'receiving'""",
@@ -133,7 +116,7 @@ def release(
 
 
 def hand_back(conn: sqlite3.Connection, upload_id: str, attempt: str, expires_at: float) -> None:
-    """After a direct upload could not be finished now: what was sent stays, to be tried again."""
+    """End an attempt that could not finish a direct upload now: its bytes stay for the next one."""
     conn.execute(
         """UPDATE datasette_files_uploads SET state = 'prepared', claim = NULL, expires_at = ?
         WHERE id = ? AND claim = ? AND state = 'receiving'""",
@@ -142,10 +125,9 @@ def hand_back(conn: sqlite3.Connection, upload_id: str, attempt: str, expires_at
 
 
 def reject(conn: sqlite3.Connection, upload: Upload, keep_until: float, lifetime: float) -> bool:
-    """After a direct upload's bytes were found wrong: they are garbage, and its URL is spent.
+    """End a direct upload with wrong bytes: they become garbage, and its URL is of no more use.
 
-    ``lifetime`` as for ``garbage.add_sent``. False when the attempt has lost its claim, and with
-    it the path.
+    ``lifetime`` as for ``garbage.add_sent``. False when the attempt has lost its claim.
     """
     garbage.add_sent(conn, upload.id, lifetime)
     cursor = conn.execute(
@@ -174,7 +156,7 @@ def complete(conn: sqlite3.Connection, upload_id: str, keep_until: float, lifeti
 
 
 def discard(conn: sqlite3.Connection, upload: Upload) -> None:
-    """Forget an upload that nobody holds a token of, and have its bytes deleted."""
+    """Delete an upload of which nobody holds a token; its bytes become garbage."""
     cursor = conn.execute(
         "DELETE FROM datasette_files_uploads WHERE id = ? AND state != 'completed'", (upload.id,)
     )
@@ -183,7 +165,7 @@ def discard(conn: sqlite3.Connection, upload: Upload) -> None:
 
 
 def finish(conn: sqlite3.Connection, upload_id: str, attempt: str) -> bool:
-    """Remove a one-shot upload, whose file the caller inserts. False: it has lost its claim."""
+    """Remove a one-shot upload, whose file the caller inserts. False when it has lost its claim."""
     cursor = conn.execute(
         "DELETE FROM datasette_files_uploads WHERE id = ? AND claim = ? AND state = 'receiving'",
         (upload_id, attempt),
@@ -196,7 +178,7 @@ def forget(conn: sqlite3.Connection, upload_id: str) -> None:
 
 
 def any_due(conn: sqlite3.Connection, now: float) -> bool:
-    """Whether any upload has expired."""
+    """Tell whether an upload is due to expire or to be removed."""
     row = conn.execute(
         "SELECT 1 FROM datasette_files_uploads WHERE expires_at <= ? LIMIT 1", (now,)
     ).fetchone()
@@ -204,19 +186,22 @@ def any_due(conn: sqlite3.Connection, now: float) -> bool:
 
 
 def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) -> int:
-    """Expire what is due: its bytes become garbage, its row says so until ``keep_until``.
+    """Expire at most ``limit`` due uploads; return how many were due.
 
-    Rows that were kept to answer a late client, and are due, are removed. How many changed.
+    Their bytes become garbage. Their rows stay until ``keep_until`` to answer a late client, and
+    are then removed.
     """
     rows = conn.execute(
         """SELECT id, source_id, path, state, created_at FROM datasette_files_uploads
         WHERE expires_at <= ? ORDER BY expires_at LIMIT ?""",
         (now, limit),
     ).fetchall()
-    for upload_id, source_id, path, state, created_at in rows:
+
+    def step(row: tuple[str, int, str, str, float]) -> None:
+        upload_id, source_id, path, state, created_at = row
         if state in ("completed", "expired"):
             forget(conn, upload_id)
-            continue
+            return
         garbage.add_sent(conn, upload_id, now - created_at + ON_THE_WAY_SECONDS)
         conn.execute(
             """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL,
@@ -224,4 +209,11 @@ def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) 
             (keep_until, upload_id),
         )
         garbage.add(conn, source_id, path)
+
+    def put_off(row: tuple[str, int, str, str, float]) -> None:
+        conn.execute(
+            "UPDATE datasette_files_uploads SET expires_at = ? WHERE id = ?", (now + 3600, row[0])
+        )
+
+    leases.each(conn, rows, step, put_off)
     return len(rows)

@@ -1,8 +1,8 @@
-"""Reads that never wait for a disk: what the kernel has in memory, or nothing.
+"""Reads that never wait for a disk: bytes that the kernel has in memory, or none.
 
-Of a descriptor by ``RWF_NOWAIT`` (preadv2(2)), of a path by ``RESOLVE_CACHED`` (openat2(2)), for
-which Python has no function. Where a system lacks either, there is nothing, and the caller goes the
-ordinary way, which reports what is wrong too.
+Reads a descriptor with ``RWF_NOWAIT`` (preadv2(2)) and opens a path with ``RESOLVE_CACHED``
+(openat2(2)), for which Python has no function. Where a system lacks one, or on an error, the
+result is empty, and the caller reads in the ordinary way.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import sys
 
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
-#: The call's number, the same on both; other processors go the ordinary way.
+#: The system call's number on both; on other processors nothing is read.
 _OPENAT2 = 437
 _PROCESSORS = ("x86_64", "aarch64")
-# openat2(2): below the given directory, through no link, only by names that are in memory.
+# openat2(2): beneath the directory, no symbolic links, only names that are in memory.
 _RESOLVE = 0x08 | 0x04 | 0x20
 _HOW = struct.pack("QQQ", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0, _RESOLVE)
 
@@ -34,17 +34,17 @@ _LIBC = _loaded()
 
 
 def is_available(fd: int) -> bool:
-    """Whether the file system of an open file tells what it has in memory; network ones do not."""
+    """Tell whether the open file's file system supports such reads; network file systems do not."""
     try:
         return _NOWAIT != 0 and os.preadv(fd, [bytearray(1)], 0, _NOWAIT) >= 0
     except BlockingIOError:
-        return True  # it does, and it has not
+        return True  # supported, but not in memory
     except OSError:
         return False
 
 
 def read(fd: int, buffer: memoryview, position: int) -> bytes:
-    """What is in memory from ``position`` on, at most a buffer full; empty where nothing is."""
+    """The bytes in memory from ``position`` on, at most a buffer full; empty if there are none."""
     if not _NOWAIT:
         return b""
     try:

@@ -1,9 +1,10 @@
 """The root directory, and the one place where a path becomes a file descriptor.
 
 The root itself may be a symbolic link, resolved once at start. Below it every component is opened
-relative to its parent and without following links, so no path leaves the root, whatever is put
-there and whenever. Before each use the root must still be the directory it was: one that vanished
-or was replaced is an outage until it is back, and is never made anew. Everything here blocks.
+relative to its parent and without following links, so no path leaves the root, even if somebody
+swaps directories for links meanwhile. Before each use the root must still be the same directory:
+one that vanished or was replaced is an outage until it is back, and is never created again.
+Everything here blocks.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from ..errors import ConfigurationError, Invalid, NoSpace, StorageError, Storage
 
 logger = logging.getLogger("datasette_files")
 
-#: Holds files being received, and tells the root from an empty mount point.
+#: The directory of files being received; its absence marks an empty mount point.
 TEMPORARY = ".datasette-files"
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a named pipe would wait for its other end.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-# What tells, of a file to delete, that there cannot be one.
+# Errors of unlink(2) for a path at which there cannot be a file.
 _NO_FILE = (errno.EISDIR, errno.ENAMETOOLONG)
-# What tells of a directory that it is still needed, or of a link in its place.
-_KEPT = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+# Errors of rmdir(2) for a directory that is not empty, or a link in its place.
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 class Root:
@@ -51,18 +52,18 @@ class Root:
             raise ConfigurationError(f"root: {self._path} is not a directory") from None
         except PermissionError as error:
             raise StorageUnavailable(
-                f"root: {self._path} cannot be made ({error.strerror}); make it, or let Datasette's"
-                " user write to the directory above it"
+                f"root: {self._path} cannot be created ({error.strerror}); create it, or let"
+                " Datasette's user write to the directory above it"
             ) from error
         self.hold()
 
     def hold(self) -> None:
         """Hold the directory as it is. Raises StorageUnavailable where it cannot be opened."""
         try:
-            fd = os.open(self._path, _DIRECTORY)
+            fd = os.open(self._path, DIRECTORY)
         except OSError as error:
             raise StorageUnavailable(
-                f"root: {self._path} cannot be opened ({error.strerror})"
+                f"root: {self._path} cannot be opened ({error.strerror}); correct its permissions"
             ) from error
         try:
             self._make_temporary(fd)
@@ -77,7 +78,7 @@ class Root:
         except FileExistsError:
             pass
         except OSError as error:
-            # A root that can only be read still serves what it holds.
+            # A read-only root still serves its files.
             logger.warning("%s takes no uploads: %s", self._path, error.strerror)
 
     def _adopt(self, fd: int) -> None:
@@ -97,12 +98,12 @@ class Root:
         except OSError as error:
             raise StorageUnavailable(
                 f"root: {self._path} cannot be read ({error.strerror}); it was in use before, so"
-                " it is not made anew: mount or restore it"
+                " it is not created again: mount or restore it"
             ) from error
         if empty:
             raise StorageUnavailable(
                 f"root: {self._path} is empty though it was in use before: mount or restore it"
-                f" (or make {TEMPORARY} in it, if it is meant to start afresh)"
+                f" (or create {TEMPORARY} in it to start with an empty root)"
             )
         self.hold()
 
@@ -114,7 +115,7 @@ class Root:
 
     @contextmanager
     def held(self) -> Iterator[int]:
-        """A descriptor of the root for one operation, after a look that it is still the root."""
+        """A descriptor of the root for one operation, after checking that it is still the root."""
         with self._lock:
             fd = os.dup(self._current())
         try:
@@ -138,11 +139,11 @@ class Root:
         return self._fd
 
     def _recognise(self, info: os.stat_result) -> None:
-        """A remounted root has another device number; our directory in it tells that it is ours."""
+        """Adopt a remounted root, which has another device number, if it holds our directory."""
         if stat.S_ISLNK(info.st_mode):
             raise self._lost("replaced by a symbolic link")
         try:
-            fd = os.open(self._path, _DIRECTORY)
+            fd = os.open(self._path, DIRECTORY)
         except OSError as error:
             raise self._lost(error.strerror or "replaced") from error
         try:
@@ -174,7 +175,7 @@ class Root:
             yield fd, name
 
     def open(self, path: str) -> tuple[int, os.stat_result]:
-        """A descriptor to read the regular file at ``path``, to be closed, and its facts."""
+        """An open descriptor of the regular file at ``path``, for the caller to close; its stat."""
         with self.parent(path) as (directory, name):
             try:
                 fd = os.open(name, _READ, dir_fd=directory)
@@ -193,11 +194,11 @@ class Root:
         """A descriptor of the directory for files being received."""
         with self.held() as root:
             try:
-                fd = os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
+                fd = os.open(TEMPORARY, DIRECTORY, dir_fd=root)
             except FileNotFoundError:
                 with suppress(FileExistsError):
                     os.mkdir(TEMPORARY, 0o700, dir_fd=root)
-                fd = os.open(TEMPORARY, _DIRECTORY, dir_fd=root)
+                fd = os.open(TEMPORARY, DIRECTORY, dir_fd=root)
         try:
             yield fd
         finally:
@@ -211,7 +212,7 @@ class Root:
                 os.fsync(directory)
 
     def unlink(self, path: str) -> None:
-        """Delete the file at ``path`` and every directory this leaves empty; may be repeated."""
+        """Delete the file at ``path`` and each directory left empty. May be repeated."""
         components = split(path)
         for depth in range(len(components), 0, -1):
             try:
@@ -224,7 +225,7 @@ class Root:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                if depth < len(components) and error.errno in _KEPT:
+                if depth < len(components) and error.errno in _NOT_EMPTY:
                     return
                 if depth == len(components) and error.errno in _NO_FILE:
                     return
@@ -232,7 +233,7 @@ class Root:
 
 
 def split(path: str) -> list[str]:
-    """The components of a storage path. Raises Invalid for any that could mean another place."""
+    """The components of a storage path. Raises Invalid for one that could leave the root."""
     components = path.split("/")
     if "\x00" in path or any(component in ("", ".", "..") for component in components):
         raise Invalid(f"{path!r} is not a path within a source")
@@ -243,7 +244,7 @@ def split(path: str) -> list[str]:
 
 def _descend(fd: int, component: str, create: bool) -> int:
     try:
-        return os.open(component, _DIRECTORY, dir_fd=fd)
+        return os.open(component, DIRECTORY, dir_fd=fd)
     except OSError as error:
         if error.errno not in _MISSING:
             raise
@@ -251,12 +252,12 @@ def _descend(fd: int, component: str, create: bool) -> int:
             raise FileNotFoundError(component) from None
     with suppress(FileExistsError):
         os.mkdir(component, dir_fd=fd)
-    return os.open(component, _DIRECTORY, dir_fd=fd)
+    return os.open(component, DIRECTORY, dir_fd=fd)
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turns the system's errors into the ones that clients know. FileNotFoundError stays."""
+def storage_errors() -> Iterator[None]:
+    """Turn the system's errors into those that clients know. FileNotFoundError stays."""
     try:
         yield
     except FileNotFoundError:
@@ -266,9 +267,9 @@ def translated() -> Iterator[None]:
             raise NoSpace("The source's disk is full; ask its administrator for space") from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise StorageUnavailable(
-                "The source's directory cannot be written; ask its administrator"
+                "The source's directory is not writable; ask its administrator to correct that"
             ) from error
         if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ):
-            raise Invalid("The disk does not take a file name like this one") from error
+            raise Invalid("The disk does not accept this file name; rename the file") from error
         logger.exception("A disk operation failed")
         raise StorageError("The source's disk failed; ask its administrator") from error

@@ -5,7 +5,7 @@ Layout below the configured ``root``::
     <path>                     a complete file; appears only by rename, whole and flushed
     .datasette-files/<digest>  a file being received, named by the digest of its path
 
-A leftover of a crash is thus found by the path it was meant for, and goes with ``delete_file``.
+So ``delete_file`` of a path also deletes what a crash left of an upload to it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from ..base import FileMetadata, GetSecret, Storage, StorageCapabilities
 from ..errors import FilesError, FileTooLarge
 from . import page_cache
-from .root import Root, split, translated
+from .root import Root, split, storage_errors
 from .threads import DiskThreads
 from .walk import Walks, describe
 from .writing import SmallFile, SmallFiles, StreamedFile, temporary_name
@@ -30,15 +30,15 @@ from .writing import SmallFile, SmallFiles, StreamedFile, temporary_name
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
-#: A file up to this size is held in memory and written together with others that wait.
-_SMALL_FILE = 256 * 1024
-#: How much of a larger one is handed to the thread that hashes and writes it.
+#: Bytes. A file up to this size is held in memory and written together with others that wait.
+_MAX_SMALL_FILE = 256 * 1024
+#: Bytes of a larger one that are handed together to the thread that hashes and writes it.
 _BATCH = 1024 * 1024
-#: How much a download reads at once, and from a disk how far the kernel is asked to read ahead.
-#: Larger pieces are a little faster, and cost every stalled client so much more memory.
+#: Bytes that a download reads at once, and that the kernel is asked to read ahead. Larger reads are
+#: a little faster, but each stalled client holds one in memory.
 _READ = 256 * 1024
 _READ_AHEAD = 4 * 1024 * 1024
-_THREADS = 8
+_MAX_THREADS = 8
 
 
 class FilesystemConfig(BaseModel):
@@ -66,9 +66,9 @@ class FilesystemStorage(Storage):
     _walks: Walks
 
     def __init__(self) -> None:
-        self._threads = DiskThreads(_THREADS)
-        # Learnt from the first file read in a thread of ours, where asking may wait.
-        self._tells_cached = False
+        self._threads = DiskThreads(_MAX_THREADS)
+        # Whether ``page_cache`` works here; the first read in a thread finds out, as it may wait.
+        self._has_page_cache = False
 
     async def configure(self, config: dict[str, Any], get_secret: GetSecret) -> None:
         """Take the root, making it if it does not exist."""
@@ -91,10 +91,10 @@ class FilesystemStorage(Storage):
     def _submit(
         self, fn: Callable[[], _T], undo: Callable[[_T], object] | None = None
     ) -> asyncio.Future[_T]:
-        """Run blocking work in a thread, its errors translated; ``undo`` as for ``DiskThreads``."""
+        """Run blocking work in a thread, its errors made ours; ``undo`` as for ``DiskThreads``."""
 
         def work() -> _T:
-            with translated():
+            with storage_errors():
                 return fn()
 
         return self._threads.submit(work, undo)
@@ -105,13 +105,13 @@ class FilesystemStorage(Storage):
     async def receive_upload(
         self, path: str, stream: AsyncIterator[bytes], content_type: str
     ) -> FileMetadata:
-        """Store the stream; durable and visible, whole, when this returns."""
+        """Store the stream; the whole file is durable and visible when this returns."""
         chunks: list[bytes] = []
         size = 0
         async for chunk in stream:
             chunks.append(chunk)
             size += len(chunk)
-            if size > _SMALL_FILE:
+            if size > _MAX_SMALL_FILE:
                 return await self._receive_large(path, chunks, size, stream, content_type)
         small = SmallFile(path, chunks)
         await self._small_files.write(small)
@@ -154,49 +154,40 @@ class FilesystemStorage(Storage):
         return await self._run(look)
 
     async def read_file(self, path: str) -> bytes:
-        def read() -> bytes:
-            fd, info = self._root.open(path)
-            with os.fdopen(fd, "rb") as file:
-                return file.read(info.st_size)
-
-        return await self._run(read)
+        return await self._run(self._read, path, None, 2**63)
 
     async def read_bytes(self, path: str, num_bytes: int = 2048) -> bytes:
-        def read() -> bytes:
-            fd, _ = self._root.open(path)
-            with os.fdopen(fd, "rb") as file:
-                self._tells_cached = self._tells_cached or page_cache.is_available(fd)
-                return file.read(num_bytes)
+        return await self._run(self._read, path, num_bytes, 2**63)
 
-        return await self._run(read)
+    async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
+        return await self._run(self._read, path, None, max_bytes)
+
+    def _read(self, path: str, num_bytes: int | None, max_bytes: int) -> bytes:
+        """The first bytes of a file, or all for None. Raises FileTooLarge over ``max_bytes``."""
+        fd, info = self._root.open(path)
+        with os.fdopen(fd, "rb") as file:
+            if info.st_size > max_bytes:
+                raise FileTooLarge(f"The file has more than {max_bytes} bytes")
+            self._has_page_cache = self._has_page_cache or page_cache.is_available(fd)
+            return file.read(info.st_size if num_bytes is None else num_bytes)
 
     def cached_bytes(self, path: str, size: int) -> bytes | None:
-        """The file, if the page cache has it whole."""
-        if not self._tells_cached:
+        """The file, if all of it is in the page cache."""
+        if not self._has_page_cache:
             return None
         try:
             split(path)
             with self._root.held() as root:
                 return page_cache.read_file(root, path, size)
         except (FilesError, OSError):
-            return None  # the ordinary way will say what is wrong
-
-    async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
-        def read() -> bytes:
-            fd, info = self._root.open(path)
-            with os.fdopen(fd, "rb") as file:
-                if info.st_size > max_bytes:
-                    raise FileTooLarge(f"The file has more than {max_bytes} bytes")
-                return file.read(max_bytes)
-
-        return await self._run(read)
+            return None  # the ordinary read reports the error
 
     async def stream_file(self, path: str) -> AsyncIterator[bytes]:
         async for chunk in self.stream_range(path, 0, 2**63 - 1):
             yield chunk
 
     async def stream_range(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Opens and reads at once. What the page cache has is read without a hop to a thread."""
+        """Open and read in one hop to a thread; bytes in the page cache are read without a hop."""
 
         def open_and_read() -> tuple[int, int, bytes]:
             fd, info = self._root.open(path)
@@ -219,7 +210,7 @@ class FilesystemStorage(Storage):
                     return
                 chunk = page_cache.read(fd, buffer[: stop - position], position)
                 if chunk:
-                    # A client that takes all at once would never let go of the event loop.
+                    # Else a fast client's download would hold the event loop.
                     await asyncio.sleep(0)
                 else:
                     reading = self._submit(partial(_read_ahead, fd, position, stop))
@@ -227,7 +218,7 @@ class FilesystemStorage(Storage):
         finally:
             if reading is None or reading.done():
                 os.close(fd)
-            else:  # the thread still has it
+            else:  # the thread still uses it
                 reading.add_done_callback(partial(_close_after, fd))
 
     async def delete_file(self, path: str) -> None:
@@ -259,11 +250,11 @@ class FilesystemStorage(Storage):
 def _close_after(fd: int, reading: asyncio.Future[bytes]) -> None:
     os.close(fd)
     if not reading.cancelled():
-        reading.exception()  # nobody else will ask
+        reading.exception()  # marks it as retrieved
 
 
 def _read_ahead(fd: int, position: int, stop: int) -> bytes:
-    """Read from the disk, and have the kernel begin with what comes next."""
+    """Read from the disk, and have the kernel read ahead."""
     chunk = os.pread(fd, min(_READ, stop - position), position)
     if hasattr(os, "posix_fadvise") and position + len(chunk) < stop:  # not on macOS
         os.posix_fadvise(fd, position + len(chunk), _READ_AHEAD, os.POSIX_FADV_WILLNEED)

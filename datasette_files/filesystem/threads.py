@@ -33,9 +33,9 @@ class DiskThreads:
     def submit(
         self, job: Callable[[], _T], undo: Callable[[_T], object] | None = None
     ) -> asyncio.Future[_T]:
-        """Run the job in a thread; from a coroutine. The future takes what it returns or raises.
+        """Run the job in a thread. The future gets its result or error. Call it from a coroutine.
 
-        ``undo`` takes the result if nobody waits for it any more: it closes what was opened.
+        ``undo`` is given the result if the future was cancelled, to close an opened descriptor.
         Raises StorageUnavailable once the pool is closed.
         """
         loop = asyncio.get_running_loop()
@@ -61,14 +61,14 @@ class DiskThreads:
             result, error = None, None
             try:
                 result = job()
-            except Exception as caught:  # noqa: BLE001 - handed to whoever submitted the job
+            except Exception as caught:  # noqa: BLE001 - handed to the job's future
                 error = caught
             with self._lock:
                 self._busy -= 1
             try:
                 deliver(result, error)
             except RuntimeError:
-                return  # the loop is closed, and with it all that could wait for a result
+                return  # the loop is closed, so nothing waits for a result
             del job, deliver, entry, result, error
 
     def close(self) -> None:
@@ -85,8 +85,8 @@ def settle(
     error: Exception | None,
     undo: Callable[[Any], object] | None = None,
 ) -> None:
-    """Give a future its outcome; on its loop."""
-    if future.done():  # whoever waited was cancelled
+    """Set a future's result or error. Runs on its loop."""
+    if future.done():  # cancelled
         if undo is not None and error is None:
             undo(result)
         return

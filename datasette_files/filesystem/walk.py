@@ -1,10 +1,10 @@
 """Listing a directory tree page by page, in the order of their components, in bounded memory.
 
-A directory may hold a million names, so its names are never sorted whole: one scan keeps the
+A directory may hold a million names, so they are never sorted all together: one scan keeps the
 smallest ``WINDOW`` names past a point, and the next window is another scan. A walk keeps its latest
-windows between pages, under an identifier in its cursor, and any walk can go on from the path in
-the cursor alone, after a restart too. Links, other than regular files, names that are not UTF-8 and
-directories that may not be read are passed over. Everything here blocks.
+windows between pages, under an identifier in its cursor; without them, as after a restart, it goes
+on from the path in the cursor. Leaves out links, everything but regular files, names that are not
+UTF-8 and directories that may not be read. Everything here blocks.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ from ulid import ULID
 
 from ..base import TIME_FORMAT, FileMetadata
 from ..errors import Invalid
-from .root import TEMPORARY, Root
+from .root import DIRECTORY, TEMPORARY, Root
 
 logger = logging.getLogger("datasette_files")
 
 #: Names held of one directory at a time.
 WINDOW = 20_000
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,13 @@ class _Window:
     names: list[str]
 
     def reaches(self, name: str) -> bool:
-        """Whether every name from ``name`` on, up to the window's last, is in it."""
+        """Tell whether the window holds every name from ``name`` to its last one."""
         begun = self.start < name or (self.inclusive and self.start == name)
         return bool(self.names) and begun and name <= self.names[-1]
 
 
 class Walks:
-    """The lists of one root. Holds the windows of the walk that asked last."""
+    """The lists of one root. Holds the windows of the latest walk."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
@@ -94,16 +93,16 @@ class Walks:
                     if name != start:
                         yield describe(child, name, info)
                 elif stat.S_ISDIR(info.st_mode):
-                    inner = os.open(name, _DIRECTORY, dir_fd=fd)
+                    inner = os.open(name, DIRECTORY, dir_fd=fd)
                     try:
                         rest = after[1:] if name == start else []
                         yield from self._directory(inner, child + "/", prefix, rest)
                     finally:
                         os.close(inner)
             except (FileNotFoundError, NotADirectoryError):
-                continue  # deleted, or made a file or a link, since its directory was read
+                continue  # deleted or replaced since its directory was read
             except PermissionError as error:
-                # Such as the lost+found of a disk that is mounted there, which is root's alone.
+                # Such as lost+found of a mounted disk, which only root may read.
                 logger.warning("Not listed: %s in %s", error.strerror, child)
 
     def _names(self, fd: int, path: str, start: str, *, inclusive: bool) -> Iterator[str]:
@@ -112,7 +111,7 @@ class Walks:
         if window is None or not window.reaches(start):
             window = self._read(fd, path, start, inclusive=True)
         while window.names:
-            # Deeper directories are done with once their parent moves on.
+            # Windows of deeper directories are dropped at their end, below.
             self._windows[path] = window
             yield from (n for n in window.names if n > start or (inclusive and n == start))
             if len(window.names) < WINDOW:

@@ -1,9 +1,9 @@
 """Making received bytes durable: hash, write, flush, rename, flush the directory.
 
-Large files: hashing and writing each run in a lane, a queue of jobs that one thread at a time
-works off, so both go on while the next bytes arrive; the disk is told to write back as it goes, so
-that the last flush has little left. Small files: all that wait are written by one job, because a
-hop to a thread costs more than the write. Everything but the two classes' coroutines blocks.
+Large files: hashing and writing each run in a lane, a queue of jobs for one thread at a time, so
+both go on while the next bytes arrive; the disk is asked to write back meanwhile, so that the last
+flush has little left. Small files: all that wait are written by one job, because a hop to a thread
+costs more than the write. Everything but the two classes' coroutines blocks.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..errors import StorageUnavailable
-from .root import Root, translated
+from .root import Root, storage_errors
 from .threads import DiskThreads, settle
 
-#: Bytes on their way to disk, per upload, before the sender has to wait.
-_IN_FLIGHT = 8 * 1024 * 1024
-#: Bytes written between two requests to write back.
+#: Bytes of one upload that wait for the disk before the sender has to wait.
+_MAX_IN_FLIGHT = 8 * 1024 * 1024
+#: Bytes between two requests to write back.
 _WRITE_BACK = 32 * 1024 * 1024
 #: Chunks that one system call may take.
 _MAX_VECTORS = 256
 
-# Not everywhere is there a flush that leaves a file's times alone.
+# fdatasync, which leaves a file's times alone, is missing on some systems.
 _flush_data = getattr(os, "fdatasync", os.fsync)
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o644
 #: Threads that write and flush one group of small files.
-_AT_ONCE = 4
-#: Attempts at a rename; each that fails is another's deletion that succeeded just then.
-_RENAMES = 50
+_MAX_WRITERS = 4
+#: Attempts at a rename; each fails only if a deletion removes its directory at that moment.
+_MAX_RENAMES = 50
 
 
 def temporary_name(path: str) -> str:
-    """The name of a file being received, which leftovers of a crash are found by."""
+    """The name of a file being received, by which leftovers of a crash are found."""
     return hashlib.sha256(path.encode()).hexdigest()
 
 
 @dataclass
 class SmallFile:
-    """A whole small file; then its digest, or what went wrong."""
+    """A whole small file; once written, its digest or its error."""
 
     path: str
     chunks: list[bytes]
@@ -55,11 +55,11 @@ class SmallFile:
 
 
 class SmallFiles:
-    """Writes small files together: those that arrive while a group is written form the next.
+    """Writes small files in groups: those that arrive while a group is written form the next.
 
-    A flush costs the same for one file as for many that are flushed at the same time, so a group
-    is written and flushed by several threads, renamed, and then its directories are flushed: the
-    first of those flushes makes all the names durable, the others find nothing left to do.
+    One flush costs as much as several at the same time, so several threads write and flush a group.
+    Then its files are renamed and its directories flushed: the first of those flushes makes all
+    names durable, the others have nothing left to do.
     """
 
     def __init__(self, root: Root, threads: DiskThreads) -> None:
@@ -79,7 +79,7 @@ class SmallFiles:
         try:
             await asyncio.shield(future)
         except asyncio.CancelledError:
-            # The group may be past recall: let it end, then undo this one.
+            # The group cannot be stopped: wait for its end, then delete this file.
             await asyncio.wait([future])
             if not future.cancelled() and future.exception() is None:
                 await self._threads.submit(lambda: self._root.unlink(file.path))
@@ -94,9 +94,9 @@ class SmallFiles:
         self._drainer = None
 
     def _give_up(self, drainer: asyncio.Task[None]) -> None:
-        """Nobody may wait for what will not come: the drainer was cancelled, as the loop ends.
+        """Cancel the waiting uploads if the drainer was cancelled, as when the loop ends.
 
-        Perhaps before its first step, so that no code of its own would run.
+        A callback, as a task that is cancelled before its first step runs no code.
         """
         if self._drainer is not drainer:
             return
@@ -106,8 +106,9 @@ class SmallFiles:
             future.cancel()
 
     async def _write_group(self, files: list[SmallFile]) -> None:
-        """Write the files; each takes what went wrong with it."""
-        shares = [files[first::_AT_ONCE] for first in range(min(_AT_ONCE, len(files)))]
+        """Write the files; each gets its own error."""
+        count = min(_MAX_WRITERS, len(files))
+        shares = [files[first::count] for first in range(count)]
         try:
             await asyncio.gather(
                 *(self._threads.submit(partial(_write_temporaries, self._root, s)) for s in shares)
@@ -122,7 +123,7 @@ class SmallFiles:
 
 def _write_temporaries(root: Root, files: list[SmallFile]) -> None:
     for file in files:
-        with _caught(file), translated(), root.temporary() as temporary:
+        with _caught(file), storage_errors(), root.temporary() as temporary:
             _write_temporary(temporary, file)
 
 
@@ -142,18 +143,18 @@ def _write_temporary(temporary: int, file: SmallFile) -> None:
 
 
 def _publish_group(root: Root, files: list[SmallFile]) -> None:
-    with translated(), root.temporary() as temporary:
+    with storage_errors(), root.temporary() as temporary:
         for file in files:
-            with _caught(file), translated():
+            with _caught(file), storage_errors():
                 _rename(root, temporary, file.path)
     for file in files:
         if file.error is None:
-            with _caught(file), translated():
+            with _caught(file), storage_errors():
                 _flush_or_remove(root, file.path)
 
 
 def _flush_or_remove(root: Root, path: str) -> None:
-    """Make a renamed file's name durable; one that may not be is not to be seen."""
+    """Make a renamed file's name durable, or delete the file."""
     try:
         root.flush_directories(path)
     except BaseException:
@@ -163,7 +164,7 @@ def _flush_or_remove(root: Root, path: str) -> None:
 
 @contextmanager
 def _caught(file: SmallFile) -> Iterator[None]:
-    """Keeps an error for the upload that it belongs to, so that the others go on."""
+    """Keep an error for its own upload, so that the others go on."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - raised again where the upload waits
@@ -174,22 +175,22 @@ def _create(temporary: int, name: str) -> int:
     try:
         return os.open(name, _CREATE, _MODE, dir_fd=temporary)
     except FileExistsError:
-        # Left by a crash: the core gives each attempt a path of its own.
+        # A crash left it, as the core gives each attempt a path of its own.
         os.unlink(name, dir_fd=temporary)
         return os.open(name, _CREATE, _MODE, dir_fd=temporary)
 
 
 def _rename(root: Root, temporary: int, path: str) -> None:
-    """Rename a flushed file to its path; its directories are still to be flushed."""
+    """Rename a flushed file to its path. The caller flushes its directories."""
     name = temporary_name(path)
     try:
-        for left in range(_RENAMES - 1, -1, -1):
+        for left in range(_MAX_RENAMES - 1, -1, -1):
             try:
                 with root.parent(path, create=True) as (directory, final):
                     os.rename(name, final, src_dir_fd=temporary, dst_dir_fd=directory)
                     return
             except FileNotFoundError:
-                # A delete beside us may remove a shared directory between the two calls.
+                # A deletion may remove a shared directory between the two calls.
                 if not left:
                     raise
     except BaseException:
@@ -210,7 +211,7 @@ def _write_fully(fd: int, chunks: list[bytes]) -> None:
 
 
 class _Lane:
-    """Runs jobs in their order on the shared threads, one at a time, with no gap between two."""
+    """Runs jobs in order on the shared threads, one at a time."""
 
     def __init__(self, threads: DiskThreads) -> None:
         self._threads = threads
@@ -237,12 +238,12 @@ class _Lane:
         turn.add_done_callback(self._rest)
 
     def _work(self) -> None:
-        """One job a turn, so that a lane that is never empty leaves the threads to others too."""
+        """Run one job a turn, so that a busy lane leaves the threads to others too."""
         job, future = self._jobs.popleft()
         error: Exception | None = None
         try:
             job()
-        except Exception as caught:  # noqa: BLE001 - handed to the upload it belongs to
+        except Exception as caught:  # noqa: BLE001 - handed to its upload
             error = caught
         self._loop.call_soon_threadsafe(settle, future, None, error)
 
@@ -269,13 +270,13 @@ class StreamedFile:
         self._published = False
 
     async def add(self, chunks: list[bytes], size: int) -> None:
-        """Take a batch of ``size`` bytes; waits while too much is on its way."""
+        """Take a batch of ``size`` bytes; wait while more than ``_MAX_IN_FLIGHT`` are pending."""
         if self._fd < 0 and not self._jobs:
             self._jobs.append((0, self._writing.submit(self._open)))
         self._jobs.append((0, self._hashing.submit(lambda: self._update(chunks))))
         self._jobs.append((size, self._writing.submit(lambda: self._write(chunks))))
         self._in_flight += size
-        while self._jobs and (self._in_flight > _IN_FLIGHT or self._jobs[0][1].done()):
+        while self._jobs and (self._in_flight > _MAX_IN_FLIGHT or self._jobs[0][1].done()):
             await self._await_oldest()
         self._unsynced += size
         if self._unsynced >= _WRITE_BACK and (self._write_back is None or self._write_back.done()):
@@ -288,7 +289,7 @@ class StreamedFile:
         await future
 
     async def finish(self) -> str:
-        """Make the file durable and visible at its path; the sha256 in hexadecimal."""
+        """Make the file durable and visible at its path; return its sha256 in hexadecimal."""
         while self._jobs:
             await self._await_oldest()
         if self._write_back is not None:
@@ -297,7 +298,7 @@ class StreamedFile:
         return self._digest.hexdigest()
 
     async def abandon(self) -> None:
-        """Leave nothing behind."""
+        """Delete the file, whether temporary or published."""
         pending = [future for _, future in self._jobs]
         if self._write_back is not None:
             pending.append(self._write_back)
@@ -305,7 +306,7 @@ class StreamedFile:
         await self._writing.submit(self._remove)
 
     def _open(self) -> None:
-        with translated(), self._root.temporary() as temporary:
+        with storage_errors(), self._root.temporary() as temporary:
             self._fd = _create(temporary, temporary_name(self._path))
 
     def _update(self, chunks: list[bytes]) -> None:
@@ -313,17 +314,17 @@ class StreamedFile:
             self._digest.update(chunk)
 
     def _write(self, chunks: list[bytes]) -> None:
-        with translated():
-            if self._fd >= 0:  # else opening it failed, which is what the upload will hear
+        with storage_errors():
+            if self._fd >= 0:  # else opening it failed, which the upload reports
                 _write_fully(self._fd, chunks)
 
     def _sync_data(self) -> None:
-        with translated():
+        with storage_errors():
             if self._fd >= 0:
                 _flush_data(self._fd)
 
     def _publish(self) -> None:
-        with translated(), self._root.temporary() as temporary:
+        with storage_errors(), self._root.temporary() as temporary:
             os.fsync(self._fd)
             _rename(self._root, temporary, self._path)
             self._published = True
@@ -332,7 +333,7 @@ class StreamedFile:
 
     def _remove(self) -> None:
         try:
-            with translated():
+            with storage_errors():
                 if self._published:
                     self._root.unlink(self._path)
                 elif self._fd >= 0:

@@ -1,7 +1,7 @@
 """Conditional requests: entity tags, HTTP dates and preconditions (RFC 9110 sections 8.8 and 13).
 
 Left out: choosing a file's entity tag, and answering; the caller turns an `Outcome` into 304 or
-412. Preconditions are judged only for a representation that exists: one that does not is a 404
+412. Preconditions are evaluated only for a representation that exists; a missing one is a 404
 before.
 """
 
@@ -31,7 +31,7 @@ _DATE_FORMATS = (
 
 
 class Outcome(Enum):
-    """What the preconditions of a request ask for."""
+    """The result of a request's preconditions."""
 
     PROCEED = "proceed"
     NOT_MODIFIED = "not modified"
@@ -71,7 +71,7 @@ def parse_entity_tag(text: str | None) -> EntityTag | None:
 def parse_entity_tags(header: str) -> list[EntityTag]:
     """Return the members of an entity-tag list, as in `If-Match` and `If-None-Match`.
 
-    Reading stops at the first thing that is no entity tag; what follows it is not trusted.
+    Reading stops before the first text that is no entity tag.
     """
     tags: list[EntityTag] = []
     text = header.strip(" \t,")

@@ -1,10 +1,9 @@
 """Reading a `multipart/form-data` body as it arrives (RFC 7578, RFC 2046 section 5.1).
 
 `MultipartStream` hands out the parts in order: a `Field` whole, within a limit, a `FilePart` as the
-stream of its bytes, of which nothing is kept. python-multipart finds the boundaries; this module
-adds the preamble, the limits, one error for everything that is wrong, and the turn from callbacks
-to `await`. Left out: the meaning of header fields (`part_headers.py`), and storing or hashing the
-bytes.
+stream of its bytes, which are not kept. python-multipart finds the boundaries; this module adds the
+preamble, the limits, one error class, and the change from callbacks to `await`. Left out: the
+meaning of header fields (`part_headers.py`), and storing or hashing the bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ __all__ = ["Field", "FilePart", "MultipartError", "MultipartStream"]
 MAX_PART_HEADERS = 32
 """Most header fields in one part; browsers send two."""
 
-# What may follow a boundary on its line, and what of it may have arrived so far.
+# The rest of a boundary's line, and an incomplete rest.
 _REST_OF_DELIMITER = re.compile(rb"(?P<closing>--)|[ \t]*\r\n")
 _UNFINISHED_DELIMITER = re.compile(rb"-?|[ \t]*\r?")
 
@@ -69,7 +68,7 @@ class FilePart:
 
         A piece that no boundary touches is the body's chunk itself, not a copy. Raises
         `MultipartError` when the body is malformed or ends early, and `RuntimeError` when
-        `next_part` has been called since, which discards what had not been read.
+        `next_part` has been called since, which discards the unread bytes.
         """
         return self._stream._file_chunks(self)
 
@@ -82,13 +81,13 @@ class MultipartStream:
 
     `content_type_header` is the request's `Content-Type`; `chunks` the body, in pieces of any size.
     At most `max_fields` parts are accepted, files included, each with at most `max_header_bytes` of
-    header fields; what precedes the first boundary has that limit too. A field may have
-    `max_field_bytes`. Files have no limit: whoever reads them counts. Beside these, no more is held
-    than what one chunk brought.
+    header fields; the preamble before the first boundary has that limit too. A field may have
+    `max_field_bytes`. Files have no limit: their reader counts. No more than these and one chunk is
+    held in memory.
 
-    `MultipartError` is raised for everything malformed or beyond a limit, here for the boundary and
-    while reading for the rest; parts that arrived whole before the fault are handed out first. An
-    exception that `chunks` raises passes through. One task may read at a time.
+    `MultipartError` is raised for everything malformed or beyond a limit: here for the boundary,
+    else while reading, after the complete parts before the fault. An exception that `chunks` raises
+    passes through. One task may read at a time.
     """
 
     def __init__(
@@ -122,14 +121,14 @@ class MultipartStream:
             max_header_size=max_header_bytes,
         )
         self._delimiter = b"\r\n--" + boundary
-        # The body as if a line had ended before it: a boundary that opens it is no exception then.
+        # Begins with a line break, so that a boundary may open the body.
         self._preamble: bytearray | None = bytearray(b"\r\n")
         self._preamble_searched = 0
-        # What has been parsed and not handed out, and the fault to raise after it.
+        # Events that were parsed and not handed out, and the fault to raise after them.
         self._events: deque[_Event] = deque()
         self._error: str | None = None
         self._ended = False
-        # The part handed out last, and whether bytes of it are to come.
+        # The part handed out last, and whether more of its bytes follow.
         self._part: Field | FilePart | None = None
         self._in_file = False
         # The part being parsed.
@@ -145,7 +144,7 @@ class MultipartStream:
     async def next_part(self) -> Field | FilePart | None:
         """Return the next part, or None after the last, when the body has been read to its end.
 
-        What is left of a file handed out before is read and discarded. Raises `MultipartError`.
+        Unread bytes of the file before it are read and discarded. Raises `MultipartError`.
         """
         self._part = None
         while self._in_file:
@@ -155,13 +154,13 @@ class MultipartStream:
             self._part = event
             self._in_file = isinstance(event, FilePart)
             return event
-        # Nothing but the end of the form can follow the end of a part.
+        # Only the end of the form can follow the end of a part here.
         return None
 
     async def _file_chunks(self, part: FilePart) -> AsyncIterator[bytes]:
         while True:
             if self._part is not part:
-                # An empty answer would pass for an empty file.
+                # No chunks would look like an empty file.
                 raise RuntimeError("the stream has moved on from this part")
             if not self._in_file:
                 return
@@ -172,7 +171,7 @@ class MultipartStream:
                 self._in_file = False
 
     async def _next_event(self) -> _Event | None:
-        """Return what comes next in the form, reading the body as needed; None at its end."""
+        """Return the next event of the form, reading the body as needed; None at its end."""
         while not self._events:
             if self._error is not None:
                 raise MultipartError(self._error)
@@ -181,12 +180,12 @@ class MultipartStream:
                 if self._ended:
                     return None
                 self._error = "the body ends before its closing boundary"
-            elif chunk and not self._ended:  # what follows the form is read and discarded
+            elif chunk and not self._ended:  # bytes after the form are discarded
                 self._parse(chunk)
         return self._events.popleft()
 
     def _parse(self, chunk: bytes) -> None:
-        """Turn a chunk into events; a fault is kept, to be raised after those before it."""
+        """Turn a chunk into events; keep a fault, to be raised after them."""
         try:
             if self._preamble is None:
                 self._parser.write(chunk)
@@ -195,7 +194,7 @@ class MultipartStream:
         except MultipartError as error:
             self._error = str(error)
         except FormParserError:
-            # The parser's own words give offsets in a chunk, which mean nothing to the client.
+            # The parser's own message gives offsets in a chunk, which do not help the client.
             self._error = self._header_fault() if self._in_headers else "a boundary is malformed"
 
     def _skip_preamble(self, preamble: bytearray, chunk: bytes) -> None:
@@ -216,14 +215,14 @@ class MultipartStream:
                 break
             self._preamble_searched = after
         else:
-            # Only the beginning of a boundary at the very end has to be looked at again.
+            # The last bytes may begin a boundary, so they are searched again.
             self._preamble_searched = max(
                 self._preamble_searched, len(preamble) - len(self._delimiter) + 1
             )
         if len(preamble) >= limit:
             raise MultipartError(f"no boundary in the first {limit} bytes of the body")
 
-    # What the parser calls, in the order of a part.
+    # Callbacks of the parser, in the order of a part.
 
     def _on_part_begin(self) -> None:
         self._part_count += 1
@@ -264,7 +263,7 @@ class MultipartStream:
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._field_name is None:
-            # A slice of the whole is the chunk itself: only a boundary costs a copy.
+            # A slice of all bytes is the chunk itself, not a copy.
             self._events.append(data[start:end])
             return
         if len(self._field_value) + end - start > self._max_field_bytes:
@@ -290,5 +289,5 @@ class MultipartStream:
             raise MultipartError(self._header_fault())
 
     def _header_fault(self) -> str:
-        # One sentence for both: which of them is met first can depend on how the body is cut up.
+        # One message for both faults, as the chunks decide which one is met first.
         return f"a part's header is malformed or longer than {self._max_header_bytes} bytes"

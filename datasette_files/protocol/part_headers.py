@@ -2,7 +2,7 @@
 
 Follows RFC 7578 (form data), RFC 2046 section 5.1.1 (boundaries) and RFC 8187 (`filename*`), and
 the escapes that browsers write (WHATWG HTML, "multipart form data"). Left out: the body, which
-`multipart.py` reads; judging a file name, which is returned as the client meant it, paths and
+`multipart.py` reads; checking a file name, which is returned as the client sent it, paths and
 control characters included.
 """
 
@@ -106,7 +106,7 @@ def _split_parameters(text: str) -> tuple[str, dict[str, str]]:
     while match := _PARAMETER.match(text, position):
         name = match["name"].lower()
         if name in parameters:
-            # Two readers that choose differently could be played against each other.
+            # Another reader could choose the other one, which an attacker could use.
             raise MultipartError("a header has the same parameter twice")
         if match["quoted"] is not None:
             parameters[name] = _QUOTED_PAIR.sub(r"\1", match["quoted"])
@@ -126,7 +126,7 @@ def _undo_browser_escapes(text: str) -> str:
 
 
 def _decode_extended(text: str | None) -> str | None:
-    """Decode `charset'language'percent-encoded` (RFC 8187 section 3.2); None when it cannot be."""
+    """Decode `charset'language'percent-encoded` (RFC 8187 section 3.2); None if malformed."""
     match = _EXTENDED_VALUE.fullmatch(text) if text is not None else None
     if match is None or match["charset"].lower() not in {"utf-8", "iso-8859-1"}:
         return None

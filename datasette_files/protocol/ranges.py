@@ -62,7 +62,8 @@ def parse_range(header: str | None, size: int) -> list[ByteRange] | None:
 
     None means that the field is to be ignored and the whole representation sent (section 14.2): it
     is absent, malformed, in another unit than bytes, over `MAX_HEADER_LENGTH` or `MAX_SPECS`, or
-    asks for the last bytes of an empty representation, which `Content-Range` cannot describe.
+    asks for all or the last bytes of an empty representation, which `Content-Range` cannot
+    describe: clients that always send `bytes=0-` get the empty file.
 
     Raises `RangeNotSatisfiable` when the field is valid and no spec in it is satisfiable.
     """
@@ -84,7 +85,7 @@ def parse_range(header: str | None, size: int) -> list[ByteRange] | None:
     satisfiable = [item for item in ranges if item.length > 0]
     if satisfiable:
         return _coalesce(satisfiable)
-    if size == 0 and any(_is_nonempty_suffix(member) for member in members):
+    if size == 0 and any(_asks_for_everything(member) for member in members):
         return None
     raise RangeNotSatisfiable(size)
 
@@ -160,8 +161,10 @@ def _position(digits: str) -> int:
     return int(significant or "0") if len(significant) <= 20 else _BEYOND_ANY_FILE
 
 
-def _is_nonempty_suffix(spec: str) -> bool:
-    return spec.startswith("-") and spec.strip("-0") != ""
+def _asks_for_everything(spec: str) -> bool:
+    """Say if a spec selects every byte of an empty representation: `0-`, or a suffix."""
+    first, _, last = spec.partition("-")
+    return last.strip("0") != "" if not first else first.strip("0") == "" and not last
 
 
 def _coalesce(ranges: Sequence[ByteRange]) -> list[ByteRange]:

@@ -1,49 +1,50 @@
 /**
- * `<datasette-file-upload>`: uploads files to one source. docs/upload-element.md says what it offers
- * to those who embed it. It brings the queue, the zone and the list together, and knows no URL.
+ * `<datasette-file-upload>`: uploads files to one source. docs/upload-element.md documents it for those
+ * who embed it. It joins the queue, the zone and the list, and knows no URL.
  *
- * The page loads this module alone by the address of its content; the modules that it imports are
- * asked for by their plain addresses, so that each exists once, and the browser checks at every
- * visit whether they are still the same.
+ * Pages load this module by an address with the hash of its content. Its imports have plain addresses,
+ * so that each module exists once; browsers check at every visit whether they have changed.
  */
 
-import { FilesApi } from "./api.js";
-import { element } from "./dom.js";
-import { chosenFiles } from "./dropped-files.js";
-import { formatBytes } from "./format.js";
-import { uploadFile } from "./upload-client.js";
-import { UploadList } from "./upload-list.js";
-import { UploadQueue } from "./upload-queue.js";
-import { UploadRules } from "./upload-rules.js";
-import { UploadZone } from "./upload-zone.js";
+import { define, element } from "./shared/dom.js";
+import { FilesElement } from "./shared/files-element.js";
+import { formatBytes } from "./shared/format.js";
+import { TEXT } from "./shared/messages.js";
+import { uploadFile } from "./upload/client.js";
+import { chosenFiles } from "./upload/dropped-files.js";
+import { UploadList } from "./upload/list.js";
+import { UploadQueue } from "./upload/queue.js";
+import { UploadRules } from "./upload/rules.js";
+import { UploadZone } from "./upload/zone.js";
 
-/** @import { ColumnPlace, FileRecord } from "./api.js" */
-/** @import { Addition, QueueEvent, UploadItem } from "./upload-queue.js" */
+/** @import { FileRecord } from "./api.js" */
+/** @import { Addition, QueueEvent, UploadItem } from "./upload/queue.js" */
 
-const LEFT_OUT = "One file at a time: the others were left out.";
-
-export class DatasetteFileUpload extends HTMLElement {
+export class DatasetteFileUpload extends FilesElement {
   constructor() {
     super();
-    /** @type {FilesApi | null} */
-    this._api = null;
     /** @type {AbortController | null} */
     this._listening = null;
     /** @type {UploadZone | null} */
     this._zone = null;
-    /** What is being read of drops and folders. @type {Set<AsyncIterable<Addition[]>>} */
+    /** Drops and folders that are being read. @type {Set<AsyncIterable<Addition[]>>} */
     this._reading = new Set();
-    /** Whether the queue came to its end while more was read. */
+    /** Whether `datasette-files-finished` is still to be told. */
     this._untold = false;
     this._notice = element("p", { class: "upload-notice", role: "status" });
-    /** @type {ColumnPlace | null} */
-    this._column = null;
     this._queue = new UploadQueue(({ file, source }, options) =>
-      uploadFile(this.api, source, file, { ...options, column: this._column ?? undefined }),
+      uploadFile(this.api, source, file, { ...options, column: this.column ?? undefined }),
     );
-    this._queue.addEventListener("uploaded", (event) => this._uploaded(itemOf(event)));
-    this._queue.addEventListener("failed", (event) => this._failed(itemOf(event)));
-    /** What `datasette-files-state` told last. */
+    this._queue.addEventListener("uploaded", (event) => {
+      const { record: file, path } = itemOf(event);
+      this._tell("datasette-file-uploaded", { file, path });
+    });
+    this._queue.addEventListener("failed", (event) => {
+      const { file, path, error } = itemOf(event);
+      const { code, message } = error ?? {};
+      this._tell("datasette-file-failed", { name: file.name, path, code, message });
+    });
+    /** The state that `datasette-files-state` told last. */
     this._state = "";
     this._queue.addEventListener("change", () => this._tellState());
     this._queue.addEventListener("finished", () => {
@@ -52,41 +53,14 @@ export class DatasetteFileUpload extends HTMLElement {
     });
   }
 
-  /** What it talks to: the API of the Datasette at `base-url`, unless another was given. */
-  get api() {
-    this._api ??= new FilesApi(this.getAttribute("base-url") ?? "/");
-    return this._api;
-  }
-
-  set api(api) {
-    this._api = api;
-  }
-
-  get source() {
-    return this.getAttribute("source") ?? "";
-  }
-
-  get multiple() {
-    return this.hasAttribute("multiple");
-  }
-
-  /** The records of the uploaded files on the list. @returns {FileRecord[]} */
+  /** The records of the uploaded files of the list. @returns {FileRecord[]} */
   get files() {
     return [...this._queue.items].flatMap(({ record }) => (record === null ? [] : [record]));
   }
 
-  /** Whether files are on their way or in line. */
+  /** Whether files are being uploaded or wait. */
   get busy() {
     return this._queue.busy || this._reading.size > 0;
-  }
-
-  /** The file column that the files are for, whose rules then hold too. */
-  get column() {
-    return this._column;
-  }
-
-  set column(column) {
-    this._column = column;
   }
 
   /** How many files of the list have failed. */
@@ -109,7 +83,7 @@ export class DatasetteFileUpload extends HTMLElement {
     this._queue.retryFailed();
   }
 
-  /** Take off the list all that is over. The files stay. */
+  /** Empty the list except for running uploads. The uploaded files stay stored. */
   clear() {
     this._queue.clear();
   }
@@ -123,18 +97,18 @@ export class DatasetteFileUpload extends HTMLElement {
   }
 
   disconnectedCallback() {
+    super.disconnectedCallback();
     this._listening?.abort();
-    // Unless it only moves: then it is back by now.
-    queueMicrotask(() => {
-      if (!this.isConnected) this.cancelAll();
-    });
   }
 
-  /** In the place of the ordinary form, which did the same without a script. */
+  _removed() {
+    this.cancelAll();
+  }
+
+  /** Replace the ordinary form, which works without scripts. */
   _build() {
     const label = this.getAttribute("label") ?? this.source;
-    const accept = this.getAttribute("accept") ?? "";
-    const size = this._maxSize();
+    const [accept, size] = [this._accept, this._maxSize];
     const notes = [];
     if (size !== null) notes.push(`At most ${formatBytes(size)}${this.multiple ? " each" : ""}.`);
     if (accept !== "") notes.push(`Accepted: ${accept.split(",").join(", ")}.`);
@@ -159,19 +133,14 @@ export class DatasetteFileUpload extends HTMLElement {
     if (form) form.replaceWith(this._zone.element);
     else this.append(this._zone.element);
     this.append(this._notice, list.live, list.element);
-    // What was chosen before this module had come.
+    // Files may have been chosen before this module was loaded.
     if (input instanceof HTMLInputElement && input.files) this.add(input.files);
-  }
-
-  _maxSize() {
-    const size = Number.parseInt(this.getAttribute("max-size") ?? "", 10);
-    return Number.isNaN(size) ? null : size;
   }
 
   /** @param {AsyncIterable<Addition[]>} batches */
   async _take(batches) {
     const around = this.closest("details");
-    if (around) around.open = true; // what was pasted beside it is to be seen
+    if (around) around.open = true; // files may have been pasted while it was closed
     this._reading.add(batches);
     this._tellState();
     let found = 0;
@@ -182,8 +151,8 @@ export class DatasetteFileUpload extends HTMLElement {
         this._add(found > 0 && !this.multiple ? [] : batch);
         found += batch.length;
       }
-      if (found === 0) this._notice.textContent = "There are no files in it.";
-      if (found > 1 && !this.multiple) this._notice.textContent = LEFT_OUT;
+      if (found === 0) this._notice.textContent = TEXT.noFiles;
+      if (found > 1 && !this.multiple) this._notice.textContent = TEXT.leftOut;
     } finally {
       this._reading.delete(batches);
       this._finished();
@@ -194,7 +163,7 @@ export class DatasetteFileUpload extends HTMLElement {
   /** @param {Addition[]} additions */
   _add(additions) {
     if (additions.length === 0) return;
-    const rules = new UploadRules(this._maxSize(), this.getAttribute("accept") ?? "");
+    const rules = new UploadRules(this._maxSize, this._accept);
     const taken = this.multiple ? additions : this._firstOf(additions);
     this._queue.add(
       taken.map(({ file, path, problem }) => ({
@@ -207,46 +176,30 @@ export class DatasetteFileUpload extends HTMLElement {
   }
 
   /**
-   * One file at a time: a new one takes the place of one that is done with.
+   * The one file to add: it replaces a file that is finished, but none that is being uploaded.
    * @param {Addition[]} additions
    */
   _firstOf(additions) {
     this._queue.clear();
     const taken = this._queue.items.size === 0 ? additions.slice(0, 1) : [];
     const all = taken.length === additions.length;
-    this._notice.textContent = all ? "" : LEFT_OUT;
+    this._notice.textContent = all ? "" : TEXT.leftOut;
     return taken;
   }
 
-  /** @param {UploadItem} item */
-  _uploaded({ record, path }) {
-    this._tell("datasette-file-uploaded", { file: record, path });
-  }
-
-  /** @param {UploadItem} item */
-  _failed({ file, path, error }) {
-    const detail = { name: file.name, path, code: error?.code, message: error?.message };
-    this._tell("datasette-file-failed", detail);
-  }
-
   _finished() {
-    // A folder that is still being read has more to come.
+    // A folder that is still being read may hold more.
     if (this.busy || !this._untold) return;
     this._untold = false;
     this._tell("datasette-files-finished", { files: this.files, failed: this.failed });
   }
 
-  /** Not how far bytes have got, which changes all the time. */
+  /** Tell `busy` and `failed`, but not the progress, which changes all the time. */
   _tellState() {
     const { busy, failed } = this;
     if (`${busy} ${failed}` === this._state) return;
     this._state = `${busy} ${failed}`;
     this._tell("datasette-files-state", { busy, failed });
-  }
-
-  /** @param {string} type @param {object} detail */
-  _tell(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { bubbles: true, detail }));
   }
 
   /** @param {BeforeUnloadEvent} event */
@@ -262,6 +215,4 @@ function itemOf(event) {
   return /** @type {UploadItem} */ (/** @type {QueueEvent} */ (event).item);
 }
 
-if (customElements.get("datasette-file-upload") === undefined) {
-  customElements.define("datasette-file-upload", DatasetteFileUpload);
-}
+define("datasette-file-upload", DatasetteFileUpload);

@@ -3,20 +3,19 @@
  *
  *     <datasette-file><a href="/-/files/df-…">df-…</a></datasette-file>
  *
- * Without this module the link stays what it is. The files of a page are asked for together, at
- * most 200 in a request; one that the reader may not see is shown as one that is not there, as the
- * answer has neither. Looks are in file-cells.css, the server's part in docs/file-columns.md.
+ * Without this module the link stays as it is. The files of a page share requests of at most 200 ids. A
+ * file that the reader may not see looks like one that does not exist: the answer has neither. The
+ * styles are in file-cells.css; docs/file-columns.md has the server's part.
  */
 
 import { FilesApi } from "./api.js";
-import { element } from "./dom.js";
-import { FileRecords } from "./file-records.js";
-import { formatBytes } from "./format.js";
-import { plain } from "./names.js";
+import { define, element } from "./shared/dom.js";
+import { drawFile } from "./shared/drawing.js";
+import { FileRecords } from "./shared/file-records.js";
 
-/** @import { ShownFile } from "./file-records.js" */
+/** @import { ShownFile } from "./shared/file-records.js" */
 
-/** Of this site: nothing is asked of another one, whatever a page links; browsers read `/\` as `//`. */
+/** An address on this site: no other site is ever asked. Browsers read `/\` as `//`. */
 const LINK = /^(\/(?:[^/\\\s].*\/)?)-\/files\/(df-[0-9a-z]+)$/;
 
 /** By Datasette's `base_url`. @type {Map<string, FileRecords>} */
@@ -40,7 +39,7 @@ export class DatasetteFile extends HTMLElement {
       this.dataset.state = record === null ? "absent" : "shown";
       this.replaceChildren(...(record === null ? absent(id) : shown(record)));
     } catch {
-      // The link still leads to the file; what is missing is its name.
+      // The link still leads to the file; only its name is missing.
       this.dataset.state = "failed";
       link.title = "The file's name could not be loaded; reload the page to try again";
     }
@@ -49,25 +48,15 @@ export class DatasetteFile extends HTMLElement {
 
 /** @param {ShownFile} record @returns {Node[]} */
 function shown(record) {
-  const name = plain(record.filename);
-  const picture = element("img", {
-    src: record.thumbnail_url,
-    alt: "",
-    width: "40",
-    height: "40",
-    loading: "lazy",
-    decoding: "async",
-    error: () => picture.removeAttribute("src"),
-  });
-  const written = element("span", { class: "file-cell-name" }, element("bdi", {}, name));
+  const { picture, name, label, size } = drawFile(record, 40);
+  const written = element("span", { class: "file-cell-name" }, label);
   const link = element("a", { href: record.url, title: name }, picture, written);
-  if (record.size === null) return [link];
-  return [link, element("span", { class: "file-cell-size" }, formatBytes(record.size))];
+  return size === "" ? [link] : [link, element("span", { class: "file-cell-size" }, size)];
 }
 
 /** @param {string} id @returns {Node[]} */
 function absent(id) {
-  const why = `The file ${id} was deleted, or is not open to you`;
+  const why = `The file ${id} was deleted, or you may not see it`;
   return [
     element(
       "span",
@@ -78,4 +67,4 @@ function absent(id) {
   ];
 }
 
-if (!customElements.get("datasette-file")) customElements.define("datasette-file", DatasetteFile);
+define("datasette-file", DatasetteFile);

@@ -1,20 +1,20 @@
 /**
- * Gives Datasette's dialogs that insert and edit rows a field for the column types `file` and
- * `files`, by its hook makeColumnField. All that the field needs (field-control.js) is fetched only
- * where such a dialog can be opened, and while it is not there the value is an ordinary text.
+ * Gives Datasette's dialogs that insert and edit rows a field for the column types `file` and `files`,
+ * by its hook makeColumnField. The field itself (field/control.js) is loaded only on pages that have
+ * such a dialog; until it is there, the value is edited as text.
  */
 
-/** @import { ColumnField, FileFieldControl, Tools } from "./field-control.js" */
-/** @typedef {typeof import("./field-parts.js")} Parts */
+/** @import { ColumnField, FileFieldControl, Tools } from "./field/control.js" */
+/** @typedef {typeof import("./field/parts.js")} Parts */
 
-/** What opens Datasette's dialogs. */
+/** Buttons that open Datasette's dialogs. */
 const OPENERS = 'button[data-row-action="edit"], button[data-table-action="insert-row"]';
 const STYLES = ["upload.css", "picker.css"];
 
 /** Datasette's base_url: this module is at -/static-plugins/datasette_files/ below it. */
 const BASE = new URL("../../../", import.meta.url).pathname;
 
-/** One for the page: it fetches the parts once, and again after a failure. */
+/** The fields of a page. They load the parts once, and again after a failure. */
 class FileFields {
   constructor() {
     /** @type {Promise<Parts> | null} */
@@ -27,7 +27,7 @@ class FileFields {
 
   /** @returns {Promise<Parts>} */
   load() {
-    this._asked ??= import("./field-parts.js").then(
+    this._asked ??= import("./field/parts.js").then(
       (parts) => {
         for (const name of STYLES) addStyle(name);
         this._parts = parts;
@@ -41,7 +41,7 @@ class FileFields {
     return this._asked;
   }
 
-  /** The control of one field, as Datasette's makeColumnField wants it. */
+  /** The control of one field, in the form that makeColumnField returns. */
   control() {
     /** @type {FileFieldControl | null} */
     let made = null;
@@ -82,11 +82,11 @@ class FileFields {
   }
 
   /**
-   * What the fields of one opening of a dialog share: later ones hear anew of files and permissions.
+   * The tools that the fields of an open dialog share. The next dialog fetches files and sources anew.
    * @param {Parts} parts @param {ColumnField} field
    */
   _toolsOf(parts, field) {
-    // All fields are made at once, so what is under way then is theirs.
+    // A dialog makes all of its fields at once, so they find the same tools.
     const shared = this._tools.get(field.form ?? field) ?? parts.makeTools(BASE);
     this._tools.set(field.form ?? field, shared);
     queueMicrotask(() => this._tools.delete(field.form ?? field));
@@ -108,7 +108,7 @@ function addStyle(name) {
 function unfetched() {
   const note = document.createElement("p");
   note.setAttribute("role", "alert");
-  note.textContent = "Files cannot be chosen now: check your connection and open this again.";
+  note.textContent = "Files cannot be chosen now: check your connection, then close and reopen this dialog.";
   return note;
 }
 
@@ -120,7 +120,7 @@ function register(manager) {
     makeColumnField: (/** @type {any} */ { columnType }) =>
       ["file", "files"].includes(columnType?.type) ? fields.control() : null,
   });
-  // Before somebody wants it; what fails is fetched, and told, then.
+  // Ahead of time; a failure is reported, and loading repeated, when a dialog opens.
   if (document.querySelector(OPENERS)) fields.load().catch(() => {});
 }
 

@@ -1,14 +1,15 @@
 /**
- * `<datasette-file-picker>`: choose files that are there, or upload some, in the page or in a dialog.
- * docs/file-picker.md says what it offers to those who embed it. What it shows is picker-panel.js's.
+ * `<datasette-file-picker>`: choose stored files or upload new ones, in the page or in a dialog.
+ * docs/file-picker.md documents it for those who embed it. Its content is in picker/panel.js.
  */
 
-import { FilesApi } from "./api.js";
-import { element } from "./dom.js";
-import { FileSources } from "./file-sources.js";
-import { PickerPanel } from "./picker-panel.js";
+import { PickerPanel } from "./picker/panel.js";
+import { FileSources } from "./picker/sources.js";
+import { define, element } from "./shared/dom.js";
+import { FilesElement } from "./shared/files-element.js";
+import { TEXT } from "./shared/messages.js";
 
-/** @import { ColumnPlace, FileRecord } from "./api.js" */
+/** @import { FileRecord } from "./api.js" */
 /**
  * Datasette's dialog (its modal.js).
  * @typedef {HTMLElement & {dialog: HTMLDialogElement, busy: boolean,
@@ -17,42 +18,27 @@ import { PickerPanel } from "./picker-panel.js";
  *   close: () => void, requestClose: (source: string) => boolean}} DatasetteModal
  */
 
-const LEAVING = "Files are still being uploaded. Stop that, and close?";
-/** Titles of dialogs have ids. */
+/** Dialogs made so far; part of the ids of their titles. */
 let titles = 0;
 
-export class DatasetteFilePicker extends HTMLElement {
+export class DatasetteFilePicker extends FilesElement {
   constructor() {
     super();
-    /** @type {FilesApi | null} */
-    this._api = null;
     /** @type {FileSources | null} */
     this._sources = null;
     /** @type {PickerPanel | null} */
     this._panel = null;
     /** @type {DatasetteModal | null} */
     this._dialog = null;
-    /** What the dialog closes with. @type {FileRecord[] | null} */
+    /** The result of the dialog. @type {FileRecord[] | null} */
     this._result = null;
-    /** Ends what `show` promised. @type {(files: FileRecord[] | null) => void} */
+    /** Resolves the promise of `show`. @type {(files: FileRecord[] | null) => void} */
     this._settle = () => {};
-    /** @type {Set<string>} */
-    this._taken = new Set();
-    /** @type {ColumnPlace | null} */
-    this._column = null;
+    /** Ids that are not offered, as the place has them already. @type {string[]} */
+    this.taken = [];
   }
 
-  /** What it talks to: the API of the Datasette at `base-url`, unless another was given. */
-  get api() {
-    this._api ??= new FilesApi(this.getAttribute("base-url") ?? "/");
-    return this._api;
-  }
-
-  set api(api) {
-    this._api = api;
-  }
-
-  /** The sources as they were fetched: pickers that share them ask once. */
+  /** The sources; pickers that share this object fetch them once. */
   get sources() {
     this._sources ??= new FileSources(this.api);
     return this._sources;
@@ -62,15 +48,7 @@ export class DatasetteFilePicker extends HTMLElement {
     this._sources = sources;
   }
 
-  get source() {
-    return this.getAttribute("source") ?? "";
-  }
-
-  get multiple() {
-    return this.hasAttribute("multiple");
-  }
-
-  /** Whether it is a dialog, which `show` opens. */
+  /** Whether `show` opens it as a dialog. */
   get modal() {
     return this.hasAttribute("modal");
   }
@@ -79,34 +57,16 @@ export class DatasetteFilePicker extends HTMLElement {
     return this._panel !== null;
   }
 
-  /** Whether files are on their way. */
+  /** Whether files are being uploaded. */
   get busy() {
     return this._panel?.busy ?? false;
   }
 
-  /** Ids that are not offered: those that are in the place already. @returns {string[]} */
-  get taken() {
-    return [...this._taken];
-  }
-
-  set taken(ids) {
-    this._taken = new Set(ids);
-  }
-
-  /** The file column that the files are for, whose rules then hold too. */
-  get column() {
-    return this._column;
-  }
-
-  set column(column) {
-    this._column = column;
-  }
-
   /**
    * Open the dialog.
-   * @param {{returnFocusTo?: HTMLElement | null}} [options] Where the focus goes in the end; where it
-   *   is now by default.
-   * @returns {Promise<FileRecord[] | null>} What was chosen; null when it is closed without.
+   * @param {{returnFocusTo?: HTMLElement | null}} [options] Gets the focus in the end; by default
+   *   the element that has it now.
+   * @returns {Promise<FileRecord[] | null>} The chosen files; null when it is closed without.
    */
   show({ returnFocusTo = null } = {}) {
     if (!this.isConnected) throw new Error("The picker is not on the page");
@@ -114,14 +74,15 @@ export class DatasetteFilePicker extends HTMLElement {
     const panel = this._makePanel(() => this._dialog?.requestClose("cancel"));
     const title = element("span", { class: "modal-title", id: `files-picker-title-${(titles += 1)}` });
     title.textContent = this.getAttribute("label") ?? (this.multiple ? "Choose files" : "Choose a file");
-    const modal = this._makeDialog();
+    // Every page of Datasette loads it.
+    const modal = /** @type {DatasetteModal} */ (/** @type {any} */ (window).DatasetteModal.create());
     modal.dialog.className = "picker-dialog";
     modal.dialog.setAttribute("aria-labelledby", title.id);
     modal.dialog.append(element("div", { class: "modal-header" }, title), panel.element);
     this.append(modal);
     this._panel = panel;
     this._dialog = modal;
-    modal.beforeClose = () => !this.busy || window.confirm(LEAVING);
+    modal.beforeClose = () => !this.busy || window.confirm(TEXT.leaving);
     modal.dialog.addEventListener("close", (event) => {
       if (event.target === modal.dialog) this._closed();
     });
@@ -132,7 +93,7 @@ export class DatasetteFilePicker extends HTMLElement {
     });
   }
 
-  /** Close the dialog, whatever it is doing. */
+  /** Close the dialog; uploads that run are cancelled. */
   close() {
     this._dialog?.close();
   }
@@ -145,37 +106,27 @@ export class DatasetteFilePicker extends HTMLElement {
     this.append(this._panel.element);
   }
 
-  disconnectedCallback() {
-    // Unless it only moves: then it is back by now.
-    queueMicrotask(() => {
-      if (!this.isConnected) this._closed();
-    });
+  _removed() {
+    this._closed();
   }
 
   /** @param {(() => void) | null} cancel */
   _makePanel(cancel) {
-    const size = Number.parseInt(this.getAttribute("max-size") ?? "", 10);
     return new PickerPanel(this.api, this.sources, {
       source: this.source,
-      accept: this.getAttribute("accept") ?? "",
-      maxSize: Number.isNaN(size) ? null : size,
+      accept: this._accept,
+      maxSize: this._maxSize,
       multiple: this.multiple,
-      taken: this._taken,
-      column: this._column,
+      taken: new Set(this.taken),
+      column: this.column,
       choose: (files) => this._chosen(files),
       cancel,
     });
   }
 
-  /** @returns {DatasetteModal} Which every page of Datasette has. */
-  _makeDialog() {
-    const { DatasetteModal } = /** @type {any} */ (window);
-    return DatasetteModal.create();
-  }
-
   /** @param {FileRecord[]} files */
   _chosen(files) {
-    if (this._dialog === null) return this._tell(files);
+    if (this._dialog === null) return this._tell("datasette-files-chosen", { files });
     this._panel?.stop();
     this._result = files;
     this._dialog.close();
@@ -191,17 +142,9 @@ export class DatasetteFilePicker extends HTMLElement {
     this._dialog = null;
     this._result = null;
     this._settle = () => {};
-    if (files !== null) this._tell(files);
+    if (files !== null) this._tell("datasette-files-chosen", { files });
     settle(files);
   }
-
-  /** @param {FileRecord[]} files */
-  _tell(files) {
-    const told = { bubbles: true, detail: { files } };
-    this.dispatchEvent(new CustomEvent("datasette-files-chosen", told));
-  }
 }
 
-if (customElements.get("datasette-file-picker") === undefined) {
-  customElements.define("datasette-file-picker", DatasetteFilePicker);
-}
+define("datasette-file-picker", DatasetteFilePicker);

@@ -1,5 +1,5 @@
 """The only SQL on a user's databases, and on the scratch database that an import fills first.
 
 ``scratch`` runs in the import's own process, ``target`` on Datasette's write connection, and
-``references`` reads. Leaves out who may see a table, which uses.py asks.
+``references`` reads. Leaves out the permissions on tables (columns/uses.py).
 """

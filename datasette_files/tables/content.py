@@ -1,18 +1,18 @@
-"""What the scratch database holds, and the means of writing it to a table.
+"""The content of a scratch database, and helpers to write it to a table.
 
-Rows come from the scratch database, attached read only for as long as one call.
+Rows come from the scratch database, which is attached read only during one call.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-#: So that nobody takes one for a table of theirs; Datasette hides names that begin so.
+#: Marks staging tables as ours; Datasette hides names that begin with an underscore.
 STAGING_PREFIX = "_datasette_files_import_"
 #: The name under which the scratch database is attached.
 SOURCE = "datasette_files_import"
@@ -20,7 +20,7 @@ SOURCE = "datasette_files_import"
 
 @dataclass(frozen=True)
 class Content:
-    """What the scratch database holds, and what is to become of it."""
+    """A scratch database, and the table to make of it."""
 
     #: The scratch database.
     path: Path
@@ -33,7 +33,7 @@ class Content:
     key: str | None = None
     indexes: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
-    #: Of a table that exists: its columns as ``target.Existing`` has them, to which the rows fit.
+    #: The columns of an existing table, as in ``target.Existing``, to which the rows were fitted.
     fits: dict[str, str] | None = None
     #: What was found out about the file, as ``formats.base.Table`` has it.
     found: dict[str, Any] = field(default_factory=dict)
@@ -49,10 +49,15 @@ def attached(conn: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def transaction(conn: sqlite3.Connection) -> Iterator[None]:
+def transaction(
+    conn: sqlite3.Connection, confirm: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """One transaction. ``confirm`` is called directly before its commit, and may still raise."""
     conn.execute("BEGIN IMMEDIATE")
     try:
         yield
+        if confirm is not None:
+            confirm()
         conn.execute("COMMIT")
     except BaseException:
         if conn.in_transaction:
@@ -62,7 +67,7 @@ def transaction(conn: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def legacy_names(conn: sqlite3.Connection) -> Iterator[None]:
-    """Renaming touches nothing else: a broken view of somebody's is not in the way of it."""
+    """Rename tables without rewriting other objects, so that a broken view does not prevent it."""
     before = conn.execute("PRAGMA legacy_alter_table").fetchone()[0]
     conn.execute("PRAGMA legacy_alter_table = ON")
     try:
@@ -72,7 +77,7 @@ def legacy_names(conn: sqlite3.Connection) -> Iterator[None]:
 
 
 def selected(content: Content) -> str:
-    """The scratch database's columns, for columns whose types convert what they hold."""
+    """The scratch database's columns, to be copied to columns with types."""
     return ", ".join(
         f"nullif(c{number}, '')" if kind in ("integer", "float") else f"c{number}"
         for number, kind in enumerate(content.kinds)

@@ -1,4 +1,4 @@
-"""What an import left behind in a user's database. Touches a table that an import made, alone."""
+"""Removal of tables that an import left in a user's database. Touches staging tables only."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from ..errors import Invalid
 from .content import STAGING_PREFIX, legacy_names, transaction
 from .names import quoted
 
-#: Rows that are removed by one transaction: others wait for it.
-_ROWS = 20_000
-#: What the name of a staging table ends in once it is to go.
+#: Rows removed by one transaction, as other writers wait for it.
+_MAX_ROWS = 20_000
+#: The suffix of a staging table that is to be removed.
 _LEFT = "_left"
 
 
 def begin(conn: sqlite3.Connection, staging: str) -> bool:
-    """Make sure that a staging table becomes no table any more. False if there is none.
+    """Rename a staging table, so that its import, if it still runs, fails at its last step.
 
-    From here on the import that made it, should it still run somewhere, fails at its last step.
+    False if there is no table to remove.
     """
     _check(staging)
     with legacy_names(conn), transaction(conn):
@@ -29,29 +29,30 @@ def begin(conn: sqlite3.Connection, staging: str) -> bool:
 
 
 def drop_some(conn: sqlite3.Connection, staging: str) -> bool:
-    """Remove some of what ``begin`` found, and at last the table. True while there is more."""
+    """Remove some rows of the table, and at last the table. True while there is more."""
     _check(staging)
     name = quoted(staging + _LEFT)
     try:
         with transaction(conn):
             deleted = conn.execute(
-                f"DELETE FROM {name} WHERE _rowid_ IN (SELECT _rowid_ FROM {name} LIMIT {_ROWS})"
+                f"DELETE FROM {name} WHERE _rowid_ IN (SELECT _rowid_ FROM {name} LIMIT ?)",
+                (_MAX_ROWS,),
             ).rowcount
-            if deleted < _ROWS:
+            if deleted < _MAX_ROWS:
                 conn.execute(f"DROP TABLE {name}")
     except sqlite3.OperationalError as error:
         if "full" not in str(error):
             raise
         _drop_without_room(conn, name)
         return False
-    return bool(deleted >= _ROWS)
+    return bool(deleted >= _MAX_ROWS)
 
 
 def _drop_without_room(conn: sqlite3.Connection, name: str) -> None:
-    """Drop a table on a full disk, at once.
+    """Drop a table on a full disk, in one step.
 
-    What is deleted, or overwritten with zeros, goes to the journal first, which takes as much room
-    again; pages that are only given up do not.
+    Pages whose rows are deleted or overwritten go to the journal first, which takes as much space
+    again; pages that are only freed do not.
     """
     (before,) = conn.execute("PRAGMA secure_delete").fetchone()
     conn.execute("PRAGMA secure_delete = 0").fetchone()
@@ -64,7 +65,7 @@ def _drop_without_room(conn: sqlite3.Connection, name: str) -> None:
 
 def _check(staging: str) -> None:
     if not staging.startswith(STAGING_PREFIX):
-        raise Invalid(f"{staging!r} is no staging table")
+        raise Invalid(f"{staging!r} is not a staging table")
 
 
 def _exists(conn: sqlite3.Connection, name: str) -> bool:

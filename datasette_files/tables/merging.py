@@ -1,12 +1,13 @@
-"""Rows for a table that exists: added, or merged by primary key, all by one transaction.
+"""Rows for an existing table: added, or merged by primary key, in one transaction; or compared.
 
-And what a file would change in a table. Every function takes Datasette's write connection, outside
-of a transaction, unless it says otherwise.
+Every function takes Datasette's write connection, outside of a transaction, unless it says
+otherwise.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import Conflict
@@ -17,7 +18,7 @@ from .target import existing
 
 @dataclass(frozen=True)
 class Differences:
-    """What a file changes in a table, in rows."""
+    """The numbers of rows that a file changes in a table."""
 
     added: int
     changed: int
@@ -25,7 +26,7 @@ class Differences:
 
 
 def _cast(number: int, kind: str) -> str:
-    """A column of the scratch database as the table holds it, whatever its own types."""
+    """A column of the scratch database converted to ``kind``, whatever the table's own types."""
     match kind:
         case "integer":
             return f"CAST(nullif(c{number}, '') AS INTEGER)"
@@ -45,7 +46,7 @@ def _differs(old: str, new: str) -> str:
 
 
 def _check_unchanged(conn: sqlite3.Connection, content: Content) -> None:
-    """That the table is the one that the rows were fitted to. Raises Conflict."""
+    """Raise Conflict if the table's columns differ from those that the rows were fitted to."""
     table = existing(conn, content.table)
     if content.fits is not None and (table is None or table.columns != content.fits):
         raise Conflict(
@@ -53,12 +54,14 @@ def _check_unchanged(conn: sqlite3.Connection, content: Content) -> None:
         )
 
 
-def append(conn: sqlite3.Connection, content: Content) -> None:
-    """Add all rows to a table that exists, in one transaction."""
+def append(
+    conn: sqlite3.Connection, content: Content, confirm: Callable[[], None] | None = None
+) -> None:
+    """Add all rows to a table that exists, in one transaction. Raises as ``confirm`` does."""
     names = ", ".join(map(quoted, content.columns))
-    # Cast: a column without a type converts nothing, and the scratch database has numbers as text.
+    # A column without a type converts nothing, and the scratch database has numbers as text.
     values = ", ".join(_cast(n, kind) for n, kind in enumerate(content.kinds))
-    with attached(conn, content.path), transaction(conn):
+    with attached(conn, content.path), transaction(conn, confirm):
         _check_unchanged(conn, content)
         conn.execute(
             f"""INSERT INTO {quoted(content.table)} ({names})
@@ -67,11 +70,16 @@ def append(conn: sqlite3.Connection, content: Content) -> None:
         conn.execute(f"DROP TABLE {quoted(content.staging)}")
 
 
-def merge(conn: sqlite3.Connection, content: Content, removes: bool) -> Differences:
-    """Make the table as the file is, in one transaction: by key, rows are added and changed.
+def merge(
+    conn: sqlite3.Connection,
+    content: Content,
+    removes: bool,
+    confirm: Callable[[], None] | None = None,
+) -> Differences:
+    """Make the table equal to the file, in one transaction: rows are added and changed by key.
 
-    With ``removes``, rows that are not in the file go. A row without a key matches nothing: it
-    stays.
+    With ``removes``, rows that are not in the file are deleted. A row without a key stays. Raises
+    as ``confirm`` does.
     """
     key = quoted(content.key or "")
     number = content.columns.index(content.key or "")
@@ -85,7 +93,7 @@ def merge(conn: sqlite3.Connection, content: Content, removes: bool) -> Differen
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
         differs = " OR ".join(_differs(f"{table}.{name}", f"excluded.{name}") for name in others)
         update = f"UPDATE SET {changes} WHERE {differs}"
-    with attached(conn, content.path), transaction(conn):
+    with attached(conn, content.path), transaction(conn, confirm):
         _check_unchanged(conn, content)
         removed = 0
         if removes:
@@ -105,10 +113,11 @@ def merge(conn: sqlite3.Connection, content: Content, removes: bool) -> Differen
 def compare(
     conn: sqlite3.Connection, content: Content, after: int, upto: int
 ) -> tuple[int, int, int]:
-    """Of some rows of the file, how many the table has by key, and how many it has otherwise.
+    """``(found, changed, total)`` for the file's rows after one number and up to another.
 
-    And the rows of the table that have a key, as a merge sees them: SQLite lets a primary key that
-    is no INTEGER PRIMARY KEY be NULL. Takes a connection that reads.
+    ``found`` of them have their key in the table, ``changed`` of those with other values. ``total``
+    counts the table's rows with a key, as SQLite allows NULL in a primary key other than INTEGER
+    PRIMARY KEY. Takes a reading connection.
     """
     number = content.columns.index(content.key or "")
     values = ", ".join(f"{_cast(n, kind)} AS v{n}" for n, kind in enumerate(content.kinds))

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def quoted(name: str) -> str:
-    """A name as SQLite's SQL writes it, whatever it holds."""
+    """A name in double quotes, for SQL."""
     return '"' + name.replace('"', '""') + '"'

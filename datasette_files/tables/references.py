@@ -1,8 +1,8 @@
 """The rows of a table whose file column holds a file's id, within a limit of time and of rows.
 
-A ``file`` column is asked by equality, which an index answers at once. The text of a ``files``
-column is searched for the id in its quotes: no index helps there, and reading the text is ten times
-as fast as parsing it as JSON.
+A ``file`` column is compared by equality, for which an index can be used. The text of a ``files``
+column is searched for the id in quotes: no index helps, and reading text is ten times as fast as
+parsing JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from datasette.utils import escape_sqlite, path_from_row_pks, sqlite_timelimit
+from datasette.utils import (
+    detect_primary_keys,
+    escape_sqlite,
+    path_from_row_pks,
+    sqlite_timelimit,
+    table_columns,
+)
 
 logger = logging.getLogger("datasette_files")
 
@@ -21,7 +27,7 @@ _MAX_LABEL = 100
 
 @dataclass(frozen=True)
 class Row:
-    """A row, by its keys as Datasette writes them in a path, and its label where it has one."""
+    """A row: its keys in the form of Datasette's paths, and its label or None."""
 
     path: str
     label: str | None
@@ -32,17 +38,17 @@ class Rows:
     """Rows that hold the id, in the order of the table."""
 
     rows: list[Row]
-    #: Whether there are more than were asked for.
+    #: Whether there are more rows than the limit.
     more: bool
     #: Whether the whole column was searched.
     complete: bool
-    #: Whether an index answers for the column.
+    #: Whether the column has an index.
     indexed: bool
-    #: False where more time may tell more.
+    #: False if the search ran out of time.
     in_time: bool = True
 
 
-#: Of a column whose turn did not come.
+#: For a column that there was no time to search.
 NOT_SEARCHED = Rows([], more=False, complete=False, indexed=True, in_time=False)
 
 
@@ -57,53 +63,75 @@ async def find(
     ms: int,
     longest: int,
 ) -> Rows | None:
-    """At most ``limit`` rows, in ``ms`` milliseconds; None where there is no such column.
+    """The first ``limit`` rows, within ``ms`` milliseconds; None if the column does not exist.
 
-    ``several`` for a column of the type ``files``, whose texts over ``longest`` characters are no
-    arrays of ids; to search them would hold the thread, as no limit of time stops it. Views are not
-    searched: they show tables' rows. A table that cannot be read counts as not searched, and is
-    logged.
+    ``several`` is for a column of the type ``files``. Its texts over ``longest`` characters are no
+    arrays of ids and are skipped: the time limit does not stop the search within one text. Views
+    are not searched. A table that cannot be read is logged and counts as not searched.
     """
+    values = {
+        "text": f'"{file_id}"' if several else file_id,
+        "limit": limit + 1,
+        "longest": longest,
+    }
+
+    def look(conn: sqlite3.Connection) -> tuple[bool, list[str], list[Any] | None] | None:
+        if not _has(conn, table, column):
+            return None
+        keys, indexed = detect_primary_keys(conn, table), _indexed(conn, table, column)
+        wanted = ", ".join(map(escape_sqlite, keys or ["rowid"]))
+        sql = (
+            f"SELECT {wanted} FROM {escape_sqlite(table)}"
+            f" WHERE {_holds(column, several)} LIMIT :limit"
+        )
+        try:
+            with sqlite_timelimit(conn, ms):
+                return indexed, keys, conn.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if error.args != ("interrupted",):
+                raise
+            return indexed, keys, None
+
     try:
-        if not await database.table_exists(table):
+        # In one hop to a thread, as most columns do not hold the file.
+        answer = await database.execute_fn(look)
+        if answer is None:
             return None
-        columns = await database.table_columns(table)
-        if column not in columns:
-            return None
-        keys = await database.primary_keys(table)
-        label = await database.label_column_for_table(table)
-        label = label if label in columns else None
-
-        def look(conn: sqlite3.Connection) -> Rows:
-            indexed = _indexed(conn, table, column)
-            wanted = [*(keys or ["rowid"]), *([label] if label else [])]
-            sql = (
-                f"SELECT {', '.join(map(escape_sqlite, wanted))} FROM {escape_sqlite(table)}"
-                f" WHERE {_holds(column, several)} LIMIT :limit"
-            )
-            values = {
-                "text": f'"{file_id}"' if several else file_id,
-                "limit": limit + 1,
-                "longest": longest,
-            }
-            try:
-                with sqlite_timelimit(conn, ms):
-                    found = conn.execute(sql, values).fetchall()
-            except sqlite3.OperationalError as error:
-                if error.args != ("interrupted",):
-                    raise
-                return Rows([], more=False, complete=False, indexed=indexed, in_time=False)
-            rows = [
-                Row(path_from_row_pks(row, keys, not keys), _label(row[label] if label else None))
-                for row in found[:limit]
-            ]
-            return Rows(rows, len(found) > limit, True, indexed)
-
-        rows: Rows = await database.execute_fn(look)
+        indexed, keys, found = answer
+        if found is None:
+            return Rows([], more=False, complete=False, indexed=indexed, in_time=False)
+        labels = await _labels(database, table, keys, found[:limit]) if found else []
     except sqlite3.DatabaseError as error:
         logger.warning("%s.%s cannot be searched for files: %s", table, column, error)
         return Rows([], more=False, complete=False, indexed=True)
-    return rows
+    paths = [path_from_row_pks(row, keys, not keys) for row in found[:limit]]
+    return Rows([*map(Row, paths, labels)], len(found) > limit, True, indexed)
+
+
+async def _labels(database: Any, table: str, keys: list[str], rows: list[Any]) -> list[str | None]:
+    """The labels of the rows with these keys; None for a row without one."""
+    label = await database.label_column_for_table(table)
+    if label is None:
+        return [None] * len(rows)
+
+    def look(conn: sqlite3.Connection) -> list[str | None]:
+        if not _has(conn, table, label):
+            return [None] * len(rows)
+        where = " AND ".join(f"{escape_sqlite(key)} IS ?" for key in keys or ["rowid"])
+        sql = f"SELECT {escape_sqlite(label)} FROM {escape_sqlite(table)} WHERE {where}"
+        found = [conn.execute(sql, tuple(row)).fetchone() for row in rows]
+        return [_label(row[0] if row else None) for row in found]
+
+    labels: list[str | None] = await database.execute_fn(look)
+    return labels
+
+
+def _has(conn: sqlite3.Connection, table: str, column: str) -> bool:
+    """Whether there is such a table, no view, with such a column."""
+    is_table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    if conn.execute(is_table, (table,)).fetchone() is None:
+        return False
+    return column in table_columns(conn, table)
 
 
 def _holds(column: str, several: bool) -> str:
@@ -115,7 +143,7 @@ def _holds(column: str, several: bool) -> str:
 
 
 def index_for(table: str, column: str) -> str:
-    """The statement that makes the search of a ``file`` column quick."""
+    """The statement that makes an index for the search of a ``file`` column."""
     name = escape_sqlite(f"idx_{table}_{column}")
     return f"CREATE INDEX {name} ON {escape_sqlite(table)} ({escape_sqlite(column)})"
 

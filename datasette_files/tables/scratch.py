@@ -1,14 +1,14 @@
-"""The scratch database: one table ``rows`` in a private file, which holds what a file says.
+"""The scratch database: one table ``rows`` in a private file, with the rows of an imported file.
 
-Filled once by the import's own process, then attached, read only, to copy from. Its columns have
-no type: texts of integers are stored as they are, floats as floats, and the types of the table that
-they are copied to convert them, in SQLite's own code.
+The import's own process fills it once; then it is attached, read only, to copy from. Its columns
+have no type: integers are stored as text, floats as floats, and the types of the target table
+convert them, in SQLite's own code.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,15 @@ from typing import Any
 from ..formats.base import MAX_COLUMNS
 
 #: Rows, and variables, of one statement; SQLite before 3.32 takes 999 variables.
-_TOGETHER, _VARIABLES = 50, 999
+_MAX_ROWS, _MAX_VARIABLES = 50, 999
 _PAGE = 16 * 1024
-#: Larger than every number. A text that is compared with it becomes a number if it looks like one,
-#: as in a column of numbers (sqlite.org/datatype3.html, 4.2); else it is larger than all of them.
+#: Instructions of SQLite's virtual machine between two calls of ``tell``.
+_STEPS = 1_000_000
+#: Infinity. A text that is compared with it is converted if it looks like a number, as in a column
+#: of numbers (sqlite.org/datatype3.html, 4.2); else it is larger.
 _BEYOND = "CAST(9e999 AS NUMERIC)"
-#: Beyond it not every integer is a float.
-_EXACT = 2**53
+#: The largest integer up to which every integer is a float.
+_MAX_EXACT = 2**53
 
 
 def _names(columns: int) -> str:
@@ -30,10 +32,14 @@ def _names(columns: int) -> str:
 
 
 class Scratch:
-    """A new scratch database. Nothing of it has to survive a crash, so nothing is flushed."""
+    """A new scratch database. It need not survive a crash, so nothing is flushed.
 
-    def __init__(self, path: Path, columns: int) -> None:
+    ``tell`` is called now and then, during long statements too.
+    """
+
+    def __init__(self, path: Path, columns: int, tell: Callable[[], None]) -> None:
         self._conn = sqlite3.connect(path, isolation_level=None)
+        self._conn.set_progress_handler(tell, _STEPS)
         self._conn.execute(f"PRAGMA page_size = {_PAGE}")
         self._conn.execute("PRAGMA journal_mode = OFF")
         self._conn.execute("PRAGMA synchronous = OFF")
@@ -53,7 +59,7 @@ class Scratch:
         self._width = columns
         row = f"({', '.join('?' * columns)})"
         # Several rows to a statement take half the time.
-        self._together = max(1, min(_TOGETHER, _VARIABLES // columns))
+        self._together = max(1, min(_MAX_ROWS, _MAX_VARIABLES // columns))
         into = f"INSERT INTO rows ({_names(columns)}) VALUES"
         self._insert = f"{into} {row}"
         self._insert_many = f"{into} {', '.join([row] * self._together)}"
@@ -79,7 +85,7 @@ class Scratch:
             self._set_width(columns)
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Rows as wide as the table."""
+        """Add rows that have a value for each column."""
         values = list(chain.from_iterable(rows))
         size = self._together * self._width
         whole = len(values) - len(values) % size
@@ -89,22 +95,22 @@ class Scratch:
             self._conn.execute(self._insert, values[start : start + self._width])
 
     def begin_again(self) -> None:
-        """Forget all rows."""
+        """Delete all rows."""
         self._conn.execute("COMMIT")
         self._conn.execute("DROP TABLE rows")
         self._begin(self._width)
 
     def first_without(self, column: int) -> int | None:
-        """The number of the first row without a value in the column, which is to be a key."""
+        """The number of the first row without a value in the column, or None."""
         row = self._conn.execute(
             f"SELECT rowid FROM rows WHERE ifnull(c{column}, '') = '' LIMIT 1"
         ).fetchone()
         return int(row[0]) if row else None
 
     def make_key(self, column: int, kind: str, collation: str) -> tuple[str, int] | None:
-        """Have values differ, as a table's key tells them apart.
+        """Make the column unique under ``collation``; None on success.
 
-        Else a value that occurs again, and in which row.
+        Else ``(value, row)`` of a value that occurs again.
         """
         # Some numbers of a column of floats are texts of integers.
         value = f"CAST(c{column} AS REAL)" if kind == "float" else f"c{column}"
@@ -120,14 +126,14 @@ class Scratch:
         return None
 
     def first_changed(self, column: int, kind: str, affinity: str) -> tuple[str, int] | None:
-        """The first value, and its row, that a table's column of numbers would not keep.
+        """``(value, row)`` of the first value that a table's column of numbers would change.
 
         ``kind`` is the type of the values, ``affinity`` the column's: integer, float or numeric.
         """
         text, number = f"CAST(c{column} AS TEXT)", f"CAST(c{column} AS INTEGER)"
-        # The largest integer is no float, and the float next to it is cast to it.
-        rounded = f"""({number} NOT BETWEEN {-_EXACT} AND {_EXACT} AND ({number} = {2**63 - 1}
-            OR CAST(CAST({number} AS REAL) AS INTEGER) <> {number}))"""
+        # The largest integer is no float, but the float next to it is cast to that integer.
+        rounded = f"""({number} NOT BETWEEN {-_MAX_EXACT} AND {_MAX_EXACT}
+            AND ({number} = {2**63 - 1} OR CAST(CAST({number} AS REAL) AS INTEGER) <> {number}))"""
         if kind == "text":
             changed = f"CAST(CAST({text} AS NUMERIC) AS TEXT) IS NOT {text}"
             test = f"{text} <= {_BEYOND} AND {changed}"
@@ -152,6 +158,6 @@ class Scratch:
         return (int(pages) - int(free)) * _PAGE
 
     def close(self) -> None:
-        """Commit and let go."""
+        """Commit and close."""
         self._conn.execute("COMMIT")
         self._conn.close()

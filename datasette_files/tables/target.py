@@ -1,8 +1,8 @@
-"""The table that an import makes, in a user's database: always whole or not at all.
+"""The table that an import makes in a user's database: it appears complete or not at all.
 
-It is filled under a staging name, some rows to a transaction so that other writers get their turn,
-and gets its own name in the last. Leaves out rows for a table that exists (merging.py) and
-full-text search (words.py). Every function takes Datasette's write connection, outside of a
+It is filled under a staging name, in several transactions so that other writers get their turn, and
+gets its own name in the last. Leaves out rows for an existing table (merging.py) and full-text
+search (words.py). Every function takes Datasette's write connection, outside of a
 transaction, unless it says otherwise.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import Conflict
@@ -22,49 +23,55 @@ _DECLARED = {"integer": "INTEGER", "float": "REAL", "text": "TEXT", "blob": "BLO
 
 @dataclass(frozen=True)
 class Existing:
-    """A table as it is."""
+    """A table of the database."""
 
     name: str
-    #: What each column makes of values: integer, float, numeric, text or blob.
+    #: The affinity of each column: integer, float, numeric, text or blob.
     columns: dict[str, str]
-    #: Of the primary key.
+    #: The columns of the primary key.
     keys: list[str]
-    #: By which a primary key of one column tells texts apart.
+    #: The collation of a primary key of one column.
     collation: str = "BINARY"
-    #: Other tables that refer to it, where the connection holds them to that.
+    #: Other tables with foreign keys to it, if the connection enforces them.
     referred_by: tuple[str, ...] = ()
 
 
 def existing(conn: sqlite3.Connection, table: str) -> Existing | None:
-    """A table; None where there is none. Takes any connection. Raises Conflict for a view."""
-    row = conn.execute(
-        """SELECT type, name FROM sqlite_master
-        WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')""",
-        (table,),
-    ).fetchone()
+    """The table, or None. Takes any connection. Raises Conflict for a view."""
+    row = _find(conn, table)
     if row is None:
         return None
-    if row[0] == "view":
+    if row[1] == "view":
         raise Conflict(f"{table!r} is a view; choose another name for the table")
     infos = conn.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
     keys = sorted((info[5], info[1]) for info in infos if info[5])
-    any_is_blob = _is_strict(conn, row[1])
+    any_is_blob = _is_strict(conn, row[0])
     return Existing(
-        row[1],
+        row[0],
         {
             info[1]: "blob" if any_is_blob and info[2].upper() == "ANY" else affinity(info[2])
             for info in infos
         },
         [name for _, name in keys],
-        _key_collation(conn, row[1]),
-        _referring(conn, row[1]),
+        _key_collation(conn, row[0]),
+        _referring(conn, row[0]),
     )
 
 
+def _find(conn: sqlite3.Connection, name: str) -> tuple[str, str] | None:
+    """``(name with its own capitals, "table" or "view")``, or None."""
+    row: tuple[str, str] | None = conn.execute(
+        """SELECT name, type FROM sqlite_master
+        WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')""",
+        (name,),
+    ).fetchone()
+    return row
+
+
 def _is_strict(conn: sqlite3.Connection, table: str) -> bool:
-    """Whether it is a STRICT table, whose columns of the type ANY convert nothing."""
+    """Tell whether the table is STRICT: its columns of the type ANY convert nothing."""
     if sqlite3.sqlite_version_info < (3, 37, 0):
-        return False  # there are none
+        return False  # this SQLite has no such tables
     row = conn.execute(
         "SELECT strict FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)
     ).fetchone()
@@ -72,7 +79,7 @@ def _is_strict(conn: sqlite3.Connection, table: str) -> bool:
 
 
 def _key_collation(conn: sqlite3.Connection, table: str) -> str:
-    """An INTEGER PRIMARY KEY has no index, and no texts."""
+    """The collation of the primary key's index; an INTEGER PRIMARY KEY has none."""
     row = conn.execute(
         """SELECT info.coll FROM pragma_index_list(?) list, pragma_index_xinfo(list.name) info
         WHERE list.origin = 'pk' AND info.key""",
@@ -94,10 +101,10 @@ def _referring(conn: sqlite3.Connection, table: str) -> tuple[str, ...]:
 
 
 def check_replaceable(table: Existing) -> None:
-    """Raises Conflict where dropping the table would touch rows of others.
+    """Raise Conflict where dropping the table would delete or change rows of other tables.
 
-    SQLite deletes a dropped table's rows first, and does what foreign keys say of that: with ON
-    DELETE CASCADE, others' rows would go (sqlite.org/foreignkeys.html, 5).
+    SQLite first deletes a dropped table's rows and applies foreign keys to that: ON DELETE CASCADE
+    would delete rows of other tables (sqlite.org/foreignkeys.html, 5).
     """
     if table.referred_by:
         raise Conflict(
@@ -108,17 +115,13 @@ def check_replaceable(table: Existing) -> None:
 
 
 def own_name(conn: sqlite3.Connection, name: str) -> str:
-    """The name as the database writes it: SQLite finds a table by other capitals too."""
-    row = conn.execute(
-        """SELECT name FROM sqlite_master
-        WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')""",
-        (name,),
-    ).fetchone()
-    return str(row[0]) if row else name
+    """The table's name with its own capitals, as SQLite ignores them; else the given name."""
+    row = _find(conn, name)
+    return row[0] if row else name
 
 
 def affinity(declared: str) -> str:
-    """What a declared type makes of values (sqlite.org/datatype3.html, 3.1)."""
+    """The affinity of a declared type (sqlite.org/datatype3.html, 3.1)."""
     name = declared.upper()
     if "INT" in name:
         return "integer"
@@ -132,7 +135,7 @@ def affinity(declared: str) -> str:
 
 
 def create_staging(conn: sqlite3.Connection, content: Content) -> None:
-    """Make the staging table with its indexes, empty: filled bit by bit, they hold nobody up."""
+    """Make the empty staging table with its indexes, which are filled with the rows."""
     with transaction(conn):
         conn.execute(_create_sql(content))
         for column in content.indexes:
@@ -145,7 +148,7 @@ def create_staging(conn: sqlite3.Connection, content: Content) -> None:
 
 
 def create_marker(conn: sqlite3.Connection, staging: str) -> None:
-    """Make an empty table that is gone once the rows of an import are in."""
+    """Make an empty table; the transaction that adds an import's rows drops it."""
     conn.execute(f"CREATE TABLE {quoted(staging)} (waiting)")
 
 
@@ -158,7 +161,7 @@ def _create_sql(content: Content) -> str:
 
 
 def copy_rows(conn: sqlite3.Connection, content: Content, after: int, upto: int) -> float:
-    """Copy the rows after one and up to another, counted from 1; the seconds that it took."""
+    """Copy the rows after number ``after`` up to ``upto``, from 1; return the seconds taken."""
     begun = time.monotonic()
     names = ", ".join(map(quoted, content.columns))
     with attached(conn, content.path), transaction(conn):
@@ -170,15 +173,20 @@ def copy_rows(conn: sqlite3.Connection, content: Content, after: int, upto: int)
     return time.monotonic() - begun
 
 
-def appear(conn: sqlite3.Connection, content: Content, replaces: bool) -> None:
-    """Give the staging table its name, in place of the table of that name if that is wanted.
+def appear(
+    conn: sqlite3.Connection,
+    content: Content,
+    replaces: bool,
+    confirm: Callable[[], None] | None = None,
+) -> None:
+    """Give the staging table its name; with ``replaces``, in place of the table of that name.
 
-    Raises Conflict where another table has the name meanwhile.
+    Raises Conflict where another table has the name meanwhile, and as ``confirm`` does.
     """
-    with legacy_names(conn), transaction(conn):
+    with legacy_names(conn), transaction(conn, confirm):
         old = existing(conn, content.table)
         if old is not None:
-            # Of another name by a capital, it is one that nobody was asked about.
+            # A table whose name differs by capitals is another one, which nobody confirmed.
             if not replaces or old.name != content.table:
                 raise Conflict(f"There is a table {old.name!r} by now; choose another name")
             check_replaceable(old)

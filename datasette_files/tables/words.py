@@ -1,4 +1,4 @@
-"""Full-text search of a table that an import makes: its index, filled bit by bit, and triggers."""
+"""Full-text search of a table that an import makes: its index, filled in steps, and triggers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def create_sql(content: Content) -> str:
 
 
 def index_words(conn: sqlite3.Connection, content: Content, after: int, size: int) -> int | None:
-    """Put ``size`` rows after one into the search index; the last of them, None at the end."""
+    """Index the next ``size`` rows; return the rowid of the last one, or None at the end."""
     rows = f"""SELECT rowid FROM {quoted(content.staging)} WHERE rowid > ?
         ORDER BY rowid LIMIT ?"""
     last = conn.execute(f"SELECT max(rowid) FROM ({rows})", (after, size)).fetchone()[0]
@@ -40,9 +40,9 @@ def index_words(conn: sqlite3.Connection, content: Content, after: int, size: in
 
 
 def drop_with_search(conn: sqlite3.Connection, content: Content) -> None:
-    """Drop the old table, and the search indexes over it, which would be about rows that are gone.
+    """Drop the old table and its search indexes.
 
-    The index of the table that comes in its place is over the same name, and stays.
+    The index of its replacement, which names the same table, stays.
     """
     tables = conn.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'"
@@ -54,7 +54,7 @@ def drop_with_search(conn: sqlite3.Connection, content: Content) -> None:
 
 
 def _content_of(sql: str) -> str | None:
-    """The table that a search index is over, in lower case (sqlite.org/fts5.html, 4.4)."""
+    """The content table of a search index, in lower case (sqlite.org/fts5.html, 4.4)."""
     found = _CONTENT.search(sql)
     if found is None:
         return None
@@ -67,7 +67,7 @@ def _content_of(sql: str) -> str | None:
 
 
 def keep_words(conn: sqlite3.Connection, content: Content, index: str) -> None:
-    """Triggers that keep the search index as the table is, as sqlite-utils makes them."""
+    """Make triggers that keep the search index up to date, as sqlite-utils does."""
     table = quoted(content.table)
     names = ", ".join(map(quoted, content.search))
     new = ", ".join(f"new.{quoted(name)}" for name in content.search)

@@ -1,4 +1,4 @@
-"""What the author of a storage tests it with: ``StorageContract``, and the helpers beneath it.
+"""The test suite for authors of storages: ``StorageContract``, and its helpers.
 
 Needs pytest and pytest-asyncio (the extra ``datasette-files[testing]``); nothing else of
 datasette-files imports this package.
@@ -6,7 +6,7 @@ datasette-files imports this package.
 
 import pytest
 
-# A failed check then shows its values, as in a test module. Has to come before the imports.
+# Lets a failed check show its values, as in a test module. Must come before the imports.
 pytest.register_assert_rewrite(
     *(f"{__name__}.{module}" for module in ("helpers", "writing", "reading", "listing", "remote"))
 )

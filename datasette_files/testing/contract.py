@@ -1,4 +1,4 @@
-"""``StorageContract``: all checks in one class, and how a storage comes to them."""
+"""``StorageContract``: all checks in one class, and the storage that they get."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .writing import DeleteChecks, UploadChecks
 class StorageContract(
     UploadChecks, DeleteChecks, ReadChecks, ListChecks, SignedUrlChecks, DirectUploadChecks
 ):
-    """What datasette-files relies on, checked for one storage. In a test module::
+    """Checks all that datasette-files relies on, for one storage. In a test module::
 
         from datasette_files.testing import StorageContract
 
@@ -32,7 +32,7 @@ class StorageContract(
                 return storage
 
     Runs with pytest and pytest-asyncio, in its strict mode too. Each check has a fresh, empty
-    storage; what a storage does not declare in its capabilities is skipped. May be overridden:
+    storage; checks of powers that the storage does not declare are skipped. May be overridden:
 
     * the fixture ``storage``, instead of ``make_storage``, where other fixtures are needed;
     * ``place``, where the storage takes no uploads;
@@ -49,7 +49,7 @@ class StorageContract(
 
     @pytest_asyncio.fixture
     async def storage(self, tmp_path: Path) -> AsyncIterator[Storage]:
-        """What each check is given."""
+        """The storage of each check."""
         storage = await self.make_storage(tmp_path)
         yield storage
         await storage.close()
@@ -69,7 +69,7 @@ class StorageContract(
         await assert_absent(storage, "nothing/here")
 
     async def test_leaves_no_task_running(self, storage: Storage) -> None:
-        """Work that outlives a call is lost when the process ends."""
+        """A call must not leave work behind, which is lost when the process ends."""
         before = asyncio.all_tasks()
         await self.place(storage, "tasks/some.bin", b"some")
         assert await storage.read_file("tasks/some.bin") == b"some"

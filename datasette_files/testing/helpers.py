@@ -1,7 +1,7 @@
-"""Small parts that the checks of the suite are made of; useful beside them too.
+"""Helpers of the suite's checks; useful in other tests too.
 
-Holds making contents, streaming them in, reading them back. Leaves out every check of one power
-(writing.py, reading.py, listing.py, remote.py).
+Holds making contents, streaming them in, reading them back. Leaves out the checks (writing.py,
+reading.py, listing.py, remote.py).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import pytest
 
 from ..base import FileMetadata, Storage
 
-#: Seconds after which a storage that waits for something is taken to hang.
+#: Seconds after which a storage counts as hanging.
 PATIENCE = 30.0
-#: Pages after which a walk is taken to have no end.
+#: Pages after which a walk counts as endless.
 _MAX_PAGES = 1000
 
 
 class Part:
-    """What each group of checks rests on; ``StorageContract`` documents the two methods."""
+    """Base of each group of checks."""
 
     async def place(self, storage: Storage, path: str, content: bytes) -> None:
-        """Put an object there by whatever way the storage has; by default, an upload."""
+        """Put an object at ``path``; by default, by an upload."""
         needs(storage, "can_upload")
         await store(storage, path, content)
 
@@ -60,7 +60,7 @@ async def chunked(content: bytes, sizes: Iterable[int] = (65536,)) -> AsyncItera
 
 
 def takes_bytes(storage: Storage) -> bool:
-    """Whether ``receive_upload`` has the older signature ``(path, content: bytes, …)``."""
+    """Tell whether ``receive_upload`` has the older signature ``(path, content: bytes, …)``."""
     return "content" in inspect.signature(storage.receive_upload).parameters
 
 
@@ -98,7 +98,7 @@ async def list_all(storage: Storage, prefix: str = "", limit: int = 100) -> list
 
 
 async def assert_absent(storage: Storage, path: str) -> None:
-    """There is no object at ``path``, by every way to look."""
+    """Fail if any method of the storage finds an object at ``path``."""
     assert await storage.get_file_metadata(path) is None
     with pytest.raises(FileNotFoundError):
         await storage.read_file(path)

@@ -68,7 +68,7 @@ class ListChecks(Part):
             if cursor is None:
                 break
             if step < 5:
-                # Before, between and after what has been listed.
+                # Before, between and after the objects listed.
                 for path in (f"aa{step}", f"list/ab/{step}5", f"zz{step}"):
                     await self.place(storage, path, b"new")
         assert cursor is None, "the walk has no end"

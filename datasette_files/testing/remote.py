@@ -60,7 +60,7 @@ class SignedUrlChecks(Part):
     """``download_url`` and ``signed_download_url``, with ``can_generate_signed_urls``."""
 
     async def fetch(self, storage: Storage, url: str) -> tuple[dict[str, str], bytes]:
-        """What a client gets from a signed URL: ``(headers in lower case, body)``."""
+        """Fetch a signed URL as a client does: ``(headers in lower case, body)``."""
         return await http(url)
 
     async def test_download_url_serves_the_object(self, storage: Storage) -> None:
@@ -110,7 +110,7 @@ class DirectUploadChecks(Part):
         )
         if instructions is None:
             pytest.skip("the storage takes no direct uploads")
-        # What is kept between the two calls is JSON.
+        # The core stores the state as JSON between the two calls.
         instructions.state = json.loads(json.dumps(instructions.state))
         return instructions
 
@@ -138,7 +138,7 @@ class DirectUploadChecks(Part):
         await assert_absent(storage, _PATH)
 
     async def test_direct_upload_of_other_bytes_is_refused(self, storage: Storage) -> None:
-        """By the storage when they are sent, or when the upload is finished."""
+        """The storage refuses them when they are sent, or when the upload is finished."""
         declared = sha256_of(b"declared").partition(":")[2]
         instructions = await self._prepare(storage, 8, declared)
         try:
@@ -155,7 +155,7 @@ class DirectUploadChecks(Part):
     async def test_deleting_an_unfinished_direct_upload_leaves_nothing(
         self, storage: Storage
     ) -> None:
-        """What the core does with an upload that expired."""
+        """The core deletes an expired upload in this way."""
         instructions = await self._prepare(storage, 9)
         needs(storage, "can_delete")
         await self.send(storage, instructions, b"abandoned")

@@ -1,4 +1,4 @@
-"""Checks of what changes a storage: uploads, whole and failed, and deletion."""
+"""Checks of uploads, complete and failed, and of deletion."""
 
 from __future__ import annotations
 

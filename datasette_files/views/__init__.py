@@ -1,1 +1,1 @@
-"""HTTP only: a view reads input, calls one use case, renders. routes.py is the whole table."""
+"""HTTP only: a view reads input, calls one use case, renders. routes.py has the table of routes."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from ..db import listing
+from ..db.listing import Page
+from ..db.trash import TrashPage
 from ..errors import Invalid
-from ..thumbnails import SIDES
+from ..previews.thumbnails import SIDES
 from .http import Call
 
 _DEFAULT_SIZE = 20
 _MAX_SIZE = 200
-#: Of a grid: whole rows of two to six, and of the usual numbers between.
+#: The default size of a grid: it fills rows of two to six.
 _GRID_SIZE = 60
 _SIZE = re.compile(r"[0-9]{1,3}")
 #: Names the file that was deleted just before a source's page was opened.
@@ -40,15 +42,15 @@ def list_query(call: Call) -> listing.ListQuery:
 
 
 def _order(call: Call) -> tuple[listing.Order, bool]:
-    """What the list is sorted by, and whether the greatest comes first."""
+    """The sort key, and whether the greatest comes first."""
     ascending, descending = call.argument("_sort"), call.argument("_sort_desc")
     if ascending and descending:
         raise Invalid("Give one of _sort and _sort_desc")
-    # As _sort writes it: with a minus sign where the greatest comes first.
+    # A minus sign stands for the greatest first, in _sort too.
     written = ascending or f"-{descending or 'created_at'}"
     order = written.removeprefix("-")
     if order not in _SORTS:
-        raise Invalid(f"A list is sorted by {', '.join(_SORTS)}; not by {order}")
+        raise Invalid(f"A list can be sorted by {', '.join(_SORTS)}, not by {order}")
     return cast(listing.Order, order), written.startswith("-")
 
 
@@ -58,14 +60,14 @@ def size(call: Call) -> int:
         return _GRID_SIZE if call.page and grid(call) else _DEFAULT_SIZE
     if value == "max":
         return _MAX_SIZE
-    # As many digits as the largest size has, and no more: int() of thousands of them raises.
+    # At most three digits, as int() raises for thousands of them.
     if not _SIZE.fullmatch(value) or not 1 <= int(value) <= _MAX_SIZE:
         raise Invalid(f"_size must be a number from 1 to {_MAX_SIZE}")
     return int(value)
 
 
 def thumbnail_side(call: Call) -> int:
-    """The side of a thumbnail in pixels, by ``w``. Raises Invalid for one that is not made."""
+    """The side of a thumbnail in pixels, by ``w``. Raises Invalid for another size."""
     value = call.argument("w")
     for side in SIDES:
         if value in (None, str(side)):
@@ -74,7 +76,7 @@ def thumbnail_side(call: Call) -> int:
 
 
 def takes_webp(call: Call) -> bool:
-    """Whether the client names WebP among what it takes (RFC 9110, 12.5.1); a ``*`` does not."""
+    """True if the client accepts WebP by name (RFC 9110, 12.5.1); ``*`` does not count."""
     for item in call.headers.get("accept", "").lower().split(","):
         name, _, parameters = item.partition(";")
         if name.strip() == "image/webp":
@@ -83,15 +85,15 @@ def takes_webp(call: Call) -> bool:
 
 
 def grid(call: Call) -> bool:
-    """Whether a list is shown as a grid of thumbnails. Raises Invalid."""
+    """True for a list as a grid of thumbnails. Raises Invalid."""
     view = call.argument("view") or "list"
     if view not in ("list", "grid"):
-        raise Invalid(f"view is list or grid; not {view}")
+        raise Invalid(f"view must be list or grid, not {view}")
     return view == "grid"
 
 
 def _moment(call: Call, name: str) -> str | None:
-    """A date or an ISO 8601 moment, as the catalog writes it. Raises Invalid."""
+    """A date or an ISO 8601 time, in the catalog's format. Raises Invalid."""
     value = call.argument(name)
     if value is None:
         return None
@@ -106,20 +108,28 @@ def _moment(call: Call, name: str) -> str | None:
 
 
 def view_urls(call: Call) -> dict[str, str]:
-    """This page of the list in each way that it can be shown."""
+    """The URLs of this page as list and as grid."""
     return {"list": _changed(call, {"view": None}), "grid": _changed(call, {"view": "grid"})}
 
 
 def first_url(call: Call) -> str | None:
-    """The list's first page; None on it."""
+    """The URL of the list's first page; None on the first page."""
     return _changed(call, {"_next": None}) if call.argument("_next") else None
 
 
 def next_url(call: Call, token: str | None) -> str | None:
-    """The page's own URL with the next page's token."""
-    if token is None:
-        return None
-    return _changed(call, {"_next": token})
+    """The URL of the next page."""
+    return None if token is None else _changed(call, {"_next": token})
+
+
+def paging(call: Call, found: Page | TrashPage) -> dict[str, Any]:
+    """The count of a list's page, and its next page, as JSON has them."""
+    return {
+        "total": found.total,
+        "count_truncated": found.total_truncated,
+        "next": found.next,
+        "next_url": next_url(call, found.next),
+    }
 
 
 def _changed(call: Call, changes: dict[str, str | None]) -> str:
@@ -137,7 +147,7 @@ def _changed(call: Call, changes: dict[str, str | None]) -> str:
 
 
 def sort_urls(call: Call, query: listing.ListQuery) -> dict[str, str]:
-    """For each column, the list sorted by it; the other way round where it is already."""
+    """The URL of the list sorted by each column; reversed for the present one."""
     urls = {}
     for order in _SORTS:
         current = order == query.order

@@ -1,7 +1,7 @@
-"""The request's body as it arrives, from clients that may stall, crawl or vanish.
+"""The request's body as it arrives, from clients that may stall, be slow or disconnect.
 
-One timer watches each body, rather than one for each chunk; it only ever interrupts a wait for the
-client, never the work that a chunk causes.
+One timer watches each body, rather than one for each chunk; it interrupts only a wait for the
+client, never the processing of a chunk.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -18,23 +17,20 @@ from ..errors import FilesError, FileTooLarge, Invalid, TimedOut
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-#: Seconds without a byte before the client is given up.
+#: Seconds without a byte before the request is ended.
 IDLE_SECONDS = 30.0
-#: A client slower than this many bytes a second, over ``IDLE_SECONDS`` of waiting, is given up.
+#: A request with fewer bytes a second, over ``IDLE_SECONDS`` of waiting, is ended.
 MIN_BYTES_PER_SECOND = 256
 #: Seconds for which a refused body is read and thrown away, so that its sender sees the refusal.
 DRAIN_SECONDS = 5.0
-#: JSON and forms larger than this are refused; search text is the largest thing in them.
+#: Bytes of JSON and of forms; search text is the largest value in them.
 MAX_SMALL_BODY = 1024 * 1024
-#: Fields of a form: as many as a page of a list has files, and some more.
+#: Fields of a form: one for each file on a page of a list, and more.
 MAX_FIELDS = 300
 
 
-class Disconnected(FilesError):
+class Disconnected(FilesError, code="invalid", status=400):
     """The client went away; no answer can reach it."""
-
-    code = "invalid"
-    status = 400
 
 
 class Body:
@@ -57,12 +53,7 @@ class Body:
         self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._look)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
@@ -110,18 +101,18 @@ class Body:
         return chunk
 
     async def gone(self) -> None:
-        """Return once the client has gone away. What it still sends is thrown away."""
+        """Return once the client has gone away. Discards what it still sends."""
         while (message := await self._receive())["type"] == "http.request":
-            # Noted, so that nobody waits for it later.
+            # So that ``drain`` does not wait for more.
             self._ended = not message.get("more_body", False)
         self._ended = True
 
     async def drain(self) -> None:
-        """Throw the rest away for a while: a client that is still sending does not read."""
+        """Read and discard the rest for a while, as a client that is sending does not read."""
         if self._ended or (self._expects_continue and not self._begun):
             return
         if self._timer is not None:
-            self._timer.cancel()  # what follows has a deadline of its own
+            self._timer.cancel()  # the loop below has its own deadline
         deadline = time.monotonic() + DRAIN_SECONDS
         try:
             while not self._ended and (left := deadline - time.monotonic()) > 0:
@@ -130,7 +121,7 @@ class Body:
             self._ended = True
 
     async def small(self) -> bytes:
-        """All of it. Raises FileTooLarge over ``MAX_SMALL_BODY``."""
+        """The whole body. Raises FileTooLarge over ``MAX_SMALL_BODY``."""
         parts, size = [], 0
         async for chunk in self:
             size += len(chunk)
@@ -164,7 +155,7 @@ class Body:
 
 
 def uncancel(task: asyncio.Task[Any] | None) -> None:
-    """The cancellation was ours and has been dealt with (Python 3.11 counts them)."""
+    """Take back our own cancellation of the task (Python 3.11 counts them)."""
     count_down = getattr(task, "uncancel", None)
     if count_down is not None:
         count_down()

@@ -6,15 +6,19 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
-from .. import downloads, previews
+from ..db.trash import TrashedFile
 from ..errors import Invalid
-from ..models import FileRecord, TrashedFile
+from ..media.inline import shows_inline
+from ..models import FileRecord
 from ..naming import plain
-from ..permissions import BROWSE, DELETE, EDIT, UPLOAD, file_actions, require_on_file
+from ..permissions.actions import BROWSE, DELETE, EDIT, UPLOAD
+from ..permissions.grants import file_actions, require_on_file
+from ..previews import file_page as previews
+from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
-from ..thumbnails import entity_tag
-from ..uses import uses
-from . import imports, records, tables
+from ..sources import reading
+from ..transfer import downloads
+from . import imports, menu, records, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -30,16 +34,18 @@ _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandb
 
 
 async def record(call: Call) -> Response:
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     return answer(call, records.full(call, file))
 
 
 async def file_page(call: Call) -> Response:
-    file, source = await call.files.browsable(call.actor, call.vars["file_id"])
+    file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     allowed = await file_actions(call.datasette, call.actor, source.slug, file.id)
     full = records.full(call, file)
     deletes = source.capabilities.can_delete and source.down is None
-    used = await uses(call.files, call.actor, file.id)
+    preview = await previews.preview(call.files.thumbnails, source, file)
+    # Else uses.js asks for them: the search may take a second, and the page need not wait for it.
+    used = await call.files.uses.of(call.actor, file.id) if call.argument("uses") else None
     context = {
         "file": full,
         "source": source,
@@ -47,13 +53,15 @@ async def file_page(call: Call) -> Response:
         "text_tag": file.search_text_tag,
         "can_edit": EDIT in allowed,
         "can_delete": DELETE in allowed and deletes,
-        "inline": downloads.shows_inline(file.type),
-        "preview": await previews.preview(call.files, source, file),
+        "inline": shows_inline(file.type),
+        "preview": preview,
         "copies": records.copies(call, file),
         "imports": await imports.of_file(call, file),
         "uses": used,
-        "used": [tables.described(call, one, file.id) for one in used.columns],
-        "file_actions": await call.files.file_actions(call.actor, source, file, full),
+        "used": [tables.described(call, one, file.id) for one in used.columns] if used else [],
+        "file_actions": await menu.file_actions(
+            call.datasette, call.actor, source, file, full, readable=preview.problem is None
+        ),
     }
     return await page(call, "file.html", context)
 
@@ -68,7 +76,7 @@ async def inline(call: Call) -> Response | None:
 
 async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     plain = call.method == "GET" and not _CONDITIONS.intersection(call.headers)
-    find = call.files.browsable_with_bytes if plain else call.files.browsable
+    find = call.files.lookup.browsable_with_bytes if plain else call.files.lookup.browsable
     file, source, *at_hand = await find(call.actor, call.vars["file_id"])
     plan = await downloads.plan(source, file, kind, call.method, call.headers)
     if call.method == "HEAD" or not plan.pieces:
@@ -76,7 +84,7 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     if at_hand and isinstance(at_hand[0], bytes):
         return Response(at_hand[0], plan.status, plan.headers, plan.content_type)
     if downloads.is_small(file, plan.pieces):
-        content = await downloads.read_small(source, file)
+        content = await reading.head(source, file, file.size or 0)
         return Response(content, plan.status, plan.headers, plan.content_type)
     body = await downloads.open_body(source, file, plan.pieces)
     await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
@@ -85,7 +93,7 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
 
 async def thumbnail(call: Call) -> Response:
     side = thumbnail_side(call)
-    file, source = await call.files.browsable(call.actor, call.vars["file_id"])
+    file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     # Of one who goes away, a queued thumbnail is not made.
     shown = await unless_gone(
         call,
@@ -108,7 +116,7 @@ def _page(call: Call) -> str:
 
 
 async def update(call: Call) -> Response:
-    file, source = await call.files.existing(call.vars["file_id"])
+    file, source = await call.files.lookup.existing(call.vars["file_id"])
     await require_on_file(call.datasette, call.actor, EDIT, source.slug, file.id)
     if_match = None
     if call.sends_form:
@@ -120,8 +128,8 @@ async def update(call: Call) -> Response:
         if not isinstance(changes, dict):
             raise Invalid('Send {"update": {"search_text": "…"}}')
         search_text = _search_text(changes)
-    changed = await call.files.update(file, call.actor, search_text, if_match)
-    browsable = source.slug in await call.files.allowed_sources(call.actor, BROWSE)
+    changed = await call.files.editing.update(file, call.actor, search_text, if_match)
+    browsable = source.slug in await call.files.lookup.allowed_sources(call.actor, BROWSE)
     if call.wants_page:
         if browsable:
             return redirect(records.urls(call, file.id)["url"])
@@ -152,11 +160,13 @@ async def delete(call: Call) -> Response:
         return await _to_trash(call, trashed)
     if not (call.sends_form or call.wants_page):
         return answer(call, {"ok": True})
-    browsable = await call.files.allowed_sources(call.actor, BROWSE)
+    browsable = await call.files.lookup.allowed_sources(call.actor, BROWSE)
     text = "Deleted"
     if deleted is not None and deleted.source_slug in browsable:
         text += f" {name_in_message(deleted)}"
-    if call.wants_page and not (browsable or await call.files.allowed_sources(call.actor, UPLOAD)):
+    if call.wants_page and not (
+        browsable or await call.files.lookup.allowed_sources(call.actor, UPLOAD)
+    ):
         return await page(call, "done.html", {"done": "Deleted", "text": "The file is deleted."})
     # For the page that its user sees next.
     call.datasette.add_message(call.request, text)
@@ -174,7 +184,7 @@ async def _to_trash(call: Call, trashed: TrashedFile) -> Response:
     shown = {"ok": True, "trashed_until": until}
     if not (call.sends_form or call.wants_page):
         return answer(call, shown)
-    if file.source_slug in await call.files.allowed_sources(call.actor, BROWSE):
+    if file.source_slug in await call.files.lookup.allowed_sources(call.actor, BROWSE):
         after = call.url(f"/-/files/source/{file.source_slug}?{TRASHED}={file.id}")
         return redirect(after) if call.wants_page else answer(call, {**shown, "after_url": after})
     if not call.wants_page:
@@ -195,10 +205,10 @@ async def _delete(call: Call) -> tuple[FileRecord | None, TrashedFile | None]:
     The actor who deleted it may ask again.
     """
     file_id = call.vars["file_id"]
-    if await call.files.find(file_id) is None:
+    if await call.files.lookup.find(file_id) is None:
         deleted, trashed = await call.files.trash.deleted_by(file_id, call.actor)
         if deleted:
             return None, trashed
-    file, source = await call.files.existing(file_id)
+    file, source = await call.files.lookup.existing(file_id)
     await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
-    return file, await call.files.delete(source, file, call.actor)
+    return file, await call.files.trash.delete(source, file, call.actor)

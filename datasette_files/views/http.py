@@ -1,4 +1,4 @@
-"""What every view shares: the call, answers, errors, and who gets a page rather than JSON."""
+"""Shared parts of the views: the call, answers, errors, and the choice of page or JSON."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
-from datasette.utils import add_cors_headers, error_body
+from datasette.utils import error_body
 from datasette.utils.asgi import Forbidden, Response
 
 from ..app import Files
 from ..errors import FilesError, Invalid, PermissionDenied
 from ..naming import plain
-from ..permissions import Actor, actor_id
+from ..permissions.actions import Actor, actor_id
+from ..sources.reading import Missing
+from .assets import asset
 from .body import Body, Disconnected
 
 logger = logging.getLogger("datasette_files")
@@ -33,7 +36,7 @@ class Call:
     #: Lower-case names.
     headers: dict[str, str]
     body: Body
-    #: The route's captured parts, as in the path.
+    #: The parts of the path that the route captured.
     vars: dict[str, str]
     #: Whether the route renders a page, so that its errors are pages.
     page: bool
@@ -63,25 +66,25 @@ class Call:
 
     @property
     def wants_page(self) -> bool:
-        """Whether a person's browser asks, rather than a program. A ``.json`` URL is an API's."""
+        """True for a browser's page request, False for a program's and for ``.json`` URLs."""
         if self.path.endswith(".json"):
             return False
         accept = self.headers.get("accept", "")
         if "text/html" in accept:
             return True
-        # A program that posts to a page's address need not say that it is one.
+        # A program that posts to a page's address need not send an Accept header.
         fetches_page = self.page and self.method in ("GET", "HEAD")
         return fetches_page and "application/json" not in accept
 
     @property
     def sends_form(self) -> bool:
-        """Whether the body is an ordinary form's."""
+        """True if the body is a form in URL encoding."""
         kind = self.headers.get("content-type", "")
         return kind.startswith("application/x-www-form-urlencoded")
 
     @property
     def query(self) -> dict[str, list[str]]:
-        """The query string's values. Raises Invalid for one that is not UTF-8 or is endless."""
+        """The query string's values. Raises Invalid if it is not UTF-8 or has over 1,000 fields."""
         try:
             return parse_qs(
                 self.request.query_string,
@@ -110,11 +113,9 @@ class Call:
 def answer(
     call: Call, body: dict[str, Any] | str, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    """JSON, written already or to be, with its length."""
+    """A JSON answer; ``body`` is a dict, or JSON as text."""
     encoded = (body if isinstance(body, str) else json.dumps(body)).encode()
     sent = {"Content-Length": str(len(encoded)), **(headers or {})}
-    if call.datasette.cors:
-        add_cors_headers(sent)
     return Response(encoded, status, sent, "application/json; charset=utf-8")
 
 
@@ -130,7 +131,7 @@ async def page(call: Call, template: str, context: dict[str, Any], status: int =
     """A page from one of our templates."""
     html = await call.datasette.render_template(
         f"datasette_files/{template}",
-        {**context, "asset": call.files.asset, "human_size": human_size, "plain": plain},
+        {**context, "asset": partial(asset, call.files), "human_size": human_size, "plain": plain},
         request=call.request,
         view_name="datasette-files",
     )
@@ -138,7 +139,7 @@ async def page(call: Call, template: str, context: dict[str, Any], status: int =
 
 
 def human_size(size: int | None) -> str:
-    """Bytes as people read them, in powers of 1024."""
+    """A size in bytes, for people, in powers of 1024."""
     if size is None:
         return "unknown"
     if size == 1:
@@ -149,22 +150,23 @@ def human_size(size: int | None) -> str:
 
 
 async def failure(call: Call, error: FilesError) -> Response | None:
-    """The answer to an error. Raises Datasette's Forbidden where its own hook should answer."""
+    """The answer to an error. Raises Forbidden for a page, so that Datasette's hook answers."""
     await call.body.drain()
     if isinstance(error, Disconnected):
         return None
     if call.wants_page:
         if isinstance(error, PermissionDenied):
             raise Forbidden(str(error))
-        # A message may quote what was sent, and JSON can carry what UTF-8 cannot.
+        # A message may quote input, and JSON can carry lone surrogates, which have no UTF-8.
         text = str(error).encode("utf-8", "replace").decode()
         reads = call.method in ("GET", "HEAD")
+        passing = error.status in (408, 502, 503) and not isinstance(error, Missing)
         context = {
             "error": text,
             "code": error.code,
             "status": error.status,
-            # An outage passes; what was wrong with the query is left out.
-            "again_url": reads and error.status in (408, 502, 503) and call.own_url,
+            # After an outage, the same address; after a bad query, the address without it.
+            "again_url": reads and passing and call.own_url,
             "start_url": reads and error.status == 400 and call.url(call.path),
         }
         response = await page(call, "error.html", context, error.status)

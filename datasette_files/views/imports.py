@@ -12,32 +12,35 @@ from urllib.parse import urlencode
 from datasette.utils.asgi import Response
 
 from ..app import Files
+from ..db.imports import ImportJob, ImportRequest
+from ..db.jobs import Job
 from ..errors import Invalid
 from ..formats.characters import ENCODINGS
 from ..formats.delimited import DELIMITERS
 from ..formats.types import TYPES
-from ..importing.requests import table_name
-from ..models import FileRecord, ImportDetails, ImportRequest, Job
+from ..imports.requests import table_name
+from ..media.types import essence
+from ..models import FileRecord
 from ..naming import plain
-from ..permissions import BROWSE, may_view_table
-from ..protocol.media_types import essence
+from ..permissions.actions import BROWSE
+from ..permissions.tables import may_view_table
 from . import records
 from .http import Call, answer, page, redirect
 from .stream import unless_gone
 
-#: The part of an import's time that reading takes; writing takes the rest.
+#: The share of an import's time that reading takes; writing takes the rest.
 _READING = 0.7
-#: Columns that the form offers a choice for.
-_COLUMNS = 200
-#: Fields of the form: four for each column, and some.
-_FIELDS = 5 * _COLUMNS
+#: Columns for which the form offers choices.
+_MAX_COLUMNS = 200
+#: Fields of the form: four for each column, and more.
+_MAX_FIELDS = 5 * _MAX_COLUMNS
 _DELIMITER_NAMES = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 _QUOTES = {"double": '"', "single": "'", "none": ""}
 _PLAIN = ("encoding", "errors", "extra", "member")
 
 
 def _reading(values: Mapping[str, str]) -> dict[str, Any]:
-    """How to read the file, as a form's or a query's fields say. Raises Invalid."""
+    """The options of reading in the fields of a form or a query. Raises Invalid."""
     read: dict[str, Any] = {name: values[name] for name in _PLAIN if values.get(name)}
     if delimiter := values.get("delimiter"):
         read["delimiter"] = _DELIMITER_NAMES.get(delimiter, delimiter)
@@ -55,7 +58,7 @@ def _reading(values: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _request(values: Mapping[str, str]) -> ImportRequest:
-    """What a form asks for. ``column_3`` names the column that ``type_3`` and its like are of."""
+    """The request in a form. ``column_3`` names the column of ``type_3``, ``index_3`` and so on."""
     for name in ("table_name", "database_name"):
         if not values.get(name):
             raise Invalid(f"{name} is missing; send it as a field of the form")
@@ -86,8 +89,8 @@ def _request(values: Mapping[str, str]) -> ImportRequest:
     )
 
 
-def _asked(request: ImportRequest) -> str:
-    """The query by which the preview has what was asked for, but for the choices by column."""
+def _query(request: ImportRequest) -> str:
+    """The query that opens the preview with this request, without its choices by column."""
     names = {mark: name for name, mark in _QUOTES.items()}
     read = {**request.read}
     if "quote" in read:
@@ -102,10 +105,10 @@ def _asked(request: ImportRequest) -> str:
 
 
 async def preview(call: Call) -> Response:
-    file, source = await call.files.browsable(call.actor, call.vars["file_id"])
+    file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     values = {name: given[0] for name, given in call.query.items()}
     read = _reading(values)
-    # Of one who goes away, the process ends.
+    # If the client disconnects, the preview's process ends.
     made = await unless_gone(
         call, call.files.imports.preview(source, file, values.get("format") or None, read)
     )
@@ -113,7 +116,7 @@ async def preview(call: Call) -> Response:
     context = {
         "file": records.full(call, file),
         "head": made,
-        "columns": list(zip(made.columns, made.types, strict=True))[:_COLUMNS],
+        "columns": list(zip(made.columns, made.types, strict=True))[:_MAX_COLUMNS],
         "values": {"table_name": table_name(file.filename), **values},
         "read": {**made.found, **read},
         # A member of an archive may be of another format than the next one.
@@ -124,8 +127,8 @@ async def preview(call: Call) -> Response:
         ],
         "databases": databases,
         "makes_tables": any(creates for _, creates in databases),
-        "formats": call.files.imports.formats,
-        "options": call.files.imports.format_of(file, made.format).options,
+        "formats": call.files.imports.formats.registered,
+        "options": call.files.imports.formats.of(file, made.format).options,
         "encodings": list(ENCODINGS),
         "delimiters": DELIMITERS,
         "types": TYPES,
@@ -134,22 +137,22 @@ async def preview(call: Call) -> Response:
 
 
 async def start(call: Call) -> Response:
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
-    request = _request(await call.body.form(_FIELDS))
+    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    request = _request(await call.body.form(_MAX_FIELDS))
     job = await call.files.imports.start(call.actor, file, request)
     return redirect(_url(call, file.id, job), 302)
 
 
 async def cancel(call: Call) -> Response:
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     job = _number(call)
     await call.files.imports.cancel(call.actor, file, job)
     return redirect(_url(call, file.id, job)) if call.wants_page else answer(call, {"ok": True})
 
 
 async def restart(call: Call) -> Response:
-    """Do again what did not finish; after a comparison, do what it showed."""
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    """Run an unfinished import again; after a comparison, apply it."""
+    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     values = await call.body.form()
     number = _number(call)
     if values.get("apply") == "1":
@@ -161,7 +164,7 @@ async def restart(call: Call) -> Response:
 
 
 def _number(call: Call) -> int:
-    # More digits than SQLite's integers have are no job's.
+    # SQLite's integers have at most 19 digits; no job has a longer number.
     return int(call.vars["job"]) if len(call.vars["job"]) < 19 else 0
 
 
@@ -170,22 +173,22 @@ def _url(call: Call, file_id: str, job: int) -> str:
 
 
 async def _job(call: Call) -> tuple[dict[str, Any], FileRecord, ImportRequest]:
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
     job, details = await call.files.imports.visible_job(call.actor, file.id, _number(call))
     request = call.files.imports.request_of(job, details)
     shown = {**asdict(job), "table_url": table_url(call, job), "mode": request.mode}
     return {**shown, **_progress(job, details)}, file, request
 
 
-def table_url(call: Call, job: Job) -> str | None:
+def table_url(call: Call, job: ImportJob) -> str | None:
     try:
         return str(call.datasette.urls.table(job.database_name, job.table_name))
     except KeyError:
         return None  # the database is no longer attached
 
 
-def _progress(job: Job, details: ImportDetails | None) -> dict[str, Any]:
-    """How far a job is: ``progress`` from 0 to 1, and seconds, where they can be told."""
+def _progress(job: ImportJob, details: Job | None) -> dict[str, Any]:
+    """A job's progress: ``progress`` from 0 to 1, and the rate and the seconds left, if known."""
     shown: dict[str, Any] = {
         **{"phase": None, "rows_written": 0, "progress": 0.0},
         **{"rows_per_second": None, "seconds_left": None},
@@ -194,8 +197,8 @@ def _progress(job: Job, details: ImportDetails | None) -> dict[str, Any]:
     }
     if details is None:
         return shown
-    result = details.result
-    shown |= {"phase": details.phase, "rows_written": details.written}
+    result, written = details.result, details.progress.get("written", 0)
+    shown |= {"phase": details.phase, "rows_written": written}
     shown |= {name: result.get(name) for name in ("columns", "added", "changed", "removed")}
     shown |= {
         name: result["found"][name]
@@ -205,7 +208,7 @@ def _progress(job: Job, details: ImportDetails | None) -> dict[str, Any]:
     if job.status == "finished":
         shown["progress"] = 1.0
     elif details.phase == "writing":
-        shown["progress"] = _READING + (1 - _READING) * details.written / max(job.row_count, 1)
+        shown["progress"] = _READING + (1 - _READING) * written / max(job.row_count, 1)
     else:
         shown["progress"] = _READING * job.bytes_read / max(job.total_size, 1)
     if details.begun_at is not None and details.updated_at is not None:
@@ -233,13 +236,13 @@ async def progress_page(call: Call) -> Response:
         "active": active,
         "may_run": await call.files.imports.may_run(call.actor, request),
         "own_url": _url(call, file.id, job["id"]),
-        "asked": _asked(request),
+        "asked": _query(request),
     }
     return await page(call, "import_job.html", context)
 
 
 async def of_file(call: Call, file: FileRecord) -> list[dict[str, Any]]:
-    """The tables that were made from a file, as its page lists them: those that the actor sees."""
+    """The imports of a file into tables that the actor may view, for its page."""
     shown = []
     for job, mode in await call.files.imports.of_file(file):
         if job.database_name not in call.datasette.databases:
@@ -253,9 +256,9 @@ async def of_file(call: Call, file: FileRecord) -> list[dict[str, Any]]:
 
 
 def action(files: Files, file: dict[str, Any]) -> list[dict[str, str]]:
-    """The entry of a file's menu, for files that a format is for."""
+    """The entry of a file's menu, if a format reads the file."""
     kind = essence(file["content_type"] or "")
-    if files.imports.find_format(kind or "", file["filename"]) is None:
+    if files.imports.formats.find(kind or "", file["filename"]) is None:
         return []
     return [
         {
@@ -267,12 +270,12 @@ def action(files: Files, file: dict[str, Any]) -> list[dict[str, str]]:
 
 
 async def origins(datasette: Any, request: Any, database: str, table: str) -> str:
-    """What a table's page says of the files that its rows came from: those the actor may browse."""
+    """The HTML for a table's page about the files of its rows that the actor may browse."""
     files = Files.of(datasette)
     found = await files.imports.origins(database, table)
     if not found:
         return ""
-    browsable = await files.allowed_sources(request.actor, BROWSE)
+    browsable = await files.lookup.allowed_sources(request.actor, BROWSE)
     shown = [
         {
             **asdict(one),

@@ -7,16 +7,17 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
+from ..catalog.search import SearchQuery
 from ..db import files as file_rows
 from ..db import listing
+from ..db.listing import Page
 from ..errors import Invalid
-from ..families import FAMILIES
-from ..models import Page
-from ..permissions import BROWSE, MANAGE, UPLOAD, grant
-from ..search import SearchQuery, search
-from ..sources import Source
+from ..media.families import FAMILIES
+from ..permissions.actions import BROWSE, MANAGE, UPLOAD
+from ..permissions.grants import grant
+from ..sources.sources import Source
 from . import records
-from .arguments import TRASHED, first_url, grid, list_query, next_url, size, sort_urls, view_urls
+from .arguments import TRASHED, first_url, grid, list_query, paging, size, sort_urls, view_urls
 from .http import Call, answer, page
 
 _MAX_BATCH = 200
@@ -25,7 +26,7 @@ _MAX_BATCH = 200
 async def batch(call: Call) -> Response:
     ids = list(dict.fromkeys(call.query.get("id", [])))
     if len(ids) > _MAX_BATCH:
-        raise Invalid(f"{len(ids)} ids; at most {_MAX_BATCH} can be asked for at once")
+        raise Invalid(f"{len(ids)} ids were sent; send at most {_MAX_BATCH} at once")
     browse = await grant(call.datasette, call.actor, BROWSE)
 
     def look(conn: Any) -> str:
@@ -42,7 +43,7 @@ async def source_json(call: Call) -> Response:
 
 async def source_page(call: Call) -> Response:
     source, query, found = await _source_list(call)
-    uploadable = await call.files.allowed_sources(call.actor, UPLOAD)
+    uploadable = await call.files.lookup.allowed_sources(call.actor, UPLOAD)
     contents = await call.files.catalog.read(lambda conn: file_rows.contents(conn, source.id))
     context = {
         **_as_context(call, found),
@@ -53,7 +54,7 @@ async def source_page(call: Call) -> Response:
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
         "filtered": query.filtered,
-        "can_manage": source.slug in await call.files.allowed_sources(call.actor, MANAGE),
+        "can_manage": source.slug in await call.files.lookup.allowed_sources(call.actor, MANAGE),
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),
     }
@@ -73,7 +74,7 @@ async def _source_list(call: Call) -> tuple[Source, listing.ListQuery, Page]:
     source = call.files.sources.get(call.vars["source"])
     browse = await grant(call.datasette, call.actor, BROWSE, source.slug)
     query = replace(list_query(call), source_ids=(source.id,))
-    found = await search(call.files, browse, SearchQuery(query, required=source.slug))
+    found = await call.files.search.page(browse, SearchQuery(query, required=source.slug))
     return source, query, found
 
 
@@ -96,27 +97,24 @@ async def search_page(call: Call) -> Response:
 
 
 async def _search(call: Call) -> tuple[str, str, Page]:
-    """The words, the one source asked for or "", and the page."""
+    """The query, the slug of the only source or "", and the page."""
     browse = await grant(call.datasette, call.actor, BROWSE)
     q, wanted = (call.argument("q") or "").strip(), call.argument("source") or ""
     ids = tuple(source.id for source in call.files.sources if wanted in ("", source.slug))
     query = listing.ListQuery(source_ids=ids, after=call.argument("_next"), limit=size(call))
-    return q, wanted, await search(call.files, browse, SearchQuery(query, q))
+    return q, wanted, await call.files.search.page(browse, SearchQuery(query, q))
 
 
 def _as_json(call: Call, found: Page) -> dict[str, Any]:
-    """What every list answers."""
+    """The JSON of every list."""
     return {
         "files": [records.listed(call, file) for file in found.files],
-        "total": found.total,
-        "count_truncated": found.total_truncated,
-        "next": found.next,
-        "next_url": next_url(call, found.next),
+        **paging(call, found),
     }
 
 
 def _as_context(call: Call, found: Page) -> dict[str, Any]:
-    """What every page of a list shows."""
+    """The context of every page of a list."""
     return {
         **_as_json(call, found),
         "first_url": first_url(call),

@@ -1,7 +1,7 @@
 """The whole route table, and the wrapper that turns a route's handlers into a Datasette view.
 
-The wrapper is the one place where methods are told apart, errors become answers, and a body that
-nobody read is dealt with. Tests and docs read ``ROUTES``.
+The wrapper is the one place that chooses a handler by method, turns errors into answers, and reads
+what is left of a body. Tests and docs read ``ROUTES``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from datasette.utils.asgi import Response
 
 from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported
-from . import files, imports, lists, settings, sources, storages, tables, trash, uploads
+from ..naming import ID_PATTERN
+from . import cors, files, imports, lists, settings, sources, storages, tables, trash, uploads
 from .body import Body
 from .http import Call, empty, failure
 
@@ -25,13 +26,13 @@ logger = logging.getLogger("datasette_files")
 Handler = Callable[[Call], Awaitable["Response | None"]]
 
 _SOURCE = r"(?P<source>[A-Za-z0-9_][A-Za-z0-9_-]*)"
-_FILE = r"(?P<file_id>df-[A-Za-z0-9]+)"
+_FILE = f"(?P<file_id>{ID_PATTERN})"
 _JOB = r"(?P<job>[0-9]+)"
 
 
 @dataclass(frozen=True)
 class Route:
-    """A path, written as docs show it, and what answers each method. GET answers HEAD too."""
+    """A path, in the form of the docs, and a handler for each method. GET answers HEAD too."""
 
     path: str
     methods: Mapping[str, Handler]
@@ -94,17 +95,17 @@ ROUTES = (
 )
 
 
-async def _nothing_here(call: Call) -> Response:
+async def _unknown_address(call: Call) -> Response:
     raise NotFound("There is no such page or endpoint under /-/files")
 
 
-_ELSEWHERE = dict.fromkeys(("GET", "POST", "PUT", "DELETE", "PATCH"), _nothing_here)
+_UNKNOWN = dict.fromkeys(("GET", "POST", "PUT", "DELETE", "PATCH"), _unknown_address)
 
 
 def register() -> list[tuple[str, Any]]:
-    """What Datasette's ``register_routes`` takes."""
+    """The routes for Datasette's ``register_routes``."""
     routes = [(route.pattern, _view(route.methods, route.page)) for route in ROUTES]
-    return [*routes, (r"/-/files/.*$", _view(_ELSEWHERE, page=True))]
+    return [*routes, (r"/-/files/.*$", _view(_UNKNOWN, page=True))]
 
 
 def _view(methods: Mapping[str, Handler], page: bool) -> Any:
@@ -127,11 +128,14 @@ def _view(methods: Mapping[str, Handler], page: bool) -> Any:
         )
         with body:
             try:
-                return await _handler(handlers, call)(call)
+                response = await _handler(handlers, call)(call)
             except FilesError as error:
-                return await failure(call, error)
+                response = await failure(call, error)
+        if response is not None and datasette.cors:
+            cors.allow(response.headers)
+        return response
 
-    # Datasette asks for the signature at every request; this spares it the work.
+    # Datasette inspects the signature at every request; this makes it cheap.
     view.__signature__ = inspect.signature(view)  # type: ignore[attr-defined]
     return view
 
@@ -147,4 +151,6 @@ def _handler(handlers: Mapping[str, Handler], call: Call) -> Handler:
             return empty(204, {"Allow": allowed})
 
         return options
-    raise NotSupported(f"{call.method} is not supported here", headers={"Allow": allowed})
+    raise NotSupported(
+        f"{call.method} is not supported here; use {allowed}", headers={"Allow": allowed}
+    )

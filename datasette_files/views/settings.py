@@ -10,9 +10,10 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..errors import Conflict, Invalid
-from ..permissions import MANAGE, Grant, grant
-from ..settings import InvalidSettings, SourceSettings, mistakes
-from ..sources import Source
+from ..permissions.actions import MANAGE
+from ..permissions.grants import Grant, grant
+from ..sources.settings import InvalidSettings, SourceSettings, mistakes
+from ..sources.sources import Source
 from . import records
 from .http import Call, answer, human_size, page, redirect
 
@@ -38,7 +39,7 @@ async def settings_page(call: Call) -> Response:
 
 async def update(call: Call) -> Response:
     source, manage = await _source(call)
-    # What a source has is only for those who may change it, in errors too.
+    # First the permission, as errors show settings too.
     current = await call.files.settings.of(source, manage)
     if not call.sends_form:
         body = await call.body.json()
@@ -75,12 +76,12 @@ async def reset(call: Call) -> Response:
 
 
 def _version(value: object) -> int | None:
-    """The state that a change is of; None where nothing is said. Raises Invalid."""
+    """The state of the settings that was changed; None if not given. Raises Invalid."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = int(value)
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    raise Invalid("version must be the number that the settings came with")
+    raise Invalid("version must be the number in the settings that you read")
 
 
 def _saved(
@@ -103,12 +104,7 @@ def _as_json(source: Source, found: SourceSettings) -> dict[str, Any]:
         "source": source.slug,
         "version": found.version,
         "settings": {
-            one.key: {
-                "value": one.value,
-                "yaml": one.yaml,
-                "changed": one.changed,
-                "pinned": one.pinned,
-            }
+            one.key: {name: getattr(one, name) for name in ("value", "yaml", "changed", "pinned")}
             for one in found.values.values()
         },
         "changes": [
@@ -128,21 +124,21 @@ def _as_json(source: Source, found: SourceSettings) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Form:
-    """A form that was refused: its fields, the state of the settings it is of, and why."""
+    """A refused form: its fields, the state of the settings that it showed, and the error."""
 
     entered: dict[str, str]
     version: int | None
     error: InvalidSettings | Conflict
 
     def against(self, found: SourceSettings) -> tuple[dict[str, str], set[str]]:
-        """The fields that its person changed, and which of them somebody else changed since.
+        """The fields that the form changed, and those of them that somebody else changed since.
 
-        The others are to be seen as they are by now, or saving would undo what others did.
+        The other fields then show present values, or saving would undo others' changes.
         """
         if isinstance(self.error, InvalidSettings):
             return self.entered, set()
         since = [one for one in found.changes if self.version is None or one.id > self.version]
-        before = {one.key: one.old for one in since}  # the oldest of them comes last
+        before = {one.key: one.old for one in since}  # the oldest change comes last
         touched = _touched(self.entered, {**_values(found), **before})
         return touched, set(before).intersection(touched)
 
@@ -152,7 +148,7 @@ def _values(found: SourceSettings) -> dict[str, Any]:
 
 
 def _touched(entered: dict[str, str], values: dict[str, Any]) -> dict[str, str]:
-    """The fields that say something else than these values, which a form can only write as text."""
+    """The fields whose text differs from that of these values."""
     return {
         key: text
         for key, text in entered.items()
@@ -167,14 +163,14 @@ async def _page(
     form: _Form | None = None,
     status: int = 200,
 ) -> Response:
-    """The page: with what was entered, and what is wrong with it, where that was refused."""
+    """The page; for a refused form with its entries and errors."""
     written = {key: as_text(key, value) for key, value in _values(found).items()}
     entered, overtaken = ({}, set()) if form is None else form.against(found)
     wrong = form.error.fields if form and isinstance(form.error, InvalidSettings) else {}
     context = {
         "source": source,
         "found": found,
-        # A mistake does not make a page newer than it was; a conflict shows what holds by now.
+        # After a mistake the form keeps its version; after a conflict it shows present values.
         "version": form.version if form and wrong else found.version,
         "entered": {**written, **entered},
         "overtaken": overtaken,
@@ -188,7 +184,7 @@ async def _page(
 
 
 def as_text(key: str, value: Any) -> str:
-    """A setting as its field of the form has it."""
+    """A setting as text for its field of the form."""
     if key == "max_file_size" and value is not None:
         return size_text(value)
     if isinstance(value, list):
@@ -199,7 +195,7 @@ def as_text(key: str, value: Any) -> str:
 
 
 def size_text(size: int) -> str:
-    """Bytes as people read them, where that is exact; else their number."""
+    """A size for people where that is exact; else the number of bytes."""
     shown = human_size(size)
     return shown if parse_size(shown) == size else f"{size:,} bytes"
 
@@ -213,7 +209,7 @@ def _parsed(source: Source, entered: dict[str, str]) -> dict[str, Any]:
         except ValueError as error:
             wrong[key] = str(error)
     if wrong:
-        # All that is wrong at once, so that nobody corrects field by field.
+        # All mistakes together, to be corrected at once.
         raise InvalidSettings({**mistakes(source, values), **wrong})
     return values
 

@@ -10,16 +10,14 @@ from datasette.utils.asgi import Response
 from ..db import files as file_rows
 from ..errors import PermissionDenied
 from ..models import SourceTotals
-from ..permissions import BROWSE, UPLOAD, grant
-from ..sources import Source
+from ..permissions.actions import BROWSE, UPLOAD
+from ..permissions.grants import grant
+from ..sources.sources import Source
 from .http import Call, answer, page
 
 _CAPABILITIES = (
-    "can_upload",
-    "can_delete",
-    "can_list",
-    "can_generate_signed_urls",
-    "requires_proxy_download",
+    *("can_upload", "can_delete", "can_list"),
+    *("can_generate_signed_urls", "requires_proxy_download"),
 )
 
 
@@ -46,8 +44,8 @@ async def index(call: Call) -> Response:
     visible, totals = await _visible(call)
     if not visible:
         raise PermissionDenied(
-            "No source of files is open to you (files-browse, files-upload); sign in, or ask the"
-            " administrator"
+            "You may not browse or upload to any source (files-browse, files-upload); sign in, or"
+            " ask the administrator"
         )
     entries = [
         {

@@ -1,4 +1,4 @@
-"""Sending a body in chunks: to a client that may vanish or stall, with every resource let go."""
+"""Sending a body in chunks to a client that may disconnect or stall; frees every resource."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from ..downloads import Body
 from ..errors import FilesError
+from ..sources.reading import Missing
+from ..transfer.downloads import Body
+from . import cors
 from .body import Disconnected, uncancel
 from .http import Call
 
@@ -17,12 +19,12 @@ logger = logging.getLogger("datasette_files")
 
 _T = TypeVar("_T")
 
-#: Seconds for which a client may take nothing at all before it is given up.
+#: Seconds without a byte taken by the client before the download is ended.
 STALL_SECONDS = 120.0
 
 
 class Streamed:
-    """An answer whose body is open."""
+    """An answer with an open body."""
 
     def __init__(self, status: int, headers: dict[str, str], content_type: str, body: Body) -> None:
         self._status = status
@@ -33,7 +35,9 @@ class Streamed:
         self._timer: asyncio.TimerHandle | None = None
 
     async def send(self, call: Call) -> None:
-        """Send it all, or close the connection short: a cut body must not look complete."""
+        """Send all, or end before the announced length: a cut body must not look complete."""
+        if call.datasette.cors:
+            cors.allow(self._headers)
         watcher = asyncio.ensure_future(call.body.gone())
         self._watch(asyncio.current_task(), -1)
         try:
@@ -44,9 +48,10 @@ class Streamed:
                 await call.send({"type": "http.response.body", "body": chunk, "more_body": True})
                 self._chunks_sent += 1
             await call.send({"type": "http.response.body", "body": b"", "more_body": False})
-        except FilesError:
-            # The headers are out, so all that is left is to end before the announced length.
-            logger.exception("A download broke off")
+        except Missing:
+            return  # logged; the headers are sent, so the only signal is an early end
+        except FilesError as error:
+            logger.warning("A download broke off: %s", error)
         except asyncio.CancelledError:
             if not self._stalled:
                 raise
@@ -77,7 +82,7 @@ class Streamed:
 
 
 async def unless_gone(call: Call, work: Coroutine[Any, Any, _T]) -> _T:
-    """What ``work`` returns. Raises Disconnected, and ends it, once the client has gone away."""
+    """The result of ``work``; cancelled, with Disconnected raised, if the client goes away."""
     task, watcher = asyncio.ensure_future(work), asyncio.ensure_future(call.body.gone())
     try:
         await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)

@@ -10,9 +10,10 @@ from datasette.utils import CustomJSONEncoder, error_body, remove_infinites
 from datasette.utils.asgi import Response
 
 from ..app import Files
+from ..columns.uses import ColumnUses
 from ..db import files as file_rows
-from ..permissions import BROWSE, grant
-from ..uses import ColumnUses, uses
+from ..permissions.actions import BROWSE
+from ..permissions.grants import grant
 from .http import Call, answer
 
 #: Files of one page of rows, at most; a page of a hundred rows and one photo each has a hundred.
@@ -20,8 +21,8 @@ _MAX_FILES = 2000
 
 
 async def uses_json(call: Call) -> Response:
-    file, _ = await call.files.browsable(call.actor, call.vars["file_id"])
-    found = await uses(call.files, call.actor, file.id)
+    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    found = await call.files.uses.of(call.actor, file.id)
     listed = [described(call, one, file.id) for one in found.columns]
     body = {"ok": True, "file_id": file.id, "complete": found.complete, "uses": listed}
     return answer(call, body)

@@ -7,17 +7,19 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
+from ..catalog.trash import Changed
+from ..db.trash import TrashPage
 from ..errors import Invalid
-from ..models import FileRecord, TrashPage
-from ..permissions import BROWSE
-from ..trash import Changed
+from ..models import FileRecord
+from ..naming import ID_PATTERN
+from ..permissions.actions import BROWSE
 from . import records
-from .arguments import first_url, next_url, size
+from .arguments import first_url, paging, size
 from .files import name_in_message
 from .http import Call, answer, page, redirect
 
 _MAX_IDS = 200
-_ID = re.compile(r"df-[A-Za-z0-9]{1,100}")
+_ID = re.compile(ID_PATTERN)
 
 
 async def trash_json(call: Call) -> Response:
@@ -52,10 +54,7 @@ def _shown(call: Call, found: TrashPage) -> dict[str, Any]:
             {**records.trashed(call, one), "can_purge": one.file.source_slug in found.purgeable}
             for one in found.files
         ],
-        "total": found.total,
-        "count_truncated": found.total_truncated,
-        "next": found.next,
-        "next_url": next_url(call, found.next),
+        **paging(call, found),
     }
 
 
@@ -72,9 +71,9 @@ async def purge(call: Call) -> Response:
 
 
 async def _wanted(call: Call) -> tuple[list[str], str | None]:
-    """The ids to change, and the page to come back to. Raises Invalid.
+    """The ids to change, and the page to return to. Raises Invalid.
 
-    Of a form, ``only`` is a row's own button: it stands for itself, whatever is ticked.
+    A form's field ``only`` comes from a row's own button, and replaces the ticked rows.
     """
     back = None
     if call.sends_form:
@@ -97,13 +96,13 @@ async def _answer(call: Call, changed: Changed, done: str, back: str | None) -> 
     if not call.wants_page:
         ids = [file.id for file in changed.files]
         return answer(call, {"ok": True, done: ids, "missing": changed.missing})
-    browsable = await call.files.allowed_sources(call.actor, BROWSE)
+    browsable = await call.files.lookup.allowed_sources(call.actor, BROWSE)
     first = changed.files[0]
     if any(file.source_slug not in browsable for file in changed.files):
         context = {"done": done.capitalize(), "text": f"{_count(changed)} {done}."}
         return await page(call, "done.html", context)
     call.datasette.add_message(call.request, _told(changed, done))
-    if back == "-source":  # no source has such a name
+    if back == "-source":  # a mark of a source's page; no source's name begins with a dash
         return redirect(call.url(f"/-/files/source/{first.source_slug}"))
     query = f"?source={back}" if back in call.files.config.sources else ""
     return redirect(call.url(f"/-/files/trash{query}"))
@@ -115,7 +114,7 @@ def _count(changed: Changed) -> str:
 
 
 def _told(changed: Changed, done: str) -> str:
-    """What the next page says."""
+    """The message on the next page."""
     verb = "Restored" if done == "restored" else "Deleted for good:"
     files: list[FileRecord] = changed.files
     text = f"{verb} {name_in_message(files[0]) if len(files) == 1 else _count(changed)}"

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
 from urllib.parse import unquote
 
 from datasette.utils.asgi import Response
 
-from .. import naming, sniffing
-from ..columns import ColumnPlace
-from ..errors import BadType, FilesError, Invalid, NotSupported
+from .. import naming
+from ..columns.columns import ColumnPlace
+from ..errors import BadType, ChecksumMismatch, FilesError, Invalid
+from ..media import sniffing
 from ..models import FileRecord
-from ..permissions import BROWSE, UPLOAD, Grant, grant
-from ..protocol.digest import parse_repr_digest
+from ..permissions.actions import BROWSE, UPLOAD
+from ..permissions.grants import Grant, grant
+from ..protocol.digest import Digest, declared_digests
 from ..protocol.multipart import Field, FilePart, MultipartError, MultipartStream
-from ..sources import Source
-from ..uploads import Incoming
+from ..sources.reading import WORTH_A_THREAD
+from ..sources.sources import Source
+from ..transfer.uploads import Incoming
 from . import records
 from .http import Call, answer, page, redirect
 
@@ -52,9 +57,7 @@ def _to_source(handler: Handler) -> Callable[[Call], Awaitable[Response]]:
 @_to_source
 async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
     await call.files.catalog.read(lambda conn: allowed.check(conn, source.slug))
-    source.require_up()
-    if not source.capabilities.can_upload:
-        raise NotSupported(f"The source {source.slug!r} does not take uploads")
+    source.require_uploads()
     return await page(call, "upload.html", {"source": source, "can_browse": await _browses(call)})
 
 
@@ -163,7 +166,7 @@ async def one_shot(call: Call, source: Source, allowed: Grant) -> Response:
         if isinstance(part, FilePart) and part.name == "file":
             if not part.filename:
                 raise Invalid("No file was chosen; choose one and send the form again")
-            filename = naming.check_filename(part.filename)
+            filename = naming.check_filename(naming.form_filename(part.filename))
             content_type = sniffing.declared_type(part.content_type, filename)
             file = await call.files.uploads.store(
                 source,
@@ -182,24 +185,23 @@ async def raw_put(call: Call, source: Source, allowed: Grant) -> Response:
         filename = naming.check_filename(unquote(call.vars["filename"], errors="strict"))
     except UnicodeDecodeError:
         raise Invalid("The file name in the URL is not UTF-8") from None
-    try:
-        sha256 = parse_repr_digest(call.headers.get("repr-digest"))
-    except ValueError:
-        raise Invalid("Repr-Digest does not hold a sha-256 digest as RFC 9530 writes it") from None
     length = call.headers.get("content-length")
     if length is not None and not _LENGTH.fullmatch(length):
         raise Invalid("Content-Length is not a number of bytes")
     content_type = sniffing.declared_type(call.headers.get("content-type"), filename)
+    declared = _whole(call.headers)
+    # The engine computes the sha256 of every file, and verifies it.
+    sha256 = next((one.hex for one in declared if one.algorithm == "sha256"), None)
+    others = [one for one in declared if one.hex != sha256]
     incoming = Incoming(filename, content_type, int(length) if length else None, sha256)
-    file = await call.files.uploads.store(
-        source, call.actor_id, allowed, incoming, call.body.__aiter__()
-    )
+    body = _verified(call.body.__aiter__(), others)
+    file = await call.files.uploads.store(source, call.actor_id, allowed, incoming, body)
     return await _stored(call, source, file)
 
 
 async def _browses(call: Call) -> bool:
     """Whether the pages of the route's source and its files are for the actor too."""
-    return call.vars["source"] in await call.files.allowed_sources(call.actor, BROWSE)
+    return call.vars["source"] in await call.files.lookup.allowed_sources(call.actor, BROWSE)
 
 
 async def _stored(call: Call, source: Source, file: FileRecord) -> Response:
@@ -228,9 +230,54 @@ def _multipart(call: Call) -> MultipartStream:
     if not content_type.lower().startswith("multipart/form-data"):
         raise BadType("Send the file as multipart/form-data, in the field named file")
     try:
-        return MultipartStream(content_type, call.body.__aiter__())
+        return MultipartStream(content_type, _verified(call.body.__aiter__(), _whole(call.headers)))
     except MultipartError as error:
         raise Invalid(f"Malformed multipart form: {error}") from None
+
+
+def _whole(headers: Mapping[str, str]) -> list[Digest]:
+    """The digests that the headers of a body, or of a part, declare.
+
+    Raises Invalid for a part of a file, and BadType for a content coding, as the bytes would be
+    stored coded (RFC 9110, 14.5 and 15.5.16).
+    """
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise BadType(
+            f"A body with Content-Encoding {coding[:50]!r} is not decoded here; send the file's own"
+            " bytes, without that header",
+            headers={"Accept-Encoding": "identity"},
+        )
+    if "content-range" in headers:
+        raise Invalid(
+            "A part of a file (Content-Range) cannot be stored by itself; send the whole file"
+        )
+    try:
+        return declared_digests(headers)
+    except ValueError as error:
+        raise Invalid(f"A declared digest cannot be verified: {error}") from None
+
+
+async def _verified(body: AsyncIterator[bytes], declared: list[Digest]) -> AsyncIterator[bytes]:
+    """The same chunks. Raises ChecksumMismatch at their end."""
+    hashes = {one.algorithm: hashlib.new(one.algorithm, usedforsecurity=False) for one in declared}
+
+    def update(chunk: bytes) -> None:
+        for one in hashes.values():
+            one.update(chunk)
+
+    async for chunk in body:
+        if len(chunk) < WORTH_A_THREAD:
+            update(chunk)
+        else:
+            await asyncio.to_thread(update, chunk)
+        yield chunk
+    for one in declared:
+        if not one.holds(hashes[one.algorithm].hexdigest()):
+            raise ChecksumMismatch(
+                f"The bytes that arrived do not have the digest that {one.field} declares; send the"
+                " file again"
+            )
 
 
 async def _next_part(form: MultipartStream) -> Field | FilePart | None:
@@ -243,7 +290,7 @@ async def _next_part(form: MultipartStream) -> Field | FilePart | None:
 async def _to_the_end(form: MultipartStream, part: FilePart) -> AsyncIterator[bytes]:
     """The file's bytes, and then the rest of the form: a cut one must not look complete."""
     try:
-        async for chunk in part.chunks():
+        async for chunk in _verified(part.chunks(), _whole(part.headers)):
             yield chunk
     except MultipartError as error:
         raise Invalid(f"Malformed multipart form: {error}") from None

@@ -137,6 +137,8 @@ def test_a_page_of_a_hundred_files_asks_once_and_shows_them(
     expect(uses.get_by_role("link", name="Ada 3")).to_have_attribute(
         "href", "/under/here/data/people/3"
     )
+    expect(page.locator("#files-uses-status")).to_have_text("Used in: 3 rows refer to this file")
+    assert page.evaluate(_SHIFTS) <= 0.05
     page.get_by_role("button", name="Delete file…").click()
     expect(page.get_by_role("dialog")).to_contain_text("It is in use: 3 rows refer to it")
     assert violations(page) == []
@@ -163,6 +165,11 @@ def test_cells_are_links_without_scripts_and_when_the_names_cannot_be_had(
     plain.goto(site.url("/data/people"))
     expect(plain.get_by_role("link", name=file_id)).to_have_count(2)
     expect(plain.get_by_role("link", name=ABSENT)).to_be_visible()
+    plain.goto(site.url(f"/-/files/{file_id}"))
+    plain.get_by_role("link", name="Where this file is used").click()
+    expect(
+        plain.get_by_role("region", name="Used in").get_by_role("link", name="Ada 1")
+    ).to_have_count(2)
 
     page = open_page()
     page.watch.expect("503")  # type: ignore[attr-defined]

@@ -223,7 +223,7 @@ def test_what_is_not_understood_or_not_there_stays(
     broken = '["df-broken", <b>'
     people.fill(name="Ada", photo=ABSENT, papers=broken)
     dialog.edit(site)
-    expect(dialog.field("photo")).to_contain_text("It is deleted, or not open to you.")
+    expect(dialog.field("photo")).to_contain_text("This file was deleted, or you may not see it.")
     expect(dialog.names("photo")).to_have_text([ABSENT])
     text = dialog.field("papers").get_by_role("textbox", name="papers")
     expect(text).to_have_value(broken)

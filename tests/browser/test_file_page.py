@@ -145,6 +145,36 @@ def test_buttons_copy_and_say_so(site: Site, open_page: OpenPage, clipboard: boo
     box.fill("")
 
 
+# Where it is used
+
+
+def test_a_search_for_rows_that_finds_none_is_told_before_deletion_alone(
+    site: Site, page: Page
+) -> None:
+    visit(site, page, upload_sample(site, "image"))
+    page.get_by_role("button", name="Delete file…").click()
+    expect(page.get_by_role("dialog")).to_contain_text("No row that you may view refers to it.")
+    expect(page.locator("[data-files-uses]")).to_be_hidden()
+
+
+def test_a_search_for_rows_that_fails_can_be_repeated(site: Site, page: Page, watch: Watch) -> None:
+    watch.expect("503")
+    down = {"ok": False, "error": "The database is busy", "code": "storage_unavailable"}
+    page.route("**/uses.json", lambda route: route.fulfill(status=503, json=down))
+    visit(site, page, upload_sample(site, "image"))
+    uses = page.get_by_role("region", name="Used in")
+    expect(uses).to_contain_text("The search for rows failed.")
+    expect(page.locator("#files-uses-status")).to_have_text("Used in: the search for rows failed")
+    assert violations(page) == []
+    page.get_by_role("button", name="Delete file…").click()
+    expect(
+        page.get_by_role("dialog").get_by_role("link", name="See where it is used")
+    ).to_be_visible()
+    page.keyboard.press("Escape")
+    uses.get_by_role("link", name="Search again").click()  # a page with the search, by the server
+    expect(uses).to_contain_text("No row that you may view refers to this file.")
+
+
 # Search text
 
 
@@ -167,7 +197,7 @@ def test_search_text_is_saved_in_place(site: Site, page: Page, watch: Watch) -> 
     )
     page.get_by_label("Search text").fill("dusk")
     page.get_by_role("button", name="Save search text").click()
-    expect(saved).to_contain_text("Not saved: The search text was changed by somebody else")
+    expect(saved).to_contain_text("Not saved: Somebody else has changed the search text")
     assert page.evaluate("window.sameDocument")
     page.get_by_label("Search text").fill("dawn again")
     page.goto(site.url("/-/files/search?q=elsewhere"))

@@ -114,7 +114,7 @@ def test_search_filters_and_order_keep_the_grid(site: Site, page: Page) -> None:
     def hold(route: Route) -> None:
         held.append(route)
 
-    page.route("**/search-as-you-type.js*", hold)
+    page.route("**/live-search.js*", hold)
     page.goto(site.url(GRID), wait_until="commit")
     box.fill("phone")
     while not held:

@@ -1,5 +1,6 @@
 """The modules of ``static/``: what each imports, what the page asks for, and their own tests."""
 
+import posixpath
 import re
 import shutil
 import subprocess
@@ -15,15 +16,20 @@ from tests.conftest import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "datasette_files" / "static"
-MODULES = {path.name: path.read_text("utf-8") for path in STATIC.glob("*.js")}
+#: Their texts by their paths in static/.
+MODULES = {
+    path.relative_to(STATIC).as_posix(): path.read_text("utf-8") for path in STATIC.rglob("*.js")
+}
 ENTRY = "datasette-file-upload.js"
 #: What table pages load, and what that fetches when it is wanted.
-FIELD = ("file-field.js", "field-parts.js")
+FIELD = ("file-field.js", "field/parts.js")
 
 
 def imported(module: str) -> set[str]:
-    """The names of the modules that one imports."""
-    return set(re.findall(r'^import .*?from "\./([\w-]+\.js)";$', MODULES[module], re.MULTILINE))
+    """The paths of the modules that one imports."""
+    names = re.findall(r'^import [^;"]*"(\.[^"]+\.js)";$', MODULES[module], re.MULTILINE)
+    folder = posixpath.dirname(module)
+    return {posixpath.normpath(posixpath.join(folder, name)) for name in names}
 
 
 def reached(module: str) -> set[str]:
@@ -33,6 +39,11 @@ def reached(module: str) -> set[str]:
         found |= unread
         unread = {name for read in unread for name in imported(read)} - found
     return found
+
+
+def path_of(url: str) -> str:
+    """The path in ``static/`` that an address asks for."""
+    return url.partition("/static-plugins/datasette_files/")[2].partition("?")[0]
 
 
 @pytest.mark.parametrize("tests", sorted((ROOT / "tests" / "js").glob("*.test.mjs")), ids=str)
@@ -47,7 +58,7 @@ def test_in_node(tests: Path) -> None:
 
 
 def test_every_error_code_has_a_message() -> None:
-    codes = set(re.findall(r"^  (\w+): \{$", MODULES["messages.js"], re.MULTILINE))
+    codes = set(re.findall(r"^  (\w+): \[", MODULES["shared/messages.js"], re.MULTILINE))
     server = {
         cls.code for cls in errors.FilesError.__subclasses__() if cls.__module__ == errors.__name__
     }
@@ -57,13 +68,14 @@ def test_every_error_code_has_a_message() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        *("api.js", "checksum.js", "format.js", "messages.js", "upload-client.js"),
-        *("upload-queue.js", "file-search.js", "file-sources.js", "file-records.js"),
-        "field-value.js",
+        *("api.js", "shared/request.js", "shared/format.js", "shared/messages.js"),
+        "shared/file-records.js",
+        *("upload/checksum.js", "upload/client.js", "upload/queue.js"),
+        *("picker/search.js", "picker/sources.js", "field/value.js"),
     ],
 )
 def test_what_transfers_knows_no_page(module: str) -> None:
-    assert not {"dom.js", ENTRY} & reached(module)
+    assert not {"shared/dom.js", ENTRY} & reached(module)
     assert not re.search(r"\bdocument\b|querySelector|HTMLElement", MODULES[module])
 
 
@@ -91,14 +103,13 @@ def test_the_page_fetches_each_module_once_and_early(site: Site, page: Page) -> 
     page.on("request", lambda request: asked.append(request.url))
     page.goto(site.url("/-/files/upload/docs"))
     page.wait_for_load_state("networkidle")
-    modules = [url.rsplit("/", 1)[1] for url in asked if "/static-plugins/" in url and ".js" in url]
-    names = [name.partition("?")[0] for name in modules]
+    names = [path_of(url) for url in asked if "/static-plugins/" in url and ".js" in url]
     assert {name for name in names if name in reached(ENTRY)} == reached(ENTRY)
     assert len(names) == len(set(names))
     preloaded = page.locator("link[rel=modulepreload]").evaluate_all(
-        "(links) => links.map((link) => link.href.split('/').pop())"
+        "(links) => links.map((link) => link.href)"
     )
-    assert set(preloaded) == reached(ENTRY) - {ENTRY}
+    assert set(map(path_of, preloaded)) == reached(ENTRY) - {ENTRY}
 
 
 def test_an_upgrade_does_not_mix_versions(site: Site, page: Page) -> None:

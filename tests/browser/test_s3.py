@@ -117,7 +117,7 @@ def test_a_name_of_any_kind_and_no_bytes_at_all_arrive(
 @pytest.mark.parametrize(
     ("status", "code", "told"),
     [
-        (400, "EntityTooLarge", "Too large. The storage takes no more bytes than were announced."),
+        (400, "EntityTooLarge", "Too large. More bytes arrived than were announced."),
         (503, "SlowDown", "Storage unavailable"),
         (403, "AccessDenied", "Storage failed. The storage answered 403 AccessDenied."),
     ],
@@ -156,7 +156,7 @@ def test_a_store_that_cannot_be_reached_is_named(
     expect(upload.headline).to_have_text("1 file failed", timeout=30_000)
     host = proxy.url.removeprefix("http://")
     expect(upload.row("a.txt")).to_contain_text(
-        f"The storage at {host} cannot be reached, or takes nothing from this site."
+        f"The storage at {host} cannot be reached, or does not accept uploads from this site."
     )
 
 

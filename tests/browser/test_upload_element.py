@@ -147,7 +147,7 @@ def test_an_empty_folder_is_answered(site: Site, page: Page) -> None:
     upload = Uploading(page).open(site)
     drop_slow_folder(page)
     page.evaluate("answer([])")
-    expect(upload.element).to_contain_text("There are no files in it.")
+    expect(upload.element).to_contain_text("No files were found in it.")
 
 
 def test_scripts_add_clear_and_ask(site: Site, page: Page) -> None:

@@ -10,8 +10,8 @@ import pytest
 from datasette.app import Datasette
 from datasette.database import Database
 
-from datasette_files import sources as sources_module
 from datasette_files.app import Files
+from datasette_files.sources import sources as sources_module
 from tests.compat import public
 from tests.conftest import disk_source, upload
 

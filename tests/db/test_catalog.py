@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from datasette_files.app import Files
-from datasette_files.db import leases
-from datasette_files.db.catalog import Catalog, translate
+from datasette_files.db import garbage, leases
+from datasette_files.db.batching import Catalog, translate
 from datasette_files.errors import NoSpace, StorageUnavailable
 from tests.conftest import upload
 
@@ -269,6 +270,13 @@ def test_a_lease_has_one_holder_at_a_time(conn):
     assert not leases.acquire(conn, "sweep", "a", now=117, expires_at=127)
 
 
+def test_a_lease_of_a_time_before_the_clock_was_set_back_is_stale(conn):
+    assert leases.acquire(conn, "sweep", "a", now=1000, expires_at=1010)
+    assert not leases.acquire(conn, "sweep", "b", now=990, expires_at=1000)
+    assert leases.acquire(conn, "sweep", "b", now=989.9, expires_at=999.9)
+    assert not leases.acquire(conn, "sweep", "a", now=991, expires_at=1001)
+
+
 def test_only_its_holder_gives_a_lease_up(conn):
     assert leases.acquire(conn, "sweep", "a", now=100, expires_at=110)
     leases.give_up(conn, "sweep", "b")
@@ -277,12 +285,27 @@ def test_only_its_holder_gives_a_lease_up(conn):
     assert leases.acquire(conn, "sweep", "b", now=102, expires_at=112)
 
 
+def test_the_id_of_a_note_is_that_of_what_is_to_be_deleted(conn):
+    """By it alone ``Sweeper.remove`` ends the note of the bytes that it has deleted."""
+    ids = [garbage.add(conn, 1, path) for path in ("a", "b", "c")]
+    assert len(set(ids)) == 3
+    assert [(one.id, one.path) for one in garbage.due(conn, 1, ["s1"], 9)] == [
+        *zip(ids, "abc", strict=True)
+    ]
+    assert garbage.ensure(conn, 1, "b") == [ids[1]]
+    (new,) = garbage.ensure(conn, 1, "d")
+    assert new not in ids
+    garbage.done(conn, [ids[1], new], now=5)
+    assert [one.path for one in garbage.due(conn, 9, ["s1"], 9)] == ["a", "c"]
+
+
 async def test_two_datasettes_on_one_database_sweep_by_turns(make_datasette):
     """The one without the lease leaves what is due alone; when it has it, it sweeps."""
     one, other = await make_datasette(), await make_datasette()
     catalog = Files.of(one).catalog
-    # The far future, so that no lease of the two that are running is in the way.
-    await catalog.write(lambda conn: leases.acquire(conn, "sweep", "third", 2**40, 2**41))
+    await catalog.write(
+        lambda conn: leases.acquire(conn, "sweep", "third", time.time(), time.time() + 9)
+    )
     for datasette in (one, other):
         prepared = await datasette.client.post(
             "/-/files/upload/docs/-/prepare", json={"filename": "x.txt"}

@@ -138,7 +138,7 @@ def test_a_list_within_a_span_of_time_sorts_no_more_than_a_bounded_count(filled,
             listing.count(filled, query)
         _check(traced.plans("datasette_files"), sorts=True)
     with pytest.MonkeyPatch.context() as patch, _Traced(filled) as traced:
-        patch.setattr(listing, "_SORTABLE", 10)
+        patch.setattr(listing, "_MAX_SORTED", 10)
         listing.page(filled, listing.ListQuery((1, 2), order, **span))
     _check(traced.plans("datasette_files"))
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from datasette.app import Datasette
 
-from datasette_files import sources as sources_module
 from datasette_files.app import Files
+from datasette_files.sources import sources as sources_module
 from tests.client import Client
 from tests.conftest import disk_source, upload
 from tests.faults.scene import config, held, leftovers, settle

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from datasette_files import sweeping
 from datasette_files.app import Files
 from datasette_files.base import FileMetadata
 from datasette_files.errors import StorageUnavailable
+from datasette_files.maintenance import sweeping
 from tests.conftest import MakeDatasette
 from tests.storages import BUCKET, DirectStorage, MemoryStorage
 
@@ -46,6 +48,8 @@ class Unhashed(DirectStorage):
         return stored
 
     async def stream_file(self, path: str) -> AsyncIterator[bytes]:
+        if not isinstance(path, str):
+            raise TypeError(f"a path is text, and not {path!r}")
         if self.fails is not None:
             raise self.fails
         async for chunk in super().stream_file(path):
@@ -69,7 +73,7 @@ async def unhashed(make_datasette: MakeDatasette, register_storages: Callable[..
 
 async def _hash(flow: Flow) -> None:
     files = Files.of(flow.datasette)
-    await files.hasher.hash_source(files.sources.get("docs"))
+    await files.hashing["docs"].once()
 
 
 async def test_storage_that_is_stuck_keeps_no_other_source_from_being_swept(
@@ -133,10 +137,87 @@ async def test_hash_of_what_is_not_there_any_more_is_given_up(
 async def test_another_process_that_hashes_is_left_alone(unhashed: Flow) -> None:
     await unhashed.upload()
     await unhashed.change(
-        "INSERT INTO datasette_files_leases VALUES ('hash docs', 'another', 1e12)"
+        "INSERT INTO datasette_files_leases VALUES ('hash docs', 'another', unixepoch() + 30)"
     )
     await _hash(unhashed)
     assert len(await unhashed.rows("SELECT * FROM datasette_files_unhashed")) == 1
+
+
+async def test_one_file_that_cannot_be_hashed_keeps_no_other(
+    unhashed: Flow, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, sound = [await unhashed.upload() for _ in range(2)]
+    await unhashed.change("UPDATE datasette_files SET path = x'00' WHERE id = ?", broken["id"])
+    await unhashed.change(
+        "UPDATE datasette_files_unhashed SET not_before = -1 WHERE file_id = ?", broken["id"]
+    )
+    await _hash(unhashed)
+    flat = (await unhashed.request("GET", f"{sound['url']}.json")).json
+    assert flat["content_hash"] == f"sha256:{sha256(b'hello')}"
+    left = await unhashed.rows("SELECT file_id, attempts, not_before FROM datasette_files_unhashed")
+    assert [row[:2] for row in left] == [(broken["id"], 1)]
+    assert left[0][2] > time.time(), "it is put off"
+    assert broken["id"] in caplog.text
+
+
+@pytest.mark.parametrize("instructions", ["{broken", "", "[1]"])
+async def test_one_broken_note_of_garbage_keeps_no_other(
+    unhashed: Flow, caplog: pytest.LogCaptureFixture, instructions: str
+) -> None:
+    record = await unhashed.upload()
+    (path,) = await unhashed.stored()
+    await unhashed.change(
+        """INSERT INTO datasette_files_garbage (source_id, path, instructions, not_before)
+        SELECT id, ?, ?, 0 FROM datasette_files_sources""",
+        *(path, instructions),
+    )
+    await unhashed.change("UPDATE datasette_files_garbage SET not_before = 1")
+    await unhashed.sweep()
+    assert unhashed.storage.incoming == {}, "the sound note, of what was sent, is dealt with"
+    left = await unhashed.rows("SELECT instructions, attempts FROM datasette_files_garbage")
+    assert left == [(instructions, 1)]
+    assert "cannot be deleted yet" in caplog.text
+    assert (await unhashed.download(record)).content == b"hello", "the file at its path stays"
+
+
+async def test_one_path_that_the_storage_refuses_keeps_no_other(
+    make_datasette: MakeDatasette, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    flow = Flow(await make_datasette(), Kind(source=lambda _: {}))
+    record = await flow.upload()
+    await flow.change(
+        """INSERT INTO datasette_files_garbage (source_id, path, not_before)
+        SELECT id, '../outside', 0 FROM datasette_files_sources"""
+    )
+    (tmp_path / "outside").write_bytes(b"kept")
+    await flow.change(
+        """INSERT INTO datasette_files_garbage (source_id, path, not_before)
+        SELECT source_id, path, 1 FROM datasette_files"""
+    )
+    await flow.change("DELETE FROM datasette_files WHERE id = ?", record["id"])
+    await flow.sweep()
+    left = await flow.rows("SELECT path, attempts FROM datasette_files_garbage")
+    assert left == [("../outside", 1)]
+    assert (tmp_path / "outside").read_bytes() == b"kept"
+    assert [one for one in (tmp_path / "docs").rglob("*") if one.is_file()] == []
+    assert "cannot be deleted yet" in caplog.text
+
+
+async def test_one_broken_upload_keeps_no_other_from_expiring(
+    unhashed: Flow, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        await unhashed.prepare()
+    uploads = [row[0] for row in await unhashed.rows("SELECT id FROM datasette_files_uploads")]
+    await unhashed.change("UPDATE datasette_files_uploads SET expires_at = 1")
+    await unhashed.change(
+        "UPDATE datasette_files_uploads SET created_at = 'never', expires_at = 0 WHERE id = ?",
+        uploads[0],
+    )
+    await unhashed.sweep()
+    states = dict(await unhashed.rows("SELECT id, state FROM datasette_files_uploads"))
+    assert states == {uploads[0]: "prepared", uploads[1]: "expired"}
+    assert "is put off" in caplog.text
 
 
 async def test_what_is_sent_late_is_discarded_once_its_url_has_expired(unhashed: Flow) -> None:

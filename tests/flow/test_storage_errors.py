@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from datasette_files import sources as sources_module
 from datasette_files.base import FileMetadata
 from datasette_files.errors import FilesError, NoSpace, StorageError, StorageUnavailable
+from datasette_files.sources import sources as sources_module
 from tests.conftest import MakeDatasette
 from tests.storages import DirectStorage, MemoryStorage, SignedStorage
 
@@ -172,22 +172,54 @@ async def test_pages_stand_while_the_storage_fails(
         assert (await flow.request("GET", path)).status == 200, path
 
 
-async def test_object_that_vanished_is_an_error_before_any_header(make: Any) -> None:
+@pytest.mark.parametrize("kept", [None, 0, 4], ids=["gone", "empty", "cut"])
+@pytest.mark.parametrize("size", [1000, 600_000])
+async def test_object_that_is_missing_has_one_answer_everywhere(
+    make: Any, caplog: pytest.LogCaptureFixture, size: int, kept: int | None
+) -> None:
     flow = await make(MEMORY)
-    record = await flow.upload(b"x" * 600_000)
-    flow.storage.objects.clear()
-    for headers in ({}, {"Range": "bytes=5-9"}):
-        answer = await flow.request("GET", record["download_url"], headers=headers)
+    record = await flow.upload(b"a,b\n" * (size // 4), "table.csv")
+    path, content = flow.storage.objects.popitem()
+    if kept is not None:
+        flow.storage.objects[path] = content[:kept]
+
+    async def get(url: str, **headers: str) -> Answer:
+        caplog.clear()
+        answer: Answer = await flow.request("GET", url, headers=headers)
+        (line,) = caplog.records
+        assert record["id"] in line.getMessage()
+        assert line.exc_info is None
+        for word in (b"missing", b"administrator"):
+            assert word in answer.content
+        assert b"try again" not in answer.content.lower()
+        return answer
+
+    download, url = record["download_url"], record["url"]
+    preview = url.replace("/-/files/", "/-/files/import/")
+    html = {"Accept": "text/html"}
+    for answer in (
+        await get(download),
+        await get(f"{url}/inline"),
+        await get(download, Range="bytes=5-9"),
+        await get(download, Range="bytes=0-4,10-14"),
+    ):
         _assert_error(answer, 502, "storage_error")
+    assert (await get(download, **html)).status == 502
+    page = await get(url, **html)
+    assert (page.status, b"No preview: The file" in page.content) == (200, True)
+    assert (await get(preview, **html)).status == 502
+    caplog.clear()
+    assert (await flow.request("GET", record["thumbnail_url"])).status == 200
+    assert caplog.records == []
 
 
-async def test_object_that_is_cut_short_is_an_error(make: Any) -> None:
+async def test_object_that_goes_on_is_not_served_as_the_file(make: Any) -> None:
     flow = await make(MEMORY)
     record = await flow.upload(b"0123456789")
     path = next(iter(await flow.stored()))
-    flow.storage.objects[path] = b"0123"
-    answer = await flow.request("GET", record["download_url"])
-    _assert_error(answer, 502, "storage_error")
+    flow.storage.objects[path] = b"0123456789more"
+    assert (await flow.request("GET", record["download_url"])).content == b"0123456789"
+    assert (await flow.request("GET", record["url"])).status == 200
 
 
 class _Rubbish(DirectStorage):

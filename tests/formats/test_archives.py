@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from datasette_files.formats.archives import Entry, tar_listing, unpacked, zip_listing
+from datasette_files.previews.archives import Entry, tar_listing, unpacked, zip_listing
 
 
 def made_zip(members: int) -> bytes:

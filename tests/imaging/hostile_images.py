@@ -19,8 +19,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from datasette_files.imaging import kinds
-from datasette_files.imaging.workers import Job, Limits, Lost, Refused, Workers
+from datasette_files.previews import kinds
+from datasette_files.previews.workers import Job, Limits, Lost, Refused, Workers
 from tests.fixtures import fixture
 
 LIMITS = Limits(memory=512 << 20, max_bytes=64 << 20, max_pixels=60_000_000, seconds=10)

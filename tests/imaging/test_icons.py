@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from datasette_files.families import FAMILIES, family
-from datasette_files.imaging import icons
+from datasette_files.media.families import FAMILIES, family
+from datasette_files.previews import icons
 from tests.fixtures import hostile_names
 
 _SVG = "{http://www.w3.org/2000/svg}"

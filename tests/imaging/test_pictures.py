@@ -12,7 +12,7 @@ import PIL
 import pytest
 from PIL import Image, ImageCms
 
-from datasette_files.imaging.pictures import Picture, Unfit, encoded, fitted, picture
+from datasette_files.previews.worker.pictures import Picture, Unfit, encoded, fitted, picture
 from tests.fixtures import fixture
 
 PIXELS = 60_000_000
@@ -166,7 +166,7 @@ def test_bands_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     gradient = Image.radial_gradient("L").resize((1111, 777)).convert("RGBA")
     gradient.putalpha(Image.linear_gradient("L").resize((1111, 777)))
     whole = decoded(picture(saved(gradient, "PNG"), 100, PIXELS))
-    monkeypatch.setattr("datasette_files.imaging.pictures._BAND_PIXELS", 5000)
+    monkeypatch.setattr("datasette_files.previews.worker.pictures._BAND_PIXELS", 5000)
     banded = decoded(picture(saved(gradient, "PNG"), 100, PIXELS))
     assert whole.tobytes() == banded.tobytes()
 

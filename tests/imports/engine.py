@@ -11,10 +11,11 @@ from datasette_files.formats.base import ImportFormat
 from datasette_files.formats.delimited import Delimited, TabSeparated
 from datasette_files.formats.excel import Workbook
 from datasette_files.formats.jsons import JsonArray, JsonLines
-from datasette_files.importing import pipe, process
-from datasette_files.importing.filling import Filling
-from datasette_files.importing.reading import Reading
-from datasette_files.importing.reading import preview as make_preview
+from datasette_files.imports import process
+from datasette_files.imports.worker import pipe
+from datasette_files.imports.worker.filling import Filling
+from datasette_files.imports.worker.reading import Reading
+from datasette_files.imports.worker.reading import preview as make_preview
 from datasette_files.tables import target
 from datasette_files.tables.content import STAGING_PREFIX, Content
 
@@ -38,7 +39,7 @@ class _Pipe(io.BytesIO):
 
 
 class _Reports:
-    def progress(self, rows: int) -> None:
+    def progress(self, rows: int, content: int) -> None:
         """Nobody looks."""
 
     def send(self, **message: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 from datasette.app import Datasette
 from datasette.database import Database
 
-from datasette_files.db import imports as rows
+from datasette_files.db import jobs as rows
 from datasette_files.formats.base import ImportProblem
 from tests.conftest import MakeDatasette, upload
 from tests.faults.conftest import Disk, small_disk

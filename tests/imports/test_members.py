@@ -13,7 +13,7 @@ import pytest
 from datasette.app import Datasette
 
 from datasette_files.formats.base import ImportProblem
-from datasette_files.importing import process
+from datasette_files.imports import process
 from tests.conftest import upload
 from tests.imports import engine, site
 

@@ -12,9 +12,11 @@ from datasette.app import Datasette
 from datasette.database import Database
 
 from datasette_files.app import Files
-from datasette_files.db import imports as rows
+from datasette_files.db import jobs as rows
+from datasette_files.sources import reading
 from datasette_files.tables import leftovers, target, words
 from datasette_files.tables.content import STAGING_PREFIX, Content
+from datasette_files.views import menu
 from tests.conftest import MakeDatasette, disk_source, upload
 from tests.imports import engine, site
 
@@ -68,7 +70,7 @@ async def test_what_a_deleted_file_was_is_told_to_who_may_browse_its_source(
     deleted = await datasette.client.delete(f"/-/files/{file_id}", actor=ALICE)
     assert deleted.status_code == 204
     page = (await datasette.client.get("/data/made", actor=ALICE)).text
-    assert "a file that is deleted since" in page
+    assert "a file that was deleted since" in page
     assert file_id in page
     page = (await datasette.client.get("/data/made", actor=BOB)).text
     assert "alice" not in page
@@ -96,9 +98,9 @@ async def test_a_cancellation_at_the_last_moment_is_one(
 ) -> None:
     commits = rows.commits
 
-    def too_late(conn: sqlite3.Connection, job_id: int, *arguments: Any) -> bool:
-        rows.cancel(conn, job_id)
-        return commits(conn, job_id, *arguments)
+    def too_late(conn: sqlite3.Connection, job: rows.Job, result: dict[str, Any]) -> bool:
+        rows.cancel(conn, job.id)
+        return commits(conn, job, result)
 
     monkeypatch.setattr(rows, "commits", too_late)
     job = await site.imported(datasette, PEOPLE)
@@ -140,7 +142,7 @@ async def test_a_file_deleted_meanwhile_leaves_nothing_behind(
     status, error = await catalog.read(
         lambda conn: conn.execute("SELECT status, error FROM _datasette_files_imports").fetchone()
     )
-    assert (status, "storage failed" in error) == ("error", True)
+    assert (status, "bytes are missing" in error) == ("error", True)
     assert site.tables(data) == set()
 
 
@@ -153,7 +155,7 @@ async def test_a_file_that_lost_its_end_is_no_table(
     fields = {"database_name": "data", "table_name": "made"}
     response = await datasette.client.post(f"/-/files/import/{file['id']}", data=fields)
     job = await site.ended(datasette, response.headers["location"])
-    assert (job["status"], "14 bytes of a file of 20" in job["error"]) == ("error", True), job
+    assert (job["status"], "bytes are missing" in job["error"]) == ("error", True), job
     assert site.tables(data) == set()
 
 
@@ -283,13 +285,13 @@ async def test_the_menu_of_a_files_page_reads_no_bytes(
 ) -> None:
     file = await upload(datasette, PEOPLE, "people.csv")
     files = Files.of(datasette)
-    record, source = await files.existing(file["id"])
+    record, source = await files.lookup.existing(file["id"])
 
     async def read(*_: Any) -> bytes:
         raise AssertionError("the storage was asked")
 
-    monkeypatch.setattr(files, "head", read)
-    actions = await files.file_actions(None, source, record, dict(file))
+    monkeypatch.setattr(reading, "head", read)
+    actions = await menu.file_actions(datasette, None, source, record, dict(file), readable=True)
     assert [one["label"] for one in actions] == ["Import as table"]
 
 

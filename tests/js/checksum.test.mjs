@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { sha256 } from "../../datasette_files/static/checksum.js";
+import { sha256 } from "../../datasette_files/static/upload/checksum.js";
 
 /** A file on a disk that does not answer until told. */
 function stuck() {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ApiError, FilesApi } from "../../datasette_files/static/api.js";
-import { NotCompleted, storeError, uploadFile } from "../../datasette_files/static/upload-client.js";
+import { NotCompleted, storeError, uploadFile } from "../../datasette_files/static/upload/client.js";
 
 const RECORD = { id: "df-1" };
 const INSTRUCTIONS = { ok: true, upload_token: "tok_1" };

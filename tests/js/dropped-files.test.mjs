@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { droppedFiles } from "../../datasette_files/static/dropped-files.js";
+import { droppedFiles } from "../../datasette_files/static/upload/dropped-files.js";
 
 const file = (name, path) => ({
   name,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { MAX_IDS, emptyValue, idsOf, moved, valueOf } from "../../datasette_files/static/field-value.js";
+import { MAX_IDS, emptyValue, idsOf, moved, valueOf } from "../../datasette_files/static/field/value.js";
 
 const ONE = "df-01j5a3b4c5d6e7f8g9h0jkmnpq";
 const TWO = "df-01j5a3b4c5d6e7f8g9h0jkmnpr";

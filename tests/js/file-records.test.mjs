@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ApiError } from "../../datasette_files/static/api.js";
-import { FileRecords } from "../../datasette_files/static/file-records.js";
-import { FileSources, usable } from "../../datasette_files/static/file-sources.js";
+import { FileRecords } from "../../datasette_files/static/shared/file-records.js";
+import { FileSources, usable } from "../../datasette_files/static/picker/sources.js";
 
 test("files that are asked for together are fetched together, 200 at once", async () => {
   const asked = [];

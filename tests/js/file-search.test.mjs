@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ApiError } from "../../datasette_files/static/api.js";
-import { FileSearch, MAX_FOUND } from "../../datasette_files/static/file-search.js";
+import { FileSearch, MAX_FOUND } from "../../datasette_files/static/picker/search.js";
 
 const file = (id) => ({ id: `df-${id}` });
 const page = (ids, next = null) => ({ files: ids.map(file), total: 9, next });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { counted, formatBytes, formatDuration, formatSpeed } from "../../datasette_files/static/format.js";
+import { counted, formatBytes, formatDuration, formatSpeed } from "../../datasette_files/static/shared/format.js";
 
 test("bytes are written as the server's pages write them", () => {
   const written = [0, 1, 1023, 1024, 1536, 5_000_000, 2 ** 40, 2 ** 60].map(formatBytes);

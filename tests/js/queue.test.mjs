@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ApiError } from "../../datasette_files/static/api.js";
-import { NotCompleted } from "../../datasette_files/static/upload-client.js";
-import { UploadQueue } from "../../datasette_files/static/upload-queue.js";
-import { windowOf } from "../../datasette_files/static/upload-window.js";
+import { NotCompleted } from "../../datasette_files/static/upload/client.js";
+import { UploadQueue } from "../../datasette_files/static/upload/queue.js";
+import { windowOf } from "../../datasette_files/static/upload/window.js";
 
 /** A queue whose uploads end when the test says so. */
 function scene(now = () => 0) {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { UploadRules } from "../../datasette_files/static/upload-rules.js";
-import { MESSAGES, messageFor } from "../../datasette_files/static/messages.js";
+import { UploadRules } from "../../datasette_files/static/upload/rules.js";
+import { MESSAGES, messageFor } from "../../datasette_files/static/shared/messages.js";
 
 const rules = new UploadRules(10, "image/*, application/pdf");
 

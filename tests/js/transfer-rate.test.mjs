@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { TransferRate, secondsLeft } from "../../datasette_files/static/transfer-rate.js";
+import { TransferRate, secondsLeft } from "../../datasette_files/static/upload/rate.js";
 
 test("a steady transfer has its speed, once it has lasted", () => {
   const rate = new TransferRate();

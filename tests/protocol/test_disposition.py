@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from datasette_files.protocol.disposition import MAX_NAME_BYTES, content_disposition
 
 VALUE = re.compile(
-    r"attachment; filename=\"(?P<plain>[A-Za-z0-9.-]+)\"; "
+    r"attachment; filename=\"(?P<plain>[A-Za-z0-9_][A-Za-z0-9._-]*)\"; "
     r"filename\*=UTF-8''(?P<encoded>(?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-F]{2})+)"
 )
 
@@ -29,12 +29,15 @@ def names(filename: str) -> tuple[str, str]:
         ("report.pdf", "report.pdf"),
         ("my report (1).pdf", "my-report-1-.pdf"),
         ("résumé.pdf", "r-sum-.pdf"),
-        ("日本語.png", "-.png"),
+        ("日本語.png", "file.png"),
         ("日本語", "file"),
         ("...", "file"),
         ('a"b\\c/d;e.txt', "a-b-c-d-e.txt"),
         ("100%.txt", "100-.txt"),
-        (".htaccess", ".htaccess"),
+        (".htaccess", "htaccess"),
+        ("my_data.csv", "my_data.csv"),
+        ("-rf.txt", "rf.txt"),
+        ("--", "file"),
     ],
 )
 def test_both_names(filename: str, plain: str) -> None:

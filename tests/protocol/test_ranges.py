@@ -91,7 +91,13 @@ def test_fields_that_are_ignored(header: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("header", "size"),
-    [("bytes=100-", 100), ("bytes=100-200,-0", 100), ("bytes=-0", 100), ("bytes=0-", 0)],
+    [
+        ("bytes=100-", 100),
+        ("bytes=100-200,-0", 100),
+        ("bytes=-0", 100),
+        ("bytes=0-0", 0),
+        ("bytes=1-", 0),
+    ],
 )
 def test_ranges_that_cannot_be_satisfied(header: str, size: int) -> None:
     with pytest.raises(RangeNotSatisfiable) as raised:
@@ -102,6 +108,7 @@ def test_ranges_that_cannot_be_satisfied(header: str, size: int) -> None:
 
 def test_the_last_bytes_of_an_empty_file_are_the_whole_file() -> None:
     assert parse_range("bytes=-5", 0) is None
+    assert parse_range("bytes=0-", 0) is None
     with pytest.raises(RangeNotSatisfiable):
         parse_range("bytes=-00", 0)
 

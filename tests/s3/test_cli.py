@@ -133,14 +133,14 @@ def test_a_person_is_told_the_reason_and_given_a_policy(
     assert ran.exit_code == 1
     assert "missing   list objects" in ran.stdout
     assert "AccessDenied: A fault of the test" in ran.stdout
-    pasted = json.loads(ran.stdout.partition("to paste:\n")[2])
+    pasted = json.loads(ran.stdout.partition("with all rights:\n")[2])
     assert pasted == policy(Folder(shared_store().bucket, prefix), "us-east-1")
 
 
 @pytest.mark.parametrize(
     ("status", "code", "told"),
     [
-        (404, "NoSuchBucket", "there is no bucket of this name"),
+        (404, "NoSuchBucket", "the bucket does not exist"),
         (403, "InvalidAccessKeyId", "does not know the access key"),
         (403, "SignatureDoesNotMatch", "the secret key is wrong"),
         (400, "ExpiredToken", "have expired"),
@@ -216,7 +216,7 @@ def test_rules_are_printed_and_nothing_is_asked(run: Run) -> None:
 def test_an_origin_is_demanded(run: Run) -> None:
     ran = run({"bucket": "my-bucket"}, "s3-cors", "docs")
     assert (ran.exit_code, ran.stdout) == (1, "")
-    assert ran.stderr.startswith("Error (invalid): Say from where people reach the site")
+    assert ran.stderr.startswith("Error (invalid): Give the address of the site")
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_rules_come_into_force_beside_others(run: Run, bucket: Store) -> None:
     for _ in range(2):
         ran = run(bucket.config(), *arguments)
         assert ran.exit_code == 0, ran.output
-        assert f"These rules are in force for {bucket.bucket}" in ran.stdout
+        assert f"The bucket {bucket.bucket} now has these rules" in ran.stdout
     there = client.get_bucket_cors(Bucket=bucket.bucket)["CORSRules"]
     origins = [origin for one in there for origin in one["AllowedOrigins"]]
     assert origins == ["https://b.example", "https://a.example"]

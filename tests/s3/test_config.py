@@ -30,8 +30,8 @@ _BROKER = {"credentials_url": "https://b.example/c", "credentials_url_secret": "
         ({"bucket": "bucket/with/path"}, "name of a bucket"),
         ({"bucket": "bucket", "prefix": "a/../b"}, "segments"),
         ({"bucket": "bucket", "prefix": "a//b"}, "segments"),
-        ({"bucket": "bucket", "access_key_id": "A"}, "needed together"),
-        ({"bucket": "bucket", "secret_access_key": "A"}, "needed together"),
+        ({"bucket": "bucket", "access_key_id": "A"}, "given together"),
+        ({"bucket": "bucket", "secret_access_key": "A"}, "given together"),
         ({"bucket": "bucket", "session_token": "A"}, "session_token needs"),
         ({"credentials_url": "https://b.example/c"}, "credentials_url_secret is required"),
         ({"bucket": "bucket", "credentials_url_secret": "x"}, "needs credentials_url"),
@@ -214,7 +214,7 @@ async def test_tracebacks_that_show_variables_show_no_secret(make_datasette: Mak
 )
 @pytest.mark.parametrize("name", ["endpoint_url", "credentials_url"])
 def test_no_part_of_a_wrong_url_is_shown(name: str, url: str) -> None:
-    with pytest.raises(ValidationError, match="is no URL") as caught:
+    with pytest.raises(ValidationError, match="is not a URL") as caught:
         S3Config.model_validate({"bucket": "b-1", "credentials_url_secret": "x", name: url})
     message = str(
         caught.value.errors(include_url=False, include_input=False, include_context=False)

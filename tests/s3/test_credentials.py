@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from datasette_files import sources as sources_module
 from datasette_files.errors import StorageUnavailable
+from datasette_files.sources import sources as sources_module
 from datasette_files_s3 import credentials as credentials_module
 from datasette_files_s3.client import Connection
 from datasette_files_s3.config import Folder, S3Config

@@ -182,7 +182,7 @@ async def test_other_size_sent_between_look_and_copy_is_refused(
 async def test_large_file_is_hashed_in_the_background(
     make_datasette: MakeDatasette, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct, "_HASHED_AT_ONCE", 3)
+    monkeypatch.setattr(direct, "_MAX_HASHED", 3)
     monkeypatch.setattr(direct, "_hexadecimal", lambda checksum: None)
     flow = Flow(await make_datasette(sources={"docs": s3.source(tmp_path)}), s3.S3_DIRECT)
     record = await flow.upload(b"hello", size=5)
@@ -191,7 +191,7 @@ async def test_large_file_is_hashed_in_the_background(
     head = await flow.request("HEAD", record["download_url"])
     assert head.headers["etag"] == f'"{tag}"'
     files = flow.datasette._datasette_files
-    await files.hasher.hash_source(files.sources.get("docs"))
+    await files.hashing["docs"].once()
     after = (await flow.request("GET", f"{record['url']}.json")).json
     assert after["content_hash"] == f"sha256:{sha256(b'hello')}"
     assert await flow.rows("SELECT * FROM datasette_files_unhashed") == []

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from datasette_files.app import Files
-from datasette_files.imaging import kinds
+from datasette_files.previews import kinds
 from tests.conftest import MakeDatasette, upload
 from tests.fixtures import fixture
 from tests.flow.flow import Kind

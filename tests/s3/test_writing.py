@@ -26,7 +26,7 @@ _PART = writing.PART
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """As small as S3 takes them."""
     monkeypatch.setattr(writing, "PART", 5 * _MIB)
-    monkeypatch.setattr(writing, "_IN_FLIGHT", 10 * _MIB)
+    monkeypatch.setattr(writing, "_MAX_IN_FLIGHT", 10 * _MIB)
 
 
 def _unfinished(storage: S3Storage, store: Store) -> list[str]:
@@ -70,13 +70,13 @@ async def test_no_more_is_held_than_is_on_the_way(
 
 
 def test_parts_grow_so_that_10_000_of_them_hold_5_tib() -> None:
-    sizes = [writing.part_size(n) // writing.PART * _PART for n in range(writing._MOST_PARTS)]
+    sizes = [writing.part_size(n) // writing.PART * _PART for n in range(writing._MAX_PARTS)]
     assert sum(sizes) >= 5 * 1024**4
     assert max(sizes) <= 5 * 1024**3
 
 
 def test_parts_of_100_gib_are_no_larger_than_what_is_on_the_way_anyway() -> None:
-    sizes = (writing.part_size(n) // writing.PART * _PART for n in range(writing._MOST_PARTS))
+    sizes = (writing.part_size(n) // writing.PART * _PART for n in range(writing._MAX_PARTS))
     sent = list(
         itertools.takewhile(lambda total: total <= 100 * 1024**3, itertools.accumulate(sizes))
     )

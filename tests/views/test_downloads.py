@@ -301,7 +301,9 @@ async def test_a_signing_storage_redirects(make_datasette: MakeDatasette) -> Non
     assert answer.headers["cache-control"] == "no-store"
     facts = cls.signed[-1]  # type: ignore[attr-defined]
     assert facts["content_type"] == "text/html"
-    assert facts["disposition"] == "attachment; filename=\"-.html\"; filename*=UTF-8''%C3%A9.html"
+    assert (
+        facts["disposition"] == "attachment; filename=\"file.html\"; filename*=UTF-8''%C3%A9.html"
+    )
     head = await datasette.client.head(html["download_url"])
     assert (head.status_code, head.headers["content-length"]) == (200, "6")
     assert (await datasette.client.get(text["url"] + "/inline")).status_code == 302

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasette_files.app import Files
-from datasette_files.config import type_allowed
-from datasette_files.families import family
+from datasette_files.media.families import family
+from datasette_files.media.types import type_allowed
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.loops import shut_down
 

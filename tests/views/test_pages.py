@@ -11,7 +11,7 @@ import pytest
 from datasette.app import Datasette
 
 from datasette_files.app import Files
-from datasette_files.db.catalog import Catalog
+from datasette_files.db.batching import Catalog
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.fixtures import hostile_names
 
@@ -56,7 +56,7 @@ async def test_addresses_of_assets_are_looked_up_once_unless_they_may_change(
     assert asked == []
     # As for who develops with --reload.
     datasette.cache_headers = False
-    Files.of(datasette)._assets.clear()
+    Files.of(datasette).assets.clear()
     for _ in range(2):
         await text_of(datasette, SOURCE)
     assert asked.count("lists.css") == 2
@@ -360,7 +360,7 @@ async def test_a_form_does_not_overwrite_what_it_did_not_show(datasette: Dataset
     assert (late.status_code, late.json()["code"]) == (409, "conflict")
     late = await save("three", shown, "text/html")
     assert late.status_code == 409
-    assert "changed by somebody else meanwhile" in main_of(late.text)
+    assert "Somebody else has changed the search text" in main_of(late.text)
     assert "one\ntwo</textarea>" in await text_of(datasette, file["url"])
     following = await save("four", first.json()["if_match"])
     assert following.json()["file"]["search_text"] == "four"

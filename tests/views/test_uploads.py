@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from datasette.app import Datasette
@@ -318,7 +319,7 @@ async def test_an_event_follows_each_commit(datasette: Datasette) -> None:
 
     async def track_event(datasette: Any, event: Any) -> None:
         if event.name.endswith("-file"):
-            found = await Files.of(datasette).find(event.file_id)
+            found = await Files.of(datasette).lookup.find(event.file_id)
             seen.append((event.name, event.properties() | {"actor": event.actor}, bool(found)))
 
     actor = {"id": "alice"}
@@ -346,3 +347,66 @@ async def test_an_event_follows_each_commit(datasette: Datasette) -> None:
             "content_type": "text/plain",
             "actor": actor,
         }
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Content-Range": "bytes 400-404/405"}, 400, "invalid"),
+        ({"Content-Encoding": "gzip"}, 415, "bad_type"),
+        ({"Content-Encoding": "aws-chunked"}, 415, "bad_type"),
+        ({"Content-Encoding": "identity"}, 201, None),
+        ({"Content-MD5": base64.b64encode(hashlib.md5(b"hello").digest()).decode()}, 201, None),
+        ({"Content-MD5": base64.b64encode(bytes(16)).decode()}, 422, "checksum_mismatch"),
+        ({"Content-MD5": "no digest"}, 400, "invalid"),
+        ({"Digest": f"sha-512={hashlib.sha512(b'other').hexdigest()}"}, 422, "checksum_mismatch"),
+        ({"Digest": "unixsum=30637"}, 400, "invalid"),
+        ({"Content-Digest": f"sha-256={'0' * 64}"}, 422, "checksum_mismatch"),
+    ],
+)
+async def test_put_ignores_no_header_that_speaks_of_the_bytes(
+    datasette: Datasette,
+    tmp_path: Path,
+    headers: dict[str, str],
+    status: int,
+    code: str | None,
+) -> None:
+    answer = await datasette.client.put(
+        "/-/files/upload/docs/a.txt", content=b"hello", headers=headers
+    )
+    assert (answer.status_code, answer.json().get("code")) == (status, code)
+    assert len(stored(tmp_path / "docs")) == (status == 201)
+
+
+@pytest.mark.parametrize(
+    "header", ["Content-Encoding: gzip", "Content-MD5: AAAAAAAAAAAAAAAAAAAAAA=="]
+)
+async def test_a_form_ignores_no_header_of_a_part(
+    datasette: Datasette, tmp_path: Path, header: str
+) -> None:
+    body = (
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n'
+        f"{header}\r\n\r\nhello\r\n--b--\r\n"
+    )
+    answer = await datasette.client.post(
+        "/-/files/upload/docs",
+        content=body.encode(),
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )
+    assert answer.status_code in (415, 422)
+    assert stored(tmp_path / "docs") == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [(r"C:\photos\cat.jpg", "cat.jpg"), (r"\\server\a.txt", "a.txt"), (r"a\b.txt", r"a\b.txt")],
+)
+async def test_a_form_drops_the_folders_of_a_windows_path_alone(
+    datasette: Datasette, sent: str, kept: str
+) -> None:
+    answer = await datasette.client.post("/-/files/upload/docs", files={"file": (sent, b"hello")})
+    assert answer.json()["filename"] == kept
+    answer = await datasette.client.put(
+        "/-/files/upload/docs/" + quote(sent, safe=""), content=b"hello"
+    )
+    assert answer.json()["filename"] == sent

@@ -1,0 +1,4 @@
+"""Use cases on the records of files: find, edit, search, delete and restore.
+
+Leaves out bytes (transfer/) and the SQL (db/).
+"""

@@ -1,0 +1,45 @@
+"""Changes of a file's record. Its bytes never change."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection
+
+from ..db import files as file_rows
+from ..db.batching import Catalog
+from ..errors import Conflict
+from ..events import Announcer, UpdateFileEvent
+from ..models import FileRecord
+from ..permissions.actions import Actor
+from .lookup import absent
+
+
+class Editing:
+    """Changes records of one Datasette's files."""
+
+    def __init__(self, database: Catalog, announcer: Announcer) -> None:
+        self._catalog = database
+        self._announcer = announcer
+
+    async def update(
+        self, file: FileRecord, actor: Actor, search_text: str, if_match: str | None = None
+    ) -> FileRecord:
+        """Set the search text. ``if_match`` is the ``search_text_tag`` of the text it replaces.
+
+        Raises NotFound if the file is gone, Conflict if the text has changed meanwhile.
+        """
+
+        def change(conn: Connection) -> FileRecord | None:
+            now = file_rows.get(conn, file.id)
+            if now is not None and if_match not in (None, now.search_text_tag):
+                raise Conflict(
+                    "Somebody else has changed the search text, so yours was not saved; copy it,"
+                    " reload the page and add it there"
+                )
+            file_rows.set_search_text(conn, file.id, search_text)
+            return file_rows.get(conn, file.id)
+
+        changed = await self._catalog.write(change)
+        if changed is None:
+            raise absent(file.id)
+        await self._announcer.announce(UpdateFileEvent.about(changed, actor))
+        return changed

@@ -1,0 +1,155 @@
+"""``datasette files put``: files of this machine, or standard input, into a source."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import click
+
+from .. import naming
+from ..app import Files
+from ..errors import FilesError, Invalid, NoSpace, StorageUnavailable
+from ..jobs.parallel import several
+from ..media import sniffing
+from ..models import FileRecord
+from ..permissions.actions import UPLOAD
+from ..permissions.grants import administrator
+from ..sources.sources import Source
+from ..transfer.uploads import Incoming
+from . import disk
+from .output import Output, as_json, progress, shown, text
+from .site import Commands, Site
+
+
+def register(commands: Commands) -> None:
+    """Add the commands to ``datasette files``."""
+    commands.command("put", short_help="Upload files, directories or standard input")(_put)
+
+
+@dataclass(frozen=True)
+class _Putting:
+    """Where files go, and the facts that the command gives for each."""
+
+    site: Site
+    files: Files
+    source: Source
+    name: str | None
+    content_type: str | None
+    uploader: str | None
+
+    async def store(
+        self, filename: str, size: int | None, chunks: AsyncIterator[bytes]
+    ) -> FileRecord:
+        """One file through the engine of every upload. Raises FilesError."""
+        name = naming.check_filename(self.name or filename)
+        declared = sniffing.declared_type(self.content_type, name)
+        incoming = Incoming(name, declared, size)
+        grant = administrator(UPLOAD, self.source.slug)
+        stored = await self.files.uploads.store(self.source, self.uploader, grant, incoming, chunks)
+        await self.files.uploaded(self.source, stored, None, picture=False)
+        return stored
+
+
+@click.argument("slug", metavar="SOURCE")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("-r", "--recursive", is_flag=True, help="Upload the files below directories")
+@click.option("--name", help="The file's name; required for standard input; only for one file")
+@click.option("--type", "content_type", help="The content type; by default from name and bytes")
+@click.option("--uploaded-by", "uploader", metavar="ACTOR", help="The id of the uploader")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="How many files are uploaded at the same time",
+)
+async def _put(
+    site: Site,
+    slug: str,
+    paths: tuple[str, ...],
+    recursive: bool,
+    name: str | None,
+    content_type: str | None,
+    uploader: str | None,
+    jobs: int,
+) -> int:
+    """Upload each PATH to SOURCE, in bounded memory; - is standard input.
+
+    A PATH may be a pattern. With --recursive all files below directories are uploaded, without
+    following links. A file keeps its name, but not its directory: the source's path_template sets
+    its path. The source's limits on size and type apply. The output has one line with the id of
+    each file. A second run stores all files again.
+
+    \b
+    datasette files put docs photos/ --recursive -c datasette.yaml --internal internal.db
+    pg_dump shop | datasette files put docs - --name shop.sql -c … --internal …
+    """
+    files = await site.start(may_make=True)
+    source = files.sources.get(slug)
+    source.require_up()
+    for value, option in ((name, "--name"), (uploader, "--uploaded-by"), (content_type, "--type")):
+        text(value or "", option)
+    if "-" in paths and (len(paths) > 1 or name is None):
+        raise Invalid("Standard input must be the only PATH, and needs --name")
+    if name is not None and (len(paths) > 1 or recursive):
+        raise Invalid("--name works with one file only; leave it out")
+    putting = _Putting(site, files, source, name, content_type, uploader)
+    output = Output(site)
+    if paths == ("-",):
+        stored = await putting.store("", None, disk.read(sys.stdin.buffer))
+        output.add(as_json(stored), stored.id)
+        return output.end()
+    try:
+        await _put_all(putting, paths, recursive, jobs, output)
+    except asyncio.CancelledError:
+        output.end(ok=False)
+        raise
+    return output.end()
+
+
+async def _put_all(
+    putting: _Putting,
+    paths: tuple[str, ...],
+    recursive: bool,
+    jobs: int,
+    output: Output,
+) -> None:
+    """Upload all that is found. Stops where none can succeed."""
+    silent = [one.size for one in disk.found(paths, recursive, lambda what, error: None)]
+    with progress(putting.site, sum(silent), f"{len(silent):,} files") as tell:
+
+        async def one(item: disk.Found) -> tuple[disk.Found, FileRecord | FilesError]:
+            try:
+                chunks = _telling(disk.chunks(item), tell)
+                name = os.fsencode(item.path.name).decode("utf-8", "replace")
+                return item, await putting.store(name, item.size, chunks)
+            except FilesError as error:
+                return item, error
+
+        items = _each(disk.found(paths, recursive, output.fail))
+        async with aclosing(several(items, one, jobs)) as outcomes:
+            async for item, outcome in outcomes:
+                if isinstance(outcome, FilesError):
+                    output.fail(str(item.path), outcome)
+                    if isinstance(outcome, StorageUnavailable | NoSpace):
+                        break
+                else:
+                    output.add(as_json(outcome), f"{outcome.id}\t{shown(str(item.path))}")
+
+
+async def _each(items: Iterator[disk.Found]) -> AsyncIterator[disk.Found]:
+    for item in items:
+        yield item
+
+
+async def _telling(
+    chunks: AsyncIterator[bytes], tell: Callable[[int], None]
+) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        tell(len(chunk))
+        yield chunk

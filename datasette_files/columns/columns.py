@@ -1,0 +1,192 @@
+"""The file columns of one Datasette: what may be written to them, and what their cells say.
+
+Leaves out the shapes of values (types.py), the options (values.py), how a cell looks (templates,
+static/file-cells.js) and the rows that refer to a file (uses.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from sqlite3 import Connection
+from typing import Any
+
+from datasette.column_types import ColumnType
+from datasette.resources import TableResource
+from markupsafe import Markup
+
+from ..config import PluginConfig, validate
+from ..db import columns as column_rows
+from ..db import files as file_rows
+from ..db.batching import Catalog
+from ..errors import ConfigurationError, FilesError, Invalid, PermissionDenied
+from ..models import FileRecord
+from ..permissions.actions import Actor
+from ..transfer.uploads import Incoming
+from .types import FileColumnType, FilesColumnType, ids_of_any
+from .values import ColumnOptions
+
+logger = logging.getLogger("datasette_files")
+
+#: Files of a cell that a table shows; a row's own page shows all.
+CELL_FILES = 4
+#: In the scope of a request whose page has a cell with files.
+_MARK = "datasette_files_cells"
+#: Who may do one of these to a table learns of its columns anyway.
+_TABLE_ACTIONS = ("view-table", "insert-row", "update-row")
+
+
+@dataclass(frozen=True)
+class ColumnPlace:
+    """A column, as an upload names the one that it is for."""
+
+    database: str
+    table: str
+    column: str
+
+
+class Columns:
+    """The file columns of one Datasette."""
+
+    def __init__(self, datasette: Any, database: Catalog, config: PluginConfig) -> None:
+        self._datasette = datasette
+        self._catalog = database
+        self._config = config
+
+    def types(self) -> list[type[ColumnType]]:
+        """The column types that Datasette registers."""
+        return [
+            type(cls.__name__, (cls,), {"lookup": self})
+            for cls in (FileColumnType, FilesColumnType)
+        ]
+
+    def options(self, config: object, path: str = "the column's config") -> ColumnOptions:
+        """A column's ``config`` as options. Raises ConfigurationError, in one line."""
+        if config is None:
+            return ColumnOptions()
+        if not isinstance(config, dict):
+            raise ConfigurationError(f"{path}: must be a mapping")
+        options = validate(ColumnOptions, config, path)
+        if options.source is not None and options.source not in self._config.sources:
+            raise ConfigurationError(
+                f"{path}.source: {options.source!r} is not among the configured sources"
+            )
+        return options
+
+    def _usable(self, config: object) -> ColumnOptions:
+        try:
+            return self.options(config)
+        except ConfigurationError as error:
+            raise Invalid(
+                f"This column is set up wrongly; tell its administrator: {error}"
+            ) from None
+
+    async def check_all(self) -> None:
+        """At start. Raises ConfigurationError for options in the yaml that make no sense.
+
+        Those that were set while Datasette ran are logged: whoever set them may mend them there.
+        """
+        written = ((self._datasette.config or {}).get("databases")) or {}
+        for found in await self._catalog.read(column_rows.all_columns):
+            place = f"databases.{found.database}.tables.{found.table}.column_types.{found.column}"
+            tables = (written.get(found.database) or {}).get("tables") or {}
+            in_yaml = found.column in ((tables.get(found.table) or {}).get("column_types") or {})
+            try:
+                self.options(found.config, f"{place}.config")
+            except ConfigurationError as error:
+                if in_yaml:
+                    raise
+                logger.warning(
+                    "%s; nothing can be written to the column until it is set anew", error
+                )
+
+    async def check(self, config: object, ids: list[str]) -> None:
+        """Raises a FilesError, such as Invalid, unless the column takes each of the files."""
+        options = self._usable(config)
+
+        def look(conn: Connection) -> dict[str, FileRecord]:
+            return file_rows.by_ids(conn, ids)
+
+        found = await self._catalog.read(look)
+        for file_id in ids:
+            file = found.get(file_id)
+            if file is None or file.source_slug not in self._config.sources:
+                raise Invalid(f"There is no file {file_id}; upload it, then write its new id")
+            try:
+                options.check(file.source_slug, file.filename, file.type, file.size)
+            except FilesError as error:
+                raise type(error)(f"{file_id} does not fit. {error}") from None
+
+    async def check_upload(
+        self, actor: Actor, place: ColumnPlace, source: str, incoming: Incoming
+    ) -> None:
+        """Before an upload for a column: that the column takes what was declared.
+
+        Only who may see the table, or write to it, learns of its columns. Raises PermissionDenied,
+        Invalid, BadType, FileTooLarge.
+        """
+        resource = TableResource(database=place.database, table=place.table)
+        allowed = await self._datasette.allowed_many(
+            actions=_TABLE_ACTIONS, resource=resource, actor=actor
+        )
+        if not any(allowed.values()):
+            raise PermissionDenied(
+                f"You may not see the table {place.table!r}; sign in, or prepare without a column"
+            )
+        kind = await self._datasette.get_column_type(place.database, place.table, place.column)
+        if not isinstance(kind, FileColumnType):
+            raise Invalid(
+                f"{place.table}.{place.column} is not a file column; give it the column type file"
+                " or files, or prepare without a column"
+            )
+        options = self._usable(kind.config)
+        options.check(source, incoming.filename, incoming.content_type, incoming.size)
+
+    async def cell(self, ids: list[str], request: Any) -> Any:
+        """A cell's HTML: a link for each file, which the page's script makes more of.
+
+        The names are not looked up here, as Datasette asks cell by cell; a row's own page shows
+        every file of a cell, others as many as fit.
+        """
+        whole = request is not None and "pks" in request.url_vars
+        shown = ids if whole else ids[:CELL_FILES]
+        if request is not None:
+            request.scope[_MARK] = True
+        environment = self._datasette.get_jinja_environment(request)
+        html = await environment.get_template("datasette_files/_cell.html").render_async(
+            ids=shown,
+            more=len(ids) - len(shown),
+            whole=whole,
+            prefix=f"{self._datasette.setting('base_url')}-/files/",
+        )
+        return Markup(html)  # noqa: S704 - of a template, which escapes
+
+    def query_cell(self, value: object, request: Any) -> Any:
+        """As ``cell``, of a query's result: its columns have no types, so the value tells.
+
+        None, at little cost, for a value that is no id of ours nor an array of them.
+        """
+        ids = ids_of_any(value)
+        return self.cell(ids, request) if ids else None
+
+    async def ids_of(self, rows: Any, database: str, table: str | None) -> list[str]:
+        """The ids in the file columns of these rows, each once; of a query's, in any column."""
+        kinds: dict[str, Any] | None = None
+        if table is not None:
+            types = await self._datasette.get_column_types(database, table)
+            kinds = {name: one for name, one in types.items() if isinstance(one, FileColumnType)}
+        ids: dict[str, None] = {}
+        for row in rows:
+            for name in row.keys() if kinds is None else kinds.keys() & set(row.keys()):
+                value = row[name]
+                found = ids_of_any(value) if kinds is None else kinds[name].ids(value)
+                ids.update(dict.fromkeys(found or ()))
+        return list(ids)
+
+    async def on_page(self, request: Any, database: str | None, table: str | None) -> bool:
+        """Whether a page of Datasette's shows files, or has a form in which they are chosen."""
+        scope = {} if request is None else request.scope
+        if _MARK not in scope and database is not None and table is not None:
+            types = await self._datasette.get_column_types(database, table)
+            scope[_MARK] = any(isinstance(one, FileColumnType) for one in types.values())
+        return bool(scope.get(_MARK))

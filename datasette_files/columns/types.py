@@ -1,0 +1,108 @@
+"""The column types ``file`` and ``files``: how a stored value is read, checked and shown.
+
+A ``file`` column holds one file's id as text, a ``files`` column a JSON array of ids. Datasette
+asks a column type for a cell's HTML, and for its verdict on a value before it writes; it tells the
+latter neither the actor nor the table. So what is checked here are facts of the file alone: an id
+in a row opens nothing, as every byte, name and thumbnail behind it needs ``files-browse``.
+Leaves out the bounds and options (values.py) and the look-up of the files (columns.py).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar, Protocol
+
+from datasette.column_types import ColumnType, SQLiteType
+
+from ..errors import FilesError
+from .values import FILE_ID, MAX_IDS, MAX_TEXT
+
+
+class FileLookup(Protocol):
+    """The look-up of files that the column types ask; ``Columns`` is one."""
+
+    async def check(self, config: object, ids: list[str]) -> None:
+        """Raises a FilesError, such as Invalid, unless the column takes each of the files."""
+
+    async def cell(self, ids: list[str], request: Any) -> Any:
+        """A cell's HTML."""
+
+
+class FileColumnType(ColumnType):  # type: ignore[misc]
+    """A column that holds one file's id; the base of the one that holds several."""
+
+    name = "file"
+    description = "File"
+    sqlite_types = (SQLiteType.TEXT,)
+    #: Bound in the subclasses that ``Columns.types`` makes, one set for each Datasette.
+    lookup: ClassVar[FileLookup]
+
+    @classmethod
+    def ids(cls, value: object) -> list[str] | None:
+        """The ids that a stored value holds; None for a value of another shape."""
+        return [value] if isinstance(value, str) and FILE_ID.fullmatch(value) else None
+
+    #: The error for a value of another shape.
+    shape = "must be a file's id, such as df-01j5a3b4c5d6e7f8g9h0jkmnpq, or null"
+
+    async def validate(self, value: object, datasette: Any) -> str | None:
+        """None for a value that may be written, else what to do about it."""
+        if value is None or value == "":
+            return None
+        ids = self.ids(value)
+        if ids is None:
+            return f"{self.shape}; upload the file first, then write the id that was answered"
+        try:
+            await self.lookup.check(self.config, ids)
+        except FilesError as error:
+            return str(error)
+        return None
+
+    async def render_cell(
+        self, value: object, column: str, table: str, database: str, datasette: Any, request: Any
+    ) -> Any:
+        """The cell's HTML; None, so that Datasette shows the text, where it holds no files."""
+        ids = self.ids(value)
+        return await self.lookup.cell(ids, request) if ids else None
+
+
+class FilesColumnType(FileColumnType):
+    """A column that holds a JSON array of files' ids."""
+
+    name = "files"
+    description = "Files"
+    shape = (
+        'must be a JSON array of different files\' ids, such as ["df-01j5a3b4c5d6e7f8g9h0jkmnpq"],'
+        f" of at most {MAX_IDS}, or null"
+    )
+
+    @classmethod
+    def ids(cls, value: object) -> list[str] | None:
+        # A client of the write API may send the array itself, which is stored as its JSON.
+        found = value
+        if isinstance(value, str):
+            if len(value) > MAX_TEXT or not value.lstrip().startswith("["):
+                return None
+            try:
+                found = json.loads(value)
+            except (ValueError, RecursionError):
+                return None
+        if not isinstance(found, list) or len(found) > MAX_IDS:
+            return None
+        if not all(isinstance(one, str) and FILE_ID.fullmatch(one) for one in found):
+            return None
+        # Escaped, an id would not be found again in the text.
+        if isinstance(value, str) and not all(f'"{one}"' in value for one in found):
+            return None
+        return found
+
+    async def validate(self, value: object, datasette: Any) -> str | None:
+        ids = self.ids(value) or []
+        if len(set(ids)) < len(ids):
+            return f"{self.shape}; leave out the repeated ones"
+        return await super().validate(value, datasette)
+
+
+def ids_of_any(value: object) -> list[str] | None:
+    """The ids in a value of which nothing is known."""
+    return FileColumnType.ids(value) or FilesColumnType.ids(value)

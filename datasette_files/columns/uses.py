@@ -1,0 +1,159 @@
+"""Where a file is used: the rows that refer to it, in file columns of tables the actor may view.
+
+The columns, rows and time of a search are bounded, as a table may have any size; the answer says
+what was not searched. A table that the actor may not view is neither searched nor mentioned.
+Leaves out the SQL (tables/references.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from datasette.resources import TableResource
+
+from ..db import columns as column_rows
+from ..db.batching import Catalog
+from ..db.columns import FileColumn
+from ..permissions.actions import Actor
+from ..tables import references
+from .values import MAX_TEXT
+
+#: Rows shown of each column.
+_ROWS = 20
+#: File columns that are searched.
+_COLUMNS = 200
+#: Milliseconds for one column, by pass: little at first, so that a large table keeps no small one
+#: from being searched; more for the columns that the first pass did not finish.
+_PASSES_MS = (25, 250)
+#: Seconds for all columns.
+_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class ColumnUses:
+    """One column's rows with the file."""
+
+    column: FileColumn
+    found: references.Rows
+    #: Whether an index would make the search quick, and the actor may create one.
+    suggests_index: bool
+
+    @property
+    def suggested_index(self) -> str | None:
+        """The statement that creates the index."""
+        if not self.suggests_index:
+            return None
+        return references.index_for(self.column.table, self.column.column)
+
+
+@dataclass(frozen=True)
+class Uses:
+    """The columns that hold the file, or may: those whose search was not finished."""
+
+    columns: list[ColumnUses]
+    #: Whether every column was searched to its end.
+    complete: bool
+
+    @property
+    def number(self) -> int:
+        """Rows that were found."""
+        return sum(len(one.found.rows) for one in self.columns)
+
+    @property
+    def more(self) -> bool:
+        """Whether there are, or may be, more rows than were found."""
+        return not self.complete or any(one.found.more for one in self.columns)
+
+
+class UsesSearch:
+    """Searches the tables of one Datasette."""
+
+    def __init__(self, datasette: Any, database: Catalog) -> None:
+        self._datasette = datasette
+        self._catalog = database
+        self._turn = asyncio.Semaphore(1)
+
+    async def of(self, actor: Actor, file_id: str) -> Uses:
+        """The rows that refer to the file."""
+        ends = time.monotonic() + _SECONDS
+        columns, all_known = await self._columns(actor, "view-table")
+        found, complete = await self._search(columns, file_id, ends)
+        shown = {at: rows for at, rows in sorted(found.items()) if rows.rows or not rows.complete}
+        slow = [columns[at] for at, rows in shown.items() if self._lacks_index(columns[at], rows)]
+        if slow:
+            alterable, _ = await self._columns(actor, "alter-table")
+            slow = [column for column in slow if column in alterable]
+        uses = [ColumnUses(columns[at], rows, columns[at] in slow) for at, rows in shown.items()]
+        return Uses(uses, complete and all_known)
+
+    async def _columns(self, actor: Actor, action: str) -> tuple[list[FileColumn], bool]:
+        """The first file columns of tables to which the actor may do the action; whether all."""
+        datasette = self._datasette
+        sql, params = await datasette.allowed_resources_sql(action=action, actor=actor)
+        found = await self._catalog.query(
+            lambda conn: column_rows.allowed_columns(conn, sql, params, _COLUMNS + 1)
+        )
+        columns = [
+            column
+            for column, allowed in found[:_COLUMNS]
+            if column.database in datasette.databases
+            and (allowed or await _may(datasette, actor, action, column))
+        ]
+        return columns, len(found) <= _COLUMNS
+
+    def _lacks_index(self, column: FileColumn, found: references.Rows) -> bool:
+        database = self._datasette.databases[column.database]
+        return not found.indexed and column.type == "file" and database.is_mutable
+
+    async def _search(
+        self, columns: list[FileColumn], file_id: str, ends: float
+    ) -> tuple[dict[int, references.Rows], bool]:
+        """The rows found, by the column's index in ``columns``; whether the search is complete."""
+        limit = self._datasette.setting("sql_time_limit_ms")
+        found: dict[int, references.Rows] = {}
+        waiting = list(range(len(columns)))
+        for most in _PASSES_MS:
+            unfinished = []
+            for at in waiting:
+                rows = None
+                left = ends - time.monotonic()
+                if left > 0:
+                    ms = min(most, limit, int(left * 1000) + 1)
+                    rows = await self._find(columns[at], file_id, ms, left)
+                    if rows is None:
+                        continue  # there is no such column
+                    found[at] = rows
+                if rows is None or not rows.in_time:
+                    unfinished.append(at)
+            waiting = unfinished
+        return found, not waiting and all(rows.complete for rows in found.values())
+
+    async def _find(
+        self, column: FileColumn, file_id: str, ms: int, left: float
+    ) -> references.Rows | None:
+        """One column. Searches take turns: Datasette has few threads for all databases."""
+        try:
+            await asyncio.wait_for(self._turn.acquire(), left)
+        except asyncio.TimeoutError:  # another class in Python 3.10
+            return references.NOT_SEARCHED
+        try:
+            return await references.find(
+                self._datasette.databases[column.database],
+                column.table,
+                column.column,
+                file_id,
+                several=column.type == "files",
+                limit=_ROWS,
+                ms=ms,
+                longest=MAX_TEXT,
+            )
+        finally:
+            self._turn.release()
+
+
+async def _may(datasette: Any, actor: Actor, action: str, column: FileColumn) -> bool:
+    resource = TableResource(database=column.database, table=column.table)
+    return bool(await datasette.allowed(action=action, resource=resource, actor=actor))

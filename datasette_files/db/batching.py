@@ -1,0 +1,202 @@
+"""Runs functions on the internal database: look-ups in batches, writes in group commits.
+
+A hop to a database thread costs more than most of our queries, and a durable commit more than most
+of our writes. So look-ups that arrive while a hop runs share the next one, and writes that wait
+behind a transaction share the next one, each in a savepoint of its own: one that fails leaves the
+others alone, and every caller returns only after the commit. Holds no SQL but those savepoints.
+
+``before_each`` runs on the connection before a hop's first call, so that settings which another
+process changed are read without a hop of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+from datasette.database import DatasetteClosedError
+
+from ..errors import NoSpace, StorageUnavailable
+
+logger = logging.getLogger("datasette_files")
+
+_T = TypeVar("_T")
+Connection = sqlite3.Connection
+_Outcome = tuple[bool, Any]
+
+#: Calls in one hop; bounds how long a batch holds its connection.
+_MAX_BATCH = 100
+
+_FULL = NoSpace(
+    "The disk of Datasette's internal database is full; ask its administrator for space"
+)
+_BUSY = StorageUnavailable("Datasette's internal database is busy; try again")
+_FAILED = StorageUnavailable("Datasette's internal database failed; ask its administrator")
+#: SQLite's primary result code (sqlite.org/rescode.html), a part of its message, and our error.
+_OUTAGES = (
+    (13, "full", _FULL),
+    (5, "locked", _BUSY),
+    (6, "table is locked", _BUSY),
+    (8, "readonly", _FAILED),
+    (10, "disk I/O error", _FAILED),
+    (14, "unable to open", _FAILED),
+)
+
+
+class Catalog:
+    """The internal database of one Datasette."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self._reads = _Batcher(self._run_reads)
+        self._writes = _Batcher(self._run_writes)
+        #: Set once the tables exist. Runs in any of the database's threads.
+        self.before_each: Callable[[Connection], None] = _nothing
+
+    async def read(self, fn: Callable[[Connection], _T]) -> _T:
+        """Run a quick look-up, perhaps in one hop with others."""
+        return cast(_T, await self._reads.submit(fn))
+
+    async def query(self, fn: Callable[[Connection], _T]) -> _T:
+        """Run a query that may take milliseconds, in a hop of its own."""
+
+        def look(conn: Connection) -> _T:
+            self.before_each(conn)
+            return fn(conn)
+
+        with _storage_errors():
+            return cast(_T, await self._database.execute_fn(look))
+
+    async def write(self, fn: Callable[[Connection], _T]) -> _T:
+        """Run ``fn`` in a transaction and return once it is durable.
+
+        An exception undoes the changes of ``fn`` alone. Raises NoSpace where the disk is full.
+        """
+        return cast(_T, await self._writes.submit(fn))
+
+    async def maintain(self, fn: Callable[[Connection], _T]) -> _T:
+        """Run ``fn`` on the write connection outside of any transaction (pragmas, migrations)."""
+        return cast(_T, await self._database.execute_write_fn(fn, transaction=False))
+
+    async def rebuild(self, fn: Callable[[Connection], _T]) -> _T:
+        """Run ``fn`` on a connection of its own while writes wait: migrations, VACUUM.
+
+        On the write connection Datasette would take a table on the page of a dropped one for its
+        renaming, and send an event of it.
+        """
+        result: _T = await self._database.execute_isolated_fn(fn)
+        return result
+
+    async def _run_reads(self, fns: list[Callable[[Connection], Any]]) -> list[_Outcome]:
+        def look_up_batch(conn: Connection) -> list[_Outcome]:
+            self.before_each(conn)
+            return [_outcome(fn, conn) for fn in fns]
+
+        with _storage_errors():
+            return cast("list[_Outcome]", await self._database.execute_fn(look_up_batch))
+
+    async def _run_writes(self, fns: list[Callable[[Connection], Any]]) -> list[_Outcome]:
+        def commit_group(conn: Connection) -> list[_Outcome]:
+            self.before_each(conn)
+            outcomes = []
+            for fn in fns:
+                conn.execute("SAVEPOINT datasette_files_group")
+                succeeded, value = _outcome(fn, conn)
+                if not succeeded:
+                    if not conn.in_transaction:
+                        # On a full disk SQLite may undo the whole transaction, the others' too.
+                        raise value
+                    conn.execute("ROLLBACK TO datasette_files_group")
+                conn.execute("RELEASE datasette_files_group")
+                outcomes.append((succeeded, value))
+            return outcomes
+
+        with _storage_errors():
+            return cast("list[_Outcome]", await self._database.execute_write_fn(commit_group))
+
+
+def _nothing(conn: Connection) -> None:
+    return None
+
+
+def _outcome(fn: Callable[[Connection], Any], conn: Connection) -> _Outcome:
+    try:
+        with _storage_errors():
+            return True, fn(conn)
+    except Exception as error:  # noqa: BLE001 - handed to the caller that submitted fn
+        return False, error
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """Turn the internal database's outages into the errors that clients know."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        translate(error)
+        raise
+    except DatasetteClosedError as error:
+        raise StorageUnavailable("Datasette is stopping; try again in a minute") from error
+
+
+def translate(error: sqlite3.OperationalError) -> None:
+    """Raise NoSpace or StorageUnavailable if the disk or a lock is the cause; else return.
+
+    Reads SQLite's result code, or its message on Python 3.10, which has no codes.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    text = str(error)
+    for number, message, answer in _OUTAGES:
+        if code & 0xFF == number if code is not None else message in text:
+            logger.error("The internal database failed: %s", error)
+            raise type(answer)(str(answer)) from error
+
+
+class _Batcher:
+    """Collects calls while a batch runs, and runs them together as the next batch."""
+
+    def __init__(
+        self, run: Callable[[list[Callable[[Connection], Any]]], Awaitable[list[_Outcome]]]
+    ) -> None:
+        self._run = run
+        self._waiting: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
+        self._drainer: asyncio.Task[None] | None = None
+
+    async def submit(self, fn: Callable[[Connection], Any]) -> Any:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((fn, future))
+        # A drainer that is done was cancelled before its first step, as the loop ended.
+        if self._drainer is None or self._drainer.done():
+            self._drainer = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
+                try:
+                    await self._run_batch(batch)
+                finally:
+                    for _, future in batch:
+                        future.cancel()  # no effect on a future that has its outcome
+        finally:
+            self._drainer = None
+
+    async def _run_batch(
+        self, batch: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]]
+    ) -> None:
+        try:
+            outcomes = await self._run([fn for fn, _ in batch])
+        except Exception as error:  # noqa: BLE001 - each caller of the batch gets it
+            outcomes = [(False, error)] * len(batch)
+        for (_, future), (succeeded, value) in zip(batch, outcomes, strict=True):
+            if future.done():  # its caller was cancelled
+                continue
+            if succeeded:
+                future.set_result(value)
+            else:
+                future.set_exception(value)

@@ -1,0 +1,260 @@
+"""Jobs of any kind: who asked for what, their states, leases and progress.
+
+One row of ``datasette_files_jobs`` is one job. A kind keeps what it needs as JSON: ``options`` as
+asked for, ``notes`` of what it has made and may have to remove, ``progress`` as counters, and
+``result``. Leaves out what a kind keeps in tables of its own (imports.py).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import Conflict
+
+_COLUMNS = """id, kind, actor, actor_id, options, notes, status, error, phase, progress, result,
+    holder, cancel, begun_at, updated_at"""
+_ACTIVE = "('pending', 'running')"
+#: Whether a running job's process is to be left alone. A lease further ahead than twice its length
+#: was taken before the clock was set back, and is stale.
+_IS_HELD = "(lease_until > :now AND lease_until <= :now + 2 * :length)"
+#: Jobs of one kind that may wait: all, and those of one actor. All anonymous users count as one.
+MOST_WAITING, MOST_WAITING_OF_ACTOR = 1000, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job, as it was when it was read. Times are seconds since the epoch."""
+
+    id: int
+    kind: str
+    #: Who asked, with the restrictions of the token that was used (``_r``). None: an anonymous
+    #: user, or a job that is over, of which the id alone is kept.
+    actor: dict[str, Any] | None
+    actor_id: str | None
+    options: dict[str, Any]
+    notes: dict[str, Any]
+    #: ``pending``, ``running``, ``finished``, ``error``, ``cancelled`` or ``interrupted``.
+    status: str
+    error: str | None
+    #: The step that it is at, by the kind's own words; None before it runs.
+    phase: str | None
+    progress: dict[str, int]
+    result: dict[str, Any]
+    #: The process that runs it (jobs/holder.py).
+    holder: str | None
+    #: Whether it is to be cancelled.
+    cancel: bool
+    begun_at: float | None
+    #: The last sign of life.
+    updated_at: float | None
+
+
+def _job(row: Iterable[Any]) -> Job:
+    values = dict(zip(Job.__slots__, row, strict=True))
+    for name in ("actor", "options", "notes", "progress", "result"):
+        values[name] = json.loads(values[name])
+    return Job(**{**values, "cancel": bool(values["cancel"])})
+
+
+def get(conn: sqlite3.Connection, job_id: int) -> Job | None:
+    row = conn.execute(
+        f"SELECT {_COLUMNS} FROM datasette_files_jobs WHERE id = ?", (job_id,)
+    ).fetchone()
+    return _job(row) if row else None
+
+
+def add(
+    conn: sqlite3.Connection,
+    *,
+    kind: str,
+    actor: dict[str, Any] | None,
+    actor_id: str | None,
+    options: dict[str, Any],
+    notes: dict[str, Any],
+    first_id: int = 1,
+) -> int:
+    """Add a pending job; its id, ``first_id`` or higher. Raises Conflict where too many wait."""
+    _check_waiting(conn, kind, actor_id)
+    cursor = conn.execute(
+        """INSERT INTO datasette_files_jobs (id, kind, actor, actor_id, options, notes)
+        SELECT max(?, 1 + ifnull(max(id), 0)), ?, ?, ?, ?, ? FROM datasette_files_jobs""",
+        (
+            *(first_id, kind, json.dumps(actor, default=str), actor_id),
+            *(json.dumps(options), json.dumps(notes)),
+        ),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def _check_waiting(conn: sqlite3.Connection, kind: str, actor_id: str | None) -> None:
+    waiting, own = conn.execute(
+        """SELECT count(*), ifnull(sum(actor_id IS ?), 0) FROM datasette_files_jobs
+        WHERE status = 'pending' AND kind = ?""",
+        (actor_id, kind),
+    ).fetchone()
+    if own >= MOST_WAITING_OF_ACTOR:
+        raise Conflict(
+            f"{own:,} {kind}s of yours wait already; start this one when some are over, or cancel"
+            " some"
+        )
+    if waiting >= MOST_WAITING:
+        raise Conflict(f"{waiting:,} {kind}s wait already; start this one when some are over")
+
+
+def any_active(conn: sqlite3.Connection) -> bool:
+    """Whether a job is pending or running, or has left something behind."""
+    row = conn.execute(
+        f"""SELECT EXISTS (SELECT 1 FROM datasette_files_jobs WHERE status IN {_ACTIVE})
+            OR EXISTS (SELECT 1 FROM datasette_files_jobs WHERE unclean)"""
+    ).fetchone()
+    return bool(row[0])
+
+
+def claim(
+    conn: sqlite3.Connection,
+    kind: str,
+    phase: str,
+    *,
+    holder: str,
+    now: float,
+    length: float,
+    limit: int,
+) -> Job | None:
+    """Take the oldest pending job of a kind, unless ``limit`` of them run, in all processes.
+
+    ``length`` is the lease's, in seconds.
+    """
+    values = {"kind": kind, "now": now, "length": length}
+    (running,) = conn.execute(
+        f"""SELECT count(*) FROM datasette_files_jobs
+        WHERE status = 'running' AND kind = :kind AND {_IS_HELD}""",
+        values,
+    ).fetchone()
+    row = conn.execute(
+        """SELECT id FROM datasette_files_jobs WHERE status = 'pending' AND kind = :kind
+        ORDER BY id LIMIT 1""",
+        values,
+    ).fetchone()
+    if row is None or running >= limit:
+        return None
+    conn.execute(
+        """UPDATE datasette_files_jobs SET status = 'running', holder = ?, lease_until = ?,
+            begun_at = ?, updated_at = ?, phase = ?, unclean = 1 WHERE id = ?""",
+        (holder, now + length, now, now, phase, row[0]),
+    )
+    return get(conn, row[0])
+
+
+def release_dead(conn: sqlite3.Connection, now: float, is_gone: Callable[[str], bool]) -> None:
+    """End the leases of processes that are known to be gone, before their time."""
+    for job_id, holder in conn.execute(
+        """SELECT id, holder FROM datasette_files_jobs
+        WHERE unclean AND lease_until > ? AND holder IS NOT NULL""",
+        (now,),
+    ).fetchall():
+        if is_gone(holder):
+            conn.execute("UPDATE datasette_files_jobs SET lease_until = 0 WHERE id = ?", (job_id,))
+
+
+def take_over(
+    conn: sqlite3.Connection, kinds: Iterable[str], *, holder: str, now: float, length: float
+) -> Job | None:
+    """Take a job that was running in a process that has died, or that left something behind."""
+    row = conn.execute(
+        f"""SELECT id FROM datasette_files_jobs
+        WHERE unclean AND kind IN (SELECT value FROM json_each(:kinds))
+            AND (lease_until <= :now OR (status = 'running' AND NOT {_IS_HELD}))
+        ORDER BY lease_until LIMIT 1""",
+        {"kinds": json.dumps(list(kinds)), "now": now, "length": length},
+    ).fetchone()
+    if row is None:
+        return None
+    conn.execute(
+        "UPDATE datasette_files_jobs SET holder = ?, lease_until = ? WHERE id = ?",
+        (holder, now + length, row[0]),
+    )
+    return get(conn, row[0])
+
+
+def note(conn: sqlite3.Connection, job_id: int, **notes: Any) -> None:
+    """Write notes down beside those that are there. None removes one."""
+    conn.execute(
+        "UPDATE datasette_files_jobs SET notes = json_patch(notes, ?) WHERE id = ?",
+        (json.dumps(notes), job_id),
+    )
+
+
+def cleaned(conn: sqlite3.Connection, job_id: int, look_again_at: float | None = None) -> None:
+    """Nothing of a job that is over is left behind; or something is, for a look at that moment."""
+    conn.execute(
+        """UPDATE datasette_files_jobs SET unclean = ?, lease_until = ifnull(?, lease_until)
+        WHERE id = ?""",
+        (look_again_at is not None, look_again_at, job_id),
+    )
+
+
+def renew(
+    conn: sqlite3.Connection,
+    job: Job,
+    *,
+    now: float,
+    length: float,
+    phase: str,
+    progress: dict[str, int],
+) -> bool | None:
+    """Renew the lease and write progress down; whether to stop. None: it is no longer ours."""
+    cursor = conn.execute(
+        """UPDATE datasette_files_jobs
+        SET lease_until = ?, updated_at = ?, phase = ?, progress = json_patch(progress, ?)
+        WHERE id = ? AND holder = ? AND status = 'running'""",
+        (now + length, now, phase, json.dumps(progress), job.id, job.holder),
+    )
+    renewed = get(conn, job.id) if cursor.rowcount else None
+    return renewed.cancel if renewed else None
+
+
+def commits(conn: sqlite3.Connection, job: Job, result: dict[str, Any]) -> bool:
+    """Note that the last transaction begins. False where the job is cancelled or not ours."""
+    cursor = conn.execute(
+        """UPDATE datasette_files_jobs
+        SET notes = json_patch(notes, '{"committing": 1}'), result = ?
+        WHERE id = ? AND holder = ? AND NOT cancel AND status = 'running'""",
+        (json.dumps(result), job.id, job.holder),
+    )
+    return cursor.rowcount > 0
+
+
+def end(
+    conn: sqlite3.Connection,
+    job_id: int,
+    status: str,
+    error: str | None = None,
+    result: dict[str, Any] | None = None,
+    progress: dict[str, int] | None = None,
+) -> bool:
+    """End a job; of its actor the id alone stays. False where it had ended already."""
+    cursor = conn.execute(
+        f"""UPDATE datasette_files_jobs SET status = ?, error = ?, actor = 'null',
+            result = ifnull(?, result), progress = json_patch(progress, ?)
+        WHERE id = ? AND status IN {_ACTIVE}""",
+        (
+            *(status, error, None if result is None else json.dumps(result)),
+            *(json.dumps(progress or {}), job_id),
+        ),
+    )
+    return cursor.rowcount > 0
+
+
+def cancel(conn: sqlite3.Connection, job_id: int) -> str | None:
+    """Ask a job to stop, or end one that has not begun; what it was doing, None if it is over."""
+    job = get(conn, job_id)
+    if job is None or job.status not in ("pending", "running"):
+        return None
+    conn.execute("UPDATE datasette_files_jobs SET cancel = 1 WHERE id = ?", (job_id,))
+    if job.status == "pending":
+        end(conn, job_id, "cancelled")
+    return job.status

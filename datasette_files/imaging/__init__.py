@@ -1,6 +1,0 @@
-"""Pictures of files: the icons that stand for a type, and the workers that decode what has one.
-
-Two sides, apart. In the server: icons.py, kinds.py (what can be pictured), workers.py (processes
-that do it). In a worker alone: worker.py and what it calls (pictures.py, documents.py, clips.py,
-confinement.py). framing.py and media_types.py are both sides'.
-"""

@@ -1,0 +1,96 @@
+"""The first rows of a file as a table, before it is imported. Made by the import's process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..config import PluginConfig
+from ..errors import TimedOut
+from ..formats.base import ImportFormat
+from ..formats.packed import OLE, ZIP
+from ..models import FileRecord
+from ..sources import reading
+from ..sources.sources import Source
+from . import folders, process
+
+#: Bytes of a file that a preview looks at; and of one that has to be whole to be looked at.
+_HEAD = 256 * 1024
+_WHOLE = 64 * 1024 * 1024
+#: Previews made at the same time.
+_TOGETHER = 2
+_TOO_LARGE = "The file is too large for a preview; it can be imported all the same"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The first rows of a file as a table. ``problem``: why there are none, or no more."""
+
+    format: str
+    columns: list[str] = field(default_factory=list)
+    #: By these rows alone.
+    types: list[str] = field(default_factory=list)
+    rows: list[list[str | None]] = field(default_factory=list)
+    found: dict[str, Any] = field(default_factory=dict)
+    members: list[str] = field(default_factory=list)
+    #: Numbers of the columns whose names are too long to be shown whole.
+    cut_names: list[int] = field(default_factory=list)
+    problem: str | None = None
+    #: Whether the file may be imported though there are no rows here.
+    readable: bool = False
+
+
+class Previews:
+    """Makes the previews of one Datasette, a few at a time."""
+
+    def __init__(self, config: PluginConfig) -> None:
+        self._config = config
+        self._places = asyncio.Semaphore(_TOGETHER)
+
+    async def make(
+        self,
+        source: Source,
+        file: FileRecord,
+        chosen: ImportFormat,
+        read: dict[str, Any],
+        known: Iterable[ImportFormat],
+        asked: bool,
+    ) -> Preview:
+        """The first rows. ``known``: the formats of members. ``asked``: a person chose the format.
+
+        Raises TimedOut, StorageError, StorageUnavailable.
+        """
+        head = await reading.head(source, file, _HEAD)
+        whole = chosen.seeks or head.startswith((ZIP, OLE))
+        if whole and (file.size or 0) > _WHOLE:
+            return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
+
+        async def content() -> AsyncIterator[bytes]:
+            if not whole:
+                yield head
+                return
+            async for chunk in reading.stream(source, file):
+                yield chunk
+
+        task = {
+            **{"work": "preview", "options": read},
+            **process.formats(chosen, known, asked),
+            "cut": not whole and (file.size is None or file.size > len(head)),
+            "max_bytes": self._config.import_max_bytes,
+        }
+        await asyncio.to_thread(folders.place)
+        try:
+            async with self._places:
+                made = await asyncio.wait_for(
+                    process.run(task, content, lambda *_: None), process.PREVIEW_SECONDS
+                )
+        except process.ImportFailed as error:
+            # Of a head that is cut it may be the cut's.
+            return Preview(chosen.name, problem=str(error), readable=bool(task["cut"]))
+        except asyncio.TimeoutError:
+            if whole:
+                return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
+            raise TimedOut("The preview took too long; try again in a minute") from None
+        return Preview(**made)

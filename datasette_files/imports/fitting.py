@@ -1,0 +1,140 @@
+"""Whether a file fits the table that it is for: its database, its columns, their types, its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import naming
+from ..db.imports import ImportRequest
+from ..errors import Conflict, Invalid
+from ..tables import target
+from ..tables.content import STAGING_PREFIX, Content
+
+#: Collations of SQLite's own, which the import's process has too.
+_COLLATIONS = ("BINARY", "NOCASE", "RTRIM")
+
+
+def writable_database(datasette: Any, name: str) -> Any:
+    """A database that rows can be written to. Raises Invalid."""
+    database = datasette.databases.get(name)
+    if database is None:
+        raise Invalid(f"There is no database {name!r}; choose another")
+    if not database.is_mutable or (database.is_memory and database.memory_name is None):
+        raise Invalid(f"The database {name!r} cannot be written to; choose another")
+    return database
+
+
+def check_table(request: ImportRequest, table: target.Existing | None) -> None:
+    """Raises Conflict or Invalid where the table does not fit the mode."""
+    mode, name = request.mode, request.table
+    if table is not None and table.name != name:
+        raise Conflict(f"There is a table {table.name!r} by now; start the import again")
+    if mode == "create" and table is not None:
+        raise Conflict(
+            f"There is a table {name!r} already; choose another name, or to add to it or replace it"
+        )
+    if mode in ("append", "merge", "compare") and table is None:
+        raise Invalid(f"There is no table {name!r} to import into; create it by the import")
+    if mode == "replace" and table is not None:
+        target.check_replaceable(table)
+    if mode in ("merge", "compare") and table is not None:
+        if len(table.keys) != 1:
+            raise Invalid(
+                f"{name!r} has no primary key of one column, by which rows could be matched"
+            )
+        if request.key is not None and request.key.lower() != table.keys[0].lower():
+            raise Invalid(f"The primary key of {name!r} is {table.keys[0]!r}, not {request.key!r}")
+        if table.collation not in _COLLATIONS:
+            raise Invalid(
+                f"The primary key of {name!r} has the collation {table.collation}, by which rows"
+                " of a file cannot be matched; append to the table, or replace it"
+            )
+
+
+def hints(request: ImportRequest, table: target.Existing | None) -> dict[str, str]:
+    """The columns of a table that exists which hold text: then the file's are read as that."""
+    if table is None or request.mode in ("create", "replace"):
+        return {}
+    return {name.lower(): "text" for name, kind in table.columns.items() if kind == "text"}
+
+
+def numbers(request: ImportRequest, table: target.Existing | None) -> dict[str, str]:
+    """The columns of a table that exists which make numbers of texts, each with its affinity."""
+    if table is None or request.mode in ("create", "replace"):
+        return {}
+    kinds = ("integer", "float", "numeric")
+    return {name.lower(): kind for name, kind in table.columns.items() if kind in kinds}
+
+
+def key_of(request: ImportRequest, table: target.Existing | None) -> str | None:
+    """The column by which rows are told apart, if any."""
+    if request.mode in ("create", "replace"):
+        return request.key
+    return table.keys[0] if table is not None and request.mode != "append" else None
+
+
+def fit(
+    request: ImportRequest,
+    outcome: dict[str, Any],
+    path: Path,
+    table: target.Existing | None,
+) -> Content:
+    """What was read. Raises Invalid where it does not fit the table that it is for."""
+    columns, kinds = outcome["columns"], [kind or "text" for kind in outcome["types"]]
+    key = key_of(request, table)
+    if request.mode in ("append", "merge", "compare") and table is not None:
+        columns, kinds = _fitted(columns, outcome["types"], table, request.table)
+        if key is not None and key not in columns:
+            raise Invalid(f"The file has no column {key!r}, the table's primary key")
+    elif key is not None:
+        key = next((name for name in columns if name.lower() == key.lower()), key)
+    for name in (*request.indexes, *request.search):
+        if name not in columns:
+            raise Invalid(f"There is no column {name!r} to index")
+    if request.search and any(name.lower() == "rowid" for name in columns):
+        raise Invalid("A table with a column named rowid cannot have full-text search")
+    if any(name.lower() == "rank" for name in request.search):
+        raise Invalid("A column named rank cannot be in a full-text search (FTS5)")
+    return Content(
+        path=path,
+        columns=columns,
+        kinds=kinds,
+        rows=outcome["rows"],
+        table=request.table,
+        staging=STAGING_PREFIX + naming.new_ulid(),
+        key=key,
+        indexes=tuple(dict.fromkeys(request.indexes)),
+        search=tuple(dict.fromkeys(request.search)),
+        fits=None if table is None or request.mode == "replace" else table.columns,
+        found=outcome["found"],
+    )
+
+
+def _fitted(
+    columns: list[str], kinds: list[str | None], table: target.Existing, name: str
+) -> tuple[list[str], list[str]]:
+    """The file's columns by the table's names, and kinds that its types hold."""
+    known = {column.lower(): column for column in table.columns}
+    made = []
+    for column, kind in zip(columns, kinds, strict=True):
+        own = known.get(column.lower())
+        if own is None:
+            raise Invalid(
+                f"The table {name!r} has no column {column!r}; add it to the table, or take it out"
+                " of the file"
+            )
+        wanted = table.columns[own]
+        if wanted in ("integer", "float") and kind in ("text", "blob"):
+            raise Invalid(
+                f"The column {own!r} of {name!r} holds numbers, and the file has others in it; mend"
+                " the file, or change the column's type"
+            )
+        # Floats are whole there: of others the import's process tells row and column.
+        whole = wanted == "integer" and kind == "float"
+        made.append(
+            "integer"
+            if whole
+            else kind or ("integer" if wanted in ("integer", "float") else "text")
+        )
+    return [known[column.lower()] for column in columns], made

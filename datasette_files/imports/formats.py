@@ -1,0 +1,60 @@
+"""The registered import formats, and the one that fits a file."""
+
+from __future__ import annotations
+
+from ..errors import BadType, Invalid
+from ..formats.base import ImportFormat
+from ..formats.excel import Workbook
+from ..models import FileRecord
+
+_PACKED = (".gz", ".gzip", ".zip", ".zst")
+_PACKED_TYPES = (
+    *("application/gzip", "application/x-gzip", "application/zip"),
+    "application/zstd",
+)
+
+
+class Formats:
+    """The import formats of one Datasette."""
+
+    def __init__(self) -> None:
+        #: Set at start, from the hook; plugins' before ours.
+        self.registered: list[ImportFormat] = []
+
+    def find(self, content_type: str, filename: str) -> ImportFormat | None:
+        """The format that a file probably is of; packed, by its name without the end."""
+        name, kind = filename.lower(), content_type
+        for end in _PACKED:
+            if name.endswith(end):
+                name = name.removesuffix(end)
+                kind = "application/octet-stream"
+        for one in self.registered:
+            if one.matches(kind, name):
+                return one
+        if content_type in _PACKED_TYPES and filename.lower().endswith(_PACKED):
+            return self._named("csv")
+        return None
+
+    def of(self, file: FileRecord, name: str | None) -> ImportFormat:
+        """The format of this name, else the file's; CSV for what may be anything.
+
+        Raises Invalid, BadType.
+        """
+        found = self.find(file.type, file.filename)
+        if found is None and not name and file.filename.lower().endswith(Workbook.extensions):
+            raise BadType(
+                "Workbooks are read where datasette-files[excel] is installed; ask the"
+                " administrator, or save the sheet as CSV"
+            )
+        chosen = self._named(name) if name else found or self._named("csv")
+        if chosen is None and name:
+            raise Invalid(
+                f"There is no format {name!r}; there are:"
+                f" {', '.join(one.name for one in self.registered)}"
+            )
+        if chosen is None:
+            raise BadType("No import format is for files of this type")
+        return chosen
+
+    def _named(self, name: str) -> ImportFormat | None:
+        return next((one for one in self.registered if one.name == name), None)

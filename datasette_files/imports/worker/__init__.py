@@ -1,0 +1,1 @@
+"""The program of an import; it runs in the sandbox and loads nothing of Datasette."""

@@ -1,0 +1,51 @@
+"""The program of an import's child: reads a file, fills a scratch database in its folder.
+
+Started by imports/process.py, and confined by then. The first message says what to do; pipe.py has
+the rest. Loads nothing of Datasette, knows no configuration and no secret.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import traceback
+from pathlib import Path
+from typing import BinaryIO
+
+from ...formats.base import ImportProblem
+from ...sandbox import framing
+from .filling import Filling
+from .pipe import Frames, Reports
+from .reading import Reading, preview
+
+
+def main(source: BinaryIO, sink: BinaryIO) -> None:
+    """Do what the first message says, and tell the outcome, a problem of the file included."""
+    task = framing.read_message(source)
+    if task is None:
+        return
+    frames = Frames(source)
+    reports = Reports(sink, frames, task["seconds"], task["rate"])
+    try:
+        reading = Reading({**task, "folder": str(Path.cwd())}, frames, reports)
+        outcome = preview(reading) if task["work"] == "preview" else Filling(reading).run()
+        reports.send(done=outcome)
+    except ImportProblem as problem:
+        reports.send(problem=str(problem))
+    except MemoryError:
+        reports.send(problem="The file takes more memory than an import has; split it")
+    except sqlite3.OperationalError as error:
+        reports.send(problem=_folder_problem(str(error)))
+    except OSError as error:
+        reports.send(problem=_folder_problem(error.strerror or str(error)))
+    except Exception as error:  # noqa: BLE001 - told, and in the log
+        reports.send(
+            problem=f"The import failed ({type(error).__name__}); see the server's log",
+            trace=traceback.format_exc()[-8000:],
+        )
+
+
+def _folder_problem(reason: str) -> str:
+    return (
+        f"The server's disk for temporary files cannot be used ({reason}); ask the administrator"
+        " for room there, then start the import again"
+    )

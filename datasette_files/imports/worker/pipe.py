@@ -1,0 +1,90 @@
+"""What the import's child and the server say to each other, seen from the child.
+
+After the first message comes the file, which may be asked for again; the child sends messages. All
+are framed as in sandbox/framing.py.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import Any, BinaryIO
+
+from ...sandbox import confinement, framing
+
+#: Seconds between two reports.
+_REPORT = 0.2
+
+
+class Frames(io.RawIOBase):
+    """The file, out of its frames; ``passed`` counts the bytes of this pass."""
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+        self._left = 0
+        self._ended = False
+        self.passed = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill it: the beginning tells what a file is, however small a storage's pieces are."""
+        view, count = memoryview(buffer), 0
+        while count < len(view) and (got := self._some(view[count:])):
+            count += got
+        return count
+
+    def _some(self, buffer: memoryview) -> int:
+        if self._ended:
+            return 0
+        if not self._left:
+            self._left = framing.length_of(self._pipe.read(framing.LENGTH.size))
+            if not self._left:
+                self._ended = True
+                return 0
+        view = buffer[: self._left]
+        count = self._pipe.readinto(view)  # type: ignore[attr-defined]
+        if not count:
+            raise framing.Broken("the stream ended within a file")
+        self._left -= count
+        self.passed += count
+        return int(count)
+
+    def drain(self) -> None:
+        """Read to the end of this pass."""
+        buffer = bytearray(256 * 1024)
+        while self.readinto(buffer):
+            pass
+
+    def close(self) -> None:
+        """Nothing: what read the first pass closes it, and there may be a second."""
+
+    def begin_again(self) -> None:
+        self._ended = False
+        self.passed = 0
+
+
+class Reports:
+    """What the server is told. And what was read pays for CPU: ``rate`` bytes for a second of it.
+
+    ``seconds`` of CPU there are without that.
+    """
+
+    def __init__(self, pipe: BinaryIO, frames: Frames, seconds: float, rate: float) -> None:
+        self._pipe = pipe
+        self._frames = frames
+        self._seconds, self._rate = seconds, rate
+        self._due = 0.0
+
+    def send(self, **message: Any) -> None:
+        self._pipe.write(framing.packed(message))
+        self._pipe.flush()
+
+    def progress(self, rows: int, content: int) -> None:
+        """How many rows there are, and the bytes of content read for them, in all passes."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + _REPORT
+            confinement.allow_cpu(self._seconds + content / self._rate)
+            self.send(bytes=self._frames.passed, rows=rows)

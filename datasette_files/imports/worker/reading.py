@@ -1,0 +1,246 @@
+"""A file in the import's process: unpacked, put on disk where that is needed, given to its format.
+
+And its first rows, for a preview. Leaves out what becomes of all rows (filling.py).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+from ...formats import packed
+from ...formats.base import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    MAX_LISTED_NAME,
+    ImportFormat,
+    ImportProblem,
+    ReadOptions,
+    Table,
+)
+from ...formats.characters import differing
+from ...formats.excel import Workbook
+from ...formats.types import TEXT, Column, TypedColumn
+from .pipe import Frames, Reports
+
+#: Rows by which a preview tells types, and what it shows.
+_SAMPLE_ROWS = 500
+_SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_CELL = 20, 200, 500
+#: Characters of all cells, names and members that are shown, together: a page stays under 2 MB
+#: though each may take five bytes there, and a name is written three times.
+_SHOWN_CELLS, _SHOWN_NAMES, _SHOWN_MEMBERS = 60_000, 50_000, 20_000
+_MEMBERS = 500
+
+
+class Reading:
+    """One file on its way into a table."""
+
+    def __init__(self, task: dict[str, Any], frames: Frames, reports: Reports) -> None:
+        self.task = task
+        self.frames = frames
+        self.reports = reports
+        self.folder = Path(task["folder"])
+        self.options = ReadOptions(**task["options"])
+        self.format = _format(task["format"])
+        self.members: list[str] = []
+        self._on_disk: list[BinaryIO] = []
+        #: What counts the bytes of the file, unpacked.
+        self._counter: Frames | packed.Limited = frames
+        #: Of a workbook, the bytes that it unpacks to.
+        self._unpacked = 0
+        #: Those of an earlier pass.
+        self._earlier = 0
+
+    @property
+    def content(self) -> int:
+        """Bytes of the file that were read so far, unpacked, in all passes."""
+        return self._earlier + self._counter.passed
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of the file that were read so far, unpacked, in this pass."""
+        return max(self._counter.passed, self._unpacked)
+
+    def begin_again(self) -> None:
+        """Read the file to its end, and ask for it once more."""
+        self.frames.drain()
+        self._earlier, self._counter = self.content, self.frames
+        self.frames.begin_again()
+        self.reports.send(again=True)
+
+    def open(self) -> Table:
+        """The file as a table, unpacked where it is packed."""
+        self.close()
+        stream: Any = io.BufferedReader(self.frames, 256 * 1024)
+        head = stream.peek(8)[:8]
+        limit = int(self.task["max_bytes"])
+        options = self.options
+        if head.startswith(packed.ZIP) and not self.format.seeks:
+            spooled = self._spooled(stream, limit)
+            if packed.is_workbook(spooled):
+                self.format, stream = Workbook(), spooled
+            else:
+                stream, options = self._member(spooled, limit)
+        elif head == packed.OLE and not self.format.seeks:
+            self.format = Workbook()
+        elif head.startswith(packed.GZIP) and not self.format.seeks:
+            stream = packed.Gunzipped(stream, limit, bool(self.task.get("cut")))
+        elif head.startswith(packed.ZSTD) and not self.format.seeks:
+            stream = packed.Unzstd(stream, limit, bool(self.task.get("cut")))
+        if isinstance(stream, packed.Limited):
+            self._counter = stream
+        if self.format.seeks:
+            stream = self._on_disk_whole(stream, limit)
+        table = self.format.read(stream, options)
+        if self.members:
+            table.members, table.found["member"] = self.members, self.options.member
+        return table
+
+    def _member(self, archive: BinaryIO, limit: int) -> tuple[BinaryIO, ReadOptions]:
+        """The member that is wanted, or the first that may be a table; options for reading it."""
+        formats = [_format(spec) for spec in self.task.get("formats") or [self.task["format"]]]
+
+        def format_of(name: str) -> ImportFormat | None:
+            return next((one for one in formats if one.matches("", name.lower())), None)
+
+        self.members = packed.members(archive, lambda name: format_of(name) is not None)
+        name = self.options.member = self.options.member or self.members[0]
+        if not self.task.get("asked"):
+            self.format = format_of(name) or self.format
+        return packed.open_member(archive, name, limit), replace(self.options, member=None)
+
+    def _on_disk_whole(self, stream: Any, limit: int) -> BinaryIO:
+        """The file for a format that seeks in it, and unpacks it by itself where it is packed."""
+        if stream not in self._on_disk:
+            stream = self._spooled(stream, limit)
+        head = stream.read(4)
+        stream.seek(0)
+        self._unpacked = packed.check(stream, limit) if head == packed.ZIP else 0
+        return cast("BinaryIO", stream)
+
+    def _spooled(self, stream: Any, limit: int) -> BinaryIO:
+        """The file on disk, to seek in; without a name, so that it ends with this process."""
+        copy = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - see close
+        self._on_disk.append(copy)
+        limited = packed.Limited(stream, limit)
+        while piece := limited.read(256 * 1024):
+            copy.write(piece)
+        copy.seek(0)
+        return copy
+
+    def close(self) -> None:
+        """Let go of what is on disk."""
+        while self._on_disk:
+            self._on_disk.pop().close()
+
+    def batches(self, table: Table) -> Iterator[list[Sequence[Any]]]:
+        """The rows, some at a time; fewer where they are large."""
+        if table.batches is not None:
+            yield from table.batches
+            return
+        batch: list[Sequence[Any]] = []
+        begun = self._counter.passed
+        for row in table.rows:
+            batch.append(row)
+            if len(batch) >= BATCH_ROWS or self._counter.passed - begun > BATCH_BYTES:
+                yield batch
+                batch, begun = [], self._counter.passed
+        if batch:
+            yield batch
+
+
+def _format(spec: dict[str, str]) -> ImportFormat:
+    """The format's class, found again as the server knows it."""
+    name = spec["module"]
+    if spec.get("file"):
+        # A plugin of --plugins-dir, whose module no import finds.
+        found = importlib.util.spec_from_file_location(name, spec["file"])
+        if found is None or found.loader is None:
+            raise ImportProblem(f"The plugin {spec['file']} cannot be loaded")
+        module = importlib.util.module_from_spec(found)
+        sys.modules[name] = module
+        found.loader.exec_module(module)
+    else:
+        module = importlib.import_module(name)
+    made = getattr(module, spec["class"])()
+    if not isinstance(made, ImportFormat):
+        raise ImportProblem(f"{spec['class']} is no ImportFormat; ask the plugin's author")
+    return made
+
+
+def found(reading: Reading, table: Table, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """What was found out about a file, to be told; ``rows`` are some of its first ones."""
+    told = {**table.found}
+    if told.get("guessed"):
+        told["others"] = [
+            {
+                "encoding": other,
+                "cells": differing(rows, table.columns, told["encoding"], other),
+            }
+            for other in told["others"]
+        ]
+    if len(str(told.get("member") or "")) > MAX_LISTED_NAME:
+        del told["member"]
+    members = [name for name in table.members if len(name) <= MAX_LISTED_NAME][:_MEMBERS]
+    while sum(map(len, members)) > _SHOWN_MEMBERS:
+        members = members[: len(members) // 2]
+    return {"found": told, "members": members, "format": reading.format.name}
+
+
+def preview(reading: Reading) -> dict[str, Any]:
+    """The first rows, and what is found out so far: all types are those of these rows alone."""
+    table = reading.open()
+    rows: list[Sequence[Any]] = []
+    problem = None
+    try:
+        for row in table.rows:
+            rows.append(row)
+            if len(rows) >= _SAMPLE_ROWS:
+                break
+    except ImportProblem as error:
+        # The head may be cut within a row.
+        if not reading.task.get("cut"):
+            problem = str(error)
+    else:
+        if reading.task.get("cut") and len(rows) < _SAMPLE_ROWS and len(rows) > 1:
+            rows.pop()
+    width = len(table.columns)
+    kinds = []
+    for index in range(width):
+        column = Column() if table.is_text else TypedColumn()
+        values = [row[index] if index < len(row) else None for row in rows]
+        column.take(values)
+        kinds.append(column.kind or TEXT)
+    names = _cut([table.columns], MAX_LISTED_NAME, _SHOWN_NAMES)[0]
+    shown = [[_shown(value) for value in row[:_SHOWN_COLUMNS]] for row in rows[:_SHOWN_ROWS]]
+    return {
+        **{"columns": names, "types": kinds, "problem": problem},
+        "rows": _cut(shown, _SHOWN_CELL, _SHOWN_CELLS),
+        # By a name that is cut no column can be chosen.
+        "cut_names": [n for n, name in enumerate(table.columns) if name != names[n]],
+        **found(reading, table, rows),
+    }
+
+
+def _shown(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
+
+
+_Text = TypeVar("_Text", str, "str | None")
+
+
+def _cut(rows: Sequence[Sequence[_Text]], each: int, together: int) -> list[list[_Text]]:
+    """The texts, each cut; shorter where together they are still too much."""
+    lengths = [len(text) for row in rows for text in row if text]
+    while each > 1 and sum(min(length, each) for length in lengths) > together:
+        each //= 2
+    return [[text and text[:each] for text in row] for row in rows]

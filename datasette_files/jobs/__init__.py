@@ -1,0 +1,1 @@
+"""Long work of any kind: jobs with progress and cancel, leased loops, bounded parallel work."""

@@ -1,0 +1,280 @@
+"""Long work in the background: claimed under a lease, watched, cancelled, taken over after a crash.
+
+The state of a job is in the internal database alone, so that another process sees it, and goes on
+with the others when one dies. A kind of work is a subclass of ``Kind``; imports/run.py has the
+first. Leaves out loops without an end (rounds.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from concurrent.futures import TimeoutError as TimedOut
+from dataclasses import dataclass, field
+from functools import partial
+from sqlite3 import Connection
+from typing import Any, TypeVar
+
+from .. import naming
+from ..db import jobs as rows
+from ..db.batching import Catalog
+from ..db.jobs import Job
+from ..errors import FilesError, StorageUnavailable
+from .holder import is_gone, this_process
+
+_T = TypeVar("_T")
+
+logger = logging.getLogger("datasette_files")
+
+#: Seconds that a dead process keeps its job, between two signs of life, and between two looks.
+LEASE_SECONDS = 8.0
+HEARTBEAT_SECONDS = 1.0
+INTERVAL = 3.0
+#: Seconds that a transaction waits for the answer whether its actor may still commit it.
+_PERMIT_SECONDS = 10.0
+
+
+class Cancelled(Exception):
+    """Its user wants the job to stop."""
+
+
+class Lost(Exception):
+    """The job is another process's by now: this one was too slow, and has to leave it alone."""
+
+
+@dataclass
+class Progress:
+    """How far a job is, as the work says."""
+
+    phase: str
+    #: Counters, by names of the kind's own.
+    counts: dict[str, int] = field(default_factory=dict)
+    #: Set once the user wants it to stop, or it is no longer ours.
+    stopped: Exception | None = None
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def count(self, **counts: int) -> None:
+        """Set counters."""
+        self.counts.update(counts)
+
+    def stop(self, why: Exception) -> None:
+        self.stopped = why
+        self._stop.set()
+
+    def check(self) -> None:
+        """To be called before each step. Raises Cancelled, Lost."""
+        if self.stopped is not None:
+            raise self.stopped
+
+    async def unless_stopped(self, step: Coroutine[Any, Any, _T]) -> _T:
+        """Do what takes long, and cancel it when the job is to stop. Raises Cancelled, Lost."""
+        working, stopping = asyncio.create_task(step), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+            self.check()
+            return await working
+        finally:
+            working.cancel()
+            stopping.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+class Kind(ABC):
+    """One kind of work. A subclass says what a job does, and what it leaves behind if cut short."""
+
+    #: A noun whose plural takes an s.
+    name: str
+    #: The phase in which a job begins; it may set others on its ``Progress``.
+    phase: str
+    #: How many of its jobs run at once, in all processes together.
+    limit: int
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    @abstractmethod
+    async def permit(self, job: Job) -> None:
+        """Ask the permission of the job's actor anew. Raises PermissionDenied, NotFound.
+
+        Asked before a job runs; ``run`` has it asked again before it commits.
+        """
+
+    @abstractmethod
+    async def run(self, job: Job, progress: Progress) -> dict[str, Any]:
+        """Do it; the job's result. Raises Cancelled, Lost and any error."""
+
+    def explain(self, job: Job, error: Exception) -> str:
+        """The error as the job's page shows it."""
+        if isinstance(error, FilesError):
+            return str(error)
+        logger.error("The %s %d failed", self.name, job.id, exc_info=error)
+        return f"The {self.name} failed ({type(error).__name__}); see the server's log"
+
+    async def clean(self, job: Job, status: str, error: str | None) -> None:
+        """Remove what a job left behind, then end it with this status unless it has ended."""
+        await self.end(job, status, error)
+        await self._catalog.write(lambda conn: rows.cleaned(conn, job.id))
+
+    async def end(
+        self,
+        job: Job,
+        status: str,
+        error: str | None = None,
+        result: dict[str, Any] | None = None,
+        **counts: int,
+    ) -> None:
+        """End a job with this status and its last counters, unless it has ended."""
+        await self._catalog.write(
+            lambda conn: rows.end(conn, job.id, status, error, result, counts)
+        )
+
+    def confirmation(self, job: Job) -> Callable[[], None]:
+        """For a transaction on another thread, directly before its commit: ``permit``, from there.
+
+        The transaction holds its database meanwhile, so a permission that takes too long, as one
+        that waits for this very database does, counts as none. On the event loop's own thread
+        (``num_sql_threads: 0``) it asks nothing: nobody else runs between ``permit`` and a commit.
+        """
+        loop, thread = asyncio.get_running_loop(), threading.get_ident()
+
+        def confirm() -> None:
+            if threading.get_ident() == thread:
+                return
+            asked = asyncio.run_coroutine_threadsafe(self.permit(job), loop)
+            try:
+                asked.result(_PERMIT_SECONDS)
+            except TimedOut:
+                asked.cancel()
+                raise StorageUnavailable(
+                    "Whether you may still do this could not be found out in time, and nothing was"
+                    " written; start it again"
+                ) from None
+
+        return confirm
+
+
+class Jobs:
+    """Runs the jobs of one Datasette."""
+
+    def __init__(self, database: Catalog) -> None:
+        self._catalog = database
+        self._kinds: dict[str, Kind] = {}
+        self.holder = f"{this_process()}/{naming.new_ulid()}"
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def register(self, kind: Kind) -> None:
+        """Run jobs of this kind too."""
+        self._kinds[kind.name] = kind
+
+    def wake(self) -> None:
+        """There is a new job, or a place for one."""
+        self._wake.set()
+
+    async def run(self, _datasette: Any = None) -> None:
+        """Run jobs until cancelled; then those that run are interrupted."""
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    await self._look()
+                except Exception:
+                    logger.exception("Looking for jobs failed; it goes on")
+                try:
+                    await asyncio.wait_for(self._wake.wait(), INTERVAL)
+                except asyncio.TimeoutError:
+                    continue  # time for a look
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Interrupt the jobs that run here."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _look(self) -> None:
+        if not await self._catalog.read(rows.any_active):
+            return
+        while (left := await self._catalog.write(self._take_over)) is not None:
+            if not await self._clean(left):
+                break  # it is tried again once its lease is over
+        for kind in self._kinds.values():
+            while (job := await self._catalog.write(partial(self._claim, kind))) is not None:
+                # In a context of its own: a job asks permissions anew, whatever the request that
+                # happened to start this loop was allowed to skip or had cached.
+                task = contextvars.Context().run(asyncio.create_task, self._run(kind, job))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def _take_over(self, conn: Connection) -> Job | None:
+        now = time.time()
+        rows.release_dead(conn, now, is_gone)
+        return rows.take_over(conn, self._kinds, holder=self.holder, now=now, length=LEASE_SECONDS)
+
+    def _claim(self, kind: Kind, conn: Connection) -> Job | None:
+        return rows.claim(
+            *(conn, kind.name, kind.phase),
+            holder=self.holder,
+            now=time.time(),
+            length=LEASE_SECONDS,
+            limit=kind.limit,
+        )
+
+    async def _clean(self, job: Job, status: str = "interrupted", error: str | None = None) -> bool:
+        try:
+            await self._kinds[job.kind].clean(job, status, error)
+        except Exception:
+            logger.exception("What %s %d left behind cannot be removed yet", job.kind, job.id)
+            return False
+        return True
+
+    async def _run(self, kind: Kind, job: Job) -> None:
+        progress = Progress(kind.phase)
+        beating = asyncio.create_task(self._beat(job, progress))
+        status, message = "interrupted", None
+        try:
+            await kind.permit(job)
+            result = await kind.run(job, progress)
+            await kind.end(job, "finished", None, result, **progress.counts)
+            status = "finished"
+        except Cancelled:
+            status = "cancelled"
+        except Lost:
+            logger.warning("%s %d was taken over by another process", job.kind, job.id)
+            return
+        except Exception as error:  # noqa: BLE001 - answered: the job says it
+            status, message = "error", kind.explain(job, error)
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            if not isinstance(progress.stopped, Lost):
+                await asyncio.shield(self._clean(job, status, message))
+            self.wake()
+
+    async def _beat(self, job: Job, progress: Progress) -> None:
+        """Show that the job is alive, and see whether it is to stop."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                stop = await self._catalog.write(
+                    lambda conn: rows.renew(
+                        *(conn, job),
+                        now=time.time(),
+                        length=LEASE_SECONDS,
+                        phase=progress.phase,
+                        progress=progress.counts,
+                    )
+                )
+            except Exception:
+                logger.exception("%s %d cannot write its progress down", job.kind, job.id)
+                continue
+            if stop is None:
+                progress.stop(Lost())
+            elif stop:
+                progress.stop(Cancelled())

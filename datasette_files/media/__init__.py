@@ -1,0 +1,1 @@
+"""Content types as pure functions: parsing, families, sniffing from the first bytes."""

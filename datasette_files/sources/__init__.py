@@ -1,0 +1,1 @@
+"""Configured sources: start, settings, secrets, health, and reading a storage."""

@@ -1,0 +1,229 @@
+"""The one guarded reader: bytes out of a storage, and a storage's errors turned into ours.
+
+Nothing else in the core calls a storage's reading methods. Bytes are held against the catalog's
+size here; against its sha256 where a file is read to its end for keeps (``whole``). Leaves out HTTP
+(transfer/downloads.py) and whatever a use case makes of the bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+
+from ..base import FileMetadata
+from ..errors import ChecksumMismatch, FilesError, StorageError
+from ..models import FileRecord, Upload
+from .sources import Source
+
+logger = logging.getLogger("datasette_files")
+
+#: How often in a row a stream that broke is taken up again without a byte of progress, and the
+#: first pause before it, in seconds; each is twice the one before.
+ATTEMPTS = 4
+PAUSE = 0.25
+#: As "to the end", where nobody knows the size.
+_END = 2**63 - 1
+#: Bytes; hashing less is quicker than the way to a thread.
+WORTH_A_THREAD = 64 * 1024
+#: Bytes. A file smaller than this may be read together with its row.
+_AT_HAND = 64 * 1024
+
+
+class Missing(StorageError, FileNotFoundError):
+    """A file of the catalog whose storage does not have its bytes, or not all of them.
+
+    Trying again does not help. It is logged where it is raised, and nowhere else. Plugins that read
+    by ``File`` know it as the FileNotFoundError of 0.1a3.
+    """
+
+
+def _missing(slug: str, file: FileRecord | Upload, found: str) -> Missing:
+    logger.error("The bytes of %s are missing: the source %r has %s", file.id, slug, found)
+    return Missing(
+        "The file's bytes are missing from the storage, or damaged there; an administrator must"
+        " restore them from a backup"
+    )
+
+
+@contextmanager
+def storage_errors(slug: str, file: FileRecord | Upload | None = None) -> Iterator[None]:
+    """Turn whatever a storage raises into an error that answers a request.
+
+    The one place that does. Raises Missing where a file of the catalog is not there; StorageError,
+    logged with its cause, for an error that a storage should not raise.
+    """
+    try:
+        yield
+    except FilesError:
+        raise
+    except Exception as error:
+        if isinstance(error, FileNotFoundError) and isinstance(file, FileRecord):
+            raise _missing(slug, file, "none") from error
+        logger.exception("The storage of the source %r failed", slug)
+        raise StorageError(
+            f"The storage failed ({type(error).__name__}); try again, or ask an administrator, as"
+            " the server's log says more"
+        ) from error
+
+
+def _size(file: FileRecord | Upload) -> int | None:
+    """The bytes that have to be there, where that is known; what was declared says nothing yet."""
+    return file.size if isinstance(file, FileRecord) else None
+
+
+async def stream(
+    source: Source, file: FileRecord | Upload, start: int = 0, end: int | None = None
+) -> AsyncGenerator[bytes, None]:
+    """The bytes from ``start`` up to, not including, ``end``, in chunks.
+
+    Raises StorageError, StorageUnavailable; Missing where there are others than the catalog says.
+    """
+    path, size = file.path, _size(file)
+    stop = min(_END if end is None else end, _END if size is None else size)
+    passed = 0
+    with storage_errors(source.slug, file):
+        storage = source.storage
+        all_of_it = start == 0 and end is None
+        chunks = storage.stream_file(path) if all_of_it else storage.stream_range(path, start, stop)
+        try:
+            async for chunk in chunks:
+                passed += len(chunk)
+                yield chunk
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+    if size is not None and passed != max(stop - start, 0):
+        raise _missing(source.slug, file, f"{start + passed:,} bytes of {size:,}")
+
+
+async def opened(
+    source: Source, file: FileRecord, start: int, end: int
+) -> AsyncGenerator[bytes, None]:
+    """As ``stream``, with the first two chunks fetched: an object of one is known to be all."""
+
+    async def opening() -> AsyncGenerator[bytes, None]:
+        async with aclosing(stream(source, file, start, end)) as chunks:
+            ahead = [chunk for _ in range(2) if (chunk := await anext(chunks, b""))]
+            yield b""  # as only a generator that has begun lets go when it is closed
+            for chunk in ahead:
+                yield chunk
+            async for chunk in chunks:
+                yield chunk
+
+    begun = opening()
+    await anext(begun)
+    return begun
+
+
+async def head(source: Source, file: FileRecord | Upload, size: int) -> bytes:
+    """At most the first ``size`` bytes. Raises StorageError, StorageUnavailable, Missing."""
+    known = _size(file)
+    size = size if known is None else min(size, known)
+    with storage_errors(source.slug, file):
+        content = await source.storage.read_bytes(file.path, size)
+    return _all(source, file, content, size)[:size]
+
+
+async def tail(source: Source, file: FileRecord, size: int) -> bytes:
+    """At most the last ``size`` bytes. Raises StorageError, StorageUnavailable, Missing."""
+    if file.size is None or file.size <= size:
+        return await head(source, file, size)
+    chunks = stream(source, file, file.size - size, file.size)
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def limited(source: Source, file: FileRecord, max_bytes: int) -> bytes:
+    """All bytes, at once. Raises FileTooLarge for more than ``max_bytes``; else as ``head``."""
+    with storage_errors(source.slug, file):
+        content = await source.storage.read_file_limited(file.path, max_bytes)
+    return _all(source, file, content, max_bytes)
+
+
+def _all(source: Source, file: FileRecord | Upload, content: bytes, wanted: int) -> bytes:
+    size = _size(file)
+    if size is not None and len(content) < min(wanted, size):
+        raise _missing(source.slug, file, f"{len(content):,} bytes of {size:,}")
+    return content
+
+
+def small(source: Source, file: FileRecord) -> bytes | None:
+    """A small file's bytes where its storage has them at hand without waiting. Blocks nothing."""
+    if file.size is None or file.size >= _AT_HAND or source.down is not None:
+        return None
+    with storage_errors(source.slug, file):
+        content = source.storage.cached_bytes(file.path, file.size)
+    # The ordinary way says what is wrong with another size.
+    return content if content is not None and len(content) == file.size else None
+
+
+async def metadata(source: Source, path: str) -> FileMetadata | None:
+    """What the storage knows of an object. Raises StorageError, StorageUnavailable."""
+    with storage_errors(source.slug):
+        return await source.storage.get_file_metadata(path)
+
+
+class Digest:
+    """The sha256 and size of chunks, as they pass."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        #: Bytes.
+        self.size = 0
+
+    async def add(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if len(chunk) < WORTH_A_THREAD:
+            self._sha256.update(chunk)
+        else:
+            await asyncio.to_thread(self._sha256.update, chunk)
+
+    @property
+    def content_hash(self) -> str:
+        """As the catalog keeps it."""
+        return f"sha256:{self._sha256.hexdigest()}"
+
+    def check(self, file: FileRecord) -> None:
+        """Raises ChecksumMismatch where the catalog has another sha256."""
+        if file.sha256 is not None and self.content_hash != f"sha256:{file.sha256}":
+            raise ChecksumMismatch(
+                f"The stored bytes of {file.id} are not those whose sha256 the catalog has; restore"
+                " the file from a backup"
+            )
+
+
+async def content_hash(source: Source, file: FileRecord | Upload) -> str:
+    """The sha256 of what the storage serves, as the catalog keeps it. Raises as ``stream``."""
+    digest = Digest()
+    async for chunk in stream(source, file):
+        await digest.add(chunk)
+    return digest.content_hash
+
+
+async def whole(
+    source: Source, file: FileRecord, digest: Digest | None = None
+) -> AsyncGenerator[bytes, None]:
+    """Every byte of a file, taken up again where its storage broke; ``digest`` is given them too.
+
+    Raises ChecksumMismatch after the last; else as ``stream``.
+    """
+    digest, failures = digest or Digest(), 0
+    while True:
+        try:
+            async with aclosing(stream(source, file, digest.size)) as chunks:
+                async for chunk in chunks:
+                    failures = 0
+                    await digest.add(chunk)
+                    yield chunk
+            break
+        except Missing:
+            raise
+        except FilesError as error:
+            failures += 1
+            if failures >= ATTEMPTS:
+                raise
+            logger.warning("Reading %s broke at byte %s: %s", file.id, digest.size, error)
+        await asyncio.sleep(PAUSE * 2 ** (failures - 1))
+    digest.check(file)

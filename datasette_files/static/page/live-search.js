@@ -1,0 +1,115 @@
+/**
+ * Search and filters that show results while people type.
+ *
+ * A form with `data-files-live` is an ordinary GET form. After each change this module fetches the page
+ * that the form leads to and takes its #files-results, so that only the templates draw results. The
+ * URL follows, so that a reload, a link and Back lead to the same results. The forms stay, and with
+ * them focus and caret.
+ */
+
+import { button, element, onTyping } from "../shared/dom.js";
+import { explained } from "../shared/messages.js";
+import { ApiError, request } from "../shared/request.js";
+
+/** The address of the results that are shown or asked for. */
+let shown = location.href;
+let asked = new AbortController();
+/** The list that an emptied search returns to: as it was filtered, sorted and paged. */
+let list = new URL(shown).searchParams.has("q") ? undefined : shown;
+
+const announcer = element("p", { class: "files-hidden", role: "status" });
+document.querySelector("main")?.append(announcer);
+
+/** @param {HTMLFormElement} form @returns {string} The address that the form leads to, without empty fields. */
+function target(form) {
+  const fields = [...new FormData(form)].filter(([, value]) => value !== "");
+  const query = new URLSearchParams(/** @type {[string, string][]} */ (fields));
+  // An emptied search of a source leads to the page of the source, if there is one.
+  const emptied = form.dataset.filesHome !== undefined && !query.has("q");
+  const home = emptied ? (list ?? form.dataset.filesHome) : undefined;
+  const url = new URL(home ?? form.action, location.href);
+  if (home === undefined) url.search = query.toString();
+  return url.href;
+}
+
+/** @param {string} message @param {() => void} retry @returns {HTMLElement} */
+function problem(message, retry) {
+  return element(
+    "div",
+    { id: "files-results", class: "files-results" },
+    element("p", { class: "message-error", role: "alert" }, message),
+    button("Try again", retry, { class: "files-button" }),
+  );
+}
+
+/** @param {string} url @param {AbortSignal} signal @returns {Promise<Document>} */
+async function fetchPage(url, signal) {
+  const { status, text } = await request(url, { headers: { Accept: "text/html" }, signal });
+  const page = new DOMParser().parseFromString(text, "text/html");
+  // Else it is Datasette's own refusal, a sign-in page, or a proxy's error.
+  if (!page.getElementById("files-results")) throw ApiError.of(status, "");
+  return page;
+}
+
+/** @param {Element} results They take the focus if it was in the results that they replace. */
+function replace(results) {
+  const before = document.getElementById("files-results");
+  const focused = before?.contains(document.activeElement);
+  before?.replaceWith(results);
+  if (!focused) return;
+  results.setAttribute("tabindex", "-1");
+  /** @type {HTMLElement} */ (results).focus({ preventScroll: true });
+}
+
+/** @param {Element} results @param {string} title */
+function show(results, title) {
+  replace(results);
+  document.title = title;
+  // Screen readers announce a failure by itself, as it is an alert.
+  announcer.textContent =
+    results.querySelector(".files-empty")?.textContent?.trim() ||
+    results.querySelector("#files-count")?.textContent?.trim() ||
+    "";
+  document.dispatchEvent(new CustomEvent("datasette-files-shown"));
+}
+
+/** @param {string} url @param {boolean} [again] Also if its results are shown already. */
+async function refresh(url, again = false) {
+  if (url === shown && !again) return;
+  asked.abort();
+  asked = new AbortController();
+  const { signal } = asked;
+  shown = url;
+  const searching = new URL(url).searchParams.has("q");
+  if (!searching) list = url;
+  history.replaceState(history.state, "", url);
+  // Filters apply to lists, not to searches.
+  for (const filters of document.querySelectorAll("form.files-filters")) {
+    /** @type {HTMLElement} */ (filters).hidden = searching;
+  }
+  document.getElementById("files-results")?.setAttribute("aria-busy", "true");
+  try {
+    const page = await fetchPage(url, signal);
+    const results = /** @type {HTMLElement} */ (page.getElementById("files-results"));
+    show(document.importNode(results, true), page.title);
+  } catch (error) {
+    if (signal.aborted) return;
+    const message = `The files could not be fetched. ${explained(error)}`;
+    replace(problem(message, () => refresh(url, true)));
+  }
+}
+
+for (const form of document.querySelectorAll("form[data-files-live]")) {
+  const live = /** @type {HTMLFormElement} */ (form);
+  const drop = onTyping(live, () => refresh(target(live)));
+  live.addEventListener("submit", (event) => {
+    event.preventDefault();
+    drop();
+    refresh(target(live));
+  });
+  // Somebody may have typed before this module was loaded.
+  const fields = live.querySelectorAll("input");
+  if ([...fields].some((field) => field.value !== field.defaultValue)) live.dispatchEvent(new Event("input"));
+}
+// The list shows what <datasette-file-upload> has uploaded.
+document.addEventListener("datasette-files-finished", () => refresh(shown, true));

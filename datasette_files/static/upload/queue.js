@@ -1,0 +1,263 @@
+/**
+ * The queue of uploads: a few run at once, the rest wait; each can be cancelled, retried, removed.
+ * Leaves out how one file is sent (client.js, passed in as a function) and anything of a page.
+ */
+
+import { messageFor } from "../shared/messages.js";
+import { ApiError } from "../shared/request.js";
+import { NotCompleted } from "./client.js";
+import { TransferRate, secondsLeft } from "./rate.js";
+
+/** @import { FileRecord } from "../api.js" */
+/** @import { UploadOptions } from "./client.js" */
+/** @typedef {"queued" | "checking" | "preparing" | "sending" | "finishing" | "done" | "failed" |
+ *   "cancelled"} State */
+/** @typedef {"queued" | "done" | "failed" | "cancelled"} Settled */
+/** @typedef {{file: File, path?: string, source?: string, problem?: ApiError | null}} Addition */
+
+const WORKING = new Set(["checking", "preparing", "sending", "finishing"]);
+const UNFINISHED = new Set(["queued", ...WORKING]);
+
+/** One file of a queue. Only the queue writes to it. */
+export class UploadItem {
+  /** @param {number} number @param {Addition} addition @param {number} batch */
+  constructor(number, { file, path = "", source = "", problem = null }, batch) {
+    this.number = number;
+    this.file = file;
+    /** Path of its folder, from the folder that was added, with a slash at the end. */
+    this.path = path;
+    /** Slug of the source that it goes to. */
+    this.source = source;
+    this.batch = batch;
+    /** @type {State} */
+    this.state = problem === null ? "queued" : "failed";
+    this.sent = 0;
+    this.error = problem;
+    /** @type {FileRecord | null} */
+    this.record = null;
+    this.rate = new TransferRate();
+    /** @type {AbortController | null} */
+    this.controller = null;
+    /** Refused before anything was sent, so that a retry cannot help. */
+    this.refused = problem !== null;
+  }
+
+  get working() {
+    return WORKING.has(this.state);
+  }
+
+  /** A file that is being completed cannot be cancelled: it may be stored already. */
+  get cancellable() {
+    return UNFINISHED.has(this.state) && this.state !== "finishing";
+  }
+
+  get retryable() {
+    if (this.state === "cancelled") return true;
+    return this.state === "failed" && !this.refused && messageFor(this.error?.code ?? "").retry;
+  }
+}
+
+/** An event of the queue; about one item if `item` is not null. */
+export class QueueEvent extends Event {
+  /** @param {string} type @param {UploadItem | null} item */
+  constructor(type, item) {
+    super(type);
+    this.item = item;
+  }
+}
+
+/**
+ * Events: `change` after any change; `uploaded` and `failed` with their `item`; `finished` when no work
+ * is left.
+ */
+export class UploadQueue extends EventTarget {
+  /**
+   * @param {(item: UploadItem, options: UploadOptions) => Promise<FileRecord>} upload
+   * @param {{atOnce?: number, now?: () => number}} [options]
+   */
+  constructor(upload, { atOnce = 4, now = () => performance.now() } = {}) {
+    super();
+    this._upload = upload;
+    this._atOnce = atOnce;
+    this._now = now;
+    this._rate = new TransferRate();
+    this._working = 0;
+    this._numbers = 0;
+    this._batch = 0;
+    /** In the order in which they were added. @type {Set<UploadItem>} */
+    this.items = new Set();
+    /** @type {Set<UploadItem>} */
+    this._waiting = new Set();
+    /** @type {Set<UploadItem>} */
+    this._failed = new Set();
+  }
+
+  /** How many files have failed. */
+  get failed() {
+    return this._failed.size;
+  }
+
+  /** Whether any file is being uploaded or waits. */
+  get busy() {
+    return this._working > 0 || this._waiting.size > 0;
+  }
+
+  /**
+   * @param {Iterable<Addition>} additions A file with a problem fails at once.
+   * @returns {UploadItem[]}
+   */
+  add(additions) {
+    this._beginBatch();
+    const added = [];
+    for (const addition of additions) {
+      const item = new UploadItem(this._numbers++, addition, this._batch);
+      this.items.add(item);
+      added.push(item);
+      if (item.state === "queued") this._waiting.add(item);
+      else this._failed.add(item);
+    }
+    for (const item of added) if (item.state === "failed") this._tell("failed", item);
+    this._advance();
+    if (added.length > 0 && !this.busy) this._tell("finished");
+    return added;
+  }
+
+  /** @param {UploadItem} item */
+  cancel(item) {
+    if (!item.cancellable) return;
+    if (this._waiting.delete(item)) {
+      item.state = "cancelled";
+      this._tell("change");
+      if (!this.busy) this._tell("finished");
+    } else item.controller?.abort();
+  }
+
+  cancelAll() {
+    // Waiting files first: each upload that ends would start the next one.
+    for (const item of [...this._waiting, ...this.items]) this.cancel(item);
+  }
+
+  /** @param {UploadItem} item */
+  retry(item) {
+    if (!item.retryable) return;
+    this._beginBatch();
+    item.batch = this._batch;
+    item.state = "queued";
+    item.sent = 0;
+    item.rate = new TransferRate();
+    this._failed.delete(item);
+    this._waiting.add(item);
+    this._advance();
+  }
+
+  retryFailed() {
+    for (const item of this.items) if (item.state === "failed") this.retry(item);
+  }
+
+  /** Take a file off the list; cancel it first if necessary. @param {UploadItem} item */
+  remove(item) {
+    this.cancel(item);
+    if (item.state === "finishing") return;
+    this._drop(item);
+    this._tell("change");
+  }
+
+  /** Take all finished, failed and cancelled files off the list. */
+  clear() {
+    for (const item of this.items) if (!UNFINISHED.has(item.state)) this._drop(item);
+    this._tell("change");
+  }
+
+  /** @param {UploadItem} item */
+  _drop(item) {
+    this.items.delete(item);
+    this._failed.delete(item);
+  }
+
+  /** The state of the queue in numbers. Bytes count from the moment when it last was idle. */
+  summary() {
+    const counts = { queued: 0, working: 0, done: 0, failed: 0, cancelled: 0, retryable: 0 };
+    let [sent, total] = [0, 0];
+    for (const item of this.items) {
+      if (item.working) counts.working += 1;
+      else counts[/** @type {Settled} */ (item.state)] += 1;
+      if (item.state === "failed" && item.retryable) counts.retryable += 1;
+      if (item.batch === this._batch && (UNFINISHED.has(item.state) || item.state === "done")) {
+        sent += item.sent;
+        total += item.file.size;
+      }
+    }
+    const speed = this._rate.speed(this._now());
+    return { counts, sent, total, speed, left: secondsLeft(total - sent, speed) };
+  }
+
+  /** @param {UploadItem} item @returns {{speed: number | null, left: number | null}} */
+  pace(item) {
+    const speed = item.rate.speed(this._now());
+    return { speed, left: secondsLeft(item.file.size - item.sent, speed) };
+  }
+
+  _beginBatch() {
+    if (this.busy) return;
+    this._batch += 1;
+    this._rate = new TransferRate();
+  }
+
+  _advance() {
+    for (const item of this._waiting) {
+      if (this._working >= this._atOnce) break;
+      this._waiting.delete(item);
+      this._run(item);
+    }
+    this._tell("change");
+  }
+
+  /** @param {UploadItem} item */
+  async _run(item) {
+    this._working += 1;
+    item.controller = new AbortController();
+    const token = item.error instanceof NotCompleted ? item.error.token : undefined;
+    item.error = null;
+    item.state = "checking";
+    try {
+      item.record = await this._upload(item, {
+        signal: item.controller.signal,
+        token,
+        onStep: (step) => {
+          item.state = step;
+          this._tell("change");
+        },
+        onProgress: (bytes) => this._progress(item, bytes),
+      });
+      item.sent = item.file.size; // not by _progress: these bytes say nothing about the speed
+      item.state = "done";
+    } catch (error) {
+      if (item.controller.signal.aborted) item.state = "cancelled";
+      else {
+        item.state = "failed";
+        item.error = ApiError.from(error);
+        if (this.items.has(item)) this._failed.add(item);
+      }
+    }
+    item.controller = null;
+    this._working -= 1;
+    if (item.state === "done") this._tell("uploaded", item);
+    if (item.state === "failed") this._tell("failed", item);
+    this._advance();
+    if (!this.busy) this._tell("finished");
+  }
+
+  /** @param {UploadItem} item @param {number} bytes */
+  _progress(item, bytes) {
+    const more = Math.max(0, bytes - item.sent);
+    item.sent = bytes;
+    item.rate.add(more, this._now());
+    this._rate.add(more, this._now());
+    this._tell("change");
+  }
+
+  /** @param {string} type @param {UploadItem | null} [item] */
+  _tell(type, item = null) {
+    this.dispatchEvent(new QueueEvent(type, item));
+  }
+}

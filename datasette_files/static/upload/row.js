@@ -1,0 +1,137 @@
+/**
+ * The row of one upload: picture, name, progress, outcome, buttons. Leaves out which files have a row
+ * (list.js).
+ */
+
+import { button, element, icon, setText } from "../shared/dom.js";
+import { formatBytes, formatDuration, formatSpeed } from "../shared/format.js";
+import { messageFor } from "../shared/messages.js";
+import { UploadPreview } from "./preview.js";
+
+/** @import { UploadItem, UploadQueue } from "./queue.js" */
+/** @typedef {"cancel" | "retry" | "remove" | "copy"} Action */
+
+const STATUS = {
+  queued: "Waiting",
+  checking: "Checking",
+  preparing: "Preparing",
+  finishing: "Finishing",
+  done: "Uploaded",
+  cancelled: "Cancelled",
+};
+
+/** @type {Record<Action, {icon?: "close" | "retry", text?: string, label: string}>} */
+const BUTTONS = {
+  cancel: { icon: "close", label: "Cancel" },
+  remove: { icon: "close", label: "Remove" },
+  retry: { icon: "retry", text: "Retry", label: "Retry" },
+  copy: { text: "Copy id", label: "Copy id of" },
+};
+
+export class UploadRow {
+  /**
+   * @param {UploadItem} item
+   * @param {UploadQueue} queue
+   * @param {(action: Action, item: UploadItem, button: HTMLButtonElement) => void} act
+   * @param {boolean} linked Whether the names of uploaded files are links.
+   */
+  constructor(item, queue, act, linked) {
+    this.item = item;
+    this._queue = queue;
+    this._act = act;
+    this._linked = linked;
+    this._actions = "";
+    this._preview = new UploadPreview(item.file);
+
+    this._name = element("bdi", { class: "upload-name" }, item.file.name);
+    const title = element("p", { class: "upload-title" });
+    if (item.path !== "") title.append(element("bdi", { class: "upload-path" }, item.path));
+    title.append(this._name);
+    this._bar = element("progress", { "aria-label": `Progress of ${item.file.name}` });
+    this._facts = [element("span"), element("span", { class: "upload-speed" }), element("span")];
+    this._status = element("p", { class: "upload-status" }, ...this._facts);
+    this._next = element("p", { class: "upload-next", hidden: true });
+    this._buttons = element("div", { class: "upload-buttons" });
+    const what = element("div", { class: "upload-what" }, title, this._bar, this._status, this._next);
+    this.element = element("li", { class: "upload-row" });
+    this.element.append(this._preview.element, what, this._buttons);
+    this.update();
+  }
+
+  /** Show the item as it is now. Writes only what has changed. */
+  update() {
+    const { item } = this;
+    this.element.dataset.state = item.state;
+    // At least 1, so that the bar of an empty file can be full.
+    this._bar.max = Math.max(1, item.file.size);
+    this._bar.value = item.state === "done" ? this._bar.max : item.sent;
+    const facts = this._statusFacts();
+    this._facts.forEach((fact, place) => setText(fact, facts[place] ?? ""));
+    const failed = item.state === "failed";
+    setText(this._next, failed ? messageFor(item.error?.code ?? "").next : "");
+    this._next.hidden = !failed;
+    this._link();
+    this._offer();
+  }
+
+  /** Free what the row holds; it leaves the page. */
+  release() {
+    this._preview.release();
+  }
+
+  /** @returns {string[]} The state, and while bytes are sent the speed and the time left. */
+  _statusFacts() {
+    const { item } = this;
+    const size = formatBytes(item.file.size);
+    if (item.state === "failed") {
+      const { title } = messageFor(item.error?.code ?? "");
+      return [item.error?.message ? `${title}. ${item.error.message}` : `${title}.`];
+    }
+    if (item.state !== "sending") return [`${STATUS[item.state]} · ${size}`];
+    const { speed, left } = this._queue.pace(item);
+    return [
+      `${formatBytes(item.sent)} of ${size}`,
+      speed === null ? "" : formatSpeed(speed),
+      left === null ? "" : `${formatDuration(left)} left`,
+    ];
+  }
+
+  _link() {
+    const { record } = this.item;
+    if (record === null || !this._linked || this._name.firstElementChild !== null) return;
+    this._name.replaceChildren(element("a", { href: record.url }, this.item.file.name));
+  }
+
+  /** Offer the buttons of this state. If they are the same as before they stay, and so does the focus. */
+  _offer() {
+    const { item } = this;
+    const actions = /** @type {Action[]} */ ([]);
+    if (item.state === "done") actions.push("copy");
+    if (item.retryable) actions.push("retry");
+    if (item.cancellable) actions.push("cancel");
+    if (item.state === "failed" || item.state === "cancelled") actions.push("remove");
+    if (actions.join() === this._actions) return;
+    this._actions = actions.join();
+    const hadFocus = this._buttons.contains(document.activeElement);
+    this._buttons.replaceChildren(...actions.map((action) => this._button(action)));
+    if (hadFocus) this._refocus();
+  }
+
+  /** Focus another button: without it, keyboard users would lose their place. */
+  _refocus() {
+    const first = this._buttons.querySelector("button");
+    if (first !== null) return first.focus();
+    this.element.tabIndex = -1;
+    this.element.focus();
+  }
+
+  /** @param {Action} action */
+  _button(action) {
+    const { icon: drawn, text, label } = BUTTONS[action];
+    const content = [...(drawn ? [icon(drawn)] : []), ...(text ? [text] : [])];
+    const named = { "data-action": action, "aria-label": `${label} ${this.item.file.name}` };
+    const made = button(content, () => this._act(action, this.item, made), named);
+    if (!text) made.title = label;
+    return made;
+  }
+}

@@ -1,0 +1,1 @@
+"""Bytes in, out and across: uploads, receiving, downloads, copying."""

@@ -1,0 +1,189 @@
+"""Downloads: from a file and a request's conditions to a plan, and from a plan to bytes.
+
+``plan`` decides everything that the headers say, by RFC 9110, without touching the storage, or asks
+a storage that signs URLs for one. ``open_body`` then opens the object before any header is sent, so
+that a missing or truncated one is an error and not a broken 200. No Request and no Response here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import RangeUnsatisfiable
+from ..media.inline import shows_inline
+from ..models import FileRecord
+from ..protocol.conditional import Outcome, evaluate, http_date, if_range_matches
+from ..protocol.disposition import content_disposition
+from ..protocol.ranges import (
+    ByteRange,
+    ByteRanges,
+    RangeNotSatisfiable,
+    content_range,
+    parse_range,
+    unsatisfied_range,
+)
+from ..sources import reading
+from ..sources.reading import storage_errors
+from ..sources.sources import Source
+
+#: What may stand in an entity tag (RFC 9110, 8.8.3), as far as it is ASCII.
+_ENTITY_TAG = re.compile(r"[\x21\x23-\x7e]{1,200}")
+
+Kind = Literal["attachment", "inline"]
+
+#: No script, no plugins, no forms, an origin of its own: whatever a file holds, it can do nothing.
+_SANDBOX = "sandbox; default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'"
+#: Bytes; a file up to this size is read and sent in one piece.
+_SMALL = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An answer. ``pieces`` are literal bytes and ranges of the object, in order."""
+
+    status: int
+    headers: dict[str, str]
+    content_type: str
+    pieces: tuple[bytes | ByteRange, ...] = ()
+
+
+class Body:
+    """A body whose object is open: iterate ``chunks``, then ``close``."""
+
+    def __init__(
+        self, chunks: AsyncGenerator[bytes, None], opened: AsyncGenerator[bytes, None] | None
+    ) -> None:
+        self.chunks = chunks
+        self._opened = opened
+
+    async def close(self) -> None:
+        """Let go of the object, read to its end or not."""
+        await self.chunks.aclose()
+        if self._opened is not None:  # as chunks that nobody asked for do not close it
+            await self._opened.aclose()
+
+
+async def plan(
+    source: Source, file: FileRecord, kind: Kind, method: str, headers: Mapping[str, str]
+) -> Plan:
+    """How to answer GET or HEAD for a file. ``headers`` are the request's, in lower case.
+
+    Raises RangeUnsatisfiable, StorageUnavailable.
+    """
+    inline = kind == "inline" and shows_inline(file.type)
+    disposition = content_disposition("inline" if inline else "attachment", file.filename)
+    common = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}
+    if kind == "inline":
+        common["Content-Security-Policy"] = _SANDBOX
+    if method == "GET" and _redirects(source) and (inline or kind == "attachment"):
+        url = await _signed_url(source, file, disposition)
+        return Plan(302, {**common, "Location": url, "Cache-Control": "no-store"}, file.type)
+    return _local_plan(file, method, headers, common)
+
+
+def _redirects(source: Source) -> bool:
+    capabilities = source.capabilities
+    return capabilities.can_generate_signed_urls and not capabilities.requires_proxy_download
+
+
+async def _signed_url(source: Source, file: FileRecord, disposition: str) -> str:
+    with storage_errors(source.slug, file):
+        return await source.storage.signed_download_url(
+            file.path,
+            filename=file.filename,
+            content_type=file.type,
+            disposition=disposition,
+            expires_in=source.signed_seconds,
+        )
+
+
+def _local_plan(
+    file: FileRecord, method: str, headers: Mapping[str, str], common: dict[str, str]
+) -> Plan:
+    etag = _entity_tag(file)
+    modified = file.modified
+    common = {**common, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
+    if etag:
+        common["ETag"] = etag
+    if modified:
+        common["Last-Modified"] = http_date(modified)
+    outcome = evaluate(method, headers, etag, modified)
+    if outcome is Outcome.NOT_MODIFIED:
+        return Plan(304, common, file.type)
+    if outcome is Outcome.PRECONDITION_FAILED:
+        return Plan(412, common, file.type)
+    if file.size is None:
+        # Catalogued by another tool: without a size there are no ranges.
+        return Plan(200, common, file.type, (ByteRange(0, 2**63 - 1),))
+    wanted = headers.get("range") if method == "GET" else None
+    if wanted and not if_range_matches(headers.get("if-range"), etag, modified):
+        wanted = None
+    return _ranges_plan(file, file.size, wanted, common)
+
+
+def _ranges_plan(file: FileRecord, size: int, wanted: str | None, common: dict[str, str]) -> Plan:
+    """All ``size`` bytes, or what a Range header selects."""
+    try:
+        ranges = parse_range(wanted, size)
+    except RangeNotSatisfiable:
+        raise RangeUnsatisfiable(
+            f"The file has {size} bytes; no range that was asked for lies within",
+            headers={"Content-Range": unsatisfied_range(size), "Accept-Ranges": "bytes"},
+        ) from None
+    if not ranges:
+        length = {"Content-Length": str(size)}
+        return Plan(200, {**common, **length}, file.type, (ByteRange(0, size),))
+    if len(ranges) == 1:
+        single = {
+            "Content-Length": str(ranges[0].length),
+            "Content-Range": content_range(ranges[0], size),
+        }
+        return Plan(206, {**common, **single}, file.type, (ranges[0],))
+    framing = ByteRanges(ranges, file.type, size)
+    pieces = tuple(piece for header, part in framing.parts for piece in (header, part))
+    length = {"Content-Length": str(framing.content_length)}
+    return Plan(206, {**common, **length}, framing.content_type, (*pieces, framing.closing))
+
+
+def _entity_tag(file: FileRecord) -> str | None:
+    """Strong, as bytes under an id never change: their sha256, or the storage's own tag."""
+    tag = file.sha256 or file.content_hash or ""
+    return f'"{tag}"' if _ENTITY_TAG.fullmatch(tag) else None
+
+
+def is_small(file: FileRecord, pieces: tuple[bytes | ByteRange, ...]) -> bool:
+    """Whether the body is one whole file that is better read at once than streamed."""
+    return file.size is not None and file.size <= _SMALL and pieces == (ByteRange(0, file.size),)
+
+
+async def open_body(
+    source: Source, file: FileRecord, pieces: tuple[bytes | ByteRange, ...]
+) -> Body:
+    """Open the object and read its first chunks. Raises StorageError while no header is out."""
+    first = next((piece for piece in pieces if isinstance(piece, ByteRange)), None)
+    opened = None
+    if first is not None:
+        opened = await reading.opened(source, file, first.start, first.end)
+    return Body(_stream(source, file, pieces, opened), opened)
+
+
+async def _stream(
+    source: Source,
+    file: FileRecord,
+    pieces: tuple[bytes | ByteRange, ...],
+    opened: AsyncGenerator[bytes, None] | None,
+) -> AsyncGenerator[bytes, None]:
+    """The pieces. Raises StorageError where the object is shorter than the catalog says."""
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+            continue
+        stream = opened or reading.stream(source, file, piece.start, piece.end)
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        opened = None
