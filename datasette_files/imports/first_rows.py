@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import PluginConfig
 from ..errors import TimedOut
 from ..formats.base import ImportFormat
-from ..formats.packed import ZIP
+from ..formats.packed import OLE, ZIP
 from ..models import FileRecord
 from ..sources import reading
 from ..sources.sources import Source
@@ -35,6 +35,8 @@ class Preview:
     rows: list[list[str | None]] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=dict)
     members: list[str] = field(default_factory=list)
+    #: Numbers of the columns whose names are too long to be shown whole.
+    cut_names: list[int] = field(default_factory=list)
     problem: str | None = None
     #: Whether the file may be imported though there are no rows here.
     readable: bool = False
@@ -48,11 +50,20 @@ class Previews:
         self._places = asyncio.Semaphore(_TOGETHER)
 
     async def make(
-        self, source: Source, file: FileRecord, chosen: ImportFormat, read: dict[str, Any]
+        self,
+        source: Source,
+        file: FileRecord,
+        chosen: ImportFormat,
+        read: dict[str, Any],
+        known: Iterable[ImportFormat],
+        asked: bool,
     ) -> Preview:
-        """The first rows. Raises TimedOut, StorageError, StorageUnavailable."""
+        """The first rows. ``known``: the formats of members. ``asked``: a person chose the format.
+
+        Raises TimedOut, StorageError, StorageUnavailable.
+        """
         head = await reading.head(source, file, _HEAD)
-        whole = chosen.seeks or head.startswith(ZIP)
+        whole = chosen.seeks or head.startswith((ZIP, OLE))
         if whole and (file.size or 0) > _WHOLE:
             return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
 
@@ -64,7 +75,8 @@ class Previews:
                 yield chunk
 
         task = {
-            **{"work": "preview", "format": process.located(chosen), "options": read},
+            **{"work": "preview", "options": read},
+            **process.formats(chosen, known, asked),
             "cut": not whole and (file.size is None or file.size > len(head)),
             "max_bytes": self._config.import_max_bytes,
         }
@@ -81,4 +93,4 @@ class Previews:
             if whole:
                 return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
             raise TimedOut("The preview took too long; try again in a minute") from None
-        return Preview(chosen.name, **{**made, "types": [kind or "text" for kind in made["types"]]})
+        return Preview(**made)

@@ -107,6 +107,7 @@ def fit(
         indexes=tuple(dict.fromkeys(request.indexes)),
         search=tuple(dict.fromkeys(request.search)),
         fits=None if table is None or request.mode == "replace" else table.columns,
+        found=outcome["found"],
     )
 
 
@@ -129,10 +130,11 @@ def _fitted(
                 f"The column {own!r} of {name!r} holds numbers, and the file has others in it; mend"
                 " the file, or change the column's type"
             )
-        if wanted == "integer" and kind == "float":
-            raise Invalid(
-                f"The column {own!r} of {name!r} holds integers, and the file has fractions in it;"
-                " mend the file, or change the column's type"
-            )
-        made.append(kind or ("integer" if wanted in ("integer", "float") else "text"))
+        # Floats are whole there: of others the import's process tells row and column.
+        whole = wanted == "integer" and kind == "float"
+        made.append(
+            "integer"
+            if whole
+            else kind or ("integer" if wanted in ("integer", "float") else "text")
+        )
     return [known[column.lower()] for column in columns], made

@@ -7,8 +7,11 @@ from ..formats.base import ImportFormat
 from ..formats.excel import Workbook
 from ..models import FileRecord
 
-_PACKED = (".gz", ".gzip", ".zip")
-_PACKED_TYPES = ("application/gzip", "application/x-gzip", "application/zip")
+_PACKED = (".gz", ".gzip", ".zip", ".zst")
+_PACKED_TYPES = (
+    *("application/gzip", "application/x-gzip", "application/zip"),
+    "application/zstd",
+)
 
 
 class Formats:

@@ -62,7 +62,8 @@ class Imports:
         Raises Invalid, BadType, TimedOut, StorageError, StorageUnavailable.
         """
         check_reading(read)
-        return await self._previews.make(source, file, self.formats.of(file, name), read)
+        chosen, known = self.formats.of(file, name), self.formats.registered
+        return await self._previews.make(source, file, chosen, read, known, asked=bool(name))
 
     async def start(self, actor: Actor, file: FileRecord, request: ImportRequest) -> int:
         """A new job; its id.

@@ -10,7 +10,7 @@ import asyncio
 import importlib.util
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ PREVIEW_SECONDS, IMPORT_SECONDS = 30.0, 60.0
 #: Bytes of content per second of CPU that an import has at least; most take 50 times less.
 _RATE = 256 * 1024
 
+#: Modules that the child loads without the whole package.
+_OWN = "datasette_files."
 #: The file from its beginning, each time it is called.
 Bytes = Callable[[], AsyncIterator[bytes]]
 #: ``(bytes read, rows)``.
@@ -55,6 +57,19 @@ def located(chosen: ImportFormat) -> dict[str, str]:
     return spec
 
 
+def formats(chosen: ImportFormat, known: Iterable[ImportFormat], asked: bool) -> dict[str, Any]:
+    """What a task says of formats; ``asked``: a person chose this one, whatever a member's name.
+
+    Of an archive's members no other plugin's format is found: its child could not load it.
+    """
+    spec = located(chosen)
+    others = [located(one) for one in known if type(one).__module__.startswith(_OWN)]
+    return {
+        **{"format": spec, "asked": asked},
+        "formats": others if spec in others else [spec, *others],
+    }
+
+
 def limits_of(work: str, max_bytes: int) -> Limits:
     """The limits of a ``preview`` or an ``import``; ``max_bytes`` is the file's largest size."""
     size = _GROWS * max_bytes + _ROOM
@@ -72,7 +87,7 @@ async def run(
     ``folder`` is where the child writes; without it, in one that is removed at its end.
     """
     spec = task["format"]
-    own = spec["module"].startswith("datasette_files.") and "file" not in spec
+    own = spec["module"].startswith(_OWN) and "file" not in spec
     limits = limits_of(task["work"], task["max_bytes"])
     try:
         child = await Child.start(

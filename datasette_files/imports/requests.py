@@ -14,6 +14,8 @@ from ..tables.content import STAGING_PREFIX
 
 #: Characters of a table's name.
 _LONGEST_NAME = 200
+#: Rows above a header that are looked at (formats/dialect.py).
+_MAX_SKIPPED = 20
 
 
 def checked(request: ImportRequest) -> ImportRequest:
@@ -46,6 +48,8 @@ def check_reading(read: dict[str, Any]) -> None:
         raise Invalid("errors must be strict or replace")
     if read.get("extra", "error") not in ("error", "drop"):
         raise Invalid("extra must be error or drop")
+    if (skip := read.get("skip")) is not None and not 0 <= skip < _MAX_SKIPPED:
+        raise Invalid(f"skip must be a number from 0 to {_MAX_SKIPPED - 1}")
     for name in ("delimiter", "quote"):
         value = read.get(name)
         if value and (len(value) > 1 or value in "\r\n\x00" or not _is_text(value)):

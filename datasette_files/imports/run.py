@@ -103,7 +103,11 @@ class ImportWork(Kind):
         await asyncio.to_thread(folders.make, folder)
         task = {
             "work": "import",
-            "format": process.located(self._formats.of(file, request.format)),
+            **process.formats(
+                self._formats.of(file, request.format),
+                self._formats.registered,
+                request.format is not None,
+            ),
             "options": request.read,
             "types": request.types,
             "hints": hints(request, table),

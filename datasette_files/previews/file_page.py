@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ..errors import FilesError
-from ..formats.delimited import guess_delimiter
+from ..formats.dialect import guess_delimiter
 from ..media.families import family, is_text
 from ..media.inline import shows_inline
 from ..models import FileRecord

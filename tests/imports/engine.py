@@ -61,9 +61,9 @@ def _reading(
     )
 
 
-def preview(path: Path, folder: Path) -> dict[str, Any]:
+def preview(path: Path, folder: Path, **task: Any) -> dict[str, Any]:
     """The first rows. Raises ImportProblem."""
-    reading = _reading(path, folder, 1 << 20, 1 << 30, "preview", {})
+    reading = _reading(path, folder, 1 << 20, 1 << 30, "preview", task)
     try:
         return make_preview(reading)
     finally:
