@@ -128,6 +128,18 @@ def add(
     return job_id
 
 
+def cancel(conn: sqlite3.Connection, job_id: int) -> bool:
+    """Ask an import to stop; False if it is over. A row of 0.1a3, which has no job, is ended."""
+    if jobs.get(conn, job_id) is not None:
+        return jobs.cancel(conn, job_id) is not None
+    ended = conn.execute(
+        """UPDATE _datasette_files_imports SET status = 'cancelled', finished_at = datetime('now')
+        WHERE id = ? AND status IN ('pending', 'running')""",
+        (job_id,),
+    )
+    return ended.rowcount == 1
+
+
 def of_file(conn: sqlite3.Connection, file_id: str, limit: int) -> list[tuple[ImportJob, str]]:
     """The file's jobs, newest first, each with its mode."""
     rows = conn.execute(

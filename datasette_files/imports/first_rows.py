@@ -19,8 +19,8 @@ from . import folders, process
 #: Bytes that a preview reads, and the largest file whose format needs all of it for a preview.
 _HEAD_BYTES = 256 * 1024
 _MAX_WHOLE_BYTES = 64 * 1024 * 1024
-#: Previews made at the same time, and the seconds that one may take.
-_MAX_CONCURRENT, _MAX_SECONDS = 2, 30.0
+#: Previews made at the same time.
+_MAX_CONCURRENT = 2
 _TOO_LARGE = "The file is too large for a preview; it can be imported all the same"
 
 
@@ -67,13 +67,12 @@ class Previews:
             **{"work": "preview", "format": process.located(chosen), "options": read},
             "cut": not whole and (file.size is None or file.size > len(head)),
             "max_bytes": self._config.import_max_bytes,
-            # Files there have no name, so they are deleted when the process ends.
-            "folder": await asyncio.to_thread(folders.place),
         }
+        await asyncio.to_thread(folders.place)
         try:
             async with self._places:
                 made = await asyncio.wait_for(
-                    process.run(task, content, lambda *_: None), _MAX_SECONDS
+                    process.run(task, content, lambda *_: None), process.PREVIEW_SECONDS
                 )
         except process.ImportFailed as error:
             # If only the head was read, the cut may be the problem.

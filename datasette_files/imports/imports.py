@@ -13,7 +13,6 @@ from typing import Any
 from ..catalog.lookup import Lookup
 from ..config import PluginConfig
 from ..db import imports as rows
-from ..db import jobs as job_rows
 from ..db.batching import Catalog
 from ..db.imports import ImportJob, ImportRequest, Origin
 from ..db.jobs import Job
@@ -146,7 +145,7 @@ class Imports:
         """Cancel a job. Raises NotFound, PermissionDenied, Conflict."""
         job, details, _ = await self._job(file.id, job_id)
         await self._permit(actor, self.request_of(job, details))
-        if await self._catalog.write(lambda conn: job_rows.cancel(conn, job_id)) is None:
+        if not await self._catalog.write(lambda conn: rows.cancel(conn, job_id)):
             raise Conflict(f"The import is over: {job.status}")
 
     async def restart(self, actor: Actor, file: FileRecord, job_id: int) -> int:

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeGuard, TypeVar
 
 from ..base import ThumbnailGenerator, ThumbnailResult
 from ..errors import FilesError
-from ..sandbox.framing import MAX_ANSWER
+from ..sandbox.framing import MAX_MESSAGE
 
 logger = logging.getLogger("datasette_files")
 
@@ -98,7 +98,7 @@ def _is_shown(result: object) -> TypeGuard[ThumbnailResult]:
         isinstance(result, ThumbnailResult)
         and result.content_type in _TYPES
         and isinstance(result.thumb_bytes, bytes)
-        and len(result.thumb_bytes) <= MAX_ANSWER
+        and len(result.thumb_bytes) <= MAX_MESSAGE
         and all(isinstance(n, int | None) for n in (result.width, result.height))
     )
 

@@ -8,7 +8,7 @@ convert them, in SQLite's own code.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from typing import Any
 #: Rows, and variables, of one statement; SQLite before 3.32 takes 999 variables.
 _MAX_ROWS, _MAX_VARIABLES = 50, 999
 _PAGE = 16 * 1024
+#: Instructions of SQLite's virtual machine between two calls of ``tell``.
+_STEPS = 1_000_000
 #: Infinity. A text that is compared with it is converted if it looks like a number, as in a column
 #: of numbers (sqlite.org/datatype3.html, 4.2); else it is larger.
 _BEYOND = "CAST(9e999 AS NUMERIC)"
@@ -24,10 +26,14 @@ _MAX_EXACT = 2**53
 
 
 class Scratch:
-    """A new scratch database. It need not survive a crash, so nothing is flushed."""
+    """A new scratch database. It need not survive a crash, so nothing is flushed.
 
-    def __init__(self, path: Path, columns: int) -> None:
+    ``tell`` is called now and then, during long statements too.
+    """
+
+    def __init__(self, path: Path, columns: int, tell: Callable[[], None]) -> None:
         self._conn = sqlite3.connect(path, isolation_level=None)
+        self._conn.set_progress_handler(tell, _STEPS)
         self._conn.execute(f"PRAGMA page_size = {_PAGE}")
         self._conn.execute("PRAGMA journal_mode = OFF")
         self._conn.execute("PRAGMA synchronous = OFF")

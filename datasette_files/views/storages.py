@@ -10,6 +10,7 @@ from itsdangerous import BadSignature
 
 from ..errors import Invalid
 from ..permissions.grants import require_debug
+from ..sandbox.process import confinement
 from ..sources.health import Listed, SourceState
 from ..sources.sources import Source
 from .arguments import first_url, next_url, size
@@ -31,6 +32,7 @@ async def storages_page(call: Call) -> Response:
         "states": [_as_context(state) for state in states],
         "leases": leases,
         "thumbnails_waiting": call.files.thumbnails.waiting,
+        "sandbox": await confinement(),
     }
     return await page(call, "storages.html", context)
 
@@ -42,6 +44,7 @@ async def storages_json(call: Call) -> Response:
         "sources": [_as_json(state) for state in states],
         "leases": leases,
         "thumbnails_waiting": call.files.thumbnails.waiting,
+        "sandbox": await confinement(),
     }
     return answer(call, body)
 

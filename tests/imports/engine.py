@@ -39,7 +39,7 @@ class _Pipe(io.BytesIO):
 
 
 class _Reports:
-    def progress(self, rows: int) -> None:
+    def progress(self, rows: int, content: int) -> None:
         """Nobody looks."""
 
     def send(self, **message: Any) -> None:

@@ -48,9 +48,7 @@ class Filling:
 
     def _second_pass(self) -> Table:
         """Read the file again: values went in as floats of a column that turned out to be text."""
-        self._reading.frames.drain()
-        self._reading.frames.begin_again()
-        self._reading.reports.send(again=True)
+        self._reading.begin_again()
         assert self._scratch is not None  # noqa: S101
         self._scratch.begin_again()
         for column in self._columns:
@@ -61,16 +59,21 @@ class Filling:
     def _pass(self) -> Table:
         table = self._reading.open()
         if self._scratch is None:
-            self._scratch = Scratch(self._reading.folder / "rows.db", len(table.columns))
+            self._scratch = Scratch(
+                self._reading.folder / "rows.db", len(table.columns), self._tell
+            )
         for name in sorted(set(self._chosen) - set(table.columns)):
             raise ImportProblem(f"There is no column {name!r} to choose a type for")
         self._widen(table, len(table.columns))
         for batch in self._reading.batches(table):
             self._take(table, batch)
-            self._reading.reports.progress(self._rows)
+            self._tell()
         # What follows an array or a compressed stream is read too, so that the server can go on.
         self._reading.frames.drain()
         return table
+
+    def _tell(self) -> None:
+        self._reading.reports.progress(self._rows, self._reading.content)
 
     def _take(self, table: Table, batch: list[Sequence[Any]]) -> None:
         width = len(table.columns)

@@ -38,6 +38,20 @@ class Reading:
         self._on_disk: BinaryIO | None = None
         #: What counts the bytes of the file, unpacked.
         self._counter: Frames | packed.Limited = frames
+        #: Those of an earlier pass.
+        self._earlier = 0
+
+    @property
+    def content(self) -> int:
+        """Bytes of the file that were read so far, unpacked, in all passes."""
+        return self._earlier + self._counter.passed
+
+    def begin_again(self) -> None:
+        """Read the file to its end, and ask for it once more."""
+        self.frames.drain()
+        self._earlier, self._counter = self.content, self.frames
+        self.frames.begin_again()
+        self.reports.send(again=True)
 
     def open(self) -> Table:
         """The file as a table, unpacked where it is packed."""
