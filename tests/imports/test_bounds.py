@@ -30,8 +30,8 @@ MANY = b"a,b\n" + b"1,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n" * 10_000
 async def test_so_many_may_wait_and_no_more(
     datasette: Datasette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "MOST_WAITING_OF_ACTOR", 2)
-    monkeypatch.setattr(rows, "MOST_WAITING", 3)
+    monkeypatch.setattr(rows, "MAX_WAITING_OF_ACTOR", 2)
+    monkeypatch.setattr(rows, "MAX_WAITING", 3)
     # None is begun: all that wait, wait.
     monkeypatch.setattr(rows, "any_active", lambda conn: False)
     file = await upload(datasette, b"a\n1\n", "x.csv")

@@ -234,7 +234,7 @@ async def test_an_import_needs_datasettes_permissions_too(
         ({"database_name": "_memory"}, "cannot be written to"),
         ({"table_name": "sqlite_x"}, "SQLite's own"),
         ({"table_name": "a\x00b"}, "table_name must be"),
-        ({"table_name": "_datasette_files_import_x"}, "are for imports that run"),
+        ({"table_name": "_datasette_files_import_x"}, "are reserved"),
         ({"mode": "guess"}, "There is no mode"),
         ({"mode": "append"}, "There is no table"),
         ({"format": "exe"}, "There is no format"),
