@@ -33,11 +33,11 @@ _CANDIDATES: tuple[tuple[str, str, float, str], ...] = (
     ("gb18030", "gb18030", 2, "Chinese"),
     ("big5", "cp950", 2, "Traditional"),
     ("euc-jp", "euc_jp", 5, "Japanese"),
-    ("macintosh", "mac_roman", 5, "English French German Spanish Portuguese Italian Nordic"),
-    ("cp850", "cp850", 6, "French German Spanish Portuguese Italian Nordic"),
-    ("cp852", "cp852", 7, "Polish Czech Hungarian"),
-    ("cp866", "cp866", 7, "Russian"),
-    ("koi8-r", "koi8_r", 7, "Russian"),
+    ("macintosh", "mac_roman", 9, "English French German Spanish Portuguese Italian Nordic"),
+    ("cp850", "cp850", 10, "French German Spanish Portuguese Italian Nordic"),
+    ("cp852", "cp852", 10, "Polish Czech Hungarian"),
+    ("cp866", "cp866", 9, "Russian"),
+    ("koi8-r", "koi8_r", 9, "Russian"),
     ("iso-8859-2", "iso8859-2", 5, "Polish Czech Slovak Hungarian Romanian Croatian"),
 )
 #: Bytes of the head, and words of it, that are judged: time is bounded, and more tells no more.
