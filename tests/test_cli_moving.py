@@ -26,7 +26,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """``run("move", …)`` on a site with ``docs``, which holds three files, and ``archive``."""
-    monkeypatch.setattr(copying, "PAUSE", 0)
+    monkeypatch.setattr(copying, "PAUSE_SECONDS", 0)
     sources = {
         "docs": disk_source(tmp_path / "docs"),
         "archive": disk_source(tmp_path / "archive", max_file_size=1000),

@@ -129,7 +129,7 @@ async def test_options_set_at_run_time_that_make_no_sense_refuse_and_are_logged(
     answer = await datasette.client.post("/data/people/-/set-column-type", json=wrong)
     assert answer.status_code == 200  # Datasette asks nobody what a config may hold
     error = await write(datasette, photo=file_id)
-    assert "tell its administrator: the column's config.size: unknown key" in error
+    assert "ask an administrator: the column's config.size: unknown key" in error
     assert file_id in await html(datasette, "/data/people")
     caplog.set_level(logging.WARNING)
     await make_datasette(memory=False)  # the yaml of this one does not name the column

@@ -75,7 +75,7 @@ class Odd(MemoryStorage):
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "PAUSE", 0)
+    monkeypatch.setattr(copying, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(reading, "PAUSE", 0)
 
 
@@ -240,7 +240,7 @@ async def test_two_do_not_carry_one_file_at_a_time(site: Datasette) -> None:
     odd(site).goes.clear()
     carrying = asyncio.create_task(carry(site, order(site, "docs", "odd"), record["id"]))
     await odd(site).arrived.wait()
-    with pytest.raises(Conflict, match="by another process"):
+    with pytest.raises(Conflict, match="Another process is copying"):
         await carry(site, order(site, "docs", "odd", moves=False), record["id"])
     odd(site).goes.set()
     assert (await carrying).state == "moved"
@@ -320,7 +320,7 @@ async def test_bytes_that_are_not_the_catalogs_are_not_carried(
 async def test_a_target_that_stores_something_else_is_not_believed(site: Datasette) -> None:
     record = await upload(site, CONTENT)
     odd(site).alters = lambda stored: stored[:-1]
-    with pytest.raises(StorageError, match="does not have what it was sent"):
+    with pytest.raises(StorageError, match="does not have every byte"):
         await carry(site, order(site, "docs", "odd"), record["id"])
     odd(site).alters = lambda stored: stored[::-1]
     with pytest.raises(StorageError, match="serves other bytes"):
@@ -338,7 +338,7 @@ async def test_what_breaks_off_is_taken_up_again(site: Datasette) -> None:
     odd(site).fails = [StorageUnavailable("away") for _ in range(2)]
     assert (await carry(site, order(site, "docs", "odd"), record["id"])).state == "moved"
     await carry(site, order(site, "odd", "docs"), record["id"])
-    odd(site).fails = [StorageUnavailable("away") for _ in range(copying.ATTEMPTS)]
+    odd(site).fails = [StorageUnavailable("away") for _ in range(copying.MAX_ATTEMPTS)]
     with pytest.raises(StorageUnavailable):
         await carry(site, order(site, "docs", "odd"), record["id"])
     assert await content(site, record["id"]) == CONTENT
@@ -392,11 +392,11 @@ async def test_claims_of_the_dead_lapse_and_are_forgotten(site: Datasette) -> No
         await files.catalog.write(lambda conn: conn.execute(insert, row))
 
     await claimed(time.time() + 100)
-    await files.copier.forget_the_dead()
+    await files.copier.drop_dead_claims()
     with pytest.raises(FilesError):
         await carry(site, order(site, "docs", "odd"), record["id"])
     await claimed(time.time() - 1)
-    await files.copier.forget_the_dead()
+    await files.copier.drop_dead_claims()
     assert await count(site, "moves") == 0
     await claimed(time.time() - 1)
     assert (await carry(site, order(site, "docs", "odd"), record["id"])).state == "moved"

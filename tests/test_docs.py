@@ -170,10 +170,12 @@ def test_actions_are_those_that_are_registered() -> None:
 def test_limits_of_file_columns_are_those_of_the_code() -> None:
     text = " ".join(DOCS["docs/file-columns.md"].split())
     assert f"at most {column_values.MAX_IDS} different ids" in text
-    assert columns.CELL_FILES == 4  # "four pictures"
+    assert columns.MAX_CELL_FILES == 4  # "four pictures"
     assert f"At most {tables._MAX_FILES:,} files" in text
-    assert f"{uses._COLUMNS} columns, {uses._ROWS} rows and {uses._PASSES_MS[-1]} ms" in text
-    assert (uses._SECONDS, "a second in all" in text) == (1.0, True)
+    assert (
+        f"{uses._MAX_COLUMNS} columns, {uses._MAX_ROWS} rows and {uses._PASSES_MS[-1]} ms" in text
+    )
+    assert (uses._MAX_SECONDS, "a second in all" in text) == (1.0, True)
 
 
 @pytest.mark.parametrize(

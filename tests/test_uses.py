@@ -158,10 +158,10 @@ async def test_rows_time_and_columns_are_bounded(
     assert "It is in use: at least 20 rows refer to it" in page
     assert "All rows with this file" in page
 
-    monkeypatch.setattr(uses, "_COLUMNS", 1)
+    monkeypatch.setattr(uses, "_MAX_COLUMNS", 1)
     cut = await used(datasette, file_id)
     assert (cut["complete"], cut["uses"]) == (False, [])  # papers, and then no more columns
-    monkeypatch.setattr(uses, "_COLUMNS", 200)
+    monkeypatch.setattr(uses, "_MAX_COLUMNS", 200)
     monkeypatch.setattr(uses, "_PASSES_MS", (0,))
     cut = await used(datasette, file_id)
     assert not cut["complete"]
@@ -169,7 +169,7 @@ async def test_rows_time_and_columns_are_bounded(
     page = (await datasette.client.get(f"/-/files/{file_id}?uses=1")).text
     assert "could not be searched in time" in page
     assert "It may be in use" in page
-    monkeypatch.setattr(uses, "_SECONDS", 0.0)
+    monkeypatch.setattr(uses, "_MAX_SECONDS", 0.0)
     cut = await used(datasette, file_id)
     assert (cut["complete"], cut["uses"]) == (False, [])
 
@@ -195,7 +195,7 @@ async def test_a_large_table_keeps_no_small_one_from_being_searched(
         return await find(database, table, column, *more, ms=ms, **how)
 
     monkeypatch.setattr(references, "find", slow)
-    monkeypatch.setattr(uses, "_SECONDS", 60.0)
+    monkeypatch.setattr(uses, "_MAX_SECONDS", 60.0)
     body = await used(datasette, file_id)
     assert [(use["table"], use["column"]) for use in body["uses"]] == [
         ("huge", "a"),
@@ -212,12 +212,12 @@ async def test_one_search_at_a_time_holds_a_thread(
 ) -> None:
     file_id = (await upload(datasette))["id"]
     assert await write(datasette, photo=file_id) == ""
-    monkeypatch.setattr(uses, "_SECONDS", 0.05)
+    monkeypatch.setattr(uses, "_MAX_SECONDS", 0.05)
     async with Files.of(datasette).uses._turn:  # by somebody else, for longer than there is time
         cut = await used(datasette, file_id)
     assert not cut["complete"]
     assert not any(use["rows"] or use["complete"] for use in cut["uses"])
-    monkeypatch.setattr(uses, "_SECONDS", 60.0)
+    monkeypatch.setattr(uses, "_MAX_SECONDS", 60.0)
     assert (await used(datasette, file_id))["complete"]
 
 

@@ -1,11 +1,11 @@
-"""``datasette files copy`` and ``move``: files from one source into another, beside a server."""
+"""``datasette files copy`` and ``move``: from one source into another, also while a server runs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import click
@@ -23,8 +23,8 @@ from .site import Commands, Site
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-#: So many files' old bytes are deleted together.
-_CLEARED = 100
+#: Files whose old bytes are deleted in one call.
+_CLEAR_BATCH = 100
 
 _SHARED = (
     click.argument("slug", metavar="SOURCE"),
@@ -109,17 +109,17 @@ async def _move(
 
 @dataclass
 class _Run:
-    """A command and its results so far."""
+    """A running command and its results."""
 
     order: Order
     files: Files
     output: Output
     states: dict[str, SourceTotals] = field(default_factory=dict)
-    #: Why no more files were begun.
+    #: The error that stopped the command before the remaining files.
     stopped: FilesError | None = None
-    #: Paths of moved bytes that nothing needs any more.
+    #: Old paths of moved files, to be deleted without a grace period.
     old: list[str] = field(default_factory=list)
-    #: Whether a person stopped it.
+    #: Whether the user interrupted the command.
     interrupted: bool = False
 
     def note(self, state: str, size: int | None) -> None:
@@ -130,7 +130,7 @@ class _Run:
         self.note(carried.state, carried.file.size)
         if carried.state == "moved" and self.order.grace <= 0:
             self.old.append(before.path)
-            if len(self.old) >= _CLEARED:
+            if len(self.old) >= _CLEAR_BATCH:
                 await self.clear()
 
     async def clear(self) -> None:
@@ -138,10 +138,7 @@ class _Run:
         await self.files.copier.clear(self.order.source, paths)
 
     def as_json(self) -> dict[str, Any]:
-        states = {
-            state: {"files": totals.files, "bytes": totals.bytes}
-            for state, totals in self.states.items()
-        }
+        states = {state: asdict(totals) for state, totals in self.states.items()}
         stopped = None if self.stopped is None else self.stopped.code
         return {
             **self.output.failures,
@@ -196,7 +193,7 @@ async def _carry(
         async for file in _candidates(run, chosen, wanted):
             await _foresee(run, file)
     else:
-        await files.copier.forget_the_dead()
+        await files.copier.drop_dead_claims()
         size = await _size(run, chosen, wanted)
         try:
             with progress(site, size, order.target.slug) as tell:
@@ -229,7 +226,7 @@ async def _of_these_sources(
 
 
 async def _size(run: _Run, chosen: Selection | None, wanted: list[str]) -> int:
-    """The bytes to carry, for the bar."""
+    """The bytes to transfer, for the progress bar."""
     if chosen is not None:
         totals = await run.files.catalog.query(lambda conn: selection.totals(conn, chosen))
         return totals.bytes

@@ -1,6 +1,6 @@
-"""Files on the machine where a command runs: those to upload, and those to write, whole or not.
+"""Local files: find and read those to upload, and write those that are downloaded.
 
-Blocking calls go to threads; nobody else waits for the loop of a command, but storages do.
+Blocking calls run in threads, so that the storages' work on the event loop continues.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import BinaryIO
 from ..errors import Conflict, FilesError, Invalid, NoSpace, NotFound
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: What a file system answers that has no hard links.
+#: Errors of a file system without hard links.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-#: Bytes read at once.
-_READ = 1024 * 1024
+#: Bytes in one chunk.
+_CHUNK_BYTES = 1024 * 1024
 # Without O_NONBLOCK, opening a named pipe would wait for its other end.
-_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,19 @@ class Found:
     """A file to upload."""
 
     path: Path
-    #: Bytes, when it was found.
+    #: Bytes, at the time of the search.
     size: int
-    #: Device and inode: what is in its place by the time that it is read has to be the same.
+    #: Device and inode, to notice another file that takes its place before it is read.
     identity: tuple[int, int]
 
 
 def found(
     given: tuple[str, ...], recursive: bool, fail: Callable[[str, FilesError], None]
 ) -> Iterator[Found]:
-    """The files that paths stand for: themselves, patterns, and with ``recursive`` directories.
+    """The files that the given paths name; ``recursive`` includes those below directories.
 
-    Below a directory no link is followed, and what is no regular file is passed over; ``fail`` is
-    called for a path that the person gave and that is none.
+    A path may be a pattern. Below a directory, links are not followed and only regular files are
+    found. ``fail`` receives each given path that is not a file or cannot be read, with its error.
     """
     for value in given:
         path = Path(value)
@@ -68,7 +68,7 @@ def _given(path: Path, recursive: bool, fail: Callable[[str, FilesError], None])
     if stat.S_ISREG(info.st_mode):
         yield Found(path, info.st_size, (info.st_dev, info.st_ino))
     elif not stat.S_ISDIR(info.st_mode):
-        fail(str(path), Invalid("This is neither a file nor a directory"))
+        fail(str(path), Invalid("This is neither a file nor a directory; choose another path"))
     elif recursive:
         yield from _below(path, fail)
     else:
@@ -79,7 +79,7 @@ def _below(folder: Path, fail: Callable[[str, FilesError], None]) -> Iterator[Fo
     def unreadable(error: OSError) -> None:
         fail(str(error.filename), NotFound(f"The file cannot be read ({error.strerror})"))
 
-    # By descriptors: a directory that becomes a link meanwhile is not followed either.
+    # fwalk opens directories by descriptor, so a directory replaced by a link is not followed.
     for directory, folders, names, descriptor in os.fwalk(folder, onerror=unreadable):
         folders.sort()
         for name in sorted(names):
@@ -94,9 +94,9 @@ def _below(folder: Path, fail: Callable[[str, FilesError], None]) -> Iterator[Fo
 
 
 async def chunks(file: Found) -> AsyncIterator[bytes]:
-    """The file's bytes. Raises NotFound where it cannot be read, Invalid for another file."""
+    """The file's bytes. Raises NotFound if unreadable, Invalid if another file replaced it."""
     try:
-        opened = await asyncio.to_thread(os.open, file.path, _OPEN)
+        opened = await asyncio.to_thread(os.open, file.path, _OPEN_FLAGS)
         with os.fdopen(opened, "rb", buffering=0) as stream:
             info = os.fstat(opened)
             if (info.st_dev, info.st_ino) != file.identity:
@@ -108,14 +108,17 @@ async def chunks(file: Found) -> AsyncIterator[bytes]:
 
 
 async def read(stream: BinaryIO) -> AsyncIterator[bytes]:
-    """All of an open file, or of standard input."""
-    while chunk := await asyncio.to_thread(stream.read, _READ):
+    """All bytes of an open file or of standard input, in chunks."""
+    while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
         yield chunk
 
 
 def write_all(stream: BinaryIO, chunk: bytes) -> None:
-    """Every byte to an open file: under PYTHONUNBUFFERED standard output may take a part of them,
-    as where its disk is full or its reader gone, which only the next write says."""
+    """Write every byte to an open file.
+
+    Unbuffered output (PYTHONUNBUFFERED) may take only a part of the bytes, for example on a full
+    disk. The next write then raises the error.
+    """
     rest = memoryview(chunk)
     while rest:
         rest = rest[stream.write(rest) :]
@@ -125,32 +128,32 @@ def write_all(stream: BinaryIO, chunk: bytes) -> None:
 async def new_file(path: Path, replaces: bool) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
     """Write a file that appears at ``path`` when the block ends: whole and durable, or not at all.
 
-    Gives the function that takes its bytes. Raises Conflict for a file that is there, unless it is
-    a regular one and may be replaced; NoSpace, and Invalid for what the system refuses.
+    The context's value writes a chunk. Raises Conflict if something is at ``path``, unless it is a
+    regular file and ``replaces`` is true; NoSpace; Invalid for other errors of the system.
     """
-    with _answering(path):
+    with _file_errors(path):
         _check_free(path, replaces)
-        # Removed with the file in it, whatever happens.
+        # Leaving the context removes the folder with an unfinished file.
         folder = TemporaryDirectory(
             prefix=".datasette-files-", dir=path.parent, ignore_cleanup_errors=True
         )
     with folder:
-        with _answering(path):
-            # Unbuffered: nothing is left to be written as it is closed.
+        with _file_errors(path):
+            # Unbuffered, so that closing writes nothing and cannot fail.
             file = FileIO(Path(folder.name, "new"), "x")
         with file:
 
             async def write(chunk: bytes) -> None:
-                with _answering(path):
+                with _file_errors(path):
                     await asyncio.to_thread(write_all, file, chunk)
 
             yield write
-            with _answering(path):
+            with _file_errors(path):
                 await asyncio.to_thread(_publish, file, path, replaces)
 
 
 @contextmanager
-def _answering(path: Path) -> Iterator[None]:
+def _file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
@@ -186,7 +189,7 @@ def _publish(file: FileIO, path: Path, replaces: bool) -> None:
 
 
 def _link(new: Path, path: Path) -> None:
-    """Give the file its name. Unlike a rename, a link never replaces a file that came meanwhile."""
+    """Name the file by a link, which unlike a rename never replaces a file created meanwhile."""
     try:
         os.link(new, path)
     except OSError as error:

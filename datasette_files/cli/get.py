@@ -1,4 +1,4 @@
-"""``datasette files get``: files onto this machine, or one to standard output."""
+"""``datasette files get``: download files to this machine, or one to standard output."""
 
 from __future__ import annotations
 
@@ -42,15 +42,17 @@ async def _get(site: Site, given: tuple[str, ...], output: str, force: bool) -> 
     An ID of - reads ids from standard input.
     """
     files = await site.start()
-    wanted, told = ids(given), Output(site)
+    wanted, results = ids(given), Output(site)
     folder = Path(output)
     is_folder = await asyncio.to_thread(folder.is_dir)
     if output == "-" and (len(wanted) != 1 or site.as_json):
-        raise Invalid("Standard output takes one file, and no --json")
+        raise Invalid(
+            "Standard output takes one file only, without --json; give --output a directory"
+        )
     if len(wanted) != 1 and not is_folder:
         raise Invalid(f"--output: {output} must be a directory, because there are several files")
     written: set[Path] = set()
-    async for file in by_id(files, wanted, told.fail):
+    async for file in by_id(files, wanted, results.fail):
         source = files.sources.get(file.source_slug)
         try:
             if output == "-":
@@ -61,11 +63,11 @@ async def _get(site: Site, given: tuple[str, ...], output: str, force: bool) -> 
                 raise Conflict(f"{path} holds another of these files; download this one alone")
             await _to_file(site, source, file, path, force)
         except FilesError as error:
-            told.fail(file.id, error)
+            results.fail(file.id, error)
             continue
         written.add(path)
-        told.add({"id": file.id, "path": str(path), "size": file.size}, shown(str(path)))
-    return told.end()
+        results.add({"id": file.id, "path": str(path), "size": file.size}, shown(str(path)))
+    return results.end()
 
 
 async def _to_file(site: Site, source: Source, file: FileRecord, path: Path, force: bool) -> None:

@@ -1,7 +1,7 @@
 """``datasette files …``: the group, with our commands and those of plugins.
 
-Plugins add commands by the hook ``register_files_commands`` (hookspecs.py). Leaves out what every
-command shares (site.py).
+Plugins add commands by the hook ``register_files_commands`` (hookspecs.py). Leaves out the options
+that all commands share (site.py).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ files failed and the others are done.
 
 
 class FilesGroup(click.Group):
-    """``datasette files``. Its commands are gathered when it runs, so that Datasette's own
-    command line loads nothing of plugins for it."""
+    """``datasette files``. It gathers its commands when it runs, so that Datasette's other commands
+    load no plugin for it."""
 
     def __init__(self) -> None:
         super().__init__("files", help=_HELP)

@@ -1,4 +1,4 @@
-"""``datasette files ls``, ``info`` and ``get``: what is there, and its bytes."""
+"""``datasette files ls`` and ``info``: the records of files, and whether the storage has them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .output import Output, as_json, as_line, count, ids, shown, text
 from .selection import by_id, chosen_by, filters, walk
 from .site import Commands, Site
 
-#: Seconds that a storage has to say whether it holds a file.
-_PATIENCE = 10.0
+#: Seconds to wait for a storage's answer about one file.
+_MAX_WAIT_SECONDS = 10.0
 
 
 def register(commands: Commands) -> None:
@@ -79,14 +79,14 @@ async def _info(site: Site, given: tuple[str, ...]) -> int:
 
 
 async def _stored(files: Files, file: FileRecord) -> str:
-    """``yes``, ``no``, or what is wrong with it or its storage."""
+    """``yes``, ``no``, the stored size if it is another one, or ``unknown`` and the reason."""
     source = files.sources.get(file.source_slug)
     try:
-        found = await asyncio.wait_for(metadata(source, file.path), _PATIENCE)
+        found = await asyncio.wait_for(metadata(source, file.path), _MAX_WAIT_SECONDS)
     except FilesError as error:
         return f"unknown: {error}"
     except asyncio.TimeoutError:
-        return f"unknown: the storage did not answer within {_PATIENCE:g} seconds"
+        return f"unknown: the storage did not answer within {_MAX_WAIT_SECONDS:g} seconds"
     if found is None:
         return "no"
     same = found.size is None or file.size is None or found.size == file.size

@@ -1,4 +1,4 @@
-"""The output of commands: files, progress, and the failures among many files."""
+"""The output of commands: results, progress and failures, as text or JSON."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import click
 from ..db.schema import FILE_COLUMNS
 from ..errors import FilesError, Invalid
 from ..models import FileRecord
-from ..naming import plain
+from ..naming import plain, storable
 
 if TYPE_CHECKING:
     from .site import Site
 
-#: The exit status where some files were done and others were not.
-IN_PART = 3
-#: Failures that are listed one by one in JSON; all are counted.
-_LISTED = 1000
+#: The exit status if some files failed and the others are done.
+PARTLY_FAILED = 3
+#: Failures that JSON lists; all are counted.
+_MAX_LISTED_FAILURES = 1000
 
 
 def as_json(file: FileRecord) -> dict[str, Any]:
-    """Every column of the catalog, and the source's slug."""
+    """A file's columns in the catalog, and its source's slug."""
     return {
         **{column: getattr(file, column) for column in FILE_COLUMNS},
         "source_slug": file.source_slug,
@@ -32,14 +32,14 @@ def as_json(file: FileRecord) -> dict[str, Any]:
 
 
 def as_line(file: FileRecord) -> str:
-    """Id, bytes, type, when it was added, and name, by tabs."""
+    """Id, bytes, type, time added and name, separated by tabs."""
     size = "" if file.size is None else str(file.size)
     name = shown(file.filename)
     return "\t".join((file.id, size, file.type, shown(file.created_at), name))
 
 
 def shown(text: str) -> str:
-    """For a terminal: without what would change how the rest is shown, or that it cannot show."""
+    """The text for a terminal: control characters and broken Unicode are replaced."""
     return plain(text.encode("utf-8", "replace").decode())
 
 
@@ -49,41 +49,42 @@ def count(number: int, size: int | None = None) -> str:
 
 
 class Output:
-    """The results of a command: lines as they come, or with ``--json`` one object at the end.
+    """The results of a command: a line for each at once, or with ``--json`` one object at the end.
 
-    A failure is a line on standard error at once, and the command goes on with the others.
+    A failure is a line on standard error; the command continues with the other files.
     """
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        #: For JSON; else empty.
+        #: The results for ``--json``; without it empty.
         self.results: list[object] = []
         self._failed: list[dict[str, Any]] = []
         self.failed_count = 0
 
     def add(self, result: object, line: str) -> None:
-        """A result, as JSON and as its line."""
+        """Report a result, as JSON or as its line."""
         if self._site.as_json:
             self.results.append(result)
         else:
             click.echo(line)
 
     def fail(self, what: str, error: FilesError) -> None:
+        """Report a failure. ``what`` names the file: its id or its path."""
         self.failed_count += 1
-        if len(self._failed) < _LISTED:
+        if len(self._failed) < _MAX_LISTED_FAILURES:
             self._failed.append(
                 {"what": what, "code": error.code, "status": error.status, "error": str(error)}
             )
         self.note(f"Error ({error.code}): {shown(what)}: {shown(str(error))}")
 
     def note(self, line: str) -> None:
-        """A line on standard error; JSON leaves it out."""
+        """Print a line on standard error, unless the output is JSON."""
         if not self._site.as_json:
             click.echo(line, err=True)
 
     @property
     def failures(self) -> dict[str, Any]:
-        """``ok``, how many failed, and the first thousand of them."""
+        """``ok``, the number of failures, and the first thousand of them."""
         return {
             "ok": not self.failed_count,
             "failed_count": self.failed_count,
@@ -91,19 +92,22 @@ class Output:
         }
 
     def end(self, name: str = "files", **more: object) -> int:
-        """Print the JSON object, with the results under ``name``. The command's exit status."""
+        """Print the JSON object, with the results as ``name``. Return the command's exit status."""
         self._site.show({**self.failures, name: self.results, **more})
         return self.status
 
     @property
     def status(self) -> int:
         """The command's exit status."""
-        return IN_PART if self.failed_count else 0
+        return PARTLY_FAILED if self.failed_count else 0
 
 
 @contextmanager
 def progress(site: Site, size: int, label: str) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, of ``size`` bytes, where a person looks; takes those that pass."""
+    """A progress bar of ``size`` bytes, if standard error is a terminal.
+
+    The context's value takes the number of bytes of each step.
+    """
     if site.as_json or size <= 0 or not sys.stderr.isatty():
         yield lambda passed: None
         return
@@ -112,10 +116,7 @@ def progress(site: Site, size: int, label: str) -> Iterator[Callable[[int], None
 
 
 def ids(given: Iterable[str]) -> list[str]:
-    """The ids that a command is about, each once; ``-`` stands for the lines of standard input.
-
-    Raises Invalid for what is not text.
-    """
+    """The given ids, each once; ``-`` reads ids from standard input. Raises Invalid."""
     found: list[str] = []
     for value in given:
         found += (
@@ -127,9 +128,7 @@ def ids(given: Iterable[str]) -> list[str]:
 
 
 def text(value: str, what: str) -> str:
-    """An argument that SQLite takes. Raises Invalid for bytes that are not UTF-8."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise Invalid(f"{what} is not UTF-8; correct it") from None
+    """An argument that SQLite can store. Raises Invalid for bytes that are not UTF-8."""
+    if not storable(value):
+        raise Invalid(f"{what} is not UTF-8; correct it")
     return value

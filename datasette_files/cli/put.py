@@ -1,4 +1,4 @@
-"""``datasette files put``: files of this machine, or standard input, into a source."""
+"""``datasette files put``: upload local files or standard input into a source."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def register(commands: Commands) -> None:
 
 @dataclass(frozen=True)
 class _Putting:
-    """Where files go, and the facts that the command gives for each."""
+    """The target of the uploads, and the options that apply to each file."""
 
     site: Site
     files: Files
@@ -45,7 +45,7 @@ class _Putting:
     async def store(
         self, filename: str, size: int | None, chunks: AsyncIterator[bytes]
     ) -> FileRecord:
-        """One file through the engine of every upload. Raises FilesError."""
+        """Upload one file, as a request would. Raises FilesError."""
         name = naming.check_filename(self.name or filename)
         declared = sniffing.declared_type(self.content_type, name)
         incoming = Incoming(name, declared, size)
@@ -119,9 +119,9 @@ async def _put_all(
     jobs: int,
     output: Output,
 ) -> None:
-    """Upload all that is found. Stops where none can succeed."""
-    silent = [one.size for one in disk.found(paths, recursive, lambda what, error: None)]
-    with progress(putting.site, sum(silent), f"{len(silent):,} files") as tell:
+    """Upload the files that are found. Stops when the storage is down or full."""
+    sizes = [one.size for one in disk.found(paths, recursive, lambda what, error: None)]
+    with progress(putting.site, sum(sizes), f"{len(sizes):,} files") as tell:
 
         async def one(item: disk.Found) -> tuple[disk.Found, FileRecord | FilesError]:
             try:

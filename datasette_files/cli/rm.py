@@ -1,4 +1,4 @@
-"""``datasette files rm``: files out of the catalog."""
+"""``datasette files rm``: delete files, or move them to the trash."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .output import Output, ids, shown
 from .selection import by_id
 from .site import Commands, Site
 
-#: After the name of a file that can be restored.
+#: The end of the line for a file that can be restored.
 _IN_TRASH = "\tin the trash"
 
 

@@ -1,4 +1,4 @@
-"""The options by which a command chooses files of a source, and the walk through them."""
+"""The options that select files of a source, and the walk through the selected files."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .output import text
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-#: Rows read at once.
-_PAGE = 500
+#: Rows read in one query.
+_PAGE_ROWS = 500
 
 _OPTIONS = (
     click.option("--name", metavar="GLOB", help="Names such as '*.jpg'; case matters"),
@@ -38,7 +38,7 @@ _OPTIONS = (
 
 
 def filters(function: _Function) -> _Function:
-    """Adds the options ``name``, ``types``, ``prefix`` and ``search``."""
+    """Add the options ``name``, ``types``, ``prefix`` and ``search`` to a command."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -51,7 +51,7 @@ def chosen_by(
     prefix: str | None = None,
     search: str | None = None,
 ) -> Selection:
-    """What the options choose. Raises Invalid."""
+    """The selection that the options describe. Raises Invalid."""
     return Selection(
         source_id=source.id,
         name=None if name is None else text(name, "--name"),
@@ -64,14 +64,14 @@ def chosen_by(
 async def walk(
     files: Files, chosen: Selection, after: str = ""
 ) -> AsyncGenerator[FileRecord, None]:
-    """Every file that is chosen, in the order of paths, also while some leave the source."""
+    """Every selected file in the order of paths, also while files leave the source."""
     while True:
         page = await files.catalog.query(
-            lambda conn, after=after: selection.page(conn, chosen, after, _PAGE)  # type: ignore[misc]
+            lambda conn, after=after: selection.page(conn, chosen, after, _PAGE_ROWS)  # type: ignore[misc]
         )
         for file in page:
             yield file
-        if len(page) < _PAGE:
+        if len(page) < _PAGE_ROWS:
             return
         after = page[-1].path
 
@@ -79,9 +79,9 @@ async def walk(
 async def by_id(
     files: Files, wanted: list[str], fail: Callable[[str, FilesError], None]
 ) -> AsyncIterator[FileRecord]:
-    """The files of these ids; for each that is not there, ``fail`` is called."""
-    for start in range(0, len(wanted), _PAGE):
-        ids = wanted[start : start + _PAGE]
+    """The files with these ids. ``fail`` receives each id without a usable file, and the error."""
+    for start in range(0, len(wanted), _PAGE_ROWS):
+        ids = wanted[start : start + _PAGE_ROWS]
         rows = await files.catalog.query(
             lambda conn, ids=ids: [  # type: ignore[misc]
                 file_rows.get(conn, one) or trash.get(conn, one) for one in ids
@@ -91,15 +91,9 @@ async def by_id(
             if file is None:
                 fail(file_id, absent(file_id))
             elif isinstance(file, TrashedFile):
-                fail(
-                    file_id,
-                    NotFound("The file is in the trash; restore it at /-/files/trash"),
-                )
-            elif not _is_configured(files, file):
-                fail(file_id, NotFound(f"Its source {file.source_slug!r} is not configured"))
+                fail(file_id, NotFound("The file is in the trash; restore it at /-/files/trash"))
+            elif all(source.slug != file.source_slug for source in files.sources):
+                slug = file.source_slug
+                fail(file_id, NotFound(f"Its source {slug!r} is not configured; configure it"))
             else:
                 yield file
-
-
-def _is_configured(files: Files, file: FileRecord) -> bool:
-    return any(source.slug == file.source_slug for source in files.sources)

@@ -1,10 +1,10 @@
 """The site that a command works on, and the registration of commands.
 
-Holds the options that say which site is meant, and how an error ends a command. Leaves out the
-group (group.py) and the commands, in the modules beside this one; each calls one use case.
+Holds the options that select the site, and the output of an error that ends a command. Leaves out
+the group (group.py) and the commands, in the modules beside this one; each calls one use case.
 
-A command acts as the site's administrator and asks for no permission: whoever can read the
-configuration and write the internal database can do all of it by hand.
+A command acts as the site's administrator and checks no permission: a person who can read the
+configuration and write the internal database can make every change without it too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from ..app import Files
 from ..errors import ConfigurationError, FilesError, Invalid, NoSpace
 from ..sources.sources import Source
 
-#: An ``async`` function of the site and the command's own arguments; its exit status, None for 0.
+#: An ``async`` function of the site and the command's own arguments. It returns the exit status;
+#: None means 0.
 CommandFunction = Callable[..., Awaitable[int | None]]
 
 #: The options of `datasette serve`, so that a command takes what the server takes.
@@ -68,16 +69,16 @@ _SITE_OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] 
 
 @dataclass(frozen=True)
 class Site:
-    """The site that a command works on: configured, not started; no source is brought up."""
+    """The site that a command works on: configured, but not started, without running sources."""
 
     datasette: Any
     as_json: bool
-    #: The internal database's file; None: none was given.
+    #: The internal database's file; None if the command was given none.
     internal: Path | None = None
 
     @property
     def config(self) -> dict[str, Any]:
-        """All of the site's configuration, as in datasette.yaml."""
+        """The site's whole configuration, as in datasette.yaml."""
         config: dict[str, Any] = self.datasette.config or {}
         return config
 
@@ -86,21 +87,21 @@ class Site:
         return list(Files.of(self.datasette).sources)
 
     def source(self, slug: str) -> Source:
-        """Raises NotFound for a source that is not configured."""
+        """The source with this slug. Raises NotFound if it is not configured."""
         return Files.of(self.datasette).sources.get(slug)
 
     async def get_secret(self, name: str) -> str | None:
-        """As a storage's ``configure`` is given it."""
+        """A secret's value, as a storage's ``configure`` receives it; None if it is not set."""
         return await Files.of(self.datasette).secrets.get(name)
 
     async def start(self, *, may_make: bool = False) -> Files:
-        """Bring catalog and sources up as the server does, without its work in the background.
+        """Start catalog and sources as the server does, without its background work.
 
-        Raises Invalid where the internal database is not given, or is not there, unless it may be
-        made; StartupError for a wrong configuration.
+        Raises Invalid if the internal database is not given, cannot be opened, or does not exist
+        and ``may_make`` is false; StartupError for a wrong configuration.
         """
         if self.internal is None:
-            raise Invalid("Name the server's internal database with --internal")
+            raise Invalid("The internal database is missing; name the server's with --internal")
         if not may_make and not self.internal.is_file():
             raise Invalid(f"--internal: {self.internal} does not exist; give the server's file")
         if not self.internal.is_file():
@@ -112,14 +113,14 @@ class Site:
         return Files.of(self.datasette)
 
     def show(self, data: dict[str, Any], text: str | None = None) -> None:
-        """Print a result: ``data`` with ``--json``, else ``text``, where there is one."""
+        """Print a result: ``data`` with ``--json``, else ``text``, unless that is None."""
         shown = json.dumps({"ok": True, **data}, indent=2) if self.as_json else text
         if shown is not None:
             click.echo(shown)
 
 
 class Commands:
-    """What ``register_files_commands`` is given: each command that is added, by its name."""
+    """The argument of ``register_files_commands``: it collects the commands by name."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, click.Command] = {}
@@ -127,17 +128,17 @@ class Commands:
     def command(
         self, name: str | None = None, **more: Any
     ) -> Callable[[CommandFunction], click.Command]:
-        """As ``click.command``, for an ``async`` function that is given a Site first.
+        """Add an ``async`` function as ``click.command`` does; its first argument is a Site.
 
-        The options that say which site, and ``--json``, are added. FilesError,
-        ConfigurationError and StartupError end the command with one line and status 1.
+        The options that select the site, and ``--json``, are added. FilesError, ConfigurationError
+        and StartupError end the command with one line and status 1.
         """
 
         def add(function: CommandFunction) -> click.Command:
             callback: Callable[..., None] = _on_a_site(function)
             for option in reversed(_SITE_OPTIONS):
                 callback = option(callback)
-            # Where click gathers a function's options, the last first: its own come before ours.
+            # Click keeps a function's options here in reverse order: its own are shown before ours.
             vars(callback)["__click_params__"].extend(vars(function).get("__click_params__", ()))
             command = click.command(name, click.Command, **more)(callback)
             if command.name is None or command.name in self.by_name:
@@ -152,7 +153,7 @@ class Commands:
 
 
 def _on_a_site(function: CommandFunction) -> Callable[..., None]:
-    """``function`` as click calls it."""
+    """The callback that click calls: it builds the site, and runs ``function`` on it."""
 
     @functools.wraps(function)
     def run(
@@ -184,7 +185,7 @@ def _on_a_site(function: CommandFunction) -> Callable[..., None]:
         else:
             click.get_current_context().exit(status or 0)
 
-    vars(run).pop("__click_params__", None)  # else it would be one list with the function's
+    vars(run).pop("__click_params__", None)  # wraps copied the function's own list
     return run
 
 
@@ -195,7 +196,7 @@ def _datasette(
     plugins_dir: str | None,
 ) -> Any:
     """The server's Datasette without its databases. Raises ConfigurationError, StartupError."""
-    from datasette.app import Datasette  # noqa: PLC0415 - it is what imports us
+    from datasette.app import Datasette  # noqa: PLC0415 - it imports this module
 
     try:
         merged = parse_metadata(config.read_text("utf-8")) if config else None
@@ -209,7 +210,7 @@ def _datasette(
 
 
 def _fail(error: FilesError, as_json: bool) -> None:
-    """End the command with status 1: one line, or the body that the HTTP API would answer."""
+    """End the command with status 1: print one line, or the body that the HTTP API would return."""
     if as_json:
         body = {
             "ok": False,

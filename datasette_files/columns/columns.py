@@ -1,6 +1,6 @@
-"""The file columns of one Datasette: what may be written to them, and what their cells say.
+"""The file columns of one Datasette: the check of written values, and the HTML of cells.
 
-Leaves out the shapes of values (types.py), the options (values.py), how a cell looks (templates,
+Leaves out the shapes of values (types.py), the options (values.py), the look of a cell (templates,
 static/file-cells.js) and the rows that refer to a file (uses.py).
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from sqlite3 import Connection
 from typing import Any
 
 from datasette.column_types import ColumnType
@@ -20,7 +19,6 @@ from ..db import columns as column_rows
 from ..db import files as file_rows
 from ..db.batching import Catalog
 from ..errors import ConfigurationError, FilesError, Invalid, PermissionDenied
-from ..models import FileRecord
 from ..permissions.actions import Actor
 from ..transfer.uploads import Incoming
 from .types import FileColumnType, FilesColumnType, ids_of_any
@@ -28,17 +26,17 @@ from .values import ColumnOptions
 
 logger = logging.getLogger("datasette_files")
 
-#: Files of a cell that a table shows; a row's own page shows all.
-CELL_FILES = 4
-#: In the scope of a request whose page has a cell with files.
+#: Files that a table shows in one cell; a row's own page shows all.
+MAX_CELL_FILES = 4
+#: The key that marks the scope of a request whose page has a cell with files.
 _MARK = "datasette_files_cells"
-#: Who may do one of these to a table learns of its columns anyway.
+#: Actions on a table that make its column names known to the actor.
 _TABLE_ACTIONS = ("view-table", "insert-row", "update-row")
 
 
 @dataclass(frozen=True)
 class ColumnPlace:
-    """A column, as an upload names the one that it is for."""
+    """The column that a file is uploaded for."""
 
     database: str
     table: str
@@ -61,7 +59,7 @@ class Columns:
         ]
 
     def options(self, config: object, path: str = "the column's config") -> ColumnOptions:
-        """A column's ``config`` as options. Raises ConfigurationError, in one line."""
+        """A column's ``config`` as options. Raises ConfigurationError with a one-line message."""
         if config is None:
             return ColumnOptions()
         if not isinstance(config, dict):
@@ -78,13 +76,14 @@ class Columns:
             return self.options(config)
         except ConfigurationError as error:
             raise Invalid(
-                f"This column is set up wrongly; tell its administrator: {error}"
+                f"This column's configuration is invalid; ask an administrator: {error}"
             ) from None
 
     async def check_all(self) -> None:
-        """At start. Raises ConfigurationError for options in the yaml that make no sense.
+        """Check every column at start. Raises ConfigurationError for invalid options in the yaml.
 
-        Those that were set while Datasette ran are logged: whoever set them may mend them there.
+        Invalid options that were set while Datasette ran are logged, since they can be corrected
+        in the same way.
         """
         written = ((self._datasette.config or {}).get("databases")) or {}
         for found in await self._catalog.read(column_rows.all_columns):
@@ -97,17 +96,13 @@ class Columns:
                 if in_yaml:
                     raise
                 logger.warning(
-                    "%s; nothing can be written to the column until it is set anew", error
+                    "%s; the column accepts no values until its options are corrected", error
                 )
 
     async def check(self, config: object, ids: list[str]) -> None:
-        """Raises a FilesError, such as Invalid, unless the column takes each of the files."""
+        """Raises Invalid, BadType or FileTooLarge for a file that the column does not take."""
         options = self._usable(config)
-
-        def look(conn: Connection) -> dict[str, FileRecord]:
-            return file_rows.by_ids(conn, ids)
-
-        found = await self._catalog.read(look)
+        found = await self._catalog.read(lambda conn: file_rows.by_ids(conn, ids))
         for file_id in ids:
             file = found.get(file_id)
             if file is None or file.source_slug not in self._config.sources:
@@ -120,10 +115,10 @@ class Columns:
     async def check_upload(
         self, actor: Actor, place: ColumnPlace, source: str, incoming: Incoming
     ) -> None:
-        """Before an upload for a column: that the column takes what was declared.
+        """Check a declared file before its upload for a column.
 
-        Only who may see the table, or write to it, learns of its columns. Raises PermissionDenied,
-        Invalid, BadType, FileTooLarge.
+        The column is named only to actors who may view the table or write to it. Raises
+        PermissionDenied, Invalid, BadType, FileTooLarge.
         """
         resource = TableResource(database=place.database, table=place.table)
         allowed = await self._datasette.allowed_many(
@@ -143,13 +138,13 @@ class Columns:
         options.check(source, incoming.filename, incoming.content_type, incoming.size)
 
     async def cell(self, ids: list[str], request: Any) -> Any:
-        """A cell's HTML: a link for each file, which the page's script makes more of.
+        """A cell's HTML: a link for each file, to which the page's script adds picture and name.
 
-        The names are not looked up here, as Datasette asks cell by cell; a row's own page shows
-        every file of a cell, others as many as fit.
+        Names are not looked up here, because Datasette renders cell by cell. A row's own page shows
+        every file of a cell, other pages the first ``MAX_CELL_FILES``.
         """
         whole = request is not None and "pks" in request.url_vars
-        shown = ids if whole else ids[:CELL_FILES]
+        shown = ids if whole else ids[:MAX_CELL_FILES]
         if request is not None:
             request.scope[_MARK] = True
         environment = self._datasette.get_jinja_environment(request)
@@ -159,18 +154,19 @@ class Columns:
             whole=whole,
             prefix=f"{self._datasette.setting('base_url')}-/files/",
         )
-        return Markup(html)  # noqa: S704 - of a template, which escapes
+        return Markup(html)  # noqa: S704 - the template escapes
 
     def query_cell(self, value: object, request: Any) -> Any:
-        """As ``cell``, of a query's result: its columns have no types, so the value tells.
+        """The HTML of a cell of a query's result, as ``cell``; None for a value without file ids.
 
-        None, at little cost, for a value that is no id of ours nor an array of them.
+        A query's columns have no types, so the value alone decides. Most values hold no id, and
+        they are rejected fast.
         """
         ids = ids_of_any(value)
         return self.cell(ids, request) if ids else None
 
     async def ids_of(self, rows: Any, database: str, table: str | None) -> list[str]:
-        """The ids in the file columns of these rows, each once; of a query's, in any column."""
+        """The ids in the file columns of these rows, each once. ``table`` None: in any column."""
         kinds: dict[str, Any] | None = None
         if table is not None:
             types = await self._datasette.get_column_types(database, table)
@@ -184,7 +180,7 @@ class Columns:
         return list(ids)
 
     async def on_page(self, request: Any, database: str | None, table: str | None) -> bool:
-        """Whether a page of Datasette's shows files, or has a form in which they are chosen."""
+        """Tell whether one of Datasette's pages shows files, or a form that chooses files."""
         scope = {} if request is None else request.scope
         if _MARK not in scope and database is not None and table is not None:
             types = await self._datasette.get_column_types(database, table)

@@ -1,9 +1,9 @@
-"""The column types ``file`` and ``files``: how a stored value is read, checked and shown.
+"""The column types ``file`` and ``files``: they read, check and show a stored value.
 
 A ``file`` column holds one file's id as text, a ``files`` column a JSON array of ids. Datasette
-asks a column type for a cell's HTML, and for its verdict on a value before it writes; it tells the
-latter neither the actor nor the table. So what is checked here are facts of the file alone: an id
-in a row opens nothing, as every byte, name and thumbnail behind it needs ``files-browse``.
+calls a column type to render a cell, and to validate a value before it is written. Validation gets
+neither the actor nor the table, so it checks facts of the file alone. That is safe: an id in a row
+grants nothing, as the file's bytes, name and thumbnail need ``files-browse``.
 Leaves out the bounds and options (values.py) and the look-up of the files (columns.py).
 """
 
@@ -22,14 +22,14 @@ class FileLookup(Protocol):
     """The look-up of files that the column types ask; ``Columns`` is one."""
 
     async def check(self, config: object, ids: list[str]) -> None:
-        """Raises a FilesError, such as Invalid, unless the column takes each of the files."""
+        """Raises a FilesError, such as Invalid, for a file that the column does not take."""
 
     async def cell(self, ids: list[str], request: Any) -> Any:
         """A cell's HTML."""
 
 
 class FileColumnType(ColumnType):  # type: ignore[misc]
-    """A column that holds one file's id; the base of the one that holds several."""
+    """A column that holds one file's id; the base class of ``FilesColumnType``."""
 
     name = "file"
     description = "File"
@@ -39,19 +39,19 @@ class FileColumnType(ColumnType):  # type: ignore[misc]
 
     @classmethod
     def ids(cls, value: object) -> list[str] | None:
-        """The ids that a stored value holds; None for a value of another shape."""
+        """The ids in a stored value; None for a value of another shape."""
         return [value] if isinstance(value, str) and FILE_ID.fullmatch(value) else None
 
     #: The error for a value of another shape.
     shape = "must be a file's id, such as df-01j5a3b4c5d6e7f8g9h0jkmnpq, or null"
 
     async def validate(self, value: object, datasette: Any) -> str | None:
-        """None for a value that may be written, else what to do about it."""
+        """None for a valid value, else the error message."""
         if value is None or value == "":
             return None
         ids = self.ids(value)
         if ids is None:
-            return f"{self.shape}; upload the file first, then write the id that was answered"
+            return f"{self.shape}; upload the file first, then write the id from the response"
         try:
             await self.lookup.check(self.config, ids)
         except FilesError as error:
@@ -61,7 +61,7 @@ class FileColumnType(ColumnType):  # type: ignore[misc]
     async def render_cell(
         self, value: object, column: str, table: str, database: str, datasette: Any, request: Any
     ) -> Any:
-        """The cell's HTML; None, so that Datasette shows the text, where it holds no files."""
+        """The cell's HTML; None if the value holds no files, so that Datasette shows its text."""
         ids = self.ids(value)
         return await self.lookup.cell(ids, request) if ids else None
 
@@ -78,7 +78,7 @@ class FilesColumnType(FileColumnType):
 
     @classmethod
     def ids(cls, value: object) -> list[str] | None:
-        # A client of the write API may send the array itself, which is stored as its JSON.
+        # A client of the write API may send the array itself; Datasette stores it as JSON.
         found = value
         if isinstance(value, str):
             if len(value) > MAX_TEXT or not value.lstrip().startswith("["):
@@ -91,7 +91,7 @@ class FilesColumnType(FileColumnType):
             return None
         if not all(isinstance(one, str) and FILE_ID.fullmatch(one) for one in found):
             return None
-        # Escaped, an id would not be found again in the text.
+        # The search for uses looks for the id in the text, so no letter of it may be escaped.
         if isinstance(value, str) and not all(f'"{one}"' in value for one in found):
             return None
         return found
@@ -99,10 +99,10 @@ class FilesColumnType(FileColumnType):
     async def validate(self, value: object, datasette: Any) -> str | None:
         ids = self.ids(value) or []
         if len(set(ids)) < len(ids):
-            return f"{self.shape}; leave out the repeated ones"
+            return f"{self.shape}; leave out repeated ids"
         return await super().validate(value, datasette)
 
 
 def ids_of_any(value: object) -> list[str] | None:
-    """The ids in a value of which nothing is known."""
+    """The ids in a value of an unknown column, as one id or as a JSON array of ids."""
     return FileColumnType.ids(value) or FilesColumnType.ids(value)

@@ -1,7 +1,7 @@
-"""Where a file is used: the rows that refer to it, in file columns of tables the actor may view.
+"""The uses of a file: the rows that refer to it, in file columns of tables the actor may view.
 
-The columns, rows and time of a search are bounded, as a table may have any size; the answer says
-what was not searched. A table that the actor may not view is neither searched nor mentioned.
+The search has limits on columns, rows and time, as a table may have any size; the answer says
+whether it is complete. A table that the actor may not view is neither searched nor mentioned.
 Leaves out the SQL (tables/references.py).
 """
 
@@ -21,20 +21,20 @@ from ..permissions.actions import Actor
 from ..tables import references
 from .values import MAX_TEXT
 
-#: Rows shown of each column.
-_ROWS = 20
+#: Rows shown for each column.
+_MAX_ROWS = 20
 #: File columns that are searched.
-_COLUMNS = 200
-#: Milliseconds for one column, by pass: little at first, so that a large table keeps no small one
-#: from being searched; more for the columns that the first pass did not finish.
+_MAX_COLUMNS = 200
+#: Milliseconds for one column, by pass. The first pass is short, so that a large table does not use
+#: up the time of small ones; the second searches the unfinished columns for longer.
 _PASSES_MS = (25, 250)
 #: Seconds for all columns.
-_SECONDS = 1.0
+_MAX_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class ColumnUses:
-    """One column's rows with the file."""
+    """The rows of one column that refer to the file."""
 
     column: FileColumn
     found: references.Rows
@@ -51,7 +51,7 @@ class ColumnUses:
 
 @dataclass(frozen=True)
 class Uses:
-    """The columns that hold the file, or may: those whose search was not finished."""
+    """The columns that refer to the file, and those whose search was not finished."""
 
     columns: list[ColumnUses]
     #: Whether every column was searched to its end.
@@ -59,12 +59,12 @@ class Uses:
 
     @property
     def number(self) -> int:
-        """Rows that were found."""
+        """The number of rows found."""
         return sum(len(one.found.rows) for one in self.columns)
 
     @property
     def more(self) -> bool:
-        """Whether there are, or may be, more rows than were found."""
+        """Tell whether there are, or may be, more rows than ``number``."""
         return not self.complete or any(one.found.more for one in self.columns)
 
 
@@ -78,7 +78,7 @@ class UsesSearch:
 
     async def of(self, actor: Actor, file_id: str) -> Uses:
         """The rows that refer to the file."""
-        ends = time.monotonic() + _SECONDS
+        ends = time.monotonic() + _MAX_SECONDS
         columns, all_known = await self._columns(actor, "view-table")
         found, complete = await self._search(columns, file_id, ends)
         shown = {at: rows for at, rows in sorted(found.items()) if rows.rows or not rows.complete}
@@ -90,19 +90,19 @@ class UsesSearch:
         return Uses(uses, complete and all_known)
 
     async def _columns(self, actor: Actor, action: str) -> tuple[list[FileColumn], bool]:
-        """The first file columns of tables to which the actor may do the action; whether all."""
+        """The first file columns of tables that the action is allowed on; True if these are all."""
         datasette = self._datasette
         sql, params = await datasette.allowed_resources_sql(action=action, actor=actor)
         found = await self._catalog.query(
-            lambda conn: column_rows.allowed_columns(conn, sql, params, _COLUMNS + 1)
+            lambda conn: column_rows.allowed_columns(conn, sql, params, _MAX_COLUMNS + 1)
         )
         columns = [
             column
-            for column, allowed in found[:_COLUMNS]
+            for column, allowed in found[:_MAX_COLUMNS]
             if column.database in datasette.databases
             and (allowed or await _may(datasette, actor, action, column))
         ]
-        return columns, len(found) <= _COLUMNS
+        return columns, len(found) <= _MAX_COLUMNS
 
     def _lacks_index(self, column: FileColumn, found: references.Rows) -> bool:
         database = self._datasette.databases[column.database]
@@ -111,20 +111,20 @@ class UsesSearch:
     async def _search(
         self, columns: list[FileColumn], file_id: str, ends: float
     ) -> tuple[dict[int, references.Rows], bool]:
-        """The rows found, by the column's index in ``columns``; whether the search is complete."""
+        """The rows found, by the column's index in ``columns``; True if the search is complete."""
         limit = self._datasette.setting("sql_time_limit_ms")
         found: dict[int, references.Rows] = {}
         waiting = list(range(len(columns)))
-        for most in _PASSES_MS:
+        for longest in _PASSES_MS:
             unfinished = []
             for at in waiting:
                 rows = None
                 left = ends - time.monotonic()
                 if left > 0:
-                    ms = min(most, limit, int(left * 1000) + 1)
+                    ms = min(longest, limit, int(left * 1000) + 1)
                     rows = await self._find(columns[at], file_id, ms, left)
                     if rows is None:
-                        continue  # there is no such column
+                        continue  # the column does not exist
                     found[at] = rows
                 if rows is None or not rows.in_time:
                     unfinished.append(at)
@@ -134,7 +134,10 @@ class UsesSearch:
     async def _find(
         self, column: FileColumn, file_id: str, ms: int, left: float
     ) -> references.Rows | None:
-        """One column. Searches take turns: Datasette has few threads for all databases."""
+        """The rows of one column; None if it does not exist. ``left`` in seconds.
+
+        Searches take turns, because Datasette has few threads for all databases.
+        """
         try:
             await asyncio.wait_for(self._turn.acquire(), left)
         except asyncio.TimeoutError:  # another class in Python 3.10
@@ -146,7 +149,7 @@ class UsesSearch:
                 column.column,
                 file_id,
                 several=column.type == "files",
-                limit=_ROWS,
+                limit=_MAX_ROWS,
                 ms=ms,
                 longest=MAX_TEXT,
             )

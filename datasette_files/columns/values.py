@@ -12,12 +12,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..errors import Invalid
 from ..media.types import is_pattern
+from ..naming import ID_PREFIX
 from ..sources.limits import Limits
 
-#: Ids in one cell; as many as one request for their records takes.
+#: Ids in one cell; one request for their records takes the same number.
 MAX_IDS = 200
-#: An id as we give them: a ULID's letters leave out i, l, o and u.
-FILE_ID = re.compile(r"df-[0-9a-hjkmnp-tv-z]{26}")
+#: The exact form of a file's id, stricter than ``naming.ID_PATTERN``, so that other text in a query
+#: is not shown as a file: ``df-`` and a ULID, whose letters leave out i, l, o and u.
+FILE_ID = re.compile(ID_PREFIX + r"[0-9a-hjkmnp-tv-z]{26}")
 #: Characters of a cell's text that is read as JSON: room for the ids, quotes and spaces.
 MAX_TEXT = MAX_IDS * 64
 _EXTENSION = re.compile(r"\.[^\s,/]+", re.ASCII)
@@ -49,10 +51,13 @@ class ColumnOptions(BaseModel):
     def check(self, source: str, filename: str, content_type: str, size: int | None) -> None:
         """Raises Invalid, BadType or FileTooLarge for a file that the column does not take.
 
-        The messages tell the rule and nothing of the file, which its reader may not be shown.
+        The messages tell the rule, and no fact of the file, which the reader may not be allowed to
+        see.
         """
         if self.source not in (None, source):
-            raise Invalid(f"This column takes files of the source {self.source!r}; upload it there")
+            raise Invalid(
+                f"This column takes files of the source {self.source!r}; upload the file there"
+            )
         accept = None if self.accept is None else tuple(self.accept.split(","))
         limits = Limits("This column", self.max_size, accept, tells_type=False)
         limits.check(filename, content_type, size)

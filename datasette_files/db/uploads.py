@@ -81,23 +81,14 @@ def extend(
     return cursor.rowcount > 0
 
 
-def received(
-    conn: sqlite3.Connection,
-    upload_id: str,
-    attempt: str,
-    facts: dict[str, Any],
-    expires_at: float,
-) -> bool:
-    """Record the stored object. False when the attempt has lost its claim.
-
-    ``facts``: stored_type, stored_size, content_hash, width, height.
-    """
+def received(conn: sqlite3.Connection, upload: Upload, expires_at: float) -> bool:
+    """Record the facts of the stored object. False when the attempt has lost its claim."""
+    facts = ("stored_type", "stored_size", "content_hash", "width", "height")
     cursor = conn.execute(
-        """UPDATE datasette_files_uploads SET state = 'received', stored_type = :stored_type,
-            stored_size = :stored_size, content_hash = :content_hash,
-            width = :width, height = :height, expires_at = :expires_at
-        WHERE id = :id AND claim = :claim AND state = 'receiving'""",
-        {**facts, "id": upload_id, "claim": attempt, "expires_at": expires_at},
+        f"""UPDATE datasette_files_uploads SET state = 'received', expires_at = ?,
+            {", ".join(f"{name} = ?" for name in facts)}
+        WHERE id = ? AND claim = ? AND state = 'receiving'""",
+        (expires_at, *(getattr(upload, name) for name in facts), upload.id, upload.claim),
     )
     return cursor.rowcount > 0
 

@@ -1,13 +1,12 @@
-"""Copying and moving files between sources, beside a server that goes on serving them.
+"""Copying and moving files between sources, while a server goes on serving them.
 
-Order of things, so that no crash leaves a row without bytes or bytes that nobody remembers: an
-upload's row in the target names a path that was never used, the bytes become durable there, one
-transaction makes the file's row say so, and notes the old bytes as garbage. Until that transaction
-the file is read from where it was; after it the old bytes stay for a grace, for downloads that have
-begun and addresses that were signed. What a crash leaves is swept as that of any upload, and the
-same command again goes on with what is not done.
+The order of the steps keeps rows and bytes together after a crash. An upload's row reserves an
+unused path in the target; the bytes become durable there; one transaction switches the file's row
+to them and notes the old bytes as garbage. Until that transaction the file is read from its old
+place. After it the old bytes stay for a grace period, for running downloads and signed addresses.
+The sweeper removes the leftovers of a crash, and running the same command again does the rest.
 
-Leaves out which files are meant (db/selection.py) and how it is told (cli/).
+Leaves out the selection of files (db/selection.py) and the output (cli/).
 """
 
 from __future__ import annotations
@@ -40,48 +39,49 @@ from ..models import FileRecord, Upload
 from ..sources import reading
 from ..sources.sources import Source
 from . import receiving
+from .uploads import Incoming, new_upload
 
 logger = logging.getLogger("datasette_files")
 
-#: Of a process that died, its claims lapse and its leftovers are swept after so many seconds.
+#: After this time the claims of a dead process lapse, and its leftovers are swept.
 CLAIM_SECONDS = 60.0
-#: Seconds that moved bytes stay at their old place: longer than any address that is signed by
-#: default, and than most downloads.
+#: How long moved bytes stay at their old place: longer than signed addresses live by default, and
+#: than most downloads take.
 GRACE_SECONDS = 3600.0
-#: Attempts at a file whose storage fails, and seconds before the second; then twice as many.
-ATTEMPTS = 3
-PAUSE = 1.0
+#: Attempts at a file whose storage fails; the pause before the second, doubled for each next one.
+MAX_ATTEMPTS = 3
+PAUSE_SECONDS = 1.0
 
 State = Literal["moved", "copied", "present"]
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is done with each file. Raises Invalid, NotSupported for what cannot be."""
+    """The same task for each file: copy or move it from ``source`` to ``target``."""
 
     source: Source
     target: Source
-    #: Else each file is copied.
+    #: Move each file; else copy it.
     moves: bool
-    #: Seconds that moved bytes stay at their old place. Without any, ``Copier.clear`` deletes them.
+    #: Seconds that moved bytes stay at their old place. With 0, ``Copier.clear`` deletes them.
     grace: float = GRACE_SECONDS
-    #: Whether what arrived is read back and hashed too, before it counts.
+    #: Read each stored file back and compare its hash, before it counts.
     reads_back: bool = False
 
     def check(self) -> None:
-        """Raises Invalid, NotSupported, StorageUnavailable where no file can be carried."""
+        """Raises Invalid, NotSupported, StorageUnavailable if no file can be copied or moved."""
         if self.source is self.target:
-            raise Invalid("SOURCE and TARGET are the same source; name two")
+            raise Invalid("SOURCE and TARGET are the same; name two different sources")
         self.source.require_up()
         self.target.require_uploads()
         if self.moves and not self.source.capabilities.can_delete:
             raise NotSupported(
-                f"The source {self.source.slug!r} does not delete files, so none can be moved out"
+                f"The source {self.source.slug!r} cannot delete files, so files cannot be moved out"
                 " of it; use copy"
             )
 
     def refusal(self, file: FileRecord) -> FilesError | None:
-        """Why the target does not take a file, as far as the catalog tells."""
+        """The error if the target's limits refuse the file, by its catalog record; else None."""
         try:
             self.target.limits.check(file.filename, file.type, file.size)
         except FilesError as error:
@@ -91,14 +91,14 @@ class Order:
 
 @dataclass(frozen=True)
 class Carried:
-    """A file that was carried, or was there already. ``file`` is as the catalog has it now."""
+    """The result for one file. ``file`` is the catalog's record after it."""
 
     state: State
     file: FileRecord
 
 
 class Copier:
-    """Carries files between the sources of one Datasette."""
+    """Copies and moves files between the sources of one Datasette."""
 
     def __init__(self, database: batching.Catalog, sweeper: Sweeper) -> None:
         self._catalog = database
@@ -107,60 +107,61 @@ class Copier:
     async def carry(
         self, order: Order, file: FileRecord, tell: Callable[[int], None] = lambda size: None
     ) -> Carried:
-        """Copy or move one file. ``tell`` is given the bytes that have passed, as they do.
+        """Copy or move one file. ``tell`` receives the number of bytes of each transferred chunk.
 
-        Raises Conflict where another process is at it, NotFound where the file is gone meanwhile,
-        ChecksumMismatch where its bytes are not what the catalog says, and what the storages raise,
-        after some attempts.
+        A failed attempt's bytes are told again as a negative number. Raises Conflict if another
+        process works on the file, NotFound if the file was deleted meanwhile, ChecksumMismatch if
+        its bytes differ from the catalog's sha256, the refusal of the target, and the errors of the
+        storages after the last attempt.
         """
         refusal = order.refusal(file)
         if refusal is not None and await self.foreseen(order, file) is None:
             raise refusal
-        for attempt in range(1, ATTEMPTS + 1):
-            told = _Told(tell)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            progress = _Progress(tell)
             try:
-                return await self._carry(order, file, told)
-            except (StorageError, StorageUnavailable, Expired) as error:
-                told.take_back()
-                if attempt == ATTEMPTS or isinstance(error, reading.Missing):
+                return await self._carry(order, file, progress)
+            except BaseException as error:
+                progress.take_back()
+                again = isinstance(error, StorageError | StorageUnavailable | Expired)
+                if not again or attempt == MAX_ATTEMPTS or isinstance(error, reading.Missing):
                     raise
-                logger.warning("%s is tried again: %s", file.id, error)
-                await asyncio.sleep(PAUSE * 2 ** (attempt - 1))
-            except BaseException:
-                told.take_back()
-                raise
+                logger.warning("The transfer of %s failed and is repeated: %s", file.id, error)
+            await asyncio.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
         raise AssertionError("the last attempt returns or raises")
 
-    async def _carry(self, order: Order, file: FileRecord, told: _Told) -> Carried:
-        upload = _upload(order, file)
+    async def _carry(self, order: Order, file: FileRecord, progress: _Progress) -> Carried:
+        upload = _new_upload(order, file)
         try:
             present = await self._begin(order, file, upload)
         except asyncio.CancelledError:
-            # It may be written all the same, as what waits for its commit is not called back.
-            await self._undone(order, file, upload)
+            # The rows may be written all the same: cancelling does not stop a queued commit.
+            await asyncio.shield(self._undo(order, file, upload))
             raise
         if present is not None:
             return Carried("present", present)
         try:
             async with self._kept_alive(file, upload):
-                facts = await self._stream(order, file, upload, told)
+                facts = await self._stream(order, file, upload, progress)
                 carried = await self._catalog.write(
                     lambda conn: _commit(conn, order, file, upload, facts)
                 )
         except BaseException:
-            await self._undone(order, file, upload)
+            await asyncio.shield(self._undo(order, file, upload))
             raise
         return carried
 
     async def clear(self, source: Source, paths: Sequence[str]) -> None:
-        """Delete old bytes, moved without a grace, now. Many at once cost a storage little more
-        than one; without this the sweep of a server deletes them.
+        """Delete the old bytes of files that were moved without a grace period.
+
+        Pass many paths at once: storages delete them in one request. Without this call the server's
+        sweeper deletes them.
         """
         if paths:
             await self._sweeper.remove(source, *paths)
 
     async def _begin(self, order: Order, file: FileRecord, upload: Upload) -> FileRecord | None:
-        """Claim the file and write the path down; or the file that is in the target already."""
+        """Claim the file and record the new path; or return the target's file, if it has one."""
 
         def begin(conn: Connection) -> FileRecord | None:
             now = time.time()
@@ -170,26 +171,29 @@ class Copier:
             if order.moves and row.source_id == order.target.id:
                 return row
             if (row.source_id, row.path) != (file.source_id, file.path):
-                raise _elsewhere(file, row)
+                raise Conflict(
+                    f"{file.id} was moved to the source {row.source_slug!r} meanwhile; check where"
+                    " it is, then try again"
+                )
             if not order.moves and (copy := moves.copy_of(conn, file.id, order.target.id)):
                 return files.get(conn, copy)
             until = upload.claimed_until or now
             if not moves.claim(conn, file.id, order.target.id, upload.claim or "", now, until):
-                raise Conflict(f"{file.id} is being copied or moved by another process; try again")
+                raise Conflict(f"Another process is copying or moving {file.id}; try again")
             uploads.insert(conn, upload, now)
             return None
 
         return await self._catalog.write(begin)
 
     async def _stream(
-        self, order: Order, file: FileRecord, upload: Upload, told: _Told
+        self, order: Order, file: FileRecord, upload: Upload, progress: _Progress
     ) -> FileRecord:
-        """The bytes, from one storage into the other; hash and size of what arrived."""
+        """Stream the bytes into the target. The file with the hash and size of the stored bytes."""
         digest = reading.Digest()
 
-        async def passing() -> AsyncIterator[bytes]:
+        async def chunks() -> AsyncIterator[bytes]:
             async for chunk in reading.whole(order.source, file, digest):
-                told.add(len(chunk))
+                progress.add(len(chunk))
                 yield chunk
 
         async def extend(upload: Upload) -> float:
@@ -197,19 +201,19 @@ class Copier:
             return time.time() + CLAIM_SECONDS / 4
 
         target = order.target
-        stored = await receiving.through_datasette(target, upload, passing(), extend)
-        if stored["content_hash"] != digest.content_hash:
-            raise StorageError(f"The source {target.slug!r} did not store what was sent; try again")
+        stored = await receiving.receive_stream(target, upload, chunks(), extend)
+        if stored.content_hash != digest.content_hash:
+            raise _damaged(order, "stored other bytes than it was sent")
         found = await reading.metadata(target, upload.path)
         if found is None or found.size not in (None, digest.size):
-            raise StorageError(f"The source {target.slug!r} does not have what it was sent")
+            raise _damaged(order, "does not have every byte that it was sent")
         if order.reads_back and await reading.content_hash(target, upload) != digest.content_hash:
-            raise StorageError(f"The source {target.slug!r} serves other bytes than were sent")
+            raise _damaged(order, "serves other bytes than it was sent")
         return replace(file, content_hash=digest.content_hash, size=digest.size)
 
     @asynccontextmanager
     async def _kept_alive(self, file: FileRecord, upload: Upload) -> AsyncIterator[None]:
-        """Move claim and expiry meanwhile, however long a storage says nothing."""
+        """Renew claim and expiry while the block runs, also if a storage is silent for long."""
 
         async def extend() -> None:
             while True:
@@ -217,7 +221,7 @@ class Copier:
                 try:
                     await self._extend(file, upload)
                 except FilesError as error:
-                    # A claim that is lost for good is noticed when the file would be committed.
+                    # The commit fails if the claim is lost for good.
                     logger.warning("The claim on %s cannot be renewed: %s", file.id, error)
 
         task = asyncio.create_task(extend())
@@ -236,10 +240,7 @@ class Copier:
             return uploads.extend(conn, upload.id, attempt, until, until) and held
 
         if not await self._catalog.write(extend):
-            raise Expired(f"{file.id} took too long on its way, and was given up")
-
-    async def _undone(self, order: Order, file: FileRecord, upload: Upload) -> None:
-        await asyncio.shield(asyncio.ensure_future(self._undo(order, file, upload)))
+            raise _lost_claim(file)
 
     async def _undo(self, order: Order, file: FileRecord, upload: Upload) -> None:
         def undo(conn: Connection) -> None:
@@ -250,11 +251,11 @@ class Copier:
             await self._catalog.write(undo)
             await self._sweeper.remove(order.target, upload.path)
         except Exception:
-            # The first error is the one to tell; the sweeper finds what is left.
+            # The caller needs the first error, not this one. The sweeper removes the leftovers.
             logger.exception("Cleaning up after %s failed", file.id)
 
     async def foreseen(self, order: Order, file: FileRecord) -> FileRecord | None:
-        """The file that is in the target already, so that ``carry`` would do nothing."""
+        """The file that the target has already, so that ``carry`` would do nothing; else None."""
         if order.moves:
             return file if file.source_id == order.target.id else None
 
@@ -264,13 +265,13 @@ class Copier:
 
         return await self._catalog.read(look)
 
-    async def forget_the_dead(self) -> None:
-        """Drop the claims of processes that died."""
+    async def drop_dead_claims(self) -> None:
+        """Drop the claims of dead processes."""
         await self._catalog.write(lambda conn: moves.purge(conn, time.time()))
 
 
-class _Told:
-    """Passes progress on, and takes back what an attempt told that then failed."""
+class _Progress:
+    """One attempt's progress: passes it on, and takes it back if the attempt fails."""
 
     def __init__(self, tell: Callable[[int], None]) -> None:
         self._tell = tell
@@ -285,38 +286,19 @@ class _Told:
         self._size = 0
 
 
-def _upload(order: Order, file: FileRecord) -> Upload:
-    """An upload of the file's bytes into the target. Nobody has its token.
-
-    Its path has a ULID of its own: none is ever used twice, so that what is noted as garbage is
-    never what a later attempt has put there.
-    """
-    ulid = naming.new_ulid()
+def _new_upload(order: Order, file: FileRecord) -> Upload:
+    """An upload of the file's bytes into the target. No client knows its token."""
     until = time.time() + CLAIM_SECONDS
-    return Upload(
-        id=naming.token_digest(naming.new_token()),
-        source_id=order.target.id,
-        source_slug=order.target.slug,
-        file_id=file.id if order.moves else naming.ID_PREFIX + ulid,
-        path=naming.storage_path(
-            order.target.config.path_template,
-            ulid=ulid,
-            filename=file.filename,
-            source=order.target.slug,
-            actor_id=file.uploaded_by,
-        ),
-        filename=file.filename,
-        content_type=file.type,
-        size=file.size,
-        sha256=file.sha256,
-        content_hash=None,
-        actor_id=file.uploaded_by,
-        state="receiving",
-        expires_at=until,
-        claim=naming.new_claim(),
-        instructions=None,
-        claimed_until=until,
+    upload = new_upload(
+        order.target,
+        file.uploaded_by,
+        Incoming(file.filename, file.type, file.size, file.sha256),
+        naming.new_token(),
+        until,
+        naming.new_claim(),
     )
+    file_id = file.id if order.moves else upload.file_id
+    return replace(upload, file_id=file_id, claimed_until=until)
 
 
 def _commit(
@@ -324,7 +306,7 @@ def _commit(
 ) -> Carried:
     attempt = upload.claim or ""
     if not uploads.finish(conn, upload.id, attempt):
-        raise Expired(f"{file.id} took too long on its way, and was given up")
+        raise _lost_claim(file)
     moves.release(conn, file.id, attempt)
     if not order.moves:
         return _commit_copy(conn, order, file, upload, facts)
@@ -356,13 +338,17 @@ def _commit_copy(
 def _existing(conn: Connection, file_id: str) -> FileRecord:
     file = files.get(conn, file_id)
     if file is None:
-        raise AssertionError("its row has just been written")
+        raise AssertionError("the row was written in this transaction")
     return file
 
 
 def _gone(file: FileRecord) -> NotFound:
-    return NotFound(f"{file.id} was deleted, or moved by another process, meanwhile")
+    return NotFound(f"{file.id} was deleted, or another process moved it, meanwhile")
 
 
-def _elsewhere(file: FileRecord, row: FileRecord) -> Conflict:
-    return Conflict(f"{file.id} was moved to the source {row.source_slug!r} meanwhile")
+def _lost_claim(file: FileRecord) -> Expired:
+    return Expired(f"The transfer of {file.id} took too long and was stopped; try again")
+
+
+def _damaged(order: Order, fault: str) -> StorageError:
+    return StorageError(f"The source {order.target.slug!r} {fault}; try again")

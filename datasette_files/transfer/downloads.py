@@ -1,8 +1,8 @@
-"""Downloads: from a file and a request's conditions to a plan, and from a plan to bytes.
+"""Downloads: ``plan`` turns a request's conditions into an answer, ``open_body`` into bytes.
 
-``plan`` decides everything that the headers say, by RFC 9110, without touching the storage, or asks
-a storage that signs URLs for one. ``open_body`` then opens the object before any header is sent, so
-that a missing or truncated one is an error and not a broken 200. No Request and no Response here.
+``plan`` decides status and headers by RFC 9110 without reading the storage; a storage that signs
+URLs is asked for one. ``open_body`` opens the object before any header is sent, so that a missing
+or truncated object becomes an error and not a broken 200. Leaves out Request and Response (views/).
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from ..sources import reading
 from ..sources.reading import storage_errors
 from ..sources.sources import Source
 
-#: What may stand in an entity tag (RFC 9110, 8.8.3), as far as it is ASCII.
+#: The ASCII characters that RFC 9110, 8.8.3 allows in an entity tag; at most 200.
 _ENTITY_TAG = re.compile(r"[\x21\x23-\x7e]{1,200}")
 
 Kind = Literal["attachment", "inline"]
 
-#: No script, no plugins, no forms, an origin of its own: whatever a file holds, it can do nothing.
+#: No scripts, plugins or forms, and an origin of its own: a file cannot act for its reader.
 _SANDBOX = "sandbox; default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'"
-#: Bytes; a file up to this size is read and sent in one piece.
-_SMALL = 256 * 1024
+#: Files up to this size are read and sent in one piece.
+_MAX_SMALL_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
 class Plan:
-    """An answer. ``pieces`` are literal bytes and ranges of the object, in order."""
+    """An answer. ``pieces`` is the body: literal bytes and ranges of the object, in order."""
 
     status: int
     headers: dict[str, str]
@@ -52,7 +52,7 @@ class Plan:
 
 
 class Body:
-    """A body whose object is open: iterate ``chunks``, then ``close``."""
+    """The body of an opened object: iterate ``chunks``, then ``close``."""
 
     def __init__(
         self, chunks: AsyncGenerator[bytes, None], opened: AsyncGenerator[bytes, None] | None
@@ -61,18 +61,18 @@ class Body:
         self._opened = opened
 
     async def close(self) -> None:
-        """Let go of the object, read to its end or not."""
+        """Release the object, also before its end."""
         await self.chunks.aclose()
-        if self._opened is not None:  # as chunks that nobody asked for do not close it
+        if self._opened is not None:  # a generator that never began does not close it
             await self._opened.aclose()
 
 
 async def plan(
     source: Source, file: FileRecord, kind: Kind, method: str, headers: Mapping[str, str]
 ) -> Plan:
-    """How to answer GET or HEAD for a file. ``headers`` are the request's, in lower case.
+    """The answer to GET or HEAD for a file. ``headers`` are the request's, in lower case.
 
-    Raises RangeUnsatisfiable, StorageUnavailable.
+    Raises RangeUnsatisfiable, StorageError, StorageUnavailable.
     """
     inline = kind == "inline" and shows_inline(file.type)
     disposition = content_disposition("inline" if inline else "attachment", file.filename)
@@ -117,7 +117,7 @@ def _local_plan(
     if outcome is Outcome.PRECONDITION_FAILED:
         return Plan(412, common, file.type)
     if file.size is None:
-        # Catalogued by another tool: without a size there are no ranges.
+        # Another tool added the file without a size, so ranges are impossible.
         return Plan(200, common, file.type, (ByteRange(0, 2**63 - 1),))
     wanted = headers.get("range") if method == "GET" else None
     if wanted and not if_range_matches(headers.get("if-range"), etag, modified):
@@ -126,12 +126,12 @@ def _local_plan(
 
 
 def _ranges_plan(file: FileRecord, size: int, wanted: str | None, common: dict[str, str]) -> Plan:
-    """All ``size`` bytes, or what a Range header selects."""
+    """The answer with all ``size`` bytes, or with those that the header ``wanted`` selects."""
     try:
         ranges = parse_range(wanted, size)
     except RangeNotSatisfiable:
         raise RangeUnsatisfiable(
-            f"The file has {size} bytes; no range that was asked for lies within",
+            f"The file has {size} bytes, and the requested ranges lie outside; request others",
             headers={"Content-Range": unsatisfied_range(size), "Accept-Ranges": "bytes"},
         ) from None
     if not ranges:
@@ -150,20 +150,22 @@ def _ranges_plan(file: FileRecord, size: int, wanted: str | None, common: dict[s
 
 
 def _entity_tag(file: FileRecord) -> str | None:
-    """Strong, as bytes under an id never change: their sha256, or the storage's own tag."""
+    """A strong tag, since a file's bytes never change: their sha256, or the storage's tag."""
     tag = file.sha256 or file.content_hash or ""
     return f'"{tag}"' if _ENTITY_TAG.fullmatch(tag) else None
 
 
 def is_small(file: FileRecord, pieces: tuple[bytes | ByteRange, ...]) -> bool:
-    """Whether the body is one whole file that is better read at once than streamed."""
-    return file.size is not None and file.size <= _SMALL and pieces == (ByteRange(0, file.size),)
+    """Tell whether the body is one whole file, small enough to be read at once."""
+    if file.size is None or file.size > _MAX_SMALL_BYTES:
+        return False
+    return pieces == (ByteRange(0, file.size),)
 
 
 async def open_body(
     source: Source, file: FileRecord, pieces: tuple[bytes | ByteRange, ...]
 ) -> Body:
-    """Open the object and read its first chunks. Raises StorageError while no header is out."""
+    """Open the object and read its first chunks, before headers are sent. Raises StorageError."""
     first = next((piece for piece in pieces if isinstance(piece, ByteRange)), None)
     opened = None
     if first is not None:
@@ -177,7 +179,7 @@ async def _stream(
     pieces: tuple[bytes | ByteRange, ...],
     opened: AsyncGenerator[bytes, None] | None,
 ) -> AsyncGenerator[bytes, None]:
-    """The pieces. Raises StorageError where the object is shorter than the catalog says."""
+    """The bytes of the pieces. Raises StorageError for an object shorter than the catalog says."""
     for piece in pieces:
         if isinstance(piece, bytes):
             yield piece

@@ -1,9 +1,9 @@
-"""One attempt at getting an upload's bytes into its storage, and what the storage then holds.
+"""One attempt at getting an upload's bytes into its storage, and the facts of the stored object.
 
-``through_datasette`` streams a request's bytes in, ``past_datasette`` asks about those that a
-client sent to the storage itself. Both end in the same facts (``stored_type``, ``stored_size``,
-``content_hash``, ``width``, ``height``), held against what was declared and what the source allows.
-Leaves out the upload's row, and whose it is (uploads.py).
+``receive_stream`` streams a request's bytes in. ``verify_direct_upload`` asks the storage about
+bytes that a client sent to it directly. Both check type, size and sha256 against the declaration
+and the source's limits, and return the upload with ``stored_type``, ``stored_size``,
+``content_hash``, ``width`` and ``height``. Leaves out the upload's row and its owner (uploads.py).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from ..base import FileMetadata
@@ -26,14 +27,18 @@ logger = logging.getLogger("datasette_files")
 
 NO_BYTES = "No bytes have arrived yet; send the file first, then complete"
 
-#: Moves the upload's expiry while bytes arrive; the moment of the next move.
+#: Postpones the upload's expiry while bytes arrive, and returns the time of the next call.
 Extend = Callable[[Upload], Awaitable[float]]
 
 
-async def through_datasette(
+async def receive_stream(
     source: Source, upload: Upload, chunks: AsyncIterator[bytes], extend: Extend
-) -> dict[str, Any]:
-    """Stream the bytes into the storage; the facts of what it holds now."""
+) -> Upload:
+    """Stream the bytes into the storage. The upload with the facts of the stored object.
+
+    Raises BadType, FileTooLarge, Invalid, ChecksumMismatch for bytes that are refused, and
+    StorageError, StorageUnavailable.
+    """
     stream = _CheckedStream(source, upload, chunks, extend)
     content_type = sniffing.stored_type(upload.content_type, await stream.head())
     source.limits.check_type(upload.filename, content_type)
@@ -46,25 +51,32 @@ async def through_datasette(
         answered = await storage.receive_upload(upload.path, content, content_type)
     except Exception:
         if stream.error is not None:
-            # Whatever the storage made of it, the stream's own error is what happened.
+            # The stream's own error is the cause, whatever the storage made of it.
             raise stream.error from None
         with storage_errors(source.slug):
             raise
-    stored = _metadata(answered)
+    stored = _as_metadata(answered)
     if stored.size not in (None, stream.size):
         raise StorageError("The storage did not take every byte; try again")
-    content_hash = stored.content_hash or ""
-    if not content_hash.startswith("sha256:"):
-        content_hash = await reading.content_hash(source, upload)
-    _check_sha256(upload.sha256, content_hash)
-    return _facts(stored, content_type, stream.size, content_hash)
+    content_hash = await _checked_sha256(source, upload, stored)
+    return _with_facts(upload, stored, content_type, stream.size, content_hash)
 
 
-async def past_datasette(source: Source, upload: Upload) -> dict[str, Any]:
-    """Have the storage finish, and hold what it has against what was declared and allowed."""
-    stored = _metadata(await _finished(source, upload))
+async def verify_direct_upload(source: Source, upload: Upload) -> Upload:
+    """Let the storage finish a direct upload. The upload with the facts of the stored object.
+
+    Raises Conflict if the client has sent nothing; else as ``receive_stream``.
+    """
+    with storage_errors(source.slug):
+        try:
+            answered = await source.storage.finish_upload(upload.path, upload.instructions or {})
+        except FileNotFoundError:
+            raise Conflict(NO_BYTES) from None
+    stored = _as_metadata(answered)
     if stored.size is None:
-        raise StorageError("The storage does not say how many bytes it has")
+        raise StorageError(
+            "The storage does not tell the size of the stored file; ask an administrator"
+        )
     source.limits.check_size(stored.size)
     check_declared_size(upload.size, stored.size)
     head = await reading.head(source, upload, sniffing.HEAD)
@@ -72,26 +84,43 @@ async def past_datasette(source: Source, upload: Upload) -> dict[str, Any]:
     source.limits.check_type(upload.filename, content_type)
     content_hash = stored.content_hash
     if upload.sha256 is not None:
-        if not (content_hash or "").startswith("sha256:"):
-            content_hash = await reading.content_hash(source, upload)
-        _check_sha256(upload.sha256, content_hash or "")
-    return _facts(stored, content_type, stored.size, content_hash)
+        content_hash = await _checked_sha256(source, upload, stored)
+    return _with_facts(upload, stored, content_type, stored.size, content_hash)
 
 
-def _facts(
-    stored: FileMetadata, content_type: str, size: int, content_hash: str | None
-) -> dict[str, Any]:
-    return {
-        "stored_type": content_type,
-        "stored_size": size,
-        "content_hash": content_hash,
-        "width": stored.width,
-        "height": stored.height,
-    }
+def _as_metadata(answered: object) -> FileMetadata:
+    """A storage's answer. Raises StorageError for any other than FileMetadata."""
+    if isinstance(answered, FileMetadata):
+        return answered
+    logger.error("A storage answered an upload with %r, not with FileMetadata", type(answered))
+    raise StorageError("The storage gave an invalid answer; ask an administrator")
+
+
+async def _checked_sha256(source: Source, upload: Upload, stored: FileMetadata) -> str:
+    """The sha256 from the storage, else from the stored bytes. Raises ChecksumMismatch."""
+    content_hash = stored.content_hash or ""
+    if not content_hash.startswith("sha256:"):
+        content_hash = await reading.content_hash(source, upload)
+    if upload.sha256 is not None and content_hash != f"sha256:{upload.sha256}":
+        raise ChecksumMismatch("The bytes do not have the declared sha256; send the file again")
+    return content_hash
+
+
+def _with_facts(
+    upload: Upload, stored: FileMetadata, content_type: str, size: int, content_hash: str | None
+) -> Upload:
+    return replace(
+        upload,
+        stored_type=content_type,
+        stored_size=size,
+        content_hash=content_hash,
+        width=stored.width,
+        height=stored.height,
+    )
 
 
 class _CheckedStream:
-    """The bytes on their way to the storage, held against what was declared and allowed."""
+    """The bytes on their way to the storage, checked against declared size and limit."""
 
     def __init__(
         self, source: Source, upload: Upload, chunks: AsyncIterator[bytes], extend: Extend
@@ -103,17 +132,17 @@ class _CheckedStream:
         self._head: list[bytes] = []
         now = time.time()
         alive_until = min(upload.expires_at, upload.claimed_until or upload.expires_at)
-        self._extend_at = now + (alive_until - now) / 4
+        self._next_extension = now + (alive_until - now) / 4
         self._limit = source.max_file_size
         if upload.size is not None:
             self._limit = min(self._limit, upload.size)
-        #: Bytes seen.
+        #: Bytes read so far.
         self.size = 0
-        #: What stopped the stream, to be told from an error of the storage's own.
+        #: The error that ended the stream, as opposed to an error of the storage.
         self.error: BaseException | None = None
 
     async def head(self) -> bytes:
-        """The first bytes, enough to sniff; they are still streamed after."""
+        """The first bytes, enough to sniff the type. Iteration yields them again."""
         length = 0
         async for chunk in self._chunks:
             self._head.append(self._count(chunk))
@@ -136,34 +165,11 @@ class _CheckedStream:
             self._head.clear()
             async for chunk in self._chunks:
                 yield self._count(chunk)
-                if time.time() >= self._extend_at:
-                    self._extend_at = await self._extend(self._upload)
+                if time.time() >= self._next_extension:
+                    self._next_extension = await self._extend(self._upload)
             check_declared_size(self._upload.size, self.size)
         except GeneratorExit:
-            raise  # the storage wants no more
+            raise  # the storage stopped reading
         except BaseException as error:
             self.error = error
             raise
-
-
-async def _finished(source: Source, upload: Upload) -> FileMetadata:
-    with storage_errors(source.slug):
-        try:
-            return await source.storage.finish_upload(upload.path, upload.instructions or {})
-        except FileNotFoundError:
-            raise Conflict(NO_BYTES) from None
-
-
-def _metadata(stored: object) -> FileMetadata:
-    """What a storage answered. Raises StorageError for anything but what the contract says."""
-    if isinstance(stored, FileMetadata):
-        return stored
-    logger.error("A storage answered an upload with %r, not with FileMetadata", type(stored))
-    raise StorageError("The storage gave an answer that makes no sense; ask its administrator")
-
-
-def _check_sha256(declared: str | None, content_hash: str) -> None:
-    if declared is not None and content_hash != f"sha256:{declared}":
-        raise ChecksumMismatch(
-            "The bytes that arrived are not those whose sha256 was declared; send the file again"
-        )

@@ -1,11 +1,11 @@
-"""Uploads: prepare, receive, complete. One engine behind every way in.
+"""Uploads: prepare, receive, complete. Every route and command uploads through this engine.
 
 All state is one row in the internal database, so an upload survives a restart and may go through
-several processes. Leaves out HTTP (views/), the way of the bytes into the storage (receiving.py),
-and the removal of what was never finished (maintenance/sweeping.py).
+several processes. Leaves out HTTP (views/), streaming into the storage (receiving.py), and the
+removal of unfinished uploads (maintenance/sweeping.py).
 
-Order of things, so that no crash leaves a row without bytes or bytes that nobody remembers: the
-path is written down, the bytes become durable, the file's row is committed.
+The order of the steps keeps rows and bytes together after a crash: first the path is recorded,
+then the bytes become durable, then the file's row is committed.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from . import receiving
 
 logger = logging.getLogger("datasette_files")
 
-#: An attempt from which so long nothing was heard is dead: another may take its place.
+#: An attempt without progress for this long is dead, and another may replace it.
 CLAIM_SECONDS = 60.0
-#: For so long at most an attempt is called alive while a storage verifies what a client sent it,
-#: which says nothing on the way.
-_FINISHING_SECONDS = 600.0
+#: How long a direct upload may stay in verification. The storage reports no progress meanwhile.
+_MAX_VERIFY_SECONDS = 600.0
 
-_LOST = "The upload expired, or was sent again, while it was received; send the file again"
+_LOST_CLAIM = "The upload expired, or was sent again, while it was received; send the file again"
+_COMPLETING = "Another request is completing this upload; try again"
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """What a client says of a file before or with its bytes. ``size`` in bytes, sha256 in hex."""
+    """A file as its client declares it. ``size`` in bytes, ``sha256`` in hexadecimal."""
 
     filename: str
     content_type: str
@@ -62,30 +62,30 @@ class Incoming:
 
 
 class Uploads:
-    """The way in, for one Datasette."""
+    """The uploads of one Datasette."""
 
     def __init__(self, database: batching.Catalog, config: PluginConfig, sweeper: Sweeper) -> None:
         self._catalog = database
         self._expiry = config.upload_expiry_seconds
         self._sweeper = sweeper
-        #: Seconds after which nothing more arrives by a URL that prepare gave out.
+        #: Seconds after which no more bytes can arrive through a URL from ``prepare``.
         self._url_lifetime = config.upload_expiry_seconds + uploads.ON_THE_WAY_SECONDS
 
     async def prepare(
         self, source: Source, actor_id: str | None, grant: Grant, incoming: Incoming
     ) -> tuple[str, UploadInstructions | None]:
-        """A token, and where to send the bytes; None: through Datasette.
+        """A token, and the storage's instructions for the bytes; None: send them to Datasette.
 
         Raises FileTooLarge for a declared size over the limit, NotSupported, PermissionDenied.
         """
 
         def new() -> tuple[Upload, str]:
-            return self._new(source, actor_id, incoming, "prepared")
+            return self._new(source, actor_id, incoming)
 
         if not source.prepares_uploads:
             _, token = await self._begin(source, grant, new)
             return token, None
-        # The storage may sign something away, so nobody gets that far without permission.
+        # The storage signs a URL next, so the permission must be known before.
         await self._catalog.read(lambda conn: grant.check(conn, source.slug))
         upload, token = new()
         with storage_errors(source.slug):
@@ -105,9 +105,9 @@ class Uploads:
     async def _begin(
         self, source: Source, grant: Grant, new: Callable[[], tuple[Upload, str]]
     ) -> tuple[Upload, str]:
-        """Write down that the upload is coming, and its path: a crash leaves nothing unknown.
+        """Record the upload and its path, so that a crash leaves no unknown bytes.
 
-        It is made in the hop that writes it, by the settings that hold then.
+        ``new`` runs in the same hop, so that the limits in force at that moment apply.
         """
 
         def insert(conn: Connection) -> tuple[Upload, str]:
@@ -126,8 +126,10 @@ class Uploads:
         token: str,
         chunks: AsyncIterator[bytes],
     ) -> None:
-        """Take a prepared upload's bytes. Again before it is completed, they are replaced."""
-        attempt = naming.new_claim()
+        """Store a prepared upload's bytes. Until it is completed, a second call replaces them.
+
+        Raises Conflict, Expired, NotFound, PermissionDenied, and as ``receiving.receive_stream``.
+        """
 
         def claim(conn: Connection) -> Upload:
             grant.check(conn, source.slug)
@@ -139,11 +141,11 @@ class Uploads:
                 or upload.instructions is not None
             ):
                 raise _conflict(upload)
-            # The first attempt has the prepared path; a later one must not write over it.
+            # The first attempt uses the prepared path; a later one must not overwrite it.
             path = upload.path if upload.claim is None else _next_path(source, upload)
             upload = replace(
                 upload,
-                claim=attempt,
+                claim=naming.new_claim(),
                 claimed_until=now + CLAIM_SECONDS,
                 path=path,
                 expires_at=now + self._expiry,
@@ -153,22 +155,27 @@ class Uploads:
 
         upload = await self._catalog.write(claim)
         try:
-            facts = await receiving.through_datasette(source, upload, chunks, self._extend)
+            stored = await receiving.receive_stream(source, upload, chunks, self._extend)
         except BaseException:
-            await self._give_back(source, upload)
+            await self._release(source, upload)
             raise
-        expires_at = time.time() + self._expiry
-        kept = await self._catalog.write(
-            lambda conn: uploads.received(conn, upload.id, attempt, facts, expires_at)
-        )
-        if not kept:
+        if not await self._record(stored):
             await self._sweeper.remove(source, upload.path)
-            raise Expired(_LOST)
+            raise Expired(_LOST_CLAIM)
+
+    async def _record(self, stored: Upload) -> bool:
+        """Mark the upload as received. False when another attempt has taken it."""
+        expires_at = time.time() + self._expiry
+        return await self._catalog.write(lambda conn: uploads.received(conn, stored, expires_at))
 
     async def complete(
         self, source: Source, actor_id: str | None, grant: Grant, token: str
     ) -> tuple[FileRecord, bool]:
-        """The file, and whether this call put it into the catalog rather than an earlier one."""
+        """Add the upload's file to the catalog. The file, and False if an earlier call added it.
+
+        Raises Conflict, Expired, NotFound, PermissionDenied; for a direct upload also as
+        ``receiving.verify_direct_upload``.
+        """
 
         def commit(conn: Connection) -> tuple[FileRecord, bool] | Upload:
             grant.check(conn, source.slug)
@@ -176,7 +183,7 @@ class Uploads:
             if upload.state == "completed":
                 file = files.get(conn, upload.file_id)
                 if file is None:
-                    raise NotFound("The upload's file has been deleted")
+                    raise NotFound("The upload's file was deleted; upload it again")
                 return file, False
             unverified = upload.state == "prepared" or (
                 upload.state == "receiving" and not upload.is_being_received(time.time())
@@ -194,10 +201,10 @@ class Uploads:
 
         committed = await self._catalog.write(commit)
         if isinstance(committed, Upload):
-            await self._finish_direct(source, committed)
+            await self._verify_direct(source, committed)
             committed = await self._catalog.write(commit)
         if isinstance(committed, Upload):
-            raise Conflict("The upload changed while it was completed; try again")
+            raise Conflict("Another request changed the upload meanwhile; try again")
         return committed
 
     async def store(
@@ -208,52 +215,41 @@ class Uploads:
         incoming: Incoming,
         chunks: AsyncIterator[bytes],
     ) -> FileRecord:
-        """All three steps in one call, always through Datasette."""
+        """Prepare, receive and complete in one call. The bytes always pass through Datasette.
+
+        Raises PermissionDenied, NotSupported, Expired, and as ``receiving.receive_stream``.
+        """
+        claim = naming.new_claim()
         upload, _ = await self._begin(
-            source, grant, lambda: self._new(source, actor_id, incoming, "receiving")
+            source, grant, lambda: self._new(source, actor_id, incoming, claim)
         )
         try:
-            facts = await receiving.through_datasette(source, upload, chunks, self._extend)
-            file = _as_file(replace(upload, **facts))
+            file = _as_file(await receiving.receive_stream(source, upload, chunks, self._extend))
 
             def commit(conn: Connection) -> None:
-                if not uploads.finish(conn, upload.id, upload.claim or ""):
-                    raise Expired(_LOST)
+                if not uploads.finish(conn, upload.id, claim):
+                    raise Expired(_LOST_CLAIM)
                 files.insert(conn, file)
 
             await self._catalog.write(commit)
         except BaseException:
-            await self._discard(source, upload)
+            await self._undo(source, upload, lambda conn: uploads.discard(conn, upload))
             raise
         return file
 
     def _new(
-        self, source: Source, actor_id: str | None, incoming: Incoming, state: str
+        self, source: Source, actor_id: str | None, incoming: Incoming, claim: str | None = None
     ) -> tuple[Upload, str]:
         source.require_uploads()
         source.limits.check_size(incoming.size)
-        ulid, token = naming.new_ulid(), naming.new_token()
-        upload = Upload(
-            id=naming.token_digest(token),
-            source_id=source.id,
-            source_slug=source.slug,
-            file_id=naming.ID_PREFIX + ulid,
-            path=_path(source, ulid, incoming.filename, actor_id),
-            filename=incoming.filename,
-            content_type=incoming.content_type,
-            size=incoming.size,
-            sha256=incoming.sha256,
-            content_hash=None,
-            actor_id=actor_id,
-            state=state,
-            expires_at=time.time() + self._expiry,
-            claim=naming.new_claim() if state == "receiving" else None,
-            instructions=None,
-        )
-        return upload, token
+        token, expires_at = naming.new_token(), time.time() + self._expiry
+        return new_upload(source, actor_id, incoming, token, expires_at, claim), token
 
     async def _extend(self, upload: Upload) -> float:
-        """Move the expiry, as bytes still arrive; the moment of the next move."""
+        """Postpone claim and expiry while bytes arrive. The time of the next call.
+
+        Raises Expired when another attempt has taken the upload.
+        """
         now = time.time()
         held = await self._catalog.write(
             lambda conn: uploads.extend(
@@ -261,11 +257,11 @@ class Uploads:
             )
         )
         if not held:
-            raise Expired(_LOST)
+            raise Expired(_LOST_CLAIM)
         return now + min(CLAIM_SECONDS, self._expiry) / 4
 
-    async def _finish_direct(self, source: Source, upload: Upload) -> None:
-        """Have the storage verify what the client sent it, and record that as received."""
+    async def _verify_direct(self, source: Source, upload: Upload) -> None:
+        """Verify the bytes that a client sent to the storage, and mark the upload as received."""
         now = time.time()
         upload = replace(
             upload,
@@ -275,11 +271,10 @@ class Uploads:
         )
         claimed = await self._catalog.write(lambda conn: uploads.claim(conn, upload, now))
         if not claimed:
-            raise Conflict("The upload is being completed by another request; try again")
-        attempt = upload.claim or ""
-        alive = asyncio.create_task(self._stay_alive(upload))
+            raise Conflict(_COMPLETING)
+        alive = asyncio.create_task(self._keep_claim(upload))
         try:
-            facts = await receiving.past_datasette(source, upload)
+            stored = await receiving.verify_direct_upload(source, upload)
         except (BadType, ChecksumMismatch, FileTooLarge, Invalid):
             keep_until = time.time() + REMEMBERED_SECONDS
             await self._undo(
@@ -289,33 +284,30 @@ class Uploads:
             )
             raise
         except BaseException:
-            # What the client sent may be sound: a storage's bad moment must not cost it.
+            # The bytes may be correct: keep them, so that the client can complete again.
             expires_at = time.time() + self._expiry
             await self._catalog.write(
-                lambda conn: uploads.hand_back(conn, upload.id, attempt, expires_at)
+                lambda conn: uploads.hand_back(conn, upload.id, upload.claim or "", expires_at)
             )
             raise
         finally:
             alive.cancel()
-        expires_at = time.time() + self._expiry
-        await self._catalog.write(
-            lambda conn: uploads.received(conn, upload.id, attempt, facts, expires_at)
-        )
+        await self._record(stored)
 
-    async def _stay_alive(self, upload: Upload) -> None:
-        """Move claim and expiry until cancelled, so that only a dead process's claim lapses."""
-        until = time.time() + _FINISHING_SECONDS
+    async def _keep_claim(self, upload: Upload) -> None:
+        """Postpone claim and expiry until cancelled: only the claim of a dead process may lapse."""
+        until = time.time() + _MAX_VERIFY_SECONDS
         try:
             while time.time() < until:
                 await asyncio.sleep(min(CLAIM_SECONDS, self._expiry) / 4)
                 await self._extend(upload)
         except Expired:
-            logger.warning("Another attempt has taken an upload that was being completed")
+            logger.warning("Another attempt took over an upload during its verification")
         except Exception:
-            logger.exception("The claim on an upload cannot be renewed; it lapses")
+            logger.exception("The claim on an upload cannot be renewed; it will lapse")
 
-    async def _give_back(self, source: Source, upload: Upload) -> None:
-        """After a failed attempt: nothing stays behind, and the upload may be tried again."""
+    async def _release(self, source: Source, upload: Upload) -> None:
+        """Remove a failed attempt's bytes, and let the client send the upload again."""
         fresh = _next_path(source, upload)
         await self._undo(
             source,
@@ -325,25 +317,22 @@ class Uploads:
             ),
         )
 
-    async def _discard(self, source: Source, upload: Upload) -> None:
-        await self._undo(source, upload, lambda conn: uploads.discard(conn, upload))
-
     async def _undo(self, source: Source, upload: Upload, change: Any) -> None:
         try:
-            if await self._catalog.write(change) is not False:  # else it is another attempt's
+            if await self._catalog.write(change) is not False:  # False: another attempt has it
                 await self._sweeper.remove(source, upload.path)
         except Exception:
-            # The first error is the one to answer with; the sweeper finds what is left.
+            # The caller needs the first error, not this one. The sweeper removes the leftovers.
             logger.exception("Cleaning up after a failed upload failed")
 
 
 def _owned(conn: Connection, token: str, source: Source, actor_id: str | None) -> Upload:
-    """The token's upload, if it is this actor's, in this source, and not expired."""
+    """The token's upload. Raises NotFound, PermissionDenied, Expired if unusable."""
     upload = uploads.get(conn, naming.token_digest(token))
     if upload is None or upload.source_id != source.id:
-        raise NotFound("There is no such upload in this source; prepare a new one")
+        raise NotFound("This source has no upload with this token; prepare a new one")
     if upload.actor_id != actor_id:
-        raise PermissionDenied("The upload was prepared by somebody else")
+        raise PermissionDenied("Another user prepared this upload; prepare your own")
     if upload.state == "expired" or upload.expires_at <= time.time():
         raise Expired("The upload was prepared too long ago; prepare a new one")
     return upload
@@ -352,15 +341,48 @@ def _owned(conn: Connection, token: str, source: Source, actor_id: str | None) -
 def _conflict(upload: Upload) -> Conflict:
     if upload.state == "receiving" and upload.is_being_received(time.time()):
         return Conflict(
-            "The upload is being completed by another request; try again"
+            _COMPLETING
             if upload.instructions is not None
-            else "The upload's bytes are still arriving; wait for them, then try again"
+            else "The upload is still being received; wait until it ends, then try again"
         )
     if upload.state == "completed":
-        return Conflict("The upload is completed already")
+        return Conflict("The upload is completed already; prepare a new one")
     if upload.instructions is not None:
-        return Conflict("The upload's bytes go straight to the storage, as prepare answered")
+        return Conflict("This upload goes to the storage; send the file to the URL from prepare")
     return Conflict(receiving.NO_BYTES)
+
+
+def new_upload(
+    source: Source,
+    actor_id: str | None,
+    incoming: Incoming,
+    token: str,
+    expires_at: float,
+    claim: str | None = None,
+) -> Upload:
+    """An upload with an unused path: prepared, or receiving if ``claim`` is given.
+
+    ``expires_at`` in seconds since the epoch. No path is used twice, because the path of a failed
+    attempt becomes garbage and a later attempt's bytes must not.
+    """
+    ulid = naming.new_ulid()
+    return Upload(
+        id=naming.token_digest(token),
+        source_id=source.id,
+        source_slug=source.slug,
+        file_id=naming.ID_PREFIX + ulid,
+        path=_path(source, ulid, incoming.filename, actor_id),
+        filename=incoming.filename,
+        content_type=incoming.content_type,
+        size=incoming.size,
+        sha256=incoming.sha256,
+        content_hash=None,
+        actor_id=actor_id,
+        state="prepared" if claim is None else "receiving",
+        expires_at=expires_at,
+        claim=claim,
+        instructions=None,
+    )
 
 
 def _path(source: Source, ulid: str, filename: str, actor_id: str | None) -> str:

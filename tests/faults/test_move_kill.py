@@ -32,7 +32,7 @@ _SHORT_CLAIMS = f"""
 from datasette_files import copying
 
 copying.CLAIM_SECONDS = {CLAIM}
-copying.PAUSE = 0.05
+copying.PAUSE_SECONDS = 0.05
 """
 _AT_WORK = "SELECT 1 FROM datasette_files_moves WHERE claimed_until > unixepoch()"
 _UNFINISHED = "SELECT path FROM datasette_files_uploads WHERE state = 'receiving'"
