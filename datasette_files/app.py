@@ -35,6 +35,7 @@ from .models import FileRecord
 from .permissions.actions import Actor
 from .permissions.rules import check_source_blocks, mark_source_blocks
 from .previews.thumbnails import Thumbnails
+from .sandbox.process import clear_left_folders, confinement
 from .sources.health import Inspector
 from .sources.secrets import Secrets
 from .sources.settings import Settings
@@ -129,12 +130,18 @@ class Files:
             "sweeper": self.sweeper.run,
             "trash": self.purger.round.run,
             "jobs": self.jobs.run,
+            "sandbox": self._look,
             **{one.name: one.run for one in self.hashing.values()},
         }
         for name, loop in loops.items():
             self.datasette.add_background_task(loop, name=f"datasette-files {name}")
         if any(source.down is not None for source in self.sources):
             self.datasette.add_background_task(self._recover, name="datasette-files recovery")
+
+    async def _look(self, datasette: Any) -> None:
+        """See what children of killed servers left, and what the kernel refuses."""
+        await asyncio.to_thread(clear_left_folders)
+        await confinement()
 
     async def _recover(self, datasette: Any) -> None:
         """Start the sources that were down when Datasette started."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
 from datasette import hookimpl
 from datasette.jump import JumpSQL
 from datasette.plugins import pm
@@ -21,6 +22,7 @@ from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
 from .permissions import actions
 from .permissions import rules as permissions
+from .sandbox import confinement
 from .tables import recovery
 from .views import imports, routes, tables
 
@@ -39,6 +41,10 @@ def register_commands(cli: Any) -> None:
 
 @hookimpl
 def startup(datasette: Any) -> Any:
+    # `datasette serve` alone: otherwise, as in tests or another server, the process is not ours.
+    context = click.get_current_context(silent=True)
+    if context is not None and context.info_name == "serve" and not context.params.get("get"):
+        confinement.hide_memory()
     return Files.of(datasette).start
 
 

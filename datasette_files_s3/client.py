@@ -38,7 +38,6 @@ _DOUBT_SECONDS = 60.0
 _SDK_FILES = ("_retry", "endpoints", "partitions", "sdk-default-configuration")
 _SDK_FILES_OF_S3 = ("service-2", "endpoint-rule-set-1")
 _SLOW_OPERATIONS = ("CopyObject", "CompleteMultipartUpload")
-_OPERATIONS_WITH_BODY = ("PutObject", "UploadPart")
 
 
 class Connection:
@@ -87,8 +86,8 @@ class Connection:
             raise StorageUnavailable(NO_CREDENTIALS)
         for name in _SLOW_OPERATIONS:
             self.client.meta.events.register(f"before-call.s3.{name}", _set_read_timeout)
-        for name in _OPERATIONS_WITH_BODY:
-            self.client.meta.events.register(f"before-call.s3.{name}", _remove_expect)
+        # At the very end: the SDK's own handler, which adds the header, is on the whole service.
+        self.client.meta.events.register_last("before-call.s3", _remove_expect)
         self.presigner = self.client
         public = self.config.public_endpoint_url
         if public is None and self._is_amazons_own_choice():

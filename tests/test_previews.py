@@ -63,6 +63,8 @@ async def test_kind(datasette: Datasette, sample: str, kind: str) -> None:
         ("Größe €".encode("utf-16"), "Größe €", False),
         ("Größe €".encode("utf-32"), "Größe €", False),
         (b"caf\xe9", "caf\ufffd", False),
+        # Windows-1252, as an import reads it.
+        (b"Gr\xf6\xdfe\n", "Größe\n", False),
         (b"x" * 4096, "x" * 4096, False),
         (b"x" * 4097, "x" * 4096, True),
         # The cut falls into a character, which is left out rather than replaced.
@@ -77,6 +79,22 @@ async def test_the_head_of_a_text(
 ) -> None:
     found = await shown(datasette, content, "a.txt", "text/plain")
     assert (found.kind, found.text, found.cut) == ("text", text, cut)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "windows-1252", "utf-16"])
+async def test_a_table_is_split_after_decoding(datasette: Datasette, encoding: str) -> None:
+    content = "Name;Größe\n\nMüller;12\n".encode(encoding)
+    found = await shown(datasette, content, "a.csv", "text/csv")
+    assert found.table is not None
+    assert (found.table.columns, found.table.rows) == (["Name", "Größe"], [["Müller", "12"]])
+
+
+async def test_the_last_line_of_a_cut_table_is_left_out(datasette: Datasette) -> None:
+    content = b"name\n" + (b"x" * 1000 + b"\n") * 9
+    found = await shown(datasette, content, "a.csv", "text/csv")
+    assert found.cut
+    assert found.table is not None
+    assert found.table.rows == [["x" * 500]] * 4
 
 
 async def test_json_is_laid_out(datasette: Datasette) -> None:

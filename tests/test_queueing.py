@@ -178,7 +178,7 @@ async def test_an_error_reaches_who_waits_or_the_log(caplog: pytest.LogCaptureFi
 
 
 async def test_too_much_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module, "MOST", 2)
+    monkeypatch.setattr(queue_module, "MAX_ENTRIES", 2)
     bench = Bench()
     for name in ("a", "b", "c"):
         bench.add(name)
@@ -189,7 +189,7 @@ async def test_too_much_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_nobody_waits_for_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module, "MOST_LATER", 2)
+    monkeypatch.setattr(queue_module, "MAX_ENTRIES_FOR_UNAWAITED", 2)
     bench = Bench()
     for name in ("a", "b", "c"):
         bench.add(name)

@@ -182,6 +182,25 @@ async def test_without_days_nothing_is_kept(make_datasette: MakeDatasette, tmp_p
     assert (await datasette.client.get("/-/files/trash")).status_code == 200
 
 
+async def test_the_bytes_of_a_file_in_the_trash_are_not_asked_to_be_removed(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = {"docs": disk_source(tmp_path, trash_days=2)}
+    datasette = await make_datasette(sources, EVERYTHING)
+    removed: list[str] = []
+
+    async def remove(source: object, *paths: str) -> None:
+        removed.extend(paths)
+
+    files = Files.of(datasette)
+    monkeypatch.setattr(files.trash, "_remove", remove)
+    file = await upload(datasette, b"x")
+    await datasette.client.post(f"{file['url']}/-/delete", json={})
+    assert removed == []
+    await datasette.client.post(PURGE, json={"ids": [file["id"]]})
+    assert len(removed) == 1
+
+
 async def test_each_deletion_keeps_its_moment_whatever_the_days_become(
     make_datasette: MakeDatasette, tmp_path: Path
 ) -> None:

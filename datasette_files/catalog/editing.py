@@ -1,4 +1,4 @@
-"""Changes of a file's record. Its bytes never change."""
+"""Edits a file's record. Leaves out its bytes, which never change."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Lookup:
     async def browsable_with_bytes(
         self, actor: Actor, file_id: str
     ) -> tuple[FileRecord, Source, bytes | None]:
-        """A file that the actor may browse; and its bytes, if it is small and in memory."""
+        """As ``browsable``, with the file's bytes if it is small and in memory, else None."""
         return await self._look_up(actor, file_id, with_bytes=True)
 
     async def _look_up(
@@ -77,7 +77,7 @@ class Lookup:
         return await self._catalog.read(look)
 
     async def allowed_sources(self, actor: Actor, action: str) -> frozenset[str]:
-        """The slugs of the configured sources on which the actor may do something."""
+        """The slugs of the configured sources on which the actor has the action's permission."""
         allowed: Grant = await grant(self._datasette, actor, action)
         return await self._catalog.read(allowed.slugs)
 

@@ -1,7 +1,7 @@
-"""Finding files: lists and searches within what an actor may browse, in one look-up.
+"""Finding files: lists and searches of the files that an actor may browse, in one look-up.
 
-The permission, the rows and their count are read by one function on one connection, so no list
-holds a row that the actor may not see at that moment.
+One function reads the permission, the rows and their count on one connection, so no list has a row
+that the actor may not see at that moment.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Search:
         self._sources = sources
 
     async def page(self, browse: Grant, query: SearchQuery) -> Page:
-        """One page. Raises PermissionDenied for the required source, Invalid, TimedOut."""
+        """Return one page. Raises PermissionDenied for the required source, Invalid, TimedOut."""
         limit_ms: int = self._datasette.setting("sql_time_limit_ms")
 
         def look(conn: sqlite3.Connection) -> Page:

@@ -1,4 +1,4 @@
-"""Deletion: into the trash, out of it, and for good.
+"""Deletion: move files into the trash, restore them, and purge them for good.
 
 A source with ``trash_days`` above 0 keeps a deleted file for that long, hidden from everything but
 the trash: db/trash.py moves its row out of the catalog. The moment of the purge is set at the
@@ -43,7 +43,7 @@ class Changed:
     """The result of a change of several files."""
 
     files: list[FileRecord]
-    #: The ids that are not in the trash: restored or purged already, or never there.
+    #: The ids that are not in the trash: files that were restored or purged, or never deleted.
     missing: list[str]
 
 
@@ -65,11 +65,11 @@ class Trash:
         self._remove = remove
 
     async def delete(self, source: Source, file: FileRecord, actor: Actor) -> TrashedFile | None:
-        """Move the file into the trash, or delete it where its source has none; then None.
+        """Move the file into the trash, or delete it and return None if its source has no trash.
 
-        Its bytes are deleted now if possible, else later. Raises NotSupported, StorageUnavailable;
-        Conflict for a file that was moved meanwhile to another source, where the actor may have
-        other rights.
+        In the second case its bytes are deleted now if possible, else later. Raises NotSupported,
+        StorageUnavailable; Conflict for a file that was moved to another source meanwhile, where
+        the actor may have other rights.
         """
         _require_deletion(source)
 
@@ -99,8 +99,8 @@ class Trash:
     async def deleted_by(self, file_id: str, actor: Actor) -> tuple[bool, TrashedFile | None]:
         """Tell whether this actor deleted the file recently, and its entry if it is in the trash.
 
-        So a repeated deletion is no error. A deletion by a command or without signing in counts as
-        one by every anonymous actor who may delete in the source.
+        So a repeated deletion is no error. All anonymous users who may delete in the source, and
+        the commands, count as one actor.
         """
         who = actor_id(actor)
         delete = await grant_on_sources(self._datasette, actor, DELETE)
@@ -149,7 +149,7 @@ class Trash:
         return (await self.page(actor, source.slug if source else None, None, 1)).total
 
     async def undoable(self, actor: Actor, file_id: str, source: Source) -> TrashedFile | None:
-        """The file, if it is in the source's trash and the actor may restore it."""
+        """Return the file if it is in the source's trash and the actor may restore it."""
         if not storable(file_id):
             return None
         trashed = await self._catalog.read(lambda conn: rows.get(conn, file_id))
@@ -159,9 +159,9 @@ class Trash:
         return trashed if DELETE in allowed else None
 
     async def restore(self, actor: Actor, file_ids: Collection[str]) -> Changed:
-        """Restore files: all of those that are in the trash, or none.
+        """Restore all of the files that are in the trash, or none if one cannot be restored.
 
-        Raises NotFound where none is in it, PermissionDenied, Conflict.
+        Raises NotFound if none is in the trash, PermissionDenied, Conflict.
         """
         manage = await grant(self._datasette, actor, MANAGE)
 
@@ -180,9 +180,9 @@ class Trash:
         return changed
 
     async def purge(self, actor: Actor, file_ids: Collection[str]) -> Changed:
-        """Delete files for good: all of those that are in the trash, or none.
+        """Purge all of the files that are in the trash, or none if one cannot be purged.
 
-        Raises NotFound where none is in it, PermissionDenied, NotSupported, StorageUnavailable.
+        Raises NotFound if none is in the trash, PermissionDenied, NotSupported, StorageUnavailable.
         """
         manage = await grant(self._datasette, actor, MANAGE)
 
@@ -209,7 +209,7 @@ class Trash:
         return changed
 
     def _there(self, conn: sqlite3.Connection, file_ids: Collection[str]) -> list[FileRecord]:
-        """The files that are in the trash of a configured source. Raises NotFound for none."""
+        """List the files that are in the trash of a source. Raises NotFound if none is."""
         found = [trashed.file for one in file_ids if (trashed := rows.get(conn, one))]
         configured = {source.slug for source in self._sources}
         there = [file for file in found if file.source_slug in configured]
@@ -223,7 +223,7 @@ class Trash:
         wanted: Collection[str],
         change: Callable[[sqlite3.Connection, str], FileRecord | None],
     ) -> Changed:
-        """Change all files in one transaction. One that has left the trash counts as missing."""
+        """Change the files in one transaction. A file that has left the trash is missing."""
 
         def write(conn: sqlite3.Connection) -> list[FileRecord]:
             changed = [file for file_id in there if (file := change(conn, file_id))]
@@ -235,14 +235,15 @@ class Trash:
             files = await self._catalog.write(write)
         except sqlite3.IntegrityError:
             raise Conflict(
-                "Another file has the id or the path of one of these; ask the administrator"
+                "Another file has the id or the path of one of these, so none was changed; ask the"
+                " administrator"
             ) from None
         changed = {file.id for file in files}
         return Changed(files, [file_id for file_id in wanted if file_id not in changed])
 
 
 def _not_in_trash() -> NotFound:
-    return NotFound("This is not in the trash; it may have been restored or purged")
+    return NotFound("The file is not in the trash; it may have been restored or purged")
 
 
 def _require_same_place(seen: FileRecord, now: FileRecord) -> None:
@@ -251,7 +252,7 @@ def _require_same_place(seen: FileRecord, now: FileRecord) -> None:
 
 
 def _require_deletion(source: Source) -> None:
-    """Raises NotSupported, and StorageUnavailable while the storage's powers are not known."""
+    """Raise NotSupported; StorageUnavailable while the storage's capabilities are unknown."""
     source.require_up()
     if not source.capabilities.can_delete:
         raise NotSupported(f"The source {source.slug!r} does not delete files")

@@ -1,8 +1,8 @@
-"""Bytes that nothing refers to any more, noted down before they are deleted.
+"""Notes of bytes that nothing refers to any more, made before the bytes are deleted.
 
-A deletion is: the row goes and its path is noted here, in one transaction; then the bytes go; then
-the note is done. Whatever the order of crashes, no row is without bytes and no bytes are forgotten.
-Done notes of files stay a while, so that a repeated delete can be answered.
+A deletion removes a file's row and notes its path here, in one transaction; then the bytes are
+deleted; then the note is done. So after a crash at any point, no row lacks its bytes and no bytes
+are forgotten. Done notes of files stay a while to answer a repeated deletion.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Garbage:
     id: int
     source_slug: str
     path: str
-    #: Of a direct upload, as JSON: what its client sent is meant, and not what is at the path.
+    #: A direct upload's instructions as JSON: then only that upload's bytes are to be deleted, and
+    #: not the file at the path.
     instructions: str | None = None
 
 
@@ -33,7 +34,7 @@ def add(
     actor_id: str | None = None,
     not_before: float = 0,
 ) -> int:
-    """Note a path to delete, due at ``not_before`` (seconds since the epoch); the note's id."""
+    """Note a path to delete at ``not_before`` (seconds since the epoch); return the note's id."""
     cursor = conn.execute(
         """INSERT INTO datasette_files_garbage (source_id, path, file_id, actor_id, not_before)
         VALUES (?, ?, ?, ?, ?)""",
@@ -43,9 +44,9 @@ def add(
 
 
 def add_sent(conn: sqlite3.Connection, upload_id: str, lifetime: float) -> None:
-    """Note that the client of a direct upload may still send what nobody wants any more.
+    """Note the bytes that the client of an ended direct upload has sent, or may still send.
 
-    Due ``lifetime`` seconds after the upload was prepared, when its URL takes nothing.
+    Due ``lifetime`` seconds after the upload was prepared, when its URL has expired.
     """
     conn.execute(
         """INSERT INTO datasette_files_garbage (source_id, path, instructions, not_before)
@@ -56,10 +57,9 @@ def add_sent(conn: sqlite3.Connection, upload_id: str, lifetime: float) -> None:
 
 
 def ensure(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
-    """The ids of the path's open notes, after making one if there is none.
+    """Return the ids of the path's open notes; make one if there is none.
 
-    None for a path that a file has, in the trash too: whatever the caller believes, its bytes are
-    not garbage.
+    The list is empty for the path of a file, in the trash too, as its bytes are not garbage.
     """
     if _is_in_use(conn, source_id, path):
         return []
@@ -82,7 +82,7 @@ def _is_in_use(conn: sqlite3.Connection, source_id: int, path: str) -> bool:
 
 
 def due(conn: sqlite3.Connection, now: float, slugs: Iterable[str], limit: int) -> list[Garbage]:
-    """What may be deleted now, of the sources that are up."""
+    """List the garbage of these sources that may be deleted now."""
     found: list[Garbage] = []
     for slug in slugs:
         rows = conn.execute(
@@ -105,7 +105,7 @@ def due(conn: sqlite3.Connection, now: float, slugs: Iterable[str], limit: int) 
 
 
 def done(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:
-    """The bytes are gone: keep the notes of files, drop the others."""
+    """Mark the notes of files as done, and drop other notes, once the bytes are deleted."""
     for note_id in note_ids:
         conn.execute(
             "UPDATE datasette_files_garbage SET done_at = ? WHERE id = ? AND file_id IS NOT NULL",
@@ -117,7 +117,7 @@ def done(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:
 
 
 def postpone(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:
-    """Deleting failed: try again, each time later, up to an hour apart."""
+    """Put notes off after a failed deletion, each time longer, up to an hour."""
     conn.executemany(
         f"""UPDATE datasette_files_garbage SET attempts = attempts + 1, not_before = {RETRY_AT}
         WHERE id = ?""",
@@ -126,12 +126,12 @@ def postpone(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:
 
 
 def purge(conn: sqlite3.Connection, before: float) -> None:
-    """Drop the notes of files whose bytes went before that moment."""
+    """Drop the notes that were done before this moment."""
     conn.execute("DELETE FROM datasette_files_garbage WHERE done_at <= ?", (before,))
 
 
 def deleted_by(conn: sqlite3.Connection, file_id: str) -> tuple[str, str | None] | None:
-    """``(source slug, actor id)`` of a file deleted not long ago, or None."""
+    """Return ``(source slug, actor id)`` of a recently deleted file, or None."""
     row = conn.execute(
         """SELECT s.slug, g.actor_id FROM datasette_files_garbage g
         JOIN datasette_files_sources s ON s.id = g.source_id WHERE g.file_id = ?""",

@@ -1,8 +1,8 @@
-"""Imports as the public release's table keeps them, and which table came from which file.
+"""Imports in the public release's table, and the files that a table's rows came from.
 
-``_datasette_files_imports`` keeps the public release's columns. What it has no column for is in the
-job of the same id (jobs.py), whose triggers keep status and progress here. An import without a job
-was run by that release.
+``_datasette_files_imports`` has the public release's columns. All other data is in the job of the
+same id (jobs.py); triggers copy its status and progress here. An import without a job was run by
+the public release.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from . import jobs
+from .rows import insert_row, names_of
 
 #: The kind of these jobs.
 KIND = "import"
-_COLUMNS = """i.id, i.file_id, i.import_type, i.database_name, i.table_name, i.status, i.row_count,
-    i.total_size, i.bytes_read, i.error, i.started_at, i.finished_at"""
 _JOBS = "datasette_files_jobs"
 
 
 @dataclass(frozen=True, slots=True)
 class ImportJob:
-    """An import's progress, as ``_datasette_files_imports`` keeps it."""
+    """A row of ``_datasette_files_imports``, without the actor."""
 
     id: int
     file_id: str
@@ -38,11 +37,14 @@ class ImportJob:
     finished_at: str | None
 
 
+_COLUMNS = ", ".join(f"i.{name}" for name in names_of(ImportJob))
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A file that rows of a table came from; once it is gone, it has no name.
+    """A file that rows of a table came from. A deleted file has no name.
 
-    Nor has it a source, if the public release imported it.
+    A deleted file that the public release imported has no source either.
     """
 
     job_id: int
@@ -51,40 +53,40 @@ class Origin:
     source: str | None
     content_hash: str | None
     actor_id: str | None
-    #: As in the catalog.
+    #: UTC, in the catalog's form.
     imported_at: str | None
     rows: int
 
 
-#: What an import does with a table of its name: it must not exist, rows are added to it, it is made
-#: anew, or it becomes as the file is, by primary key; or it is only compared with the file.
+#: create: the table must not exist; append: add rows to it; replace: make it anew; merge: make its
+#: rows those of the file, by primary key; compare: only show the changes of a merge.
 IMPORT_MODES = ("create", "append", "replace", "merge", "compare")
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What a person wants of an import."""
+    """A person's choices for an import."""
 
     database: str
     table: str
     mode: str = "create"
-    #: The format's name; None: by the file's name and type.
+    #: The format's name; None: chosen by the file's name and type.
     format: str | None = None
-    #: As ``formats.base.ReadOptions``, what was chosen alone.
+    #: The fields of ``formats.base.ReadOptions`` that were chosen.
     read: dict[str, Any] = field(default_factory=dict)
     #: Chosen types by column.
     types: dict[str, str] = field(default_factory=dict)
     key: str | None = None
     indexes: list[str] = field(default_factory=list)
     search: list[str] = field(default_factory=list)
-    #: Of a merge: whether rows that are not in the file are removed.
+    #: Whether a merge removes rows that are not in the file.
     removes: bool = False
 
 
 def get(
     conn: sqlite3.Connection, file_id: str, import_id: int
 ) -> tuple[ImportJob, jobs.Job | None, str | None] | None:
-    """An import of a file, its job, and the id of the actor who asked for it."""
+    """Return an import of a file, its job, and the id of the actor who started it."""
     row = conn.execute(
         f"""SELECT {_COLUMNS}, i.actor_id FROM _datasette_files_imports i
         WHERE id = ? AND file_id = ?""",
@@ -105,7 +107,7 @@ def add(
     content_hash: str | None,
     source_id: int,
 ) -> int:
-    """Add an import, pending; its id. Raises Conflict where too many wait."""
+    """Add a pending import; return its id. Raises Conflict if too many wait."""
     (last,) = conn.execute("SELECT ifnull(max(id), 0) FROM _datasette_files_imports").fetchone()
     notes = {"file_id": file_id, "content_hash": content_hash, "source_id": source_id}
     job_id = jobs.add(
@@ -117,12 +119,25 @@ def add(
         notes={**notes, "size": size},
         first_id=last + 1,
     )
-    conn.execute(
-        """INSERT INTO _datasette_files_imports (id, file_id, import_type, database_name,
-            table_name, status, total_size, actor_id) VALUES (?, ?, ?, ?, ?, 'pending', ?, ?)""",
-        (job_id, file_id, import_type, request.database, request.table, size, actor_id),
-    )
+    row = {
+        **{"id": job_id, "file_id": file_id, "import_type": import_type, "status": "pending"},
+        **{"database_name": request.database, "table_name": request.table},
+        **{"total_size": size, "actor_id": actor_id},
+    }
+    insert_row(conn, "_datasette_files_imports", row)
     return job_id
+
+
+def cancel(conn: sqlite3.Connection, job_id: int) -> bool:
+    """Ask an import to stop; False if it is over. A row of 0.1a3, which has no job, is ended."""
+    if jobs.get(conn, job_id) is not None:
+        return jobs.cancel(conn, job_id) is not None
+    ended = conn.execute(
+        """UPDATE _datasette_files_imports SET status = 'cancelled', finished_at = datetime('now')
+        WHERE id = ? AND status IN ('pending', 'running')""",
+        (job_id,),
+    )
+    return ended.rowcount == 1
 
 
 def of_file(conn: sqlite3.Connection, file_id: str, limit: int) -> list[tuple[ImportJob, str]]:
@@ -137,7 +152,7 @@ def of_file(conn: sqlite3.Connection, file_id: str, limit: int) -> list[tuple[Im
 
 
 def origins(conn: sqlite3.Connection, database: str, table: str, limit: int) -> list[Origin]:
-    """The files that a table's rows came from, newest first, since it was last made anew."""
+    """List the files that a table's rows came from, newest first, back to its last creation."""
     rows = conn.execute(
         f"""SELECT i.id, i.file_id, f.filename, s.slug, json_extract(j.notes, '$.content_hash'),
             i.actor_id, i.finished_at, i.row_count, json_extract(j.options, '$.mode')

@@ -1,8 +1,8 @@
-"""Jobs of any kind: who asked for what, their states, leases and progress.
+"""Jobs of any kind: their actors, options, states, leases and progress.
 
-One row of ``datasette_files_jobs`` is one job. A kind keeps what it needs as JSON: ``options`` as
-asked for, ``notes`` of what it has made and may have to remove, ``progress`` as counters, and
-``result``. Leaves out what a kind keeps in tables of its own (imports.py).
+One row of ``datasette_files_jobs`` is one job. A kind keeps its data as JSON: the ``options`` of
+the request, ``notes`` of things it has made and may have to remove, counters in ``progress``, and
+the ``result``. Leaves out a kind's own tables (imports.py).
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Conflict
+from .rows import names_of
 
-_COLUMNS = """id, kind, actor, actor_id, options, notes, status, error, phase, progress, result,
-    holder, cancel, begun_at, updated_at"""
 _ACTIVE = "('pending', 'running')"
-#: Whether a running job's process is to be left alone. A lease further ahead than twice its length
-#: was taken before the clock was set back, and is stale.
+#: Whether a job's lease holds. A lease that ends more than twice its length from now was taken
+#: before the clock was set back, and is stale.
 _IS_HELD = "(lease_until > :now AND lease_until <= :now + 2 * :length)"
-#: Jobs of one kind that may wait: all, and those of one actor. All anonymous users count as one.
-MOST_WAITING, MOST_WAITING_OF_ACTOR = 1000, 100
+#: Waiting jobs of one kind, and of one kind and actor. All anonymous users count as one actor.
+MAX_WAITING, MAX_WAITING_OF_ACTOR = 1000, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job, as it was when it was read. Times are seconds since the epoch."""
+    """One job. Times are seconds since the epoch."""
 
     id: int
     kind: str
-    #: Who asked, with the restrictions of the token that was used (``_r``). None: an anonymous
-    #: user, or a job that is over, of which the id alone is kept.
+    #: The actor who asked, with the token's restrictions (``_r``). None for an anonymous user, and
+    #: for a job that has ended, which keeps only ``actor_id``.
     actor: dict[str, Any] | None
     actor_id: str | None
     options: dict[str, Any]
@@ -40,17 +39,20 @@ class Job:
     #: ``pending``, ``running``, ``finished``, ``error``, ``cancelled`` or ``interrupted``.
     status: str
     error: str | None
-    #: The step that it is at, by the kind's own words; None before it runs.
+    #: The current step, named by the kind; None before the job runs.
     phase: str | None
     progress: dict[str, int]
     result: dict[str, Any]
     #: The process that runs it (jobs/holder.py).
     holder: str | None
-    #: Whether it is to be cancelled.
+    #: Whether the job shall stop.
     cancel: bool
     begun_at: float | None
-    #: The last sign of life.
+    #: The moment of the last heartbeat.
     updated_at: float | None
+
+
+_COLUMNS = ", ".join(names_of(Job))
 
 
 def _job(row: Iterable[Any]) -> Job:
@@ -77,7 +79,7 @@ def add(
     notes: dict[str, Any],
     first_id: int = 1,
 ) -> int:
-    """Add a pending job; its id, ``first_id`` or higher. Raises Conflict where too many wait."""
+    """Add a pending job; return its id, at least ``first_id``. Raises Conflict if too many wait."""
     _check_waiting(conn, kind, actor_id)
     cursor = conn.execute(
         """INSERT INTO datasette_files_jobs (id, kind, actor, actor_id, options, notes)
@@ -96,17 +98,17 @@ def _check_waiting(conn: sqlite3.Connection, kind: str, actor_id: str | None) ->
         WHERE status = 'pending' AND kind = ?""",
         (actor_id, kind),
     ).fetchone()
-    if own >= MOST_WAITING_OF_ACTOR:
+    if own >= MAX_WAITING_OF_ACTOR:
         raise Conflict(
             f"{own:,} {kind}s of yours wait already; start this one when some are over, or cancel"
             " some"
         )
-    if waiting >= MOST_WAITING:
+    if waiting >= MAX_WAITING:
         raise Conflict(f"{waiting:,} {kind}s wait already; start this one when some are over")
 
 
 def any_active(conn: sqlite3.Connection) -> bool:
-    """Whether a job is pending or running, or has left something behind."""
+    """Tell whether a job is pending, running or still to be cleaned up."""
     row = conn.execute(
         f"""SELECT EXISTS (SELECT 1 FROM datasette_files_jobs WHERE status IN {_ACTIVE})
             OR EXISTS (SELECT 1 FROM datasette_files_jobs WHERE unclean)"""
@@ -124,9 +126,9 @@ def claim(
     length: float,
     limit: int,
 ) -> Job | None:
-    """Take the oldest pending job of a kind, unless ``limit`` of them run, in all processes.
+    """Take the oldest pending job of a kind, unless ``limit`` of them run in all processes.
 
-    ``length`` is the lease's, in seconds.
+    ``length`` is the length of the lease in seconds.
     """
     values = {"kind": kind, "now": now, "length": length}
     (running,) = conn.execute(
@@ -150,7 +152,7 @@ def claim(
 
 
 def release_dead(conn: sqlite3.Connection, now: float, is_gone: Callable[[str], bool]) -> None:
-    """End the leases of processes that are known to be gone, before their time."""
+    """End the leases of processes that have surely ended, before they expire."""
     for job_id, holder in conn.execute(
         """SELECT id, holder FROM datasette_files_jobs
         WHERE unclean AND lease_until > ? AND holder IS NOT NULL""",
@@ -163,7 +165,7 @@ def release_dead(conn: sqlite3.Connection, now: float, is_gone: Callable[[str], 
 def take_over(
     conn: sqlite3.Connection, kinds: Iterable[str], *, holder: str, now: float, length: float
 ) -> Job | None:
-    """Take a job that was running in a process that has died, or that left something behind."""
+    """Take a job whose process has died, or that is still to be cleaned up."""
     row = conn.execute(
         f"""SELECT id FROM datasette_files_jobs
         WHERE unclean AND kind IN (SELECT value FROM json_each(:kinds))
@@ -181,7 +183,7 @@ def take_over(
 
 
 def note(conn: sqlite3.Connection, job_id: int, **notes: Any) -> None:
-    """Write notes down beside those that are there. None removes one."""
+    """Add notes to a job's notes. A value of None removes the note."""
     conn.execute(
         "UPDATE datasette_files_jobs SET notes = json_patch(notes, ?) WHERE id = ?",
         (json.dumps(notes), job_id),
@@ -189,7 +191,7 @@ def note(conn: sqlite3.Connection, job_id: int, **notes: Any) -> None:
 
 
 def cleaned(conn: sqlite3.Connection, job_id: int, look_again_at: float | None = None) -> None:
-    """Nothing of a job that is over is left behind; or something is, for a look at that moment."""
+    """Record that a job is cleaned up; or, with ``look_again_at``, when to clean up again."""
     conn.execute(
         """UPDATE datasette_files_jobs SET unclean = ?, lease_until = ifnull(?, lease_until)
         WHERE id = ?""",
@@ -206,7 +208,7 @@ def renew(
     phase: str,
     progress: dict[str, int],
 ) -> bool | None:
-    """Renew the lease and write progress down; whether to stop. None: it is no longer ours."""
+    """Renew the lease, record progress; return whether to stop. None: the lease is lost."""
     cursor = conn.execute(
         """UPDATE datasette_files_jobs
         SET lease_until = ?, updated_at = ?, phase = ?, progress = json_patch(progress, ?)
@@ -218,7 +220,7 @@ def renew(
 
 
 def commits(conn: sqlite3.Connection, job: Job, result: dict[str, Any]) -> bool:
-    """Note that the last transaction begins. False where the job is cancelled or not ours."""
+    """Record that the last transaction begins. False if the job was cancelled or lost."""
     cursor = conn.execute(
         """UPDATE datasette_files_jobs
         SET notes = json_patch(notes, '{"committing": 1}'), result = ?
@@ -236,7 +238,7 @@ def end(
     result: dict[str, Any] | None = None,
     progress: dict[str, int] | None = None,
 ) -> bool:
-    """End a job; of its actor the id alone stays. False where it had ended already."""
+    """End a job and forget its actor but for the id. False if it had ended already."""
     cursor = conn.execute(
         f"""UPDATE datasette_files_jobs SET status = ?, error = ?, actor = 'null',
             result = ifnull(?, result), progress = json_patch(progress, ?)
@@ -250,7 +252,7 @@ def end(
 
 
 def cancel(conn: sqlite3.Connection, job_id: int) -> str | None:
-    """Ask a job to stop, or end one that has not begun; what it was doing, None if it is over."""
+    """Ask a job to stop, or end a pending one. Return its status, None if it had ended."""
     job = get(conn, job_id)
     if job is None or job.status not in ("pending", "running"):
         return None

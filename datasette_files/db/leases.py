@@ -1,6 +1,6 @@
 """Leases: at most one process does a named piece of background work at a time.
 
-Also here: how one row that fails is kept from stopping the others, and when it is tried again.
+Holds too the retry of rows that fail, so that one of them does not stop the others.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _Done = TypeVar("_Done")
 
 logger = logging.getLogger("datasette_files")
 
-#: SQL for the moment at which a row with ``attempts`` is tried again: each time later, at most an
-#: hour from the moment that is its parameter.
+#: SQL for the time of the next attempt at a row with ``attempts``. The parameter is the current
+#: time; the pause doubles each time, up to an hour.
 RETRY_AT = "? + min(3600, 5 * (1 << min(attempts, 10)))"
 
 
@@ -25,8 +25,8 @@ def acquire(
 ) -> bool:
     """Take or renew the lease. False while another holder's has not expired.
 
-    A lease that ends more than twice its length from now was taken before the clock was set back:
-    it is stale, and taken too.
+    A lease that ends more than twice its length from now was taken before the clock was set back.
+    It counts as expired.
     """
     cursor = conn.execute(
         """INSERT INTO datasette_files_leases (name, holder, expires_at) VALUES (?, ?, ?)
@@ -50,9 +50,9 @@ def each(
     step: Callable[[_Row], _Done],
     put_off: Callable[[_Row], object],
 ) -> list[_Done]:
-    """Do a step for each row, in the caller's transaction; the results of those that succeed.
+    """Do a step for each row, in the caller's transaction; return the results without failures.
 
-    A row whose step fails is logged, its changes alone are undone, and it is put off.
+    If a step fails, the error is logged, only that step is undone, and ``put_off`` gets the row.
     """
     done = []
     for row in rows:
@@ -60,7 +60,7 @@ def each(
         try:
             done.append(step(row))
         except Exception:
-            logger.exception("%r is put off, as it cannot be dealt with now", row)
+            logger.exception("%r failed and is put off", row)
             conn.execute("ROLLBACK TO each_row")
             put_off(row)
         conn.execute("RELEASE each_row")

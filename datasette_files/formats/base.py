@@ -20,6 +20,12 @@ BATCH_BYTES = 1024 * 1024
 MAX_COLUMNS = 2000
 #: Characters of a column's name: it is shown many times.
 MAX_NAME = 2000
+#: Characters of the name of a member, a sheet or a list that can be chosen.
+MAX_LISTED_NAME = 1000
+
+
+#: Characters of a message: it may quote the file.
+_MESSAGE = 2000
 
 
 class ImportProblem(Exception):
@@ -42,7 +48,7 @@ class ImportProblem(Exception):
             )
             if part
         )
-        message = super().__str__()
+        message = super().__str__()[:_MESSAGE]
         return f"{place[:1].upper()}{place[1:]}: {message}" if place else message
 
 
@@ -58,6 +64,8 @@ class ReadOptions:
     quote: str | None = None
     #: Whether the first row holds the columns' names.
     header: bool | None = None
+    #: Rows above the header, or above the first row where none is: titles, which are left out.
+    skip: int | None = None
     #: ``error``, or ``drop``: what is beyond the last column of the header.
     extra: str = "error"
     #: Which file of an archive, or which sheet of a workbook.
@@ -135,12 +143,15 @@ def column_names(header: Sequence[Any]) -> list[str]:
     taken = {name.lower() for name in given}
     names: list[str] = []
     seen: set[str] = set()
+    #: The last number that a name was given: of a thousand alike each is not counted from 1.
+    last: dict[str, int] = {}
     for number, plain in enumerate(given, 1):
         base = plain or f"column_{number}"
-        name, again = base, 1
+        name, again = base, last.get(base.lower(), 1)
         while name.lower() in seen or (name != plain and name.lower() in taken):
             again += 1
             name = f"{base}_{again}"
+        last[base.lower()] = again
         seen.add(name.lower())
         names.append(name)
     return names

@@ -4,6 +4,7 @@ The rules: blank lines are none; a row that is short ends in NULLs; empty cells 
 are dropped, others end the import unless they are to be dropped too; a line break within quotes is
 part of the value; a value is kept as it is, spaces too; a quotation mark that is never closed, or
 closed before the value ends, ends the import: all up to the next one would be lost in one value.
+Leaves out how the dialect of a file is told (dialect.py).
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
+from . import dialect
 from .base import (
     BATCH_BYTES,
     BATCH_ROWS,
@@ -27,32 +28,11 @@ from .base import (
     column_names,
 )
 from .characters import BAD, Characters
+from .dialect import guess_delimiter, guess_header
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-_QUOTED = re.compile(r'"[^"]*"')
-_ROWS = 20
 #: Bytes of the head by which encoding, dialect and header are told.
 HEAD = 64 * 1024
-_NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*%?")
-
-
-def guess_delimiter(text: str) -> str:
-    """The candidate that is in the most of the first lines, then the most often; else a comma.
-
-    csv.Sniffer's regular expressions take seconds on a few hostile kilobytes.
-    """
-    lines = [_QUOTED.sub("", line) for line in text[:8192].splitlines()[:_ROWS]]
-
-    def seen(candidate: str) -> tuple[int, int]:
-        counts = [line.count(candidate) for line in lines]
-        return sum(map(bool, counts)), sum(counts)
-
-    return max(",;\t|", key=seen)
-
-
-def guess_header(rows: list[list[str]]) -> bool:
-    """Whether the first row names columns: it does, unless it is nothing but numbers."""
-    return len(rows) < 2 or not all(_NUMBER.fullmatch(cell.strip()) for cell in rows[0])
 
 
 class Delimited(ImportFormat):
@@ -62,7 +42,7 @@ class Delimited(ImportFormat):
     label = "CSV"
     extensions: tuple[str, ...] = (".csv",)
     content_types: tuple[str, ...] = ("text/csv", "application/csv")
-    options = ("encoding", "errors", "delimiter", "quote", "header", "extra")
+    options = ("encoding", "errors", "delimiter", "quote", "header", "skip", "extra")
     #: None: found out.
     delimiter: str | None = None
 
@@ -71,36 +51,53 @@ class Delimited(ImportFormat):
         head = buffered.peek(HEAD)[:HEAD]
         characters = Characters(buffered, options, head)
         first = _first_text(head, characters)
-        delimiter = options.delimiter or self.delimiter or guess_delimiter(first)
+        declared, rest = dialect.declared_delimiter(first)
+        if declared:
+            characters.text.readline()
+        delimiter = options.delimiter or declared or self.delimiter or guess_delimiter(rest)
         if len(delimiter) != 1 or delimiter in "\r\n\x00":
             raise ImportProblem("The delimiter must be one character, and no line break")
         quote = '"' if options.quote is None else options.quote
         if len(quote) > 1 or quote == delimiter:
             raise ImportProblem("The quotation mark must be one character, or none")
         csv.field_size_limit(MAX_FIELD)
-        reader = self._rows(characters, delimiter, quote)
-        try:
-            begin = list(islice(reader, 2))
-        except csv.Error as error:
-            raise _explained(error, 1) from None
+        reader = self._rows(characters, rest, delimiter, quote)
+        begin, error = _first_rows(reader, dialect.ROWS)
+        if error is not None and len(begin) < 2:
+            raise _explained(error, len(begin) or 1)
+        skip = options.skip
+        if skip is None:
+            skip = 0 if options.header is False else dialect.guess_skip(begin)
+        elif skip and skip >= len(begin):
+            raise ImportProblem(f"The file has no row after {skip:,} rows above the header")
+        begin = begin[skip:]
         header = guess_header(begin) if options.header is None else options.header
         columns = self._columns(begin, header, characters)
-        batches = _batches(chain(begin[header:], reader), columns, options, characters)
+        # Files that were put together have their header once more in the middle.
+        again = begin[0] if header and len(columns) > 1 else None
+        rows = chain(begin[header:], _raising(error), reader)
+        batches = _batches(rows, columns, options, characters, again)
         return Table(
             columns,
             chain.from_iterable(batches),
             batches,
             is_text=True,
             found={
-                **{"encoding": characters.encoding, "delimiter": delimiter},
-                **{"quote": quote, "header": header},
+                **characters.found,
+                **{"delimiter": delimiter, "quote": quote, "header": header, "skip": skip},
             },
         )
 
     @staticmethod
-    def _rows(characters: Characters, delimiter: str, quote: str) -> Iterator[list[str]]:
+    def _rows(
+        characters: Characters, first: str, delimiter: str, quote: str
+    ) -> Iterator[list[str]]:
+        lines: Iterable[str] = characters.text
+        if quote and dialect.escapes_quotes(first, delimiter, quote):
+            lines = dialect.unescaped(lines, quote)
         rows = csv.reader(
-            characters.text,
+            lines,
+            skipinitialspace=bool(quote) and dialect.spaces_quotes(first, delimiter, quote),
             delimiter=delimiter,
             quotechar=quote or None,
             quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
@@ -117,15 +114,41 @@ class Delimited(ImportFormat):
         return column_names([""] * max(map(len, begin)))
 
 
+def _first_rows(reader: Iterator[list[str]], most: int) -> tuple[list[list[str]], csv.Error | None]:
+    """The rows by which header and titles are told, and what ends them early."""
+    rows: list[list[str]] = []
+    try:
+        rows.extend(islice(reader, most))
+    except csv.Error as error:
+        return rows, error
+    return rows, None
+
+
+def _raising(error: csv.Error | None) -> Iterator[list[str]]:
+    """No row, and the error where the rows before it end."""
+    if error is not None:
+        raise error
+    yield from ()
+
+
 def _batches(
-    rows: Iterator[list[str]], columns: list[str], options: ReadOptions, characters: Characters
+    rows: Iterator[list[str]],
+    columns: list[str],
+    options: ReadOptions,
+    characters: Characters,
+    again: list[str] | None,
 ) -> Iterator[list[Any]]:
     """The rows, those of another length made to fit. The loop is short: it runs for each row."""
     guard, width, done = characters.guard, len(columns), 0
+    repeated = [] if again is None else [again, [f"\ufeff{again[0]}", *again[1:]]]
     batch: list[list[str]] = []
 
     def fitting() -> Iterator[list[Any]]:
         """The batch; of one with a problem, the rows before it first."""
+        if any(one in batch for one in repeated):
+            batch[:] = [row for row in batch if row not in repeated]
+        if not batch:
+            return
         if max(map(len, batch)) <= width and not characters.bad:
             yield batch
             return
@@ -188,7 +211,7 @@ def _explained(error: csv.Error, number: int) -> ImportProblem:
 def _first_text(head: bytes, characters: Characters) -> str:
     """The head as text for a look at it."""
     decoder = codecs.getincrementaldecoder(characters.text.encoding)("replace")
-    return decoder.decode(head).replace(BAD, "")
+    return decoder.decode(head).replace(BAD, "").lstrip("\ufeff")
 
 
 class TabSeparated(Delimited):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -18,6 +19,10 @@ from .base import MAX_FIELD, ImportFormat, ImportProblem, ReadOptions, Table, co
 
 #: Beyond this a float is whole, and no integer that somebody typed.
 _EXACT = 2**53
+#: A duration of OpenDocument, which the reader leaves as it is written (XML Schema, 3.2.6).
+_SPAN = re.compile(
+    r"(-)?P(?:(\d{1,7})D)?T(?:(\d{1,7})H)?(?:(\d{1,9})M)?(?:(\d{1,9}(?:[.,]\d{1,9})?)S)?(?<!T)"
+)
 #: Rows within which the first one with values is the header's.
 _ROWS_OF_HEADER = 2
 
@@ -69,7 +74,12 @@ class Workbook(ImportFormat):
 
 
 def _sheet(stream: BinaryIO, name: str | None) -> tuple[Any, list[str]]:
-    """A sheet, the first visible one if none is named; and the names of all."""
+    """A sheet, the first visible one with values if none is named; and the names of all."""
+    if not is_installed():
+        raise ImportProblem(
+            "The file is a workbook, which is read where datasette-files[excel] is installed; ask"
+            " the administrator, or save the sheet as CSV"
+        )
     from python_calamine import (  # noqa: PLC0415 - in the import's process alone
         SheetTypeEnum,
         SheetVisibleEnum,
@@ -84,7 +94,12 @@ def _sheet(stream: BinaryIO, name: str | None) -> tuple[Any, list[str]]:
     if name is not None and name not in names:
         raise ImportProblem(f"The workbook has no sheet {name!r}; choose one of its sheets")
     visible = [one.name for one in sheets if one.visible == SheetVisibleEnum.Visible]
-    return book.get_sheet_by_name(name or (visible or names)[0]), names
+    wanted = [name] if name is not None else visible or names
+    for one in wanted:
+        sheet = book.get_sheet_by_name(one)
+        if sheet.start is not None:
+            return sheet, names
+    return book.get_sheet_by_name(wanted[0]), names
 
 
 def _is_calamines(error: BaseException) -> bool:
@@ -110,8 +125,9 @@ def _rows(sheet: Any) -> Iterator[list[Any]]:
 
 
 def _value(cell: Any) -> Any:
-    if cell == "":
-        return None
+    if isinstance(cell, str):
+        span = _SPAN.fullmatch(cell)
+        return _duration(_span(span)) if span else cell or None
     if isinstance(cell, float):
         return int(cell) if cell.is_integer() and abs(cell) < _EXACT else cell
     if isinstance(cell, datetime.datetime):
@@ -121,6 +137,14 @@ def _value(cell: Any) -> Any:
     if isinstance(cell, datetime.timedelta):
         return _duration(cell)
     return cell
+
+
+def _span(found: re.Match[str]) -> datetime.timedelta:
+    days, hours, minutes, seconds = (
+        float((found[part] or "0").replace(",", ".")) for part in (2, 3, 4, 5)
+    )
+    made = datetime.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    return -made if found[1] else made
 
 
 def _duration(span: datetime.timedelta) -> str:

@@ -1,21 +1,41 @@
-"""Files within files: gzip as it streams, a member of a zip archive. Bounded against bombs."""
+"""Files within files: gzip and Zstandard as they stream, a member of a zip archive.
+
+Bounded against bombs.
+"""
 
 from __future__ import annotations
 
 import io
 import zipfile
 import zlib
+from collections.abc import Callable
 from typing import IO, Any, BinaryIO
 
-from .base import ImportProblem
+from .base import MAX_LISTED_NAME, ImportProblem
 
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"
+ZSTD = b"\x28\xb5\x2f\xfd"
+#: OLE, in which Excel wrote until 2003.
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PIECE = 64 * 1024
 #: Of a gzip file: what is left of it is copied for each member, and a member may be 20 bytes.
 _GZIP_PIECE = 4 * 1024
+#: Of a Zstandard file, which unpacks four bytes to 128 KiB (RFC 8878, 3.1.1.2); and its window.
+_ZSTD_PIECE, _ZSTD_WINDOW = 128, 128 * 1024 * 1024
 #: What an archive may hold, for its list of contents to be read at all.
 _MAX_MEMBERS = 10_000
+#: Members that make a zip archive a workbook.
+_OF_WORKBOOKS = ("xl/workbook.xml", "xl/workbook.bin")
+_ODS = b"application/vnd.oasis.opendocument.spreadsheet"
+#: What stands beside a table in an archive: by its name, and by the name's end.
+_BESIDE = ("readme", "license", "licence", "copying", "thumbs.db", "desktop.ini", "changelog")
+_BESIDE_ENDS = (
+    *(".md", ".rst", ".html", ".htm", ".pdf", ".doc", ".docx", ".rtf", ".odt", ".ppt", ".pptx"),
+    *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".svg", ".tif", ".tiff", ".bmp", ".ico", ".heic"),
+    *(".mp3", ".mp4", ".mov", ".wav", ".avi", ".css", ".js", ".py", ".exe", ".dll", ".xml", ".xsd"),
+    *(".sha256", ".md5"),
+)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -91,15 +111,83 @@ class Gunzipped(Limited):
                 return len(content)
 
 
-def members(archive: BinaryIO) -> list[str]:
-    """The files in a zip archive, folders and what systems add left out."""
-    return [info.filename for info in _listed(_opened(archive))]
+class Unzstd(Limited):
+    """What a Zstandard file holds, its frames one after the other (RFC 8878)."""
+
+    def __init__(self, stream: IO[bytes], limit: int, cut: bool = False) -> None:
+        super().__init__(stream, limit)
+        try:
+            import zstandard  # noqa: PLC0415 - an extra
+        except ImportError:
+            raise ImportProblem(
+                "Zstandard files are read where datasette-files[zstd] is installed; ask the"
+                " administrator, or upload the file unpacked"
+            ) from None
+        self._cut = cut
+        self._error = zstandard.ZstdError
+        self._unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        self._frame = self._unpacker.decompressobj()
+        self._begun = False
+        self._left_over, self._at = b"", 0
+
+    def _fill(self, buffer: Any) -> int:
+        while self._at >= len(self._left_over):
+            fed = (self._frame.unused_data if self._frame.eof else b"") or self._stream.read(
+                _ZSTD_PIECE
+            )
+            if not fed:
+                if self._begun and not self._frame.eof and not self._cut:
+                    raise ImportProblem("The Zstandard file is cut short; upload it again")
+                return 0
+            if self._frame.eof:
+                self._frame = self._unpacker.decompressobj()
+            self._begun = True
+            try:
+                self._left_over, self._at = self._frame.decompress(fed), 0
+            except self._error as error:
+                raise ImportProblem(
+                    f"The Zstandard file is damaged ({error}); upload it again"
+                ) from None
+        content = self._left_over[self._at : self._at + len(buffer)]
+        self._at += len(content)
+        buffer[: len(content)] = content
+        return len(content)
 
 
-def check(archive: BinaryIO, limit: int) -> None:
+def members(archive: BinaryIO, is_table: Callable[[str], bool]) -> list[str]:
+    """The files of a zip archive that may be tables: those that their names say to be, if any.
+
+    Else what is no picture, text for people or the like. Raises ImportProblem where nothing is
+    left.
+    """
+    names = [info.filename for info in _listed(_opened(archive)) if info.file_size]
+    tables = [name for name in names if is_table(name)] or [
+        name
+        for name in names
+        if not name.lower().endswith(_BESIDE_ENDS)
+        and not name.lower().rpartition("/")[2].startswith(_BESIDE)
+    ]
+    if not tables:
+        raise ImportProblem("The archive holds no table; upload one with CSV, JSON or a workbook")
+    return tables
+
+
+def is_workbook(archive: BinaryIO) -> bool:
+    """Whether a zip archive is a workbook, whatever its name."""
+    opened = _opened(archive)
+    names = {info.filename for info in _few(opened.infolist())}
+    if not names.isdisjoint(_OF_WORKBOOKS):
+        return True
+    if "mimetype" not in names:
+        return False
+    kind = _readable(opened, opened.getinfo("mimetype"), _PIECE)
+    return kind.read(len(_ODS)) == _ODS
+
+
+def check(archive: BinaryIO, limit: int) -> int:
     """That an archive unpacks to no more than so many bytes, by unpacking it; its list may lie.
 
-    For formats whose reader unpacks by itself.
+    For formats whose reader unpacks by itself. The bytes that it unpacks to.
     """
     opened = _opened(archive)
     buffer, left = bytearray(_PIECE), limit
@@ -110,24 +198,20 @@ def check(archive: BinaryIO, limit: int) -> None:
             if left < 0:
                 raise _too_large(limit)
     archive.seek(0)
+    return limit - left
 
 
-def open_member(archive: BinaryIO, name: str | None, limit: int) -> tuple[BinaryIO, str]:
-    """One file of an archive, the only one if none is named; and its name."""
+def open_member(archive: BinaryIO, name: str, limit: int) -> BinaryIO:
+    """One file of an archive."""
     opened = _opened(archive)
-    infos = {info.filename: info for info in _listed(opened)}
-    if not infos:
-        raise ImportProblem("The archive holds no files")
-    if name is None:
-        name = next(iter(infos))
-    info = infos.get(name)
+    info = next((info for info in _listed(opened) if info.filename == name), None)
     if info is None:
-        raise ImportProblem(f"The archive holds no file {name!r}; choose one of its files")
-    return _readable(opened, info, limit), name  # type: ignore[return-value]
+        raise ImportProblem(f"The archive holds no file {name[:200]!r}; choose one of its files")
+    return _readable(opened, info, limit)  # type: ignore[return-value]
 
 
 def _readable(opened: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> _Member:
-    name = info.filename
+    name = info.filename[:200]
     if info.flag_bits & 1:
         raise ImportProblem(f"{name!r} is encrypted; upload it unpacked")
     if info.compress_type not in _METHODS:
@@ -157,7 +241,10 @@ def _listed(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return [
         info
         for info in _few(opened.infolist())
-        if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+        if not info.filename.endswith("/")
+        and not info.filename.startswith("__MACOSX/")
+        and not info.filename.rpartition("/")[2].startswith(".")
+        and 0 < len(info.filename) <= MAX_LISTED_NAME
     ]
 
 

@@ -1,10 +1,11 @@
 """The type of each column, by all of its values.
 
 The rules. An integer is an optional minus and digits without leading zeros, within 64 bits. A
-float is such digits with a fraction or an exponent, at most 17 significant digits, and finite; a
-column of both is float as long as no integer has more than 15 digits, which a float would change.
-Empty cells are NULL in a column of numbers. All else (dates, nan, 007, +1, 1_000, numbers with
-spaces) makes the column text, in which every value stays as it is written.
+float is such digits with a fraction that ends in no zero, but for ``.0``, of at most 17 significant
+digits; a column of both is float as long as no integer has more than 15 digits, which a float would
+change. Empty cells are NULL in a column of numbers. All else (dates, nan, 007, +1, 1_000, 5E1, the
+1.10 of a version or a price, numbers with spaces) makes the column text, in which every value stays
+as it is written. A column for a table that holds numbers already takes all spellings of a number.
 
 A batch is judged as one string: a join, a translate and a few counts. Only a batch that these do
 not clear is judged value by value.
@@ -24,6 +25,8 @@ _DIGITS = b"0123456789"
 _FLOAT = re.compile(
     r"-?(?P<number>(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?P<exponent>[eE][-+]?[0-9]+)?"
 )
+#: Zeros at the end of a fraction, which a float does not keep.
+_LAST_ZEROS = re.compile(rb"\.[0-9]+0,")
 _MIN, _MAX = -(2**63), 2**63 - 1
 #: Digits of an integer that surely is a float exactly; and of any that fits 64 bits.
 _EXACT_DIGITS, _SAFE_DIGITS = 15, 18
@@ -35,8 +38,10 @@ _LONGEST = len(str(_MIN))
 class Column:
     """What is known of one column so far; ``kind`` is None until it has a value."""
 
-    def __init__(self, chosen: str | None = None) -> None:
+    def __init__(self, chosen: str | None = None, any_spelling: bool = False) -> None:
         self.kind = chosen
+        #: Whether 1.50 and 5E1 are numbers: the table that the values are for holds such already.
+        self.any_spelling = any_spelling
         #: Whether a person chose the type: then a value that is none ends the import.
         self.chosen = chosen is not None
         #: Whether an integer was seen that may be no float exactly.
@@ -59,7 +64,7 @@ class Column:
                 if verdict:
                     self.kind = INTEGER
                 return None
-        floats = None if self.wide else _as_floats(joined, values, size)
+        floats = None if self.wide else _as_floats(joined, values, size, self.any_spelling)
         if floats is None:
             self.surprised = self.floats
             self.kind = TEXT
@@ -98,7 +103,9 @@ def _any_wide(values: Sequence[str | None]) -> bool:
     return any(len(value.lstrip("-")) > _EXACT_DIGITS for value in values if value)
 
 
-def _as_floats(joined: str, values: Sequence[str | None], size: int) -> list[float | None] | None:
+def _as_floats(
+    joined: str, values: Sequence[str | None], size: int, any_spelling: bool
+) -> list[float | None] | None:
     """The numbers; None unless all are floats, integers that are floats exactly, or empty."""
     if not joined.strip(","):
         return [None] * size
@@ -112,7 +119,7 @@ def _as_floats(joined: str, values: Sequence[str | None], size: int) -> list[flo
     made: list[float | None] = []
     for value in values:
         number = as_float(value) if value else None
-        if value and number is None:
+        if value and (number is None or not (any_spelling or _is_kept(value, number))):
             return None
         made.append(number)
     return made
@@ -133,10 +140,21 @@ def _is_plain(joined: str, values: Sequence[str | None], size: int) -> bool:
     zeros = text.count(b",0")
     if zeros and zeros != text.count(b",0.") + _zeros_alone(text):
         return False
-    if b".," in text:
+    # Rare; each value is looked at.
+    if b".," in text or b",." in text or b"-." in text or _LAST_ZEROS.search(text):
         return False
     # A value of so few characters has no digit too many.
     return max(map(len, filter(None, values)), default=0) <= _EXACT_DIGITS
+
+
+def _is_kept(text: str, number: float) -> bool:
+    """Whether a number comes back from a float as it was written, a whole one but for ``.0``."""
+    whole, point, fraction = text.partition(".")
+    if not text.lstrip("-").replace(".", "", 1).isdigit():
+        return text == repr(number)  # an exponent
+    return (
+        not point or fraction == "0" or bool(whole.strip("-") and fraction.rstrip("0") == fraction)
+    )
 
 
 def as_float(text: str) -> float | None:

@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import PluginConfig
 from ..errors import TimedOut
 from ..formats.base import ImportFormat
-from ..formats.packed import ZIP
+from ..formats.packed import OLE, ZIP
 from ..models import FileRecord
 from ..sources import reading
 from ..sources.sources import Source
 from . import folders, process
 
-#: Bytes of a file that a preview looks at; and of one that has to be whole to be looked at.
-_HEAD = 256 * 1024
-_WHOLE = 64 * 1024 * 1024
-#: Previews made at the same time, and the seconds that one may take.
-_TOGETHER, _SECONDS = 2, 30.0
+#: Bytes that a preview reads, and the largest file whose format needs all of it for a preview.
+_HEAD_BYTES = 256 * 1024
+_MAX_WHOLE_BYTES = 64 * 1024 * 1024
+#: Previews made at the same time.
+_MAX_CONCURRENT = 2
 _TOO_LARGE = "The file is too large for a preview; it can be imported all the same"
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The first rows of a file as a table. ``problem``: why there are none, or no more."""
+    """The first rows of a file as a table. ``problem`` tells why rows are missing, if any are."""
 
     format: str
     columns: list[str] = field(default_factory=list)
-    #: By these rows alone.
+    #: The columns' types, guessed from these rows only.
     types: list[str] = field(default_factory=list)
     rows: list[list[str | None]] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=dict)
     members: list[str] = field(default_factory=list)
+    #: Numbers of the columns whose names are too long to be shown whole.
+    cut_names: list[int] = field(default_factory=list)
     problem: str | None = None
-    #: Whether the file may be imported though there are no rows here.
+    #: Whether the file may be imported although the preview failed.
     readable: bool = False
 
 
@@ -45,15 +47,24 @@ class Previews:
 
     def __init__(self, config: PluginConfig) -> None:
         self._config = config
-        self._places = asyncio.Semaphore(_TOGETHER)
+        self._places = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def make(
-        self, source: Source, file: FileRecord, chosen: ImportFormat, read: dict[str, Any]
+        self,
+        source: Source,
+        file: FileRecord,
+        chosen: ImportFormat,
+        read: dict[str, Any],
+        known: Iterable[ImportFormat],
+        asked: bool,
     ) -> Preview:
-        """The first rows. Raises TimedOut, StorageError, StorageUnavailable."""
-        head = await reading.head(source, file, _HEAD)
-        whole = chosen.seeks or head.startswith(ZIP)
-        if whole and (file.size or 0) > _WHOLE:
+        """Make a preview. ``known``: the formats of members. ``asked``: a person chose the format.
+
+        Raises TimedOut, StorageError, StorageUnavailable.
+        """
+        head = await reading.head(source, file, _HEAD_BYTES)
+        whole = chosen.seeks or head.startswith((ZIP, OLE))
+        if whole and (file.size or 0) > _MAX_WHOLE_BYTES:
             return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
 
         async def content() -> AsyncIterator[bytes]:
@@ -64,20 +75,22 @@ class Previews:
                 yield chunk
 
         task = {
-            **{"work": "preview", "format": process.located(chosen), "options": read},
+            **{"work": "preview", "options": read},
+            **process.formats(chosen, known, asked),
             "cut": not whole and (file.size is None or file.size > len(head)),
             "max_bytes": self._config.import_max_bytes,
-            # What is put on disk there has no name, so it ends with the process.
-            "folder": await asyncio.to_thread(folders.place),
         }
+        await asyncio.to_thread(folders.place)
         try:
             async with self._places:
-                made = await asyncio.wait_for(process.run(task, content, lambda *_: None), _SECONDS)
+                made = await asyncio.wait_for(
+                    process.run(task, content, lambda *_: None), process.PREVIEW_SECONDS
+                )
         except process.ImportFailed as error:
-            # Of a head that is cut it may be the cut's.
+            # If only the head was read, the cut may be the problem.
             return Preview(chosen.name, problem=str(error), readable=bool(task["cut"]))
         except asyncio.TimeoutError:
             if whole:
                 return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
             raise TimedOut("The preview took too long; try again in a minute") from None
-        return Preview(chosen.name, **{**made, "types": [kind or "text" for kind in made["types"]]})
+        return Preview(**made)

@@ -1,4 +1,4 @@
-"""Whether a file fits the table that it is for: its database, its columns, their types, its key."""
+"""Checks that a file fits its table: the database, the columns, their types, the key."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..errors import Conflict, Invalid
 from ..tables import target
 from ..tables.content import STAGING_PREFIX, Content
 
-#: Collations of SQLite's own, which the import's process has too.
+#: SQLite's built-in collations. The import's process has no others.
 _COLLATIONS = ("BINARY", "NOCASE", "RTRIM")
 
 
 def writable_database(datasette: Any, name: str) -> Any:
-    """A database that rows can be written to. Raises Invalid."""
+    """Return a database that can be written to. Raises Invalid."""
     database = datasette.databases.get(name)
     if database is None:
         raise Invalid(f"There is no database {name!r}; choose another")
@@ -26,13 +26,13 @@ def writable_database(datasette: Any, name: str) -> Any:
 
 
 def check_table(request: ImportRequest, table: target.Existing | None) -> None:
-    """Raises Conflict or Invalid where the table does not fit the mode."""
+    """Raise Conflict or Invalid if the table does not fit the mode."""
     mode, name = request.mode, request.table
     if table is not None and table.name != name:
         raise Conflict(f"There is a table {table.name!r} by now; start the import again")
     if mode == "create" and table is not None:
         raise Conflict(
-            f"There is a table {name!r} already; choose another name, or to add to it or replace it"
+            f"There is a table {name!r} already; choose another name, or append to it or replace it"
         )
     if mode in ("append", "merge", "compare") and table is None:
         raise Invalid(f"There is no table {name!r} to import into; create it by the import")
@@ -41,26 +41,26 @@ def check_table(request: ImportRequest, table: target.Existing | None) -> None:
     if mode in ("merge", "compare") and table is not None:
         if len(table.keys) != 1:
             raise Invalid(
-                f"{name!r} has no primary key of one column, by which rows could be matched"
+                f"{name!r} has no primary key of one column to match rows by; append to it instead"
             )
         if request.key is not None and request.key.lower() != table.keys[0].lower():
             raise Invalid(f"The primary key of {name!r} is {table.keys[0]!r}, not {request.key!r}")
         if table.collation not in _COLLATIONS:
             raise Invalid(
-                f"The primary key of {name!r} has the collation {table.collation}, by which rows"
-                " of a file cannot be matched; append to the table, or replace it"
+                f"The primary key of {name!r} has the collation {table.collation}, which cannot"
+                " match rows of a file; append to the table, or replace it"
             )
 
 
 def hints(request: ImportRequest, table: target.Existing | None) -> dict[str, str]:
-    """The columns of a table that exists which hold text: then the file's are read as that."""
+    """The text columns of an existing table; the file's columns of these names are read as text."""
     if table is None or request.mode in ("create", "replace"):
         return {}
     return {name.lower(): "text" for name, kind in table.columns.items() if kind == "text"}
 
 
 def numbers(request: ImportRequest, table: target.Existing | None) -> dict[str, str]:
-    """The columns of a table that exists which make numbers of texts, each with its affinity."""
+    """The columns of an existing table that turn texts into numbers, each with its affinity."""
     if table is None or request.mode in ("create", "replace"):
         return {}
     kinds = ("integer", "float", "numeric")
@@ -68,7 +68,7 @@ def numbers(request: ImportRequest, table: target.Existing | None) -> dict[str, 
 
 
 def key_of(request: ImportRequest, table: target.Existing | None) -> str | None:
-    """The column by which rows are told apart, if any."""
+    """The column that identifies a row, or None."""
     if request.mode in ("create", "replace"):
         return request.key
     return table.keys[0] if table is not None and request.mode != "append" else None
@@ -80,7 +80,7 @@ def fit(
     path: Path,
     table: target.Existing | None,
 ) -> Content:
-    """What was read. Raises Invalid where it does not fit the table that it is for."""
+    """Describe the rows that were read. Raises Invalid if they do not fit their table."""
     columns, kinds = outcome["columns"], [kind or "text" for kind in outcome["types"]]
     key = key_of(request, table)
     if request.mode in ("append", "merge", "compare") and table is not None:
@@ -91,7 +91,7 @@ def fit(
         key = next((name for name in columns if name.lower() == key.lower()), key)
     for name in (*request.indexes, *request.search):
         if name not in columns:
-            raise Invalid(f"There is no column {name!r} to index")
+            raise Invalid(f"The file has no column {name!r} to index; choose another")
     if request.search and any(name.lower() == "rowid" for name in columns):
         raise Invalid("A table with a column named rowid cannot have full-text search")
     if any(name.lower() == "rank" for name in request.search):
@@ -107,13 +107,14 @@ def fit(
         indexes=tuple(dict.fromkeys(request.indexes)),
         search=tuple(dict.fromkeys(request.search)),
         fits=None if table is None or request.mode == "replace" else table.columns,
+        found=outcome["found"],
     )
 
 
 def _fitted(
     columns: list[str], kinds: list[str | None], table: target.Existing, name: str
 ) -> tuple[list[str], list[str]]:
-    """The file's columns by the table's names, and kinds that its types hold."""
+    """Return the file's columns by the table's names, and their kinds. Raises Invalid."""
     known = {column.lower(): column for column in table.columns}
     made = []
     for column, kind in zip(columns, kinds, strict=True):
@@ -126,13 +127,14 @@ def _fitted(
         wanted = table.columns[own]
         if wanted in ("integer", "float") and kind in ("text", "blob"):
             raise Invalid(
-                f"The column {own!r} of {name!r} holds numbers, and the file has others in it; mend"
-                " the file, or change the column's type"
+                f"The column {own!r} of {name!r} holds numbers, and the file has other values in"
+                " it; correct the file, or change the column's type"
             )
-        if wanted == "integer" and kind == "float":
-            raise Invalid(
-                f"The column {own!r} of {name!r} holds integers, and the file has fractions in it;"
-                " mend the file, or change the column's type"
-            )
-        made.append(kind or ("integer" if wanted in ("integer", "float") else "text"))
+        # Floats are whole there: of others the import's process tells row and column.
+        whole = wanted == "integer" and kind == "float"
+        made.append(
+            "integer"
+            if whole
+            else kind or ("integer" if wanted in ("integer", "float") else "text")
+        )
     return [known[column.lower()] for column in columns], made

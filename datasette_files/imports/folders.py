@@ -1,8 +1,7 @@
-"""The private folder of each import, on the disk that the system has for temporary files.
+"""The private folder of each import, in the system's folder for temporary files.
 
-A folder holds the scratch database, of about twice import_max_bytes at most, and a copy of a file
-that has to be on disk to be read, of import_max_bytes at most. Functions block: not for the event
-loop.
+A folder holds the scratch database, of at most about twice import_max_bytes, and a copy of a file
+whose format has to seek, of at most import_max_bytes. The functions block.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ logger = logging.getLogger("datasette_files")
 
 _PREFIX = "datasette-files-import-"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_ASK = "ask the administrator for room there, then start the import again"
+_ASK = "ask the administrator to make room, then start the import again"
 
 
 def place() -> str:
-    """Where folders are made. Raises StorageUnavailable where nothing can be written."""
+    """Return the folder for temporary files. Raises StorageUnavailable if there is none."""
     try:
         return str(Path(tempfile.gettempdir()).absolute())
     except FileNotFoundError as error:
@@ -35,12 +34,12 @@ def place() -> str:
 
 
 def new() -> str:
-    """A new folder's path. Nothing is made."""
+    """Return the path for a new folder, without making it."""
     return str(Path(tempfile.gettempdir()).absolute() / f"{_PREFIX}{naming.new_ulid()}")
 
 
 def check_room(size: int) -> None:
-    """Raises NoSpace where a file of so many bytes surely finds no room, StorageUnavailable."""
+    """Raise NoSpace if fewer than ``size`` bytes are free; StorageUnavailable."""
     free = shutil.disk_usage(place()).free
     if free < size:
         raise NoSpace(
@@ -50,7 +49,7 @@ def check_room(size: int) -> None:
 
 
 def make(folder: Path) -> None:
-    """Raises NoSpace, StorageUnavailable."""
+    """Make an import's folder. Raises NoSpace, StorageUnavailable."""
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
@@ -63,6 +62,6 @@ def make(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove an import's folder, and never another's."""
+    """Remove an import's folder. A folder of any other name is left alone."""
     if folder.name.startswith(_PREFIX) and folder.is_dir() and not folder.is_symlink():
         shutil.rmtree(folder)

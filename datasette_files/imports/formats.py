@@ -1,4 +1,4 @@
-"""The registered import formats, and the one that fits a file."""
+"""The registered import formats, and the choice of one for a file."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from ..formats.base import ImportFormat
 from ..formats.excel import Workbook
 from ..models import FileRecord
 
-_PACKED = (".gz", ".gzip", ".zip")
-_PACKED_TYPES = ("application/gzip", "application/x-gzip", "application/zip")
+_PACKED = (".gz", ".gzip", ".zip", ".zst")
+_PACKED_TYPES = (
+    *("application/gzip", "application/x-gzip", "application/zip"),
+    "application/zstd",
+)
 
 
 class Formats:
     """The import formats of one Datasette."""
 
     def __init__(self) -> None:
-        #: Set at start, from the hook; plugins' before ours.
+        #: The formats of the hook, set at start. Plugins' formats come before ours.
         self.registered: list[ImportFormat] = []
 
     def find(self, content_type: str, filename: str) -> ImportFormat | None:
-        """The format that a file probably is of; packed, by its name without the end."""
+        """Choose a format by type and name; for a packed file, by the name without ``.gz``."""
         name, kind = filename.lower(), content_type
         for end in _PACKED:
             if name.endswith(end):
@@ -33,15 +36,15 @@ class Formats:
         return None
 
     def of(self, file: FileRecord, name: str | None) -> ImportFormat:
-        """The format of this name, else the file's; CSV for what may be anything.
+        """Return the format of this name, else the file's own, else CSV.
 
         Raises Invalid, BadType.
         """
         found = self.find(file.type, file.filename)
         if found is None and not name and file.filename.lower().endswith(Workbook.extensions):
             raise BadType(
-                "Workbooks are read where datasette-files[excel] is installed; ask the"
-                " administrator, or save the sheet as CSV"
+                "Workbooks need datasette-files[excel]; ask the administrator to install it, or"
+                " save the sheet as CSV"
             )
         chosen = self._named(name) if name else found or self._named("csv")
         if chosen is None and name:
@@ -50,7 +53,7 @@ class Formats:
                 f" {', '.join(one.name for one in self.registered)}"
             )
         if chosen is None:
-            raise BadType("No import format is for files of this type")
+            raise BadType("No import format reads files of this type; choose a format")
         return chosen
 
     def _named(self, name: str) -> ImportFormat | None:

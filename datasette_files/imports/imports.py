@@ -1,7 +1,7 @@
-"""Imports: what a file would become as a table, and jobs that make it so.
+"""Imports of files into tables: the use cases behind the import pages.
 
-The use cases behind the import pages: preview, start, cancel, restart, and which table came from
-which file. Leaves out the import itself (imports/run.py) and when it runs (jobs.py).
+Preview, start, cancel and restart imports, and list the files that a table's rows came from. Leaves
+out the import itself (run.py) and when it runs (jobs/jobs.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 from ..catalog.lookup import Lookup
 from ..config import PluginConfig
 from ..db import imports as rows
-from ..db import jobs as job_rows
 from ..db.batching import Catalog
 from ..db.imports import ImportJob, ImportRequest, Origin
 from ..db.jobs import Job
@@ -32,8 +31,8 @@ from .formats import Formats
 from .requests import check_reading, checked
 from .run import ImportWork, require
 
-#: How many of a file's imports, and of a table's files, are shown.
-_SHOWN = 20
+#: Imports of a file, and files of a table, that a page lists.
+_MAX_SHOWN = 20
 
 
 class Imports:
@@ -58,15 +57,16 @@ class Imports:
     async def preview(
         self, source: Source, file: FileRecord, name: str | None, read: dict[str, Any]
     ) -> Preview:
-        """The first rows, read as wanted.
+        """Make a preview with the format ``name`` and the reading options ``read``.
 
         Raises Invalid, BadType, TimedOut, StorageError, StorageUnavailable.
         """
         check_reading(read)
-        return await self._previews.make(source, file, self.formats.of(file, name), read)
+        chosen, known = self.formats.of(file, name), self.formats.registered
+        return await self._previews.make(source, file, chosen, read, known, asked=bool(name))
 
     async def start(self, actor: Actor, file: FileRecord, request: ImportRequest) -> int:
-        """A new job; its id.
+        """Start an import; return its job's id.
 
         Raises PermissionDenied, Invalid, Conflict, NoSpace, StorageUnavailable.
         """
@@ -94,7 +94,7 @@ class Imports:
         return job
 
     async def _by_own_name(self, request: ImportRequest) -> ImportRequest:
-        """With the table's name as the database writes it, by which permissions are given."""
+        """Put in the table's name as the database spells it, as permissions use that name."""
         database = self._datasette.databases.get(request.database)
         if database is None:
             return request
@@ -107,7 +107,7 @@ class Imports:
     async def visible_job(
         self, actor: Actor, file_id: str, job_id: int
     ) -> tuple[ImportJob, Job | None]:
-        """A job, for who started it or may view its table: it tells of that too.
+        """Return a job to the actor who started it, or who may view its table.
 
         Raises NotFound, PermissionDenied.
         """
@@ -122,20 +122,20 @@ class Imports:
         )
 
     async def _job(self, file_id: str, job_id: int) -> tuple[ImportJob, Job | None, str | None]:
-        """An import, its job, and who asked for it. Raises NotFound."""
+        """Return an import, its job, and the id of the actor who started it. Raises NotFound."""
         found = await self._catalog.read(lambda conn: rows.get(conn, file_id, job_id))
         if found is None:
-            raise NotFound(f"There is no import {job_id} of this file")
+            raise NotFound(f"There is no import {job_id} of this file; see the file's imports")
         return found
 
     def request_of(self, job: ImportJob, details: Job | None) -> ImportRequest:
-        """What a job was asked for; of the public release's jobs, what its table says."""
+        """Return a job's request. Jobs of the public release have only database and table."""
         if details is not None:
             return ImportRequest(**details.options)
         return ImportRequest(job.database_name, job.table_name)
 
     async def may_run(self, actor: Actor, request: ImportRequest) -> bool:
-        """Whether the actor might start such a job."""
+        """Tell whether the actor has the permissions for this request."""
         try:
             await self._permit(actor, request)
         except PermissionDenied:
@@ -143,14 +143,14 @@ class Imports:
         return True
 
     async def cancel(self, actor: Actor, file: FileRecord, job_id: int) -> None:
-        """Have a job stop. Raises NotFound, PermissionDenied, Conflict."""
+        """Cancel a job. Raises NotFound, PermissionDenied, Conflict."""
         job, details, _ = await self._job(file.id, job_id)
         await self._permit(actor, self.request_of(job, details))
-        if await self._catalog.write(lambda conn: job_rows.cancel(conn, job_id)) is None:
+        if not await self._catalog.write(lambda conn: rows.cancel(conn, job_id)):
             raise Conflict(f"The import is over: {job.status}")
 
     async def restart(self, actor: Actor, file: FileRecord, job_id: int) -> int:
-        """A new job with the options of one that did not finish. As ``start``, and NotFound."""
+        """Start an unfinished job again; return the new id. Raises NotFound, and as ``start``."""
         job, details, _ = await self._job(file.id, job_id)
         request = self.request_of(job, details)
         if job.status not in ("error", "cancelled", "interrupted"):
@@ -159,15 +159,15 @@ class Imports:
         return await self.start(actor, file, request)
 
     async def apply(self, actor: Actor, file: FileRecord, job_id: int, removes: bool) -> int:
-        """A job that does what a comparison showed."""
+        """Start the merge that a comparison showed; return its id. Raises as ``restart``."""
         job, details, _ = await self._job(file.id, job_id)
         request = self.request_of(job, details)
         return await self.start(actor, file, replace(request, mode="merge", removes=removes))
 
     async def databases(self, actor: Actor) -> list[tuple[str, bool]]:
-        """The databases that the actor may import into, and whether new tables are possible there.
+        """List ``(database, whether new tables may be created)`` that the actor may import into.
 
-        Else there are tables that rows may be added to.
+        Where no table may be created, there are tables to which the actor may add rows.
         """
         datasette = self._datasette
         offered = []
@@ -175,7 +175,7 @@ class Imports:
             try:
                 writable_database(datasette, name)
             except FilesError:
-                continue  # it is not offered
+                continue
             creates = not await missing_for_import(datasette, actor, name, "", "create")
             if creates or await may_add_rows(datasette, actor, name):
                 offered.append((name, creates))
@@ -183,8 +183,10 @@ class Imports:
 
     async def of_file(self, file: FileRecord) -> list[tuple[ImportJob, str]]:
         """The file's jobs, newest first, each with its mode."""
-        return await self._catalog.read(lambda conn: rows.of_file(conn, file.id, _SHOWN))
+        return await self._catalog.read(lambda conn: rows.of_file(conn, file.id, _MAX_SHOWN))
 
     async def origins(self, database: str, table: str) -> list[Origin]:
         """The files whose rows are in a table, newest first."""
-        return await self._catalog.read(lambda conn: rows.origins(conn, database, table, _SHOWN))
+        return await self._catalog.read(
+            lambda conn: rows.origins(conn, database, table, _MAX_SHOWN)
+        )

@@ -1,42 +1,38 @@
-"""Starts the process that reads a file, feeds it the file's bytes, and listens to it.
+"""Has a confined child read a file: feeds it the file's bytes, and listens to it.
 
-The process gets no configuration, no secret and no environment; what it sends is one JSON object to
-a line. It is killed when the import is cancelled. What it does is in worker.py.
+The child is killed when the import is cancelled, takes too much CPU, or tells nothing for too long.
+What it does is in worker/main.py, what it may not in sandbox/.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import importlib.util
-import json
 import logging
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from ..formats.base import ImportFormat
+from ..sandbox.framing import Broken
+from ..sandbox.process import NO_ANSWER, PATIENCE, Child, Limits
 
 logger = logging.getLogger("datasette_files")
 
-#: Bytes that are handed over at a time.
-_FRAME = 256 * 1024
-#: Bytes of the longest line that the process sends: a preview.
-_LINE = 64 * 1024 * 1024
-_PACKAGE = str(Path(__file__).parent.parent)
-_RUN = "from datasette_files.imports.worker.main import main; sys.exit(main())"
-#: The package without its __init__, which would load all of Datasette.
-_BOOT = (
-    "import json, sys, types; sys.path[:] = json.loads(sys.argv[2]);"
-    " package = types.ModuleType('datasette_files'); package.__path__ = [sys.argv[1]];"
-    f" sys.modules['datasette_files'] = package; {_RUN}"
-)
-#: The whole package, for a plugin's format.
-_BOOT_WHOLE = f"import json, sys; sys.path[:] = json.loads(sys.argv[2]); {_RUN}"
+#: Bytes of address space: what a hostile file can make the child take.
+_MEMORY = 1024 * 1024 * 1024
+#: Times import_max_bytes: the scratch database's largest size (worker/filling.py); and some room
+#: for the batch with which it grows beyond.
+_GROWS, _ROOM = 2, 64 * 1024 * 1024
+#: Seconds of CPU for a preview, and for an import, which has more by what it has read
+#: (worker/pipe.py). An import that tells nothing for PATIENCE times as long is ended.
+PREVIEW_SECONDS, IMPORT_SECONDS = 30.0, 60.0
+#: Bytes of content per second of CPU that an import has at least; most take 50 times less.
+_RATE = 256 * 1024
 
+#: Modules that the child loads without the whole package.
+_OWN = "datasette_files."
 #: The file from its beginning, each time it is called.
 Bytes = Callable[[], AsyncIterator[bytes]]
 #: ``(bytes read, rows)``.
@@ -61,41 +57,79 @@ def located(chosen: ImportFormat) -> dict[str, str]:
     return spec
 
 
-async def run(task: dict[str, Any], content: Bytes, progress: Progress) -> dict[str, Any]:
-    """Have the task done; its outcome. Raises ImportFailed, and whatever the storage raises."""
-    own = task["format"]["module"].startswith("datasette_files.") and "file" not in task["format"]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-I", "-c", _BOOT if own else _BOOT_WHOLE, _PACKAGE),
-        json.dumps([entry or str(Path.cwd()) for entry in sys.path]),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=_LINE,
-        env={},
-        start_new_session=True,  # a Ctrl-C is for the server, which then ends it
-    )
+def formats(chosen: ImportFormat, known: Iterable[ImportFormat], asked: bool) -> dict[str, Any]:
+    """What a task says of formats; ``asked``: a person chose this one, whatever a member's name.
+
+    Of an archive's members no other plugin's format is found: its child could not load it.
+    """
+    spec = located(chosen)
+    others = [located(one) for one in known if type(one).__module__.startswith(_OWN)]
+    return {
+        **{"format": spec, "asked": asked},
+        "formats": others if spec in others else [spec, *others],
+    }
+
+
+def limits_of(work: str, max_bytes: int) -> Limits:
+    """The limits of a ``preview`` or an ``import``; ``max_bytes`` is the file's largest size."""
+    size = _GROWS * max_bytes + _ROOM
+    if work == "preview":
+        return Limits(_MEMORY, size, PREVIEW_SECONDS)
+    # All that it can have read, in two passes.
+    return Limits(_MEMORY, size, IMPORT_SECONDS, 1 + int(2 * max_bytes / _RATE / IMPORT_SECONDS))
+
+
+async def run(
+    task: dict[str, Any], content: Bytes, progress: Progress, folder: Path | None = None
+) -> dict[str, Any]:
+    """Have the task done; its outcome. Raises ImportFailed, and whatever the storage raises.
+
+    ``folder`` is where the child writes; without it, in one that is removed at its end.
+    """
+    spec = task["format"]
+    own = spec["module"].startswith(_OWN) and "file" not in spec
+    limits = limits_of(task["work"], task["max_bytes"])
+    try:
+        child = await Child.start(
+            "imports.worker.main",
+            limits,
+            folder=None if folder is None else str(folder),
+            read=[str(Path(spec["file"]).parent)] if "file" in spec else (),
+            whole=not own,
+        )
+    except (OSError, *NO_ANSWER) as error:
+        logger.exception("An import's process cannot be started")
+        raise ImportFailed(
+            "The process that reads the file cannot be started; ask the administrator to see the"
+            " server's log"
+        ) from error
     feeding: asyncio.Task[None] | None = None
     try:
-        assert process.stdin is not None  # noqa: S101 - as asked for
-        assert process.stdout is not None  # noqa: S101
-        _enlarge(process.stdin)
-        process.stdin.write(json.dumps(task).encode() + b"\n")
-        feeding = asyncio.create_task(_feed(process.stdin, content))
-        while line := await _line(process.stdout, feeding):
-            message = json.loads(line)
+        child.send({**task, "seconds": limits.seconds, "rate": _RATE})
+        feeding = asyncio.create_task(_feed(child, content))
+        while True:
+            message = await _next(child, feeding, limits.seconds * PATIENCE)
             if "bytes" in message:
                 progress(message["bytes"], message["rows"])
             elif "again" in message:
                 await feeding
-                feeding = asyncio.create_task(_feed(process.stdin, content))
+                feeding = asyncio.create_task(_feed(child, content))
             elif "problem" in message:
+                if "trace" in message:
+                    logger.error("An import's process failed:\n%s", message["trace"])
                 raise ImportFailed(message["problem"])
             else:
                 done: dict[str, Any] = message["done"]
                 return done
-        raise ImportFailed(_ended_by(await process.wait()))
+    except Broken as error:
+        raise ImportFailed(f"The process that read the file makes no sense: {error}") from error
+    except (ConnectionError, asyncio.IncompleteReadError) as error:
+        raise ImportFailed(_ended_by(await child.ended_by())) from error
     finally:
-        await _end(process, feeding)
+        if feeding is not None:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+        await child.close()
 
 
 def _ended_by(code: int) -> str:
@@ -106,68 +140,49 @@ def _ended_by(code: int) -> str:
             "The file takes more memory than an import has, or is damaged; split it, or save it in"
             " another format"
         )
+    if code == -signal.SIGXCPU:
+        return (
+            "The file takes far longer to read than others of its size; split it, or save it in"
+            " another format"
+        )
     return f"The process that read the file ended unexpectedly ({code}); start the import again"
 
 
-async def _line(stdout: asyncio.StreamReader, feeding: asyncio.Task[None]) -> bytes:
-    """The next line; or what went wrong with the bytes that the process waits for."""
-    if feeding.done():
-        feeding.result()
-        return await stdout.readline()
-    reading = asyncio.ensure_future(stdout.readline())
+async def _next(child: Child, feeding: asyncio.Task[None], seconds: float) -> dict[str, Any]:
+    """The next message. Raises what went wrong with the bytes that the child waits for.
+
+    Raises ImportFailed where there is none for ``seconds``, while the storage was not the reason.
+    """
+    receiving = asyncio.ensure_future(child.receive())
     try:
-        await asyncio.wait((reading, feeding), return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            feeding.result()
-        return await reading
+        while True:
+            awaited = {receiving} if feeding.done() else {receiving, feeding}
+            done, _ = await asyncio.wait(
+                awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if receiving in done:
+                return receiving.result()
+            if feeding.done():
+                feeding.result()
+            if not done and not child.hungry:
+                raise ImportFailed(
+                    f"No progress for {seconds:g} seconds; split the file, save it in another"
+                    " format, or start the import again when the server has less to do"
+                )
     finally:
-        reading.cancel()
+        receiving.cancel()
 
 
-async def _end(process: asyncio.subprocess.Process, feeding: asyncio.Task[None] | None) -> None:
-    if feeding is not None:
-        feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
-    if process.returncode is None:
-        with suppress(ProcessLookupError):  # it has ended meanwhile
-            process.kill()
-    if process.stdin is not None:
-        process.stdin.close()
-    await process.wait()
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
-
-
-async def _feed(stdin: asyncio.StreamWriter, content: Bytes) -> None:
-    """Send the file once, in frames."""
+async def _feed(child: Child, content: Bytes) -> None:
+    """Send the file once."""
     stream = content()
     try:
-        async for chunk in stream:
-            view = memoryview(chunk)
-            for start in range(0, len(view), _FRAME):
-                piece = view[start : start + _FRAME]
-                stdin.write(len(piece).to_bytes(4, "big"))
-                stdin.write(piece)
-                await stdin.drain()
-        stdin.write(bytes(4))
-        await stdin.drain()
+        await child.feed(stream)
+        child.end_file()
     except (BrokenPipeError, ConnectionResetError):
-        # It has ended, and its last line says why.
+        # It has ended, and its last message says why.
         logger.debug("The import's process took no more bytes")
     finally:
         close = getattr(stream, "aclose", None)
         if close is not None:
             await close()
-
-
-def _enlarge(stdin: asyncio.StreamWriter) -> None:
-    """A larger pipe takes a frame at a time, where the system has that (Linux)."""
-    pipe = stdin.get_extra_info("pipe")
-    size = getattr(fcntl, "F_SETPIPE_SZ", None)
-    if pipe is None or size is None:
-        return
-    try:
-        fcntl.fcntl(pipe.fileno(), size, 1024 * 1024)
-    except OSError as error:
-        logger.debug("The import's pipe stays small: %s", error)

@@ -1,4 +1,4 @@
-"""What a person asks for, as far as it can be judged without the file and the table."""
+"""Checks of an import's request that need neither the file nor the table."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from ..db.imports import IMPORT_MODES, ImportRequest
 from ..errors import Invalid
 from ..formats.characters import ENCODINGS
 from ..formats.types import TYPES
+from ..naming import storable
 from ..tables.content import STAGING_PREFIX
 
 #: Characters of a table's name.
-_LONGEST_NAME = 200
+_MAX_NAME = 200
+#: Rows above a header that are looked at (formats/dialect.py).
+_MAX_SKIPPED = 20
 
 
 def checked(request: ImportRequest) -> ImportRequest:
-    """The request, if it makes sense. Raises Invalid."""
+    """Return the request if its values are valid. Raises Invalid."""
     name = request.table
     if request.mode not in IMPORT_MODES:
         raise Invalid(f"There is no mode {request.mode!r}; there are: {', '.join(IMPORT_MODES)}")
-    if not name.strip() or len(name) > _LONGEST_NAME or not _is_text(name):
-        raise Invalid(f"table_name must be a name of 1 to {_LONGEST_NAME} characters")
+    if not name.strip() or len(name) > _MAX_NAME or not _is_text(name):
+        raise Invalid(f"table_name must be a name of 1 to {_MAX_NAME} characters")
     if re.match("(?i)sqlite_", name):
         raise Invalid("Names that begin with sqlite_ are SQLite's own; choose another")
     if name.startswith(STAGING_PREFIX):
-        raise Invalid(f"Names that begin with {STAGING_PREFIX} are for imports that run")
+        raise Invalid(f"Names that begin with {STAGING_PREFIX} are reserved; choose another")
     check_reading(request.read)
     for column, kind in request.types.items():
         if kind not in TYPES:
@@ -34,39 +37,37 @@ def checked(request: ImportRequest) -> ImportRequest:
                 f"There is no type {kind!r} for {column!r}; there are: {', '.join(TYPES)}"
             )
     if request.removes and request.mode not in ("merge", "compare"):
-        raise Invalid("Rows are removed by a merge only")
+        raise Invalid("Only a merge removes rows; choose the mode merge, or leave removes out")
     return request
 
 
 def check_reading(read: dict[str, Any]) -> None:
-    """Raises Invalid for a way of reading that there is not."""
+    """Raise Invalid for a reading option that has an unknown value."""
     if (encoding := read.get("encoding")) is not None and encoding not in ENCODINGS:
         raise Invalid(f"There is no encoding {encoding!r}; there are: {', '.join(ENCODINGS)}")
     if read.get("errors", "strict") not in ("strict", "replace"):
         raise Invalid("errors must be strict or replace")
     if read.get("extra", "error") not in ("error", "drop"):
         raise Invalid("extra must be error or drop")
+    if (skip := read.get("skip")) is not None and not 0 <= skip < _MAX_SKIPPED:
+        raise Invalid(f"skip must be a number from 0 to {_MAX_SKIPPED - 1}")
     for name in ("delimiter", "quote"):
         value = read.get(name)
         if value and (len(value) > 1 or value in "\r\n\x00" or not _is_text(value)):
             raise Invalid(f"{name} must be one character, and no line break")
     if read.get("delimiter") and read.get("delimiter") == read.get("quote", '"'):
-        raise Invalid("delimiter and quote must be two characters")
+        raise Invalid("delimiter and quote must be different characters")
 
 
 def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\x00" not in text
+    return storable(text) and "\x00" not in text
 
 
 def table_name(filename: str) -> str:
-    """A table's name for a file: what its name begins with, as SQL is easy to write for."""
+    """Make a table's name of a file's: without extensions, in lower case, without spaces."""
     stem = Path(filename).name
     for _ in range(2):
         end = Path(stem).suffix
         if end and end[1:].isalnum():
             stem = stem.removesuffix(end)
-    return re.sub(r"\W+", "_", stem).strip("_").lower()[:_LONGEST_NAME] or "imported"
+    return re.sub(r"\W+", "_", stem).strip("_").lower()[:_MAX_NAME] or "imported"

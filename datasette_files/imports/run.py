@@ -103,8 +103,11 @@ class ImportWork(Kind):
         await asyncio.to_thread(folders.make, folder)
         task = {
             "work": "import",
-            "folder": str(folder),
-            "format": process.located(self._formats.of(file, request.format)),
+            **process.formats(
+                self._formats.of(file, request.format),
+                self._formats.registered,
+                request.format is not None,
+            ),
             "options": request.read,
             "types": request.types,
             "hints": hints(request, table),
@@ -120,7 +123,7 @@ class ImportWork(Kind):
             progress.count(read=read, rows=count)
 
         outcome = await progress.unless_stopped(
-            process.run(task, lambda: reading.stream(source, file), note)
+            process.run(task, lambda: reading.stream(source, file), note, folder)
         )
         progress.count(read=size, rows=outcome["rows"])
         content = fit(request, outcome, folder / "rows.db", table)

@@ -55,6 +55,7 @@ class Writing:
         self._result: dict[str, Any] = {
             "rows": content.rows,
             "columns": list(zip(content.columns, content.kinds, strict=True)),
+            "found": content.found,
         }
 
     async def run(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Processes as holders of jobs: the name of this one, and whether another one is surely gone."""
+"""Names of processes that hold jobs, and whether such a process has surely ended."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 def this_process() -> str:
-    """This process as others of the same system know it; empty where there is no /proc."""
+    """Return this process's name, unique on its system; empty if there is no /proc."""
     pid = os.getpid()
     started = _started(pid)
     return f"{_system()}/{pid}/{started}" if started else ""
 
 
 def _system() -> str:
-    """The running system, and of it the processes that see each other."""
+    """Return the id of the system's boot and of the process namespace; empty without /proc."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}.{Path('/proc/self/ns/pid').readlink()}"
@@ -23,7 +23,7 @@ def _system() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started (proc(5), the 22nd field of stat); None for one that is gone."""
+    """Return a process's start time (proc(5), field 22 of stat); None if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -32,7 +32,7 @@ def _started(pid: int) -> str | None:
 
 
 def is_gone(holder: str) -> bool:
-    """Whether a process that held a lease is surely gone; one of another system may live."""
+    """Tell whether the process has surely ended. A process of another system may be alive."""
     system, _, rest = holder.partition("/")
     pid, _, rest = rest.partition("/")
     if not system or system != _system() or not pid.isdigit():

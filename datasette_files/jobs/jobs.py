@@ -1,8 +1,8 @@
 """Long work in the background: claimed under a lease, watched, cancelled, taken over after a crash.
 
-The state of a job is in the internal database alone, so that another process sees it, and goes on
-with the others when one dies. A kind of work is a subclass of ``Kind``; imports/run.py has the
-first. Leaves out loops without an end (rounds.py).
+The state of a job is only in the internal database, so every process sees it, and another process
+cleans up after one that died. A kind of work is a subclass of ``Kind``; imports/run.py has the
+first. Leaves out endless loops (rounds.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _T = TypeVar("_T")
 
 logger = logging.getLogger("datasette_files")
 
-#: Seconds that a dead process keeps its job, between two signs of life, and between two looks.
+#: Seconds that a dead process keeps its job, between two heartbeats, and between two searches for
+#: jobs.
 LEASE_SECONDS = 8.0
 HEARTBEAT_SECONDS = 1.0
 INTERVAL = 3.0
@@ -40,21 +41,21 @@ _PERMIT_SECONDS = 10.0
 
 
 class Cancelled(Exception):
-    """Its user wants the job to stop."""
+    """The user has cancelled the job."""
 
 
 class Lost(Exception):
-    """The job is another process's by now: this one was too slow, and has to leave it alone."""
+    """Another process has taken the job over, as this one was too slow. It must stop its work."""
 
 
 @dataclass
 class Progress:
-    """How far a job is, as the work says."""
+    """The phase and the counters of a running job, set by its work."""
 
     phase: str
-    #: Counters, by names of the kind's own.
+    #: Counters by name; each kind has its own names.
     counts: dict[str, int] = field(default_factory=dict)
-    #: Set once the user wants it to stop, or it is no longer ours.
+    #: Set once the job is cancelled or lost.
     stopped: Exception | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -67,12 +68,12 @@ class Progress:
         self._stop.set()
 
     def check(self) -> None:
-        """To be called before each step. Raises Cancelled, Lost."""
+        """Raise Cancelled or Lost if the job is to stop. Call it before each step."""
         if self.stopped is not None:
             raise self.stopped
 
     async def unless_stopped(self, step: Coroutine[Any, Any, _T]) -> _T:
-        """Do what takes long, and cancel it when the job is to stop. Raises Cancelled, Lost."""
+        """Do a long step, and cancel it when the job is to stop. Raises Cancelled, Lost."""
         working, stopping = asyncio.create_task(step), asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -85,13 +86,13 @@ class Progress:
 
 
 class Kind(ABC):
-    """One kind of work. A subclass says what a job does, and what it leaves behind if cut short."""
+    """One kind of work. A subclass runs its jobs, and cleans up after an interrupted one."""
 
-    #: A noun whose plural takes an s.
+    #: A noun, for messages; its plural must end in an s.
     name: str
-    #: The phase in which a job begins; it may set others on its ``Progress``.
+    #: The first phase of a job; the work may set others on its ``Progress``.
     phase: str
-    #: How many of its jobs run at once, in all processes together.
+    #: Jobs that run at once, in all processes together.
     limit: int
 
     def __init__(self, catalog: Catalog) -> None:
@@ -99,24 +100,24 @@ class Kind(ABC):
 
     @abstractmethod
     async def permit(self, job: Job) -> None:
-        """Ask the permission of the job's actor anew. Raises PermissionDenied, NotFound.
+        """Check that the job's actor still has permission. Raises PermissionDenied, NotFound.
 
-        Asked before a job runs; ``run`` has it asked again before it commits.
+        Called before a job runs; ``run`` must have it checked again before it commits.
         """
 
     @abstractmethod
     async def run(self, job: Job, progress: Progress) -> dict[str, Any]:
-        """Do it; the job's result. Raises Cancelled, Lost and any error."""
+        """Do the work; return the job's result. Raises Cancelled, Lost and any error."""
 
     def explain(self, job: Job, error: Exception) -> str:
-        """The error as the job's page shows it."""
+        """Return the error's message for the job's page."""
         if isinstance(error, FilesError):
             return str(error)
         logger.error("The %s %d failed", self.name, job.id, exc_info=error)
         return f"The {self.name} failed ({type(error).__name__}); see the server's log"
 
     async def clean(self, job: Job, status: str, error: str | None) -> None:
-        """Remove what a job left behind, then end it with this status unless it has ended."""
+        """Remove a job's leftovers, then end it with this status unless it has ended."""
         await self.end(job, status, error)
         await self._catalog.write(lambda conn: rows.cleaned(conn, job.id))
 
@@ -134,11 +135,11 @@ class Kind(ABC):
         )
 
     def confirmation(self, job: Job) -> Callable[[], None]:
-        """For a transaction on another thread, directly before its commit: ``permit``, from there.
+        """Return a function that calls ``permit`` from another thread, directly before a commit.
 
-        The transaction holds its database meanwhile, so a permission that takes too long, as one
-        that waits for this very database does, counts as none. On the event loop's own thread
-        (``num_sql_threads: 0``) it asks nothing: nobody else runs between ``permit`` and a commit.
+        The transaction locks its database meanwhile. So a check that takes too long, for example
+        as it waits for this database, counts as refused. On the event loop's own thread
+        (``num_sql_threads: 0``) nothing is checked: nothing runs between ``permit`` and a commit.
         """
         loop, thread = asyncio.get_running_loop(), threading.get_ident()
 
@@ -151,8 +152,8 @@ class Kind(ABC):
             except TimedOut:
                 asked.cancel()
                 raise StorageUnavailable(
-                    "Whether you may still do this could not be found out in time, and nothing was"
-                    " written; start it again"
+                    "Your permission could not be checked again in time, so nothing was written;"
+                    " start it again"
                 ) from None
 
         return confirm
@@ -173,22 +174,22 @@ class Jobs:
         self._kinds[kind.name] = kind
 
     def wake(self) -> None:
-        """There is a new job, or a place for one."""
+        """Look for jobs now: there is a new one, or one has ended."""
         self._wake.set()
 
     async def run(self, _datasette: Any = None) -> None:
-        """Run jobs until cancelled; then those that run are interrupted."""
+        """Run jobs until cancelled; then interrupt the running ones."""
         try:
             while True:
                 self._wake.clear()
                 try:
                     await self._look()
                 except Exception:
-                    logger.exception("Looking for jobs failed; it goes on")
+                    logger.exception("Looking for jobs failed; it is tried again")
                 try:
                     await asyncio.wait_for(self._wake.wait(), INTERVAL)
                 except asyncio.TimeoutError:
-                    continue  # time for a look
+                    continue
         finally:
             await self.close()
 
@@ -203,11 +204,11 @@ class Jobs:
             return
         while (left := await self._catalog.write(self._take_over)) is not None:
             if not await self._clean(left):
-                break  # it is tried again once its lease is over
+                break  # it is tried again when its lease expires
         for kind in self._kinds.values():
             while (job := await self._catalog.write(partial(self._claim, kind))) is not None:
-                # In a context of its own: a job asks permissions anew, whatever the request that
-                # happened to start this loop was allowed to skip or had cached.
+                # An empty context: a job must not inherit skipped or cached permission checks of
+                # the request that started this loop.
                 task = contextvars.Context().run(asyncio.create_task, self._run(kind, job))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -230,7 +231,7 @@ class Jobs:
         try:
             await self._kinds[job.kind].clean(job, status, error)
         except Exception:
-            logger.exception("What %s %d left behind cannot be removed yet", job.kind, job.id)
+            logger.exception("Cleaning up after %s %d failed; it is tried again", job.kind, job.id)
             return False
         return True
 
@@ -248,7 +249,7 @@ class Jobs:
         except Lost:
             logger.warning("%s %d was taken over by another process", job.kind, job.id)
             return
-        except Exception as error:  # noqa: BLE001 - answered: the job says it
+        except Exception as error:  # noqa: BLE001 - the job's page shows it
             status, message = "error", kind.explain(job, error)
         finally:
             beating.cancel()
@@ -258,7 +259,7 @@ class Jobs:
             self.wake()
 
     async def _beat(self, job: Job, progress: Progress) -> None:
-        """Show that the job is alive, and see whether it is to stop."""
+        """Renew the job's lease, record its progress, and stop it if it was cancelled or lost."""
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
@@ -272,7 +273,7 @@ class Jobs:
                     )
                 )
             except Exception:
-                logger.exception("%s %d cannot write its progress down", job.kind, job.id)
+                logger.exception("The progress of %s %d cannot be recorded", job.kind, job.id)
                 continue
             if stop is None:
                 progress.stop(Lost())

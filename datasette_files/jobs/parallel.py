@@ -1,4 +1,4 @@
-"""Some pieces of work at the same time, out of as many as there are: for commands on many files."""
+"""Bounded parallel work on any number of items, for commands on many files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _Result = TypeVar("_Result")
 async def several(
     items: AsyncIterator[_Item], work: Callable[[_Item], Awaitable[_Result]], jobs: int
 ) -> AsyncGenerator[_Result, None]:
-    """What ``work`` returns for each item, as it is done; at most ``jobs`` are worked on at once.
+    """Yield the result of ``work`` for each item as it is done, ``jobs`` items at a time.
 
-    Items are taken as there is room for them. What ``work`` raises ends it all; what is then at
-    work is cancelled, and waited for, as it is when the generator is closed.
+    Takes an item only when it can be worked on. If ``work`` raises an error or the generator is
+    closed, the running work is cancelled and awaited; the error is raised.
     """
 
     async def run(item: _Item) -> _Result:

@@ -1,7 +1,7 @@
 """One loop of background work, done by one process at a time, under a lease.
 
-Holds the lease, the pauses, and the log line of a pass that fails. Leaves out the work itself, and
-long work that somebody asked for (jobs.py).
+Holds the lease, the pauses, and the log line of a failed pass. Leaves out the work itself, and
+long work that a user has started (jobs.py).
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from ..db.batching import Catalog
 
 logger = logging.getLogger("datasette_files")
 
-#: Seconds. The longest pause after passes that failed.
-LONGEST_PAUSE = 60.0
+#: Seconds to wait after many failed passes.
+MAX_PAUSE_SECONDS = 60.0
 
 
 def backoff(failures: int, first: float, longest: float) -> float:
-    """Seconds to wait after so many failures in a row (from 1): doubled each time, jittered.
+    """Seconds to wait after ``failures`` in a row (1 or more): doubled each time, jittered.
 
-    Between half of the pause and all of it, so that processes that failed together do not return
-    together.
+    The result is between half of the pause and all of it, so that processes that failed together
+    do not retry together.
     """
     pause = min(longest, first * 2.0 ** min(failures - 1, 60))
-    return pause * random.uniform(0.5, 1)  # noqa: S311 - it spreads load and guards nothing
+    return pause * random.uniform(0.5, 1)  # noqa: S311 - it only spreads load
 
 
 class Round:
-    """A pass of work, repeated. ``work`` takes the lease by ``hold`` once it has something to do.
+    """A pass of work, repeated. ``work`` calls ``hold`` to take the lease once it finds work.
 
-    So an idle site writes nothing. ``name`` is the lease's; ``interval`` is the pause between two
-    passes; a process that dies with the lease delays the others by at most ``lease_seconds``.
+    So an idle site writes nothing. ``name`` is the lease's name, ``interval`` the seconds between
+    two passes. A process that dies with the lease delays the others by at most ``lease_seconds``.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Round:
         return self._is_holding
 
     async def keep(self) -> None:
-        """Renew the lease once a third of it is over. To be called while a step takes long."""
+        """Renew the lease once a third of it is over. Call it often during a long step."""
         if time.time() >= self._renew_at:
             await self._catalog.write(self.hold)
 
     async def once(self) -> None:
-        """One pass; at its end the lease is given up."""
+        """Do one pass, then give up the lease."""
         try:
             await self._work()
         finally:
@@ -85,7 +85,7 @@ class Round:
                 )
 
     async def run(self, _datasette: Any = None) -> None:
-        """Pass after pass until cancelled. A pass that fails is logged, and tried again later."""
+        """Repeat passes until cancelled. A failed pass is logged and tried again later."""
         failures = 0
         while True:
             try:
@@ -93,8 +93,8 @@ class Round:
                 failures, pause = 0, self._interval
             except Exception as error:
                 failures += 1
-                pause = backoff(failures, self._interval, LONGEST_PAUSE)
-                logger.error(  # noqa: TRY400 - one traceback for a row of failures is enough
+                pause = backoff(failures, self._interval, MAX_PAUSE_SECONDS)
+                logger.error(  # noqa: TRY400 - only the first failure of a row has a traceback
                     "The background work %r failed, and is tried again in %.1f seconds: %s",
                     self.name,
                     pause,

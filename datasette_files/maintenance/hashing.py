@@ -1,9 +1,8 @@
 """Hashing: the sha256 of files whose bytes went straight to their storage.
 
-A background task of each process; for each source a lease lets one of them work at a time, on one
-file at a time. It reads what the storage serves, so the hash is of the bytes that clients get.
-Until then the storage's own tag stands in. Leaves out hashes that are known when an upload
-completes (transfer/receiving.py).
+One process at a time, under a lease per source, hashes one file after another. It reads the bytes
+that the storage serves to clients. Until then the storage's own tag is used. Leaves out hashes that
+are known when an upload completes (transfer/receiving.py).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ..sources.sources import Source
 
 logger = logging.getLogger("datasette_files")
 
-#: Seconds between two looks.
+#: Seconds between two searches for unhashed files.
 INTERVAL = 4.0
 #: Seconds. A process that dies with the lease delays the others by at most this.
 _LEASE_SECONDS = 30.0
@@ -45,7 +44,7 @@ class Hashing:
         while self._source.down is None and await self._catalog.read(self._due) is not None:
             if not await self._catalog.write(self.round.hold):
                 return
-            # With the lease only: another process may have done it meanwhile.
+            # Read again under the lease: another process may have hashed the file meanwhile.
             file_id, file = await self._catalog.read(self._next)
             if file_id is not None:
                 await self._hash_one(file_id, file)
@@ -63,7 +62,7 @@ class Hashing:
             try:
                 content_hash = await self._hash(file)
             except Missing:
-                pass  # it is logged, and has no hash
+                pass  # reading.py has logged it; the file stays without a hash
             except FilesError as error:
                 logger.warning("File %s cannot be hashed yet: %s", file_id, error)
                 await self._catalog.write(
@@ -73,7 +72,7 @@ class Hashing:
         await self._catalog.write(lambda conn: unhashed.done(conn, file_id, content_hash))
 
     async def _hash(self, file: FileRecord) -> str:
-        """Read the file, and keep the lease meanwhile. Raises StorageError, StorageUnavailable."""
+        """Hash the file and renew the lease meanwhile. Raises StorageError, StorageUnavailable."""
         digest = Digest()
         async with aclosing(stream(self._source, file)) as chunks:
             async for chunk in chunks:

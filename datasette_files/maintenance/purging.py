@@ -1,6 +1,6 @@
-"""Purges the trash: deletes for good each file whose time in it is over.
+"""Purges the trash: deletes files for good once their time in it is over.
 
-The bytes are noted as garbage in the same transaction, and left to the sweeper.
+Notes their bytes as garbage in the same transaction. Leaves out deleting the bytes (sweeping.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..jobs.rounds import Round
 from ..models import FileRecord
 from ..sources.sources import Source, Sources
 
-#: Seconds between two looks for files to purge.
+#: Seconds between two searches for files to purge.
 INTERVAL = 10.0
 #: Seconds. A process that dies with the lease delays the others by at most this.
 _LEASE_SECONDS = 30.0
@@ -35,18 +35,18 @@ class Purger:
         )
 
     async def purge_due(self) -> None:
-        """One round, now."""
+        """Do one round now."""
         await self.round.once()
 
     async def _pass(self) -> None:
-        """Purge what is due in sources that are up, unless another process is at it."""
+        """Purge the files that are due in the sources that are up, if no other process does."""
         for source in self._sources:
             more = True
             while more and source.down is None and source.capabilities.can_delete:
                 more = await self._purge_batch(source)
 
     async def _purge_batch(self, source: Source) -> bool:
-        """Purge some files; whether more may be due."""
+        """Purge some files; return whether more may be due."""
         now = time.time()
         if not await self._catalog.read(lambda conn: rows.due(conn, source.id, now, 1)):
             return False

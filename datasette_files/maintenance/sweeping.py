@@ -1,7 +1,7 @@
-"""Sweeping: expired uploads, and bytes that nothing refers to any more.
+"""Sweeping: removes expired uploads, and bytes that nothing refers to any more.
 
-A background task of each process; a lease lets one of them work at a time. Deleting bytes may fail
-or be cut short: the note in the catalog stays until it is done, and is tried again.
+One process at a time sweeps, under a lease. The note of bytes to delete stays in the catalog until
+they are deleted, so a deletion that failed or was interrupted is tried again.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from ..sources.sources import Source, Sources
 
 logger = logging.getLogger("datasette_files")
 
-#: Seconds between two looks; what has expired is gone within twice this.
+#: Seconds between two passes. Expired uploads are removed within twice this.
 INTERVAL = 4.0
-#: A process that died with the lease delays the others by so much, and no more: together with
-#: ``INTERVAL`` it stays under the ten seconds promised. Two that overlap do the same work twice.
+#: Seconds by which a process that died with the lease delays the others. Together with ``INTERVAL``
+#: it is less than the promised ten seconds. Two overlapping passes only repeat work.
 _LEASE_SECONDS = 5.0
 _BATCH = 500
-#: How long a deleted file, or a finished or expired upload, is remembered for a client that asks
-#: again.
+#: How long a deleted file, or an upload that has ended, is remembered for clients that repeat a
+#: request.
 REMEMBERED_SECONDS = 24 * 3600
 
 
 class Sweeper:
-    """Removes what is left over, for one Datasette."""
+    """Sweeps the sources of one Datasette."""
 
     def __init__(self, database: batching.Catalog, sources: Sources) -> None:
         self._catalog = database
@@ -42,7 +42,7 @@ class Sweeper:
         self.round = Round(
             *(database, "sweep", self._pass), interval=INTERVAL, lease_seconds=_LEASE_SECONDS
         )
-        #: By source: a store that is slow or down must not keep the others from being swept.
+        #: Deletions that run, by source, so that a slow storage does not delay the others.
         self._deleting: dict[str, asyncio.Task[None]] = {}
 
     async def run(self, _datasette: Any = None) -> None:
@@ -55,11 +55,11 @@ class Sweeper:
             await asyncio.gather(*self._deleting.values(), return_exceptions=True)
 
     async def sweep(self) -> None:
-        """One round, now."""
+        """Do one round now."""
         await self.round.once()
 
     async def _pass(self) -> None:
-        """Expire, delete, forget."""
+        """Expire uploads, delete garbage, forget old notes."""
         now = time.time()
         slugs = self._swept()
 
@@ -101,15 +101,12 @@ class Sweeper:
             logger.error("Sweeping the source %r failed", slug, exc_info=error)
 
     def _swept(self) -> list[str]:
-        """The sources that can be swept now: up, and not at it since the last round."""
-        return [
-            source.slug
-            for source in self._sources
-            if source.down is None and source.slug not in self._deleting
-        ]
+        """List the sources that are up and whose last deletion has ended."""
+        up = (source.slug for source in self._sources if source.down is None)
+        return [slug for slug in up if slug not in self._deleting]
 
     async def _delete_from(self, source: Source, notes: list[Garbage]) -> None:
-        """Delete what the notes name, all together; if that fails, each for itself."""
+        """Delete the bytes of the notes together; if that fails, one by one."""
         ids = [note.id for note in notes]
         try:
             for note in notes:
@@ -121,7 +118,7 @@ class Sweeper:
                 await source.storage.delete_files(paths)
         except Exception as error:  # noqa: BLE001 - whatever a storage raises, it is tried again
             if len(notes) > 1 and not isinstance(error, StorageUnavailable):
-                # One path that cannot be deleted must not keep the others.
+                # One path that cannot be deleted must not stop the others.
                 for note in notes:
                     await self._delete_from(source, [note])
                 return
@@ -133,7 +130,7 @@ class Sweeper:
         await self._catalog.write(lambda conn: garbage.done(conn, ids, time.time()))
 
     async def remove(self, source: Source, *paths: str) -> None:
-        """Delete the bytes at paths that nothing refers to, now if it can be, else later."""
+        """Delete the bytes at unused paths, now if possible, else later."""
 
         def note(conn: Connection) -> list[Garbage]:
             return [

@@ -1,6 +1,6 @@
-"""Pictures of files: the icons that stand for a type, and the workers that decode what has one.
+"""Pictures and previews of files: thumbnails, icons, and the heads of texts, tables and archives.
 
-Two sides, apart. In the server: icons.py, kinds.py (what can be pictured), workers.py (processes
-that do it). In a worker alone: worker.py and what it calls (pictures.py, documents.py, clips.py,
-confinement.py). framing.py and media_types.py are both sides'.
+workers.py starts the processes that decode pictures; worker/ runs in those processes
+only, confined by sandbox/. Both sides import media_types.py; every other module runs in
+the server.
 """

@@ -1,8 +1,8 @@
-"""What is in an archive, from a bounded part of its bytes. Opens no member.
+"""Lists the members of an archive from a bounded part of its bytes. Opens no member.
 
-Of a zip its end is read, which holds its directory; of a tar its beginning, in which headers and
-contents take turns. tarfile is not used: what hostile headers can make it do differs by Python's
-patch release.
+A zip has its directory at the end, so its tail is read. A tar has a header before each member, so
+its head is read. tarfile is not used: hostile headers affect it differently in each patch release
+of Python.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import zlib
 from dataclasses import dataclass
 
 _BLOCK = 512
-#: Types of tar members (POSIX.1-2024, pax; GNU's L): files, folders, links; and what names others.
+#: Types of tar blocks (POSIX.1-2024, pax; L is GNU's): a folder, and two that name the next member.
 _FOLDER, _LONG_NAME, _PAX = b"5", b"L", b"x"
+#: Blocks that are not members: global pax headers, GNU's link names and volume labels.
 _UNLISTED = (b"g", b"K", b"V")
-#: What zipfile makes of a directory that is damaged, by its Python's release: offsets beyond what
-#: can be sought among them.
+#: zipfile raises these for a damaged directory, depending on the release of Python.
 _DAMAGED = (
     *(zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError),
     *(struct.error, EOFError, OSError, IndexError),
@@ -37,40 +37,40 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The first members. ``total`` is None where more may follow than could be seen."""
+    """The first members. ``total`` is None if the bytes end before the archive does."""
 
     entries: list[Entry]
     total: int | None
 
 
-def zip_listing(tail: bytes, most: int) -> Listing | None:
-    """From the end of a zip; None where its whole directory is not in there."""
+def zip_listing(tail: bytes, limit: int) -> Listing | None:
+    """List a zip from its last bytes; None if they do not hold the whole directory."""
     try:
         with zipfile.ZipFile(io.BytesIO(tail)) as archive:
             members = archive.infolist()
     except _DAMAGED:
         return None
-    # Not is_dir(): it stumbles over a member without a name.
+    # Not is_dir(): it fails for a member without a name.
     entries = [
-        Entry(one.filename, one.file_size, one.filename.endswith("/")) for one in members[:most]
+        Entry(one.filename, one.file_size, one.filename.endswith("/")) for one in members[:limit]
     ]
     return Listing(entries, len(members))
 
 
-def unpacked(head: bytes, most: int) -> bytes | None:
-    """The beginning of what gzip or bzip2 packed, at most ``most`` bytes; None for neither."""
+def unpacked(head: bytes, max_bytes: int) -> bytes | None:
+    """Decompress the head of a gzip or bzip2 file; None for other bytes."""
     try:
         if head.startswith(b"\x1f\x8b"):
-            return zlib.decompressobj(wbits=31).decompress(head, most)
+            return zlib.decompressobj(wbits=31).decompress(head, max_bytes)
         if head.startswith(b"BZh"):
-            return bz2.BZ2Decompressor().decompress(head, most)
+            return bz2.BZ2Decompressor().decompress(head, max_bytes)
     except (zlib.error, OSError, ValueError):
         return None
     return None
 
 
-def tar_listing(head: bytes, most: int) -> Listing | None:
-    """From the beginning of a tar; None for bytes that are none."""
+def tar_listing(head: bytes, limit: int) -> Listing | None:
+    """List a tar from its first bytes; None for bytes that are not a tar."""
     entries: list[Entry] = []
     name: str | None = None
     at = 0
@@ -89,7 +89,7 @@ def tar_listing(head: bytes, most: int) -> Listing | None:
         elif kind == _PAX:
             name = _pax_path(content) or name
         elif kind not in _UNLISTED:
-            if len(entries) == most:
+            if len(entries) == limit:
                 return Listing(entries, None)
             entries.append(Entry(name or _name(block), size, kind == _FOLDER))
             name = None
@@ -97,20 +97,20 @@ def tar_listing(head: bytes, most: int) -> Listing | None:
 
 
 def _checks(block: bytes) -> bool:
-    """Whether the header's sum is right: its own eight bytes count as spaces."""
+    """Tell whether the header's checksum is right. Its own eight bytes count as spaces."""
     stored = _number(block[148:156])
     return stored == sum(block) - sum(block[148:156]) + 8 * 0x20
 
 
 def _number(field: bytes) -> int | None:
-    """An octal number; or, GNU's way for large ones, one of base 256."""
+    """Parse an octal number, or a base-256 number, as GNU tar writes large ones."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     try:
         number = int(field.strip(b" \0") or b"0", 8)
     except ValueError:
         return None
-    # int() takes a sign: by a size below zero the next header would be this one again, for ever.
+    # int() accepts a sign. With a negative size, the loop would read the same header for ever.
     return number if number >= 0 else None
 
 
@@ -124,6 +124,6 @@ def _text(field: bytes) -> str:
 
 
 def _pax_path(content: bytes) -> str | None:
-    """``path`` of records such as ``30 path=long/name\\n``."""
+    """Return the ``path`` of pax records such as ``30 path=long/name\\n``."""
     _, found, rest = content.partition(b" path=")
     return rest.split(b"\n", 1)[0].decode("utf-8", "replace") if found else None

@@ -1,9 +1,8 @@
 """Plugins' thumbnail generators: asked in order, each for a limited time, in a loop of its own.
 
-A generator takes bytes and gives bytes back: the hook promises it no event loop in particular, and
-the obvious way to write one draws right in its coroutine. So each runs in one thread, with an event
-loop that it keeps, where it may block without holding up the server. One that says
-``on_server_loop`` runs in the server's. Knows nothing of files, caches or workers.
+The hook promises a generator no particular event loop, and most of them draw in their coroutine,
+which blocks the loop. So each generator has a thread with its own event loop, where it may block.
+A generator with ``on_server_loop`` runs in the server's loop. Leaves out files, caches and workers.
 """
 
 from __future__ import annotations
@@ -19,26 +18,26 @@ from typing import Any, Generic, TypeGuard, TypeVar
 
 from ..base import ThumbnailGenerator, ThumbnailResult
 from ..errors import FilesError
-from ..sandbox.framing import MAX_ANSWER
+from ..sandbox.framing import MAX_MESSAGE
 
 logger = logging.getLogger("datasette_files")
 
 _T = TypeVar("_T")
-#: A loop, and what ends it.
+#: A generator's event loop, and the event that ends it.
 _Ready = tuple[asyncio.AbstractEventLoop, asyncio.Event]
 
-#: What a generator may hand back. Served in a sandbox, where an SVG can run no script.
+#: Content types that a generator may return. An SVG is served sandboxed, so it runs no script.
 _TYPES = tuple(f"image/{name}" for name in ("png", "jpeg", "webp", "gif", "avif", "svg+xml"))
-#: Seconds that one has to end once it is told to.
+#: Seconds that a cancelled call, or a stopped loop, has to end.
 _GRACE_SECONDS = 1.0
 
 
 class Busy(Exception):
-    """The generator is still at another file: nothing is known of this one."""
+    """The generator is still working on another file, so it was not asked about this one."""
 
 
 class Generators:
-    """All of them, in order. ``count`` calls run at a time, each for at most ``seconds``."""
+    """The generators in order. ``count`` calls run at a time, each for at most ``seconds``."""
 
     def __init__(self, generators: list[ThumbnailGenerator], count: int, seconds: float) -> None:
         self._asked = [_Generator(one, seconds) for one in generators]
@@ -51,11 +50,12 @@ class Generators:
         side: int,
         content: Callable[[], Awaitable[bytes]],
     ) -> tuple[tuple[str, ThumbnailResult] | None, str]:
-        """The name of the first that makes a thumbnail, and what it made; or None.
+        """Return ``((name, thumbnail), trouble)`` of the first generator that makes a thumbnail.
 
-        And what is to be known of those before it: ``failed``; ``busy`` where one was not asked;
-        or nothing. ``content`` is called once, if one of them wants the file's bytes. Raises
-        FilesError, and what ``content`` raises.
+        The first part is None if none does. ``trouble`` is about the generators before it:
+        ``busy`` if one was not asked, ``failed`` if one failed, or empty. ``content`` is called at
+        most once, when a generator wants the file's bytes. Raises FilesError, and any error of
+        ``content``.
         """
         trouble, raw = "", None
         for one in self._asked:
@@ -88,17 +88,17 @@ class Generators:
             return await one.run(step)
 
     async def close(self) -> None:
-        """End their loops. One that blocks is left behind, and ends with the process."""
+        """End the generators' loops. A generator that blocks ends with the process."""
         await asyncio.gather(*(one.close() for one in self._asked))
 
 
 def _is_shown(result: object) -> TypeGuard[ThumbnailResult]:
-    """Whether a generator handed back what it should."""
+    """Tell whether a generator's result is a thumbnail that can be shown."""
     return (
         isinstance(result, ThumbnailResult)
         and result.content_type in _TYPES
         and isinstance(result.thumb_bytes, bytes)
-        and len(result.thumb_bytes) <= MAX_ANSWER
+        and len(result.thumb_bytes) <= MAX_MESSAGE
         and all(isinstance(n, int | None) for n in (result.width, result.height))
     )
 
@@ -108,7 +108,7 @@ def _generate(arguments: tuple[Any, ...], generator: ThumbnailGenerator) -> Awai
 
 
 class _Generator:
-    """One of them, and the thread in which it runs once it is first asked."""
+    """One generator, and its thread, which begins at the first call."""
 
     def __init__(self, generator: ThumbnailGenerator, seconds: float) -> None:
         self._generator = generator
@@ -116,20 +116,20 @@ class _Generator:
         self.name = str(getattr(generator, "name", type(generator).__name__))
         self._thread: threading.Thread | None = None
         self._ready: concurrent.futures.Future[_Ready] = concurrent.futures.Future()
-        #: Calls that have had their time, and have not ended all the same.
+        #: Calls that were cancelled and have not ended.
         self._overdue = 0
 
     async def run(self, step: Callable[[Any], Awaitable[_T]]) -> _T:
-        """What the step returns or raises. Raises Busy, TimeoutError."""
+        """Run a step; return its result. Raises Busy, TimeoutError, and the step's errors."""
         if getattr(self._generator, "on_server_loop", False):
             return await asyncio.wait_for(step(self._generator), self._seconds)
         if self._overdue:
-            raise Busy("it blocks, and has not ended what it was asked before")
+            raise Busy("it blocks, and has not ended an earlier call")
         loop, _ = await asyncio.shield(asyncio.wrap_future(self._started()))
         call = _Call(loop, lambda: step(self._generator))
         try:
             if not await call.begins(self._seconds):
-                raise Busy("it is at another file for longer than its time")
+                raise Busy("its call for another file takes longer than allowed")
             if not await call.ends(self._seconds):
                 raise asyncio.TimeoutError(f"it takes longer than {self._seconds:g} s")
             return call.answer.result()
@@ -138,7 +138,7 @@ class _Generator:
             await self._see_off(call)
 
     async def _see_off(self, call: _Call[Any]) -> None:
-        """One that does not end when it is told to is given nothing more to do until it does."""
+        """Wait for a cancelled call. While one does not end, the generator is not asked again."""
         if call.begun.done() and not await call.ends(_GRACE_SECONDS):
             self._overdue += 1
             call.answer.add_done_callback(self._over)
@@ -147,7 +147,7 @@ class _Generator:
         self._overdue -= 1
 
     def _started(self) -> concurrent.futures.Future[_Ready]:
-        """Its loop, begun at the first call, and again should it have died."""
+        """The generator's loop. Its thread is started at the first call, and if it has died."""
         if self._thread is None or not self._thread.is_alive():
             ready: concurrent.futures.Future[_Ready] = concurrent.futures.Future()
             self._ready = ready
@@ -160,7 +160,7 @@ class _Generator:
             self._thread = threading.Thread(
                 target=lambda: asyncio.run(live()),
                 name=f"thumbnails by {self.name}",
-                daemon=True,  # one that blocks for ever does not keep the server from its end
+                daemon=True,  # the server can stop while a generator blocks
             )
             self._thread.start()
         return self._ready
@@ -174,7 +174,7 @@ class _Generator:
 
 
 class _Call(Generic[_T]):
-    """One step of a generator, in a loop that is not this one."""
+    """One step of a generator, which runs in the generator's loop and is awaited in ours."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, step: Callable[[], Awaitable[_T]]) -> None:
         self._loop = loop
@@ -184,29 +184,29 @@ class _Call(Generic[_T]):
         begun: concurrent.futures.Future[None] = concurrent.futures.Future()
         answer: concurrent.futures.Future[_T] = concurrent.futures.Future()
         self._told_begun, self._told_answer = begun, answer
-        #: The same on this side.
+        #: The same two as futures of our loop.
         self.begun, self.answer = asyncio.wrap_future(begun), asyncio.wrap_future(answer)
-        # Of a call whose time is over, nobody asks what came of it.
+        # Marks the exception as retrieved: nobody awaits a call after its timeout.
         self.answer.add_done_callback(lambda known: known.cancelled() or known.exception())
         loop.call_soon_threadsafe(self._begin)
 
     async def begins(self, seconds: float) -> bool:
-        """Whether its loop has come to it by then."""
+        """Tell whether the step begins within ``seconds``."""
         return bool((await asyncio.wait([self.begun], timeout=seconds))[0])
 
     async def ends(self, seconds: float) -> bool:
-        """Whether it is over by then."""
+        """Tell whether the step ends within ``seconds``."""
         return bool((await asyncio.wait([self.answer], timeout=seconds))[0])
 
     def cancel(self) -> None:
-        """Have it end, if it has not: at once, or where it next awaits."""
+        """Cancel the step. It ends at its next ``await``, or never begins."""
         self._given_up = True
         if not self.answer.done():
-            # Without a loop there is nothing to end.
+            # The loop is closed, so the step has ended.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._end)
 
-    # In the other thread:
+    # The methods below run in the generator's thread.
 
     def _begin(self) -> None:
         if not self._given_up:
@@ -218,7 +218,7 @@ class _Call(Generic[_T]):
         try:
             return await self._step()
         except (SystemExit, KeyboardInterrupt) as error:
-            # Not the end of its loop.
+            # These would end the generator's loop.
             raise RuntimeError(f"it raised {error!r}") from error
 
     def _end(self) -> None:

@@ -1,9 +1,8 @@
-"""SVG icons by family: paper in the family's colour, its sign, and the type's short name.
+"""SVG icons by family: a sheet in the family's colour, its sign, and the type's short name.
 
-Pure: from a content type and a file name to SVG text. The label is escaped here, for it comes from
-a person's file name. Where an icon is too small for letters it shows the sign alone, larger; where
-there is room for a picture it keeps clear of the edges, as it says less than one. The style inside
-applies to the icon's own size, wherever it stands. Families are in media/families.py.
+Pure: makes SVG text of a content type and a file name. The label is escaped here, as it comes from
+a person's file name. A very small icon shows its sign alone, larger; a large one has a margin. The
+media queries inside the SVG apply to the icon's own size. Families are in media/families.py.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from html import escape
 
 from ..media.families import family
 
-#: One colour a family: 4.5 to 1 and more against white letters, 3 to 1 against dark pages.
+#: Colours by family. Contrast: at least 4.5:1 against white letters, 3:1 against dark pages.
 _COLOURS = {
     "image": "#1f7f50",
     "video": "#b53a70",
@@ -24,7 +23,7 @@ _COLOURS = {
     "archive": "#7d6c1c",
     "other": "#69717d",
 }
-#: What the family's sheet shows in white: 40 to 160 across, 33 to 116 down, clear of the corner.
+#: White signs by family, within x 40-160 and y 33-116, so that the folded corner stays free.
 _SIGNS = {
     "image": '<path d="M42 112l38-48 24 28 16-18 38 38z"/><circle cx="118" cy="50" r="12"/>',
     "video": '<path d="M74 36l66 39-66 39z"/>',
@@ -57,28 +56,28 @@ font-weight="700" fill="{colour}" text-anchor="middle">{label}</text></g>
 </g>
 </svg>
 """
-#: The largest letters, and what a label has room for across.
-_LETTERS, _ROOM = 46, 124
+#: The largest font size, and the width of a label, in units of the viewBox.
+_MAX_FONT_SIZE, _LABEL_WIDTH = 46, 124
 
 
 def icon(content_type: str, filename: str) -> str:
     """An SVG document for a file without a thumbnail."""
     name = family(content_type)
     label = escape(_label(content_type, filename))
-    # In em of a bold sans serif, where W and M are the widest.
+    # In em of a bold sans serif font, in which W and M are the widest.
     width = sum(1.15 if character in "WM" else 0.8 for character in label)
-    size = min(_LETTERS, int(_ROOM / width))
+    size = min(_MAX_FONT_SIZE, int(_LABEL_WIDTH / width))
     return _SVG.format(
         label=label,
         colour=_COLOURS[name],
         sign=_SIGNS[name],
         size=size,
-        baseline=155 + size * 36 // 100,  # the middle of capitals is on the middle of the label
+        baseline=155 + size * 36 // 100,  # centres the capitals in the label
     )
 
 
 def _label(content_type: str, filename: str) -> str:
-    """At most six capitals and digits: the name's extension, else the type's short end."""
+    """At most six capitals and digits: the name's extension, else the end of the type's name."""
     extension = filename.rpartition(".")[2] if "." in filename else ""
     subtype = content_type.rpartition("/")[2].rpartition("-")[2]
     for name in (extension, "" if subtype == "stream" else subtype):

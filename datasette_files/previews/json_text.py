@@ -1,7 +1,7 @@
-"""JSON for reading: each value on a line of its own. Pure.
+"""Indents JSON for reading: each value on a line of its own. Pure.
 
-By its tokens alone and without a parser, so that numbers and names stay as they are written, and
-the beginning of a document that is cut, or none at all, is shown as far as it goes.
+Works on tokens, without a parser. So numbers and names stay as they are written, and a document
+that is cut or invalid is shown too.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import re
 from collections.abc import Iterator
 
 _PART = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
-#: Deeper levels are not indented further: lines of hostile depth would grow without bound.
-_DEEPEST = 24
+#: Deeper levels are indented as this one, so that hostile nesting does not make endless lines.
+_MAX_INDENTED_DEPTH = 24
 _OPENING, _CLOSING = ("{", "["), ("}", "]")
 
 
-def indented(text: str, most: int) -> tuple[str, bool]:
-    """At most ``most`` lines, and whether there are more."""
+def indented(text: str, max_lines: int) -> tuple[str, bool]:
+    """Return ``(indented text, whether lines beyond max_lines were left out)``."""
     shown: list[str] = []
     for line in _lines(text):
-        if len(shown) == most:
+        if len(shown) == max_lines:
             return "\n".join(shown), True
         shown.append(line)
     return "\n".join(shown), False
@@ -34,7 +34,7 @@ def _lines(text: str) -> Iterator[str]:
         if _breaks(before, part):
             if line.strip():
                 yield line
-            line = "  " * min(depth, _DEEPEST)
+            line = "  " * min(depth, _MAX_INDENTED_DEPTH)
         line += f"{part} " if part == ":" else part
         if part in _OPENING:
             depth += 1
@@ -44,10 +44,10 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _breaks(before: str, part: str) -> bool:
-    """Whether a line ends between the two. An empty object or array stays on its line."""
+    """Tell whether a line ends between two tokens. ``{}`` and ``[]`` stay on one line."""
     if part in _CLOSING:
         return before not in _OPENING
     if before in (",", *_OPENING):
         return True
-    # Two values in a row are two documents, as in NDJSON.
+    # Two values without a comma are two documents, as in NDJSON.
     return before not in ("", ":") and part not in (",", ":")

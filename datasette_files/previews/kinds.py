@@ -1,6 +1,6 @@
-"""Which files the built-in generator can picture: by content type, and by what is installed.
+"""The content types that the built-in generators can make pictures of, with what is installed.
 
-Looks for the optional parts without importing them: they are imported in workers alone.
+Finds the optional packages without importing them: only workers import them.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from pathlib import Path
 
 from .media_types import DEMUXERS, HEIF_TYPES, IMAGE_TYPES
 
-#: Raised where what is made of the same bytes changes: what failed before is then tried anew.
+#: Raise this when the generators change: then files that failed before are tried again.
 VERSION = 1
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """What this installation can picture."""
+    """The kinds of files that this installation can make pictures of."""
 
     heif: bool
     pdf: bool
-    #: The program's path; "" where there is none.
+    #: The program's path; empty if it is not installed.
     ffmpeg: str
-    #: Versions of the parts, for the fingerprint of a failure.
+    #: Versions of the packages and of ffmpeg, for the fingerprint of a failure.
     versions: str
 
     def of(self, content_type: str) -> str | None:
-        """``image``, ``pdf`` or ``clip``; None for what has no picture here."""
+        """Return ``image``, ``pdf`` or ``clip``; None for a type without a generator."""
         if content_type in IMAGE_TYPES or (self.heif and content_type in HEIF_TYPES):
             return "image"
         if self.pdf and content_type == "application/pdf":
@@ -38,7 +38,7 @@ class Kinds:
 
 
 def installed() -> Kinds:
-    """Look for the parts. Blocks: looking reads directories."""
+    """Find the installed parts. Blocks, as it reads directories."""
     importlib.invalidate_caches()
     parts = {name: _version(name) for name in ("pillow", "pillow-heif", "pypdfium2")}
     heif = importlib.util.find_spec("pillow_heif") is not None
@@ -48,7 +48,7 @@ def installed() -> Kinds:
 
 
 def _identity(program: str) -> str:
-    """What changes when the program is another: asking it for its version would take a process."""
+    """Path, size and time of a program, in place of its version, which would take a process."""
     if not program:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""The content types that the built-in generator knows. Pure: imports neither Pillow nor others."""
+"""The content types of the built-in generators. Pure: imports no imaging package."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ IMAGE_TYPES = frozenset(
         *("bmp", "x-ms-bmp", "tiff"),
     )
 )
-#: With the extra ``heic``.
+#: Pictured where the extra ``heic`` is installed.
 HEIF_TYPES = frozenset(("image/heic", "image/heif"))
-#: ffmpeg's demuxers by content type. Told which, it takes no file for a playlist that names others.
+#: ffmpeg's demuxer by content type. With a fixed demuxer, ffmpeg reads no file as a playlist, which
+#: could name other files.
 DEMUXERS = {
     "video/mp4": "mov",
     "video/quicktime": "mov",

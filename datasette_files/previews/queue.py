@@ -1,9 +1,8 @@
-"""A queue of work: what somebody waits for, in turn between those who ask; then the rest.
+"""A queue of work: work with a waiting caller comes first, in turn by caller; then the rest.
 
-Work with the same key is done once, however many ask. Who asks may leave, and what then nobody
-wants is not begun. Work belongs to a group, such as what it depends on, and one group that hangs
-leaves room for the others. Knows nothing of thumbnails, and nothing of time but how long somebody
-waits.
+Work with the same key is done once, for all its callers. If every waiting caller gives up, queued
+work is dropped. Work belongs to a group, such as a source, and a group that hangs leaves room for
+the others. Leaves out the work itself (thumbnails.py).
 """
 
 from __future__ import annotations
@@ -18,13 +17,14 @@ logger = logging.getLogger("datasette_files")
 
 _T = TypeVar("_T")
 
-#: Pieces of work that may wait; more are not taken. Of these, without anybody who waits for them.
-MOST = 10_000
-MOST_LATER = 5_000
+#: Entries in the queue. Work without a waiting caller is refused earlier, so that a large import
+#: does not turn callers away.
+MAX_ENTRIES = 10_000
+MAX_ENTRIES_FOR_UNAWAITED = 5_000
 
 
 class NotYet(Exception):
-    """The work is not done within the time that somebody waits. It goes on, or will."""
+    """The work is not done within the caller's time. It stays queued, or goes on."""
 
 
 class _Entry(Generic[_T]):
@@ -35,7 +35,7 @@ class _Entry(Generic[_T]):
         self.work = work
         self.group = group
         self.waiters: set[asyncio.Future[_T]] = set()
-        #: Whether it is done though nobody waits.
+        #: Whether it is done even if no caller waits.
         self.regardless = False
         self.task: asyncio.Task[None] | None = None
 
@@ -45,11 +45,11 @@ class _Entry(Generic[_T]):
 
 
 class _Group(Generic[_T]):
-    """What waits of one group."""
+    """The queued work of one group."""
 
     def __init__(self) -> None:
         self.running = 0
-        #: By who asks, in turn: the first of the first lane is next, and its lane then the last.
+        #: Work by caller. The first entry of the first lane is next; then its lane becomes last.
         self.lanes: OrderedDict[str, deque[_Entry[_T]]] = OrderedDict()
         self.later: deque[_Entry[_T]] = deque()
 
@@ -58,7 +58,7 @@ class _Group(Generic[_T]):
         return not (self.running or self.lanes or self.later)
 
     def next_asked(self) -> _Entry[_T] | None:
-        """Taken out: the next that somebody waits for and that does not run yet."""
+        """Take out the next entry that a caller waits for and that does not run yet."""
         while self.lanes:
             asker, lane = next(iter(self.lanes.items()))
             entry = lane.popleft()
@@ -71,7 +71,7 @@ class _Group(Generic[_T]):
         return None
 
     def next_later(self) -> _Entry[_T] | None:
-        """Taken out: the next that is done though nobody waits."""
+        """Take out the next entry that is done even if no caller waits."""
         while self.later:
             entry = self.later.popleft()
             if entry.wanted:
@@ -80,26 +80,25 @@ class _Group(Generic[_T]):
 
 
 class Queue(Generic[_T]):
-    """At most ``slots`` pieces of work run at a time, and of one group at most ``share``."""
+    """Runs at most ``slots`` entries at a time, and at most ``share`` of one group."""
 
     def __init__(self, slots: int, share: int | None = None) -> None:
         self._slots = slots
         self._share = share or slots
         self._entries: dict[Hashable, _Entry[_T]] = {}
         self._running = 0
-        #: Those with something to do, in turn.
+        #: The groups that have work, in turn.
         self._groups: OrderedDict[str, _Group[_T]] = OrderedDict()
         self._closed = False
 
     @property
     def waiting(self) -> int:
-        """Pieces of work that wait or run."""
+        """The number of entries that wait or run."""
         return len(self._entries)
 
     def add(self, key: Hashable, work: Callable[[], Awaitable[_T]], group: str = "") -> None:
-        """Have the work done when nothing more urgent is there; not at all if too much waits."""
-        # Room is left for those who ask: a large import must not turn them away.
-        if key not in self._entries and len(self._entries) >= MOST_LATER:
+        """Queue work that no caller waits for. It is dropped if the queue is too long."""
+        if key not in self._entries and len(self._entries) >= MAX_ENTRIES_FOR_UNAWAITED:
             return
         entry = self._entry(key, work, group)
         if entry is not None and not entry.regardless:
@@ -114,7 +113,7 @@ class Queue(Generic[_T]):
         seconds: float,
         group: str = "",
     ) -> _T:
-        """What the work returns or raises. Raises NotYet after ``seconds``, and at the end."""
+        """Wait for the work's result. Raises its errors; NotYet after ``seconds`` or ``close``."""
         entry = self._entry(key, work, group)
         if entry is None:
             raise NotYet
@@ -127,8 +126,7 @@ class Queue(Generic[_T]):
             await asyncio.wait([future], timeout=seconds)
             if not future.done():
                 self._keep(entry)
-                raise NotYet
-            if future.cancelled():
+            if not future.done() or future.cancelled():
                 raise NotYet
             return future.result()
         finally:
@@ -137,7 +135,7 @@ class Queue(Generic[_T]):
                 self._entries.pop(entry.key, None)
 
     async def close(self) -> None:
-        """End what runs, and take nothing more."""
+        """Cancel all work, and take no more."""
         self._closed = True
         entries = list(self._entries.values())
         self._entries.clear()
@@ -153,7 +151,7 @@ class Queue(Generic[_T]):
         self, key: Hashable, work: Callable[[], Awaitable[_T]], group: str
     ) -> _Entry[_T] | None:
         entry = self._entries.get(key)
-        if entry is None and not self._closed and len(self._entries) < MOST:
+        if entry is None and not self._closed and len(self._entries) < MAX_ENTRIES:
             entry = self._entries[key] = _Entry(key, work, group)
         return entry
 
@@ -172,7 +170,7 @@ class Queue(Generic[_T]):
             entry.task = asyncio.create_task(self._run(entry))
 
     def _next(self) -> _Entry[_T] | None:
-        """The next that is still wanted and does not run yet, of a group that has room."""
+        """Take out the next wanted entry of a group that runs fewer than its share."""
         for take in (_Group.next_asked, _Group.next_later):
             for name, group in list(self._groups.items()):
                 if group.running < self._share and (entry := take(group)) is not None:
@@ -201,7 +199,7 @@ class Queue(Generic[_T]):
             self._running -= 1
             self._group(entry).running -= 1
             for future in entry.waiters:
-                future.cancel()  # of work that was cancelled; what is done stays as it is
+                future.cancel()  # only if the work was cancelled; else the future is done
             if self._entries.get(entry.key) is entry:
                 del self._entries[entry.key]
             if not self._closed:

@@ -1,9 +1,9 @@
-"""Thumbnails: the cache, what makes them, what came of trying, and the order of the work.
+"""Thumbnails: made, cached, and queued; failures remembered and tried again.
 
-Generators of plugins are asked first (generators.py); then the workers, which alone decode anything
-of ours (previews/workers.py). A source has its share of the work: where its storage hangs, the
-others' go on. What cannot be pictured is remembered until the settings or the generators
-change; what failed for another reason is tried again after a pause. Icons are in previews/icons.py.
+Plugins' generators are asked first (generators.py), then the workers, which decode for the built-in
+generators (workers.py). Each source has its share of the queue, so a storage that hangs does not
+stop the others. A file that cannot be pictured is remembered until the settings or the generators
+change; after any other failure it is tried again. Leaves out drawing icons (icons.py).
 """
 
 from __future__ import annotations
@@ -36,36 +36,36 @@ logger = logging.getLogger("datasette_files")
 
 #: The sides that ``?w=`` takes, in pixels.
 SIDES = (DEFAULT_SIDE, 400, 800, 1600)
-#: Seconds for which a request waits for its thumbnail, before it is given an icon for now.
+#: Seconds for which a request waits for its thumbnail. Then it gets an icon.
 WAIT_SECONDS = 20.0
-#: Seconds until a file is tried again: after a storage's failure, and after a worker's.
+#: Seconds until a file is tried again after a failure of its storage, and of a worker.
 PAUSE_SECONDS = 120.0
 LOST_PAUSE_SECONDS = 300.0
-#: Seconds after which it is looked anew which optional parts are installed.
+#: Seconds between two checks of which optional parts are installed.
 LOOK_SECONDS = 60.0
-#: So often a worker may be lost over a file, before the file is taken to be the reason.
+#: A file that loses this many workers is not tried again.
 ATTEMPTS = 3
-#: So many sources may wait for their storages before work for the next one waits too.
-_SOURCES = 8
+#: Sources that can hang before the work of all others waits too.
+_MAX_HANGING_SOURCES = 8
 _WEBP = "image/webp"
 _NAMES = {"image": "pillow", "pdf": "pypdfium2", "clip": "ffmpeg"}
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A thumbnail or an icon. An icon that is not ``settled`` may be a thumbnail the next time."""
+    """A thumbnail or an icon. Unless ``settled``, a later request may get a thumbnail instead."""
 
     thumbnail: Thumbnail
     settled: bool = True
 
 
 class _NotMade(Exception):
-    """There is no thumbnail. ``pause`` in seconds; None: for good."""
+    """No thumbnail was made. ``pause``: seconds until the next attempt; None: no other."""
 
     def __init__(self, reason: str, pause: float | None = None, *, counts: bool = False) -> None:
         super().__init__(reason)
         self.pause = pause
-        #: Whether a third time is the last.
+        #: Whether the file is given up after ``ATTEMPTS`` failures.
         self.counts = counts
 
 
@@ -78,7 +78,7 @@ class Thumbnails:
         self._kinds = kinds.installed()
         self._looked = time.monotonic()
         self._queue: Queue[tuple[Thumbnail, ...]] = Queue(
-            _SOURCES * config.thumbnail_concurrency, config.thumbnail_concurrency
+            _MAX_HANGING_SOURCES * config.thumbnail_concurrency, config.thumbnail_concurrency
         )
         limits = Limits(
             memory=config.thumbnail_process_memory_limit_bytes,
@@ -95,7 +95,7 @@ class Thumbnails:
         self.use([])
 
     def use(self, generators: list[ThumbnailGenerator]) -> None:
-        """At start: ask those of plugins first, in this order."""
+        """Ask these generators of plugins first, in this order. Called at start."""
         config = self._config
         self._plugins = Generators(
             generators, config.thumbnail_concurrency, config.thumbnail_timeout_seconds
@@ -104,17 +104,17 @@ class Thumbnails:
         self._mark()
 
     def _mark(self) -> None:
-        """By what a failure is to be known, should it be of other rules than today's."""
+        """Fingerprint settings and generators; a failure recorded under another is retried."""
         made_by = f"{self._kinds.versions} {self._limits} {self._known}"
         self._fingerprint = hashlib.sha256(made_by.encode()).hexdigest()[:16]
 
     @property
     def waiting(self) -> int:
-        """Thumbnails that are being made, or will be."""
+        """The number of thumbnails that are queued or being made."""
         return self._queue.waiting
 
     def can_picture(self, source: Source, file: FileRecord) -> bool:
-        """Whether a built-in generator knows the type, and the file is not too large for it."""
+        """Tell whether a built-in generator takes the file's type and size."""
         return (
             source.config.thumbnails
             and self._kinds.of(file.type) is not None
@@ -122,7 +122,7 @@ class Thumbnails:
         )
 
     async def failed(self, file: FileRecord) -> bool:
-        """Whether it is known that there is no thumbnail of the file, for now at least."""
+        """Tell whether making the file's thumbnail failed, and is not to be tried now."""
         failure = await self._catalog.read(lambda conn: thumbnails.failure(conn, file.id))
         return failure is not None and failure.holds(self._fingerprint, time.time())
 
@@ -135,10 +135,10 @@ class Thumbnails:
         webp: bool = False,
         asker: str = "",
     ) -> Shown:
-        """The file's thumbnail within ``side`` by ``side``: cached, made now, or an icon.
+        """Return the file's thumbnail within ``side`` by ``side``, cached or made now, or an icon.
 
-        ``webp``: whether the client takes WebP. Those who ask under different names are served in
-        turn.
+        ``webp`` tells whether the client accepts WebP. Callers with different ``asker`` are served
+        in turn.
         """
         await self._look()
 
@@ -160,24 +160,24 @@ class Thumbnails:
             made = await self._queue.ask((file.id, side), work, asker, WAIT_SECONDS, source.slug)
         except NotYet:
             return Shown(_icon(file), settled=False)
-        # The last is the smallest, and may be WebP.
+        # The last one is the smallest. It may be WebP.
         fit = [one for one in made if webp or len(made) == 1 or one.content_type != _WEBP]
         return Shown(fit[-1]) if fit else Shown(_icon(file), settled=False)
 
     async def close(self) -> None:
-        """End what still runs, and every worker."""
+        """End all work, the generators and the workers."""
         await self._queue.close()
         await self._plugins.close()
         await self.workers.close()
 
     def make_eagerly(self, source: Source, file: FileRecord) -> None:
-        """After an upload: have the thumbnail made soon, if the configuration says so."""
+        """Queue the thumbnail of a new file, if the configuration has ``thumbnail_eager``."""
         if self._config.thumbnail_eager and source.config.thumbnails and self._may_try(file):
             work = partial(self._make, source, file, DEFAULT_SIDE, None)
             self._queue.add((file.id, DEFAULT_SIDE), work, source.slug)
 
     async def _look(self) -> None:
-        """Now and then: what has been installed or removed since."""
+        """Find out what has been installed or removed, once in ``LOOK_SECONDS``."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
@@ -197,7 +197,7 @@ class Thumbnails:
     async def _make(
         self, source: Source, file: FileRecord, side: int, before: ThumbnailFailure | None
     ) -> tuple[Thumbnail, ...]:
-        """Make and cache it; nothing where there is none, which is written down too."""
+        """Make and cache the thumbnails. A failure is recorded, and an empty tuple returned."""
         try:
             made, size = await self._generate(source, file, side)
         except _NotMade as error:
@@ -226,7 +226,7 @@ class Thumbnails:
         missing = isinstance(error.__cause__, reading.Missing)
         failure = ThumbnailFailure(self._fingerprint, str(error)[:500], attempts, retry_at)
         logger.log(
-            # A missing file is logged by who misses it.
+            # reading.py has logged a missing file.
             logging.INFO if error.pause is None or missing else logging.WARNING,
             "No thumbnail of %s%s: %s",
             *(file.id, "" if final else " for now", error),
@@ -234,12 +234,12 @@ class Thumbnails:
         try:
             await self._catalog.write(lambda conn: thumbnails.put_failure(conn, file.id, failure))
         except FilesError as trouble:
-            logger.warning("What came of %s is not written down: %s", file.id, trouble)
+            logger.warning("The failed thumbnail of %s is not recorded: %s", file.id, trouble)
 
     async def _generate(
         self, source: Source, file: FileRecord, side: int
     ) -> tuple[tuple[Thumbnail, ...], tuple[int, int] | None]:
-        """The thumbnails, and the file's own size in pixels where that is known now."""
+        """Return ``(thumbnails, (width, height) of the file in pixels or None)``."""
         content = partial(_content, source, file, self._limits.max_bytes)
         try:
             found, trouble = await self._plugins.first(file.type, file.filename, side, content)
@@ -252,12 +252,12 @@ class Thumbnails:
             if kind is None:
                 pause = LOST_PAUSE_SECONDS if trouble else None
                 counts = trouble != "busy"
-                raise _NotMade("no generator makes one", pause, counts=counts)
+                raise _NotMade("no generator makes a thumbnail of it", pause, counts=counts)
             return await self._by_workers(source, file, Job(kind, file.type, side))
         except FileTooLarge as error:
             raise _NotMade(str(error)) from error
         except FilesError as error:
-            # An outage says nothing about the file.
+            # The file may be fine: the storage failed.
             raise _NotMade(str(error), PAUSE_SECONDS) from error
 
     async def _by_workers(
@@ -289,15 +289,15 @@ def _thumbnail(
 
 
 async def _content(source: Source, file: FileRecord, limit: int) -> bytes:
-    """The file whole, for a generator of a plugin. Raises StorageError and FileTooLarge."""
+    """Read the whole file for a plugin's generator. Raises StorageError, FileTooLarge."""
     try:
         return await asyncio.wait_for(reading.limited(source, file, limit), TRANSFER_SECONDS)
     except asyncio.TimeoutError:
-        raise StorageError(f"To read it takes longer than {TRANSFER_SECONDS:g} s") from None
+        raise StorageError(f"Reading the file took longer than {TRANSFER_SECONDS:g} s") from None
 
 
 async def _pieces(source: Source, file: FileRecord, limit: int) -> AsyncGenerator[bytes, None]:
-    """The file as its storage streams it. Raises StorageError, StorageUnavailable, FileTooLarge."""
+    """Stream the file for a worker. Raises StorageError, StorageUnavailable, FileTooLarge."""
     total = 0
     async with aclosing(reading.stream(source, file, 0, limit + 1)) as chunks:
         async for chunk in chunks:
@@ -308,7 +308,7 @@ async def _pieces(source: Source, file: FileRecord, limit: int) -> AsyncGenerato
 
 
 def entity_tag(thumbnail: Thumbnail) -> str:
-    """A strong entity tag of the thumbnail's bytes."""
+    """Return a strong entity tag of the thumbnail's bytes."""
     return f'"{hashlib.sha256(thumbnail.thumbnail).hexdigest()[:32]}"'
 
 

@@ -10,13 +10,6 @@ from (thumbnails.py).
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import json
-import logging
-import os
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
@@ -25,9 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
-from ..sandbox import framing
-
-logger = logging.getLogger("datasette_files")
+from ..sandbox import framing, process
 
 #: Seconds after which a worker without work is ended.
 IDLE_SECONDS = 60.0
@@ -35,31 +26,10 @@ IDLE_SECONDS = 60.0
 TRANSFER_SECONDS = 60.0
 #: Seconds for which it may hand over nothing meanwhile.
 STALL_SECONDS = 10.0
-#: By the clock a worker may take so many times its seconds of CPU: a busy machine gives it little.
-_PATIENCE = 3
 #: Bytes, read before a worker is taken: most of what hangs has said nothing until then.
 _HEAD_START = 1024 * 1024
 #: A worker that has done so many jobs makes room for a fresh one: what leaks, leaks no further.
 _JOBS = 1000
-#: Bytes that may wait in a pipe, where the system lets it be set.
-_PIPE = 1024 * 1024
-
-#: What is seen of a worker that died or makes no sense.
-_NO_ANSWER = (ConnectionError, asyncio.IncompleteReadError, framing.Broken)
-
-# Not as a module of the package, whose import brings in all of Datasette: the package here is an
-# empty one that knows its folder. -I and -S: nothing of the environment or the site runs code.
-_PROGRAM = """\
-import json, sys, types
-folder, sys.path[:] = json.loads(sys.argv[1])
-package = types.ModuleType("datasette_files")
-package.__path__ = [folder]
-sys.modules["datasette_files"] = package
-from datasette_files.previews.worker.main import main
-main()
-"""
-#: What of the environment a worker sees: secrets may stand in all the rest.
-_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
 
 
 class Refused(Exception):
@@ -78,14 +48,11 @@ class Blameless(Lost):
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a worker may use. Sizes in bytes."""
+class Limits(process.Limits):
+    """What a worker may use; ``max_pixels`` of one image."""
 
-    memory: int
-    max_bytes: int
-    max_pixels: int
-    #: Of CPU for one file; by the clock it may take three times as long.
-    seconds: float
+    tasks: int = _JOBS
+    max_pixels: int = 60_000_000
 
 
 @dataclass(frozen=True)
@@ -120,7 +87,7 @@ class Answer:
     peak: int
 
 
-_Count = Annotated[int, Field(ge=0, le=framing.MAX_ANSWER)]
+_Count = Annotated[int, Field(ge=0, le=framing.MAX_MESSAGE)]
 _Encoded = tuple[Literal["image/jpeg", "image/png", "image/webp"], _Count, _Count, _Count]
 
 
@@ -133,13 +100,6 @@ class _Expected(BaseModel):
     height: NonNegativeInt | None
     seconds: float
     peak: int
-
-
-def _command() -> list[str]:
-    """What starts a worker: this interpreter, with the places of its modules."""
-    folder = str(Path(__file__).resolve().parents[1])
-    path = [str(Path(entry).resolve()) for entry in sys.path if entry]
-    return [sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps([folder, path])]
 
 
 async def _prompt(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -204,12 +164,12 @@ class Workers:
         """Have a file pictured. Raises Refused, Lost, and what ``pieces`` raises."""
         begun = await _begun(_prompt(pieces))
         async with self._room:
-            worker = self._taken() or await _Worker.start(self._settings)
+            worker = self._taken() or await _Worker.start(self._limits, self._settings)
             self._busy.add(worker)
             try:
                 await worker.take(job, begun)
                 async with self._turns:
-                    answer = await worker.answer(self._limits.seconds)
+                    answer = await worker.answer(self._limits.seconds * process.PATIENCE)
             except Refused:
                 self._give_back(worker)
                 raise
@@ -261,8 +221,8 @@ class Workers:
 class _Worker:
     """One process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, settings: dict[str, Any]) -> None:
-        self._process = process
+    def __init__(self, child: process.Child, settings: dict[str, Any]) -> None:
+        self._child = child
         self.settings = settings
         self._loop = asyncio.get_running_loop()
         self._jobs = 0
@@ -270,63 +230,30 @@ class _Worker:
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    async def start(cls, settings: dict[str, Any]) -> _Worker:
+    async def start(cls, limits: Limits, settings: dict[str, Any]) -> _Worker:
         """A new process. Raises Blameless where the system has none to give, or it fails."""
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        run = await asyncio.to_thread(_programs, settings["ffmpeg"])
+        starting = process.Child.start("previews.worker.main", limits, run=run)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *_command(),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                cwd="/",
-                env={**environment, "MALLOC_ARENA_MAX": "1"},
-                # No session of its own: Linux may give each the same share of the processors,
-                # however nice its processes are (sched(7), autogroup).
-            )
+            child = await asyncio.wait_for(starting, TRANSFER_SECONDS)
         except OSError as error:
             raise Blameless(f"no worker can be started: {error}") from error
-        worker = cls(process, settings)
-        try:
-            worker._widen()
-            worker._input.write(framing.packed(settings))
-            await asyncio.wait_for(worker._header(), TRANSFER_SECONDS)
-        except (*_NO_ANSWER, asyncio.TimeoutError) as error:
-            await worker.kill()
+        except (*process.NO_ANSWER, asyncio.TimeoutError) as error:
             raise Blameless(
                 "its worker ended as it started: see whether thumbnail_process_memory_limit_bytes "
                 "is enough, and whether Pillow can be imported"
             ) from error
-        except BaseException:
-            await worker.kill()
-            raise
-        return worker
+        child.send(settings)
+        return cls(child, settings)
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
     @property
     def usable(self) -> bool:
         """Whether it may be given another job."""
-        return not self._ends and self._jobs < _JOBS and self._process.returncode is None
-
-    @property
-    def _input(self) -> asyncio.StreamWriter:
-        assert self._process.stdin is not None  # noqa: S101 - for the types: it is a pipe
-        return self._process.stdin
-
-    @property
-    def _output(self) -> asyncio.StreamReader:
-        assert self._process.stdout is not None  # noqa: S101 - for the types: it is a pipe
-        return self._process.stdout
-
-    def _widen(self) -> None:
-        """A wider pipe: a file is handed over in fewer turns."""
-        pipe = self._input.transport.get_extra_info("pipe")
-        if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
-            with contextlib.suppress(OSError):  # the system's bound on pipes of one user
-                fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
+        return not self._ends and self._jobs < _JOBS and self._child.alive
 
     async def take(self, job: Job, pieces: AsyncIterator[bytes]) -> None:
         """Hand over all of a file but its end, without which nothing is decoded.
@@ -335,41 +262,28 @@ class _Worker:
         """
         self._jobs += 1
         try:
-            await asyncio.wait_for(self._send(job, pieces), TRANSFER_SECONDS)
+            self._child.send(asdict(job))
+            await asyncio.wait_for(self._child.feed(pieces), TRANSFER_SECONDS)
         except asyncio.TimeoutError:
             raise Blameless("to read it takes too long") from None
-        except _NO_ANSWER as error:
+        except process.NO_ANSWER as error:
             raise Lost(f"its worker died: {type(error).__name__}") from error
 
     async def answer(self, seconds: float) -> Answer:
         """What comes of the file that it has. Raises Refused; or Lost: it must be killed.
 
-        ``seconds`` are of CPU, which the kernel counts (``confinement``); by the clock it has more.
+        ``seconds`` are by the clock; those of CPU are counted by the kernel (``confinement``).
         """
         try:
-            self._input.write(framing.LENGTH.pack(0))
-            return await asyncio.wait_for(self._answer(), seconds * _PATIENCE)
+            self._child.end_file()
+            return await asyncio.wait_for(self._answer(), seconds)
         except asyncio.TimeoutError:
             raise Lost("it takes too long") from None
-        except _NO_ANSWER as error:
+        except process.NO_ANSWER as error:
             raise Lost(f"its worker died: {type(error).__name__}") from error
 
-    async def _send(self, job: Job, pieces: AsyncIterator[bytes]) -> None:
-        self._input.write(framing.packed(asdict(job)))
-        async for piece in pieces:
-            for start in range(0, len(piece), framing.MAX_PIECE):
-                part = piece[start : start + framing.MAX_PIECE]
-                self._input.write(framing.LENGTH.pack(len(part)))
-                self._input.write(part)
-                await self._input.drain()
-
-    async def _header(self) -> dict[str, Any]:
-        raw = await self._output.readexactly(framing.LENGTH.size)
-        body = await self._output.readexactly(framing.length_of(raw, framing.MAX_HEADER))
-        return framing.unpacked(body)
-
     async def _answer(self) -> Answer:
-        answer = await self._header()
+        answer = await self._child.receive()
         self._ends = bool(answer.get("ends"))
         if answer.get("absent"):
             raise Blameless(str(answer.get("reason")))
@@ -381,15 +295,15 @@ class _Worker:
             expected = _Expected.model_validate(answer)
         except ValidationError as error:
             raise framing.Broken("an answer is not what it should be") from error
-        if sum(size for *_, size in expected.images) > framing.MAX_ANSWER:
+        if sum(size for *_, size in expected.images) > framing.MAX_MESSAGE:
             raise framing.Broken("an answer is too large")
-        images = tuple(
-            [
-                Made(content_type, width, height, await self._output.readexactly(size))
-                for content_type, width, height, size in expected.images
-            ]
+        images = []
+        for content_type, width, height, size in expected.images:
+            content = await self._child.receive_bytes(size)
+            images.append(Made(content_type, width, height, content))
+        return Answer(
+            tuple(images), expected.width, expected.height, expected.seconds, expected.peak
         )
-        return Answer(images, expected.width, expected.height, expected.seconds, expected.peak)
 
     def rests(self, timer: asyncio.TimerHandle | None) -> None:
         """Take note of, or forget, what will end it when it has had no work for a while."""
@@ -401,21 +315,25 @@ class _Worker:
         """As ``kill``, for who cannot wait; the task that does, where there is a loop for it."""
         if self._loop is asyncio.get_running_loop():
             return asyncio.create_task(self.kill())
-        self._signal()
+        self._child.kill()
         return None
 
     async def kill(self) -> None:
         """End it and what it started, whatever they are doing, and let go of the pipes."""
         self.rests(None)
-        self._signal()
-        if self._loop is asyncio.get_running_loop():
-            self._input.close()
-            await self._process.wait()
-
-    def _signal(self) -> None:
         self._ends = True
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                # First itself: its group is there only once it has begun.
-                os.kill(self._process.pid, signal.SIGKILL)
-                os.killpg(self._process.pid, signal.SIGKILL)
+        await self._child.close()
+
+
+def _programs(ffmpeg: str) -> list[str]:
+    """What a worker executes for ffmpeg, with its libraries; for a script all common programs."""
+    if not ffmpeg:
+        return []
+    program = Path(ffmpeg).resolve()
+    try:
+        with program.open("rb") as file:
+            script = file.read(2) == b"#!"
+    except OSError:
+        return []  # gone: the worker tells
+    common = ["/bin", "/usr/bin", "/usr/local/bin"] if script else []
+    return [str(program), str(program.parent.parent / "lib"), *common]

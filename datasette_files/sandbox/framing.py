@@ -1,8 +1,9 @@
-"""How the server and its workers talk: headers of JSON and pieces of bytes, over two pipes.
+"""The framing that the server and its child processes speak, over two pipes.
 
-A message is a header, which is a length in four bytes and so much JSON, and then what the header
-says follows. A file travels as pieces, each a length and so many bytes, and a length of 0 at its
-end: its size need not be known. Pure; the reading of one side blocks, the other's is in workers.py.
+A frame is a length in four bytes (big-endian) and as many bytes, at most 2 MiB. A file and a
+message each travel as frames, ended by an empty one, so that their size need not be known before; a
+message is a JSON object. Pure. The reading functions block: they are the child's; the server's own
+are in process.py.
 """
 
 from __future__ import annotations
@@ -13,59 +14,72 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 LENGTH = struct.Struct(">I")
-#: Bytes; no header of ours comes near.
-MAX_HEADER = 64 * 1024
-#: Bytes; no piece of a file is larger.
-MAX_PIECE = 1024 * 1024
-#: Bytes of all the images in one answer.
-MAX_ANSWER = 16 * 1024 * 1024
+#: What ends a file or a message: an empty frame.
+END = LENGTH.pack(0)
+#: Bytes of one frame.
+MAX_FRAME = 2 * 1024 * 1024
+#: Bytes of all frames of one message, and of all the images in one answer.
+MAX_MESSAGE = 16 * 1024 * 1024
 
 
 class Broken(Exception):
     """The other side does not keep to the framing, or ended within a message."""
 
 
-def packed(header: dict[str, Any]) -> bytes:
-    """A header as it is sent."""
-    body = json.dumps(header).encode()
-    return LENGTH.pack(len(body)) + body
+def frames(content: bytes | memoryview) -> Iterator[bytes | memoryview]:
+    """Content as it is sent, without what ends it."""
+    view = memoryview(content)
+    for start in range(0, len(view), MAX_FRAME):
+        piece = view[start : start + MAX_FRAME]
+        yield LENGTH.pack(len(piece))
+        yield piece
 
 
-def unpacked(body: bytes) -> dict[str, Any]:
-    """A header's JSON. Raises Broken."""
+def packed(message: dict[str, Any]) -> bytes:
+    """A message as it is sent. Raises Broken for more than MAX_MESSAGE."""
+    # A message may quote what is no text.
+    content = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
+    if len(content) > MAX_MESSAGE:
+        raise Broken(f"a message has {len(content):,} bytes, more than {MAX_MESSAGE:,}")
+    return b"".join((*frames(content), END))
+
+
+def unpacked(content: bytes) -> dict[str, Any]:
+    """A message's JSON object. Raises Broken."""
     try:
-        header = json.loads(body)
+        message = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise Broken("a header is not JSON") from error
-    if not isinstance(header, dict):
-        raise Broken("a header is not an object")
-    return header
+        raise Broken("a message is not JSON") from error
+    if not isinstance(message, dict):
+        raise Broken("a message is not an object")
+    return message
 
 
-def length_of(raw: bytes, most: int) -> int:
-    """A length that was received. Raises Broken for more than ``most``."""
+def length_of(raw: bytes, most: int = MAX_FRAME) -> int:
+    """A frame's length. Raises Broken for an incomplete one, and for more than ``most``."""
+    if len(raw) != LENGTH.size:
+        raise Broken("the stream ended within a message")
     (length,) = LENGTH.unpack(raw)
-    if length > most:
-        raise Broken(f"{length} bytes where at most {most} belong")
+    if length > min(most, MAX_FRAME):
+        raise Broken(f"a frame of {length:,} bytes where at most {min(most, MAX_FRAME):,} belong")
     return int(length)
 
 
-def read_header(source: BinaryIO) -> dict[str, Any] | None:
-    """The next header; None where the stream ends before one. Blocks. Raises Broken."""
+def read_message(source: BinaryIO) -> dict[str, Any] | None:
+    """The next message; None where the stream ends before one. Raises Broken."""
     raw = source.read(LENGTH.size)
-    if not raw:
-        return None
-    return unpacked(_exactly(source, length_of(raw.ljust(LENGTH.size, b"\xff"), MAX_HEADER)))
+    return unpacked(b"".join(_pieces(source, raw))) if raw else None
 
 
 def read_pieces(source: BinaryIO) -> Iterator[bytes]:
-    """The pieces of a file, up to its end. Blocks. Raises Broken."""
-    while length := length_of(_exactly(source, LENGTH.size), MAX_PIECE):
-        yield _exactly(source, length)
+    """The frames of a file, up to its end. Raises Broken."""
+    return _pieces(source, source.read(LENGTH.size))
 
 
-def _exactly(source: BinaryIO, length: int) -> bytes:
-    body = source.read(length)
-    if len(body) != length:
-        raise Broken("the stream ended within a message")
-    return body
+def _pieces(source: BinaryIO, raw: bytes) -> Iterator[bytes]:
+    while length := length_of(raw):
+        piece = source.read(length)
+        if len(piece) != length:
+            raise Broken("the stream ended within a frame")
+        yield piece
+        raw = source.read(LENGTH.size)

@@ -1,7 +1,7 @@
-"""Whether a place takes a file: the one answer, by size, content type and name.
+"""Limits of a place for files: the size, content types and names that it takes.
 
-A source is such a place, and a file column. Prepare, receiving, copying, columns and the upload
-page all ask here. Leaves out who may put a file there (permissions/).
+A place is a source or a file column. This is the one check for prepare, receiving, copying, columns
+and the upload page. Leaves out permissions (permissions/).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from ..media.types import type_allowed
 
 @dataclass(frozen=True)
 class Limits:
-    """What a place takes. None: anything."""
+    """The limits of one place. None: no limit."""
 
-    #: As it begins the sentence of a refusal.
+    #: The place's name, as the first words of an error message.
     place: str
     #: Bytes.
     max_size: int | None = None
@@ -26,19 +26,19 @@ class Limits:
     tells_type: bool = True
 
     def check(self, filename: str, content_type: str, size: int | None) -> None:
-        """Raises FileTooLarge, BadType for a file that the place does not take."""
+        """Raise FileTooLarge or BadType for a file that the place does not take."""
         self.check_size(size)
         self.check_type(filename, content_type)
 
     def check_size(self, size: int | None) -> None:
-        """Raises FileTooLarge. A size that is not known yet passes."""
+        """Raise FileTooLarge for a larger file. An unknown size passes."""
         if size is not None and self.max_size is not None and size > self.max_size:
             raise FileTooLarge(
                 f"{self.place} takes files of at most {self.max_size:,} bytes; choose a smaller one"
             )
 
     def check_type(self, filename: str, content_type: str) -> None:
-        """Raises BadType."""
+        """Raise BadType for another type and another extension."""
         if self.accept is None:
             return
         extensions = tuple(token for token in self.accept if token.startswith("."))
@@ -48,7 +48,7 @@ class Limits:
             raise BadType(f"{self.place} takes {','.join(self.accept)}{other}; choose another file")
 
     def as_json(self) -> dict[str, int | str]:
-        """For the browser, which refuses before a byte is sent; ``accept`` as HTML has it."""
+        """Return the limits for the browser; ``accept`` is in the form of HTML's attribute."""
         rules: dict[str, int | str] = {}
         if self.max_size is not None:
             rules["max_size"] = self.max_size
@@ -58,7 +58,7 @@ class Limits:
 
 
 def check_declared_size(declared: int | None, size: int) -> None:
-    """Raises Invalid where other bytes came than a client declared; nothing declared passes."""
+    """Raise Invalid if ``size`` is not the declared one. No declared size passes."""
     if declared is not None and size != declared:
         raise Invalid(
             f"{declared:,} bytes were declared, but {'only ' if size < declared else ''}"

@@ -1,8 +1,8 @@
-"""The one guarded reader: bytes out of a storage, and a storage's errors turned into ours.
+"""The one guarded reader: reads bytes from a storage, and turns a storage's errors into ours.
 
-Nothing else in the core calls a storage's reading methods. Bytes are held against the catalog's
-size here; against its sha256 where a file is read to its end for keeps (``whole``). Leaves out HTTP
-(transfer/downloads.py) and whatever a use case makes of the bytes.
+Nothing else in the core calls a storage's reading methods. Checks the bytes against the catalog's
+size, and in ``whole`` against its sha256. Leaves out HTTP (transfer/downloads.py) and the use of
+the bytes.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from .sources import Source
 
 logger = logging.getLogger("datasette_files")
 
-#: How often in a row a stream that broke is taken up again without a byte of progress, and the
-#: first pause before it, in seconds; each is twice the one before.
+#: Attempts to read a stream without a byte of progress, and the seconds before the second one; each
+#: further pause is twice as long.
 ATTEMPTS = 4
 PAUSE = 0.25
-#: As "to the end", where nobody knows the size.
+#: The end of a range to the end of a file whose size is not known.
 _END = 2**63 - 1
-#: Bytes; hashing less is quicker than the way to a thread.
+#: Bytes. Smaller chunks are hashed at once, as a thread would take longer.
 WORTH_A_THREAD = 64 * 1024
-#: Bytes. A file smaller than this may be read together with its row.
-_AT_HAND = 64 * 1024
+#: Bytes. A smaller file may be read together with its row.
+_MAX_SMALL_BYTES = 64 * 1024
 
 
 class Missing(StorageError, FileNotFoundError):
-    """A file of the catalog whose storage does not have its bytes, or not all of them.
+    """A file of the catalog whose bytes, or some of them, are not in the storage.
 
-    Trying again does not help. It is logged where it is raised, and nowhere else. Plugins that read
-    by ``File`` know it as the FileNotFoundError of 0.1a3.
+    Trying again does not help. It is logged here, and nowhere else. It is a FileNotFoundError too,
+    as plugins that read by ``File`` expect since 0.1a3.
     """
 
 
@@ -50,10 +50,10 @@ def _missing(slug: str, file: FileRecord | Upload, found: str) -> Missing:
 
 @contextmanager
 def storage_errors(slug: str, file: FileRecord | Upload | None = None) -> Iterator[None]:
-    """Turn whatever a storage raises into an error that answers a request.
+    """Turn every error of a storage into one that a request can answer. No other place does.
 
-    The one place that does. Raises Missing where a file of the catalog is not there; StorageError,
-    logged with its cause, for an error that a storage should not raise.
+    Raises Missing for a file of the catalog that the storage does not have; StorageError, logged
+    with its cause, for an error that a storage should not raise.
     """
     try:
         yield
@@ -64,22 +64,22 @@ def storage_errors(slug: str, file: FileRecord | Upload | None = None) -> Iterat
             raise _missing(slug, file, "none") from error
         logger.exception("The storage of the source %r failed", slug)
         raise StorageError(
-            f"The storage failed ({type(error).__name__}); try again, or ask an administrator, as"
-            " the server's log says more"
+            f"The storage failed ({type(error).__name__}); try again, or ask an administrator to"
+            " read the server's log"
         ) from error
 
 
 def _size(file: FileRecord | Upload) -> int | None:
-    """The bytes that have to be there, where that is known; what was declared says nothing yet."""
+    """The size that the storage must have; None for an upload, whose size is only declared."""
     return file.size if isinstance(file, FileRecord) else None
 
 
 async def stream(
     source: Source, file: FileRecord | Upload, start: int = 0, end: int | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """The bytes from ``start`` up to, not including, ``end``, in chunks.
+    """Yield the bytes from ``start`` up to, not including, ``end``, in chunks.
 
-    Raises StorageError, StorageUnavailable; Missing where there are others than the catalog says.
+    Raises StorageError, StorageUnavailable; Missing if their number is not that of the catalog.
     """
     path, size = file.path, _size(file)
     stop = min(_END if end is None else end, _END if size is None else size)
@@ -102,12 +102,12 @@ async def stream(
 async def opened(
     source: Source, file: FileRecord, start: int, end: int
 ) -> AsyncGenerator[bytes, None]:
-    """As ``stream``, with the first two chunks fetched: an object of one is known to be all."""
+    """As ``stream``, with two chunks fetched, so the size of a one-chunk file is checked."""
 
     async def opening() -> AsyncGenerator[bytes, None]:
         async with aclosing(stream(source, file, start, end)) as chunks:
             ahead = [chunk for _ in range(2) if (chunk := await anext(chunks, b""))]
-            yield b""  # as only a generator that has begun lets go when it is closed
+            yield b""  # a generator runs its ``finally`` on close only once it has begun
             for chunk in ahead:
                 yield chunk
             async for chunk in chunks:
@@ -119,7 +119,7 @@ async def opened(
 
 
 async def head(source: Source, file: FileRecord | Upload, size: int) -> bytes:
-    """At most the first ``size`` bytes. Raises StorageError, StorageUnavailable, Missing."""
+    """Read at most the first ``size`` bytes. Raises StorageError, StorageUnavailable, Missing."""
     known = _size(file)
     size = size if known is None else min(size, known)
     with storage_errors(source.slug, file):
@@ -128,7 +128,7 @@ async def head(source: Source, file: FileRecord | Upload, size: int) -> bytes:
 
 
 async def tail(source: Source, file: FileRecord, size: int) -> bytes:
-    """At most the last ``size`` bytes. Raises StorageError, StorageUnavailable, Missing."""
+    """Read at most the last ``size`` bytes. Raises StorageError, StorageUnavailable, Missing."""
     if file.size is None or file.size <= size:
         return await head(source, file, size)
     chunks = stream(source, file, file.size - size, file.size)
@@ -136,7 +136,7 @@ async def tail(source: Source, file: FileRecord, size: int) -> bytes:
 
 
 async def limited(source: Source, file: FileRecord, max_bytes: int) -> bytes:
-    """All bytes, at once. Raises FileTooLarge for more than ``max_bytes``; else as ``head``."""
+    """Read all bytes. Raises FileTooLarge for more than ``max_bytes``, and as ``head``."""
     with storage_errors(source.slug, file):
         content = await source.storage.read_file_limited(file.path, max_bytes)
     return _all(source, file, content, max_bytes)
@@ -150,23 +150,23 @@ def _all(source: Source, file: FileRecord | Upload, content: bytes, wanted: int)
 
 
 def small(source: Source, file: FileRecord) -> bytes | None:
-    """A small file's bytes where its storage has them at hand without waiting. Blocks nothing."""
-    if file.size is None or file.size >= _AT_HAND or source.down is not None:
+    """Return a small file's bytes if its storage has them in memory, else None. Does not block."""
+    if file.size is None or file.size >= _MAX_SMALL_BYTES or source.down is not None:
         return None
     with storage_errors(source.slug, file):
         content = source.storage.cached_bytes(file.path, file.size)
-    # The ordinary way says what is wrong with another size.
+    # A wrong size is reported by the other methods.
     return content if content is not None and len(content) == file.size else None
 
 
 async def metadata(source: Source, path: str) -> FileMetadata | None:
-    """What the storage knows of an object. Raises StorageError, StorageUnavailable."""
+    """Return the storage's metadata of an object. Raises StorageError, StorageUnavailable."""
     with storage_errors(source.slug):
         return await source.storage.get_file_metadata(path)
 
 
 class Digest:
-    """The sha256 and size of chunks, as they pass."""
+    """Computes the sha256 and the size of a stream, chunk by chunk."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
@@ -182,20 +182,20 @@ class Digest:
 
     @property
     def content_hash(self) -> str:
-        """As the catalog keeps it."""
+        """The digest in the catalog's form, ``sha256:<hex>``."""
         return f"sha256:{self._sha256.hexdigest()}"
 
     def check(self, file: FileRecord) -> None:
-        """Raises ChecksumMismatch where the catalog has another sha256."""
+        """Raise ChecksumMismatch if the catalog has another sha256."""
         if file.sha256 is not None and self.content_hash != f"sha256:{file.sha256}":
             raise ChecksumMismatch(
-                f"The stored bytes of {file.id} are not those whose sha256 the catalog has; restore"
-                " the file from a backup"
+                f"The stored bytes of {file.id} do not have the sha256 of the catalog; restore the"
+                " file from a backup"
             )
 
 
 async def content_hash(source: Source, file: FileRecord | Upload) -> str:
-    """The sha256 of what the storage serves, as the catalog keeps it. Raises as ``stream``."""
+    """Hash the stored bytes; return ``sha256:<hex>``. Raises as ``stream``."""
     digest = Digest()
     async for chunk in stream(source, file):
         await digest.add(chunk)
@@ -205,9 +205,9 @@ async def content_hash(source: Source, file: FileRecord | Upload) -> str:
 async def whole(
     source: Source, file: FileRecord, digest: Digest | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """Every byte of a file, taken up again where its storage broke; ``digest`` is given them too.
+    """Yield every byte of a file. If the storage fails, go on at the byte where it did.
 
-    Raises ChecksumMismatch after the last; else as ``stream``.
+    The bytes are added to ``digest`` too. Raises ChecksumMismatch at the end, and as ``stream``.
     """
     digest, failures = digest or Digest(), 0
     while True:
@@ -224,6 +224,6 @@ async def whole(
             failures += 1
             if failures >= ATTEMPTS:
                 raise
-            logger.warning("Reading %s broke at byte %s: %s", file.id, digest.size, error)
+            logger.warning("Reading %s failed at byte %s: %s", file.id, digest.size, error)
         await asyncio.sleep(PAUSE * 2 ** (failures - 1))
     digest.check(file)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 #: Marks staging tables as ours; Datasette hides names that begin with an underscore.
 STAGING_PREFIX = "_datasette_files_import_"
@@ -34,6 +35,8 @@ class Content:
     search: tuple[str, ...] = ()
     #: The columns of an existing table, as in ``target.Existing``, to which the rows were fitted.
     fits: dict[str, str] | None = None
+    #: What was found out about the file, as ``formats.base.Table`` has it.
+    found: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager

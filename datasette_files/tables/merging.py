@@ -37,6 +37,14 @@ def _cast(number: int, kind: str) -> str:
     return f"c{number}"
 
 
+def _differs(old: str, new: str) -> str:
+    """Whether a value is another one, which takes other capitals, whatever the column's collation.
+
+    A text that is empty is no other than NULL: a file of text cannot tell them apart.
+    """
+    return f"nullif({old} COLLATE BINARY, '') IS NOT nullif({new} COLLATE BINARY, '')"
+
+
 def _check_unchanged(conn: sqlite3.Connection, content: Content) -> None:
     """Raise Conflict if the table's columns differ from those that the rows were fitted to."""
     table = existing(conn, content.table)
@@ -83,11 +91,7 @@ def merge(
     update = "NOTHING"
     if others:
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
-        differs = " OR ".join(
-            # BINARY, not the column's collation, which may ignore a change of capitals.
-            f"{table}.{name} COLLATE BINARY IS NOT excluded.{name}"
-            for name in others
-        )
+        differs = " OR ".join(_differs(f"{table}.{name}", f"excluded.{name}") for name in others)
         update = f"UPDATE SET {changes} WHERE {differs}"
     with attached(conn, content.path), transaction(conn, confirm):
         _check_unchanged(conn, content)
@@ -118,7 +122,7 @@ def compare(
     number = content.columns.index(content.key or "")
     values = ", ".join(f"{_cast(n, kind)} AS v{n}" for n, kind in enumerate(content.kinds))
     differs = [
-        f"old.{quoted(name)} COLLATE BINARY IS NOT new.v{n}"
+        _differs(f"old.{quoted(name)}", f"new.v{n}")
         for n, name in enumerate(content.columns)
         if name != content.key
     ]

@@ -8,14 +8,18 @@ convert them, in SQLite's own code.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ..formats.base import MAX_COLUMNS
+
 #: Rows, and variables, of one statement; SQLite before 3.32 takes 999 variables.
 _MAX_ROWS, _MAX_VARIABLES = 50, 999
 _PAGE = 16 * 1024
+#: Instructions of SQLite's virtual machine between two calls of ``tell``.
+_STEPS = 1_000_000
 #: Infinity. A text that is compared with it is converted if it looks like a number, as in a column
 #: of numbers (sqlite.org/datatype3.html, 4.2); else it is larger.
 _BEYOND = "CAST(9e999 AS NUMERIC)"
@@ -23,11 +27,19 @@ _BEYOND = "CAST(9e999 AS NUMERIC)"
 _MAX_EXACT = 2**53
 
 
-class Scratch:
-    """A new scratch database. It need not survive a crash, so nothing is flushed."""
+def _names(columns: int) -> str:
+    return ", ".join(f"c{number}" for number in range(columns))
 
-    def __init__(self, path: Path, columns: int) -> None:
+
+class Scratch:
+    """A new scratch database. It need not survive a crash, so nothing is flushed.
+
+    ``tell`` is called now and then, during long statements too.
+    """
+
+    def __init__(self, path: Path, columns: int, tell: Callable[[], None]) -> None:
         self._conn = sqlite3.connect(path, isolation_level=None)
+        self._conn.set_progress_handler(tell, _STEPS)
         self._conn.execute(f"PRAGMA page_size = {_PAGE}")
         self._conn.execute("PRAGMA journal_mode = OFF")
         self._conn.execute("PRAGMA synchronous = OFF")
@@ -38,8 +50,9 @@ class Scratch:
 
     def _begin(self, columns: int) -> None:
         self._conn.execute("BEGIN")
-        names = ", ".join(f"c{number}" for number in range(columns))
-        self._conn.execute(f"CREATE TABLE rows ({names})")
+        self._conn.execute(f"CREATE TABLE rows ({_names(columns)})")
+        #: Columns of the table, of which the first ``_width`` are in use.
+        self._room = columns
         self._set_width(columns)
 
     def _set_width(self, columns: int) -> None:
@@ -47,13 +60,27 @@ class Scratch:
         row = f"({', '.join('?' * columns)})"
         # Several rows to a statement take half the time.
         self._together = max(1, min(_MAX_ROWS, _MAX_VARIABLES // columns))
-        self._insert = f"INSERT INTO rows VALUES {row}"
-        self._insert_many = f"INSERT INTO rows VALUES {', '.join([row] * self._together)}"
+        into = f"INSERT INTO rows ({_names(columns)}) VALUES"
+        self._insert = f"{into} {row}"
+        self._insert_many = f"{into} {', '.join([row] * self._together)}"
 
     def widen(self, columns: int) -> None:
-        """Add columns up to this number."""
-        for number in range(self._width, columns):
-            self._conn.execute(f"ALTER TABLE rows ADD COLUMN c{number}")
+        """Let there be so many columns.
+
+        Each ALTER TABLE would read the whole schema again, and two thousand take half a minute.
+        """
+        if columns > self._room:
+            empty = self._conn.execute("SELECT 1 FROM rows LIMIT 1").fetchone() is None
+            # Twice as many: rows are copied a few times only, however columns come.
+            room = columns if empty else max(columns, min(2 * self._room, MAX_COLUMNS))
+            names = _names(self._room)
+            self._conn.execute(f"CREATE TABLE wider ({_names(room)})")
+            self._conn.execute(
+                f"INSERT INTO wider (rowid, {names}) SELECT rowid, {names} FROM rows ORDER BY rowid"
+            )
+            self._conn.execute("DROP TABLE rows")
+            self._conn.execute("ALTER TABLE wider RENAME TO rows")
+            self._room = room
         if columns > self._width:
             self._set_width(columns)
 
@@ -125,8 +152,10 @@ class Scratch:
         return (str(row[0]), int(row[1])) if row else None
 
     def size(self) -> int:
-        """Bytes of the database, once written."""
-        return int(self._conn.execute("PRAGMA page_count").fetchone()[0]) * _PAGE
+        """Bytes of what the database holds."""
+        (pages,) = self._conn.execute("PRAGMA page_count").fetchone()
+        (free,) = self._conn.execute("PRAGMA freelist_count").fetchone()
+        return (int(pages) - int(free)) * _PAGE
 
     def close(self) -> None:
         """Commit and close."""

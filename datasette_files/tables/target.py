@@ -188,7 +188,7 @@ def appear(
         if old is not None:
             # A table whose name differs by capitals is another one, which nobody confirmed.
             if not replaces or old.name != content.table:
-                raise Conflict(f"A table {old.name!r} was created meanwhile; choose another name")
+                raise Conflict(f"There is a table {old.name!r} by now; choose another name")
             check_replaceable(old)
             words.drop_with_search(conn, content)
         conn.execute(f"ALTER TABLE {quoted(content.staging)} RENAME TO {quoted(content.table)}")

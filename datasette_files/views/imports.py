@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -49,6 +50,10 @@ def _reading(values: Mapping[str, str]) -> dict[str, Any]:
         if header not in ("0", "1"):
             raise Invalid("header must be 1 or 0")
         read["header"] = header == "1"
+    if skip := values.get("skip"):
+        if not re.fullmatch("[0-9]{1,4}", skip):
+            raise Invalid("skip must be a number")
+        read["skip"] = int(skip)
     return read
 
 
@@ -99,7 +104,7 @@ def _query(request: ImportRequest) -> str:
         **{"table_name": request.table, "database_name": request.database, "mode": request.mode},
         **{"format": request.format, "primary_key": request.key, **read},
     }
-    return urlencode({name: value for name, value in values.items() if value})
+    return urlencode({name: value for name, value in values.items() if value not in (None, "")})
 
 
 async def preview(call: Call) -> Response:
@@ -117,6 +122,12 @@ async def preview(call: Call) -> Response:
         "columns": list(zip(made.columns, made.types, strict=True))[:_MAX_COLUMNS],
         "values": {"table_name": table_name(file.filename), **values},
         "read": {**made.found, **read},
+        # A member of an archive may be of another format than the next one.
+        "by_name": bool(made.members) and not values.get("format") and made.format != "excel",
+        "others": [
+            urlencode({**values, "encoding": other["encoding"]})
+            for other in made.found.get("others", ())
+        ],
         "databases": databases,
         "makes_tables": any(creates for _, creates in databases),
         "formats": call.files.imports.formats.registered,
@@ -184,6 +195,7 @@ def _progress(job: ImportJob, details: Job | None) -> dict[str, Any]:
     shown: dict[str, Any] = {
         **{"phase": None, "rows_written": 0, "progress": 0.0},
         **{"rows_per_second": None, "seconds_left": None},
+        **{"encoding": None, "guessed": False, "others": []},
         **{"columns": None, "added": None, "changed": None, "removed": None},
     }
     if details is None:
@@ -191,6 +203,11 @@ def _progress(job: ImportJob, details: Job | None) -> dict[str, Any]:
     result, written = details.result, details.progress.get("written", 0)
     shown |= {"phase": details.phase, "rows_written": written}
     shown |= {name: result.get(name) for name in ("columns", "added", "changed", "removed")}
+    shown |= {
+        name: result["found"][name]
+        for name in ("encoding", "guessed", "others")
+        if name in (result.get("found") or {})
+    }
     if job.status == "finished":
         shown["progress"] = 1.0
     elif details.phase == "writing":

@@ -10,6 +10,7 @@ from itsdangerous import BadSignature
 
 from ..errors import Invalid
 from ..permissions.grants import require_debug
+from ..sandbox.process import confinement
 from ..sources.health import Listed, SourceState
 from ..sources.sources import Source
 from .arguments import first_url, next_url, size
@@ -22,10 +23,15 @@ _TOKEN_NAMESPACE = "datasette-files-listing"  # noqa: S105 - a namespace, not a 
 
 
 async def _states(call: Call) -> tuple[list[SourceState], dict[str, Any]]:
-    """The state of each source, and the background work of all. Raises PermissionDenied."""
+    """The state of each source, and facts that all share. Raises PermissionDenied."""
     await require_debug(call.datasette, call.actor)
     states, leases = await call.files.inspector.sources()
-    return states, {"leases": leases, "thumbnails_waiting": call.files.thumbnails.waiting}
+    background = {
+        "leases": leases,
+        "thumbnails_waiting": call.files.thumbnails.waiting,
+        "sandbox": await confinement(),
+    }
+    return states, background
 
 
 async def storages_page(call: Call) -> Response:

@@ -129,7 +129,7 @@ def test_what_the_server_refuses_is_told_in_its_words(
     watch.expect("400")
     page.goto(filled.url("/-/files/search"))
     page.get_by_role("searchbox").fill(" ".join("abcdefghijklmnopqrstu"))
-    expect(page.get_by_role("alert")).to_have_text("q has more than 20 words")
+    expect(page.get_by_role("alert")).to_have_text("q has more than 20 words; shorten it")
     expect(page.locator("main > p[role=status]")).to_be_empty()
     page.get_by_role("searchbox").fill("phone")
     expect(page.locator("#files-count")).to_have_text("1 file for “phone”")

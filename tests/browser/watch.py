@@ -31,7 +31,8 @@ class Watch:
         if request.failure == "net::ERR_ABORTED" and (
             "/-/static" in request.url  # the test left the page before it had all of its files
             or "/thumbnail" in request.url  # and pictures
-            or request.url.partition("?")[0].endswith(("/batch.json", "/search.json"))  # and names
+            # and names, and where its file is used
+            or request.url.partition("?")[0].endswith(("/batch.json", "/search.json", "/uses.json"))
             or request.resource_type == "media"  # the browser has read of it what it shows
         ):
             return

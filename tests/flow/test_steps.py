@@ -101,6 +101,7 @@ async def test_bytes_sent_after_complete_change_nothing(flow: Flow) -> None:
     else:
         refused = await flow.send(prepared, b"other")
         assert (refused.status, refused.json["code"]) == (409, "conflict")
+        assert "completed already" in refused.json["error"]
     assert (await flow.download(record)).content == b"hello"
     await flow.change("UPDATE datasette_files_garbage SET not_before = 0")
     await flow.sweep()

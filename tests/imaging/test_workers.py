@@ -19,6 +19,7 @@ from PIL import Image
 from datasette_files.errors import StorageError
 from datasette_files.previews import kinds, workers
 from datasette_files.previews.workers import Blameless, Job, Limits, Lost, Refused, Workers
+from datasette_files.sandbox import process
 from tests.conftest import missing
 from tests.fixtures import fixture
 
@@ -332,11 +333,11 @@ async def test_one_that_talks_nonsense_is_lost(
     program = f"""
 import struct, sys, time
 for said in (b"{{}}", {answer!r}):
-    sys.stdout.buffer.write(struct.pack(">I", len(said)) + said)
+    sys.stdout.buffer.write(struct.pack(">I", len(said)) + said + bytes(4))
     sys.stdout.buffer.flush()
 sys.stdin.buffer.read()
 """
-    monkeypatch.setattr(workers, "_command", lambda: [sys.executable, "-I", "-c", program])
+    monkeypatch.setattr(process, "_PROGRAM", program)
     pool = make(seconds=30)
     with pytest.raises(Lost, match="Broken"):
         await pool.run(PHOTO, photo())
@@ -420,7 +421,7 @@ async def pieces(content):
     yield content
 
 async def main():
-    pool = Workers(1, Limits(1 << 30, 1 << 30, 10**9, 600), heif=False, ffmpeg="")
+    pool = Workers(1, Limits(1 << 30, 1 << 30, 600, max_pixels=10**9), heif=False, ffmpeg="")
     content = Path(sys.argv[1]).read_bytes()
     await pool.run(Job("image", "image/png", 200), pieces(content))
     print(pool.pids[0], flush=True)

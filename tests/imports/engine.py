@@ -39,7 +39,7 @@ class _Pipe(io.BytesIO):
 
 
 class _Reports:
-    def progress(self, rows: int) -> None:
+    def progress(self, rows: int, content: int) -> None:
         """Nobody looks."""
 
     def send(self, **message: Any) -> None:
@@ -61,9 +61,9 @@ def _reading(
     )
 
 
-def preview(path: Path, folder: Path) -> dict[str, Any]:
+def preview(path: Path, folder: Path, **task: Any) -> dict[str, Any]:
     """The first rows. Raises ImportProblem."""
-    reading = _reading(path, folder, 1 << 20, 1 << 30, "preview", {})
+    reading = _reading(path, folder, 1 << 20, 1 << 30, "preview", task)
     try:
         return make_preview(reading)
     finally:

@@ -68,6 +68,17 @@ def test_a_file_becomes_its_table(expected: Path, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("before", [0, 1500])
+def test_a_byte_that_is_no_character_is_named_in_a_table_of_even_rows(
+    tmp_path: Path, before: int
+) -> None:
+    """No row is longer than the header, so its length alone sends no batch to the closer look."""
+    path = tmp_path / "even.csv"
+    path.write_bytes(b"a,b\n" + b"1,x\n" * before + b"1,x\x00y\n")
+    with pytest.raises(ImportProblem, match=rf"^Row {before + 1:,}, column b: holds a NUL"):
+        engine.read(path, tmp_path)
+
+
 def test_a_preview_is_bounded(tmp_path: Path) -> None:
     wide = tmp_path / "wide.csv"
     wide.write_text(",".join(f"c{n}" for n in range(2000)) + "\n" + ",".join("x" * 2000) + "\n")

@@ -30,8 +30,8 @@ MANY = b"a,b\n" + b"1,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n" * 10_000
 async def test_so_many_may_wait_and_no_more(
     datasette: Datasette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "MOST_WAITING_OF_ACTOR", 2)
-    monkeypatch.setattr(rows, "MOST_WAITING", 3)
+    monkeypatch.setattr(rows, "MAX_WAITING_OF_ACTOR", 2)
+    monkeypatch.setattr(rows, "MAX_WAITING", 3)
     # None is begun: all that wait, wait.
     monkeypatch.setattr(rows, "any_active", lambda conn: False)
     file = await upload(datasette, b"a\n1\n", "x.csv")
@@ -144,3 +144,20 @@ async def test_the_pages_of_a_wide_file_say_what_they_leave_out(
     assert 'name="type_200"' not in page
     assert "choices are shown for the first 200 columns" in page
     assert '<option value="c200">' in page  # for a primary key
+
+
+@pytest.mark.parametrize(
+    "name, begin, row",
+    [
+        ("sparse.ndjson", "{" + ", ".join(f'"c{n}": 1' for n in range(2000)) + "}\n", "{}\n"),
+        ("short.csv", ",".join(f"c{n}" for n in range(2000)) + "\n", "1\n"),
+    ],
+)
+def test_values_that_are_missing_do_not_fill_the_disk(
+    tmp_path: Path, name: str, begin: str, row: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(begin + row * 30_000)
+    with pytest.raises(ImportProblem, match=r"Row \d+,000: The rows take .* most of its values"):
+        engine.read(path, tmp_path)
+    assert (tmp_path / "rows.db").stat().st_size < 16 * 1024 * 1024

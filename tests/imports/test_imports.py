@@ -16,7 +16,7 @@ from datasette.app import Datasette
 from datasette.plugins import pm
 
 from datasette_files.app import Files
-from datasette_files.imports import process
+from datasette_files.sandbox import process
 from tests.conftest import MakeDatasette, upload
 from tests.imports import site
 
@@ -234,7 +234,7 @@ async def test_an_import_needs_datasettes_permissions_too(
         ({"database_name": "_memory"}, "cannot be written to"),
         ({"table_name": "sqlite_x"}, "SQLite's own"),
         ({"table_name": "a\x00b"}, "table_name must be"),
-        ({"table_name": "_datasette_files_import_x"}, "are for imports that run"),
+        ({"table_name": "_datasette_files_import_x"}, "are reserved"),
         ({"mode": "guess"}, "There is no mode"),
         ({"mode": "append"}, "There is no table"),
         ({"format": "exe"}, "There is no format"),
@@ -360,8 +360,8 @@ async def test_the_process_gets_no_environment(
     monkeypatch.setattr(process.asyncio, "create_subprocess_exec", spy)
     monkeypatch.setenv("SECRET_OF_THE_SITE", "hunter2")
     assert (await site.imported(datasette, PEOPLE))["status"] == "finished"
-    ((command, options),) = started
-    assert options["env"] == {}
+    ((command, options),) = [one for one in started if "imports.worker.main" in one[0][-1]]
+    assert options["env"] == {"MALLOC_ARENA_MAX": "1"}
     assert "hunter2" not in repr(command)
 
 

@@ -15,7 +15,7 @@ from datasette_files.formats import packed
 from datasette_files.formats.base import ImportProblem
 from datasette_files.views import body
 from tests.conftest import MakeDatasette, upload
-from tests.imports import site
+from tests.imports import engine, site
 
 BOOK = (Path(__file__).resolve().parents[2] / "fixtures" / "csv" / "workbook.xlsx").read_bytes()
 
@@ -112,11 +112,74 @@ def test_what_a_lying_archive_unpacks_to_is_counted() -> None:
 async def test_without_the_extra_a_workbook_says_what_it_takes(
     datasette: Datasette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    imports = Files.of(datasette).imports
+    formats = Files.of(datasette).imports.formats
     file = await upload(datasette, BOOK, "book.xlsx")
-    monkeypatch.setattr(imports, "formats", [one for one in imports.formats if one.name != "excel"])
+    others = [one for one in formats.registered if one.name != "excel"]
+    monkeypatch.setattr(formats, "registered", others)
     # Who waits for the client to go away has read the request's end: nobody waits for it again.
     monkeypatch.setattr(body, "DRAIN_SECONDS", 3600.0)
     refused = await datasette.client.get(f"/-/files/import/{file['id']}")
     assert refused.status_code == 415
     assert "datasette-files[excel]" in refused.text
+
+
+_ODS = """<?xml version="1.0" encoding="UTF-8"?>
+<office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+ xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0"
+ xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0" office:version="1.2">
+<office:body><office:spreadsheet>{}</office:spreadsheet></office:body></office:document-content>"""
+_CELL_OF_ODS = (
+    '<table:table-cell office:value-type="{0}" office:{0}-value="{1}">'
+    "<text:p>{1}</text:p></table:table-cell>"
+)
+
+
+def ods(*sheets: list[tuple[str, str]]) -> bytes:
+    """A spreadsheet of OpenDocument: sheets of one column, whose cells are a type and a value."""
+    tables = "".join(
+        f'<table:table table:name="S{number}">'
+        + "".join(
+            f"<table:table-row>{_CELL_OF_ODS.format(*cell)}</table:table-row>" for cell in cells
+        )
+        + "</table:table>"
+        for number, cells in enumerate(sheets)
+    )
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("META-INF/manifest.xml", '<?xml version="1.0"?><manifest/>')
+        archive.writestr("content.xml", _ODS.format(tables))
+    return made.getvalue()
+
+
+def test_durations_and_midnights_of_open_document_are_written_as_others_are(tmp_path: Path) -> None:
+    cells = {
+        "PT26H00M00S": "26:00:00",
+        "PT13H05M00S": "13:05:00",
+        "PT00H00M00S": "00:00:00",
+        "-PT01H30M00S": "-1:30:00",
+        "P1DT2H": "26:00:00",
+        "PT100H00M00.5S": "100:00:00.500000",
+    }
+    dates = {
+        "2024-01-31": "2024-01-31",
+        "2024-01-31T00:00:00": "2024-01-31 00:00:00",
+        "1850-01-31": "1850-01-31",
+    }
+    sheet = [("string", "v"), *(("time", one) for one in cells), *(("date", one) for one in dates)]
+    path = tmp_path / "x.ods"
+    path.write_bytes(ods([], sheet))
+    rows = engine.preview(path, tmp_path)["rows"]
+    assert [row[0] for row in rows] == [*cells.values(), *dates.values()]
+
+
+def test_an_empty_first_sheet_is_passed_over(tmp_path: Path) -> None:
+    for name in ("x.ods", "x.csv"):
+        path = tmp_path / name
+        path.write_bytes(ods([], [], [("string", "v"), ("string", "x")]))
+        made = engine.preview(path, tmp_path)
+        assert (made["found"]["member"], made["members"]) == ("S2", ["S0", "S1", "S2"])
+        assert made["rows"] == [["x"]]
+    path.write_bytes(ods([], []))
+    with pytest.raises(ImportProblem, match="The sheet 'S0' is empty"):
+        engine.preview(path, tmp_path)

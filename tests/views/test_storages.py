@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from datasette_files.app import Files
 from datasette_files.base import FileMetadata
 from datasette_files.db import trash
 from datasette_files.errors import StorageUnavailable
+from datasette_files.sandbox import process
+from datasette_files.sandbox.confinement import FILES, NETWORK, PRIVILEGES
 from datasette_files.sources import health as inspecting
 from datasette_files.sources.redaction import redacted
 from datasette_files.transfer.copying import Order
@@ -124,6 +127,26 @@ async def test_each_source_tells_how_it_is(site: Datasette, tmp_path: Path) -> N
     assert page.status_code == 200
     assert "1 prepared" in page.text
     assert "swordfish" not in page.text + json.dumps(answer)
+
+
+async def test_what_the_system_refuses_a_sandbox_is_shown_and_logged_once(
+    site: Datasette, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await get(site, "/-/files/storages.json")
+    if sys.platform == "linux":
+        assert list(answer["sandbox"]) == [PRIVILEGES, NETWORK, FILES]
+        assert answer["sandbox"][PRIVILEGES] is None
+    child = "from datasette_files.sandbox.child import begin\n"
+    refuses = "\nfrom datasette_files.sandbox import landlock\nlandlock._CREATE_RULESET = 4444\n"
+    monkeypatch.setattr(process, "_PROGRAM", process._PROGRAM.replace(child, child + refuses))
+    monkeypatch.setattr(process, "_told", {})
+    for _ in range(2):
+        page = await site.client.get("/-/files/storages", actor=ADMIN)
+        assert "Landlock: <strong>no</strong> (Function not implemented)" in page.text
+        assert f"{PRIVILEGES}: yes" in page.text
+    said = [one.getMessage() for one in caplog.records if "Sandbox" in one.getMessage()]
+    assert "Sandbox: this system refuses Landlock: Function not implemented" in said
+    assert len(said) == len(set(said))
 
 
 async def test_pages_do_not_pile_up_on_a_storage_that_hangs(site: Datasette) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +14,11 @@ from .reading import Reading, found
 
 #: Times import_max_bytes: short values take more in a database than in a file.
 _GROWS = 2
+#: Times the bytes that were read, from a size on that any file may reach: a value that is missing
+#: takes none in the file and one in the database.
+_GROWS_WITH_FILE, _ANY_FILE = 50, 8 * 1024 * 1024
+#: The part of the disk for temporary files that is left to others.
+_LEFT_FREE = 0.02
 
 
 class Filling:
@@ -28,6 +35,8 @@ class Filling:
         self._columns: list[Column] = []
         self._scratch: Scratch | None = None
         self._rows = 0
+        #: The first batch, by which a guessed encoding is told.
+        self._first: list[Sequence[Any]] = []
         self._stores = True
         #: Whether the types are known, in the second pass.
         self._known = False
@@ -44,13 +53,14 @@ class Filling:
             self._key(table, key)
         self._scratch.close()
         kinds = [column.kind for column in self._columns]
-        return {"columns": table.columns, "types": kinds, "rows": self._rows, **found(table)}
+        return {
+            **{"columns": table.columns, "types": kinds, "rows": self._rows},
+            **found(self._reading, table, self._first),
+        }
 
     def _second_pass(self) -> Table:
         """Read the file again: values went in as floats of a column that turned out to be text."""
-        self._reading.frames.drain()
-        self._reading.frames.begin_again()
-        self._reading.reports.send(again=True)
+        self._reading.begin_again()
         assert self._scratch is not None  # noqa: S101
         self._scratch.begin_again()
         for column in self._columns:
@@ -61,16 +71,21 @@ class Filling:
     def _pass(self) -> Table:
         table = self._reading.open()
         if self._scratch is None:
-            self._scratch = Scratch(self._reading.folder / "rows.db", len(table.columns))
+            self._scratch = Scratch(
+                self._reading.folder / "rows.db", len(table.columns), self._tell
+            )
         for name in sorted(set(self._chosen) - set(table.columns)):
             raise ImportProblem(f"There is no column {name!r} to choose a type for")
         self._widen(table, len(table.columns))
         for batch in self._reading.batches(table):
             self._take(table, batch)
-            self._reading.reports.progress(self._rows)
+            self._tell()
         # What follows an array or a compressed stream is read too, so that the server can go on.
         self._reading.frames.drain()
         return table
+
+    def _tell(self) -> None:
+        self._reading.reports.progress(self._rows, self._reading.content)
 
     def _take(self, table: Table, batch: list[Sequence[Any]]) -> None:
         width = len(table.columns)
@@ -83,16 +98,31 @@ class Filling:
             values = self._judged(column, by_column[index], table.columns[index])
             if values is not None:
                 by_column[index], changed = values, True
+        self._first = self._first or batch
         self._rows += len(batch)
         if self._stores and not self._known:
             self._stores = not any(column.surprised for column in self._columns)
         if self._stores and self._scratch is not None:
             self._scratch.add(zip(*by_column, strict=True) if changed else batch)
-            if self._scratch.size() > self._limit:
-                raise ImportProblem(
-                    f"The rows take more than {self._limit:,} bytes; split the file, or ask the"
-                    " administrator to raise import_max_bytes"
-                )
+            self._check_growth(self._scratch.size())
+
+    def _check_growth(self, size: int) -> None:
+        """Raises ImportProblem, and OSError where the disk is about to be full."""
+        if size > self._limit:
+            raise ImportProblem(
+                f"The rows take more than {self._limit:,} bytes; split the file, or ask the"
+                " administrator to raise import_max_bytes"
+            )
+        read = self._reading.read_bytes
+        if size > max(_ANY_FILE, _GROWS_WITH_FILE * read):
+            raise ImportProblem(
+                f"The rows take {size:,} bytes, {size // max(read, 1):,} times as many as the file:"
+                " most of its values are missing; leave out columns that few rows have",
+                self._rows,
+            )
+        disk = shutil.disk_usage(self._reading.folder)
+        if disk.free < _LEFT_FREE * disk.total:
+            raise OSError(errno.ENOSPC, f"it has only {disk.free:,} bytes free")
 
     def _judged(self, column: Column, values: Sequence[Any], name: str) -> Sequence[Any] | None:
         if not column.chosen:
@@ -115,7 +145,8 @@ class Filling:
         kind = Column if table.is_text else TypedColumn
         for index in range(len(self._columns), width):
             name = table.columns[index]
-            self._columns.append(kind(self._chosen.get(name) or self._hints.get(name.lower())))
+            chosen = self._chosen.get(name) or self._hints.get(name.lower())
+            self._columns.append(kind(chosen, any_spelling=name.lower() in self._numbers))
         if self._scratch is not None:
             self._scratch.widen(width)
 

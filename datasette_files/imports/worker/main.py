@@ -1,45 +1,36 @@
-"""The import's own process: reads a file from standard input, fills a scratch database.
+"""The program of an import's child: reads a file, fills a scratch database in its folder.
 
-Started by process.py, which sees what is written to standard output: one JSON object to a line
-(pipe.py). Loads nothing of Datasette, knows no configuration and no secret. Ends when the server
-does: then standard input ends, or standard output cannot be written to.
+Started by imports/process.py, and confined by then. The first message says what to do; pipe.py has
+the rest. Loads nothing of Datasette, knows no configuration and no secret.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import resource
 import sqlite3
-import sys
 import traceback
+from pathlib import Path
+from typing import BinaryIO
 
 from ...formats.base import ImportProblem
+from ...sandbox import framing
 from .filling import Filling
-from .pipe import Frames, Reports, ServerGone
+from .pipe import Frames, Reports
 from .reading import Reading, preview
 
-#: Address space: what a hostile file can make this process take.
-_MEMORY = 1024 * 1024 * 1024
 
-
-def main() -> int:
-    """Do what standard input says. 0 where the outcome was told, a problem of the file included."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    pipe = sys.stdin.buffer
-    task = json.loads(pipe.readline())
-    frames = Frames(pipe)
-    reports = Reports(sys.stdout.buffer, frames)
-    # Where SQLite sorts what does not fit into memory.
-    os.environ["SQLITE_TMPDIR"] = task["folder"]
+def main(source: BinaryIO, sink: BinaryIO) -> None:
+    """Do what the first message says, and tell the outcome, a problem of the file included."""
+    task = framing.read_message(source)
+    if task is None:
+        return
+    frames = Frames(source)
+    reports = Reports(sink, frames, task["seconds"], task["rate"])
     try:
-        reading = Reading(task, frames, reports)
+        reading = Reading({**task, "folder": str(Path.cwd())}, frames, reports)
         outcome = preview(reading) if task["work"] == "preview" else Filling(reading).run()
         reports.send(done=outcome)
     except ImportProblem as problem:
         reports.send(problem=str(problem))
-    except (ServerGone, BrokenPipeError):
-        return 3
     except MemoryError:
         reports.send(problem="The file takes more memory than an import has; split it")
     except sqlite3.OperationalError as error:
@@ -47,9 +38,10 @@ def main() -> int:
     except OSError as error:
         reports.send(problem=_folder_problem(error.strerror or str(error)))
     except Exception as error:  # noqa: BLE001 - told, and in the log
-        traceback.print_exc()
-        reports.send(problem=f"The import failed ({type(error).__name__}); see the server's log")
-    return 0
+        reports.send(
+            problem=f"The import failed ({type(error).__name__}); see the server's log",
+            trace=traceback.format_exc()[-8000:],
+        )
 
 
 def _folder_problem(reason: str) -> str:

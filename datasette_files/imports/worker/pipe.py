@@ -1,23 +1,19 @@
-"""What the import's process and the server say to each other, seen from the process.
+"""What the import's child and the server say to each other, seen from the child.
 
-Standard input is a JSON line that says what to do, then the file in frames: four bytes of length,
-and so many bytes; a frame of none ends the file. The file may be asked for again. Standard output
-is one JSON object to a line.
+After the first message comes the file, which may be asked for again; the child sends messages. All
+are framed as in sandbox/framing.py.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import time
 from typing import Any, BinaryIO
 
+from ...sandbox import confinement, framing
+
 #: Seconds between two reports.
 _REPORT = 0.2
-
-
-class ServerGone(Exception):
-    """Standard input ended in the middle: nobody waits for this any more."""
 
 
 class Frames(io.RawIOBase):
@@ -43,23 +39,17 @@ class Frames(io.RawIOBase):
         if self._ended:
             return 0
         if not self._left:
-            self._left = int.from_bytes(self._exactly(4), "big")
+            self._left = framing.length_of(self._pipe.read(framing.LENGTH.size))
             if not self._left:
                 self._ended = True
                 return 0
         view = buffer[: self._left]
         count = self._pipe.readinto(view)  # type: ignore[attr-defined]
         if not count:
-            raise ServerGone
+            raise framing.Broken("the stream ended within a file")
         self._left -= count
         self.passed += count
         return int(count)
-
-    def _exactly(self, size: int) -> bytes:
-        content = self._pipe.read(size)
-        if len(content) < size:
-            raise ServerGone
-        return content
 
     def drain(self) -> None:
         """Read to the end of this pass."""
@@ -76,21 +66,25 @@ class Frames(io.RawIOBase):
 
 
 class Reports:
-    """What the server is told."""
+    """What the server is told. And what was read pays for CPU: ``rate`` bytes for a second of it.
 
-    def __init__(self, pipe: BinaryIO, frames: Frames) -> None:
+    ``seconds`` of CPU there are without that.
+    """
+
+    def __init__(self, pipe: BinaryIO, frames: Frames, seconds: float, rate: float) -> None:
         self._pipe = pipe
         self._frames = frames
+        self._seconds, self._rate = seconds, rate
         self._due = 0.0
 
     def send(self, **message: Any) -> None:
-        # A problem may quote what is no text.
-        line = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
-        self._pipe.write(line + b"\n")
+        self._pipe.write(framing.packed(message))
         self._pipe.flush()
 
-    def progress(self, rows: int) -> None:
+    def progress(self, rows: int, content: int) -> None:
+        """How many rows there are, and the bytes of content read for them, in all passes."""
         now = time.monotonic()
         if now >= self._due:
             self._due = now + _REPORT
+            confinement.allow_cpu(self._seconds + content / self._rate)
             self.send(bytes=self._frames.passed, rows=rows)

@@ -11,17 +11,32 @@ import io
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar, cast
 
 from ...formats import packed
-from ...formats.base import BATCH_BYTES, BATCH_ROWS, ImportFormat, ImportProblem, ReadOptions, Table
+from ...formats.base import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    MAX_LISTED_NAME,
+    ImportFormat,
+    ImportProblem,
+    ReadOptions,
+    Table,
+)
+from ...formats.characters import differing
+from ...formats.excel import Workbook
 from ...formats.types import TEXT, Column, TypedColumn
 from .pipe import Frames, Reports
 
 #: Rows by which a preview tells types, and what it shows.
 _SAMPLE_ROWS = 500
 _SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_CELL = 20, 200, 500
+#: Characters of all cells, names and members that are shown, together: a page stays under 2 MB
+#: though each may take five bytes there, and a name is written three times.
+_SHOWN_CELLS, _SHOWN_NAMES, _SHOWN_MEMBERS = 60_000, 50_000, 20_000
+_MEMBERS = 500
 
 
 class Reading:
@@ -35,37 +50,85 @@ class Reading:
         self.options = ReadOptions(**task["options"])
         self.format = _format(task["format"])
         self.members: list[str] = []
-        self._on_disk: BinaryIO | None = None
+        self._on_disk: list[BinaryIO] = []
         #: What counts the bytes of the file, unpacked.
         self._counter: Frames | packed.Limited = frames
+        #: Of a workbook, the bytes that it unpacks to.
+        self._unpacked = 0
+        #: Those of an earlier pass.
+        self._earlier = 0
+
+    @property
+    def content(self) -> int:
+        """Bytes of the file that were read so far, unpacked, in all passes."""
+        return self._earlier + self._counter.passed
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of the file that were read so far, unpacked, in this pass."""
+        return max(self._counter.passed, self._unpacked)
+
+    def begin_again(self) -> None:
+        """Read the file to its end, and ask for it once more."""
+        self.frames.drain()
+        self._earlier, self._counter = self.content, self.frames
+        self.frames.begin_again()
+        self.reports.send(again=True)
 
     def open(self) -> Table:
         """The file as a table, unpacked where it is packed."""
+        self.close()
         stream: Any = io.BufferedReader(self.frames, 256 * 1024)
-        head = stream.peek(4)[:4]
+        head = stream.peek(8)[:8]
         limit = int(self.task["max_bytes"])
-        if self.format.seeks:
-            stream = self._spooled(stream, limit)
-            if head == packed.ZIP:
-                packed.check(stream, limit)
-        elif head == packed.ZIP:
+        options = self.options
+        if head.startswith(packed.ZIP) and not self.format.seeks:
             spooled = self._spooled(stream, limit)
-            self.members = packed.members(spooled)
-            stream, self.options.member = packed.open_member(spooled, self.options.member, limit)
-        elif head[:2] == packed.GZIP:
+            if packed.is_workbook(spooled):
+                self.format, stream = Workbook(), spooled
+            else:
+                stream, options = self._member(spooled, limit)
+        elif head == packed.OLE and not self.format.seeks:
+            self.format = Workbook()
+        elif head.startswith(packed.GZIP) and not self.format.seeks:
             stream = packed.Gunzipped(stream, limit, bool(self.task.get("cut")))
+        elif head.startswith(packed.ZSTD) and not self.format.seeks:
+            stream = packed.Unzstd(stream, limit, bool(self.task.get("cut")))
         if isinstance(stream, packed.Limited):
             self._counter = stream
-        table = self.format.read(stream, self.options)
-        table.members = table.members or self.members
-        if self.options.member:
-            table.found.setdefault("member", self.options.member)
+        if self.format.seeks:
+            stream = self._on_disk_whole(stream, limit)
+        table = self.format.read(stream, options)
+        if self.members:
+            table.members, table.found["member"] = self.members, self.options.member
         return table
+
+    def _member(self, archive: BinaryIO, limit: int) -> tuple[BinaryIO, ReadOptions]:
+        """The member that is wanted, or the first that may be a table; options for reading it."""
+        formats = [_format(spec) for spec in self.task.get("formats") or [self.task["format"]]]
+
+        def format_of(name: str) -> ImportFormat | None:
+            return next((one for one in formats if one.matches("", name.lower())), None)
+
+        self.members = packed.members(archive, lambda name: format_of(name) is not None)
+        name = self.options.member = self.options.member or self.members[0]
+        if not self.task.get("asked"):
+            self.format = format_of(name) or self.format
+        return packed.open_member(archive, name, limit), replace(self.options, member=None)
+
+    def _on_disk_whole(self, stream: Any, limit: int) -> BinaryIO:
+        """The file for a format that seeks in it, and unpacks it by itself where it is packed."""
+        if stream not in self._on_disk:
+            stream = self._spooled(stream, limit)
+        head = stream.read(4)
+        stream.seek(0)
+        self._unpacked = packed.check(stream, limit) if head == packed.ZIP else 0
+        return cast("BinaryIO", stream)
 
     def _spooled(self, stream: Any, limit: int) -> BinaryIO:
         """The file on disk, to seek in; without a name, so that it ends with this process."""
-        self.close()
-        self._on_disk = copy = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - see close
+        copy = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - see close
+        self._on_disk.append(copy)
         limited = packed.Limited(stream, limit)
         while piece := limited.read(256 * 1024):
             copy.write(piece)
@@ -73,9 +136,9 @@ class Reading:
         return copy
 
     def close(self) -> None:
-        """Let go of the file on disk."""
-        if self._on_disk is not None:
-            self._on_disk.close()
+        """Let go of what is on disk."""
+        while self._on_disk:
+            self._on_disk.pop().close()
 
     def batches(self, table: Table) -> Iterator[list[Sequence[Any]]]:
         """The rows, some at a time; fewer where they are large."""
@@ -112,9 +175,23 @@ def _format(spec: dict[str, str]) -> ImportFormat:
     return made
 
 
-def found(table: Table) -> dict[str, Any]:
-    """What was found out about a file, to be told."""
-    return {"found": table.found, "members": table.members}
+def found(reading: Reading, table: Table, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """What was found out about a file, to be told; ``rows`` are some of its first ones."""
+    told = {**table.found}
+    if told.get("guessed"):
+        told["others"] = [
+            {
+                "encoding": other,
+                "cells": differing(rows, table.columns, told["encoding"], other),
+            }
+            for other in told["others"]
+        ]
+    if len(str(told.get("member") or "")) > MAX_LISTED_NAME:
+        del told["member"]
+    members = [name for name in table.members if len(name) <= MAX_LISTED_NAME][:_MEMBERS]
+    while sum(map(len, members)) > _SHOWN_MEMBERS:
+        members = members[: len(members) // 2]
+    return {"found": told, "members": members, "format": reading.format.name}
 
 
 def preview(reading: Reading) -> dict[str, Any]:
@@ -141,21 +218,29 @@ def preview(reading: Reading) -> dict[str, Any]:
         values = [row[index] if index < len(row) else None for row in rows]
         column.take(values)
         kinds.append(column.kind or TEXT)
+    names = _cut([table.columns], MAX_LISTED_NAME, _SHOWN_NAMES)[0]
     shown = [[_shown(value) for value in row[:_SHOWN_COLUMNS]] for row in rows[:_SHOWN_ROWS]]
     return {
-        **{"columns": table.columns, "types": kinds, "rows": shown, "problem": problem},
-        **found(table),
+        **{"columns": names, "types": kinds, "problem": problem},
+        "rows": _cut(shown, _SHOWN_CELL, _SHOWN_CELLS),
+        # By a name that is cut no column can be chosen.
+        "cut_names": [n for n, name in enumerate(table.columns) if name != names[n]],
+        **found(reading, table, rows),
     }
 
 
 def _shown(value: Any) -> str | None:
-    if value is None:
-        return None
-    text = (
-        value
-        if isinstance(value, str)
-        else f"{len(value)} bytes"
-        if isinstance(value, bytes)
-        else str(value)
-    )
-    return text[:_SHOWN_CELL]
+    if value is None or isinstance(value, str):
+        return value
+    return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
+
+
+_Text = TypeVar("_Text", str, "str | None")
+
+
+def _cut(rows: Sequence[Sequence[_Text]], each: int, together: int) -> list[list[_Text]]:
+    """The texts, each cut; shorter where together they are still too much."""
+    lengths = [len(text) for row in rows for text in row if text]
+    while each > 1 and sum(min(length, each) for length in lengths) > together:
+        each //= 2
+    return [[text and text[:each] for text in row] for row in rows]

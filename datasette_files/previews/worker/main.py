@@ -1,16 +1,13 @@
 """A worker: the program that decodes what strangers have uploaded, one file after the other.
 
-Started by workers.py, which kills it when it breaks a limit. Reads jobs from its standard input
-and writes answers to its standard output, as framing.py says. Its first header holds its limits; it
-answers once it is ready.
+Started by workers.py, which kills it when it breaks a limit. The first message holds its settings,
+each other one a job, which a file follows. Each answer is followed by its images.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -25,13 +22,9 @@ from . import clips, documents, pictures
 _HEIF = "HEIF"
 
 
-def main() -> None:
+def main(source: BinaryIO, sink: BinaryIO) -> None:
     """Work until the other side closes the pipe."""
-    os.setpgid(0, 0)  # so that what it starts is killed with it, and no Ctrl-C reaches it
-    source = sys.stdin.buffer
-    sink = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
-    settings = framing.read_header(source)
+    settings = framing.read_message(source)
     if settings is None:
         return
     formats = list(pictures.FORMATS)
@@ -43,18 +36,15 @@ def main() -> None:
         else:
             pillow_heif.register_heif_opener(thumbnails=False)
             formats.append(_HEIF)
-    confinement.confine(settings["memory"], settings["max_bytes"])
-    confinement.end_with(source.fileno())
     Image.MAX_IMAGE_PIXELS = settings["max_pixels"]
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each has buffers of its own
     # Pillow's own check of what a header claims, for the images within images too.
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-    sink.write(framing.packed({"ready": True}))
-    sink.flush()
-    while (job := framing.read_header(source)) is not None:
+    while (job := framing.read_message(source)) is not None:
         answer, contents = _answer({**settings, **job, "formats": formats}, source)
         sink.write(framing.packed(answer))
-        sink.writelines(contents)
+        for content in contents:
+            sink.writelines((*framing.frames(content), framing.END))
         sink.flush()
         if answer.get("ends"):
             return
@@ -65,7 +55,7 @@ def _answer(job: dict[str, Any], source: BinaryIO) -> tuple[dict[str, Any], list
     started = time.monotonic()
     # While it is received, the server's own clock runs.
     pieces = framing.read_pieces(source)
-    confinement.allow_cpu(job["seconds"])
+    confinement.allow_cpu(confinement.cpu_used() + job["seconds"])
     try:
         made = _made(job, pieces)
     except MemoryError:

@@ -1,0 +1,289 @@
+"""JSON piece by piece: the objects of an array, of an array within an object, or one after another.
+
+Holds one value at a time, each of at most ``MAX_RECORD`` characters. Leaves out what becomes of
+the objects (jsons.py).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from .base import MAX_LISTED_NAME, MAX_RECORD, ImportProblem
+from .types import as_float
+
+_PIECE = 64 * 1024
+#: Characters of a file that begins with an object, within which the whole of it is looked at.
+_WHOLE = 4 * 1024 * 1024
+#: Objects around an array of rows.
+_DEEPEST = 4
+#: A byte order mark may be in the middle where files were put together.
+_SPACE = " \t\r\n\ufeff"
+#: Characters of a number that surely has no digit too many, and a size that no float comes near.
+_FEW, _PLAIN = 17, 1e-300
+
+
+def _number(text: str) -> float | str:
+    """What a float does not hold to its last digit stays a text."""
+    if len(text) <= _FEW and _PLAIN < abs(number := float(text)) < 1 / _PLAIN:
+        return number
+    exact = as_float(text)
+    return text if exact is None else exact
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ImportProblem(f"has {_again(pairs)[:50]!r} twice in one object; rename or remove one")
+    return made
+
+
+def _again(pairs: list[tuple[str, Any]]) -> str:
+    """The first name that was there before."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise AssertionError("no name is there twice")
+
+
+#: NaN and Infinity are no JSON, but are written; as text they stay what they are.
+_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_number, object_pairs_hook=_object)
+
+
+def decoded(line: str, row: int) -> Any:
+    """The one value of a line. Raises ImportProblem."""
+    try:
+        return _DECODER.decode(line)
+    except ImportProblem as problem:
+        problem.row = row
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ImportProblem(f"is no JSON ({_reason(error, 0)}); mend the file", row) from None
+
+
+def _reason(error: Exception, start: int) -> str:
+    """What is wrong with a value that begins at ``start``, and where in it."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}, at character {error.pos - start + 1:,} of the row"
+    return str(error)
+
+
+class Cursor:
+    """A place in a text, from which values are read."""
+
+    def __init__(self, text: io.TextIOWrapper, begun: str = "") -> None:
+        self._text = text
+        self._buffer = begun
+        self._position = 0
+
+    def peek(self) -> str:
+        """The next character that is no space, which is then the place; empty at the end."""
+        while True:
+            while self._position < len(self._buffer):
+                if self._buffer[self._position] not in _SPACE:
+                    return self._buffer[self._position]
+                self._position += 1
+            self._buffer, self._position = self._text.read(_PIECE), 0
+            if not self._buffer:
+                return ""
+
+    def inside(self) -> str:
+        """As ``peek``, within an array or object, in which the file must not end."""
+        found = self.peek()
+        if not found:
+            raise ImportProblem("The file ends within its array; it may be cut short")
+        return found
+
+    def step(self) -> None:
+        """Move behind the character that was looked at."""
+        self._position += 1
+
+    def value(self, row: int | None) -> Any:
+        """The value that begins here; the place moves behind it. Raises ImportProblem."""
+        try:
+            return self._value(MAX_RECORD)
+        except ImportProblem as problem:
+            problem.row = row
+            raise
+
+    def whole(self) -> Any:
+        """The value that begins here; None, the place kept, for one that is long, or none."""
+        try:
+            return self._value(_WHOLE)
+        except ImportProblem:
+            return None
+
+    def _value(self, most: int) -> Any:
+        piece = _PIECE
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._buffer, self._position)
+                # A number may go on.
+                if end < len(self._buffer) or self._buffer[end - 1] in '}]"':
+                    self._position = end
+                    return value
+                problem = "it is cut short"
+            except (ValueError, RecursionError) as error:
+                problem = _reason(error, self._position)
+            if len(self._buffer) - self._position > most:
+                raise ImportProblem(f"is no JSON, or larger than {most:,} characters")
+            more = self._text.read(piece)
+            if not more:
+                raise ImportProblem(f"is no JSON ({problem}); mend the file")
+            # Twice as much each time: a large value is tried a few times only.
+            self._buffer = self._buffer[self._position :] + more
+            self._position, piece = 0, piece * 2
+
+
+def rows_of(
+    cursor: Cursor, member: str | None, found: dict[str, Any], members: list[str]
+) -> Iterator[Any]:
+    """The values that are to be rows, which are objects where the file is right.
+
+    Of an object, the array in it: that which ``member`` names, such as ``response.results``, else
+    the longest. Several are put into ``members``, and the one that is read into ``found``.
+    """
+    first = cursor.peek()
+    if first == "[":
+        row = 0
+        for value in _array(cursor):
+            row += 1
+            yield value
+        _check_end(cursor, row)
+        return
+    if first != "{":
+        raise ImportProblem("The file is no array of objects: it has to begin with [ or {")
+    whole = cursor.whole()
+    if whole is None:
+        yield from _Wrapped(cursor, member).rows()
+    elif not cursor.peek():
+        yield from _of_document(whole, member, found, members)
+    else:
+        yield whole
+        row = 1
+        while cursor.peek():
+            row += 1
+            yield cursor.value(row)
+
+
+def _array(cursor: Cursor) -> Iterator[Any]:
+    """The values of the array that begins here."""
+    cursor.step()
+    row = 0
+    while row or cursor.inside() != "]":
+        row += 1
+        if cursor.inside() in ",]":
+            raise ImportProblem("is missing: there is a comma too many; mend the file", row)
+        yield cursor.value(row)
+        if cursor.inside() == "]":
+            break
+        if cursor.inside() != ",":
+            raise ImportProblem("is not followed by a comma or ]; mend the file", row)
+        cursor.step()
+    cursor.step()
+
+
+def _check_end(cursor: Cursor, row: int) -> None:
+    """That nothing follows: rows of another array would be lost."""
+    if cursor.peek():
+        raise ImportProblem("The file goes on after its array; save it as one array", row + 1)
+
+
+def _of_document(
+    document: dict[str, Any], member: str | None, found: dict[str, Any], members: list[str]
+) -> Iterator[Any]:
+    """The rows of a file that is one object: of an array of objects in it, else itself."""
+    lists = _lists(document)
+    if member is not None and member not in lists:
+        raise ImportProblem(f"The file holds no list {member[:100]!r}; choose one of its lists")
+    if lists:
+        longest = max(lists, key=lambda path: len(lists[path]))
+        if len(lists) > 1:
+            members += lists
+            found["member"] = member or longest
+        yield from lists[member or longest]
+    elif [] not in document.values() and any(map(_is_scalar, document.values())):
+        yield document
+    elif any(document.values()):
+        raise ImportProblem("The file is an object without an array of objects: there are no rows")
+
+
+def _is_scalar(value: Any) -> bool:
+    return not isinstance(value, dict | list)
+
+
+def _lists(document: dict[str, Any]) -> dict[str, list[Any]]:
+    """The arrays of objects in an object, by their paths; those that are less deep first."""
+    lists: dict[str, list[Any]] = {}
+    waiting = deque([("", document, 1)])
+    while waiting:
+        path, value, depth = waiting.popleft()
+        for key, inner in value.items():
+            if isinstance(inner, dict) and depth < _DEEPEST:
+                waiting.append((f"{path}{key}."[:MAX_LISTED_NAME], inner, depth + 1))
+            elif isinstance(inner, list) and inner and isinstance(inner[0], dict):
+                lists.setdefault(f"{path}{key}"[:MAX_LISTED_NAME], inner)
+    return lists
+
+
+class _Wrapped:
+    """The array of objects in an object that is too large to be held."""
+
+    def __init__(self, cursor: Cursor, member: str | None) -> None:
+        self._cursor = cursor
+        self._member = member
+        #: The path of the array whose objects are the rows.
+        self._taken: str | None = None
+        self._row = 0
+
+    def rows(self) -> Iterator[Any]:
+        yield from self._object("", 1)
+        if self._taken is None and self._member is not None:
+            raise ImportProblem(f"The file holds no list {self._member[:100]!r}")
+        _check_end(self._cursor, self._row)
+
+    def _object(self, path: str, depth: int) -> Iterator[Any]:
+        """Go through the object that begins here."""
+        cursor, any_yet = self._cursor, False
+        cursor.step()
+        while cursor.inside() != "}":
+            if any_yet:
+                self._step_over(",")
+            if cursor.inside() != '"':
+                raise ImportProblem("The file is no JSON: a name is missing; mend the file")
+            key = f"{path}{cursor.value(None)}"[:MAX_LISTED_NAME]
+            self._step_over(":")
+            begins = cursor.inside()
+            if begins == "{" and depth < _DEEPEST:
+                yield from self._object(f"{key}.", depth + 1)
+            elif begins == "[":
+                yield from self._list(key)
+            else:
+                cursor.value(None)
+            any_yet = True
+        cursor.step()
+
+    def _step_over(self, wanted: str) -> None:
+        if self._cursor.inside() != wanted:
+            raise ImportProblem(f"The file is no JSON: {wanted!r} is missing; mend the file")
+        self._cursor.step()
+
+    def _list(self, path: str) -> Iterator[Any]:
+        """The values of the array that begins here, if they are the rows; else pass them."""
+        takes = False
+        for number, value in enumerate(_array(self._cursor)):
+            if number == 0 and isinstance(value, dict) and self._member in (None, path):
+                if self._taken is not None:
+                    raise ImportProblem(
+                        f"The file holds several lists, {self._taken[:100]!r} and {path[:100]!r};"
+                        " choose one by its name (member)"
+                    )
+                self._taken, takes = path, True
+            if takes:
+                self._row += 1
+                yield value

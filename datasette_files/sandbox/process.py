@@ -1,0 +1,317 @@
+"""One confined child process, seen from the server: started, talked to, ended.
+
+All kinds of child are confined alike and differ in their ``Limits`` alone. A child runs this
+interpreter without the environment, the site's hooks, and anything of Datasette. Leaves out what it
+may not do (confinement.py), the frames (framing.py), and what is said (previews/workers.py,
+imports/process.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import mimetypes
+import os
+import shutil
+import signal
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import framing
+
+logger = logging.getLogger("datasette_files")
+
+#: By the clock a child may take so many times its seconds of CPU: a busy machine gives it little.
+PATIENCE = 3
+#: Bytes that may wait in a pipe, where the system lets it be set.
+_PIPE = 1024 * 1024
+#: Bytes of what a child writes to standard error that are kept, to be logged if it fails.
+_ERRORS = 16 * 1024
+_PREFIX = "datasette-files-child-"
+#: Seconds after which a folder without an owner was left by a server that was killed.
+_LEFT_SECONDS = 60
+_PACKAGE = str(Path(__file__).resolve().parents[1])
+
+# The package is an empty one that knows its folder: its own __init__ brings in all of Datasette.
+_PROGRAM = """\
+import json, sys, types
+asked = json.loads(sys.argv[1])
+sys.path[:] = asked["path"]
+if asked["package"]:
+    package = types.ModuleType("datasette_files")
+    package.__path__ = [asked["package"]]
+    sys.modules["datasette_files"] = package
+from datasette_files.sandbox.child import begin
+begin(**asked["child"])
+"""
+#: Of the environment a child sees where shared libraries are; secrets may stand in all the rest.
+_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+#: Shared libraries and programs' data, where systems have them.
+_LIBRARIES = (
+    *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64"),
+    *("/nix/store", "/gnu/store"),
+)
+_DATA = (
+    *("/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ssl/openssl.cnf", "/etc/localtime"),
+    *("/usr/share/zoneinfo", "/usr/share/fonts", "/usr/local/share/fonts", "/etc/fonts"),
+    *("/dev/urandom", "/dev/random", "/dev/zero"),
+    *mimetypes.knownfiles,
+)
+
+#: How a child shows that it died, or makes no sense.
+NO_ANSWER = (ConnectionError, asyncio.IncompleteReadError, framing.Broken)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may use. Sizes in bytes."""
+
+    #: Of address space.
+    memory: int
+    #: The largest file that it may write.
+    max_bytes: int
+    #: Of CPU for one task; by the clock PATIENCE times as long.
+    seconds: float
+    #: Tasks of one process.
+    tasks: int = 1
+
+    def by_name(self) -> dict[str, int]:
+        """The kernel's limits, by their names in setrlimit(2) without RLIMIT_."""
+        # Beyond what ``allow_cpu`` allows, so that the child ends by that signal.
+        cpu = int(self.seconds * self.tasks) + 5
+        sizes = {"AS": self.memory, "DATA": self.memory, "FSIZE": self.max_bytes}
+        return {**sizes, "CPU": cpu, "NOFILE": 64, "CORE": 0}
+
+
+class Child:
+    """One process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, folder: str, *, owns: bool) -> None:
+        self._process = process
+        self._folder = folder
+        self._owns = owns
+        self._loop = asyncio.get_running_loop()
+        self._errors = asyncio.create_task(self._listen())
+        self._ended = False
+        #: Whether it waits for the bytes of a file, which are the storage's to give.
+        self.hungry = False
+        #: What the kernel was asked for, each with the reason for which it refused, or None.
+        self.told: dict[str, str | None] = {}
+
+    @classmethod
+    async def start(
+        cls,
+        module: str,
+        limits: Limits,
+        *,
+        folder: str | None = None,
+        read: Iterable[str] = (),
+        run: Iterable[str] = (),
+        whole: bool = False,
+    ) -> Child:
+        """A confined process that runs ``datasette_files.<module>.main(source, sink)``.
+
+        ``folder`` is the one place where it may write; without it, it gets a new one that is
+        removed at its end. ``read`` and ``run``: more paths that it may read, and execute.
+        ``whole``: with Datasette, for a plugin's code. Raises OSError where the system has no
+        process to give, and NO_ANSWER where it ends as it starts.
+        """
+        owns = folder is None
+        place = folder or str(await asyncio.to_thread(tempfile.mkdtemp, prefix=_PREFIX))
+        path = await asyncio.to_thread(_path, whole)
+        child = {
+            "module": f"datasette_files.{module}",
+            "folder": place,
+            "limits": limits.by_name(),
+            "seconds": limits.seconds,
+            "read": [*path, _PACKAGE, *_DATA, *read],
+            "run": [*_libraries(), *run],
+        }
+        asked = {"path": path, "package": None if whole else _PACKAGE, "child": child}
+        # -I and -S: nothing of the environment or the site runs code. A plugin may be installed by
+        # such code, and is the administrator's own.
+        flags = "-I" if whole else "-IS"
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, flags, "-c", _PROGRAM, json.dumps(asked)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=place,
+                env={
+                    **{name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                    "MALLOC_ARENA_MAX": "1",
+                },
+                # No session of its own: Linux may give each the same share of the processors,
+                # however nice its processes are (sched(7), autogroup).
+            )
+        except BaseException:
+            if owns:
+                shutil.rmtree(place, ignore_errors=True)
+            raise
+        made = cls(process, place, owns=owns)
+        try:
+            made._widen()
+            made.told = await made.receive()
+        except BaseException:
+            await made.close()
+            raise
+        return made
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return not self._ended and self._process.returncode is None
+
+    @property
+    def _input(self) -> asyncio.StreamWriter:
+        assert self._process.stdin is not None  # noqa: S101 - for the types: it is a pipe
+        return self._process.stdin
+
+    @property
+    def _output(self) -> asyncio.StreamReader:
+        assert self._process.stdout is not None  # noqa: S101 - for the types: it is a pipe
+        return self._process.stdout
+
+    def _widen(self) -> None:
+        """A wider pipe: a file is handed over in fewer turns."""
+        pipe = self._input.transport.get_extra_info("pipe")
+        if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):  # the system's bound on pipes of one user
+                fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
+
+    def send(self, message: dict[str, Any]) -> None:
+        self._input.write(framing.packed(message))
+
+    async def feed(self, pieces: AsyncIterator[bytes]) -> None:
+        """Send a file but for its end (``end_file``). Raises what ``pieces`` raises."""
+        self.hungry = True
+        async for piece in pieces:
+            for frame in framing.frames(piece):
+                self._input.write(frame)
+            self.hungry = False
+            await self._input.drain()
+            self.hungry = True
+
+    def end_file(self) -> None:
+        self.hungry = False
+        self._input.write(framing.END)
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message. Raises NO_ANSWER."""
+        return framing.unpacked(await self.receive_bytes())
+
+    async def receive_bytes(self, most: int = framing.MAX_MESSAGE) -> bytes:
+        """The next message or file, of at most ``most`` bytes. Raises NO_ANSWER."""
+        read = self._output.readexactly
+        content = bytearray()
+        while length := framing.length_of(
+            await read(framing.LENGTH.size), most=most - len(content)
+        ):
+            content += await read(length)
+        return bytes(content)
+
+    async def _listen(self) -> None:
+        """Read standard error to its end, and log what a child said that failed by itself."""
+        assert self._process.stderr is not None  # noqa: S101 - for the types: it is a pipe
+        kept = b""
+        while piece := await self._process.stderr.read(_ERRORS):
+            kept = (kept + piece)[:_ERRORS]
+        if await self._process.wait() and kept and not self._ended:
+            logger.error("A child process failed:\n%s", kept.decode("utf-8", "replace"))
+
+    async def ended_by(self) -> int:
+        """The exit status of a process that ends by itself; the negative number of a signal."""
+        return await self._process.wait()
+
+    def kill(self) -> None:
+        """End it and what it started, whatever they are doing."""
+        self._ended = True
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                # First itself: its group is there only once it has begun.
+                os.kill(self._process.pid, signal.SIGKILL)
+                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._owns:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def close(self) -> None:
+        """As ``kill``, and let go of the pipes, where its event loop still runs."""
+        if self._process.returncode is not None and not self._ended:
+            await self._errors
+        self.kill()
+        if self._loop is asyncio.get_running_loop():
+            self._input.close()
+            await self._process.wait()
+            await self._errors
+
+
+#: What this kernel answered: the same for every Datasette of this process.
+_told: dict[str, str | None] = {}
+
+
+async def confinement() -> dict[str, str | None]:
+    """What a child asks this system for, each with the reason for which it is refused, or None.
+
+    Learnt once, from a child that does nothing else; what is refused is logged then.
+    """
+    told = _told
+    if not told:
+        try:
+            child = await Child.start("sandbox.child", Limits(1 << 28, 1 << 20, 10))
+        except (OSError, *NO_ANSWER) as error:
+            return {"a child process": f"cannot be started: {error}"}
+        await child.close()
+        if not told:  # nobody else has asked meanwhile
+            told.update(child.told)
+            for name, reason in told.items():
+                if reason is not None:
+                    logger.warning("Sandbox: this system refuses %s: %s", name, reason)
+    return told
+
+
+def _path(whole: bool) -> list[str]:
+    """Where a child finds modules. Not in the working directory, unless packages are there.
+
+    It holds whatever the server was started beside: databases, perhaps.
+    """
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # removed, as by a deployment
+        here = Path("/")
+    if whole:
+        # Not all entries are folders: some stand for an import hook.
+        return [str(here / one) if (here / one).exists() else one for one in sys.path]
+    found = dict.fromkeys(Path(entry).resolve() for entry in sys.path if entry)
+    return [str(one) for one in found if one != here or any(one.glob("*.dist-info"))]
+
+
+def _libraries() -> list[str]:
+    own = (*os.environ.get("LD_LIBRARY_PATH", "").split(":"), sysconfig.get_config_var("LIBDIR"))
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix}
+    return [*_LIBRARIES, *(f"{one}/lib" for one in prefixes), *(one for one in own if one)]
+
+
+def clear_left_folders() -> None:
+    """Remove the folders of children whose server was killed. Blocks."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else somebody works there
+                if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                    shutil.rmtree(left)
+            finally:
+                os.close(descriptor)

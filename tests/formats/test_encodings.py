@@ -1,0 +1,82 @@
+"""The encoding of small tables in many languages is told, and a guess is called one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datasette_files.formats.base import ImportProblem
+from datasette_files.formats.characters import ENCODINGS, detect
+from tests.formats.tables_by_language import WESTERN, corpus
+from tests.imports import engine
+
+
+def read_as(content: bytes) -> str:
+    return content.decode(ENCODINGS[detect(content).name], "replace")
+
+
+def test_of_nine_hundred_tables_few_are_read_wrong() -> None:
+    samples = list(corpus())
+    assert len(samples) == 900
+    wrong = [one for one in samples if read_as(one.content) != one.text]
+    assert len(wrong) <= 20, [(one.language, one.text[:60]) for one in wrong]
+
+
+@pytest.mark.parametrize("text", WESTERN, ids=ascii)
+def test_what_excel_writes_in_the_west_is_read_as_that(text: str) -> None:
+    assert read_as(text.encode("cp1252")) == text
+    assert read_as(text.encode()) == text
+
+
+@pytest.mark.parametrize("text", WESTERN, ids=ascii)
+def test_a_guess_says_so_and_offers_two_others(text: str) -> None:
+    content = text.encode("cp1252")
+    found = detect(content)
+    assert (found.guessed, len(found.others)) == (True, 2)
+    texts = {content.decode(ENCODINGS[name], "replace") for name in (found.name, *found.others)}
+    assert len(texts) == 3
+    assert not detect(text.encode()).guessed
+
+
+@pytest.mark.parametrize("broken", [b"\xff", b"\xe9", b"\x00", b"\xc3"])
+@pytest.mark.parametrize("before", [1, 3000, 20_000])
+def test_a_broken_byte_in_utf_8_is_named_and_changes_no_encoding(
+    tmp_path: Path, broken: bytes, before: int
+) -> None:
+    path = tmp_path / "x.csv"
+    rows = "Łódź,żółw\n".encode()
+    path.write_bytes(b"city,animal\n" + rows * before + b"Ko" + broken + b"ln,x\n" + rows * 3)
+    with pytest.raises(ImportProblem) as caught:
+        engine.read(path, tmp_path)
+    assert str(caught.value).startswith(f"Row {before + 1:,}, column city: holds a NUL, or bytes")
+    assert "not utf-8" in str(caught.value)
+    made = engine.preview(path, tmp_path)
+    assert made["found"]["encoding"] == "utf-8"
+    assert "guessed" not in made["found"]
+
+
+def test_a_nul_in_ascii_is_no_other_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a,b\n1,x\x00y\n")
+    with pytest.raises(ImportProblem, match=r"Row 1, column b: holds a NUL, or .* not utf-8"):
+        engine.read(path, tmp_path)
+
+
+def test_a_preview_shows_the_cells_that_another_encoding_changes(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("name,city\nMuñoz,Málaga\nSmith,London\n".encode("cp1252"))
+    found = engine.preview(path, tmp_path)["found"]
+    assert (found["encoding"], found["guessed"]) == ("windows-1252", True)
+    assert [other["encoding"] for other in found["others"]] == list(
+        detect(path.read_bytes()).others
+    )
+    for other in found["others"]:
+        for column, text, instead in other["cells"]:
+            assert text in ("Muñoz", "Málaga")
+            assert column == ("name" if text == "Muñoz" else "city")
+            assert instead == text.encode("cp1252").decode(ENCODINGS[other["encoding"]], "replace")
+        assert other["cells"]
+    assert engine.read(path, tmp_path)["found"]["others"] == found["others"]
+    chosen = engine.preview(path, tmp_path, options={"encoding": "windows-1252"})["found"]
+    assert "guessed" not in chosen
