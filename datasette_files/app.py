@@ -78,6 +78,8 @@ class Files:
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
+        #: Whether our tables are in the internal database.
+        self.has_schema = False
         #: Addresses of our static files by name (views/assets.py).
         self.assets: dict[str, str] = {}
 
@@ -101,6 +103,7 @@ class Files:
             raise StartupError(str(error)) from None
         mark_source_blocks(self.datasette)
         await self.catalog.rebuild(schema.prepare)
+        self.has_schema = True
         await self.catalog.maintain(schema.keep_durable)
         declared = [
             (source.slug, source.config.storage, source.config.label, source.redacted)

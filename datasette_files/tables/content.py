@@ -13,6 +13,14 @@ from pathlib import Path
 
 #: So that nobody takes one for a table of theirs; Datasette hides names that begin so.
 STAGING_PREFIX = "_datasette_files_import_"
+#: What the name of a staging table ends in once it is to go.
+LEFT = "_left"
+#: What the names of an import's tables end in: of the rows, of those that are to go, of the search
+#: index and of the tables that FTS5 keeps it in.
+STAGING_SUFFIXES = (
+    *("", LEFT, "_fts"),
+    *("_fts_data", "_fts_idx", "_fts_content", "_fts_docsize", "_fts_config"),
+)
 #: The name under which the scratch database is attached.
 SOURCE = "datasette_files_import"
 

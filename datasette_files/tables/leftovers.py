@@ -5,13 +5,11 @@ from __future__ import annotations
 import sqlite3
 
 from ..errors import Invalid
-from .content import STAGING_PREFIX, legacy_names, transaction
+from .content import LEFT, STAGING_PREFIX, legacy_names, transaction
 from .names import quoted
 
 #: Rows that are removed by one transaction: others wait for it.
 _ROWS = 20_000
-#: What the name of a staging table ends in once it is to go.
-_LEFT = "_left"
 
 
 def begin(conn: sqlite3.Connection, staging: str) -> bool:
@@ -23,15 +21,15 @@ def begin(conn: sqlite3.Connection, staging: str) -> bool:
     with legacy_names(conn), transaction(conn):
         conn.execute(f"DROP TABLE IF EXISTS {quoted(staging + '_fts')}")
         if not _exists(conn, staging):
-            return _exists(conn, staging + _LEFT)
-        conn.execute(f"ALTER TABLE {quoted(staging)} RENAME TO {quoted(staging + _LEFT)}")
+            return _exists(conn, staging + LEFT)
+        conn.execute(f"ALTER TABLE {quoted(staging)} RENAME TO {quoted(staging + LEFT)}")
     return True
 
 
 def drop_some(conn: sqlite3.Connection, staging: str) -> bool:
     """Remove some of what ``begin`` found, and at last the table. True while there is more."""
     _check(staging)
-    name = quoted(staging + _LEFT)
+    name = quoted(staging + LEFT)
     try:
         with transaction(conn):
             deleted = conn.execute(
