@@ -144,14 +144,14 @@ class Imports:
 
     async def cancel(self, actor: Actor, file: FileRecord, job_id: int) -> None:
         """Have a job stop. Raises NotFound, PermissionDenied, Conflict."""
-        job, details, _ = await self._job(file.id, job_id)
+        job, details = await self.visible_job(actor, file.id, job_id)
         await self._permit(actor, self.request_of(job, details))
         if await self._catalog.write(lambda conn: job_rows.cancel(conn, job_id)) is None:
             raise Conflict(f"The import is over: {job.status}")
 
     async def restart(self, actor: Actor, file: FileRecord, job_id: int) -> int:
         """A new job with the options of one that did not finish. As ``start``, and NotFound."""
-        job, details, _ = await self._job(file.id, job_id)
+        job, details = await self.visible_job(actor, file.id, job_id)
         request = self.request_of(job, details)
         if job.status not in ("error", "cancelled", "interrupted"):
             await self._permit(actor, request)
@@ -160,7 +160,7 @@ class Imports:
 
     async def apply(self, actor: Actor, file: FileRecord, job_id: int, removes: bool) -> int:
         """A job that does what a comparison showed."""
-        job, details, _ = await self._job(file.id, job_id)
+        job, details = await self.visible_job(actor, file.id, job_id)
         request = self.request_of(job, details)
         return await self.start(actor, file, replace(request, mode="merge", removes=removes))
 
