@@ -249,4 +249,4 @@ async def test_direct_upload_does_not_take_bytes_here(flow: Flow) -> None:
         files={"file": ("a.txt", b"x")},
     )
     await _assert_refused(flow, answer, 409, "conflict")
-    assert "straight to the storage" in answer.json["error"]
+    assert "goes to the storage" in answer.json["error"]
