@@ -258,8 +258,12 @@ def _whole(headers: Mapping[str, str]) -> list[Digest]:
         raise Invalid(f"A declared digest cannot be verified: {error}") from None
 
 
-async def _verified(body: AsyncIterator[bytes], declared: list[Digest]) -> AsyncIterator[bytes]:
-    """The same chunks. Raises ChecksumMismatch at their end."""
+def _verified(body: AsyncIterator[bytes], declared: list[Digest]) -> AsyncIterator[bytes]:
+    """The same chunks; ChecksumMismatch at their end. Without a digest nothing is hashed."""
+    return _hashed(body, declared) if declared else body
+
+
+async def _hashed(body: AsyncIterator[bytes], declared: list[Digest]) -> AsyncIterator[bytes]:
     hashes = {one.algorithm: hashlib.new(one.algorithm, usedforsecurity=False) for one in declared}
 
     def update(chunk: bytes) -> None:
