@@ -2,7 +2,8 @@
 
 One large file, then many small ones: each way the time, the peak resident set of the command, and
 whether every file's bytes are those that went in, read from the disk and from the bucket past
-Datasette. The S3 is that of tests/moto_server.py: moto's server, or what the environment names.
+Datasette. The S3 is that of tests/support/moto_server.py: moto's server, or what the environment
+names.
 
     uv run python -m benchmarks.moving --large 1073741824 --files 10000
 """
@@ -118,7 +119,7 @@ def check(site: Site, store: Any, prefix: str, source: str, hashes: list[str]) -
 
 def measure(folder: Path, files: int, size: int | None, jobs: int) -> Iterator[str]:
     """A line for each way."""
-    from tests.moto_server import new_prefix, shared_store
+    from tests.support.moto_server import new_prefix, shared_store
 
     store, prefix = shared_store(), new_prefix()
     hashes = make(folder / "in", files, size)

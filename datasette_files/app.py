@@ -1,13 +1,14 @@
-"""``Files``: one object per Datasette. It builds each room, and hands it what it needs.
+"""``Files``: one object per Datasette. It builds the parts of the plugin and connects them.
 
-Holds start and stop. Leaves out HTTP (views/) and the hooks (plugin.py). No state lives outside of
-it, so two Datasettes in one process do not see each other.
+Holds start and stop. Leaves out HTTP (views/) and the hooks (plugin.py). All state belongs to this
+object, so two Datasettes in one process do not share any.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -43,6 +44,19 @@ from .transfer.copying import Carried, Copier, Order
 from .transfer.uploads import Uploads
 
 
+@contextmanager
+def _startup_errors() -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        raise StartupError(str(error)) from None
+
+
+def _flat(batches: list[list[Any]]) -> list[Any]:
+    """The results of a hook that returns a list, as one list."""
+    return [one for batch in batches for one in batch]
+
+
 class Files:
     """datasette-files in one Datasette."""
 
@@ -52,11 +66,7 @@ class Files:
         self.base_url: str = datasette.setting("base_url")
         self.secrets = Secrets(datasette)
         self.catalog = Catalog(datasette.get_internal_database())
-        classes = [
-            cls
-            for batch in pm.hook.register_files_storage_types(datasette=datasette)
-            for cls in batch
-        ]
+        classes = _flat(pm.hook.register_files_storage_types(datasette=datasette))
         self.sources = Sources(self.config, storage_types(classes))
         self.settings = Settings(self.catalog, self.sources)
         self.announcer = Announcer(datasette)
@@ -84,22 +94,17 @@ class Files:
 
     @classmethod
     def of(cls, datasette: Any) -> Files:
-        """The one of this Datasette. Raises StartupError for a wrong configuration."""
+        """The object of this Datasette. Raises StartupError for a wrong configuration."""
         files: Files | None = getattr(datasette, "_datasette_files", None)
         if files is None:
-            try:
-                files = cls(datasette)
-            except ConfigurationError as error:
-                raise StartupError(str(error)) from None
-            datasette._datasette_files = files
+            with _startup_errors():
+                files = datasette._datasette_files = cls(datasette)
         return files
 
     async def start(self) -> None:
-        """Bring the schema and the sources up. Raises StartupError."""
-        try:
+        """Prepare the schema and start the sources. Raises StartupError."""
+        with _startup_errors():
             check_source_blocks(self.datasette)
-        except ConfigurationError as error:
-            raise StartupError(str(error)) from None
         mark_source_blocks(self.datasette)
         await self.catalog.rebuild(schema.prepare)
         await self.catalog.maintain(schema.keep_durable)
@@ -110,30 +115,17 @@ class Files:
         rows = await self.catalog.write(lambda conn: schema.sync_sources(conn, declared))
         for source in self.sources:
             source.id, source.provisioned = rows[source.slug]
-        # From here on every hop sees the settings that hold at its moment.
+        # From here on, every hop first loads the current settings.
         self.catalog.before_each = self.settings.refresh
         await self.catalog.read(lambda conn: None)
-        try:
+        with _startup_errors():
             await self.sources.start(self.secrets.get)
-        except ConfigurationError as error:
-            raise StartupError(str(error)) from None
-        try:
             await self.columns.check_all()
-        except ConfigurationError as error:
-            raise StartupError(str(error)) from None
         await self._remember_provisioned()
-        self.thumbnails.use(
-            [
-                generator
-                for batch in pm.hook.register_thumbnail_generators(datasette=self.datasette)
-                for generator in batch
-            ]
+        self.thumbnails.use(_flat(pm.hook.register_thumbnail_generators(datasette=self.datasette)))
+        self.imports.formats.registered = _flat(
+            pm.hook.register_import_formats(datasette=self.datasette)
         )
-        self.imports.formats.registered = [
-            format_
-            for batch in pm.hook.register_import_formats(datasette=self.datasette)
-            for format_ in batch
-        ]
         loops = {
             "sweeper": self.sweeper.run,
             "trash": self.purger.round.run,
@@ -152,7 +144,7 @@ class Files:
         await confinement()
 
     async def _recover(self, datasette: Any) -> None:
-        """Bring up what was down at start."""
+        """Start the sources that were down when Datasette started."""
         down = [source for source in self.sources if source.down is not None]
 
         async def recover(source: Source) -> None:
@@ -162,7 +154,7 @@ class Files:
         await asyncio.gather(*(recover(source) for source in down))
 
     async def _remember_provisioned(self) -> None:
-        """Note which sources have been up, so that what vanishes from now on is not made anew."""
+        """Record the sources that have started once, so that a lost root is not created again."""
         for source in self.sources:
             if source.down is None and source.provisioned != source.place:
                 await self.catalog.write(
@@ -171,7 +163,7 @@ class Files:
                 source.provisioned = source.place
 
     async def stop(self) -> None:
-        """Let go of storages and of work that nobody waits for."""
+        """Close the storages, and stop the background work."""
         await self.jobs.close()
         await self.thumbnails.close()
         await self.inspector.close()
@@ -180,13 +172,13 @@ class Files:
     async def uploaded(
         self, source: Source, file: FileRecord, actor: Actor, *, picture: bool = True
     ) -> None:
-        """After a file's commit: tell plugins, and make its thumbnail, or leave it to who asks."""
+        """Announce a new file after its commit. ``picture``: make its thumbnail too, in advance."""
         await self.announcer.announce(UploadFileEvent.about(file, actor))
         if picture:
             self.thumbnails.make_eagerly(source, file)
 
     async def carry(self, order: Order, file: FileRecord, tell: Callable[[int], None]) -> Carried:
-        """Copy or move one file, and tell plugins. Raises as ``Copier.carry``."""
+        """Copy or move one file, and announce it. Raises as ``Copier.carry``."""
         carried = await self.copier.carry(order, file, tell)
         if carried.state == "copied":
             await self.announcer.announce(UploadFileEvent.about(carried.file, None))

@@ -1,4 +1,4 @@
-"""Every Datasette hook that datasette-files implements, a few lines each, calling the rooms."""
+"""Every Datasette hook that datasette-files implements; each calls another module."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def startup(datasette: Any) -> Any:
 
 @hookimpl
 def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
-    """Before a user's database is read for the first time: what a killed import was writing."""
+    """Roll back a killed import's unfinished writes before the database is first read."""
     found = datasette.databases.get(database)
     if found is not None and found.is_mutable and found.path is not None:
         recovery.roll_back(Path(found.path))
@@ -78,7 +78,7 @@ def register_column_types(datasette: Any) -> Any:
 
 @hookimpl
 def render_cell(value: Any, table: Any, request: Any, datasette: Any) -> Any:
-    """Cells of a query's results, whose columns have no types."""
+    """Render the cells of a query's result, whose columns have no types."""
     return Files.of(datasette).columns.query_cell(value, request) if table is None else None
 
 
@@ -108,7 +108,7 @@ def extra_js_urls(datasette: Any, database: Any, table: Any, request: Any) -> An
 async def _on_pages_with_files(
     names: tuple[str, ...], datasette: Any, request: Any, shown: tuple[str | None, str | None]
 ) -> list[dict[str, Any]]:
-    """What Datasette's own pages load of ours; nothing where they show no file column."""
+    """The addresses of these static files; none if Datasette's page shows no file column."""
     if not await Files.of(datasette).columns.on_page(request, *shown):
         return []
     folder = "/-/static-plugins/datasette_files"
@@ -133,8 +133,8 @@ def register_import_formats(datasette: Any) -> list[ImportFormat]:
 
 @hookimpl(optionalhook=True)
 def register_secrets(datasette: Any) -> Any:
-    """Tell datasette-secrets which names the storages asked for."""
-    from datasette_secrets import Secret  # noqa: PLC0415 - this hook is called only where it is
+    """Register the names of the secrets that the storages use with datasette-secrets."""
+    from datasette_secrets import Secret  # noqa: PLC0415 - only it calls this hook
 
     return [
         Secret(name=name, description="For a storage of datasette-files")

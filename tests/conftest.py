@@ -1,6 +1,6 @@
 """What every test may use: a Datasette in this process, with sources below ``tmp_path``.
 
-``--full`` runs the slow proofs too. Real server processes are in ``tests/server.py``.
+``--full`` runs the slow proofs too. Real server processes are in ``tests/support/server.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datasette.app import Datasette
 from hypothesis import settings
 
 from datasette_files.app import Files
-from tests.storages import installed
+from tests.support.storages import installed
 
 # No deadlines: the time of one example says nothing on a busy machine.
 settings.register_profile("datasette-files", deadline=None)

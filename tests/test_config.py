@@ -20,8 +20,8 @@ from datasette_files.errors import ConfigurationError, StorageUnavailable
 from datasette_files.media.types import type_allowed
 from datasette_files.sources import sources as sources_module
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
-from tests.server import Server
-from tests.storages import BasicStorage, installed, storage_class
+from tests.support.server import Server
+from tests.support.storages import BasicStorage, installed, storage_class
 
 P = "plugins.datasette-files"
 S = f"{P}.sources"

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import sqlite_utils
 
-from tests.client import Client
 from tests.conftest import missing
-from tests.fixtures import all_fixtures
-from tests.moto_server import Store, new_prefix, shared_store
-from tests.server import Server, free_port
+from tests.support.client import Client
+from tests.support.fixtures import all_fixtures
+from tests.support.moto_server import Store, new_prefix, shared_store
+from tests.support.server import Server, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -38,8 +38,8 @@ from datasette_files.views import tables
 from datasette_files.views.routes import ROUTES
 from datasette_files_s3.config import S3Config
 from tests.conftest import MakeDatasette, missing, upload
-from tests.fixtures import fixture
-from tests.server import Server
+from tests.support.fixtures import fixture
+from tests.support.server import Server
 
 ROOT = Path(__file__).resolve().parents[1]
 STATIC = ROOT / "datasette_files" / "static"

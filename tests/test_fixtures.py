@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageOps
 
-from tests.fixtures import FIXTURES, Fixture, all_fixtures, fixture, hostile_names
+from tests.support.fixtures import FIXTURES, Fixture, all_fixtures, fixture, hostile_names
 
 TOOLING = {
     "csv",  # has a README and a test of its own, tests/imports/test_awkward_files.py

@@ -1,4 +1,4 @@
-"""One file: its page, record, bytes, thumbnail; its update and its deletion."""
+"""The routes of one file: its page, record, bytes and thumbnail, its update and its deletion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..db.trash import TrashedFile
 from ..errors import Invalid
 from ..media.inline import shows_inline
 from ..models import FileRecord
-from ..naming import plain
+from ..naming import plain, storable
 from ..permissions.actions import BROWSE, DELETE, EDIT, UPLOAD
 from ..permissions.grants import file_actions, require_on_file
 from ..previews import file_page as previews
@@ -23,13 +23,13 @@ from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
 
-#: Request headers that may make an answer other than the whole file.
+#: Request headers that may select an answer other than the whole file.
 _CONDITIONS = frozenset(
     ("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 )
-#: Characters of a file's name in a message: the message is a cookie, and a cookie has 4 KB.
-_NAME_IN_MESSAGE = 100
-#: Scripts of a thumbnail's or an icon's own making never run, wherever it is opened.
+#: Characters of a file's name in a message, which is stored in a cookie of at most 4 KB.
+_MAX_NAME_IN_MESSAGE = 100
+#: Headers that stop scripts in a thumbnail or icon (SVG), also if it is opened by itself.
 _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 
 
@@ -44,7 +44,7 @@ async def file_page(call: Call) -> Response:
     full = records.full(call, file)
     deletes = source.capabilities.can_delete and source.down is None
     preview = await previews.preview(call.files.thumbnails, source, file)
-    # Else uses.js asks for them: the search may take a second, and the page need not wait for it.
+    # uses.js loads the uses after the page, since the search may take a second.
     used = await call.files.uses.of(call.actor, file.id) if call.argument("uses") else None
     context = {
         "file": full,
@@ -94,7 +94,7 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
 async def thumbnail(call: Call) -> Response:
     side = thumbnail_side(call)
     file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
-    # Of one who goes away, a queued thumbnail is not made.
+    # If the client disconnects, its queued thumbnail is dropped.
     shown = await unless_gone(
         call,
         call.files.thumbnails.get(source, file, side, webp=takes_webp(call), asker=_page(call)),
@@ -110,7 +110,7 @@ async def thumbnail(call: Call) -> Response:
 
 
 def _page(call: Call) -> str:
-    """Whose thumbnails are wanted for which page: each gets its turn."""
+    """The client and the page that ask for thumbnails. The queue serves pages in turns."""
     client = call.request.scope.get("client") or ("",)
     return f"{call.actor_id or client[0]} {call.headers.get('referer', '')[:500]}"
 
@@ -136,7 +136,7 @@ async def update(call: Call) -> Response:
         return await page(call, "done.html", {"done": "Saved", "text": "The search text is saved."})
     shown: dict[str, Any] = {"file": records.full(call, changed)} if browsable else {}
     if call.sends_form:
-        # For the next change by the same form; no header, as proxies change entity tags.
+        # The form's next change needs it. No header carries it, as proxies change entity tags.
         shown["if_match"] = changed.search_text_tag
     return answer(call, {"ok": True, **shown})
 
@@ -147,10 +147,8 @@ def _search_text(changes: dict[str, Any]) -> str:
     value = changes.get("search_text")
     if not isinstance(value, str):
         raise Invalid("search_text must be a string")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise Invalid("search_text is not valid Unicode") from None
+    if not storable(value):
+        raise Invalid("search_text is not valid Unicode; correct it")
     return value.replace("\x00", "")
 
 
@@ -168,7 +166,7 @@ async def delete(call: Call) -> Response:
         browsable or await call.files.lookup.allowed_sources(call.actor, UPLOAD)
     ):
         return await page(call, "done.html", {"done": "Deleted", "text": "The file is deleted."})
-    # For the page that its user sees next.
+    # The user's next page shows the message.
     call.datasette.add_message(call.request, text)
     return redirect(call.url("/-/files")) if call.wants_page else answer(call, {"ok": True})
 
@@ -179,7 +177,7 @@ async def delete_verb(call: Call) -> Response:
 
 
 async def _to_trash(call: Call, trashed: TrashedFile) -> Response:
-    """The answer after a deletion that can be undone: where a person can do that."""
+    """The answer to a deletion that can be undone, with the page that offers it."""
     file, until = trashed.file, records.written(trashed.purge_at)
     shown = {"ok": True, "trashed_until": until}
     if not (call.sends_form or call.wants_page):
@@ -196,13 +194,13 @@ async def _to_trash(call: Call, trashed: TrashedFile) -> Response:
 
 def name_in_message(file: FileRecord) -> str:
     name = plain(file.filename)
-    return name[:_NAME_IN_MESSAGE] + ("…" if len(name) > _NAME_IN_MESSAGE else "")
+    return name[:_MAX_NAME_IN_MESSAGE] + ("…" if len(name) > _MAX_NAME_IN_MESSAGE else "")
 
 
 async def _delete(call: Call) -> tuple[FileRecord | None, TrashedFile | None]:
-    """Delete the file: which it was, and how it is in the trash, if it is.
+    """Delete the file. Its record, and its entry in the trash if the source has one.
 
-    The actor who deleted it may ask again.
+    A repeated request by the same actor succeeds too, without a record.
     """
     file_id = call.vars["file_id"]
     if await call.files.lookup.find(file_id) is None:

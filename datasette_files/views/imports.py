@@ -30,9 +30,9 @@ from .stream import unless_gone
 
 #: The share of an import's time that reading takes; writing takes the rest.
 _READING = 0.7
-#: Columns for which the form offers choices.
+#: Columns that the form offers choices for.
 _MAX_COLUMNS = 200
-#: Fields of the form: four for each column, and more.
+#: Fields of the form: four for each column, and the rest.
 _MAX_FIELDS = 5 * _MAX_COLUMNS
 _DELIMITER_NAMES = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 _QUOTES = {"double": '"', "single": "'", "none": ""}
@@ -40,7 +40,7 @@ _PLAIN = ("encoding", "errors", "extra", "member")
 
 
 def _reading(values: Mapping[str, str]) -> dict[str, Any]:
-    """The options of reading in the fields of a form or a query. Raises Invalid."""
+    """The reading options in the fields of a form or a query. Raises Invalid."""
     read: dict[str, Any] = {name: values[name] for name in _PLAIN if values.get(name)}
     if delimiter := values.get("delimiter"):
         read["delimiter"] = _DELIMITER_NAMES.get(delimiter, delimiter)
@@ -58,7 +58,10 @@ def _reading(values: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _request(values: Mapping[str, str]) -> ImportRequest:
-    """The request in a form. ``column_3`` names the column of ``type_3``, ``index_3`` and so on."""
+    """The import that a form describes. ``column_3`` names the column of ``type_3``, ``index_3``.
+
+    Raises Invalid.
+    """
     for name in ("table_name", "database_name"):
         if not values.get(name):
             raise Invalid(f"{name} is missing; send it as a field of the form")
@@ -90,7 +93,7 @@ def _request(values: Mapping[str, str]) -> ImportRequest:
 
 
 def _query(request: ImportRequest) -> str:
-    """The query that opens the preview with this request, without its choices by column."""
+    """The query that opens the preview with this request, except for its choices by column."""
     names = {mark: name for name, mark in _QUOTES.items()}
     read = {**request.read}
     if "quote" in read:
@@ -164,7 +167,7 @@ async def restart(call: Call) -> Response:
 
 
 def _number(call: Call) -> int:
-    # SQLite's integers have at most 19 digits; no job has a longer number.
+    # SQLite's integers have at most 19 digits; a longer number names no job.
     return int(call.vars["job"]) if len(call.vars["job"]) < 19 else 0
 
 
@@ -270,7 +273,7 @@ def action(files: Files, file: dict[str, Any]) -> list[dict[str, str]]:
 
 
 async def origins(datasette: Any, request: Any, database: str, table: str) -> str:
-    """The HTML for a table's page about the files of its rows that the actor may browse."""
+    """The HTML on a table's page that names the files of its rows that the actor may browse."""
     files = Files.of(datasette)
     found = await files.imports.origins(database, table)
     if not found:

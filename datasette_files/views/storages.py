@@ -1,4 +1,4 @@
-"""What storages hold and how they are, for who may look into them (``debug-storages``)."""
+"""The state of storages and the lists of their files, for actors with ``debug-storages``."""
 
 from __future__ import annotations
 
@@ -16,37 +16,34 @@ from ..sources.sources import Source
 from .arguments import first_url, next_url, size
 from .http import Call, answer, page
 
-#: What the tokens of pages are signed for.
+#: Characters of the prefix that limits a list.
 _MAX_PREFIX = 1024
-_TOKENS = "datasette-files-listing"
+#: The namespace in which page tokens are signed.
+_TOKEN_NAMESPACE = "datasette-files-listing"  # noqa: S105 - a namespace, not a token
 
 
-async def _states(call: Call) -> tuple[list[SourceState], dict[str, float]]:
+async def _states(call: Call) -> tuple[list[SourceState], dict[str, Any]]:
+    """The state of each source, and facts that all share. Raises PermissionDenied."""
     await require_debug(call.datasette, call.actor)
-    return await call.files.inspector.sources()
-
-
-async def storages_page(call: Call) -> Response:
-    states, leases = await _states(call)
-    context = {
-        "states": [_as_context(state) for state in states],
+    states, leases = await call.files.inspector.sources()
+    background = {
         "leases": leases,
         "thumbnails_waiting": call.files.thumbnails.waiting,
         "sandbox": await confinement(),
     }
+    return states, background
+
+
+async def storages_page(call: Call) -> Response:
+    states, background = await _states(call)
+    context = {"states": [_as_context(state) for state in states], **background}
     return await page(call, "storages.html", context)
 
 
 async def storages_json(call: Call) -> Response:
-    states, leases = await _states(call)
-    body = {
-        "ok": True,
-        "sources": [_as_json(state) for state in states],
-        "leases": leases,
-        "thumbnails_waiting": call.files.thumbnails.waiting,
-        "sandbox": await confinement(),
-    }
-    return answer(call, body)
+    states, background = await _states(call)
+    sources = [_as_json(state) for state in states]
+    return answer(call, {"ok": True, "sources": sources, **background})
 
 
 def _as_json(state: SourceState) -> dict[str, Any]:
@@ -68,7 +65,7 @@ def _as_json(state: SourceState) -> dict[str, Any]:
     }
 
 
-#: How a page names a storage's powers, and what waits in the background.
+#: The page's words for a storage's powers, and for background work that is waiting.
 _POWERS = {
     "can_upload": "take uploads",
     "can_delete": "delete",
@@ -96,25 +93,25 @@ def _as_context(state: SourceState) -> dict[str, Any]:
 
 
 async def _listing(call: Call) -> tuple[Source, str, Listed, str | None]:
-    """The source, the prefix, the page, and the token of the next."""
+    """The source, the prefix, one page of the list, and the token of the next page."""
     source = call.files.sources.get(call.vars["source"])
     await require_debug(call.datasette, call.actor)
     prefix = call.argument("prefix") or ""
     if "\x00" in prefix or len(prefix) > _MAX_PREFIX:
-        raise Invalid(f"prefix holds at most {_MAX_PREFIX} characters, and no NUL")
+        raise Invalid(f"prefix takes at most {_MAX_PREFIX} characters and no NUL; shorten it")
     token = call.argument("_next")
     cursor = None if token is None else _cursor(call, source, prefix, token)
     found = await call.files.inspector.listing(source, prefix, cursor, size(call))
     if found.cursor is None:
         return source, prefix, found, None
-    following: str = call.datasette.sign([source.slug, prefix, found.cursor], _TOKENS)
+    following: str = call.datasette.sign([source.slug, prefix, found.cursor], _TOKEN_NAMESPACE)
     return source, prefix, found, following
 
 
 def _cursor(call: Call, source: Source, prefix: str, token: str) -> str:
-    """The storage's cursor in a token. Signed, as storages take any for one of theirs."""
+    """The storage's cursor in a page token. Tokens are signed, as storages trust any cursor."""
     try:
-        slug, of, cursor = call.datasette.unsign(token, _TOKENS)
+        slug, of, cursor = call.datasette.unsign(token, _TOKEN_NAMESPACE)
     except (BadSignature, ValueError, TypeError):
         slug = None
     if slug is None or (slug, of) != (source.slug, prefix):

@@ -1,4 +1,4 @@
-"""Files beside rows: the rows that refer to a file, and a page of rows with its files' records."""
+"""Files and rows: the rows that refer to a file, and a page of rows with their files' records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..permissions.actions import BROWSE
 from ..permissions.grants import grant
 from .http import Call, answer
 
-#: Files of one page of rows, at most; a page of a hundred rows and one photo each has a hundred.
+#: Files whose records one page of rows includes: a hundred rows with one photo each have a hundred.
 _MAX_FILES = 2000
 
 
@@ -29,7 +29,7 @@ async def uses_json(call: Call) -> Response:
 
 
 def described(call: Call, use: ColumnUses, file_id: str) -> dict[str, Any]:
-    """A column's rows with the file, as JSON and a page show them."""
+    """A column's rows that refer to the file, as JSON and the file's page show them."""
     column = use.column
     table = call.datasette.urls.table(column.database, column.table)
     test = f"{column.column}__{'contains' if column.type == 'files' else 'exact'}"
@@ -50,7 +50,7 @@ def described(call: Call, use: ColumnUses, file_id: str) -> dict[str, Any]:
 
 
 async def offers_files(datasette: Any, rows: Any, database: Any, table: Any, request: Any) -> bool:
-    """Whether a page of rows is offered with its files: where it has a file column."""
+    """Tell whether Datasette offers ``.files`` for these rows: if they have a file column."""
     columns = Files.of(datasette).columns
     if table is not None:
         return await columns.on_page(request, database, table)
@@ -60,9 +60,9 @@ async def offers_files(datasette: Any, rows: Any, database: Any, table: Any, req
 async def rows_with_files(
     datasette: Any, rows: Any, database: Any, table: Any, request: Any, data: Any, error: Any
 ) -> Response:
-    """What ``.json`` answers for the same rows, and ``files``: the records of those that they name.
+    """The answer of ``.json`` for the same rows, with ``files``: the records of their files.
 
-    Datasette has checked by now that the actor may see the rows.
+    Datasette has checked before that the actor may see the rows.
     """
     if error:
         return Response.json(error_body(error, 400), status=400)
@@ -75,7 +75,7 @@ async def rows_with_files(
         return file_rows.batch_json(conn, ids[:_MAX_FILES], slugs, files.base_url)
 
     records = await files.catalog.query(look)
-    # As .json does: infinity is no JSON.
+    # JSON has no infinity; .json writes null too.
     body = {**data, "rows": [remove_infinites(dict(row)) for row in data["rows"]]}
     body["files_truncated"] = len(ids) > _MAX_FILES
     written = json.dumps(body, cls=CustomJSONEncoder)

@@ -1,4 +1,4 @@
-"""The ways in: prepare, upload, complete; one multipart request; one raw PUT; the upload page."""
+"""The upload routes: prepare, upload and complete; one multipart request; one raw PUT; the page."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ Handler = Callable[[Call, Source, Grant], Awaitable[Response]]
 
 
 def _to_source(handler: Handler) -> Callable[[Call], Awaitable[Response]]:
-    """A view of the route's source, with what decides whether the actor may upload to it.
+    """A view that is given the route's source, and the actor's grant to upload to it.
 
-    The use case checks that, in the same hop as its own look-up. A refusal that comes before then
-    speaks of the source's limits and state, so it is only for those who may upload.
+    The use case checks the grant in the same hop as its own look-up. An earlier refusal mentions
+    the source's limits and state, so actors without the grant get PermissionDenied instead.
     """
 
     @wraps(handler)
@@ -88,9 +88,9 @@ async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
 
 
 def _declared(body: dict[str, Any]) -> Incoming:
-    """What prepare takes. Raises Invalid."""
+    """The file that the body of a prepare request declares. Raises Invalid."""
     if "filename" not in body:
-        raise Invalid("filename is required")
+        raise Invalid("filename is missing; send the file's name")
     filename = naming.check_filename(body["filename"])
     content_type = body.get("content_type")
     if not isinstance(content_type, str | None):
@@ -104,7 +104,7 @@ def _declared(body: dict[str, Any]) -> Incoming:
 
 
 def _place(value: object) -> ColumnPlace:
-    """The column that an upload is for. Raises Invalid."""
+    """The column that the file is uploaded for. Raises Invalid."""
     names = ("database", "table", "column")
     if not (
         isinstance(value, dict)
@@ -152,7 +152,7 @@ async def receive(call: Call, source: Source, allowed: Grant) -> Response:
 async def complete(call: Call, source: Source, allowed: Grant) -> Response:
     token = (await call.body.json()).get("upload_token")
     if not isinstance(token, str):
-        raise Invalid("upload_token is required")
+        raise Invalid("upload_token is missing; send the token from prepare")
     file, created = await call.files.uploads.complete(source, call.actor_id, allowed, token)
     if created:
         await call.files.uploaded(source, file, call.actor)
@@ -184,13 +184,13 @@ async def raw_put(call: Call, source: Source, allowed: Grant) -> Response:
     try:
         filename = naming.check_filename(unquote(call.vars["filename"], errors="strict"))
     except UnicodeDecodeError:
-        raise Invalid("The file name in the URL is not UTF-8") from None
+        raise Invalid("The file name in the URL is not UTF-8; encode it as UTF-8") from None
     length = call.headers.get("content-length")
     if length is not None and not _LENGTH.fullmatch(length):
-        raise Invalid("Content-Length is not a number of bytes")
+        raise Invalid("Content-Length is not a number of bytes; correct it")
     content_type = sniffing.declared_type(call.headers.get("content-type"), filename)
     declared = _whole(call.headers)
-    # The engine computes the sha256 of every file, and verifies it.
+    # The upload itself verifies the sha256; only other digests are left to verify here.
     sha256 = next((one.hex for one in declared if one.algorithm == "sha256"), None)
     others = [one for one in declared if one.hex != sha256]
     incoming = Incoming(filename, content_type, int(length) if length else None, sha256)
@@ -200,7 +200,7 @@ async def raw_put(call: Call, source: Source, allowed: Grant) -> Response:
 
 
 async def _browses(call: Call) -> bool:
-    """Whether the pages of the route's source and its files are for the actor too."""
+    """Tell whether the actor may open the pages of the route's source and its files."""
     return call.vars["source"] in await call.files.lookup.allowed_sources(call.actor, BROWSE)
 
 
@@ -210,7 +210,7 @@ async def _stored(call: Call, source: Source, file: FileRecord) -> Response:
     if "text/html" in call.headers.get("accept", ""):
         if await _browses(call):
             return redirect(links["url"])
-        # The file's page is not for this person, but the record of what was stored is.
+        # This actor may not open the file's page, so show the record of the upload.
         context = {"source": source, "uploaded": records.uploaded(call, file), "can_browse": False}
         return await page(call, "upload.html", context, 201)
     body = {
@@ -236,22 +236,20 @@ def _multipart(call: Call) -> MultipartStream:
 
 
 def _whole(headers: Mapping[str, str]) -> list[Digest]:
-    """The digests that the headers of a body, or of a part, declare.
+    """The digests in the headers of a request or of a form's part.
 
-    Raises Invalid for a part of a file, and BadType for a content coding, as the bytes would be
-    stored coded (RFC 9110, 14.5 and 15.5.16).
+    Raises Invalid for a part of a file (RFC 9110, 14.5), and BadType for a content coding, as the
+    bytes would be stored encoded (RFC 9110, 15.5.16).
     """
     coding = headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity"):
         raise BadType(
-            f"A body with Content-Encoding {coding[:50]!r} is not decoded here; send the file's own"
-            " bytes, without that header",
+            f"Content-Encoding {coding[:50]!r} is not supported; send the file's own bytes, without"
+            " that header",
             headers={"Accept-Encoding": "identity"},
         )
     if "content-range" in headers:
-        raise Invalid(
-            "A part of a file (Content-Range) cannot be stored by itself; send the whole file"
-        )
+        raise Invalid("A part of a file (Content-Range) cannot be stored; send the whole file")
     try:
         return declared_digests(headers)
     except ValueError as error:
@@ -264,6 +262,7 @@ def _verified(body: AsyncIterator[bytes], declared: list[Digest]) -> AsyncIterat
 
 
 async def _hashed(body: AsyncIterator[bytes], declared: list[Digest]) -> AsyncIterator[bytes]:
+    """The same chunks. Raises ChecksumMismatch after the last, unless the digests match."""
     hashes = {one.algorithm: hashlib.new(one.algorithm, usedforsecurity=False) for one in declared}
 
     def update(chunk: bytes) -> None:
@@ -279,8 +278,7 @@ async def _hashed(body: AsyncIterator[bytes], declared: list[Digest]) -> AsyncIt
     for one in declared:
         if not one.holds(hashes[one.algorithm].hexdigest()):
             raise ChecksumMismatch(
-                f"The bytes that arrived do not have the digest that {one.field} declares; send the"
-                " file again"
+                f"The received bytes do not have the digest in {one.field}; send the file again"
             )
 
 
@@ -292,7 +290,7 @@ async def _next_part(form: MultipartStream) -> Field | FilePart | None:
 
 
 async def _to_the_end(form: MultipartStream, part: FilePart) -> AsyncIterator[bytes]:
-    """The file's bytes, and then the rest of the form: a cut one must not look complete."""
+    """The file's bytes. Reads the form to its end too, so that a truncated form is an error."""
     try:
         async for chunk in _verified(part.chunks(), _whole(part.headers)):
             yield chunk
@@ -300,4 +298,4 @@ async def _to_the_end(form: MultipartStream, part: FilePart) -> AsyncIterator[by
         raise Invalid(f"Malformed multipart form: {error}") from None
     while (after := await _next_part(form)) is not None:
         if isinstance(after, FilePart):
-            raise Invalid("One file at a time; send each in a request of its own")
+            raise Invalid("The form has more than one file; send each in its own request")

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.site import Site
-from tests.browser.watch import Watch
 from tests.conftest import missing
+from tests.support.browser.site import Site
+from tests.support.browser.watch import Watch
 
 MakeSite = Callable[..., Site]
 OpenPage = Callable[..., Page]

@@ -10,13 +10,13 @@ import pytest
 import sqlite_utils
 from playwright.sync_api import Page, Request, expect
 
-from tests.browser.axe import violations
 from tests.browser.conftest import MakeSite, OpenPage
-from tests.browser.site import Site
 from tests.browser.test_manners import _SHIFTS
-from tests.columns import ABSENT, column_types, make_people
 from tests.conftest import OPEN
-from tests.fixtures import fixture
+from tests.support.browser.axe import violations
+from tests.support.browser.site import Site
+from tests.support.columns import ABSENT, column_types, make_people
+from tests.support.fixtures import fixture
 
 ROWS = 100
 HOSTILE = "<img src=x onerror=alert(1)> \u202egpj.exe"

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.axe import violations
 from tests.browser.conftest import OpenPage
-from tests.browser.fields import Dialog, People
-from tests.browser.site import Site
 from tests.browser.test_upload import make
-from tests.browser.watch import Watch
-from tests.columns import ABSENT
-from tests.fixtures import fixture
+from tests.support.browser.axe import violations
+from tests.support.browser.fields import Dialog, People
+from tests.support.browser.site import Site
+from tests.support.browser.watch import Watch
+from tests.support.columns import ABSENT
+from tests.support.fixtures import fixture
 
 PNG = fixture("photos/alpha.png").path.read_bytes()
 TINY = "\x89PNG\r\n\x1a\n0123456789"

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.axe import violations
 from tests.browser.conftest import OpenPage
-from tests.browser.samples import settle, upload_sample
-from tests.browser.site import Site
-from tests.browser.watch import Watch
+from tests.support.browser.axe import violations
+from tests.support.browser.samples import settle, upload_sample
+from tests.support.browser.site import Site
+from tests.support.browser.watch import Watch
 
 
 def visit(site: Site, page: Page, record: dict[str, Any]) -> None:

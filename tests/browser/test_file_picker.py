@@ -8,12 +8,12 @@ import pytest
 from jinja2 import Environment
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.axe import violations
 from tests.browser.conftest import OpenPage
-from tests.browser.site import Site
-from tests.browser.uploading import until
-from tests.browser.watch import Watch
-from tests.fixtures import fixture
+from tests.support.browser.axe import violations
+from tests.support.browser.site import Site
+from tests.support.browser.uploading import until
+from tests.support.browser.watch import Watch
+from tests.support.fixtures import fixture
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "file-picker.md"
 PNG = fixture("photos/alpha.png").path.read_bytes()

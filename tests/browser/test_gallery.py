@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.axe import violations
 from tests.browser.conftest import OpenPage
-from tests.browser.samples import settle, upload_samples
-from tests.browser.site import Site
 from tests.browser.test_manners import _SHIFTS
 from tests.conftest import missing
-from tests.fixtures import fixture
+from tests.support.browser.axe import violations
+from tests.support.browser.samples import settle, upload_samples
+from tests.support.browser.site import Site
+from tests.support.fixtures import fixture
 
 SOURCE = "/-/files/source/docs"
 GRID = f"{SOURCE}?view=grid"

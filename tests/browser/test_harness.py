@@ -2,10 +2,10 @@
 
 from playwright.sync_api import Page
 
-from tests.browser.axe import violations
 from tests.browser.conftest import MakeSite, OpenPage
-from tests.browser.site import Site
-from tests.browser.watch import Watch
+from tests.support.browser.axe import violations
+from tests.support.browser.site import Site
+from tests.support.browser.watch import Watch
 
 
 def test_a_clean_page_is_found_clean(site: Site, page: Page) -> None:

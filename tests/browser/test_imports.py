@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.axe import violations
 from tests.browser.conftest import MakeSite, OpenPage
-from tests.browser.site import Site
-from tests.imports import site as imports
+from tests.support.browser.axe import violations
+from tests.support.browser.site import Site
+from tests.support.imports import site as imports
 
 PEOPLE = "id;name;height\n1;José;1,5\n2;Bob;\n".encode("cp1252")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import MakeSite
-from tests.browser.samples import settle, upload_sample
-from tests.browser.site import Site
+from tests.support.browser.samples import settle, upload_sample
+from tests.support.browser.site import Site
 
 
 def test_sources_tell_what_is_in_them_and_lead_there(site: Site, page: Page) -> None:

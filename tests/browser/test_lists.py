@@ -10,10 +10,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.samples import settle, upload_samples
-from tests.browser.site import Site
-from tests.browser.uploading import Uploading
-from tests.browser.watch import Watch
+from tests.support.browser.samples import settle, upload_samples
+from tests.support.browser.site import Site
+from tests.support.browser.uploading import Uploading
+from tests.support.browser.watch import Watch
 
 SOURCE = "/-/files/source/docs"
 

@@ -8,10 +8,10 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.axe import violations
 from tests.browser.conftest import MakeSite, OpenPage
-from tests.browser.samples import pages, settle, upload_sample, upload_samples
-from tests.browser.site import Site
+from tests.support.browser.axe import violations
+from tests.support.browser.samples import pages, settle, upload_sample, upload_samples
+from tests.support.browser.site import Site
 
 _SHIFTS = """() => new Promise((resolve) => {
     let sum = 0;

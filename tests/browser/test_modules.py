@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Page
 
 from datasette_files import errors
-from tests.browser.site import Site
 from tests.conftest import missing
+from tests.support.browser.site import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "datasette_files" / "static"

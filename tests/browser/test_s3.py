@@ -16,15 +16,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.samples import upload_sample
-from tests.browser.site import Site
 from tests.browser.test_file_page import seek
 from tests.browser.test_upload import make
-from tests.browser.uploading import Uploading
-from tests.browser.watch import Watch
 from tests.conftest import missing
-from tests.faults.proxy import FaultProxy
-from tests.moto_server import new_prefix, shared_store
+from tests.support.browser.samples import upload_sample
+from tests.support.browser.site import Site
+from tests.support.browser.uploading import Uploading
+from tests.support.browser.watch import Watch
+from tests.support.faults.proxy import FaultProxy
+from tests.support.moto_server import new_prefix, shared_store
 
 
 @pytest.fixture(scope="module")

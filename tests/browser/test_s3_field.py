@@ -7,13 +7,13 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.fields import Dialog, People
-from tests.browser.site import Site
 from tests.browser.test_s3 import apply_cors, proxy
 from tests.browser.test_upload import make
-from tests.faults.proxy import FaultProxy
-from tests.fixtures import fixture
-from tests.moto_server import new_prefix, own_bucket
+from tests.support.browser.fields import Dialog, People
+from tests.support.browser.site import Site
+from tests.support.faults.proxy import FaultProxy
+from tests.support.fixtures import fixture
+from tests.support.moto_server import new_prefix, own_bucket
 
 __all__ = ["proxy"]  # a fixture
 

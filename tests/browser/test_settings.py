@@ -6,9 +6,9 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.axe import violations
 from tests.browser.conftest import MakeSite, OpenPage
 from tests.conftest import OPEN
+from tests.support.browser.axe import violations
 
 
 def test_settings_are_changed_refused_and_reset(make_site: MakeSite, open_page: OpenPage) -> None:

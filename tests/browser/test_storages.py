@@ -7,10 +7,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.axe import violations
 from tests.browser.conftest import MakeSite, OpenPage
-from tests.browser.samples import settle, upload_sample
 from tests.conftest import OPEN
+from tests.support.browser.axe import violations
+from tests.support.browser.samples import settle, upload_sample
 
 _AWAY = {
     "label": "Away",

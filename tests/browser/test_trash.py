@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.axe import violations
 from tests.browser.conftest import MakeSite, OpenPage
-from tests.browser.site import Site
 from tests.conftest import OPEN
+from tests.support.browser.axe import violations
+from tests.support.browser.site import Site
 
 
 def delete_on_its_page(site: Site, page: Page, record: dict[str, Any]) -> None:

@@ -8,10 +8,10 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import MakeSite, OpenPage
-from tests.browser.site import Site
-from tests.browser.uploading import Uploading
-from tests.browser.watch import Watch
-from tests.fixtures import fixture
+from tests.support.browser.site import Site
+from tests.support.browser.uploading import Uploading
+from tests.support.browser.watch import Watch
+from tests.support.fixtures import fixture
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.browser.site import Site
 from tests.browser.test_upload import make
-from tests.browser.uploading import Uploading, until
-from tests.browser.watch import Watch
+from tests.support.browser.site import Site
+from tests.support.browser.uploading import Uploading, until
+from tests.support.browser.watch import Watch
 
 
 @pytest.fixture

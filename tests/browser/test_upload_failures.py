@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import MakeSite
-from tests.browser.site import Site
 from tests.browser.test_upload import make
-from tests.browser.uploading import Uploading
-from tests.browser.watch import Watch
+from tests.support.browser.site import Site
+from tests.support.browser.uploading import Uploading
+from tests.support.browser.watch import Watch
 
 LARGE = 16 * 1024 * 1024
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.axe import violations
 from tests.browser.conftest import MakeSite, OpenPage
-from tests.browser.site import Site
 from tests.browser.test_upload import make
-from tests.browser.uploading import Uploading
+from tests.support.browser.axe import violations
+from tests.support.browser.site import Site
+from tests.support.browser.uploading import Uploading
 
 LONG = "a name that some program made up " + "x" * 150 + ".txt"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat import public
+from tests.support import public
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from datasette.database import Database
 
 from datasette_files.app import Files
 from datasette_files.sources import sources as sources_module
-from tests.compat import public
 from tests.conftest import disk_source, upload
+from tests.support import public
 
 
 async def _open(make_datasette: Any, folder: Path) -> Datasette:

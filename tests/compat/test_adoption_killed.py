@@ -9,9 +9,8 @@ from contextlib import closing
 import pytest
 
 from datasette_files.db import schema
-from tests.compat import public
-from tests.db import starter
 from tests.db.conftest import check_search_index
+from tests.support import public, starter
 
 ROWS = 5_000
 

@@ -11,7 +11,7 @@ import pytest
 from datasette_files.base import UploadInstructions
 from datasette_files.permissions.actions import ACTIONS
 from tests.conftest import MakeDatasette
-from tests.storages import MemoryStorage, installed
+from tests.support.storages import MemoryStorage, installed
 
 
 def test_actions_keep_their_abbreviations() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.client import multipart
-from tests.fixtures import fixture
+from tests.support.client import multipart
+from tests.support.fixtures import fixture
 
 
 async def _post(datasette, content, filename, content_type, **headers):

@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.contract import broken_storages
-from tests.storages import DirectStorage, MemoryStorage, SignedStorage
+from tests.support import broken_storages
+from tests.support.storages import DirectStorage, MemoryStorage, SignedStorage
 
 _REPO = Path(__file__).parents[2]
 

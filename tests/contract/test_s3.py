@@ -7,8 +7,8 @@ from pathlib import Path
 from datasette_files.base import Storage, UploadInstructions
 from datasette_files.testing import StorageContract
 from datasette_files_s3.storage import S3Storage
-from tests.flow import s3
-from tests.moto_server import new_prefix, shared_store
+from tests.support.flow import s3
+from tests.support.moto_server import new_prefix, shared_store
 
 
 async def no_secrets(name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from datasette_files.base import Storage, UploadInstructions
 from datasette_files.filesystem import FilesystemStorage
 from datasette_files.testing import StorageContract
-from tests.storages import (
+from tests.support.storages import (
     DirectStorage,
     DocumentedStorage,
     LegacyStorage,

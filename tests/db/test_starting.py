@@ -7,8 +7,8 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from tests.db import starter
 from tests.db.conftest import check_search_index
+from tests.support import starter
 
 
 @pytest.mark.parametrize("attempts", [1, pytest.param(5, marks=pytest.mark.full)])

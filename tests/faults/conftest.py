@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import missing
-from tests.faults.scene import Bucket, Place, config, place
-from tests.server import Server
+from tests.support.faults.scene import Bucket, Place, config, place
+from tests.support.server import Server
 
 Serve = Callable[..., Server]
 

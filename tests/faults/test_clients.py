@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client, expect, multipart
 from tests.conftest import OPEN
-from tests.faults.rawhttp import RawAnswer, RawRequest
-from tests.faults.scene import (
+from tests.support.client import Client, expect, multipart
+from tests.support.faults.rawhttp import RawAnswer, RawRequest
+from tests.support.faults.scene import (
     SLACK,
     SWEPT_WITHIN,
     Place,
@@ -29,7 +29,7 @@ from tests.faults.scene import (
     settle,
     source_at,
 )
-from tests.server import Server
+from tests.support.server import Server
 
 PATIENCE = 1.0
 EXPIRY = 5

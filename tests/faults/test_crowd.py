@@ -15,9 +15,17 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client, expect
-from tests.faults.scene import SLACK, Bucket, catalogued, everywhere, held, leftovers, settle
-from tests.server import Server
+from tests.support.client import Client, expect
+from tests.support.faults.scene import (
+    SLACK,
+    Bucket,
+    catalogued,
+    everywhere,
+    held,
+    leftovers,
+    settle,
+)
+from tests.support.server import Server
 
 CLIENTS = 100
 #: On moto, which serves all of them with one core of Python.

@@ -14,10 +14,10 @@ from datasette.app import Datasette
 
 from datasette_files.app import Files
 from datasette_files.sources import sources as sources_module
-from tests.client import Client
 from tests.conftest import disk_source, upload
-from tests.faults.scene import config, held, leftovers, settle
-from tests.server import Server
+from tests.support.client import Client
+from tests.support.faults.scene import config, held, leftovers, settle
+from tests.support.server import Server
 
 #: One is written in one piece, the other streamed.
 SIZES = (20_000, 900_000)

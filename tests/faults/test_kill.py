@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
-from tests.faults.scene import catalogued, held, leftovers, settle, until_killed
-from tests.server import Server
+from tests.support.client import Client
+from tests.support.faults.scene import catalogued, held, leftovers, settle, until_killed
+from tests.support.server import Server
 
 EXPIRY = 2
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client, expect
 from tests.conftest import OPEN
-from tests.faults.scene import SLACK, Bucket, held, rows, settle, source_at
-from tests.moto_server import new_prefix, shared_store
-from tests.server import Server
+from tests.support.client import Client, expect
+from tests.support.faults.scene import SLACK, Bucket, held, rows, settle, source_at
+from tests.support.moto_server import new_prefix, shared_store
+from tests.support.server import Server
 
 CLAIM = 2
 GRACE = 2

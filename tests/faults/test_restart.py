@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.client import Client, expect
-from tests.faults.scene import (
+from tests.support.client import Client, expect
+from tests.support.faults.scene import (
     SLACK,
     SWEPT_WITHIN,
     catalogued,

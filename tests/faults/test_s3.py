@@ -16,12 +16,19 @@ import pytest
 
 from datasette_files.errors import StorageUnavailable
 from datasette_files_s3.storage import S3Storage
-from tests.client import Client, Unanswered, expect
-from tests.faults.proxy import FaultProxy
-from tests.faults.s3_scene import LARGE, BrokerServer, Scene, s3_sources, site, store_address
-from tests.faults.scene import settle
-from tests.moto_server import new_prefix, shared_store
-from tests.server import Server
+from tests.support.client import Client, Unanswered, expect
+from tests.support.faults.proxy import FaultProxy
+from tests.support.faults.s3_scene import (
+    LARGE,
+    BrokerServer,
+    Scene,
+    s3_sources,
+    site,
+    store_address,
+)
+from tests.support.faults.scene import settle
+from tests.support.moto_server import new_prefix, shared_store
+from tests.support.server import Server
 
 SMALL = b"a few bytes"
 #: The most requests for one operation that asks for one.

@@ -14,11 +14,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.client import Answer, Client, expect, multipart
-from tests.faults.rawhttp import RawRequest
-from tests.faults.scene import SLACK, SWEPT_WITHIN, Bucket, catalogued, config, place, settle
-from tests.faults.scene import leftovers as left_of
-from tests.server import Server
+from tests.support.client import Answer, Client, expect, multipart
+from tests.support.faults.rawhttp import RawRequest
+from tests.support.faults.scene import (
+    SLACK,
+    SWEPT_WITHIN,
+    Bucket,
+    catalogued,
+    config,
+    place,
+    settle,
+)
+from tests.support.faults.scene import leftovers as left_of
+from tests.support.server import Server
 
 EXPIRY = 5
 CONTENT = b"past Datasette" * 5_000

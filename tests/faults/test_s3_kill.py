@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.client import Answer, Client, Unanswered, expect
-from tests.faults.proxy import FaultProxy
-from tests.faults.s3_scene import LARGE, Scene, s3_sources, site, store_address
-from tests.faults.scene import SLACK, SWEPT_WITHIN, settle
-from tests.moto_server import new_prefix, shared_store
-from tests.server import Server
+from tests.support.client import Answer, Client, Unanswered, expect
+from tests.support.faults.proxy import FaultProxy
+from tests.support.faults.s3_scene import LARGE, Scene, s3_sources, site, store_address
+from tests.support.faults.scene import SLACK, SWEPT_WITHIN, settle
+from tests.support.moto_server import new_prefix, shared_store
+from tests.support.server import Server
 
 CONTENT = b"past Datasette" * 50_000
 EXPIRY = 6

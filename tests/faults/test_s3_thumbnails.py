@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client, expect
-from tests.faults.proxy import FaultProxy
-from tests.faults.rawhttp import RawRequest
-from tests.faults.s3_scene import s3_sources, site, store_address
-from tests.faults.scene import settle
-from tests.fixtures import fixture
-from tests.moto_server import new_prefix
-from tests.server import Server
+from tests.support.client import Client, expect
+from tests.support.faults.proxy import FaultProxy
+from tests.support.faults.rawhttp import RawRequest
+from tests.support.faults.s3_scene import s3_sources, site, store_address
+from tests.support.faults.scene import settle
+from tests.support.fixtures import fixture
+from tests.support.moto_server import new_prefix
+from tests.support.server import Server
 
 _IMPATIENT = """
 from datasette_files.imaging import workers

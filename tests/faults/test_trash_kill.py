@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from tests.client import Answer, Client, Unanswered
 from tests.conftest import OPEN
-from tests.faults.scene import held, rows, settle, until_killed
-from tests.server import Server
+from tests.support.client import Answer, Client, Unanswered
+from tests.support.faults.scene import held, rows, settle, until_killed
+from tests.support.server import Server
 
 FILES = 40
 STATES = {"delete": "trash", "restore": "live", "purge": "gone"}

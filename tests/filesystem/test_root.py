@@ -11,8 +11,7 @@ from datasette_files.errors import ConfigurationError, FilesError, Invalid, Stor
 from datasette_files.filesystem import FilesystemStorage
 from datasette_files.filesystem.root import TEMPORARY, Root
 from datasette_files.testing import collect, list_all, store
-
-from .conftest import no_secrets
+from tests.filesystem.conftest import no_secrets
 
 _OUTSIDE = [
     "../secret",

@@ -18,8 +18,7 @@ from datasette_files.filesystem import storage as storage_module
 from datasette_files.filesystem.root import Root
 from datasette_files.filesystem.threads import DiskThreads
 from datasette_files.testing import content_of, store
-
-from .conftest import no_secrets
+from tests.filesystem.conftest import no_secrets
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from datasette_files.errors import Invalid
 from datasette_files.filesystem import FilesystemStorage, walk
 from datasette_files.filesystem.root import Root
 from datasette_files.testing import list_all, store
-
-from .conftest import no_secrets
+from tests.filesystem.conftest import no_secrets
 
 
 def _fill(folder: Path, paths: list[str]) -> None:

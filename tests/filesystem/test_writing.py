@@ -18,8 +18,7 @@ from datasette_files.filesystem.root import TEMPORARY, Root
 from datasette_files.filesystem.writing import temporary_name
 from datasette_files.testing import chunked, content_of, list_all, sha256_of, store
 from tests.conftest import missing
-
-from .conftest import no_secrets
+from tests.filesystem.conftest import no_secrets
 
 SMALL, LARGE = 10_000, 3_000_000
 BOTH = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])

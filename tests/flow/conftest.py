@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeDatasette, disk_source
-from tests.storages import (
+from tests.support.flow.flow import Flow, Kind
+from tests.support.flow.s3 import S3_DIRECT, S3_PROXY
+from tests.support.storages import (
     BUCKET,
     DirectStorage,
     DocumentedStorage,
@@ -17,9 +19,6 @@ from tests.storages import (
     MemoryStorage,
     SignedStorage,
 )
-
-from .flow import Flow, Kind
-from .s3 import S3_DIRECT, S3_PROXY
 
 KINDS: dict[str, Kind] = {
     "filesystem": Kind(source=lambda tmp_path: disk_source(tmp_path / "docs")),

@@ -15,9 +15,8 @@ from datasette_files.base import FileMetadata
 from datasette_files.errors import StorageUnavailable
 from datasette_files.maintenance import sweeping
 from tests.conftest import MakeDatasette
-from tests.storages import BUCKET, DirectStorage, MemoryStorage
-
-from .flow import Flow, Kind, sha256
+from tests.support.flow.flow import Flow, Kind, sha256
+from tests.support.storages import BUCKET, DirectStorage, MemoryStorage
 
 
 class Stuck(MemoryStorage):

@@ -10,9 +10,8 @@ import pytest
 
 from datasette_files.base import FileMetadata
 from tests.conftest import MakeDatasette
-from tests.storages import MemoryStorage
-
-from .flow import Flow, Kind
+from tests.support.flow.flow import Flow, Kind
+from tests.support.storages import MemoryStorage
 
 
 class _Cancelling(MemoryStorage):

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures import fixture, hostile_names
-
-from .flow import Answer, Flow
+from tests.support.fixtures import fixture, hostile_names
+from tests.support.flow.flow import Answer, Flow
 
 
 async def _form(flow: Flow, content: bytes, filename: str, **headers: str) -> Answer:

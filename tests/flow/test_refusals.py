@@ -9,11 +9,10 @@ import pytest
 
 from datasette_files.errors import StorageUnavailable
 from tests.conftest import MakeDatasette
-from tests.fixtures import fixture
-from tests.storages import storage_class
-
-from .conftest import MakeFlow
-from .flow import ALICE, BOB, Flow, sha256
+from tests.flow.conftest import MakeFlow
+from tests.support.fixtures import fixture
+from tests.support.flow.flow import ALICE, BOB, Flow, sha256
+from tests.support.storages import storage_class
 
 _CONTENT = b"some bytes of a file"
 

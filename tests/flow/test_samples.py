@@ -8,10 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.fixtures import Fixture, all_fixtures
-
-from .conftest import KINDS
-from .flow import Flow, sha256
+from tests.flow.conftest import KINDS
+from tests.support.fixtures import Fixture, all_fixtures
+from tests.support.flow.flow import Flow, sha256
 
 _FOLDERS = {
     folder: list(samples)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import MakeDatasette, upload
-from tests.storages import registered
+from tests.support.storages import registered
 
 
 async def test_a_first_start_announces_nothing(

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from .flow import BOB, Flow, sha256
+from tests.support.flow.flow import BOB, Flow, sha256
 
 
 async def test_prepare_answers_with_instructions(flow: Flow) -> None:

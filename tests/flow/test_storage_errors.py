@@ -13,9 +13,8 @@ from datasette_files.base import FileMetadata
 from datasette_files.errors import FilesError, NoSpace, StorageError, StorageUnavailable
 from datasette_files.sources import sources as sources_module
 from tests.conftest import MakeDatasette
-from tests.storages import DirectStorage, MemoryStorage, SignedStorage
-
-from .flow import Answer, Flow, Kind, sha256
+from tests.support.flow.flow import Answer, Flow, Kind, sha256
+from tests.support.storages import DirectStorage, MemoryStorage, SignedStorage
 
 
 def _faulty(base: type[MemoryStorage]) -> type[MemoryStorage]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from datasette_files.formats.base import ImportProblem
-from tests.imports import engine
+from tests.support.imports import engine
 
 
 def read(path: Path) -> None:

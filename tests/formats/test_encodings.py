@@ -9,7 +9,7 @@ import pytest
 from datasette_files.formats.base import ImportProblem
 from datasette_files.formats.characters import ENCODINGS, detect
 from tests.formats.tables_by_language import WESTERN, corpus
-from tests.imports import engine
+from tests.support.imports import engine
 
 
 def read_as(content: bytes) -> str:

@@ -8,7 +8,7 @@ import pytest
 from datasette.app import Datasette
 
 from tests.conftest import MakeDatasette
-from tests.imports import site
+from tests.support.imports import site
 
 
 @pytest.fixture

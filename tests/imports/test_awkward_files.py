@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from datasette_files.formats.base import ImportProblem
-from tests.imports import engine
+from tests.support.imports import engine
 
 FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "csv"
 EXPECTED = sorted(FOLDER.glob("*.expected*.json"))

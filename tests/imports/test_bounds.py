@@ -17,7 +17,7 @@ from datasette_files.db import jobs as rows
 from datasette_files.formats.base import ImportProblem
 from tests.conftest import MakeDatasette, upload
 from tests.faults.conftest import Disk, small_disk
-from tests.imports import engine, site
+from tests.support.imports import engine, site
 
 __all__ = ["small_disk"]
 

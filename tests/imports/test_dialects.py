@@ -11,7 +11,7 @@ from datasette.app import Datasette
 
 from datasette_files.formats.base import ImportProblem
 from tests.conftest import upload
-from tests.imports import engine, site
+from tests.support.imports import engine, site
 
 BOM = "\ufeff"
 _AB = [("1", "x"), ("2", "y")]

@@ -19,7 +19,7 @@ from datasette_files.formats.base import ImportProblem
 from datasette_files.tables import merging, target
 from datasette_files.tables.content import STAGING_PREFIX, Content
 from tests.conftest import MakeDatasette
-from tests.imports import engine, site
+from tests.support.imports import engine, site
 
 DECLARED = ["NUMERIC", "REAL", "INTEGER", "TEXT"]
 MORE = [pytest.param(one, marks=pytest.mark.full) for one in ("DECIMAL(10,2)", "DATE", "")]

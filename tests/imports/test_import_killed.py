@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import disk_source
-from tests.imports import site
-from tests.imports.begin import begin
-from tests.server import Server
+from tests.support.imports import site
+from tests.support.imports.begin import begin
+from tests.support.server import Server
 
 ROWS = 40_000
 CONTENT = b"id,name,value\n" + b"".join(

@@ -12,10 +12,10 @@ import pytest
 from datasette.app import Datasette
 
 from tests.conftest import MakeDatasette, disk_source, upload
-from tests.flow import s3
-from tests.imports import site
-from tests.imports.begin import begin
-from tests.server import Server
+from tests.support.flow import s3
+from tests.support.imports import site
+from tests.support.imports.begin import begin
+from tests.support.server import Server
 
 SAMPLES = Path(__file__).resolve().parents[2] / "fixtures" / "csv"
 

@@ -18,7 +18,7 @@ from datasette.plugins import pm
 from datasette_files.app import Files
 from datasette_files.sandbox import process
 from tests.conftest import MakeDatasette, upload
-from tests.imports import site
+from tests.support.imports import site
 
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = b"id,name,height\n1,Ann,1.5\n2,Bob,\n"

@@ -15,7 +15,7 @@ from datasette.app import Datasette
 from datasette_files.formats.base import ImportProblem
 from datasette_files.imports import process
 from tests.conftest import upload
-from tests.imports import engine, site
+from tests.support.imports import engine, site
 
 ROWS = [{"name": "Ann", "n": 1}, {"name": "Bob", "n": 2}]
 CSV, JSON = b"name,n\nAnn,1\nBob,2\n", json.dumps(ROWS).encode()

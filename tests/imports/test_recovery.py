@@ -12,7 +12,7 @@ import pytest
 from datasette.database import Database
 
 from tests.conftest import MakeDatasette
-from tests.imports import site
+from tests.support.imports import site
 
 # Few pages fit the cache, so most of them are in the file before the end.
 _KILLED = """

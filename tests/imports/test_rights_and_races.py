@@ -18,7 +18,7 @@ from datasette_files.tables import leftovers, target, words
 from datasette_files.tables.content import STAGING_PREFIX, Content
 from datasette_files.views import menu
 from tests.conftest import MakeDatasette, disk_source, upload
-from tests.imports import engine, site
+from tests.support.imports import engine, site
 
 PEOPLE = b"id,name\n1,Ann\n2,Bob\n"
 ALICE, BOB = {"id": "alice"}, {"id": "bob"}

@@ -9,7 +9,7 @@ import pytest
 from datasette.app import Datasette
 
 from datasette_files.formats.types import Column
-from tests.imports import site
+from tests.support.imports import site
 
 
 def kind_of(*values: str) -> str | None:

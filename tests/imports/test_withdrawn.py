@@ -15,7 +15,7 @@ from datasette_files.app import Files
 from datasette_files.db import jobs as rows
 from datasette_files.tables import merging
 from tests.conftest import MakeDatasette
-from tests.imports import site
+from tests.support.imports import site
 
 PEOPLE = b"id,name\n1,Ann\n2,Bob\n"
 ALICE = {"id": "alice", "_r": {"a": [*site.PERMISSIONS, "view-table", "view-database"]}}

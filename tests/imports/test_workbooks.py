@@ -15,7 +15,7 @@ from datasette_files.formats import packed
 from datasette_files.formats.base import ImportProblem
 from datasette_files.views import body
 from tests.conftest import MakeDatasette, upload
-from tests.imports import engine, site
+from tests.support.imports import engine, site
 
 BOOK = (Path(__file__).resolve().parents[2] / "fixtures" / "csv" / "workbook.xlsx").read_bytes()
 

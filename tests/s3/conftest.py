@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from datasette_files_s3.storage import S3Storage
-from tests.moto_server import Store, new_prefix, shared_store
-
-from .broker import FakeBroker, running
+from tests.support.broker import FakeBroker, running
+from tests.support.moto_server import Store, new_prefix, shared_store
 
 MakeStorage = Callable[..., Awaitable[S3Storage]]
 

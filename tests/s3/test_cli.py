@@ -19,10 +19,9 @@ from datasette_files_s3.config import Folder, S3Config
 from datasette_files_s3.cors import joined, origin_of, rule
 from datasette_files_s3.rights import Trial, policy
 from tests.conftest import disk_source
-from tests.faults.proxy import FaultProxy
-from tests.moto_server import Store, new_prefix, own_bucket, shared_store
-
-from .broker import SECRET, FakeBroker, answer
+from tests.support.broker import SECRET, FakeBroker, answer
+from tests.support.faults.proxy import FaultProxy
+from tests.support.moto_server import Store, new_prefix, own_bucket, shared_store
 
 Run = Callable[..., Result]
 

@@ -9,8 +9,7 @@ import pytest
 
 from datasette_files.testing import chunked
 from datasette_files_s3.storage import S3Storage
-
-from .conftest import no_secrets
+from tests.s3.conftest import no_secrets
 
 _OK = b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "e"\r\nConnection: close\r\n\r\n'
 

@@ -15,8 +15,7 @@ from datasette_files_s3.client import Connection
 from datasette_files_s3.config import Folder, S3Config
 from datasette_files_s3.credentials import Broker
 from tests.conftest import MakeDatasette
-
-from .broker import SECRET, FakeBroker, answer
+from tests.support.broker import SECRET, FakeBroker, answer
 
 #: What must be in no error and no log line.
 _PRIVATE = (SECRET, "url-password", "url-token", "of-the-answer", "ASIAEXAMPLE")

@@ -8,7 +8,7 @@ import pytest
 
 from datasette_files_s3.client import Connection
 from datasette_files_s3.storage import S3Storage
-from tests.moto_server import Store
+from tests.support.moto_server import Store
 
 
 def _leave_parts(storage: S3Storage, store: Store, path: str) -> None:

@@ -22,12 +22,11 @@ from datasette_files_s3 import direct
 from datasette_files_s3.client import Connection
 from datasette_files_s3.storage import S3Storage
 from tests.conftest import MakeDatasette
-from tests.flow import s3
-from tests.flow.flow import Flow, sha256
-from tests.moto_server import Store, new_prefix
-
-from .broker import SECRET, FakeBroker, answer
-from .conftest import MakeStorage
+from tests.s3.conftest import MakeStorage
+from tests.support.broker import SECRET, FakeBroker, answer
+from tests.support.flow import s3
+from tests.support.flow.flow import Flow, sha256
+from tests.support.moto_server import Store, new_prefix
 
 _PATH = "01abc/note.txt"
 

@@ -13,9 +13,9 @@ from PIL import Image
 from datasette_files.app import Files
 from datasette_files.previews import kinds
 from tests.conftest import MakeDatasette, upload
-from tests.fixtures import fixture
-from tests.flow.flow import Kind
-from tests.flow.s3 import S3_DIRECT, S3_PROXY
+from tests.support.fixtures import fixture
+from tests.support.flow.flow import Kind
+from tests.support.flow.s3 import S3_DIRECT, S3_PROXY
 
 
 @pytest.mark.parametrize(

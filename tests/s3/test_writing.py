@@ -14,7 +14,7 @@ from datasette_files.testing import chunked, content_of, sha256_of
 from datasette_files_s3 import writing
 from datasette_files_s3.client import Connection
 from datasette_files_s3.storage import S3Storage
-from tests.moto_server import Store
+from tests.support.moto_server import Store
 
 _MIB = 1024 * 1024
 _PATH = "01abc/large.bin"

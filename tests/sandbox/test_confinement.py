@@ -19,8 +19,8 @@ from datasette_files.previews.workers import Job, Workers
 from datasette_files.sandbox.confinement import FILES, NETWORK
 from datasette_files.sandbox.process import Child, clear_left_folders
 from tests.conftest import missing
-from tests.fixtures import fixture
 from tests.sandbox.kinds import KINDS, ask, needs, obeying
+from tests.support.fixtures import fixture
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has all of it")
 each_kind = pytest.mark.parametrize("kind", KINDS)

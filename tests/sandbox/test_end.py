@@ -9,10 +9,10 @@ import urllib.request
 from pathlib import Path
 
 from tests.conftest import OPEN, disk_source
-from tests.fixtures import fixture
-from tests.imports import site
-from tests.imports.begin import begin
-from tests.server import Server
+from tests.support.fixtures import fixture
+from tests.support.imports import site
+from tests.support.imports.begin import begin
+from tests.support.server import Server
 
 _LOOK = """
 import ctypes

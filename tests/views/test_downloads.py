@@ -15,7 +15,7 @@ from datasette.app import Datasette
 from datasette_files import get_file
 from datasette_files.base import StorageCapabilities
 from tests.conftest import MakeDatasette, upload
-from tests.storages import installed, storage_class
+from tests.support.storages import installed, storage_class
 
 CONTENT = bytes(range(256)) * 4
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -12,7 +12,7 @@ from datasette.app import Datasette
 from datasette_files.app import Files
 from datasette_files.base import StorageCapabilities
 from tests.conftest import MakeDatasette, upload
-from tests.storages import installed, registered, storage_class
+from tests.support.storages import installed, registered, storage_class
 
 
 async def test_the_record_is_flat_with_every_column(datasette: Datasette) -> None:

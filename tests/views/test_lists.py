@@ -18,7 +18,7 @@ from datasette_files.app import Files
 from datasette_files.media.families import family
 from datasette_files.media.types import type_allowed
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
-from tests.loops import shut_down
+from tests.support.loops import shut_down
 
 LIST = "/-/files/source/docs.json"
 #: What the tokens of a list in its default order begin with.

@@ -13,7 +13,7 @@ from datasette.app import Datasette
 from datasette_files.app import Files
 from datasette_files.db.batching import Catalog
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
-from tests.fixtures import hostile_names
+from tests.support.fixtures import hostile_names
 
 SOURCE = "/-/files/source/docs"
 #: What hostile names would add, and what a strict policy would refuse.

@@ -23,8 +23,8 @@ from datasette_files.sources import health as inspecting
 from datasette_files.sources.redaction import redacted
 from datasette_files.transfer.copying import Order
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
-from tests.moto_server import shared_store
-from tests.storages import BasicStorage, MemoryStorage
+from tests.support.moto_server import shared_store
+from tests.support.storages import BasicStorage, MemoryStorage
 
 DEBUG = {**OPEN, "debug-storages": {"id": "admin"}}
 ADMIN = {"id": "admin"}

@@ -15,7 +15,7 @@ from datasette.app import Datasette
 
 from datasette_files.app import Files
 from tests.conftest import MakeDatasette, disk_source, upload
-from tests.storages import registered
+from tests.support.storages import registered
 
 SHA256 = hashlib.sha256(b"hello").hexdigest()
 FORM = {"files": {"file": ("hello.txt", b"hello", "text/plain")}}
