@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..db.schema import FILE_COLUMNS
+from ..db.migrations import FILE_COLUMNS
 from ..errors import FilesError, Invalid
 from ..models import FileRecord
 from ..naming import plain, storable

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ..media.families import FAMILIES, family
 from ..models import FileRecord, SourceTotals
 from . import moves, thumbnails
+from .migrations import FILE_COLUMNS
 from .rows import insert_row
-from .schema import FILE_COLUMNS
 
 #: The columns for ``record``, of ``datasette_files f`` joined to its source ``s``.
 COLUMNS = ", ".join(f"f.{column}" for column in FILE_COLUMNS) + ", s.slug"

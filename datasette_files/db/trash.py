@@ -16,8 +16,8 @@ from ..models import FileRecord
 from . import garbage, leases, moves, thumbnails, unhashed
 from .files import COLUMNS, record
 from .listing import COUNT_LIMIT, decode_token, encode_token
+from .migrations import FILE_COLUMNS
 from .rows import insert_row
-from .schema import FILE_COLUMNS
 
 _FILE = ", ".join(FILE_COLUMNS)
 _SELECT = f"""SELECT f.number, f.trashed_at, f.trashed_by, f.purge_at, {COLUMNS}

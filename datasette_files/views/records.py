@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..base import TIME_FORMAT
-from ..db.schema import FILE_COLUMNS
+from ..db.migrations import FILE_COLUMNS
 from ..db.trash import TrashedFile
 from ..media.inline import shows_inline
 from ..models import FileRecord

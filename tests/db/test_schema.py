@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasette_files.db import files, schema, trash
+from datasette_files.db.migrations import FILE_COLUMNS
 from datasette_files.models import FileRecord
 from tests.conftest import upload
 from tests.db.conftest import check_search_index, new_catalog
@@ -124,7 +125,7 @@ def test_an_undone_insert_leaves_index_and_totals_alone(conn):
 
 def test_a_file_and_its_path_exist_once(conn):
     def record(**other: Any) -> FileRecord:
-        values = dict.fromkeys(schema.FILE_COLUMNS)
+        values = dict.fromkeys(FILE_COLUMNS)
         values |= {"id": "df-1", "source_id": 1, "path": "p", "filename": "f"}
         values |= {"created_at": "2026-01-01 00:00:00", "source_slug": "s1"}
         return FileRecord(**(values | other))

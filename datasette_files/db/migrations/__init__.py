@@ -1,0 +1,10 @@
+"""The schema of the internal database, as migrations. They run in the order of these imports.
+
+A feature's tables, indexes and triggers stand in the module of its name; a migration that was
+released never changes.
+"""
+
+from . import core, additions  # noqa: F401, I001 - the order of imports is that of migrations
+from .registry import FILE_COLUMNS, migrations
+
+__all__ = ["FILE_COLUMNS", "migrations"]

@@ -1,0 +1,19 @@
+"""The list of migrations, and what several of them share."""
+
+from __future__ import annotations
+
+import sqlite_utils
+from sqlite_utils import Migrations
+
+migrations = Migrations("datasette_files")
+
+FILE_COLUMNS = (
+    *("id", "source_id", "path", "filename", "content_type", "content_hash", "size"),
+    *("width", "height", "uploaded_by", "created_at", "metadata", "search_text"),
+)
+
+
+def run(db: sqlite_utils.Database, *statements: str) -> None:
+    """Execute the statements in order."""
+    for statement in statements:
+        db.execute(statement)
