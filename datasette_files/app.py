@@ -35,7 +35,7 @@ from .models import FileRecord
 from .permissions.actions import Actor
 from .permissions.rules import check_source_blocks, mark_source_blocks
 from .previews.thumbnails import Thumbnails
-from .sandbox.process import clear_left_folders, confinement
+from .sandbox.process import Protections, clear_left_folders
 from .sources.health import Inspector
 from .sources.secrets import Secrets
 from .sources.settings import Settings
@@ -79,6 +79,7 @@ class Files:
         self.uses = UsesSearch(datasette, self.catalog)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.copier = Copier(self.catalog, self.sweeper)
+        self.protections = Protections()
         self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)
         self.jobs = Jobs(self.catalog)
@@ -139,9 +140,9 @@ class Files:
             self.datasette.add_background_task(self._recover, name="datasette-files recovery")
 
     async def _look(self, datasette: Any) -> None:
-        """See what children of killed servers left, and what the kernel refuses."""
+        """Remove what children of killed servers left, and learn what the kernel refuses."""
         await asyncio.to_thread(clear_left_folders)
-        await confinement()
+        await self.protections.told()
 
     async def _recover(self, datasette: Any) -> None:
         """Start the sources that were down when Datasette started."""

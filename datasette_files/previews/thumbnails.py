@@ -2,7 +2,7 @@
 
 Plugins' generators are asked first (generators.py), then the workers, which decode for the built-in
 generators (workers.py). Each source has its share of the queue, so a storage that hangs does not
-stop the others. A file that cannot be pictured is remembered until the settings or the generators
+stop the others. A file that cannot be drawn is remembered until the settings or the generators
 change; after any other failure it is tried again. Leaves out drawing icons (icons.py).
 """
 

@@ -54,7 +54,7 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 
 class Unfit(Exception):
-    """The file cannot be pictured, today or tomorrow. Says why, for a log."""
+    """The file cannot be drawn, and another attempt would fail too. Its text is the reason."""
 
 
 class Absent(Exception):
