@@ -43,6 +43,9 @@ from .sources.sources import Source, Sources, storage_types
 from .transfer.copying import Carried, Copier, Order
 from .transfer.uploads import Uploads
 
+#: Seconds after the start until a child is asked what the kernel refuses: requests come first.
+_PROBE_DELAY = 5.0
+
 
 @contextmanager
 def _startup_errors() -> Iterator[None]:
@@ -142,6 +145,7 @@ class Files:
     async def _look(self, datasette: Any) -> None:
         """Remove what children of killed servers left, and learn what the kernel refuses."""
         await asyncio.to_thread(clear_left_folders)
+        await asyncio.sleep(_PROBE_DELAY)
         await self.protections.told()
 
     async def _recover(self, datasette: Any) -> None:
