@@ -147,7 +147,7 @@ class _Generator:
         self._overdue -= 1
 
     def _started(self) -> concurrent.futures.Future[_Ready]:
-        """The generator's loop. Its thread is started at the first call, and if it has died."""
+        """Return the generator's loop; start its thread at the first call, or if it has died."""
         if self._thread is None or not self._thread.is_alive():
             ready: concurrent.futures.Future[_Ready] = concurrent.futures.Future()
             self._ready = ready
