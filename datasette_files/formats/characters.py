@@ -68,9 +68,9 @@ _MARKS = (
 
 
 #: Number of alternatives offered beside a guessed encoding.
-_OTHERS = 2
+_MAX_OTHERS = 2
 #: A head is UTF-8 if it has this many valid multi-byte characters for each broken byte.
-_OUTWEIGH = 2
+_VALID_PER_BROKEN = 2
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def detect(head: bytes) -> Detected:
     for name in names:
         texts.setdefault(head.decode(ENCODINGS[name], "replace"), name)
     best, *others = texts.values()
-    return Detected(best, True, tuple(others[:_OTHERS]))
+    return Detected(best, True, tuple(others[:_MAX_OTHERS]))
 
 
 def _is_utf_8(head: bytes) -> bool:
@@ -113,7 +113,7 @@ def _is_utf_8(head: bytes) -> bool:
     if not broken:
         return True
     several = sum(not char.isascii() for char in text) - broken
-    return several >= _OUTWEIGH * broken
+    return several >= _VALID_PER_BROKEN * broken
 
 
 def _utf_16(head: bytes) -> str | None:

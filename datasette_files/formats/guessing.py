@@ -98,9 +98,9 @@ def _score(tokens: list[tuple[str, str, str]], language: str) -> float:
     """Return the logarithm of the likelihood of the words in a language."""
     if language in CHARACTERS:
         model = frozenset(CHARACTERS[language])
-        return sum(_of_characters(token, model, language) for token in tokens)
+        return sum(_score_characters(token, model, language) for token in tokens)
     pairs = _model(language)
-    return sum(_of_letters(token, pairs) for token in tokens)
+    return sum(_score_letters(token, pairs) for token in tokens)
 
 
 @cache
@@ -124,7 +124,7 @@ def _model(language: str) -> tuple[dict[str, float], dict[str, float]]:
     )
 
 
-def _of_letters(
+def _score_letters(
     token: tuple[str, str, str], model: tuple[dict[str, float], dict[str, float]]
 ) -> float:
     """Score a word in an alphabet by its pairs of letters of which one is not ASCII."""
@@ -137,9 +137,9 @@ def _of_letters(
         if char.isascii() and (left.isascii() or not _is_letter(left)):
             continue
         if not char.isascii() and not _is_letter(char):
-            score += _of_sign(text, index)
+            score += _score_sign(text, index)
         elif not char.isascii() or char.isalpha():
-            score += _of_pair(left, char, pairs, letters)
+            score += _score_pair(left, char, pairs, letters)
         if char.isupper() and left.islower() and not char.isascii():
             score += _CAPITAL
     return score
@@ -152,7 +152,7 @@ def _is_letter(char: str) -> bool:
     return "\u0e30" <= char <= "\u0e4e" or "\u064b" <= char <= "\u0652"
 
 
-def _of_pair(left: str, char: str, pairs: dict[str, float], letters: dict[str, float]) -> float:
+def _score_pair(left: str, char: str, pairs: dict[str, float], letters: dict[str, float]) -> float:
     """Score a letter after its left neighbour. A letter after a digit is unlikely."""
     small = char.lower()
     known = letters.get(small)
@@ -168,7 +168,7 @@ def _of_pair(left: str, char: str, pairs: dict[str, float], letters: dict[str, f
     return max(known + _NO_PAIR / 2, _NO_LETTER)
 
 
-def _of_sign(text: str, index: int) -> float:
+def _score_sign(text: str, index: int) -> float:
     """Score a sign by the characters on both sides."""
     char, left, right = text[index], text[index - 1], text[index + 1 : index + 2] or " "
     letter_left, letter_right = left.isalpha(), right.isalpha()
@@ -192,14 +192,14 @@ def _of_sign(text: str, index: int) -> float:
     return _USUAL_SIGN if char in _USUAL else _SIGN
 
 
-def _of_characters(token: tuple[str, str, str], common: frozenset[str], language: str) -> float:
+def _score_characters(token: tuple[str, str, str], common: frozenset[str], language: str) -> float:
     """Score a word in a script with thousands of characters. One alone in ASCII is unlikely."""
     before, word, after = token
     score = 0.0
     for char in word:
         if char.isascii():
             continue
-        score += _COMMON if char in common else _of_other(char, language)
+        score += _COMMON if char in common else _score_rare(char, language)
     run = sum(not char.isascii() for char in word)
     if run == 1 and (before[:1].isalnum() or after[:1].isalnum() or len(word) > 1):
         score += 2 * _BESIDE_LETTER
@@ -208,7 +208,7 @@ def _of_characters(token: tuple[str, str, str], common: frozenset[str], language
     return score
 
 
-def _of_other(char: str, language: str) -> float:
+def _score_rare(char: str, language: str) -> float:
     if "\u3000" <= char <= "\u303f" or "\uff00" <= char <= "\uff60":
         return _LEVEL + 3
     if "\u3040" <= char <= "\u30ff":

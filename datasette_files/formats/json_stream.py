@@ -17,18 +17,18 @@ from .types import as_float
 
 _PIECE = 64 * 1024
 #: A file that begins with an object is parsed as a whole if it has at most this many characters.
-_WHOLE = 4 * 1024 * 1024
+_MAX_WHOLE = 4 * 1024 * 1024
 #: Most objects around an array of rows.
-_DEEPEST = 4
+_MAX_DEPTH = 4
 #: White space; files that were joined may have a byte order mark in the middle.
 _SPACE = " \t\r\n\ufeff"
 #: A float of at most 17 characters, between 1e-300 and 1e300, needs no exact check.
-_FEW, _PLAIN = 17, 1e-300
+_SAFE_LENGTH, _SAFE_SIZE = 17, 1e-300
 
 
 def _number(text: str) -> float | str:
     """Return the float, or the text if a float cannot hold all of its digits."""
-    if len(text) <= _FEW and _PLAIN < abs(number := float(text)) < 1 / _PLAIN:
+    if len(text) <= _SAFE_LENGTH and _SAFE_SIZE < abs(number := float(text)) < 1 / _SAFE_SIZE:
         return number
     exact = as_float(text)
     return text if exact is None else exact
@@ -114,7 +114,7 @@ class Cursor:
     def whole(self) -> Any:
         """Read the value that begins here; return None, and do not move, if it is long or wrong."""
         try:
-            return self._value(_WHOLE)
+            return self._value(_MAX_WHOLE)
         except ImportProblem:
             return None
 
@@ -225,7 +225,7 @@ def _lists(document: dict[str, Any]) -> dict[str, list[Any]]:
     while waiting:
         path, value, depth = waiting.popleft()
         for key, inner in value.items():
-            if isinstance(inner, dict) and depth < _DEEPEST:
+            if isinstance(inner, dict) and depth < _MAX_DEPTH:
                 waiting.append((f"{path}{key}."[:MAX_LISTED_NAME], inner, depth + 1))
             elif isinstance(inner, list) and inner and isinstance(inner[0], dict):
                 lists.setdefault(f"{path}{key}"[:MAX_LISTED_NAME], inner)
@@ -260,7 +260,7 @@ class _Wrapped:
             key = f"{path}{cursor.value(None)}"[:MAX_LISTED_NAME]
             self._step_over(":")
             begins = cursor.inside()
-            if begins == "{" and depth < _DEEPEST:
+            if begins == "{" and depth < _MAX_DEPTH:
                 yield from self._object(f"{key}.", depth + 1)
             elif begins == "[":
                 yield from self._list(key)

@@ -26,11 +26,11 @@ _ZSTD_PIECE, _ZSTD_WINDOW = 128, 128 * 1024 * 1024
 #: Most members of an archive.
 _MAX_MEMBERS = 10_000
 #: Members that make a zip archive a workbook.
-_OF_WORKBOOKS = ("xl/workbook.xml", "xl/workbook.bin")
+_WORKBOOK_MEMBERS = ("xl/workbook.xml", "xl/workbook.bin")
 _ODS = b"application/vnd.oasis.opendocument.spreadsheet"
 #: Members of an archive that are not tables: by the start of the name, and by its end.
-_BESIDE = ("readme", "license", "licence", "copying", "thumbs.db", "desktop.ini", "changelog")
-_BESIDE_ENDS = (
+_NO_TABLES = ("readme", "license", "licence", "copying", "thumbs.db", "desktop.ini", "changelog")
+_NO_TABLE_ENDS = (
     *(".md", ".rst", ".html", ".htm", ".pdf", ".doc", ".docx", ".rtf", ".odt", ".ppt", ".pptx"),
     *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".svg", ".tif", ".tiff", ".bmp", ".ico", ".heic"),
     *(".mp3", ".mp4", ".mov", ".wav", ".avi", ".css", ".js", ".py", ".exe", ".dll", ".xml", ".xsd"),
@@ -164,8 +164,8 @@ def members(archive: BinaryIO, is_table: Callable[[str], bool]) -> list[str]:
     tables = [name for name in names if is_table(name)] or [
         name
         for name in names
-        if not name.lower().endswith(_BESIDE_ENDS)
-        and not name.lower().rpartition("/")[2].startswith(_BESIDE)
+        if not name.lower().endswith(_NO_TABLE_ENDS)
+        and not name.lower().rpartition("/")[2].startswith(_NO_TABLES)
     ]
     if not tables:
         raise ImportProblem("The archive holds no table; upload one with CSV, JSON or a workbook")
@@ -175,8 +175,8 @@ def members(archive: BinaryIO, is_table: Callable[[str], bool]) -> list[str]:
 def is_workbook(archive: BinaryIO) -> bool:
     """Tell whether a zip archive is a workbook, by its content."""
     opened = _opened(archive)
-    names = {info.filename for info in _few(opened.infolist())}
-    if not names.isdisjoint(_OF_WORKBOOKS):
+    names = {info.filename for info in _bounded(opened.infolist())}
+    if not names.isdisjoint(_WORKBOOK_MEMBERS):
         return True
     if "mimetype" not in names:
         return False
@@ -185,13 +185,13 @@ def is_workbook(archive: BinaryIO) -> bool:
 
 
 def check(archive: BinaryIO, limit: int) -> int:
-    """Unpack an archive to count its bytes (its list may lie); return the count.
+    """Unpack an archive to count its bytes, as its list may be false; return the count.
 
     For formats whose library unpacks by itself. Raises ImportProblem beyond ``limit`` bytes.
     """
     opened = _opened(archive)
     buffer, left = bytearray(_PIECE), limit
-    for info in _few(opened.infolist()):
+    for info in _bounded(opened.infolist()):
         member = _readable(opened, info, limit)
         while count := member.readinto(buffer):
             left -= count
@@ -240,7 +240,7 @@ def _opened(archive: BinaryIO) -> zipfile.ZipFile:
 def _listed(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return [
         info
-        for info in _few(opened.infolist())
+        for info in _bounded(opened.infolist())
         if not info.filename.endswith("/")
         and not info.filename.startswith("__MACOSX/")
         and not info.filename.rpartition("/")[2].startswith(".")
@@ -248,7 +248,7 @@ def _listed(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     ]
 
 
-def _few(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+def _bounded(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     if len(infos) > _MAX_MEMBERS:
         raise ImportProblem(f"The archive holds more than {_MAX_MEMBERS:,} files")
     return infos
