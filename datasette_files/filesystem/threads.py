@@ -61,7 +61,7 @@ class DiskThreads:
             result, error = None, None
             try:
                 result = job()
-            except Exception as caught:  # noqa: BLE001 - handed to the job's future
+            except Exception as caught:  # noqa: BLE001 - set on the job's future
                 error = caught
             with self._lock:
                 self._busy -= 1

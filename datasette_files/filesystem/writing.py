@@ -243,7 +243,7 @@ class _Lane:
         error: Exception | None = None
         try:
             job()
-        except Exception as caught:  # noqa: BLE001 - handed to its upload
+        except Exception as caught:  # noqa: BLE001 - raised again in its upload
             error = caught
         self._loop.call_soon_threadsafe(settle, future, None, error)
 

@@ -1,6 +1,6 @@
-"""The rows of one import on their way from the scratch database to a user's, in short steps.
+"""Writes the rows of one import from the scratch database to the user's, in short steps.
 
-Each step is a call on Datasette's write connection, so that others' writes come in between.
+Each step is a call on Datasette's write connection; other writes run between the steps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 logger = logging.getLogger("datasette_files")
 
 #: Rows of the first transaction; seconds that one should take; and the most rows of one.
-_FIRST_ROWS, _HOLD, _MOST_ROWS = 2_000, 0.08, 20_000
+_FIRST_ROWS, _HOLD, _MAX_ROWS = 2_000, 0.08, 20_000
 #: Seconds between two transactions, so that other processes can use the database.
 _GAP = 0.002
 #: Attempts at a step while another process locks the database; each waits for 5 seconds.
@@ -33,7 +33,7 @@ _TRIES = 12
 
 
 class Writing:
-    """The rows of one import on their way from the scratch database to the user's."""
+    """Writes or compares the rows of one import."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class Writing:
         content, done, found, changed, total = self._content, 0, 0, 0, 0
         while done < content.rows or not done:
             self._progress.check()
-            upto = min(done + _MOST_ROWS, content.rows)
+            upto = min(done + _MAX_ROWS, content.rows)
             part = await self._database.execute_fn(
                 lambda conn, done=done, upto=upto: merging.compare(conn, content, done, upto)
             )
@@ -151,7 +151,7 @@ class Writing:
 def _next_size(size: int, took: float) -> int:
     """Return the rows for the next transaction; the last one had ``size`` and took seconds."""
     factor = min(2.0, max(0.25, _HOLD / max(took, 0.001)))
-    return int(min(_MOST_ROWS, max(100, size * factor)))
+    return int(min(_MAX_ROWS, max(100, size * factor)))
 
 
 async def retried(database: Any, step: Callable[[sqlite3.Connection], _T]) -> _T:

@@ -29,7 +29,7 @@ def begin(conn: sqlite3.Connection, staging: str) -> bool:
 
 
 def drop_some(conn: sqlite3.Connection, staging: str) -> bool:
-    """Remove some rows of the table, at last the table itself. Returns True if rows remain."""
+    """Remove some rows, or the empty table itself at the end. Returns True if rows remain."""
     _check(staging)
     name = quoted(staging + _LEFT)
     try:

@@ -120,7 +120,7 @@ def _with_facts(
 
 
 class _CheckedStream:
-    """The bytes on their way to the storage, checked against declared size and limit."""
+    """A stream that checks the bytes against declared size and limit, on the way to the storage."""
 
     def __init__(
         self, source: Source, upload: Upload, chunks: AsyncIterator[bytes], extend: Extend

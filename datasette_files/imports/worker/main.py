@@ -37,7 +37,7 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
         reports.send(problem=_folder_problem(str(error)))
     except OSError as error:
         reports.send(problem=_folder_problem(error.strerror or str(error)))
-    except Exception as error:  # noqa: BLE001 - told, and in the log
+    except Exception as error:  # noqa: BLE001 - reported to the server, which logs it
         reports.send(
             problem=f"The import failed ({type(error).__name__}); see the server's log",
             trace=traceback.format_exc()[-8000:],

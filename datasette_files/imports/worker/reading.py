@@ -40,7 +40,7 @@ _MEMBERS = 500
 
 
 class Reading:
-    """One file on its way into a table."""
+    """Unpacks and reads one file."""
 
     def __init__(self, task: dict[str, Any], frames: Frames, reports: Reports) -> None:
         self.task = task
