@@ -26,7 +26,7 @@ _TOO_LARGE = "The file is too large for a preview; it can be imported all the sa
 
 @dataclass(frozen=True)
 class Preview:
-    """The first rows of a file as a table. ``problem`` tells why rows are missing, if any are."""
+    """The first rows of a file as a table. ``problem`` is the reason if rows are missing."""
 
     format: str
     columns: list[str] = field(default_factory=list)

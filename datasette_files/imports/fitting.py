@@ -130,7 +130,7 @@ def _fitted(
                 f"The column {own!r} of {name!r} holds numbers, and the file has other values in"
                 " it; correct the file, or change the column's type"
             )
-        # Floats are whole there: of others the import's process tells row and column.
+        # Only whole floats fit an integer column; the child reports the row of any other.
         whole = wanted == "integer" and kind == "float"
         made.append(
             "integer"

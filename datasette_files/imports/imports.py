@@ -94,7 +94,7 @@ class Imports:
         return job
 
     async def _by_own_name(self, request: ImportRequest) -> ImportRequest:
-        """Put in the table's name as the database spells it, as permissions use that name."""
+        """Use the database's spelling of the table's name, as permissions do."""
         database = self._datasette.databases.get(request.database)
         if database is None:
             return request
@@ -167,7 +167,7 @@ class Imports:
     async def databases(self, actor: Actor) -> list[tuple[str, bool]]:
         """List ``(database, whether new tables may be created)`` that the actor may import into.
 
-        Where no table may be created, there are tables to which the actor may add rows.
+        If the actor may not create tables, there are tables to which the actor may add rows.
         """
         datasette = self._datasette
         offered = []
@@ -182,11 +182,11 @@ class Imports:
         return offered
 
     async def of_file(self, file: FileRecord) -> list[tuple[ImportJob, str]]:
-        """The file's jobs, newest first, each with its mode."""
+        """Return the file's jobs, newest first, each with its mode."""
         return await self._catalog.read(lambda conn: rows.of_file(conn, file.id, _MAX_SHOWN))
 
     async def origins(self, database: str, table: str) -> list[Origin]:
-        """The files whose rows are in a table, newest first."""
+        """Return the files whose rows are in a table, newest first."""
         return await self._catalog.read(
             lambda conn: rows.origins(conn, database, table, _MAX_SHOWN)
         )

@@ -177,7 +177,7 @@ class Thumbnails:
             self._queue.add((file.id, DEFAULT_SIDE), work, source.slug)
 
     async def _look(self) -> None:
-        """Find out what has been installed or removed, once in ``LOOK_SECONDS``."""
+        """Check for newly installed or removed packages, once in ``LOOK_SECONDS``."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()

@@ -20,7 +20,7 @@ SOURCE = "datasette_files_import"
 
 @dataclass(frozen=True)
 class Content:
-    """A scratch database, and the table to make of it."""
+    """A scratch database, and the table to make from it."""
 
     #: The scratch database.
     path: Path
@@ -35,7 +35,7 @@ class Content:
     search: tuple[str, ...] = ()
     #: The columns of an existing table, as in ``target.Existing``, to which the rows were fitted.
     fits: dict[str, str] | None = None
-    #: What was found out about the file, as ``formats.base.Table`` has it.
+    #: The detected options of the file, as in ``formats.base.Table``.
     found: dict[str, Any] = field(default_factory=dict)
 
 
@@ -52,7 +52,7 @@ def attached(conn: sqlite3.Connection, path: Path) -> Iterator[None]:
 def transaction(
     conn: sqlite3.Connection, confirm: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """One transaction. ``confirm`` is called directly before its commit, and may still raise."""
+    """Run a transaction. ``confirm`` is called directly before the commit, and may raise."""
     conn.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -77,7 +77,7 @@ def legacy_names(conn: sqlite3.Connection) -> Iterator[None]:
 
 
 def selected(content: Content) -> str:
-    """The scratch database's columns, to be copied to columns with types."""
+    """Return SQL that selects the scratch database's columns, for columns with types."""
     return ", ".join(
         f"nullif(c{number}, '')" if kind in ("integer", "float") else f"c{number}"
         for number, kind in enumerate(content.kinds)

@@ -42,7 +42,7 @@ def index_words(conn: sqlite3.Connection, content: Content, after: int, size: in
 def drop_with_search(conn: sqlite3.Connection, content: Content) -> None:
     """Drop the old table and its search indexes.
 
-    The index of its replacement, which names the same table, stays.
+    Keeps the new table's index, which names the same table.
     """
     tables = conn.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'"
@@ -54,7 +54,7 @@ def drop_with_search(conn: sqlite3.Connection, content: Content) -> None:
 
 
 def _content_of(sql: str) -> str | None:
-    """The content table of a search index, in lower case (sqlite.org/fts5.html, 4.4)."""
+    """Return the content table of a search index, in lower case (sqlite.org/fts5.html, 4.4)."""
     found = _CONTENT.search(sql)
     if found is None:
         return None

@@ -74,7 +74,7 @@ class Uploads:
     async def prepare(
         self, source: Source, actor_id: str | None, grant: Grant, incoming: Incoming
     ) -> tuple[str, UploadInstructions | None]:
-        """A token, and the storage's instructions for the bytes; None: send them to Datasette.
+        """Return a token, and the storage's instructions; None: send the bytes to Datasette.
 
         Raises FileTooLarge for a declared size over the limit, NotSupported, PermissionDenied.
         """
@@ -85,7 +85,7 @@ class Uploads:
         if not source.prepares_uploads:
             _, token = await self._begin(source, grant, new)
             return token, None
-        # The storage signs a URL next, so the permission must be known before.
+        # The storage signs a URL next, so the permission is checked before.
         await self._catalog.read(lambda conn: grant.check(conn, source.slug))
         upload, token = new()
         with storage_errors(source.slug):
@@ -164,14 +164,14 @@ class Uploads:
             raise Expired(_LOST_CLAIM)
 
     async def _record(self, stored: Upload) -> bool:
-        """Mark the upload as received. False when another attempt has taken it."""
+        """Mark the upload as received. Returns False if another attempt has taken it."""
         expires_at = time.time() + self._expiry
         return await self._catalog.write(lambda conn: uploads.received(conn, stored, expires_at))
 
     async def complete(
         self, source: Source, actor_id: str | None, grant: Grant, token: str
     ) -> tuple[FileRecord, bool]:
-        """Add the upload's file to the catalog. The file, and False if an earlier call added it.
+        """Add the upload's file to the catalog; return it, and False if an earlier call added it.
 
         Raises Conflict, Expired, NotFound, PermissionDenied; for a direct upload also as
         ``receiving.verify_direct_upload``.
@@ -246,9 +246,9 @@ class Uploads:
         return new_upload(source, actor_id, incoming, token, expires_at, claim), token
 
     async def _extend(self, upload: Upload) -> float:
-        """Postpone claim and expiry while bytes arrive. The time of the next call.
+        """Postpone claim and expiry while bytes arrive; return the time of the next call.
 
-        Raises Expired when another attempt has taken the upload.
+        Raises Expired if another attempt has taken the upload.
         """
         now = time.time()
         held = await self._catalog.write(
@@ -327,7 +327,7 @@ class Uploads:
 
 
 def _owned(conn: Connection, token: str, source: Source, actor_id: str | None) -> Upload:
-    """The token's upload. Raises NotFound, PermissionDenied, Expired if unusable."""
+    """Return the token's upload. Raises NotFound, PermissionDenied, or Expired."""
     upload = uploads.get(conn, naming.token_digest(token))
     if upload is None or upload.source_id != source.id:
         raise NotFound("This source has no upload with this token; prepare a new one")
@@ -360,10 +360,10 @@ def new_upload(
     expires_at: float,
     claim: str | None = None,
 ) -> Upload:
-    """An upload with an unused path: prepared, or receiving if ``claim`` is given.
+    """Make an upload with an unused path: prepared, or receiving if ``claim`` is given.
 
-    ``expires_at`` in seconds since the epoch. No path is used twice, because the path of a failed
-    attempt becomes garbage and a later attempt's bytes must not.
+    ``expires_at`` in seconds since the epoch. No path is used twice: the path of a failed attempt
+    is swept as garbage, and a later attempt's bytes must not be there.
     """
     ulid = naming.new_ulid()
     return Upload(

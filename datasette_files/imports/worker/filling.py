@@ -1,4 +1,4 @@
-"""All rows of a file into the scratch database, the type of each column found on the way."""
+"""Copies all rows of a file into the scratch database, and detects the types of the columns."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from ...formats.types import INTEGER, TEXT, Column, TypedColumn, convert
 from ...tables.scratch import Scratch
 from .reading import Reading, found
 
-#: Times import_max_bytes: short values take more in a database than in a file.
+#: Limit of the scratch database, in import_max_bytes: short values need more bytes there.
 _GROWS = 2
-#: Times the bytes that were read, from a size on that any file may reach: a value that is missing
-#: takes none in the file and one in the database.
+#: Limit of the scratch database, in bytes of the file read, and the size from which it applies. A
+#: missing value takes no byte in the file and one in the database.
 _GROWS_WITH_FILE, _ANY_FILE = 50, 8 * 1024 * 1024
-#: The part of the disk for temporary files that is left to others.
+#: Part of the disk for temporary files that must stay free.
 _LEFT_FREE = 0.02
 
 
 class Filling:
-    """Moves a table into the scratch database, finding the type of each column on the way."""
+    """Copies one table into the scratch database."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._chosen: dict[str, str] = reading.task.get("types") or {}
-        #: Types of columns of the table that the rows are for, by lower-case names.
+        #: Text columns of the target table, by lower-case names.
         self._hints: dict[str, str] = reading.task.get("hints") or {}
-        #: Those that hold numbers, with what they make of values.
+        #: Number columns of the target table, with their affinities.
         self._numbers: dict[str, str] = reading.task.get("numbers") or {}
         self._limit = _GROWS * int(reading.task["max_bytes"])
         self._columns: list[Column] = []
         self._scratch: Scratch | None = None
         self._rows = 0
-        #: The first batch, by which a guessed encoding is told.
+        #: The first batch; it gives examples for a guessed encoding.
         self._first: list[Sequence[Any]] = []
         self._stores = True
-        #: Whether the types are known, in the second pass.
+        #: True in the second pass: the types are known.
         self._known = False
 
     def run(self) -> dict[str, Any]:
-        """Raises ImportProblem, and sqlite3.OperationalError where the disk is full."""
+        """Return the outcome. Raises ImportProblem, or sqlite3.OperationalError on a full disk."""
         table = self._pass()
         if any(column.surprised for column in self._columns):
             table = self._second_pass()
@@ -59,7 +59,7 @@ class Filling:
         }
 
     def _second_pass(self) -> Table:
-        """Read the file again: values went in as floats of a column that turned out to be text."""
+        """Read the file again: a column stored as floats turned out to be text."""
         self._reading.begin_again()
         assert self._scratch is not None  # noqa: S101
         self._scratch.begin_again()
@@ -80,7 +80,7 @@ class Filling:
         for batch in self._reading.batches(table):
             self._take(table, batch)
             self._tell()
-        # What follows an array or a compressed stream is read too, so that the server can go on.
+        # The server sends the whole file, so bytes after the table must be read too.
         self._reading.frames.drain()
         return table
 
@@ -107,7 +107,7 @@ class Filling:
             self._check_growth(self._scratch.size())
 
     def _check_growth(self, size: int) -> None:
-        """Raises ImportProblem, and OSError where the disk is about to be full."""
+        """Raise ImportProblem if the database is too large; OSError if the disk is nearly full."""
         if size > self._limit:
             raise ImportProblem(
                 f"The rows take more than {self._limit:,} bytes; split the file, or ask the"
@@ -151,7 +151,7 @@ class Filling:
             self._scratch.widen(width)
 
     def _check_kept(self, table: Table) -> None:
-        """That the table keeps every value as it is: its columns of numbers would change some."""
+        """Raise ImportProblem if a number column of the target table would change a value."""
         assert self._scratch is not None  # noqa: S101
         for index, name in enumerate(table.columns):
             affinity = self._numbers.get(name.lower())
@@ -164,7 +164,7 @@ class Filling:
                 held = "integers" if affinity == INTEGER else "numbers"
                 raise ImportProblem(
                     f"{changed[0][:50]!r} would not stay as it is in the table's column, which"
-                    f" holds {held}; mend the file, or have the column be TEXT",
+                    f" holds {held}; mend the file, or change the column to TEXT",
                     changed[1],
                     name,
                 )
@@ -194,7 +194,7 @@ class Filling:
 
 
 def _text(value: Any) -> str | None:
-    """A typed value as text, to be converted to the type that was chosen."""
+    """Return a typed value as text, for conversion to the chosen type."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
-"""A frame of a video, the cover of a sound, by the ffmpeg program. Runs in a worker alone.
+"""A frame of a video, or the cover of a sound, by the ffmpeg program. Runs only in a worker.
 
-ffmpeg inherits the worker's limits. It is told which container to read, so that no file is taken
-for a playlist that names others, and may open nothing but the one file that it is handed.
+ffmpeg inherits the worker's limits. It gets a fixed container format, so that it reads no file as
+a playlist, which could name other files; and it may open only the file that it is given.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from ...sandbox.confinement import end_child_with_parent
 from ..media_types import DEMUXERS
 from .pictures import Absent, Picture, Unfit, picture
 
-#: So many times its seconds of CPU, which the kernel counts, ffmpeg has by the clock.
+#: Seconds of wall-clock time for ffmpeg, per second of CPU.
 _PATIENCE = 2
-#: What the system's loader answers for a program whose libraries are gone (ld.so(8), sh(1)).
+#: Exit statuses of a program that cannot be loaded, as libraries are missing (ld.so(8), sh(1)).
 _NOT_LOADED = (126, 127)
-#: Of so many frames the one that is most like the others is shown, rather than a black first one.
+#: Frames from which ffmpeg chooses the most typical one; the first may be black.
 _FRAMES = 24
 
 
 class Killed(Exception):
-    """ffmpeg was ended from outside: perhaps the file's doing, perhaps not."""
+    """A signal ended ffmpeg. The file may be the cause, or not."""
 
 
 def frame(
@@ -37,10 +37,10 @@ def frame(
     max_pixels: int,
     seconds: float,
 ) -> Picture:
-    """One picture of the file.
+    """Return one picture of the file.
 
-    Raises Unfit where there is none, Absent where ffmpeg cannot be run, Killed where it was ended
-    by a signal (a limit, or the system's want of memory), and subprocess.TimeoutExpired.
+    Raises Unfit if it has none, Absent if ffmpeg cannot be run, Killed if a signal ended it (a
+    limit, or the system has no memory left), and subprocess.TimeoutExpired.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -61,7 +61,7 @@ def frame(
             *("-f", "image2pipe", "-c:v", "png", "pipe:1"),
         ]
         try:
-            # No shell; the name is of our own making. The one other thread here waits in poll().
+            # No shell, and our own file name. Safe with preexec_fn: the other thread is in poll().
             done = subprocess.run(  # noqa: S603
                 command,
                 pass_fds=[file.fileno()],
@@ -79,5 +79,5 @@ def frame(
         raise Killed(f"ffmpeg was ended by signal {-done.returncode}")
     if done.returncode or not done.stdout:
         raise Unfit(f"ffmpeg finds no picture in it (exit status {done.returncode})")
-    # What ffmpeg wrote is small; Pillow encodes it as all others.
+    # ffmpeg's picture is small; Pillow encodes it like every other.
     return Picture(picture(io.BytesIO(done.stdout), side, side * side, ["PNG"]).encoded)

@@ -1,4 +1,4 @@
-"""The first page of a PDF, by pypdfium2 (the extra ``pdf``). Runs in a worker alone."""
+"""The first page of a PDF, by pypdfium2 (the extra ``pdf``). Runs only in a worker."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from .pictures import Absent, Picture, Unfit, encoded
 
 
 def first_page(content: bytes, side: int) -> Picture:
-    """The first page on white, its longest side ``side`` pixels. Raises Unfit, Absent."""
+    """Draw the first page on white, its longest side ``side`` pixels. Raises Unfit, Absent."""
     try:
-        import pypdfium2  # noqa: PLC0415 - an extra; only the worker that needs it pays for it
-    except (ImportError, OSError) as error:  # uninstalled since the start, or amid an upgrade
+        import pypdfium2  # noqa: PLC0415 - an extra; loaded only by a worker that needs it
+    except (ImportError, OSError) as error:  # uninstalled since the start, or being upgraded
         raise Absent(f"pypdfium2 cannot be imported: {error}") from error
 
     try:
