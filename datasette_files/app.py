@@ -31,6 +31,7 @@ from .jobs.jobs import Jobs
 from .maintenance.hashing import Hashing
 from .maintenance.purging import Purger
 from .maintenance.sweeping import Sweeper
+from .maintenance.verify import Verification, Verifier
 from .models import FileRecord
 from .permissions.actions import Actor
 from .permissions.rules import check_source_blocks, mark_source_blocks
@@ -79,6 +80,7 @@ class Files:
         self.columns = Columns(datasette, self.catalog, self.config)
         self.sweeper = Sweeper(self.catalog, self.sources)
         self.hashing = {source.slug: Hashing(self.catalog, source).round for source in self.sources}
+        self.verifier = Verifier(self.catalog)
         self.uses = UsesSearch(datasette, self.catalog)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.copier = Copier(self.catalog, self.sweeper)
@@ -137,6 +139,10 @@ class Files:
             "sandbox": self._look,
             **{one.name: one.run for one in self.hashing.values()},
         }
+        for source in self.sources:
+            if source.config.verify_days:
+                round_ = Verification(self.catalog, self.verifier, source).round
+                loops[round_.name] = round_.run
         for name, loop in loops.items():
             self.datasette.add_background_task(loop, name=f"datasette-files {name}")
         if any(source.down is not None for source in self.sources):

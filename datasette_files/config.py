@@ -125,6 +125,8 @@ class SourceConfig(BaseModel):
     thumbnails: bool = True
     #: None: the plugin's ``trash_days``.
     trash_days: _Days | None = None
+    #: Days within which every byte is verified once; 0: never.
+    verify_days: _Days = 0
     #: Settings that the source's settings page may not change.
     pinned: list[Setting] = Field(default_factory=list)
 

@@ -17,7 +17,19 @@ from datasette.utils.asgi import Response
 from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported
 from ..naming import ID_PATTERN
-from . import cors, files, imports, lists, settings, sources, storages, tables, trash, uploads
+from . import (
+    cors,
+    files,
+    imports,
+    lists,
+    settings,
+    sources,
+    storages,
+    tables,
+    trash,
+    uploads,
+    verify,
+)
 from .body import Body
 from .http import Call, empty, failure
 
@@ -62,6 +74,8 @@ ROUTES = (
     Route("/-/files/source/{source}/settings.json", {"GET": settings.settings_json}),
     Route("/-/files/source/{source}/settings/-/update", {"POST": settings.update}),
     Route("/-/files/source/{source}/settings/-/reset", {"POST": settings.reset}),
+    Route("/-/files/source/{source}/verify", {"GET": verify.verify_page}, page=True),
+    Route("/-/files/source/{source}/verify.json", {"GET": verify.verify_json}),
     Route("/-/files/trash", {"GET": trash.trash_page}, page=True),
     Route("/-/files/trash.json", {"GET": trash.trash_json}),
     Route("/-/files/trash/-/restore", {"POST": trash.restore}),
