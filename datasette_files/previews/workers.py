@@ -137,7 +137,7 @@ async def _begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 class Workers:
-    """At most ``count`` workers decode at a time; as many more receive the next files."""
+    """A pool: ``count`` workers decode at a time, and ``count`` more read their next files."""
 
     def __init__(self, count: int, limits: Limits, *, heif: bool, ffmpeg: str) -> None:
         self._limits = limits
@@ -251,7 +251,7 @@ class _Worker:
 
     @property
     def usable(self) -> bool:
-        """Whether it may be given another job."""
+        """Tell whether the worker can take another job."""
         return not self._ends and self._jobs < _JOBS and self._child.alive
 
     async def take(self, job: Job, pieces: AsyncIterator[bytes]) -> None:
@@ -294,7 +294,7 @@ class _Worker:
         try:
             expected = _Expected.model_validate(answer)
         except ValidationError as error:
-            raise framing.Broken("an answer is not what it should be") from error
+            raise framing.Broken("an answer has the wrong fields") from error
         if sum(size for *_, size in expected.images) > framing.MAX_MESSAGE:
             raise framing.Broken("an answer is too large")
         images = []
