@@ -89,6 +89,8 @@ class Files:
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
+        #: Whether our tables are in the internal database.
+        self.has_schema = False
         #: Addresses of our static files by name (views/assets.py).
         self.assets: dict[str, str] = {}
 
@@ -107,6 +109,7 @@ class Files:
             check_source_blocks(self.datasette)
         mark_source_blocks(self.datasette)
         await self.catalog.rebuild(schema.prepare)
+        self.has_schema = True
         await self.catalog.maintain(schema.keep_durable)
         declared = [
             (source.slug, source.config.storage, source.config.label, source.redacted)

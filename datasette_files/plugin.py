@@ -20,10 +20,10 @@ from .formats import excel
 from .formats.base import ImportFormat
 from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
-from .permissions import actions
+from .permissions import actions, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
-from .tables import recovery
+from .tables import closing, recovery
 from .views import imports, routes, tables
 
 pm.add_hookspecs(hookspecs)
@@ -50,10 +50,11 @@ def startup(datasette: Any) -> Any:
 
 @hookimpl
 def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
-    """Roll back a killed import's unfinished writes before the database is first read."""
+    """Roll back a killed import's unfinished writes; close the tables of all imports to SQL."""
     found = datasette.databases.get(database)
     if found is not None and found.is_mutable and found.path is not None:
         recovery.roll_back(Path(found.path))
+    closing.close(conn)
 
 
 @hookimpl
@@ -68,6 +69,8 @@ def register_actions(datasette: Any) -> Any:
 
 @hookimpl
 def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
+    if action not in actions.SOURCE_ACTIONS:
+        return staging.closed(datasette, action, noted=Files.of(datasette).has_schema)
     return permissions.rules(datasette, actor, action)
 
 
