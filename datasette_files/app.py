@@ -83,7 +83,8 @@ class Files:
         self.thumbnails = Thumbnails(self.catalog, self.config)
         self.jobs = Jobs(self.catalog)
         self.imports = Imports(
-            datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs
+            *(datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs),
+            self.columns,
         )
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
@@ -124,6 +125,7 @@ class Files:
         with _startup_errors():
             await self.sources.start(self.secrets.get)
             await self.columns.check_all()
+        self.sources.warn_of_shown_secrets(self.datasette._config())
         await self._remember_provisioned()
         self.thumbnails.use(_flat(pm.hook.register_thumbnail_generators(datasette=self.datasette)))
         self.imports.formats.registered = _flat(

@@ -24,14 +24,15 @@ from .permissions import actions, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import closing, recovery
-from .views import imports, routes, tables
+from .views import ending, imports, routes, tables
+from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
 
 
 @hookimpl
 def register_routes(datasette: Any) -> Any:
-    return routes.register()
+    return [*routes.register(), (staging_views.PATTERN, staging_views.refuse)]
 
 
 @hookimpl
@@ -45,7 +46,11 @@ def startup(datasette: Any) -> Any:
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "serve" and not context.params.get("get"):
         confinement.hide_memory()
-    return Files.of(datasette).start
+    files = Files.of(datasette)
+    datasette.add_background_task(
+        ending.limit(files.config.shutdown_grace), name="datasette-files shutdown"
+    )
+    return files.start
 
 
 @hookimpl

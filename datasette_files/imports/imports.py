@@ -25,6 +25,7 @@ from ..permissions.tables import may_add_rows, may_view_table, missing_for_impor
 from ..sources.sources import Source
 from ..tables import target
 from . import folders
+from .checking import ColumnRules
 from .first_rows import Preview, Previews
 from .fitting import check_table, writable_database
 from .formats import Formats
@@ -46,12 +47,15 @@ class Imports:
         lookup: Lookup,
         announcer: Announcer,
         jobs: Jobs,
+        columns: ColumnRules,
     ) -> None:
         self._datasette = datasette
         self._catalog = database
         self.formats = Formats()
         self._jobs = jobs
-        jobs.register(ImportWork(datasette, database, config, lookup, announcer, self.formats))
+        jobs.register(
+            ImportWork(datasette, database, config, lookup, announcer, self.formats, columns)
+        )
         self._previews = Previews(config)
 
     async def preview(
