@@ -89,12 +89,15 @@ class Files:
         self.thumbnails = Thumbnails(self.catalog, self.config)
         self.jobs = Jobs(self.catalog)
         self.imports = Imports(
-            datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs
+            *(datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs),
+            self.columns,
         )
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
+        #: Whether our tables are in the internal database.
+        self.has_schema = False
         #: Addresses of our static files by name (views/assets.py).
         self.assets: dict[str, str] = {}
 
@@ -113,6 +116,7 @@ class Files:
             check_source_blocks(self.datasette)
         mark_source_blocks(self.datasette)
         await self.catalog.rebuild(schema.prepare)
+        self.has_schema = True
         await self.catalog.maintain(schema.keep_durable)
         declared = [
             (source.slug, source.config.storage, source.config.label, source.redacted)
@@ -127,6 +131,7 @@ class Files:
         with _startup_errors():
             await self.sources.start(self.secrets.get)
             await self.columns.check_all()
+        self.sources.warn_of_shown_secrets(self.datasette._config())
         await self._remember_provisioned()
         self.thumbnails.use(_flat(pm.hook.register_thumbnail_generators(datasette=self.datasette)))
         self.imports.formats.registered = _flat(

@@ -32,6 +32,7 @@ from ..permissions.tables import missing_for_import
 from ..sources import reading
 from ..tables import leftovers, target
 from . import folders, process
+from .checking import ColumnRules, check_values
 from .fitting import check_table, fit, hints, key_of, numbers, writable_database
 from .formats import Formats
 from .writing import Writing, retried
@@ -66,6 +67,7 @@ class ImportWork(Kind):
         lookup: Lookup,
         announcer: Announcer,
         formats: Formats,
+        columns: ColumnRules,
     ) -> None:
         super().__init__(database)
         self._datasette = datasette
@@ -74,6 +76,7 @@ class ImportWork(Kind):
         self._lookup = lookup
         self._announcer = announcer
         self._formats = formats
+        self._columns = columns
 
     async def permit(self, job: Job) -> None:
         """Check again that the actor may browse the file and import it. Raises PermissionDenied.
@@ -127,6 +130,7 @@ class ImportWork(Kind):
         )
         progress.count(read=size, rows=outcome["rows"])
         content = fit(request, outcome, folder / "rows.db", table)
+        await check_values(self._columns, request.database, content, progress.check)
         progress.phase = "writing"
         writing = Writing(self._catalog, self, database, job, request, content, progress)
         result = await writing.run()

@@ -17,7 +17,7 @@ from ..db.batching import Catalog
 from ..db.imports import ImportRequest
 from ..db.jobs import Job
 from ..jobs.jobs import Cancelled, Kind, Lost, Progress
-from ..tables import merging, target, words
+from ..tables import closing, merging, target, words
 from ..tables.content import Content
 
 _T = TypeVar("_T")
@@ -155,10 +155,18 @@ def _next_size(size: int, took: float) -> int:
 
 
 async def retried(database: Any, step: Callable[[sqlite3.Connection], _T]) -> _T:
-    """Run a step on the write connection; retry while another process locks the database."""
+    """Run on the write connection, to which staging tables are open for the step.
+
+    It is tried again while another process locks the database.
+    """
+
+    def with_staging(conn: sqlite3.Connection) -> _T:
+        with closing.opened(conn):
+            return step(conn)
+
     for left in range(_TRIES - 1, -1, -1):
         try:
-            result: _T = await database.execute_write_fn(step, transaction=False)
+            result: _T = await database.execute_write_fn(with_staging, transaction=False)
         except sqlite3.OperationalError as error:
             if not left or "locked" not in str(error):
                 raise

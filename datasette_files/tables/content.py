@@ -14,6 +14,14 @@ from typing import Any
 
 #: Marks staging tables as ours; Datasette hides names that begin with an underscore.
 STAGING_PREFIX = "_datasette_files_import_"
+#: The suffix of a staging table that is to be removed, and of a staging table's search index.
+LEFT, SEARCH = "_left", "_fts"
+#: The suffixes of an import's tables: the rows, rows to be removed, the search index, and the
+#: tables of the index (sqlite.org/fts5.html, 9).
+STAGING_SUFFIXES = (
+    *("", LEFT, SEARCH),
+    *(SEARCH + part for part in ("_data", "_idx", "_content", "_docsize", "_config")),
+)
 #: The name under which the scratch database is attached.
 SOURCE = "datasette_files_import"
 
@@ -37,6 +45,11 @@ class Content:
     fits: dict[str, str] | None = None
     #: The detected options of the file, as in ``formats.base.Table``.
     found: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def staging_search(self) -> str:
+        """The name of the staging table's search index."""
+        return self.staging + SEARCH
 
 
 @contextmanager
