@@ -100,7 +100,9 @@ async def test_of_several_tables_all_are_offered_each_by_its_format(
     assert site.rows(data) == [("Ann", 1), ("Bob", 2)]
 
 
-@pytest.mark.parametrize("mark", ['"', "<", "é", "x"])
+@pytest.mark.parametrize(
+    "mark", ['"', *(pytest.param(one, marks=pytest.mark.full) for one in ("<", "é", "x"))]
+)
 async def test_a_page_is_small_whatever_the_names_are(datasette: Datasette, mark: str) -> None:
     header = ",".join(f'"{(mark * 2 if mark == chr(34) else mark) * 1900}{n}"' for n in range(2000))
     cells = ",".join(f'"{mark * 600}"' for _ in range(2000))
