@@ -22,7 +22,7 @@ from .catalog.trash import Trash
 from .columns.columns import Columns
 from .columns.uses import UsesSearch
 from .config import config_of
-from .db import schema
+from .db import schema, search
 from .db.batching import Catalog
 from .errors import ConfigurationError
 from .events import Announcer, UpdateFileEvent, UploadFileEvent
@@ -127,6 +127,7 @@ class Files:
             source.id, source.provisioned = rows[source.slug]
         # From here on, every hop first loads the current settings.
         self.catalog.before_each = self.settings.refresh
+        self.catalog.before_commit = search.index_due
         await self.catalog.read(lambda conn: None)
         with _startup_errors():
             await self.sources.start(self.secrets.get)

@@ -6,7 +6,8 @@ behind a transaction share the next one, each in a savepoint of its own: one tha
 others alone, and every caller returns only after the commit. Holds no SQL but those savepoints.
 
 ``before_each`` runs on the connection before a hop's first call, so that settings which another
-process changed are read without a hop of their own.
+process changed are read without a hop of their own. ``before_commit`` runs in a group's transaction
+after its last call, to complete what the calls wrote.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Catalog:
         self._writes = _Batcher(self._run_writes)
         #: Set once the tables exist. Runs in any of the database's threads.
         self.before_each: Callable[[Connection], None] = _nothing
+        #: Set with it. Runs in the thread that writes.
+        self.before_commit: Callable[[Connection], object] = _nothing
 
     async def read(self, fn: Callable[[Connection], _T]) -> _T:
         """Run a quick look-up, perhaps in one hop with others."""
@@ -113,6 +116,7 @@ class Catalog:
                     conn.execute("ROLLBACK TO datasette_files_group")
                 conn.execute("RELEASE datasette_files_group")
                 outcomes.append((succeeded, value))
+            self.before_commit(conn)
             return outcomes
 
         with _storage_errors():

@@ -6,6 +6,7 @@ configuration or any secret. That process imports the class again by its module 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -130,14 +131,25 @@ def check_name(name: str, row: int, column: str | None = None) -> None:
         )
 
 
+def composed(name: str) -> str:
+    """The name in Unicode's form NFC (UAX 15); some systems write accents apart."""
+    return unicodedata.normalize("NFC", name)
+
+
+def name_key(name: str) -> str:
+    """The key of a column name: equal for names that differ in case or composition alone."""
+    return composed(name).lower()
+
+
 def column_names(header: Sequence[Any]) -> list[str]:
     """Return valid, different column names: empty and repeated ones get a number.
 
-    For SQLite, ``Name`` and ``name`` are the same.
+    SQLite does not tell ``Name`` from ``name``. Names are composed (Unicode's form NFC), as people
+    type them.
     """
     if len(header) > MAX_COLUMNS:
         raise ImportProblem(f"{len(header):,} columns; a table has at most {MAX_COLUMNS:,}")
-    given = [" ".join(str(name if name is not None else "").split()) for name in header]
+    given = [composed(" ".join(str("" if name is None else name).split())) for name in header]
     for number, plain in enumerate(given, 1):
         check_name(plain, 0, str(number))
     taken = {name.lower() for name in given}

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from ...formats.base import ImportProblem, Table
+from ...formats.base import ImportProblem, Table, composed, name_key
 from ...formats.types import INTEGER, TEXT, Column, TypedColumn, convert
 from ...tables.scratch import Scratch
 from .reading import Reading, found
@@ -26,8 +26,9 @@ class Filling:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._chosen: dict[str, str] = reading.task.get("types") or {}
-        #: Text columns of the target table, by lower-case names.
+        chosen: dict[str, str] = reading.task.get("types") or {}
+        self._chosen = {composed(name): kind for name, kind in chosen.items()}
+        #: Types of the target table's columns, by ``name_key``.
         self._hints: dict[str, str] = reading.task.get("hints") or {}
         #: Number columns of the target table, with their affinities.
         self._numbers: dict[str, str] = reading.task.get("numbers") or {}
@@ -145,8 +146,8 @@ class Filling:
         kind = Column if table.is_text else TypedColumn
         for index in range(len(self._columns), width):
             name = table.columns[index]
-            chosen = self._chosen.get(name) or self._hints.get(name.lower())
-            self._columns.append(kind(chosen, any_spelling=name.lower() in self._numbers))
+            chosen = self._chosen.get(name) or self._hints.get(name_key(name))
+            self._columns.append(kind(chosen, any_spelling=name_key(name) in self._numbers))
         if self._scratch is not None:
             self._scratch.widen(width)
 
@@ -154,7 +155,7 @@ class Filling:
         """Raise ImportProblem if a number column of the target table would change a value."""
         assert self._scratch is not None  # noqa: S101
         for index, name in enumerate(table.columns):
-            affinity = self._numbers.get(name.lower())
+            affinity = self._numbers.get(name_key(name))
             if affinity is None:
                 continue
             changed = self._scratch.first_changed(
@@ -170,12 +171,12 @@ class Filling:
                 )
 
     def _key(self, table: Table, name: str) -> None:
-        lower = [column.lower() for column in table.columns]
-        if name.lower() not in lower:
+        keys = [name_key(column) for column in table.columns]
+        if name_key(name) not in keys:
             raise ImportProblem(
                 f"There is no column {name!r}, which is to be the primary key; choose another"
             )
-        index = lower.index(name.lower())
+        index = keys.index(name_key(name))
         assert self._scratch is not None  # noqa: S101
         empty = self._scratch.first_without(index)
         if empty is not None:
