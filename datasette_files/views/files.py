@@ -6,6 +6,7 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
+from ..catalog.editing import MAX_SEARCH_TEXT
 from ..db.trash import TrashedFile
 from ..errors import Invalid
 from ..media.inline import shows_inline
@@ -51,6 +52,7 @@ async def file_page(call: Call) -> Response:
         "source": source,
         "type": file.type,
         "text_tag": file.search_text_tag,
+        "max_text": MAX_SEARCH_TEXT,
         "can_edit": EDIT in allowed,
         "can_delete": DELETE in allowed and deletes,
         "inline": shows_inline(file.type),
