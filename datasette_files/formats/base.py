@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 #: Characters of one value, and bytes of one row: what a file can make the process hold.
 MAX_FIELD = 4 * 1024 * 1024
@@ -24,6 +24,9 @@ MAX_NAME = 2000
 MAX_LISTED_NAME = 1000
 
 
+#: Characters of all names that are shown together: a page stays under 2 MB though each may take
+#: five bytes there, and a name is written three times.
+_SHOWN_NAMES = 50_000
 #: Characters of a message: it may quote the file.
 _MESSAGE = 2000
 
@@ -117,6 +120,22 @@ class ImportFormat:
         Raises ImportProblem. Reads no more than it needs, and holds no more than a row.
         """
         raise NotImplementedError
+
+
+_Text = TypeVar("_Text", str, "str | None")
+
+
+def shortened(rows: Sequence[Sequence[_Text]], each: int, together: int) -> list[list[_Text]]:
+    """Cut each text to ``each`` characters; to fewer if all are more than ``together``."""
+    lengths = [len(text) for row in rows for text in row if text]
+    while each > 1 and sum(min(length, each) for length in lengths) > together:
+        each //= 2
+    return [[text and text[:each] for text in row] for row in rows]
+
+
+def shown_names(names: Sequence[str]) -> list[str]:
+    """Cut the names of columns to what a page can show."""
+    return shortened([names], MAX_LISTED_NAME, _SHOWN_NAMES)[0]
 
 
 def check_name(name: str, row: int, column: str | None = None) -> None:
