@@ -133,12 +133,12 @@ def test_readers_of_many_clients_leave_connections_and_are_let_go(server: Server
 
 
 def test_a_client_that_is_slow_but_not_too_slow_gets_its_file(server: Server) -> None:
-    """200 KiB/s: the kernel takes up to a megabyte at once for it, and then nothing for seconds."""
+    """400 KiB/s: the kernel takes up to a megabyte at once for it, and then nothing for seconds."""
     file_id, received = stored(server, "disk"), 0
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", f"/-/files/{file_id}/download")
     answer = connection.getresponse()
-    while chunk := answer.read(20 * 1024):
+    while chunk := answer.read(40 * 1024):
         received += len(chunk)
         time.sleep(0.1)
     connection.close()
