@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 #: Limits of memory: characters of one value, and bytes of one row.
 MAX_FIELD = 4 * 1024 * 1024
@@ -25,6 +25,9 @@ MAX_NAME = 2000
 MAX_LISTED_NAME = 1000
 
 
+#: Most characters of all names on one page. The page stays under 2 MB, though a character may take
+#: five bytes there, and a name occurs three times.
+_SHOWN_NAMES = 50_000
 #: Characters of a message, which may quote the file.
 _MESSAGE = 2000
 
@@ -118,6 +121,22 @@ class ImportFormat:
         Raises ImportProblem. Must hold no more than one row (or batch) in memory.
         """
         raise NotImplementedError
+
+
+_Text = TypeVar("_Text", str, "str | None")
+
+
+def shortened(rows: Sequence[Sequence[_Text]], each: int, together: int) -> list[list[_Text]]:
+    """Cut each text to ``each`` characters; to fewer if all are more than ``together``."""
+    lengths = [len(text) for row in rows for text in row if text]
+    while each > 1 and sum(min(length, each) for length in lengths) > together:
+        each //= 2
+    return [[text and text[:each] for text in row] for row in rows]
+
+
+def shown_names(names: Sequence[str]) -> list[str]:
+    """Cut the names of columns to what a page can show."""
+    return shortened([names], MAX_LISTED_NAME, _SHOWN_NAMES)[0]
 
 
 def check_name(name: str, row: int, column: str | None = None) -> None:

@@ -59,15 +59,20 @@ class Imports:
         self._previews = Previews(config)
 
     async def preview(
-        self, source: Source, file: FileRecord, name: str | None, read: dict[str, Any]
+        self,
+        source: Source,
+        file: FileRecord,
+        name: str | None,
+        read: dict[str, Any],
+        client: str,
     ) -> Preview:
-        """Make a preview with the format ``name`` and the reading options ``read``.
+        """Make a preview with the format ``name`` and the reading options ``read`` for a client.
 
         Raises Invalid, BadType, TimedOut, StorageError, StorageUnavailable.
         """
         check_reading(read)
         chosen, known = self.formats.of(file, name), self.formats.registered
-        return await self._previews.make(source, file, chosen, read, known, asked=bool(name))
+        return await self._previews.make(source, file, chosen, read, known, bool(name), client)
 
     async def start(self, actor: Actor, file: FileRecord, request: ImportRequest) -> int:
         """Start an import; return its job's id.

@@ -16,6 +16,7 @@ from ..db import jobs
 from ..db.batching import Catalog
 from ..db.imports import ImportRequest
 from ..db.jobs import Job
+from ..formats.base import shown_names
 from ..jobs.jobs import Cancelled, Kind, Lost, Progress
 from ..tables import closing, merging, target, words
 from ..tables.content import Content
@@ -54,7 +55,8 @@ class Writing:
         self._progress = progress
         self._result: dict[str, Any] = {
             "rows": content.rows,
-            "columns": list(zip(content.columns, content.kinds, strict=True)),
+            # For the job's page; the table has the whole names.
+            "columns": list(zip(shown_names(content.columns), content.kinds, strict=True)),
             "found": content.found,
         }
 

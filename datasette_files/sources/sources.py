@@ -21,6 +21,7 @@ from pydantic import ValidationError as ModelError
 from ..base import GetSecret, Storage, StorageCapabilities
 from ..config import PLUGIN, PluginConfig, Setting, SourceConfig, max_file_size, validate
 from ..errors import ConfigurationError, NotFound, NotSupported, StorageUnavailable
+from ..jobs.places import Places
 from ..jobs.rounds import backoff
 from .limits import Limits
 
@@ -74,6 +75,8 @@ class Source:
     def __post_init__(self) -> None:
         #: The yaml's configuration.
         self.declared = self.config
+        #: Those of downloads through Datasette.
+        self.downloads = Places(self.storage_type.max_downloads)
 
     @property
     def label(self) -> str:

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from sqlite3 import Connection
 from typing import Any
 
@@ -156,17 +157,26 @@ class Uploads:
         upload = await self._catalog.write(claim)
         try:
             stored = await receiving.receive_stream(source, upload, chunks, self._extend)
+            recorded = await self._record(stored, await grant.renewed())
         except BaseException:
             await self._release(source, upload)
             raise
-        if not await self._record(stored):
+        if not recorded:
             await self._sweeper.remove(source, upload.path)
             raise Expired(_LOST_CLAIM)
 
-    async def _record(self, stored: Upload) -> bool:
-        """Mark the upload as received. Returns False if another attempt has taken it."""
+    async def _record(self, stored: Upload, grant: Grant) -> bool:
+        """Mark the upload as received. Returns False if another attempt has taken it.
+
+        Raises PermissionDenied if the permission was withdrawn while the bytes arrived.
+        """
         expires_at = time.time() + self._expiry
-        return await self._catalog.write(lambda conn: uploads.received(conn, stored, expires_at))
+
+        def record(conn: Connection) -> bool:
+            grant.check(conn, stored.source_slug)
+            return uploads.received(conn, stored, expires_at)
+
+        return await self._catalog.write(record)
 
     async def complete(
         self, source: Source, actor_id: str | None, grant: Grant, token: str
@@ -177,7 +187,7 @@ class Uploads:
         ``receiving.verify_direct_upload``.
         """
 
-        def commit(conn: Connection) -> tuple[FileRecord, bool] | Upload:
+        def commit(conn: Connection, grant: Grant) -> tuple[FileRecord, bool] | Upload:
             grant.check(conn, source.slug)
             upload = _owned(conn, token, source, actor_id)
             if upload.state == "completed":
@@ -199,10 +209,11 @@ class Uploads:
                 unhashed.add(conn, file.id, file.source_id)
             return file, True
 
-        committed = await self._catalog.write(commit)
+        # The body of the request may have come slowly.
+        committed = await self._catalog.write(partial(commit, grant=await grant.renewed()))
         if isinstance(committed, Upload):
-            await self._verify_direct(source, committed)
-            committed = await self._catalog.write(commit)
+            await self._verify_direct(source, committed, grant)
+            committed = await self._catalog.write(partial(commit, grant=await grant.renewed()))
         if isinstance(committed, Upload):
             raise Conflict("Another request changed the upload meanwhile; try again")
         return committed
@@ -217,6 +228,8 @@ class Uploads:
     ) -> FileRecord:
         """Prepare, receive and complete in one call. The bytes always pass through Datasette.
 
+        The permission is asked before the first byte, and again in the commit.
+
         Raises PermissionDenied, NotSupported, Expired, and as ``receiving.receive_stream``.
         """
         claim = naming.new_claim()
@@ -225,8 +238,10 @@ class Uploads:
         )
         try:
             file = _as_file(await receiving.receive_stream(source, upload, chunks, self._extend))
+            allowed = await grant.renewed()
 
             def commit(conn: Connection) -> None:
+                allowed.check(conn, source.slug)
                 if not uploads.finish(conn, upload.id, claim):
                     raise Expired(_LOST_CLAIM)
                 files.insert(conn, file)
@@ -260,7 +275,7 @@ class Uploads:
             raise Expired(_LOST_CLAIM)
         return now + min(CLAIM_SECONDS, self._expiry) / 4
 
-    async def _verify_direct(self, source: Source, upload: Upload) -> None:
+    async def _verify_direct(self, source: Source, upload: Upload, grant: Grant) -> None:
         """Verify the bytes that a client sent to the storage, and mark the upload as received."""
         now = time.time()
         upload = replace(
@@ -292,7 +307,7 @@ class Uploads:
             raise
         finally:
             alive.cancel()
-        await self._record(stored)
+        await self._record(stored, grant)
 
     async def _keep_claim(self, upload: Upload) -> None:
         """Postpone claim and expiry until cancelled: only the claim of a dead process may lapse."""

@@ -6,8 +6,10 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
+from ..catalog.editing import MAX_SEARCH_TEXT
 from ..db.trash import TrashedFile
-from ..errors import Invalid
+from ..errors import Invalid, StorageUnavailable
+from ..jobs.places import NoPlace
 from ..media.inline import shows_inline
 from ..models import FileRecord
 from ..naming import plain, storable
@@ -27,6 +29,8 @@ from .stream import Streamed, unless_gone
 _CONDITIONS = frozenset(
     ("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 )
+#: Seconds that a download waits for its turn.
+_PLACE_SECONDS = 20.0
 #: Characters of a file's name in a message, which is stored in a cookie of at most 4 KB.
 _MAX_NAME_IN_MESSAGE = 100
 #: Headers that stop scripts in a thumbnail or icon (SVG), also if it is opened by itself.
@@ -51,6 +55,7 @@ async def file_page(call: Call) -> Response:
         "source": source,
         "type": file.type,
         "text_tag": file.search_text_tag,
+        "max_text": MAX_SEARCH_TEXT,
         "can_edit": EDIT in allowed,
         "can_delete": DELETE in allowed and deletes,
         "inline": shows_inline(file.type),
@@ -86,8 +91,15 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     if downloads.is_small(file, plan.pieces):
         content = await reading.head(source, file, file.size or 0)
         return Response(content, plan.status, plan.headers, plan.content_type)
-    body = await downloads.open_body(source, file, plan.pieces)
-    await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
+    try:
+        async with source.downloads.held(call.client, _PLACE_SECONDS):
+            body = await downloads.open_body(source, file, plan.pieces)
+            await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
+    except NoPlace:
+        raise StorageUnavailable(
+            "Too many downloads are under way; end some of yours, or try again in a minute",
+            headers={"Retry-After": "60"},
+        ) from None
     return None
 
 
@@ -111,8 +123,7 @@ async def thumbnail(call: Call) -> Response:
 
 def _page(call: Call) -> str:
     """The client and the page that ask for thumbnails. The queue serves pages in turns."""
-    client = call.request.scope.get("client") or ("",)
-    return f"{call.actor_id or client[0]} {call.headers.get('referer', '')[:500]}"
+    return f"{call.client} {call.headers.get('referer', '')[:500]}"
 
 
 async def update(call: Call) -> Response:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from collections.abc import Sequence
 from typing import Any
 
 from ...formats.base import ImportProblem, Table, composed, name_key
 from ...formats.types import INTEGER, TEXT, Column, TypedColumn, convert
+from ...sandbox.framing import MAX_MESSAGE
 from ...tables.scratch import Scratch
 from .reading import Reading, found
 
@@ -17,6 +19,8 @@ _GROWS = 2
 #: Limit of the scratch database, in bytes of the file read, and the size from which it applies. A
 #: missing value takes no byte in the file and one in the database.
 _GROWS_WITH_FILE, _ANY_FILE = 50, 8 * 1024 * 1024
+#: Most bytes of all names as JSON; the rest of the message is for its other fields.
+_MAX_NAMES = MAX_MESSAGE // 2
 #: Part of the disk for temporary files that must stay free.
 _LEFT_FREE = 0.02
 
@@ -53,6 +57,7 @@ class Filling:
         if key is not None:
             self._key(table, key)
         self._scratch.close()
+        _check_names(table.columns)
         kinds = [column.kind for column in self._columns]
         return {
             **{"columns": table.columns, "types": kinds, "rows": self._rows},
@@ -203,3 +208,13 @@ def _text(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return repr(int(value))
     return repr(value)
+
+
+def _check_names(names: list[str]) -> None:
+    """Raises ImportProblem for names that do not fit into the answer together."""
+    size = len(json.dumps(names, ensure_ascii=False).encode("utf-8", "replace"))
+    if size > _MAX_NAMES:
+        raise ImportProblem(
+            f"The names of the columns have {size:,} bytes together, and may have {_MAX_NAMES:,};"
+            " shorten them, or have the first row be a row"
+        )
