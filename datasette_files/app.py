@@ -31,7 +31,8 @@ from .jobs.jobs import Jobs
 from .maintenance.hashing import Hashing
 from .maintenance.purging import Purger
 from .maintenance.sweeping import Sweeper
-from .maintenance.verify import Verification, Verifier
+from .maintenance.verify import Verifier
+from .maintenance.verify_round import Verification
 from .models import FileRecord
 from .permissions.actions import Actor
 from .permissions.rules import check_source_blocks, mark_source_blocks

@@ -35,7 +35,7 @@ class Grant:
     renew: Callable[[], Awaitable[Grant]] | None = None
 
     async def renewed(self) -> Grant:
-        """The same grant by the permissions of this moment."""
+        """Ask for the grant again, by the permissions of this moment."""
         return self if self.renew is None else await self.renew()
 
     def slugs(self, conn: sqlite3.Connection) -> frozenset[str]:
