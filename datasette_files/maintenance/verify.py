@@ -11,20 +11,20 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..db import batching, health, verify
 from ..db import files as file_rows
 from ..db.health import PathState
-from ..db.verify import WHOLE, Finding, Kind, Pass, Share
+from ..db.verify import WHOLE, Finding, Kind, Known, Pass, Share
 from ..errors import ChecksumMismatch, FilesError
 from ..models import FileRecord, parse_time
 from ..sources.reading import Digest, Missing, metadata, storage_errors, stream
 from ..sources.sources import Source
-from .listed import ListedPaths
+from .numbers import Numbers
 
 #: Objects in one page of a listing, and files in one page of the catalog.
 _PAGE = 1000
@@ -200,39 +200,44 @@ class _Pass:
 
     async def _structure(self, started: float) -> None:
         """Compare the catalog with one listing of the storage."""
-        with closing(ListedPaths()) as seen:
-            cursor, more = None, True
-            while more and not self._over():
-                with storage_errors(self._source.slug):
-                    listed, cursor = await self._source.storage.list_files("", cursor, _PAGE)
-                more = cursor is not None
-                share = self._order.share
-                sizes = {file.path: file.size for file in listed if share.has(file.path)}
-                await self._compare(sizes, started)
-                await asyncio.to_thread(seen.add, sizes)
-                await self._keep()
-            if more:
+        source, share, seen = self._source, self._order.share, Numbers()
+        cursor, more = None, True
+        while more and not self._over():
+            with storage_errors(source.slug):
+                listed, cursor = await source.storage.list_files("", cursor, _PAGE)
+            more = cursor is not None
+            sizes = {file.path: file.size for file in listed if share.has(file.path)}
+            for file in await self._compare(sizes, started):
+                seen.add(file.seq)
+            await self._keep()
+        after = ""
+        while not more and not self._over():
+            page = await self._catalog.query(
+                partial(verify.compared, source_id=source.id, after=after, limit=_PAGE)
+            )
+            if not page:
                 return
-            async for files in self._files_of_share():
-                self._files += len(files)
-                lacking = await asyncio.to_thread(seen.lacking, files)
-                await self._note(
-                    [Finding(file.id, file.path, "missing") for file in lacking], started
-                )
+            after = page[-1].path
+            files = [file for file in page if share.has(file.path)]
+            self._files += len(files)
+            lacking = [file for file in files if file.seq not in seen]
+            suspects = [Finding(file.id, file.path, "missing") for file in lacking]
+            await self._note(suspects, started)
+            await self._keep()
 
-    async def _compare(self, sizes: dict[str, int | None], started: float) -> None:
-        """Find objects of another size than the catalog's, and unknown objects."""
+    async def _compare(self, sizes: dict[str, int | None], started: float) -> Collection[Known]:
+        """Find objects of another size than the catalog's, and unknown ones. Returns the files."""
         known = await self._catalog.query(
             partial(verify.known, source_id=self._source.id, paths=sizes)
         )
-        found = []
-        for path, size in sizes.items():
-            file_id, expected = known.get(path, (None, None))
-            if file_id is None:
-                found.append(Finding(None, path, "unknown"))
-            elif None not in (size, expected) and size != expected:
-                found.append(Finding(file_id, path, "size"))
+        found = [Finding(None, path, "unknown") for path in sizes if path not in known]
+        found += [
+            Finding(file.id, path, "size")
+            for path, file in known.items()
+            if None not in (sizes[path], file.size) and sizes[path] != file.size
+        ]
         await self._note(found, started)
+        return known.values()
 
     async def _each(self, started: float) -> None:
         """Ask the storage about each file, as it does not list them."""
