@@ -27,7 +27,7 @@ from ..errors import PermissionDenied
 from ..events import Announcer, ImportFileEvent
 from ..jobs.jobs import Kind, Progress
 from ..models import FileRecord
-from ..permissions.actions import BROWSE, Actor
+from ..permissions.actions import VIEW, Actor
 from ..permissions.tables import missing_for_import
 from ..sources import reading
 from ..tables import leftovers, target
@@ -76,18 +76,14 @@ class ImportWork(Kind):
         self._formats = formats
 
     async def permit(self, job: Job) -> None:
-        """As when it was asked for: to browse the file, and to import so. Raises PermissionDenied.
+        """As when it was asked for: to see the file, and to import so. Raises PermissionDenied.
 
         The bytes of a file that is deleted meanwhile have been read with permission.
         """
         then = "it was withdrawn since, and nothing was written; ask the administrator"
         found = await self._lookup.find(job.notes["file_id"])
-        if found is not None:
-            browsable = await self._lookup.allowed_sources(job.actor, BROWSE)
-            if found[1].slug not in browsable:
-                raise PermissionDenied(
-                    f"You do not have permission to browse this source ({BROWSE}): {then}"
-                )
+        if found is not None and not await self._lookup.sees(job.actor, found[0]):
+            raise PermissionDenied(f"You do not have permission to see this file ({VIEW}): {then}")
         await require(self._datasette, job.actor, ImportRequest(**job.options), then)
 
     async def run(self, job: Job, progress: Progress) -> dict[str, Any]:

@@ -150,11 +150,12 @@ def test_a_search_reads_the_search_index_in_its_order(filled, q, sources):
     expression = search.match_expression(filled, q, sources)
     assert expression is not None
     with _Traced(filled) as traced:
-        found, token = search.page(filled, expression, None, 5)
+        matching = search.Matching(expression)
+        found, token = search.page(filled, matching, None, 5)
         assert found
         if token is not None:
-            search.page(filled, expression, token, 5)
-        search.count(filled, expression)
+            search.page(filled, matching, token, 5)
+        search.count(filled, search.Matching(expression))
         search.has_other_sources(filled, [1])
     _check(traced.plans("datasette_files_fts"))
 
@@ -209,8 +210,8 @@ def test_no_statement_about_files_looks_into_the_trash(filled):
             listing.count(filled, query)
         expression = search.match_expression(filled, "name", [1])
         assert expression is not None
-        search.page(filled, expression, None, 5)
-        search.count(filled, expression)
+        search.page(filled, search.Matching(expression), None, 5)
+        search.count(filled, search.Matching(expression))
     assert [s for s in traced.statements if "datasette_files_trash" in s] == []
 
 
