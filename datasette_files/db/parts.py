@@ -23,8 +23,10 @@ _FEW = 1_000
 _MAX_PROBED = 200
 #: Rows or hits that are read before the ids are looked up.
 _MAX_READ = 10_000
+#: Of more than ``_FEW`` ids, those that are looked up to count.
+_MAX_COUNTED = 250
 #: Hits that are read to count.
-_MAX_COUNTED = 5_000
+_MAX_COUNTED_HITS = 2_000
 
 #: ``(created_at, seq)``, by which lists are ordered.
 Key = tuple[str, int]
@@ -62,7 +64,7 @@ def page(
 
 
 def count(conn: sqlite3.Connection, parts: Parts) -> tuple[int, bool]:
-    """The number of files, and whether counting stopped, at about ``_FEW`` looked up."""
+    """The number of files, and whether counting stopped before their end."""
     only, rest = _divided(parts)
     total = 0
     for source_id, part in rest.items():
@@ -71,13 +73,13 @@ def count(conn: sqlite3.Connection, parts: Parts) -> tuple[int, bool]:
             (source_id,),
         ).fetchone()
         total += row[0] - _existing(conn, source_id, list(part.ids))
-    counted = 0
+    counted, enough = 0, _MAX_COUNTED if _size(only) > _FEW else _FEW
     for source_id, part in only.items():
         ids = list(part.ids)
-        for start in range(0, len(ids), _FEW):
-            if counted >= _FEW:
+        for start in range(0, len(ids), enough):
+            if counted >= enough:
                 return total + counted, True
-            counted += _existing(conn, source_id, ids[start : start + _FEW])
+            counted += _existing(conn, source_id, ids[start : start + enough])
     return total + counted, False
 
 
@@ -102,7 +104,7 @@ def count_hits(
     """The number of hits, at most ``most``, and whether counting stopped."""
     only, rest = _divided(parts)
     if rest or _size(only) > _MAX_PROBED:
-        found, ended = _read_hits(conn, expression, parts, 2**63 - 1, most, _MAX_COUNTED)
+        found, ended = _read_hits(conn, expression, parts, 2**63 - 1, most, _MAX_COUNTED_HITS)
         return len(found), not ended
     return sum(1 for _ in _hits_among(conn, expression, _seqs(conn, only))), False
 

@@ -161,13 +161,15 @@ class Sight:
         if not self.restrictions:
             return None
         each = " INTERSECT ".join(f"SELECT parent, child FROM ({sql})" for sql in self.restrictions)
-        return Limits(frozenset(conn.execute(each, self.params).fetchall()))
+        rows = conn.execute(each, self.params)
+        return Limits(frozenset((row[0], row[1]) for row in rows))
 
 
 async def sight(datasette: Any, actor: Actor) -> Sight:
     """What the actor may see, to be decided in the same look-up as the rows."""
     browse = await grant(datasette, actor, BROWSE)
-    token = browse_decided.set(True)
+    # A token may be restricted to files-view, which files-browse on a source then still implies.
+    token = browse_decided.set("_r" not in (actor or {}))
     try:
         rules, params, restrictions = await build_permission_rules_sql(datasette, actor, VIEW)
     finally:

@@ -18,7 +18,7 @@ from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..transfer import downloads
-from . import imports, menu, records, tables
+from . import access, imports, menu, records, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -46,11 +46,12 @@ async def file_page(call: Call) -> Response:
     preview = await previews.preview(call.files.thumbnails, source, file)
     # uses.js loads the uses after the page, since the search may take a second.
     used = await call.files.uses.of(call.actor, file.id) if call.argument("uses") else None
-    browsable = await call.files.lookup.allowed_sources(call.actor, BROWSE)
+    browsable = source.slug in await call.files.lookup.allowed_sources(call.actor, BROWSE)
     context = {
         "file": full,
         "source": source,
-        "browsable": source.slug in browsable,
+        "browsable": browsable,
+        "access": await access.of_file(call, file, browsable),
         "type": file.type,
         "text_tag": file.search_text_tag,
         "can_edit": EDIT in allowed,

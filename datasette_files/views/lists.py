@@ -17,7 +17,7 @@ from ..permissions.actions import BROWSE, MANAGE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import records
+from . import access, records
 from .arguments import TRASHED, first_url, grid, list_query, paging, size, sort_urls, view_urls
 from .http import Call, answer, page
 
@@ -40,6 +40,7 @@ async def source_json(call: Call) -> Response:
 async def source_page(call: Call) -> Response:
     source, query, found = await _source_list(call)
     uploadable = await call.files.lookup.allowed_sources(call.actor, UPLOAD)
+    can_manage = source.slug in await call.files.lookup.allowed_sources(call.actor, MANAGE)
     contents = await call.files.catalog.read(lambda conn: file_rows.contents(conn, source.id))
     context = {
         **_as_context(call, found),
@@ -50,7 +51,8 @@ async def source_page(call: Call) -> Response:
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
         "filtered": query.filtered,
-        "can_manage": source.slug in await call.files.lookup.allowed_sources(call.actor, MANAGE),
+        "can_manage": can_manage,
+        "access_url": access.source_url(call, source.slug) if can_manage else None,
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),
     }
