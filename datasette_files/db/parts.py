@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from heapq import merge
-from itertools import chain, islice
+from itertools import islice
 
 from ..models import FileRecord
 from .files import COLUMNS, record
@@ -26,7 +26,7 @@ _MAX_READ = 10_000
 #: Of more than ``_FEW`` ids, those that are looked up to count.
 _MAX_COUNTED = 250
 #: Hits that are read to count.
-_MAX_COUNTED_HITS = 2_000
+_MAX_COUNTED_HITS = 1_000
 
 #: ``(created_at, seq)``, by which lists are ordered.
 Key = tuple[str, int]
@@ -146,15 +146,14 @@ def _newest_of(
             ("AND f.created_at = ? AND f.seq < ?", after),
             ("AND f.created_at < ?", after[:1]),
         ]
-    return chain.from_iterable(
-        conn.execute(
+    for where, values in ranges:
+        rows = conn.execute(
             f"""SELECT f.created_at, f.seq, f.id, f.source_id
             FROM datasette_files f INDEXED BY datasette_files_by_created
             WHERE f.source_id = ? {where} ORDER BY f.created_at DESC, f.seq DESC""",
             (source_id, *values),
         )
-        for where, values in ranges
-    )
+        yield from map(tuple, rows)  # Datasette's rows have no order
 
 
 def _seen(rows: Iterator[tuple[str, int, str, int]], parts: Parts) -> Iterator[Key]:

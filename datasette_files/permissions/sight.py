@@ -7,6 +7,7 @@ decided on the connection that reads the rows. A denial of ``files-view`` does n
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -143,15 +144,17 @@ class Sight:
 
     def _single(self, conn: sqlite3.Connection) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
         """The files that rules about single files allow and deny, by slug."""
-        allowed: dict[str, set[str]] = {}
-        denied: dict[str, set[str]] = {}
+        verdicts: tuple[dict[str, set[str]], ...] = ({}, {})
+        # One row for all files of a verdict: a row for each takes twice as long to read.
         rows = conn.execute(
-            f"""SELECT parent, child, allow FROM ({self.rules})
-            WHERE parent IS NOT NULL AND child IS NOT NULL AND allow IS NOT NULL""",
+            f"""SELECT parent, allow, json_group_array(child) FROM ({self.rules})
+            WHERE parent IS NOT NULL AND child IS NOT NULL AND allow IS NOT NULL
+            GROUP BY parent, allow""",
             self.params,
         )
-        for slug, file_id, allow in rows:
-            (allowed if allow else denied).setdefault(slug, set()).add(file_id)
+        for slug, allow, ids in rows:
+            verdicts[bool(allow)].setdefault(slug, set()).update(json.loads(ids))
+        denied, allowed = verdicts
         for slug, ids in denied.items():
             allowed.get(slug, set()).difference_update(ids)
         return allowed, denied
@@ -174,5 +177,11 @@ async def sight(datasette: Any, actor: Actor) -> Sight:
         rules, params, restrictions = await build_permission_rules_sql(datasette, actor, VIEW)
     finally:
         browse_decided.reset(token)
+    # Datasette gives these to rules with parameters of their own, and any rule may use them.
+    given = {
+        "action": VIEW,
+        "actor": None if actor is None else json.dumps(actor),
+        "actor_id": (actor or {}).get("id"),
+    }
     sources = frozenset(config_of(datasette).sources)
-    return Sight(browse, sources, rules or _NO_RULES, params, restrictions)
+    return Sight(browse, sources, rules or _NO_RULES, given | params, restrictions)

@@ -25,6 +25,7 @@ def filled(conn: sqlite3.Connection) -> sqlite3.Connection:
                 datetime('2026-01-01', (i * 7919 % 211) || ' minutes') FROM n""",
             (_ROWS,),
         )
+    conn.row_factory = sqlite3.Row  # as Datasette's connections
     return conn
 
 
