@@ -19,6 +19,7 @@ from ..db import search as hits
 from ..db.batching import Catalog
 from ..db.listing import Page
 from ..errors import TimedOut
+from ..models import FileRecord
 from ..permissions.actions import BROWSE, refusal
 from ..permissions.sight import Scope, Sight
 from ..sources.sources import Sources
@@ -88,17 +89,25 @@ class Search:
 
 def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
     found, token = listing.page(conn, query)
-    total, truncated = listing.count(conn, query)
-    return Page(found, token, total, truncated)
+    return Page(found, token, *_at_least(found, listing.count(conn, query)))
 
 
 def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
-    sources: list[int] | None = list(query.source_ids)
-    if sources and not hits.has_other_sources(conn, sources):
-        sources = None
-    whole = hits.match_expression(conn, q, sources)
-    partly = hits.match_expression(conn, q, list(query.parts))
+    whole, partly = (
+        hits.match_expression(conn, q, _scoped(conn, list(ids)))
+        for ids in (query.source_ids, query.parts)
+    )
     matching = hits.Matching(whole, partly, query.parts)
     found, token = hits.page(conn, matching, query.after, query.limit)
-    total, truncated = hits.count(conn, matching)
-    return Page(found, token, total, truncated)
+    return Page(found, token, *_at_least(found, hits.count(conn, matching)))
+
+
+def _scoped(conn: sqlite3.Connection, sources: list[int]) -> list[int] | None:
+    """The sources to search; None for all, which is quicker, where no other holds a file."""
+    return sources if not sources or hits.has_other_sources(conn, sources) else None
+
+
+def _at_least(found: list[FileRecord], counted: tuple[int, bool]) -> tuple[int, bool]:
+    """A count, at least the files found where counting stopped before."""
+    total, stopped = counted
+    return (max(total, len(found)), True) if stopped else counted

@@ -11,7 +11,6 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from heapq import merge
 from itertools import islice
 
 from ..models import FileRecord
@@ -21,12 +20,14 @@ from .files import COLUMNS, record
 _FEW = 1_000
 #: Files that are asked one by one whether they are hits of a search.
 _MAX_PROBED = 200
-#: Rows or hits that are read before the ids are looked up.
-_MAX_READ = 10_000
+#: Rows or hits that are read at once.
+_BATCH = 100
+#: Rows of a source, or hits, that are read before the ids are looked up: whole batches.
+_MAX_READ = 100 * _BATCH
 #: Of more than ``_FEW`` ids, those that are looked up to count.
-_MAX_COUNTED = 250
+_MAX_COUNTED = 100
 #: Hits that are read to count.
-_MAX_COUNTED_HITS = 1_000
+_MAX_COUNTED_HITS = 5 * _BATCH
 
 #: ``(created_at, seq)``, by which lists are ordered.
 Key = tuple[str, int]
@@ -52,12 +53,9 @@ def page(
 ) -> list[tuple[str, int, FileRecord]]:
     """The newest files after a key, at most ``limit``: ``(created_at, seq, record)``."""
     only, rest = _divided(parts)
-    keys = list(islice(_seen(_newest(conn, rest, after), rest), limit))
-    if _size(only) > _FEW:
-        read = list(_first_seen(_newest(conn, only, after), only, limit))
-        keys += read if len(read) == limit else _looked_up(conn, only, after, limit)
-    else:
-        keys += _looked_up(conn, only, after, limit)
+    keys = _newest(conn, rest, after, limit, None) or []
+    read = _newest(conn, only, after, limit, _MAX_READ) if _size(only) > _FEW else None
+    keys += _looked_up(conn, only, after, limit) if read is None else read
     keys.sort(reverse=True)
     found = records(conn, [seq for _, seq in keys[:limit]])
     return [(created_at, seq, found[seq]) for created_at, seq in keys[:limit]]
@@ -130,15 +128,35 @@ def _size(parts: Parts) -> int:
 
 
 def _newest(
-    conn: sqlite3.Connection, parts: Parts, after: Key | None
-) -> Iterator[tuple[str, int, str, int]]:
-    """The rows of the sources, seen or not, newest first: ``(created_at, seq, id, source)``."""
-    return merge(*(_newest_of(conn, source_id, after) for source_id in parts), reverse=True)
+    conn: sqlite3.Connection, parts: Parts, after: Key | None, limit: int, most: int | None
+) -> list[Key] | None:
+    """The newest files after a key, read from the newest on.
+
+    None where ``most`` rows of a source did not suffice.
+    """
+    found: list[Key] = []
+    for source_id, part in parts.items():
+        # Of further sources only what is newer than the files found counts.
+        found = sorted(found, reverse=True)[:limit]
+        least = found[-1] if len(found) == limit else None
+        more = _newest_of(conn, source_id, part, after, limit, least, most)
+        if more is None:
+            return None
+        found += more
+    return found
 
 
 def _newest_of(
-    conn: sqlite3.Connection, source_id: int, after: Key | None
-) -> Iterator[tuple[str, int, str, int]]:
+    conn: sqlite3.Connection,
+    source_id: int,
+    part: Part,
+    after: Key | None,
+    limit: int,
+    least: Key | None,
+    most: int | None,
+) -> list[Key] | None:
+    found: list[Key] = []
+    count = 0
     # Two ranges, since an index seeks both (listing.py).
     ranges: list[tuple[str, tuple[object, ...]]] = [("", ())]
     if after is not None:
@@ -148,22 +166,19 @@ def _newest_of(
         ]
     for where, values in ranges:
         rows = conn.execute(
-            f"""SELECT f.created_at, f.seq, f.id, f.source_id
+            f"""SELECT f.created_at, f.seq, f.id
             FROM datasette_files f INDEXED BY datasette_files_by_created
             WHERE f.source_id = ? {where} ORDER BY f.created_at DESC, f.seq DESC""",
             (source_id, *values),
         )
-        yield from map(tuple, rows)  # Datasette's rows have no order
-
-
-def _seen(rows: Iterator[tuple[str, int, str, int]], parts: Parts) -> Iterator[Key]:
-    return ((row[0], row[1]) for row in rows if row[2] in parts[row[3]])
-
-
-def _first_seen(
-    rows: Iterator[tuple[str, int, str, int]], parts: Parts, limit: int
-) -> Iterator[Key]:
-    return islice(_seen(islice(rows, _MAX_READ), parts), limit)
+        while batch := rows.fetchmany(_BATCH):
+            found += [(row[0], row[1]) for row in batch if (row[2] in part.ids) is part.only]
+            count += len(batch)
+            if len(found) >= limit or (least is not None and tuple(batch[-1])[:2] < least):
+                return found
+            if count == most:
+                return None
+    return found
 
 
 def _looked_up(conn: sqlite3.Connection, parts: Parts, after: Key | None, limit: int) -> list[Key]:
@@ -208,13 +223,19 @@ def _read_hits(
         ORDER BY datasette_files_fts.rowid DESC""",
         (expression, bound),
     )
+    ids = {source_id: part.ids for source_id, part in parts.items()}
+    only = {source_id: part.only for source_id, part in parts.items()}
     found: list[int] = []
-    for number, (seq, file_id, source_id) in enumerate(rows, 1):
-        if source_id in parts and file_id in parts[source_id]:
-            found.append(seq)
-        if len(found) == limit or number == most:
-            rows.close()
-            return found, False
+    count = 0
+    while batch := rows.fetchmany(_BATCH):
+        found += [
+            seq
+            for seq, file_id, source in batch
+            if source in ids and (file_id in ids[source]) is only[source]
+        ]
+        count += len(batch)
+        if len(found) >= limit or count == most:
+            return found[:limit], False
     return found, True
 
 

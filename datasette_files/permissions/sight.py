@@ -103,13 +103,11 @@ class Sight:
         if not others:
             return Scope(browsable, browsable, {})
         limits = self._limits(conn)
-        allowed, denied = self._single(conn)
         whole, parts = set(browsable), {}
         for slug in others:
-            if every := self._on_source(conn, slug):
-                part = Part(frozenset(denied.get(slug, ())), only=False)
-            else:
-                part = Part(frozenset(allowed.get(slug, ())))
+            allowed, denied = self._single(conn, slug)
+            every = self._on_source(conn, slug)
+            part = Part(denied, only=False) if every else Part(allowed)
             if limits and not limits.whole(slug):
                 part = Part(frozenset(one for one in limits.files(slug) if one in part))
                 every = False
@@ -142,22 +140,17 @@ class Sight:
         )
         return {row[0]: bool(row[1]) for row in rows if row[1] is not None}
 
-    def _single(self, conn: sqlite3.Connection) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-        """The files that rules about single files allow and deny, by slug."""
-        verdicts: tuple[dict[str, set[str]], ...] = ({}, {})
-        # One row for all files of a verdict: a row for each takes twice as long to read.
-        rows = conn.execute(
-            f"""SELECT parent, allow, json_group_array(child) FROM ({self.rules})
-            WHERE parent IS NOT NULL AND child IS NOT NULL AND allow IS NOT NULL
-            GROUP BY parent, allow""",
-            self.params,
-        )
-        for slug, allow, ids in rows:
-            verdicts[bool(allow)].setdefault(slug, set()).update(json.loads(ids))
-        denied, allowed = verdicts
-        for slug, ids in denied.items():
-            allowed.get(slug, set()).difference_update(ids)
-        return allowed, denied
+    def _single(self, conn: sqlite3.Connection, slug: str) -> tuple[frozenset[str], frozenset[str]]:
+        """The files of a source that rules about single files allow, and those they deny."""
+        # One row for all files: Python takes ten times as long to read a row for each.
+        allowed, denied = conn.execute(
+            f"""SELECT json_group_array(child) FILTER (WHERE allow = 1),
+                json_group_array(child) FILTER (WHERE allow = 0)
+            FROM ({self.rules}) WHERE parent = :files_slug AND child IS NOT NULL""",
+            {**self.params, "files_slug": slug},
+        ).fetchone()
+        never = frozenset(json.loads(denied))
+        return frozenset(json.loads(allowed)) - never, never
 
     def _limits(self, conn: sqlite3.Connection) -> Limits | None:
         """What a token is restricted to; None where nothing restricts the actor."""

@@ -62,6 +62,7 @@ def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(parts, "_FEW", 3)
         monkeypatch.setattr(parts, "_MAX_PROBED", 2)
     if request.param == "read little":
+        monkeypatch.setattr(parts, "_BATCH", 5)
         monkeypatch.setattr(parts, "_MAX_READ", 10)
 
 

@@ -166,6 +166,7 @@ def test_a_part_of_a_source_is_read_by_its_indexes(filled, few, monkeypatch):
     if not few:
         monkeypatch.setattr(parts, "_FEW", 3)
         monkeypatch.setattr(parts, "_MAX_PROBED", 3)
+        monkeypatch.setattr(parts, "_BATCH", 10)
         monkeypatch.setattr(parts, "_MAX_READ", 50)
     ids = frozenset(f"df-{i}" for i in range(3, _ROWS, 9))
     seen = {1: Part(ids), 2: Part(frozenset({"df-4"}), only=False)}
