@@ -7,6 +7,7 @@ storages in ``datasette_files.testing``.
 
 from .api import File, get_file
 from .plugin import (
+    datasette_acl_roles,
     extra_css_urls,
     extra_js_urls,
     file_actions,
@@ -32,6 +33,7 @@ from .plugin import (
 
 __all__ = [
     "File",
+    "datasette_acl_roles",
     "extra_css_urls",
     "extra_js_urls",
     "file_actions",

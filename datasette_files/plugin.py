@@ -20,7 +20,7 @@ from .formats import excel
 from .formats.base import ImportFormat
 from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
-from .permissions import actions, staging
+from .permissions import actions, roles, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import closing, recovery
@@ -150,6 +150,12 @@ def register_secrets(datasette: Any) -> Any:
     ]
 
 
+@hookimpl(optionalhook=True)
+def datasette_acl_roles(datasette: Any) -> Any:
+    """Register the roles on sources and files with datasette-acl."""
+    return roles.acl_roles()
+
+
 @hookimpl
 def file_actions(datasette: Any, file: Any) -> Any:
     return imports.action(Files.of(datasette), file)
@@ -162,8 +168,9 @@ def top_table(datasette: Any, request: Any, database: str, table: str) -> Any:
 
 async def _may_see_files(datasette: Any, actor: Any) -> bool:
     files = Files.of(datasette)
-    browse = await files.lookup.allowed_sources(actor, actions.BROWSE)
-    return bool(browse or await files.lookup.allowed_sources(actor, actions.UPLOAD))
+    if await files.lookup.allowed_sources(actor, actions.UPLOAD):
+        return True
+    return await files.lookup.sees_any(actor)
 
 
 @hookimpl

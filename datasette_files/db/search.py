@@ -13,12 +13,14 @@ from __future__ import annotations
 import re
 import sqlite3
 import unicodedata
+from dataclasses import dataclass, field
 
 from ..errors import Invalid
 from ..models import FileRecord
-from . import words
+from . import parts, words
 from .files import COLUMNS, record
 from .listing import decode_token, encode_token
+from .parts import Parts
 
 #: Counting stops here.
 COUNT_LIMIT = 1_000
@@ -120,34 +122,66 @@ def _in_token(character: str) -> bool:
     return _starts_token(character) or unicodedata.category(character)[0] == "M"
 
 
+@dataclass(frozen=True)
+class Matching:
+    """What to search for, as FTS5 expressions; None where no term can match anything."""
+
+    #: In sources of which all is searched.
+    whole: str | None
+    #: In the sources of ``parts``, of each of which a part is searched.
+    partly: str | None = None
+    parts: Parts = field(default_factory=dict)
+
+
 def page(
-    conn: sqlite3.Connection, expression: str, after: str | None, limit: int
+    conn: sqlite3.Connection, matching: Matching, after: str | None, limit: int
 ) -> tuple[list[FileRecord], str | None]:
     """One page of hits, newest first, and the token of the next or None."""
+    before = decode_token(_LIST, after)[1] if after is not None else None
+    rows: list[tuple[int, FileRecord]] = []
+    if matching.whole is not None:
+        rows = _hits(conn, matching.whole, before, limit + 1)
+    if matching.partly is not None:
+        seqs = parts.hits(conn, matching.partly, matching.parts, before, limit + 1)
+        rows += parts.records(conn, seqs).items()
+        rows.sort(key=lambda row: row[0], reverse=True)
+    files = [file for _, file in rows[:limit]]
+    return files, encode_token(_LIST, "", rows[limit - 1][0]) if len(rows) > limit else None
+
+
+def _hits(
+    conn: sqlite3.Connection, expression: str, before: int | None, limit: int
+) -> list[tuple[int, FileRecord]]:
     bound = ""
     values: tuple[object, ...] = ()
-    if after is not None:
-        bound, values = " AND datasette_files_fts.rowid < ?", (decode_token(_LIST, after)[1],)
+    if before is not None:
+        bound, values = " AND datasette_files_fts.rowid < ?", (before,)
     rows = conn.execute(
         f"""SELECT f.seq, {COLUMNS} FROM datasette_files_fts
         CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid
         CROSS JOIN datasette_files_sources s ON s.id = f.source_id
         WHERE datasette_files_fts MATCH ?{bound}
         ORDER BY datasette_files_fts.rowid DESC LIMIT ?""",
-        (expression, *values, limit + 1),
-    ).fetchall()
-    files = [record(tuple(row)[1:]) for row in rows[:limit]]
-    return files, encode_token(_LIST, "", rows[limit - 1][0]) if len(rows) > limit else None
+        (expression, *values, limit),
+    )
+    return [(row[0], record(tuple(row)[1:])) for row in rows]
 
 
-def count(conn: sqlite3.Connection, expression: str) -> tuple[int, bool]:
-    """The number of hits, and whether counting stopped at ``COUNT_LIMIT``."""
-    row = conn.execute(
-        """SELECT count(*) FROM (
-            SELECT 1 FROM datasette_files_fts WHERE datasette_files_fts MATCH ? LIMIT ?)""",
-        (expression, COUNT_LIMIT + 1),
-    ).fetchone()
-    return min(row[0], COUNT_LIMIT), row[0] > COUNT_LIMIT
+def count(conn: sqlite3.Connection, matching: Matching) -> tuple[int, bool]:
+    """The number of hits, and whether counting stopped, at ``COUNT_LIMIT`` at the latest."""
+    total, stopped = 0, False
+    if matching.whole is not None:
+        row = conn.execute(
+            """SELECT count(*) FROM (
+                SELECT 1 FROM datasette_files_fts WHERE datasette_files_fts MATCH ? LIMIT ?)""",
+            (matching.whole, COUNT_LIMIT + 1),
+        ).fetchone()
+        total = row[0]
+    if matching.partly is not None and total <= COUNT_LIMIT:
+        most = COUNT_LIMIT + 1 - total
+        seen, stopped = parts.count_hits(conn, matching.partly, matching.parts, most)
+        total += seen
+    return min(total, COUNT_LIMIT), stopped or total > COUNT_LIMIT
 
 
 def has_other_sources(conn: sqlite3.Connection, source_ids: list[int]) -> bool:

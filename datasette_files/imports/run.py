@@ -27,7 +27,7 @@ from ..errors import PermissionDenied
 from ..events import Announcer, ImportFileEvent
 from ..jobs.jobs import Kind, Progress
 from ..models import FileRecord
-from ..permissions.actions import BROWSE, Actor
+from ..permissions.actions import VIEW, Actor
 from ..permissions.tables import missing_for_import
 from ..sources import reading
 from ..tables import leftovers, target
@@ -79,18 +79,14 @@ class ImportWork(Kind):
         self._columns = columns
 
     async def permit(self, job: Job) -> None:
-        """Check again that the actor may browse the file and import it. Raises PermissionDenied.
+        """Check again that the actor may see the file and import it. Raises PermissionDenied.
 
         If the file was deleted meanwhile, its bytes have already been read with permission.
         """
         then = "it was withdrawn since, and nothing was written; ask the administrator"
         found = await self._lookup.find(job.notes["file_id"])
-        if found is not None:
-            browsable = await self._lookup.allowed_sources(job.actor, BROWSE)
-            if found[1].slug not in browsable:
-                raise PermissionDenied(
-                    f"You do not have permission to browse this source ({BROWSE}): {then}"
-                )
+        if found is not None and not await self._lookup.sees(job.actor, found[0]):
+            raise PermissionDenied(f"You do not have permission to see this file ({VIEW}): {then}")
         await require(self._datasette, job.actor, ImportRequest(**job.options), then)
 
     async def run(self, job: Job, progress: Progress) -> dict[str, Any]:

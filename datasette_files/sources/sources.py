@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -203,7 +203,7 @@ class Sources:
             raise NotFound(f"There is no source named {slug!r}")
         return source
 
-    def by_id(self, slugs: frozenset[str]) -> dict[int, Source]:
+    def by_id(self, slugs: Container[str]) -> dict[int, Source]:
         """The sources among these slugs, by their id in the catalog."""
         return {source.id: source for source in self if source.slug in slugs}
 

@@ -20,7 +20,7 @@ from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..transfer import downloads
-from . import imports, menu, records, tables
+from . import access, imports, menu, records, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -38,21 +38,24 @@ _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandb
 
 
 async def record(call: Call) -> Response:
-    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     return answer(call, records.full(call, file))
 
 
 async def file_page(call: Call) -> Response:
-    file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     allowed = await file_actions(call.datasette, call.actor, source.slug, file.id)
     full = records.full(call, file)
     deletes = source.capabilities.can_delete and source.down is None
     preview = await previews.preview(call.files.thumbnails, source, file)
     # uses.js loads the uses after the page, since the search may take a second.
     used = await call.files.uses.of(call.actor, file.id) if call.argument("uses") else None
+    browsable = source.slug in await call.files.lookup.allowed_sources(call.actor, BROWSE)
     context = {
         "file": full,
         "source": source,
+        "browsable": browsable,
+        "access": await access.of_file(call, file, browsable),
         "type": file.type,
         "text_tag": file.search_text_tag,
         "max_text": MAX_SEARCH_TEXT,
@@ -81,7 +84,7 @@ async def inline(call: Call) -> Response | None:
 
 async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     plain = call.method == "GET" and not _CONDITIONS.intersection(call.headers)
-    find = call.files.lookup.browsable_with_bytes if plain else call.files.lookup.browsable
+    find = call.files.lookup.visible_with_bytes if plain else call.files.lookup.visible
     file, source, *at_hand = await find(call.actor, call.vars["file_id"])
     plan = await downloads.plan(source, file, kind, call.method, call.headers)
     if call.method == "HEAD" or not plan.pieces:
@@ -105,7 +108,7 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
 
 async def thumbnail(call: Call) -> Response:
     side = thumbnail_side(call)
-    file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     # If the client disconnects, its queued thumbnail is dropped.
     shown = await unless_gone(
         call,
@@ -140,12 +143,12 @@ async def update(call: Call) -> Response:
             raise Invalid('Send {"update": {"search_text": "…"}}')
         search_text = _search_text(changes)
     changed = await call.files.editing.update(file, call.actor, search_text, if_match)
-    browsable = source.slug in await call.files.lookup.allowed_sources(call.actor, BROWSE)
+    visible = await call.files.lookup.sees(call.actor, changed)
     if call.wants_page:
-        if browsable:
+        if visible:
             return redirect(records.urls(call, file.id)["url"])
         return await page(call, "done.html", {"done": "Saved", "text": "The search text is saved."})
-    shown: dict[str, Any] = {"file": records.full(call, changed)} if browsable else {}
+    shown: dict[str, Any] = {"file": records.full(call, changed)} if visible else {}
     if call.sends_form:
         # The form's next change needs it. No header carries it, as proxies change entity tags.
         shown["if_match"] = changed.search_text_tag

@@ -34,7 +34,8 @@ def named(conn: sqlite3.Connection) -> sqlite3.Connection:
 def found(conn: sqlite3.Connection, q: str, source_ids: list[int] | None = None) -> list[str]:
     expression = search.match_expression(conn, q, source_ids)
     assert expression is not None
-    return sorted(file.filename for file in search.page(conn, expression, None, 100)[0])
+    files, _ = search.page(conn, search.Matching(expression), None, 100)
+    return sorted(file.filename for file in files)
 
 
 @pytest.mark.parametrize(
