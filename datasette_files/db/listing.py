@@ -20,9 +20,9 @@ from ..errors import Invalid
 from ..media.families import family
 from ..media.types import type_allowed
 from ..models import FileRecord
-from . import parts
+from . import partial
 from .files import COLUMNS, record
-from .parts import Parts
+from .partial import Parts
 
 Order = Literal["created_at", "filename", "size"]
 
@@ -95,7 +95,7 @@ def page(conn: sqlite3.Connection, query: ListQuery) -> tuple[list[FileRecord], 
     for stream in _streams(conn, query):
         rows.extend(_scan(conn, query, stream))
     if query.parts:
-        rows.extend(parts.page(conn, query.parts, _last_key(query), query.limit + 1))
+        rows.extend(partial.page(conn, query.parts, _last_key(query), query.limit + 1))
     # The merge compares as the index does: NOCASE folds ASCII letters only.
     rows.sort(key=lambda row: (_fold(row[0]), row[1]), reverse=query.descending)
     more = len(rows) > query.limit
@@ -110,7 +110,7 @@ def count(conn: sqlite3.Connection, query: ListQuery) -> tuple[int, bool]:
     Without a span of time it is exact: the sum of a few rows that triggers keep.
     """
     if query.created_after is None and query.created_before is None:
-        seen, truncated = parts.count(conn, query.parts)
+        seen, truncated = partial.count(conn, query.parts)
         return seen + sum(files for *_, files in _kinds(conn, query)), truncated
     total = 0
     for stream in _streams(conn, query):

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 
 from ..errors import Invalid
 from ..models import FileRecord
-from . import parts, words
+from . import partial, words
 from .files import COLUMNS, record
 from .listing import decode_token, encode_token
-from .parts import Parts
+from .partial import Parts
 
 #: Counting stops here.
 COUNT_LIMIT = 1_000
@@ -142,7 +142,7 @@ def page(
     if matching.whole is not None:
         rows = _hits(conn, matching.whole, before, limit + 1)
     if matching.partly is not None:
-        seqs = parts.hits(conn, matching.partly, matching.parts, before, limit + 1)
+        seqs = partial.hits(conn, matching.partly, matching.parts, before, limit + 1)
         rows += parts.records(conn, seqs).items()
         rows.sort(key=lambda row: row[0], reverse=True)
     files = [file for _, file in rows[:limit]]
@@ -179,7 +179,7 @@ def count(conn: sqlite3.Connection, matching: Matching) -> tuple[int, bool]:
         total = row[0]
     if matching.partly is not None and total <= COUNT_LIMIT:
         most = COUNT_LIMIT + 1 - total
-        seen, stopped = parts.count_hits(conn, matching.partly, matching.parts, most)
+        seen, stopped = partial.count_hits(conn, matching.partly, matching.parts, most)
         total += seen
     return min(total, COUNT_LIMIT), stopped or total > COUNT_LIMIT
 

@@ -16,7 +16,7 @@ from typing import Any
 from datasette.utils.actions_sql import build_permission_rules_sql
 
 from ..config import config_of
-from ..db.parts import Part
+from ..db.partial import Part
 from ..models import FileRecord
 from .actions import BROWSE, VIEW, Actor, browse_decided, refusal
 from .grants import Grant, grant

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from datasette_files.db import files, garbage, listing, parts, search, settings, trash, uploads
-from datasette_files.db.parts import Part
+from datasette_files.db.partial import Part
 
 _SCAN = re.compile(r"^SCAN (f|u|g|t|datasette_files|datasette_files_(uploads|garbage|trash))\b")
 _ROWS = 3_000

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from datasette_files.db import listing, parts, search
-from datasette_files.db.parts import Part
+from datasette_files.db.partial import Part
 
 _ROWS = 900
 
