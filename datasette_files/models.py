@@ -94,6 +94,10 @@ class Upload:
     #: The attempt counts as alive until then, in seconds since the epoch; moved as bytes arrive.
     claimed_until: float | None = None
 
+    def has_expired(self, now: float) -> bool:
+        """Tell whether its time is over. ``now`` in seconds since the epoch."""
+        return self.state == "expired" or self.expires_at <= now
+
     def is_being_received(self, now: float) -> bool:
         """Tell whether a live attempt owns the path."""
         return self.state == "receiving" and (self.claimed_until or 0) > now

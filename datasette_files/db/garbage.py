@@ -63,12 +63,21 @@ def ensure(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
     """
     if _is_in_use(conn, source_id, path):
         return []
+    return _open_notes(conn, source_id, path) or [add(conn, source_id, path)]
+
+
+def is_noted(conn: sqlite3.Connection, source_id: int, path: str) -> bool:
+    """Tell whether the object at the path waits to be deleted, so that nothing may be put there."""
+    return bool(_open_notes(conn, source_id, path))
+
+
+def _open_notes(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
     rows = conn.execute(
         """SELECT id FROM datasette_files_garbage
         WHERE source_id = ? AND path = ? AND done_at IS NULL AND instructions IS NULL""",
         (source_id, path),
-    ).fetchall()
-    return [row[0] for row in rows] or [add(conn, source_id, path)]
+    )
+    return [row[0] for row in rows]
 
 
 def _is_in_use(conn: sqlite3.Connection, source_id: int, path: str) -> bool:

@@ -45,15 +45,16 @@ def insert(conn: sqlite3.Connection, upload: Upload, now: float) -> None:
 def claim(conn: sqlite3.Connection, upload: Upload, now: float) -> bool:
     """Let the attempt ``upload.claim`` receive the upload, with its path and its times.
 
-    Bytes of an earlier attempt become garbage. False if the upload is completed, expired or
-    claimed by an attempt that is still alive.
+    Bytes of an earlier attempt become garbage. False if the upload is completed, claimed by an
+    attempt that is still alive, or expired and not a direct one.
     """
     old = conn.execute(
         """SELECT source_id, path FROM datasette_files_uploads WHERE id = ? AND
-            (state IN ('prepared', 'received') OR (state = 'receiving' AND claimed_until <= ?))""",
+            (state IN ('prepared', 'received') OR (state = 'receiving' AND claimed_until <= ?)
+                OR (state = 'expired' AND instructions IS NOT NULL))""",
         (upload.id, now),
     ).fetchone()
-    if old is None:
+    if old is None or garbage.is_noted(conn, *old):
         return False
     conn.execute(
         """UPDATE datasette_files_uploads SET state = 'receiving', claim = ?, claimed_until = ?,
@@ -180,7 +181,8 @@ def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) 
     """Expire at most ``limit`` due uploads; return how many were due.
 
     Their bytes become garbage. Their rows stay until ``keep_until`` to answer a late client, and
-    are then removed.
+    are then removed. A direct upload keeps its instructions meanwhile: its client may be in the
+    middle of a long request to the storage, and then completes what has arrived.
     """
     rows = conn.execute(
         """SELECT id, source_id, path, state, created_at FROM datasette_files_uploads
@@ -190,13 +192,15 @@ def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) 
 
     def step(row: tuple[str, int, str, str, float]) -> None:
         upload_id, source_id, path, state, created_at = row
+        if state == "expired":
+            garbage.add_sent(conn, upload_id, now - created_at)
         if state in ("completed", "expired"):
             forget(conn, upload_id)
             return
         garbage.add_sent(conn, upload_id, now - created_at + ON_THE_WAY_SECONDS)
         conn.execute(
-            """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL,
-                instructions = NULL, expires_at = ? WHERE id = ?""",
+            """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL, expires_at = ?
+            WHERE id = ?""",
             (keep_until, upload_id),
         )
         garbage.add(conn, source_id, path)

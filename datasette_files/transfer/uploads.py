@@ -47,6 +47,7 @@ CLAIM_SECONDS = 60.0
 #: How long a direct upload may stay in verification. The storage reports no progress meanwhile.
 _MAX_VERIFY_SECONDS = 600.0
 
+_TOO_LATE = "The upload was prepared too long ago; prepare a new one"
 _LOST_CLAIM = "The upload expired, or was sent again, while it was received; send the file again"
 _COMPLETING = "Another request is completing this upload; try again"
 
@@ -173,19 +174,22 @@ class Uploads:
     ) -> tuple[FileRecord, bool]:
         """Add the upload's file to the catalog. The file, and False if an earlier call added it.
 
+        A direct upload may have taken longer than its expiry, as the storage reports no progress:
+        what has arrived is taken.
+
         Raises Conflict, Expired, NotFound, PermissionDenied; for a direct upload also as
         ``receiving.verify_direct_upload``.
         """
 
         def commit(conn: Connection) -> tuple[FileRecord, bool] | Upload:
             grant.check(conn, source.slug)
-            upload = _owned(conn, token, source, actor_id)
+            upload = _owned(conn, token, source, actor_id, takes_late=True)
             if upload.state == "completed":
                 file = files.get(conn, upload.file_id)
                 if file is None:
                     raise NotFound("The upload's file was deleted; upload it again")
                 return file, False
-            unverified = upload.state == "prepared" or (
+            unverified = upload.state in ("prepared", "expired") or (
                 upload.state == "receiving" and not upload.is_being_received(time.time())
             )
             if unverified and upload.instructions is not None:
@@ -263,6 +267,7 @@ class Uploads:
     async def _verify_direct(self, source: Source, upload: Upload) -> None:
         """Verify the bytes that a client sent to the storage, and mark the upload as received."""
         now = time.time()
+        late = upload.has_expired(now)
         upload = replace(
             upload,
             claim=naming.new_claim(),
@@ -283,12 +288,15 @@ class Uploads:
                 lambda conn: uploads.reject(conn, upload, keep_until, self._url_lifetime),
             )
             raise
-        except BaseException:
+        except BaseException as error:
             # The bytes may be correct: keep them, so that the client can complete again.
-            expires_at = time.time() + self._expiry
+            vain = late and isinstance(error, receiving.NothingSent)
+            expires_at = time.time() + (0 if vain else self._expiry)
             await self._catalog.write(
                 lambda conn: uploads.hand_back(conn, upload.id, upload.claim or "", expires_at)
             )
+            if vain:
+                raise Expired(_TOO_LATE) from error
             raise
         finally:
             alive.cancel()
@@ -326,15 +334,20 @@ class Uploads:
             logger.exception("Cleaning up after a failed upload failed")
 
 
-def _owned(conn: Connection, token: str, source: Source, actor_id: str | None) -> Upload:
-    """The token's upload. Raises NotFound, PermissionDenied, Expired if unusable."""
+def _owned(
+    conn: Connection, token: str, source: Source, actor_id: str | None, *, takes_late: bool = False
+) -> Upload:
+    """The token's upload. Raises NotFound, PermissionDenied, Expired if unusable.
+
+    ``takes_late`` returns an expired direct upload too.
+    """
     upload = uploads.get(conn, naming.token_digest(token))
     if upload is None or upload.source_id != source.id:
         raise NotFound("This source has no upload with this token; prepare a new one")
     if upload.actor_id != actor_id:
         raise PermissionDenied("Another user prepared this upload; prepare your own")
-    if upload.state == "expired" or upload.expires_at <= time.time():
-        raise Expired("The upload was prepared too long ago; prepare a new one")
+    if upload.has_expired(time.time()) and not (takes_late and upload.instructions is not None):
+        raise Expired(_TOO_LATE)
     return upload
 
 
@@ -349,7 +362,7 @@ def _conflict(upload: Upload) -> Conflict:
         return Conflict("The upload is completed already; prepare a new one")
     if upload.instructions is not None:
         return Conflict("This upload goes to the storage; send the file to the URL from prepare")
-    return Conflict(receiving.NO_BYTES)
+    return receiving.NothingSent()
 
 
 def new_upload(
