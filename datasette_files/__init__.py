@@ -7,6 +7,7 @@ storages in ``datasette_files.testing``.
 
 from .api import File, get_file
 from .plugin import (
+    asgi_wrapper,
     extra_css_urls,
     extra_js_urls,
     file_actions,
@@ -32,6 +33,7 @@ from .plugin import (
 
 __all__ = [
     "File",
+    "asgi_wrapper",
     "extra_css_urls",
     "extra_js_urls",
     "file_actions",

@@ -40,6 +40,7 @@ __all__ = [
     "ThumbnailGenerator",
     "ThumbnailResult",
     "UploadInstructions",
+    "signing_window",
 ]
 
 #: How moments are written, here and in the catalog: UTC, whole seconds, as 0.1a3 does.
@@ -47,6 +48,18 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 #: ``await get_secret("NAME")`` returns the secret's value, or None where there is none.
 GetSecret = Callable[[str], Awaitable["str | None"]]
+
+
+def signing_window(expires_in: int, now: float) -> tuple[float, float]:
+    """The span around ``now`` in which a signed URL may stay the same: half of its life.
+
+    ``expires_in`` in seconds, ``now`` and both ends in seconds since the epoch. A storage that
+    signs as of the beginning returns one URL throughout, so that browsers can cache what it serves;
+    at the end, half of its life is left. The core lets browsers keep a redirect until the end.
+    """
+    half = expires_in / 2
+    begin = now - now % half
+    return begin, begin + half
 
 
 @dataclass
@@ -276,7 +289,8 @@ class Storage(ABC):
     ) -> str:
         """A ``download_url`` whose response has this ``Content-Type`` and ``Content-Disposition``.
 
-        ``disposition`` is the whole header value. The default cannot carry them. ``expires_in`` is
+        ``disposition`` is the whole header value. The default cannot carry them. Half of
+        ``expires_in`` must be left when the URL is returned (``signing_window``). It is
         the field ``presign_ttl_seconds`` of the ``config_model`` if it has one, which
         administrators may change while the storage is up; else 300.
         """

@@ -24,7 +24,7 @@ from .permissions import actions
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import recovery
-from .views import imports, routes, tables
+from .views import caching, imports, routes, tables
 
 pm.add_hookspecs(hookspecs)
 
@@ -32,6 +32,11 @@ pm.add_hookspecs(hookspecs)
 @hookimpl
 def register_routes(datasette: Any) -> Any:
     return routes.register()
+
+
+@hookimpl
+def asgi_wrapper(datasette: Any) -> Any:
+    return caching.wrap
 
 
 @hookimpl

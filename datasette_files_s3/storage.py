@@ -138,22 +138,19 @@ class S3Storage(Storage):
     async def signed_download_url(
         self, path: str, *, filename: str, content_type: str, disposition: str, expires_in: int
     ) -> str:
+        # A browser keeps what it shows, as the URL is the same for a while.
+        shown = {"ResponseCacheControl": f"private, max-age={expires_in // 2}"}
         return await self._signed(
             path,
             expires_in,
             ResponseContentType=content_type,
             ResponseContentDisposition=disposition,
+            **(shown if disposition.startswith("inline") else {}),
         )
 
     async def _signed(self, path: str, seconds: int, **more: str) -> str:
         folder, key = await self._at(path)
-        url: str = await self.connection.presign(
-            "generate_presigned_url",
-            "get_object",
-            Params={"Bucket": folder.bucket, "Key": key, **more},
-            seconds=seconds,
-        )
-        return url
+        return await self.connection.presign_get(seconds, Bucket=folder.bucket, Key=key, **more)
 
     async def list_files(
         self, prefix: str = "", cursor: str | None = None, limit: int = 100

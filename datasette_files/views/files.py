@@ -18,7 +18,7 @@ from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..transfer import downloads
-from . import imports, menu, records, tables
+from . import caching, imports, menu, records, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -75,10 +75,14 @@ async def inline(call: Call) -> Response | None:
 
 
 async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
+    if call.argument("redirect") == "0":
+        return await _address(call, kind)
     plain = call.method == "GET" and not _CONDITIONS.intersection(call.headers)
     find = call.files.lookup.browsable_with_bytes if plain else call.files.lookup.browsable
     file, source, *at_hand = await find(call.actor, call.vars["file_id"])
     plan = await downloads.plan(source, file, kind, call.method, call.headers)
+    if plan.kept:
+        caching.keep(call.request.scope, plan.headers["Cache-Control"])
     if call.method == "HEAD" or not plan.pieces:
         return Response(b"", plan.status, plan.headers, plan.content_type)
     if at_hand and isinstance(at_hand[0], bytes):
@@ -91,6 +95,13 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     return None
 
 
+async def _address(call: Call, kind: downloads.Kind) -> Response:
+    """The address of the bytes as JSON: the one a GET is redirected to, else the route itself."""
+    file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    url = await downloads.address(source, file, kind) or call.url(call.path)
+    return answer(call, {"ok": True, "url": url}, headers={"Cache-Control": "no-store"})
+
+
 async def thumbnail(call: Call) -> Response:
     side = thumbnail_side(call)
     file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
@@ -101,7 +112,13 @@ async def thumbnail(call: Call) -> Response:
     )
     made = shown.thumbnail
     tag = entity_tag(made)
-    lasting = "private, max-age=0, must-revalidate" if shown.settled else "no-store"
+    kept = downloads.seconds_kept(source) if shown.settled else None
+    if kept is not None:
+        # The file itself can be fetched that long, by a URL that the browser has.
+        lasting = f"private, max-age={kept}"
+        caching.keep(call.request.scope, lasting)
+    else:
+        lasting = "private, max-age=0, must-revalidate" if shown.settled else "no-store"
     headers = {"ETag": tag, "Cache-Control": lasting, "Vary": "Accept", **_INERT}
     if evaluate(call.method, call.headers, tag, None) is Outcome.NOT_MODIFIED:
         return empty(304, headers)
