@@ -253,6 +253,8 @@ def _prepare(config: S3Config, broker: Broker | None) -> tuple[Any, dict[str, An
     from aiobotocore.config import AioConfig  # noqa: PLC0415
     from aiobotocore.session import AioSession  # noqa: PLC0415
 
+    from .transport import Session  # noqa: PLC0415
+
     if config.ca_bundle is not None and not Path(config.ca_bundle).is_file():
         raise ConfigurationError(f"ca_bundle: there is no file {config.ca_bundle}")
     session = AioSession()
@@ -277,6 +279,7 @@ def _prepare(config: S3Config, broker: Broker | None) -> tuple[Any, dict[str, An
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             max_pool_connections=CONNECTIONS,
             user_agent_extra="datasette-files-s3",
+            http_session_cls=Session,
         ),
     }
     if broker is None and config.access_key_id and config.secret_access_key:

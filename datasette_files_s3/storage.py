@@ -209,7 +209,7 @@ class S3Storage(Storage):
         max_size: int,
         expires_in: int,
     ) -> UploadInstructions | None:
-        """A form to post. None, for an upload through Datasette, if it may be over 5 GiB."""
+        """A form or a PUT. None, for an upload through Datasette, if it may be over 5 GiB."""
         largest = max_size if size is None else size
         if self._config.upload == "proxy" or largest > direct.MAX_SIZE:
             return None
