@@ -7,7 +7,7 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..db.trash import TrashedFile
-from ..errors import Invalid
+from ..errors import Invalid, NotFound, PermissionDenied
 from ..media.inline import shows_inline
 from ..models import FileRecord
 from ..naming import plain, storable
@@ -220,10 +220,13 @@ async def _delete(call: Call) -> tuple[FileRecord | None, TrashedFile | None]:
     A repeated request by the same actor succeeds too, without a record.
     """
     file_id = call.vars["file_id"]
-    if await call.files.lookup.find(file_id) is None:
+    try:
+        file, source = await call.files.lookup.existing(file_id)
+        await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
+    except (NotFound, PermissionDenied):
+        # An owner's right ends with the file, which the same request may be deleting beside this.
         deleted, trashed = await call.files.trash.deleted_by(file_id, call.actor)
-        if deleted:
-            return None, trashed
-    file, source = await call.files.lookup.existing(file_id)
-    await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
+        if not deleted:
+            raise
+        return None, trashed
     return file, await call.files.trash.delete(source, file, call.actor)
