@@ -122,6 +122,8 @@ class S3Config(BaseModel):
     upload: Literal["direct", "proxy"] = "direct"
     #: How browsers send the bytes of one object: by a presigned form, or by a presigned PUT.
     upload_method: Literal["POST", "PUT"] = "POST"
+    #: Bytes; browsers send a larger file in parts.
+    multipart_threshold_bytes: PositiveInt = 100 * 1024 * 1024
     #: Server-side encryption of each new object; None: as the bucket does.
     sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
     #: The key of a KMS; None: the store's own.

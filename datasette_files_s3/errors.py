@@ -153,7 +153,8 @@ def _error_of_answer(error: Exception, code: str, operation: str) -> FilesError:
         message = _IN_REGION.format(region)
     if kind is StorageError and status >= 500 and status not in (501, 507) and code not in TABLE:
         kind, message = StorageUnavailable, _LATER
-    if not issubclass(kind, RangeUnsatisfiable | Conflict):
+    # Conditions, ranges and ended uploads are answers that the callers expect.
+    if not issubclass(kind, RangeUnsatisfiable | Conflict) and code != "NoSuchUpload":
         response: dict[str, Any] = getattr(error, "response", {})
         logger.warning(
             "S3 %s was answered %s %s: %s (request %s)",

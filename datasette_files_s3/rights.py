@@ -85,7 +85,8 @@ class Trial:
         put, get, listing = ("s3:PutObject",), ("s3:GetObject",), ("s3:ListBucket",)
         delete, abort = ("s3:DeleteObject",), ("s3:AbortMultipartUpload",)
         unfinished = ("s3:ListBucketMultipartUploads",)
-        stored, described = "store an object", "describe an object"
+        parts = ("s3:ListMultipartUploadParts",)
+        stored, described, in_parts = "store an object", "describe an object", "store in parts"
         #: Each right, its actions, its trial, and the right that the trial needs.
         trials: tuple[tuple[str, tuple[str, ...], _Try, str | None], ...] = (
             (stored, put, self._put_object, None),
@@ -98,8 +99,10 @@ class Trial:
             ("let a browser store (presigned POST)", put, self._presigned_post, None)
             if self._posts
             else ("let a browser store (presigned PUT)", put, self._presigned_put, None),
-            ("store in parts", put, self._multipart, None),
-            ("abort an upload in parts", abort, self._abort_multipart, "store in parts"),
+            (in_parts, put, self._multipart, None),
+            ("let a browser store a part", put, self._presigned_part, in_parts),
+            ("list the parts of an upload", parts, self._list_parts, "let a browser store a part"),
+            ("abort an upload in parts", abort, self._abort_multipart, in_parts),
             ("find unfinished uploads", unfinished, self._list_unfinished, None),
             ("delete an object", delete, self._delete_object, None),
             ("delete many objects", delete, self._delete_objects, None),
@@ -258,11 +261,30 @@ class Trial:
             await self._client.complete_multipart_upload(**where, MultipartUpload=parts)
         del self._uploads[self._parts]
 
-    async def _abort_multipart(self) -> None:
+    async def _unfinished(self) -> dict[str, str]:
+        """The upload that is never completed, begun once."""
         where = self._where(self._dropped)
-        answer = await self._client.create_multipart_upload(**where)
-        where["UploadId"] = self._uploads[self._dropped] = answer["UploadId"]
-        await self._client.abort_multipart_upload(**where)
+        if self._dropped not in self._uploads:
+            answer = await self._client.create_multipart_upload(**where, **self._made_with)
+            self._uploads[self._dropped] = answer["UploadId"]
+        return {**where, "UploadId": self._uploads[self._dropped]}
+
+    async def _presigned_part(self) -> None:
+        where = await self._unfinished()
+        url = await self.connection.presigner.generate_presigned_url(
+            "upload_part",
+            Params={**where, "PartNumber": 1, "ContentLength": len(_CONTENT)},
+            ExpiresIn=60,
+        )
+        await self._as_a_browser("PUT", url, headers={"Content-Type": _TYPE})
+
+    async def _list_parts(self) -> None:
+        answer = await self._client.list_parts(**await self._unfinished())
+        if [part["Size"] for part in answer.get("Parts", [])] != [len(_CONTENT)]:
+            raise _Refused("a part that was sent is not listed")
+
+    async def _abort_multipart(self) -> None:
+        await self._client.abort_multipart_upload(**await self._unfinished())
         del self._uploads[self._dropped]
 
     async def _list_unfinished(self) -> None:
@@ -368,6 +390,7 @@ def policy(folder: Folder, region: str, config: S3Config | None = None) -> dict[
                     "s3:PutObject",
                     "s3:DeleteObject",
                     "s3:AbortMultipartUpload",
+                    "s3:ListMultipartUploadParts",
                 ],
                 "Resource": objects,
             },

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -22,13 +22,17 @@ from datasette_files.base import (
     TIME_FORMAT,
     FileMetadata,
     GetSecret,
+    SentPart,
+    SignedPart,
     Storage,
     StorageCapabilities,
     UploadInstructions,
+    UploadParts,
+    WantedPart,
 )
-from datasette_files.errors import FileTooLarge, Invalid, StorageError
+from datasette_files.errors import Conflict, FileTooLarge, Invalid, StorageError
 
-from . import deleting, direct, reading, writing
+from . import deleting, direct, parts, reading, writing
 from .client import Connection
 from .config import Folder, S3Config
 
@@ -218,8 +222,40 @@ class S3Storage(Storage):
         expected = direct.Expected(folder.bucket, key, content_type, max_size, size, sha256)
         return await direct.prepare(self.connection, expected, expires_in)
 
+    async def plan_parts(self, size: int) -> UploadParts | None:
+        """Parts for a file above the configured size."""
+        small = size <= self._config.multipart_threshold_bytes
+        if self._config.upload == "proxy" or small or size > parts.MAX_SIZE:
+            return None
+        return parts.plan(size)
+
+    async def begin_parts(
+        self, path: str, content_type: str, size: int, plan: UploadParts, *, checksums: bool
+    ) -> dict[str, Any]:
+        folder, key = await self._at(path)
+        part_size = plan.part_size
+        return await parts.begin(
+            self.connection, folder, key, content_type, size, part_size, checksums=checksums
+        )
+
+    async def sign_parts(
+        self,
+        path: str,
+        parts_state: dict[str, Any],
+        wanted: Sequence[WantedPart],
+        *,
+        expires_in: int,
+    ) -> list[SignedPart]:
+        upload = parts.Multipart(**parts_state)
+        return await parts.sign(self.connection, upload, wanted, expires_in)
+
+    async def list_parts(self, path: str, parts_state: dict[str, Any]) -> list[SentPart]:
+        return await parts.sent(self.connection, parts.Multipart(**parts_state))
+
     async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
         folder, key = await self._at(path)
+        if "upload_id" in instructions_state:
+            return await self._finish_parts(path, folder, key, instructions_state)
         expected = direct.Expected(**instructions_state)
         work = direct.finish(self.connection, expected, folder, key)
         try:
@@ -230,8 +266,22 @@ class S3Storage(Storage):
         stored.content_hash = finished.content_hash
         return stored
 
+    async def _finish_parts(
+        self, path: str, folder: Folder, key: str, state: dict[str, Any]
+    ) -> FileMetadata:
+        upload = parts.Multipart(**state)
+        if (upload.bucket, upload.key) != (folder.bucket, key):
+            raise Conflict("The source's bucket changed during the upload; prepare a new one")
+        finished = await parts.finish(self.connection, upload)
+        stored = _described(path, finished.size, None)
+        stored.content_hash = finished.content_hash
+        return stored
+
     async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
-        """Delete the staging object, in the bucket of the time of signing."""
+        """Delete the staging object, or abort the parts, in the bucket of the time of signing."""
+        if "upload_id" in instructions_state:
+            await parts.abort(self.connection, parts.Multipart(**instructions_state))
+            return
         expected = direct.Expected(**instructions_state)
         await self.connection.call("delete_object", Bucket=expected.bucket, Key=expected.key)
 

@@ -73,11 +73,17 @@ async def verify_direct_upload(source: Source, upload: Upload) -> Upload:
 
     Raises NothingSent if the client has sent nothing; else as ``receive_stream``.
     """
-    with storage_errors(source.slug):
-        try:
-            answered = await source.storage.finish_upload(upload.path, upload.instructions or {})
-        except FileNotFoundError:
-            raise NothingSent from None
+    answered = None
+    # Parts first: a client that has sent none may have used the other way that it was offered.
+    for state in (upload.parts_state, upload.instructions):
+        if state is not None and answered is None:
+            with storage_errors(source.slug):
+                try:
+                    answered = await source.storage.finish_upload(upload.path, state)
+                except FileNotFoundError:
+                    continue
+    if answered is None:
+        raise NothingSent
     stored = _as_metadata(answered)
     if stored.size is None:
         raise StorageError(

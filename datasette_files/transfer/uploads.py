@@ -20,7 +20,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from .. import naming
-from ..base import TIME_FORMAT, UploadInstructions
+from ..base import TIME_FORMAT, UploadInstructions, UploadParts
 from ..config import PluginConfig
 from ..db import batching, files, unhashed, uploads
 from ..errors import (
@@ -46,6 +46,8 @@ logger = logging.getLogger("datasette_files")
 CLAIM_SECONDS = 60.0
 #: How long a direct upload may stay in verification. The storage reports no progress meanwhile.
 _MAX_VERIFY_SECONDS = 600.0
+#: Bytes a second, for a declared sha256: the time above grows with the file.
+_MIN_READ_RATE = 16 * 1024 * 1024
 
 _TOO_LATE = "The upload was prepared too long ago; prepare a new one"
 _LOST_CLAIM = "The upload expired, or was sent again, while it was received; send the file again"
@@ -62,6 +64,17 @@ class Incoming:
     sha256: str | None = None
 
 
+@dataclass(frozen=True)
+class Ways:
+    """How a client may send an upload's bytes: to Datasette, unless ``instructions`` are given.
+
+    ``parts`` may be sent to the storage instead, where they are given.
+    """
+
+    instructions: UploadInstructions | None = None
+    parts: UploadParts | None = None
+
+
 class Uploads:
     """The uploads of one Datasette."""
 
@@ -74,8 +87,8 @@ class Uploads:
 
     async def prepare(
         self, source: Source, actor_id: str | None, grant: Grant, incoming: Incoming
-    ) -> tuple[str, UploadInstructions | None]:
-        """A token, and the storage's instructions for the bytes; None: send them to Datasette.
+    ) -> tuple[str, Ways]:
+        """A token, and the ways in which the bytes may be sent.
 
         Raises FileTooLarge for a declared size over the limit, NotSupported, PermissionDenied.
         """
@@ -85,7 +98,7 @@ class Uploads:
 
         if not source.prepares_uploads:
             _, token = await self._begin(source, grant, new)
-            return token, None
+            return token, Ways()
         # The storage signs a URL next, so the permission must be known before.
         await self._catalog.read(lambda conn: grant.check(conn, source.slug))
         upload, token = new()
@@ -98,10 +111,13 @@ class Uploads:
                 max_size=source.max_file_size,
                 expires_in=int(self._expiry),
             )
+            parts = None if upload.size is None else await source.storage.plan_parts(upload.size)
         if instructions is not None:
             upload = replace(upload, instructions=instructions.state)
+        if parts is not None:
+            upload = replace(upload, part_size=parts.part_size, part_count=parts.count)
         await self._begin(source, grant, lambda: (upload, token))
-        return token, instructions
+        return token, Ways(instructions, parts)
 
     async def _begin(
         self, source: Source, grant: Grant, new: Callable[[], tuple[Upload, str]]
@@ -134,7 +150,7 @@ class Uploads:
 
         def claim(conn: Connection) -> Upload:
             grant.check(conn, source.slug)
-            upload = _owned(conn, token, source, actor_id)
+            upload = owned(conn, token, source, actor_id)
             now = time.time()
             if (
                 upload.state == "completed"
@@ -183,7 +199,7 @@ class Uploads:
 
         def commit(conn: Connection) -> tuple[FileRecord, bool] | Upload:
             grant.check(conn, source.slug)
-            upload = _owned(conn, token, source, actor_id, takes_late=True)
+            upload = owned(conn, token, source, actor_id, takes_late=True)
             if upload.state == "completed":
                 file = files.get(conn, upload.file_id)
                 if file is None:
@@ -192,7 +208,7 @@ class Uploads:
             unverified = upload.state in ("prepared", "expired") or (
                 upload.state == "receiving" and not upload.is_being_received(time.time())
             )
-            if unverified and upload.instructions is not None:
+            if unverified and upload.is_direct:
                 return upload
             if upload.state != "received":
                 raise _conflict(upload)
@@ -267,7 +283,7 @@ class Uploads:
     async def _verify_direct(self, source: Source, upload: Upload) -> None:
         """Verify the bytes that a client sent to the storage, and mark the upload as received."""
         now = time.time()
-        late = upload.has_expired(now)
+        found = upload
         upload = replace(
             upload,
             claim=naming.new_claim(),
@@ -290,10 +306,13 @@ class Uploads:
             raise
         except BaseException as error:
             # The bytes may be correct: keep them, so that the client can complete again.
-            vain = late and isinstance(error, receiving.NothingSent)
-            expires_at = time.time() + (0 if vain else self._expiry)
+            vain = found.has_expired(now) and isinstance(error, receiving.NothingSent)
+            expires_at = found.expires_at if vain else time.time() + self._expiry
+            state = "expired" if found.state == "expired" and vain else "prepared"
             await self._catalog.write(
-                lambda conn: uploads.hand_back(conn, upload.id, upload.claim or "", expires_at)
+                lambda conn: uploads.hand_back(
+                    conn, upload.id, upload.claim or "", expires_at, state
+                )
             )
             if vain:
                 raise Expired(_TOO_LATE) from error
@@ -304,7 +323,7 @@ class Uploads:
 
     async def _keep_claim(self, upload: Upload) -> None:
         """Postpone claim and expiry until cancelled: only the claim of a dead process may lapse."""
-        until = time.time() + _MAX_VERIFY_SECONDS
+        until = time.time() + _MAX_VERIFY_SECONDS + (upload.size or 0) / _MIN_READ_RATE
         try:
             while time.time() < until:
                 await asyncio.sleep(min(CLAIM_SECONDS, self._expiry) / 4)
@@ -334,7 +353,12 @@ class Uploads:
             logger.exception("Cleaning up after a failed upload failed")
 
 
-def _owned(
+def by_id(conn: Connection, upload_id: str) -> Upload | None:
+    """The upload, whoever it belongs to."""
+    return uploads.get(conn, upload_id)
+
+
+def owned(
     conn: Connection, token: str, source: Source, actor_id: str | None, *, takes_late: bool = False
 ) -> Upload:
     """The token's upload. Raises NotFound, PermissionDenied, Expired if unusable.
@@ -346,7 +370,7 @@ def _owned(
         raise NotFound("This source has no upload with this token; prepare a new one")
     if upload.actor_id != actor_id:
         raise PermissionDenied("Another user prepared this upload; prepare your own")
-    if upload.has_expired(time.time()) and not (takes_late and upload.instructions is not None):
+    if upload.has_expired(time.time()) and not (takes_late and upload.is_direct):
         raise Expired(_TOO_LATE)
     return upload
 

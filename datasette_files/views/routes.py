@@ -17,7 +17,19 @@ from datasette.utils.asgi import Response
 from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported
 from ..naming import ID_PATTERN
-from . import cors, files, imports, lists, settings, sources, storages, tables, trash, uploads
+from . import (
+    cors,
+    files,
+    imports,
+    lists,
+    parts,
+    settings,
+    sources,
+    storages,
+    tables,
+    trash,
+    uploads,
+)
 from .body import Body
 from .http import Call, empty, failure
 
@@ -78,6 +90,8 @@ ROUTES = (
     Route("/-/files/upload/{source}/-/prepare", {"POST": uploads.prepare}),
     Route("/-/files/upload/{source}/-/upload", {"POST": uploads.receive}),
     Route("/-/files/upload/{source}/-/complete", {"POST": uploads.complete}),
+    Route("/-/files/upload/{source}/-/sign-parts", {"POST": parts.sign}),
+    Route("/-/files/upload/{source}/-/list-parts", {"POST": parts.sent}),
     Route("/-/files/upload/{source}/{filename}", {"PUT": uploads.raw_put}),
     Route("/-/files/import/{file_id}", {"GET": imports.preview, "POST": imports.start}, page=True),
     Route("/-/files/import/{file_id}/{job}", {"GET": imports.progress_page}, page=True),
