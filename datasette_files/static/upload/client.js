@@ -225,7 +225,7 @@ function refusal({ status, responseText }, url) {
  */
 export function storeError(status, text) {
   const name = /<Code>([\w.-]{1,100})<\/Code>/.exec(text)?.[1] ?? "";
-  if (name === "AccessDenied" && /policy expired/i.test(text)) {
+  if (name === "AccessDenied" && /policy expired|request has expired/i.test(text)) {
     return new ApiError("expired", "", status);
   }
   if (Object.hasOwn(STORE_ERRORS, name)) return new ApiError(...STORE_ERRORS[name], status);
