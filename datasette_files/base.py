@@ -18,7 +18,7 @@ How bytes are laid out is the storage's business. What the core relies on is lis
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -34,12 +34,17 @@ __all__ = [
     "ImportFormat",
     "ImportProblem",
     "ReadOptions",
+    "SentPart",
+    "SignedPart",
     "Storage",
     "StorageCapabilities",
     "Table",
     "ThumbnailGenerator",
     "ThumbnailResult",
     "UploadInstructions",
+    "UploadParts",
+    "WantedPart",
+    "signing_window",
 ]
 
 #: How moments are written, here and in the catalog: UTC, whole seconds, as 0.1a3 does.
@@ -47,6 +52,18 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 #: ``await get_secret("NAME")`` returns the secret's value, or None where there is none.
 GetSecret = Callable[[str], Awaitable["str | None"]]
+
+
+def signing_window(expires_in: int, now: float) -> tuple[float, float]:
+    """The span around ``now`` in which a signed URL may stay the same: half of its life.
+
+    ``expires_in`` in seconds, ``now`` and both ends in seconds since the epoch. A storage that
+    signs as of the beginning returns one URL throughout, so that browsers can cache what it serves;
+    at the end, half of its life is left. The core lets browsers keep a redirect until the end.
+    """
+    half = expires_in / 2
+    begin = now - now % half
+    return begin, begin + half
 
 
 @dataclass
@@ -120,6 +137,40 @@ class UploadInstructions:
         self.headers = headers or upload_headers or {}
         self.fields = fields or upload_fields or {}
         self.state = state or {}
+
+
+@dataclass(frozen=True)
+class UploadParts:
+    """The parts of one upload. Each has ``part_size`` bytes; the last one may have fewer."""
+
+    part_size: int
+    count: int
+
+
+@dataclass(frozen=True)
+class WantedPart:
+    """A part that a client is about to send: number from 1, bytes, sha256 in hexadecimal."""
+
+    number: int
+    size: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class SignedPart:
+    """The URL to which a client sends a part by PUT, with these headers."""
+
+    number: int
+    url: str = field(repr=False)  # not for a log: it permits writing
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class SentPart:
+    """A part that has arrived. ``size`` in bytes."""
+
+    number: int
+    size: int
 
 
 class Storage(ABC):
@@ -263,15 +314,56 @@ class Storage(ABC):
         """
         return None
 
+    async def plan_parts(self, size: int) -> UploadParts | None:
+        """The parts in which clients may send a file of ``size`` bytes straight here.
+
+        None (the default): not in parts. Parts are offered besides what ``prepare_upload`` answers,
+        so no client has to use them. Called at each preparation: it should not use the network.
+        """
+        return None
+
+    async def begin_parts(
+        self, path: str, content_type: str, size: int, plan: UploadParts, *, checksums: bool
+    ) -> dict[str, Any]:
+        """Begin an upload in parts; return its state: JSON without a secret.
+
+        Called before the first URL is signed. ``checksums``: the client gives the sha256 of each
+        part. The state is handed to the methods below, ``finish_upload`` and ``discard_upload``.
+        """
+        raise NotSupported(f"Storage {self.storage_type!r} does not take uploads in parts")
+
+    async def sign_parts(
+        self,
+        path: str,
+        parts_state: dict[str, Any],
+        wanted: Sequence[WantedPart],
+        *,
+        expires_in: int,
+    ) -> list[SignedPart]:
+        """A URL for each part, pinned to its size and sha256 where the storage can.
+
+        It lives for ``expires_in`` seconds. A part that is sent again replaces the earlier one.
+        """
+        raise NotSupported(f"Storage {self.storage_type!r} does not take uploads in parts")
+
+    async def list_parts(self, path: str, parts_state: dict[str, Any]) -> list[SentPart]:
+        """The parts that have arrived, by number. Raises ``FileNotFoundError`` after the end."""
+        raise NotSupported(f"Storage {self.storage_type!r} does not take uploads in parts")
+
     async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
-        """Verify what the client sent after ``prepare_upload``, and make it final at ``path``."""
+        """Verify what the client sent, and make it final at ``path``.
+
+        The state is that of ``prepare_upload`` or of ``begin_parts``. Raises ``FileNotFoundError``
+        if nothing was sent, ``Conflict`` if parts are missing.
+        """
         raise NotSupported(f"Storage {self.storage_type!r} does not take direct uploads")
 
     async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
-        """Delete what a client sent after ``prepare_upload``, but nothing that is at ``path``.
+        """Delete what a client sent, but nothing that is at ``path``.
 
-        Called once the URL it was given has expired, however its upload ended: it may have sent
-        more since. May be repeated. The default does nothing, for storages where nothing can stay.
+        The state is that of ``prepare_upload`` or of ``begin_parts``. Called once the URLs that it
+        was given have expired, however its upload ended: it may have sent more since. May be
+        repeated. The default does nothing, for storages where nothing can stay.
         """
 
     async def signed_download_url(
@@ -279,7 +371,8 @@ class Storage(ABC):
     ) -> str:
         """A ``download_url`` whose response has this ``Content-Type`` and ``Content-Disposition``.
 
-        ``disposition`` is the whole header value. The default cannot carry them. ``expires_in`` is
+        ``disposition`` is the whole header value. The default cannot carry them. Half of
+        ``expires_in`` must be left when the URL is returned (``signing_window``). It is
         the field ``presign_ttl_seconds`` of the ``config_model`` if it has one, which
         administrators may change while the storage is up; else 300.
         """

@@ -24,7 +24,7 @@ from .permissions import actions, roles, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import closing, recovery
-from .views import ending, imports, routes, tables
+from .views import caching, ending, imports, routes, tables
 from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
@@ -33,6 +33,11 @@ pm.add_hookspecs(hookspecs)
 @hookimpl
 def register_routes(datasette: Any) -> Any:
     return [*routes.register(), (staging_views.PATTERN, staging_views.refuse)]
+
+
+@hookimpl
+def asgi_wrapper(datasette: Any) -> Any:
+    return caching.wrap
 
 
 @hookimpl

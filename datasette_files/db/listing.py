@@ -236,7 +236,7 @@ def _beyond(query: ListQuery, key: str) -> list[tuple[str, tuple[object, ...], s
     ]
 
 
-def _last_key(query: ListQuery) -> parts.Key | None:
+def _last_key(query: ListQuery) -> partial.Key | None:
     """The key in the token of a list in the default order. Raises Invalid."""
     if query.after is None:
         return None

@@ -143,7 +143,7 @@ def page(
         rows = _hits(conn, matching.whole, before, limit + 1)
     if matching.partly is not None:
         seqs = partial.hits(conn, matching.partly, matching.parts, before, limit + 1)
-        rows += parts.records(conn, seqs).items()
+        rows += partial.records(conn, seqs).items()
         rows.sort(key=lambda row: row[0], reverse=True)
     files = [file for _, file in rows[:limit]]
     return files, encode_token(_LIST, "", rows[limit - 1][0]) if len(rows) > limit else None

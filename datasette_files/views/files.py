@@ -8,7 +8,7 @@ from datasette.utils.asgi import Response
 
 from ..catalog.editing import MAX_SEARCH_TEXT
 from ..db.trash import TrashedFile
-from ..errors import Invalid, StorageUnavailable
+from ..errors import Invalid, NotFound, PermissionDenied, StorageUnavailable
 from ..jobs.places import NoPlace
 from ..media.inline import shows_inline
 from ..models import FileRecord
@@ -20,7 +20,7 @@ from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..transfer import downloads
-from . import access, imports, menu, records, tables
+from . import access, caching, imports, menu, records, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -83,10 +83,14 @@ async def inline(call: Call) -> Response | None:
 
 
 async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
+    if call.argument("redirect") == "0":
+        return await _address(call, kind)
     plain = call.method == "GET" and not _CONDITIONS.intersection(call.headers)
     find = call.files.lookup.visible_with_bytes if plain else call.files.lookup.visible
     file, source, *at_hand = await find(call.actor, call.vars["file_id"])
     plan = await downloads.plan(source, file, kind, call.method, call.headers)
+    if plan.kept:
+        caching.keep(call.request.scope, plan.headers["Cache-Control"])
     if call.method == "HEAD" or not plan.pieces:
         return Response(b"", plan.status, plan.headers, plan.content_type)
     if at_hand and isinstance(at_hand[0], bytes):
@@ -106,6 +110,13 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     return None
 
 
+async def _address(call: Call, kind: downloads.Kind) -> Response:
+    """The address of the bytes as JSON: the one a GET is redirected to, else the route itself."""
+    file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
+    url = await downloads.address(source, file, kind) or call.url(call.path)
+    return answer(call, {"ok": True, "url": url}, headers={"Cache-Control": "no-store"})
+
+
 async def thumbnail(call: Call) -> Response:
     side = thumbnail_side(call)
     file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
@@ -116,7 +127,13 @@ async def thumbnail(call: Call) -> Response:
     )
     made = shown.thumbnail
     tag = entity_tag(made)
-    lasting = "private, max-age=0, must-revalidate" if shown.settled else "no-store"
+    kept = downloads.seconds_kept(source) if shown.settled else None
+    if kept is not None:
+        # The file itself can be fetched that long, by a URL that the browser has.
+        lasting = f"private, max-age={kept}"
+        caching.keep(call.request.scope, lasting)
+    else:
+        lasting = "private, max-age=0, must-revalidate" if shown.settled else "no-store"
     headers = {"ETag": tag, "Cache-Control": lasting, "Vary": "Accept", **_INERT}
     if evaluate(call.method, call.headers, tag, None) is Outcome.NOT_MODIFIED:
         return empty(304, headers)
@@ -217,10 +234,13 @@ async def _delete(call: Call) -> tuple[FileRecord | None, TrashedFile | None]:
     A repeated request by the same actor succeeds too, without a record.
     """
     file_id = call.vars["file_id"]
-    if await call.files.lookup.find(file_id) is None:
+    try:
+        file, source = await call.files.lookup.existing(file_id)
+        await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
+    except (NotFound, PermissionDenied):
+        # An owner's right ends with the file, which the same request may be deleting beside this.
         deleted, trashed = await call.files.trash.deleted_by(file_id, call.actor)
-        if deleted:
-            return None, trashed
-    file, source = await call.files.lookup.existing(file_id)
-    await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
+        if not deleted:
+            raise
+        return None, trashed
     return file, await call.files.trash.delete(source, file, call.actor)

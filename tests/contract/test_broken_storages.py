@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.support import broken_storages
-from tests.support.storages import DirectStorage, MemoryStorage, SignedStorage
+from tests.support.storages import DirectStorage, MemoryStorage, PartsStorage, SignedStorage
 
 _REPO = Path(__file__).parents[2]
 
@@ -62,7 +62,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
 @pytest.mark.full
 def test_sound_storages_pass_every_check_and_each_fault_is_found(outcomes: Outcomes) -> None:
     """One test, as the run that it looks at is long, and tests are spread over processes."""
-    for sound in (MemoryStorage, SignedStorage, DirectStorage):
+    for sound in (MemoryStorage, SignedStorage, DirectStorage, PartsStorage):
         found = outcomes[sound.__name__]
         assert set(found) <= {"passed", "skipped"}, found
         assert found["passed"] | found["skipped"] == broken_storages.CHECKS, sound

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from datasette_files.db import listing, parts, search
+from datasette_files.db import listing, partial, search
 from datasette_files.db.partial import Part
 
 _ROWS = 900
@@ -59,11 +59,11 @@ def _expected(
 def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes every way of reading do the work, whatever the sizes here."""
     if request.param != "as it is":
-        monkeypatch.setattr(parts, "_FEW", 3)
-        monkeypatch.setattr(parts, "_MAX_PROBED", 2)
+        monkeypatch.setattr(partial, "_FEW", 3)
+        monkeypatch.setattr(partial, "_MAX_PROBED", 2)
     if request.param == "read little":
-        monkeypatch.setattr(parts, "_BATCH", 5)
-        monkeypatch.setattr(parts, "_MAX_READ", 10)
+        monkeypatch.setattr(partial, "_BATCH", 5)
+        monkeypatch.setattr(partial, "_MAX_READ", 10)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -118,8 +118,8 @@ def test_a_search_finds_each_hit_of_the_parts_once(
 def test_a_count_of_many_single_files_stops(
     filled: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "_FEW", 50)
-    monkeypatch.setattr(parts, "_MAX_COUNTED", 50)
+    monkeypatch.setattr(partial, "_FEW", 50)
+    monkeypatch.setattr(partial, "_MAX_COUNTED", 50)
     many = {1: Part(_ids(1, 1.0))}
     assert listing.count(filled, listing.ListQuery((), parts=many)) == (50, True)
     assert listing.count(filled, listing.ListQuery((2,), parts=FEW)) == (300 + 30, False)

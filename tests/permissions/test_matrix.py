@@ -103,6 +103,9 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/upload/{source}/-/prepare", "POST"): Need("files-upload"),
     ("/-/files/upload/{source}/-/upload", "POST"): Need("files-upload"),
     ("/-/files/upload/{source}/-/complete", "POST"): Need("files-upload", 201),
+    # This storage takes no parts; test_parts.py has one that does.
+    ("/-/files/upload/{source}/-/sign-parts", "POST"): Need("files-upload", 405),
+    ("/-/files/upload/{source}/-/list-parts", "POST"): Need("files-upload", 405),
     ("/-/files/upload/{source}/{filename}", "PUT"): Need("files-upload", 201),
     ("/-/files/import/{file_id}", "GET"): Need("files-view"),
     ("/-/files/import/{file_id}", "POST"): Need("files-view", 302),
@@ -283,6 +286,9 @@ class Stage:
                 return {"data": {"upload_token": token}, "files": {"file": ("new.txt", b"new")}}
             case "complete":
                 return {"json": {"upload_token": await self.token(actor, received=True)}}
+            case "sign-parts" | "list-parts":
+                token = await self.token(actor, received=False)
+                return {"json": {"upload_token": token, "numbers": [1]}}
             case "restore" | "purge":
                 return {"json": {"ids": [await self.trashed()]}}
             case "update" if "settings" in path:
@@ -430,6 +436,8 @@ async def test_an_upload_belongs_to_the_actor_who_prepared_it(
     for step, body in [
         ("upload", {"data": {"upload_token": token}, "files": {"file": ("n.txt", b"new")}}),
         ("complete", {"json": {"upload_token": token}}),
+        ("sign-parts", {"json": {"upload_token": token, "numbers": [1]}}),
+        ("list-parts", {"json": {"upload_token": token}}),
     ]:
         url = f"/-/files/upload/docs/-/{step}"
         answer = await both.client.post(url, actor=ACTORS["right"], **body)

@@ -10,10 +10,15 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from datasette_files.base import FileMetadata, StorageCapabilities, UploadInstructions
+from datasette_files.base import (
+    FileMetadata,
+    SentPart,
+    StorageCapabilities,
+    UploadInstructions,
+)
 from datasette_files.errors import Invalid
 from datasette_files.testing import StorageContract
-from tests.support.storages import DirectStorage, MemoryStorage, SignedStorage
+from tests.support.storages import DirectStorage, MemoryStorage, PartsStorage, SignedStorage
 
 FAULTS: dict[type[MemoryStorage], set[str]] = {}
 
@@ -428,6 +433,28 @@ class StateIsNotJson(DirectStorage):
         return instructions
 
 
+# Parts
+
+
+@fails("direct_upload_without_a_part_is_refused")
+class JoinsWhatIsThere(PartsStorage):
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        return await super().finish_upload(path, {**instructions_state, "count": 1})
+
+
+@fails("discarded_direct_parts_are_gone")
+class KeepsDiscardedParts(PartsStorage):
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        return
+
+
+@fails("direct_parts_round_trip")
+class ListsPartsAsTheyCome(PartsStorage):
+    async def list_parts(self, path: str, parts_state: dict[str, Any]) -> list[SentPart]:
+        listed = await super().list_parts(path, parts_state)
+        return [part for number in self.parts[path] for part in listed if part.number == number]
+
+
 #: Every check that the suite has.
 CHECKS = {name for name in dir(StorageContract) if name.startswith("test_")}
 
@@ -445,6 +472,9 @@ def suite_for(storage_type: type[MemoryStorage]) -> type[StorageContract]:
         async def send(self, storage: Any, instructions: Any, content: bytes) -> None:
             storage.put(instructions.url, content)
 
+        async def send_part(self, storage: Any, signed: Any, content: bytes) -> None:
+            storage.put_part(signed, content)
+
     for check in CHECKS - FAULTS.get(storage_type, CHECKS):
         setattr(Suite, check, None)  # not collected
     Suite.__name__ = Suite.__qualname__ = f"Test{storage_type.__name__}"
@@ -455,6 +485,6 @@ def suite_for(storage_type: type[MemoryStorage]) -> type[StorageContract]:
 globals().update(
     {
         f"Test{cls.__name__}": suite_for(cls)
-        for cls in (*FAULTS, MemoryStorage, SignedStorage, DirectStorage)
+        for cls in (*FAULTS, MemoryStorage, SignedStorage, DirectStorage, PartsStorage)
     }
 )
