@@ -41,6 +41,7 @@ from .sources.secrets import Secrets
 from .sources.settings import Settings
 from .sources.sources import Source, Sources, storage_types
 from .transfer.copying import Carried, Copier, Order
+from .transfer.resuming import Resuming
 from .transfer.uploads import Uploads
 
 
@@ -78,6 +79,7 @@ class Files:
         self.hashing = {source.slug: Hashing(self.catalog, source).round for source in self.sources}
         self.uses = UsesSearch(datasette, self.catalog)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
+        self.resuming = Resuming(self.catalog, self.config, self.uploads)
         self.copier = Copier(self.catalog, self.sweeper)
         self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)

@@ -194,6 +194,7 @@ def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) 
             forget(conn, upload_id)
             return
         garbage.add_sent(conn, upload_id, now - created_at + ON_THE_WAY_SECONDS)
+        garbage.add_appended(conn, upload_id)
         conn.execute(
             """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL,
                 instructions = NULL, expires_at = ? WHERE id = ?""",

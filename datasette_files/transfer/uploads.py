@@ -192,7 +192,7 @@ class Uploads:
                 return upload
             if upload.state != "received":
                 raise _conflict(upload)
-            file = _as_file(upload)
+            file = as_file(upload)
             uploads.complete(conn, upload.id, time.time() + REMEMBERED_SECONDS, self._url_lifetime)
             files.insert(conn, file)
             if file.sha256 is None:
@@ -214,22 +214,27 @@ class Uploads:
         grant: Grant,
         incoming: Incoming,
         chunks: AsyncIterator[bytes],
+        also: Callable[[Connection, Upload], None] | None = None,
     ) -> FileRecord:
         """Prepare, receive and complete in one call. The bytes always pass through Datasette.
 
-        Raises PermissionDenied, NotSupported, Expired, and as ``receiving.receive_stream``.
+        ``also`` runs in the transaction that adds the file. Raises PermissionDenied, NotSupported,
+        Expired, and as ``receiving.receive_stream``.
         """
         claim = naming.new_claim()
         upload, _ = await self._begin(
             source, grant, lambda: self._new(source, actor_id, incoming, claim)
         )
         try:
-            file = _as_file(await receiving.receive_stream(source, upload, chunks, self._extend))
+            stored = await receiving.receive_stream(source, upload, chunks, self._extend)
+            file = as_file(stored)
 
             def commit(conn: Connection) -> None:
                 if not uploads.finish(conn, upload.id, claim):
                     raise Expired(_LOST_CLAIM)
                 files.insert(conn, file)
+                if also is not None:
+                    also(conn, stored)
 
             await self._catalog.write(commit)
         except BaseException:
@@ -399,7 +404,8 @@ def _next_path(source: Source, upload: Upload) -> str:
     return _path(source, naming.new_ulid(), upload.filename, upload.actor_id)
 
 
-def _as_file(upload: Upload) -> FileRecord:
+def as_file(upload: Upload) -> FileRecord:
+    """The catalog's row of a received upload."""
     return FileRecord(
         id=upload.file_id,
         source_id=upload.source_id,

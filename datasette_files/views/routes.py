@@ -17,7 +17,7 @@ from datasette.utils.asgi import Response
 from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported
 from ..naming import ID_PATTERN
-from . import cors, files, imports, lists, settings, sources, storages, tables, trash, uploads
+from . import cors, files, imports, lists, settings, sources, storages, tables, trash, tus, uploads
 from .body import Body
 from .http import Call, empty, failure
 
@@ -44,6 +44,7 @@ class Route:
         """The path as a regular expression, anchored by Datasette at its start."""
         pattern = self.path.replace(".", r"\.")
         parts = {"{source}": _SOURCE, "{file_id}": _FILE, "{job}": _JOB}
+        parts["{upload}"] = r"(?P<upload>[A-Za-z0-9_]{1,100})"
         parts["{filename}"] = r"(?P<filename>[^/]+)"
         for name, part in parts.items():
             pattern = pattern.replace(name, part)
@@ -78,6 +79,8 @@ ROUTES = (
     Route("/-/files/upload/{source}/-/prepare", {"POST": uploads.prepare}),
     Route("/-/files/upload/{source}/-/upload", {"POST": uploads.receive}),
     Route("/-/files/upload/{source}/-/complete", {"POST": uploads.complete}),
+    Route("/-/files/upload/{source}/-/tus", tus.COLLECTION),
+    Route("/-/files/upload/{source}/-/tus/{upload}", tus.UPLOAD_ITSELF),
     Route("/-/files/upload/{source}/{filename}", {"PUT": uploads.raw_put}),
     Route("/-/files/import/{file_id}", {"GET": imports.preview, "POST": imports.start}, page=True),
     Route("/-/files/import/{file_id}/{job}", {"GET": imports.progress_page}, page=True),

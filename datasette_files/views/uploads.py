@@ -66,7 +66,7 @@ async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
     body = await call.body.json()
     incoming = _declared(body)
     if body.get("column") is not None:
-        place = _place(body["column"])
+        place = place_of(body["column"])
         await call.files.columns.check_upload(call.actor, place, source.slug, incoming)
     token, instructions = await call.files.uploads.prepare(source, call.actor_id, allowed, incoming)
     answered: dict[str, Any] = {"ok": True, "upload_token": token}
@@ -77,6 +77,9 @@ async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
             "upload_headers": {},
             "upload_fields": {"upload_token": token},
         }
+        if source.appends_uploads:
+            url = call.url(f"/-/files/upload/{source.slug}/-/tus")
+            answered["upload_resumable_url"] = url
     else:
         answered |= {
             "upload_url": instructions.url,
@@ -99,11 +102,11 @@ def _declared(body: dict[str, Any]) -> Incoming:
         filename=filename,
         content_type=sniffing.declared_type(content_type, filename),
         size=_size(body.get("size")),
-        sha256=_sha256(body.get("sha256")),
+        sha256=sha256_of(body.get("sha256")),
     )
 
 
-def _place(value: object) -> ColumnPlace:
+def place_of(value: object) -> ColumnPlace:
     """The column that the file is uploaded for. Raises Invalid."""
     names = ("database", "table", "column")
     if not (
@@ -123,7 +126,8 @@ def _size(value: object) -> int | None:
     return value
 
 
-def _sha256(value: object) -> str | None:
+def sha256_of(value: object) -> str | None:
+    """A declared sha256 in lower case. Raises Invalid."""
     if value is None:
         return None
     if not isinstance(value, str) or not _SHA256.fullmatch(value):
