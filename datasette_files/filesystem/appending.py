@@ -33,6 +33,7 @@ async def append(
     Raises Conflict if the file is locked, FileNotFoundError if it has fewer bytes than ``offset``.
     """
     fd = await threads.submit(partial(_open, root, path, create=offset == 0), undo=os.close)
+    is_new = os.fstat(fd).st_size == 0
     writing: asyncio.Future[None] | None = None
 
     async def write(chunks: list[bytes]) -> None:
@@ -53,7 +54,7 @@ async def append(
         await write(chunks)
         await threads.submit(partial(_flush, root, fd, created=offset == 0))
     except BaseException:
-        if offset == 0:  # nothing of it was ever durable, and the upload may have ended
+        if is_new:  # the upload may have ended, and then nobody else deletes the file
             await asyncio.shield(threads.submit(partial(discard, root, path)))
         raise
     finally:

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from ..base import Storage, StorageCapabilities
+from .appending import AppendChecks
 from .helpers import assert_absent
 from .listing import ListChecks
 from .reading import ReadChecks
@@ -19,7 +20,13 @@ from .writing import DeleteChecks, UploadChecks
 
 
 class StorageContract(
-    UploadChecks, DeleteChecks, ReadChecks, ListChecks, SignedUrlChecks, DirectUploadChecks
+    UploadChecks,
+    AppendChecks,
+    DeleteChecks,
+    ReadChecks,
+    ListChecks,
+    SignedUrlChecks,
+    DirectUploadChecks,
 ):
     """Checks all that datasette-files relies on, for one storage. In a test module::
 
