@@ -293,8 +293,9 @@ class Storage(ABC):
         """Delete what ``prepare_upload`` or ``append_upload`` left, but nothing at ``path``.
 
         For a direct upload, called once the URL has expired, however the upload ended: its client
-        may have sent more since. For an appended one, called when it is given up; ``delete_file``
-        is called too. May be repeated. The default does nothing, for storages where nothing stays.
+        may have sent more since. For an appended one, called when it is given up; the state may be
+        ``{}`` if a crash came before the core recorded the first one. May be repeated. The default
+        does nothing, for storages where nothing can stay.
         """
 
     async def signed_download_url(

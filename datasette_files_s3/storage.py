@@ -4,6 +4,7 @@ Layout below the source's prefix::
 
     <path>                      a complete object
     .datasette-files/<digest>   an upload by a browser, named by the digest of its path
+    .datasette-files/<digest>.<offset>  the tail of an upload that goes on (appending.py)
 
 The bucket and the prefix come from the configuration, or from the credentials broker, which may
 change them. Maps each method of the contract to S3; the work is in reading.py, writing.py and
@@ -26,9 +27,9 @@ from datasette_files.base import (
     StorageCapabilities,
     UploadInstructions,
 )
-from datasette_files.errors import FileTooLarge, Invalid, StorageError
+from datasette_files.errors import Conflict, FileTooLarge, Invalid, StorageError
 
-from . import deleting, direct, reading, writing
+from . import appending, deleting, direct, reading, writing
 from .client import Connection
 from .config import Folder, S3Config
 
@@ -45,9 +46,14 @@ class S3Storage(Storage):
 
     storage_type = "s3"
     config_model = S3Config
+    append_bytes = appending.APPEND
 
     _config: S3Config
     _connection: Connection | None = None
+
+    def __init__(self) -> None:
+        #: Paths to which this process appends now.
+        self._appending: set[str] = set()
 
     @property
     def capabilities(self) -> StorageCapabilities:
@@ -221,7 +227,34 @@ class S3Storage(Storage):
         expected = direct.Expected(folder.bucket, key, content_type, max_size, size, sha256)
         return await direct.prepare(self.connection, expected, expires_in)
 
+    async def append_upload(
+        self, path: str, offset: int, stream: AsyncIterator[bytes], state: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Store whole parts of a multipart upload, and the rest as an object beside it."""
+        folder, _ = await self._at(path)
+        if path in self._appending:
+            raise Conflict("Another request still writes this upload; try again")
+        self._appending.add(path)
+        try:
+            upload = appending.Appended.of(folder, path, state)
+            work = appending.Appending(self.connection, path, upload)
+            return (await work.append(offset, stream)).state()
+        finally:
+            self._appending.discard(path)
+
+    async def _finish_appended(self, path: str, state: dict[str, Any]) -> FileMetadata:
+        folder, _ = await self._at(path)
+        upload = appending.Appended.of(folder, path, state)
+        stored = await self.get_file_metadata(path)
+        if stored is None or stored.size != upload.offset:
+            size = await appending.Appending(self.connection, path, upload).finish()
+            stored = _described(path, size, None)
+        await appending.delete_tails(self.connection, upload)
+        return stored
+
     async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        if not _is_direct(instructions_state):
+            return await self._finish_appended(path, instructions_state)
         folder, key = await self._at(path)
         expected = direct.Expected(**instructions_state)
         work = direct.finish(self.connection, expected, folder, key)
@@ -234,7 +267,12 @@ class S3Storage(Storage):
         return stored
 
     async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
-        """Delete the staging object, in the bucket of the time of signing."""
+        """Delete the staging object, in the bucket of the time of signing; or an append's parts."""
+        if not _is_direct(instructions_state):
+            folder, _ = await self._at(path)
+            upload = appending.Appended.of(folder, path, instructions_state)
+            await appending.discard(self.connection, upload)
+            return
         expected = direct.Expected(**instructions_state)
         await self.connection.call("delete_object", Bucket=expected.bucket, Key=expected.key)
 
@@ -252,6 +290,11 @@ class S3Storage(Storage):
                 continue  # no such path is ever written
             keys.append(direct.staging_key(folder.prefix, path))
         await deleting.delete(self.connection, folder, keys)
+
+
+def _is_direct(state: dict[str, Any]) -> bool:
+    """Whether the state is of ``prepare_upload``, and not of ``append_upload``."""
+    return "max_size" in state
 
 
 def _described(

@@ -144,13 +144,18 @@ class AppendChecks(Part):
         await storage.finish_upload(_PATH, json.loads(json.dumps(state)))
         assert await storage.read_file(_PATH) == b"a" * 140_000
 
-    async def test_appending_to_what_is_gone_raises(self, storage: Storage) -> None:
+    @pytest.mark.parametrize("size", [4, 6 * _MIB + 4])
+    @pytest.mark.parametrize("known", [True, False], ids=["state-known", "state-lost"])
+    async def test_appending_to_what_is_gone_raises(
+        self, storage: Storage, size: int, known: bool
+    ) -> None:
+        """The core may have lost the state of the first call in a crash."""
         self._needs_append(storage)
-        state = await _append(storage, 0, b"some", {})
-        await storage.discard_upload(_PATH, state)
-        await storage.discard_upload(_PATH, state)
+        state = await _append(storage, 0, content_of(size), {})
+        await storage.discard_upload(_PATH, state if known else {})
+        await storage.discard_upload(_PATH, state if known else {})
         with pytest.raises(FileNotFoundError):
-            await _append(storage, 4, b"more", state)
+            await _append(storage, size, content_of(7 * _MIB), state)
         with pytest.raises(FileNotFoundError):
             await storage.finish_upload(_PATH, state)
         await assert_absent(storage, _PATH)
@@ -163,13 +168,3 @@ class AppendChecks(Part):
         await storage.finish_upload(_PATH, state)
         await storage.discard_upload(_PATH, state)
         assert await storage.read_file(_PATH) == b"final"
-
-    async def test_deleting_an_unfinished_append_leaves_nothing(self, storage: Storage) -> None:
-        """The core deletes an expired upload in this way."""
-        self._needs_append(storage)
-        needs(storage, "can_delete")
-        state = await _append(storage, 0, b"abandoned", {})
-        await storage.delete_file(_PATH)
-        await assert_absent(storage, _PATH)
-        with pytest.raises(FileNotFoundError):
-            await storage.finish_upload(_PATH, state)

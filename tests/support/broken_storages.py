@@ -510,12 +510,6 @@ class DiscardDeletesTheFile(AppendStorage):
         await self.delete_file(path)
 
 
-@fails("deleting_an_unfinished_append_leaves_nothing")
-class DeleteForgetsAppended(AppendStorage):
-    async def delete_file(self, path: str) -> None:
-        self.objects.pop(path, None)
-
-
 #: Every check that the suite has.
 CHECKS = {name for name in dir(StorageContract) if name.startswith("test_")}
 

@@ -136,10 +136,6 @@ class AppendStorage(MemoryStorage):
     async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
         self.appended.pop(path, None)
 
-    async def delete_file(self, path: str) -> None:
-        self.appended.pop(path, None)
-        await super().delete_file(path)
-
 
 class DocumentedStorage(Storage):
     """A plugin written from the documentation of 0.1a3, and from nothing newer."""
