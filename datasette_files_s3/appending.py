@@ -23,9 +23,9 @@ from .errors import caused_by
 from .writing import Part
 
 #: Bytes of one append, and of a part at first: each checkpoint is a whole part. After each number
-#: of parts in ``_GROWS_AFTER`` the size doubles. 10,000 parts make 175 GiB; a tail has at most
-#: 24 MiB.
-APPEND = 6 * 1024 * 1024
+#: of parts in ``_GROWS_AFTER`` the size doubles. 10,000 parts make 146 GiB; a tail has at most
+#: 20 MiB.
+APPEND = 5 * 1024 * 1024
 _GROWS_AFTER = (2000, 4000)
 _MAX_PARTS = 10_000
 _MIN_RATE = 128 * 1024

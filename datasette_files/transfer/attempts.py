@@ -29,7 +29,8 @@ LOOK_SECONDS = 0.25
 LEASE_SECONDS = 10.0
 #: Seconds to wait for the attempt before to stop.
 _PATIENCE = 5.0
-#: Bytes that wait for the storage before the client has to wait.
+#: Bytes that wait for the storage before the client has to wait. With one ``append_bytes`` they are
+#: what a killed server has lost.
 _MAX_WAITING = 2 * 1024 * 1024
 
 _TAKEN = "Another request goes on with this upload; ask for its offset, then try again"
