@@ -44,6 +44,7 @@ from .sources.settings import Settings
 from .sources.sources import Source, Sources, storage_types
 from .transfer.copying import Carried, Copier, Order
 from .transfer.parts import Parts
+from .transfer.resuming import Resuming
 from .transfer.uploads import Uploads
 
 #: Seconds after the start until a child is asked what the kernel refuses: requests come first.
@@ -86,6 +87,7 @@ class Files:
         self.uses = UsesSearch(datasette, self.catalog)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.parts = Parts(self.catalog, self.config)
+        self.resuming = Resuming(self.catalog, self.config, self.uploads)
         self.copier = Copier(self.catalog, self.sweeper)
         self.protections = Protections()
         self.inspector = Inspector(self.catalog, self.sources)

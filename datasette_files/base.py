@@ -350,20 +350,43 @@ class Storage(ABC):
         """The parts that have arrived, by number. Raises ``FileNotFoundError`` after the end."""
         raise NotSupported(f"Storage {self.storage_type!r} does not take uploads in parts")
 
-    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
-        """Verify what the client sent, and make it final at ``path``.
+    #: Bytes that one call of ``append_upload`` is given at most. What one call takes is lost if
+    #: the process ends during it, and is sent again; at most 8 MiB.
+    append_bytes: ClassVar[int] = 4 * 1024 * 1024
 
-        The state is that of ``prepare_upload`` or of ``begin_parts``. Raises ``FileNotFoundError``
-        if nothing was sent, ``Conflict`` if parts are missing.
+    async def append_upload(
+        self, path: str, offset: int, stream: AsyncIterator[bytes], state: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Append the stream at ``offset`` to the upload of ``path``; return the state, as JSON.
+
+        ``state`` is what the call before returned, ``{}`` at first. When this returns, the bytes
+        are durable, and nothing is visible at ``path`` before ``finish_upload``. Bytes beyond
+        ``offset`` are of a call whose end the core did not see: drop them. An empty stream at 0
+        makes an upload without bytes. Two calls for one path must never write at the same time, in
+        two processes neither: take a lock before the first chunk is read and raise ``Conflict``
+        where another holds it, as the core checks at that chunk whether the upload is still its
+        own. Raises ``FileNotFoundError`` if the bytes before ``offset`` are gone. The default says
+        that the storage cannot append.
+        """
+        raise NotSupported(f"Storage {self.storage_type!r} does not take uploads that go on")
+
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        """Make an upload final at ``path``, and durable; return its metadata.
+
+        The state is that of ``prepare_upload`` or ``begin_parts``, whose client's bytes are to be
+        verified, or the last one of ``append_upload``, after which this may be repeated. Raises
+        ``FileNotFoundError`` if there are no bytes, ``Conflict`` if parts are missing.
         """
         raise NotSupported(f"Storage {self.storage_type!r} does not take direct uploads")
 
     async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
-        """Delete what a client sent, but nothing that is at ``path``.
+        """Delete what a client sent or ``append_upload`` left, but nothing that is at ``path``.
 
-        The state is that of ``prepare_upload`` or of ``begin_parts``. Called once the URLs that it
-        was given have expired, however its upload ended: it may have sent more since. May be
-        repeated. The default does nothing, for storages where nothing can stay.
+        The state is that of ``prepare_upload``, ``begin_parts`` or ``append_upload``. Called once
+        the signed URLs have expired, however the upload ended, as its client may have sent more
+        since; for an appended upload, when it is given up: the state may be ``{}`` if a crash came
+        before the core recorded the first one. May be repeated. The default does nothing, for
+        storages where nothing can stay.
         """
 
     async def signed_download_url(

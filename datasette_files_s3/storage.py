@@ -4,6 +4,7 @@ Layout below the source's prefix::
 
     <path>                      a complete object
     .datasette-files/<digest>   an upload by a browser, named by the digest of its path
+    .datasette-files/<digest>.<offset>  the tail of an upload that goes on (appending.py)
 
 The bucket and the prefix come from the configuration, or from the credentials broker, which may
 change them. Maps each method of the contract to S3; the work is in reading.py, writing.py and
@@ -32,7 +33,7 @@ from datasette_files.base import (
 )
 from datasette_files.errors import Conflict, FileTooLarge, Invalid, StorageError
 
-from . import deleting, direct, parts, reading, writing
+from . import appending, deleting, direct, parts, reading, writing
 from .client import CONNECTIONS, KEPT_CONNECTIONS, Connection
 from .config import Folder, S3Config
 
@@ -50,9 +51,14 @@ class S3Storage(Storage):
     storage_type = "s3"
     config_model = S3Config
     max_downloads = CONNECTIONS - KEPT_CONNECTIONS
+    append_bytes = appending.APPEND
 
     _config: S3Config
     _connection: Connection | None = None
+
+    def __init__(self) -> None:
+        #: Paths to which this process appends now.
+        self._appending: set[str] = set()
 
     @property
     def capabilities(self) -> StorageCapabilities:
@@ -253,9 +259,36 @@ class S3Storage(Storage):
     async def list_parts(self, path: str, parts_state: dict[str, Any]) -> list[SentPart]:
         return await parts.sent(self.connection, parts.Multipart(**parts_state))
 
+    async def append_upload(
+        self, path: str, offset: int, stream: AsyncIterator[bytes], state: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Store whole parts of a multipart upload, and the rest as an object beside it."""
+        folder, _ = await self._at(path)
+        if path in self._appending:
+            raise Conflict("Another request still writes this upload; try again")
+        self._appending.add(path)
+        try:
+            upload = appending.Appended.of(folder, path, state)
+            work = appending.Appending(self.connection, path, upload)
+            return (await work.append(offset, stream)).state()
+        finally:
+            self._appending.discard(path)
+
+    async def _finish_appended(self, path: str, state: dict[str, Any]) -> FileMetadata:
+        folder, _ = await self._at(path)
+        upload = appending.Appended.of(folder, path, state)
+        stored = await self.get_file_metadata(path)
+        if stored is None or stored.size != upload.offset:
+            size = await appending.Appending(self.connection, path, upload).finish()
+            stored = _described(path, size, None)
+        await appending.delete_tails(self.connection, upload)
+        return stored
+
     async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        if _is_appended(instructions_state):
+            return await self._finish_appended(path, instructions_state)
         folder, key = await self._at(path)
-        if "upload_id" in instructions_state:
+        if _is_in_parts(instructions_state):
             return await self._finish_parts(path, folder, key, instructions_state)
         expected = direct.Expected(**instructions_state)
         work = direct.finish(self.connection, expected, folder, key)
@@ -279,8 +312,13 @@ class S3Storage(Storage):
         return stored
 
     async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
-        """Delete the staging object, or abort the parts, in the bucket of the time of signing."""
-        if "upload_id" in instructions_state:
+        """Delete the staging object or the parts, in the bucket of the time when it began."""
+        if _is_appended(instructions_state):
+            folder, _ = await self._at(path)
+            upload = appending.Appended.of(folder, path, instructions_state)
+            await appending.discard(self.connection, upload)
+            return
+        if _is_in_parts(instructions_state):
             await parts.abort(self.connection, parts.Multipart(**instructions_state))
             return
         expected = direct.Expected(**instructions_state)
@@ -300,6 +338,16 @@ class S3Storage(Storage):
                 continue  # no such path is ever written
             keys.append(direct.staging_key(folder.prefix, path))
         await deleting.delete(self.connection, folder, keys)
+
+
+def _is_in_parts(state: dict[str, Any]) -> bool:
+    """Tell whether the state is one of ``begin_parts``."""
+    return "part_size" in state
+
+
+def _is_appended(state: dict[str, Any]) -> bool:
+    """Tell whether the state is one of ``append_upload``: neither of parts nor of one object."""
+    return "max_size" not in state and not _is_in_parts(state)
 
 
 def _described(

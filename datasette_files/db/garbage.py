@@ -21,8 +21,8 @@ class Garbage:
     id: int
     source_slug: str
     path: str
-    #: A direct upload's instructions as JSON: then only that upload's bytes are to be deleted, and
-    #: not the file at the path.
+    #: The storage's state of a direct or appended upload, as JSON: then only that upload's bytes
+    #: are to be deleted, and not the file at the path.
     instructions: str | None = None
 
 
@@ -61,6 +61,16 @@ def add_sent(
             FROM datasette_files_uploads WHERE id = ? AND {state} IS NOT NULL""",
             (lifetime, upload_id),
         )
+
+
+def add_appended(conn: sqlite3.Connection, upload_id: str) -> None:
+    """Note the bytes that were appended for an upload that goes on, to be discarded now."""
+    conn.execute(
+        """INSERT INTO datasette_files_garbage (source_id, path, instructions, not_before)
+        SELECT u.source_id, u.path, r.state, 0 FROM datasette_files_uploads u
+        JOIN datasette_files_resuming r ON r.upload_id = u.id WHERE u.id = ?""",
+        (upload_id,),
+    )
 
 
 def ensure(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:

@@ -213,6 +213,7 @@ def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) 
         # A storage may not list the parts at a path, so they are discarded by their state too.
         garbage.add_sent(conn, upload_id, now - signed_at, ("parts_state",))
         garbage.add_sent(conn, upload_id, now - signed_at + ON_THE_WAY_SECONDS)
+        garbage.add_appended(conn, upload_id)
         conn.execute(
             """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL, expires_at = ?
             WHERE id = ?""",

@@ -66,6 +66,8 @@ class Source:
     takes_bytes: bool = False
     #: Whether the storage may answer prepare with a URL of its own.
     prepares_uploads: bool = False
+    #: Whether the storage takes uploads that go on (``append_upload``).
+    appends_uploads: bool = False
     #: Why the source is down, for an administrator; None while it is up.
     down: str | None = "not brought up yet"
     _storage: Storage | None = None
@@ -170,6 +172,7 @@ class Source:
             # That of 0.1a3, (filename, content_type, size), chooses the path: it is not asked.
             and "path" in inspect.signature(storage.prepare_upload).parameters
         )
+        self.appends_uploads = type(storage).append_upload is not Storage.append_upload
         if self.closed:  # since the attempt began
             await _close(storage)
             return

@@ -10,7 +10,7 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
-        for module in ("helpers", "writing", "reading", "listing", "remote", "parts")
+        for module in ("helpers", "writing", "appending", "reading", "listing", "remote", "parts")
     )
 )
 

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from ..base import Storage, StorageCapabilities
+from .appending import AppendChecks
 from .helpers import assert_absent
 from .listing import ListChecks
 from .parts import PartsChecks
@@ -21,6 +22,7 @@ from .writing import DeleteChecks, UploadChecks
 
 class StorageContract(
     UploadChecks,
+    AppendChecks,
     DeleteChecks,
     ReadChecks,
     ListChecks,

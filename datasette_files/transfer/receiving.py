@@ -68,9 +68,12 @@ async def receive_stream(
     return _with_facts(upload, stored, content_type, stream.size, content_hash)
 
 
-async def verify_direct_upload(source: Source, upload: Upload) -> Upload:
+async def verify_direct_upload(
+    source: Source, upload: Upload, content_hash: str | None = None
+) -> Upload:
     """Let the storage finish a direct upload; return the upload with the stored object's facts.
 
+    ``content_hash`` is that of an upload whose bytes have passed through Datasette in pieces.
     Raises NothingSent if the client has sent nothing; else as ``receive_stream``.
     """
     answered = None
@@ -94,6 +97,7 @@ async def verify_direct_upload(source: Source, upload: Upload) -> Upload:
     head = await reading.head(source, upload, sniffing.HEAD)
     content_type = sniffing.stored_type(upload.content_type, head)
     source.limits.check_type(upload.filename, content_type)
+    stored.content_hash = content_hash or stored.content_hash
     content_hash = stored.content_hash
     if upload.sha256 is not None:
         content_hash = await _checked_sha256(source, upload, stored)

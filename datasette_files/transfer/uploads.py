@@ -222,7 +222,7 @@ class Uploads:
                 return upload
             if upload.state != "received":
                 raise _conflict(upload)
-            file = _as_file(upload)
+            file = as_file(upload)
             uploads.complete(conn, upload.id, time.time() + REMEMBERED_SECONDS, self._url_lifetime)
             files.insert(conn, file)
             if file.sha256 is None:
@@ -245,10 +245,12 @@ class Uploads:
         grant: Grant,
         incoming: Incoming,
         chunks: AsyncIterator[bytes],
+        also: Callable[[Connection, Upload], None] | None = None,
     ) -> FileRecord:
         """Prepare, receive and complete in one call. The bytes always pass through Datasette.
 
-        The permission is asked before the first byte, and again in the commit.
+        The permission is asked before the first byte, and again in the commit. ``also`` runs in
+        the transaction that adds the file.
 
         Raises PermissionDenied, NotSupported, Expired, and as ``receiving.receive_stream``.
         """
@@ -257,14 +259,16 @@ class Uploads:
             source, grant, lambda: self._new(source, actor_id, incoming, claim)
         )
         try:
-            file = _as_file(await receiving.receive_stream(source, upload, chunks, self._extend))
-            allowed = await grant.renewed()
+            stored = await receiving.receive_stream(source, upload, chunks, self._extend)
+            file, allowed = as_file(stored), await grant.renewed()
 
             def commit(conn: Connection) -> None:
                 allowed.check(conn, source.slug)
                 if not uploads.finish(conn, upload.id, claim):
                     raise Expired(_LOST_CLAIM)
                 files.insert(conn, file)
+                if also is not None:
+                    also(conn, stored)
 
             await self._catalog.write(commit)
         except BaseException:
@@ -451,7 +455,8 @@ def _next_path(source: Source, upload: Upload) -> str:
     return _path(source, naming.new_ulid(), upload.filename, upload.actor_id)
 
 
-def _as_file(upload: Upload) -> FileRecord:
+def as_file(upload: Upload) -> FileRecord:
+    """The catalog's row of a received upload."""
     return FileRecord(
         id=upload.file_id,
         source_id=upload.source_id,

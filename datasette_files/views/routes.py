@@ -29,6 +29,7 @@ from . import (
     storages,
     tables,
     trash,
+    tus,
     uploads,
     verify,
 )
@@ -58,6 +59,7 @@ class Route:
         """The path as a regular expression, anchored by Datasette at its start."""
         pattern = self.path.replace(".", r"\.")
         parts = {"{source}": _SOURCE, "{file_id}": _FILE, "{job}": _JOB}
+        parts["{upload}"] = r"(?P<upload>[A-Za-z0-9_]{1,100})"
         parts["{filename}"] = r"(?P<filename>[^/]+)"
         for name, part in parts.items():
             pattern = pattern.replace(name, part)
@@ -96,6 +98,8 @@ ROUTES = (
     Route("/-/files/upload/{source}/-/complete", {"POST": uploads.complete}),
     Route("/-/files/upload/{source}/-/sign-parts", {"POST": parts.sign}),
     Route("/-/files/upload/{source}/-/list-parts", {"POST": parts.sent}),
+    Route("/-/files/upload/{source}/-/tus", tus.COLLECTION),
+    Route("/-/files/upload/{source}/-/tus/{upload}", tus.UPLOAD_ITSELF),
     Route("/-/files/upload/{source}/{filename}", {"PUT": uploads.raw_put}),
     Route("/-/files/import/{file_id}", {"GET": imports.preview, "POST": imports.start}, page=True),
     Route("/-/files/import/{file_id}/{job}", {"GET": imports.progress_page}, page=True),

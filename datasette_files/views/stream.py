@@ -10,10 +10,11 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from ..errors import FilesError
+from ..jobs.parallel import uncancel
 from ..sources.reading import Missing
 from ..transfer.downloads import Body
 from . import cors
-from .body import Disconnected, uncancel
+from .body import Disconnected
 from .http import Call
 
 logger = logging.getLogger("datasette_files")

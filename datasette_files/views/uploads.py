@@ -67,7 +67,7 @@ async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
     body = await call.body.json()
     incoming = _declared(body)
     if body.get("column") is not None:
-        place = _place(body["column"])
+        place = place_of(body["column"])
         await call.files.columns.check_upload(call.actor, place, source.slug, incoming)
     token, ways = await call.files.uploads.prepare(source, call.actor_id, allowed, incoming)
     instructions = ways.instructions
@@ -81,6 +81,9 @@ async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
             "upload_headers": {},
             "upload_fields": {"upload_token": token},
         }
+        if source.appends_uploads:
+            url = call.url(f"/-/files/upload/{source.slug}/-/tus")
+            answered["upload_resumable_url"] = url
     else:
         answered |= {
             "upload_url": instructions.url,
@@ -118,7 +121,7 @@ def _declared(body: dict[str, Any]) -> Incoming:
     )
 
 
-def _place(value: object) -> ColumnPlace:
+def place_of(value: object) -> ColumnPlace:
     """The column that the file is uploaded for. Raises Invalid."""
     names = ("database", "table", "column")
     if not (

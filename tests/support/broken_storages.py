@@ -18,7 +18,13 @@ from datasette_files.base import (
 )
 from datasette_files.errors import Invalid
 from datasette_files.testing import StorageContract
-from tests.support.storages import DirectStorage, MemoryStorage, PartsStorage, SignedStorage
+from tests.support.storages import (
+    AppendStorage,
+    DirectStorage,
+    MemoryStorage,
+    PartsStorage,
+    SignedStorage,
+)
 
 FAULTS: dict[type[MemoryStorage], set[str]] = {}
 
@@ -433,6 +439,88 @@ class StateIsNotJson(DirectStorage):
         return instructions
 
 
+# Uploads that go on
+
+
+@fails("appended_upload_round_trip", "appending_to_what_is_gone_raises")
+class AppendsInSight(AppendStorage):
+    async def append_upload(self, path: str, *args: Any) -> dict[str, Any]:
+        state = await super().append_upload(path, *args)
+        self.objects[path] = self.appended[path]
+        return state
+
+
+@fails("append_drops_what_the_core_did_not_record")
+class AppendKeepsTheEnd(AppendStorage):
+    async def append_upload(self, path: str, offset: int, *args: Any) -> dict[str, Any]:
+        before = self.appended.get(path, b"")
+        state = await super().append_upload(path, offset, *args)
+        self.appended[path] += before[len(self.appended[path]) :]
+        return state
+
+
+@fails(
+    "append_drops_what_the_core_did_not_record",
+    "append_drops_whole_parts_that_the_core_did_not_record",
+)
+class AppendsAtTheEnd(AppendStorage):
+    async def append_upload(self, path: str, offset: int, *args: Any) -> dict[str, Any]:
+        if len(self.appended.get(path, b"")) < offset:
+            raise FileNotFoundError(path)
+        return await super().append_upload(path, len(self.appended.get(path, b"")), *args)
+
+
+@fails(
+    "append_whose_stream_raises_keeps_what_was_before",
+    "append_that_is_refused_at_its_first_chunk_changes_nothing",
+)
+class AppendChangesTheError(AppendStorage):
+    async def append_upload(self, path: str, offset: int, stream: Any, state: Any) -> Any:
+        async def translated() -> AsyncIterator[bytes]:
+            try:
+                async for chunk in stream:
+                    yield chunk
+            except Exception as error:
+                raise OSError("The stream broke") from error
+
+        return await super().append_upload(path, offset, translated(), state)
+
+
+@fails("append_that_is_refused_at_its_first_chunk_changes_nothing")
+class AppendCutsFirst(AppendStorage):
+    async def append_upload(self, path: str, offset: int, *args: Any) -> dict[str, Any]:
+        if path in self.appended and path not in self.locked:
+            self.appended[path] = self.appended[path][:offset]
+        return await super().append_upload(path, offset, *args)
+
+
+@fails("appends_at_once_do_not_mix")
+class AppendLocksNothing(AppendStorage):
+    async def append_upload(self, path: str, *args: Any) -> dict[str, Any]:
+        self.locked.clear()
+        return await super().append_upload(path, *args)
+
+
+@fails("appended_upload_round_trip")
+class FinishesAppendsOnce(AppendStorage):
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        if path not in self.appended:
+            raise FileNotFoundError(path)
+        return await super().finish_upload(path, instructions_state)
+
+
+@fails("appending_to_what_is_gone_raises")
+class DiscardForgetsAppended(AppendStorage):
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        return
+
+
+@fails("discarding_an_appended_upload_leaves_what_is_at_the_path")
+class DiscardDeletesTheFile(AppendStorage):
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        await self.delete_file(path)
+
+
 # Parts
 
 
@@ -485,6 +573,9 @@ def suite_for(storage_type: type[MemoryStorage]) -> type[StorageContract]:
 globals().update(
     {
         f"Test{cls.__name__}": suite_for(cls)
-        for cls in (*FAULTS, MemoryStorage, SignedStorage, DirectStorage, PartsStorage)
+        for cls in (
+            *(*FAULTS, MemoryStorage, SignedStorage, DirectStorage, PartsStorage),
+            AppendStorage,
+        )
     }
 )

@@ -2,8 +2,8 @@
 
 ``BasicStorage`` does what it must, ``MemoryStorage`` has every power of the contract;
 ``DocumentedStorage`` and ``LegacyStorage`` are plugins as the public 0.1a3 and 0.1a1 documented
-them; ``SignedStorage`` redirects downloads, and ``DirectStorage`` takes uploads past Datasette,
-both to a bucket that is a dictionary.
+them; ``AppendStorage`` takes uploads that go on; ``SignedStorage`` redirects downloads, and
+``DirectStorage`` takes uploads past Datasette, both to a bucket that is a dictionary.
 """
 
 from __future__ import annotations
@@ -109,6 +109,41 @@ class MemoryStorage(BasicStorage):
         paths = sorted(p for p in self.objects if p.startswith(prefix) and p > (cursor or ""))
         page = [described(path, self.objects[path]) for path in paths[:limit]]
         return page, page[-1].path if len(paths) > limit else None
+
+
+class AppendStorage(MemoryStorage):
+    """Uploads go on: what was appended waits beside the objects."""
+
+    storage_type = "append"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.appended: dict[str, bytes] = {}
+        self.locked: set[str] = set()
+
+    async def append_upload(
+        self, path: str, offset: int, stream: AsyncIterator[bytes], state: dict[str, Any]
+    ) -> dict[str, Any]:
+        if path in self.locked:
+            raise Conflict("Another request appends to this upload")
+        self.locked.add(path)
+        try:
+            content = b"".join([chunk async for chunk in stream])
+        finally:
+            self.locked.discard(path)
+        before = self.appended.get(path, b"")
+        if len(before) < offset:
+            raise FileNotFoundError(path)
+        self.appended[path] = before[:offset] + content
+        return {"calls": state.get("calls", 0) + 1}
+
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        if path in self.appended:
+            self.objects[path] = self.appended.pop(path)
+        return described(path, self.content(path))
+
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        self.appended.pop(path, None)
 
 
 class DocumentedStorage(Storage):
