@@ -18,6 +18,7 @@ from datasette.utils import StartupError
 from .catalog.editing import Editing
 from .catalog.lookup import Lookup
 from .catalog.search import Search
+from .catalog.shares import Shares
 from .catalog.trash import Trash
 from .columns.columns import Columns
 from .columns.uses import UsesSearch
@@ -87,6 +88,9 @@ class Files:
         )
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
+        )
+        self.shares = Shares(
+            datasette, self.catalog, self.config, self.sources, self.lookup, self.announcer
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
         #: Addresses of our static files by name (views/assets.py).

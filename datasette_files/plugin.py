@@ -24,7 +24,7 @@ from .permissions import actions
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import recovery
-from .views import imports, routes, tables
+from .views import imports, masking, routes, tables
 
 pm.add_hookspecs(hookspecs)
 
@@ -45,6 +45,7 @@ def startup(datasette: Any) -> Any:
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "serve" and not context.params.get("get"):
         confinement.hide_memory()
+    masking.mask_access_logs()
     return Files.of(datasette).start
 
 

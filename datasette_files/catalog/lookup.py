@@ -5,6 +5,7 @@ Leaves out lists and searches (search.py).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from sqlite3 import Connection
 from typing import Any
 
@@ -54,6 +55,23 @@ class Lookup:
         """
         file, source, _ = await self._look_up(actor, file_id)
         return file, source
+
+    async def browsable_many(
+        self, actor: Actor, file_ids: Sequence[str]
+    ) -> list[tuple[FileRecord, Source]]:
+        """Those of the files that the actor may browse, in their order."""
+        allowed = await grant(self._datasette, actor, BROWSE)
+
+        def look(conn: Connection) -> list[tuple[FileRecord, Source]]:
+            found, slugs = file_rows.by_ids(conn, file_ids), allowed.slugs(conn)
+            there = (found[one] for one in file_ids if one in found)
+            return [
+                (file, self._sources.get(file.source_slug))
+                for file in there
+                if file.source_slug in slugs
+            ]
+
+        return await self._catalog.read(look)
 
     async def browsable_with_bytes(
         self, actor: Actor, file_id: str

@@ -16,6 +16,7 @@ UPLOAD = "files-upload"
 EDIT = "files-edit"
 DELETE = "files-delete"
 MANAGE = "files-manage"
+SHARE = "files-share"
 DEBUG = "debug-storages"
 #: The words of a refusal, by action.
 _VERBS = {
@@ -24,6 +25,7 @@ _VERBS = {
     EDIT: "edit this file",
     DELETE: "delete this file",
     MANAGE: "manage this source",
+    SHARE: "share from this source",
     DEBUG: "look into the storages",
 }
 # The file of a check, so that ownership reads one row and not all rows of the owner.
@@ -93,9 +95,14 @@ ACTIONS = [
         description="Change a source's settings, and purge its trash",
         resource_class=SourceResource,
     ),
+    Action(
+        name=SHARE,
+        description="Make links to files for people without an account",
+        resource_class=SourceResource,
+    ),
     Action(name=DEBUG, description="See what storages hold and how they are"),
 ]
-SOURCE_ACTIONS = (BROWSE, UPLOAD, EDIT, DELETE, MANAGE)
+SOURCE_ACTIONS = (BROWSE, UPLOAD, EDIT, DELETE, MANAGE, SHARE)
 
 
 def actor_id(actor: Actor) -> str | None:

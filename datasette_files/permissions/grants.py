@@ -10,6 +10,7 @@ from .actions import (
     DEBUG,
     DELETE,
     EDIT,
+    SHARE,
     Actor,
     FileResource,
     checked_file,
@@ -79,6 +80,18 @@ async def file_actions(datasette: Any, actor: Actor, source: str, file_id: str) 
     finally:
         checked_file.reset(token)
     return {action for action, allowed in verdicts.items() if allowed}
+
+
+async def may_share(datasette: Any, actor: Actor, source: str, file_id: str) -> bool:
+    """Tell whether the actor may share the file, by a rule about it or about its source."""
+    token = checked_file.set(file_id)
+    try:
+        allowed: bool = await datasette.allowed(
+            action=SHARE, resource=FileResource(source, file_id), actor=actor
+        )
+    finally:
+        checked_file.reset(token)
+    return allowed
 
 
 async def require_on_file(

@@ -14,7 +14,16 @@ from datasette.utils import actor_matches_allow, await_me_maybe
 
 from ..config import config_of
 from ..errors import ConfigurationError
-from .actions import DELETE, EDIT, SOURCE_ACTIONS, Actor, actor_id, checked_file, whole_sources
+from .actions import (
+    DELETE,
+    EDIT,
+    SHARE,
+    SOURCE_ACTIONS,
+    Actor,
+    actor_id,
+    checked_file,
+    whole_sources,
+)
 
 
 async def rules(datasette: Any, actor: Actor, action: str) -> list[PermissionSQL]:
@@ -98,14 +107,19 @@ def _as_sql(verdicts: dict[str, bool], action: str) -> PermissionSQL:
 
 
 async def _ownership(datasette: Any, actor: Actor, action: str) -> PermissionSQL | None:
-    """Uploaders may edit or delete their files, unless their source is explicitly denied.
+    """Uploaders may edit, delete or share their files, unless their source is explicitly denied.
 
     ``allow: false`` is a denial, and so is another plugin's; a block that merely does not name the
     actor is none. In the trash, ownership covers only files that the owner deleted: nobody undoes
     another's deletion by ownership.
     """
     config = config_of(datasette)
-    enabled = {EDIT: config.owners_can_edit, DELETE: config.owners_can_delete}.get(action, False)
+    enabled = {
+        EDIT: config.owners_can_edit,
+        DELETE: config.owners_can_delete,
+        # The action's resource is a source, so files matter to the check of a single file alone.
+        SHARE: config.owners_can_share and checked_file.get() is not None,
+    }.get(action, False)
     owner = actor_id(actor)
     if not enabled or owner is None or whole_sources.get():
         return None

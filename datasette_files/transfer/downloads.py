@@ -68,9 +68,16 @@ class Body:
 
 
 async def plan(
-    source: Source, file: FileRecord, kind: Kind, method: str, headers: Mapping[str, str]
+    source: Source,
+    file: FileRecord,
+    kind: Kind,
+    method: str,
+    headers: Mapping[str, str],
+    max_signed_seconds: int | None = None,
 ) -> Plan:
     """The answer to GET or HEAD for a file. ``headers`` are the request's, in lower case.
+
+    ``max_signed_seconds`` bounds the life of a signed URL besides the source's setting.
 
     Raises RangeUnsatisfiable, StorageError, StorageUnavailable.
     """
@@ -80,7 +87,8 @@ async def plan(
     if kind == "inline":
         common["Content-Security-Policy"] = _SANDBOX
     if method == "GET" and _redirects(source) and (inline or kind == "attachment"):
-        url = await _signed_url(source, file, disposition)
+        seconds = min(source.signed_seconds, max_signed_seconds or source.signed_seconds)
+        url = await _signed_url(source, file, disposition, seconds)
         return Plan(302, {**common, "Location": url, "Cache-Control": "no-store"}, file.type)
     return _local_plan(file, method, headers, common)
 
@@ -90,14 +98,14 @@ def _redirects(source: Source) -> bool:
     return capabilities.can_generate_signed_urls and not capabilities.requires_proxy_download
 
 
-async def _signed_url(source: Source, file: FileRecord, disposition: str) -> str:
+async def _signed_url(source: Source, file: FileRecord, disposition: str, seconds: int) -> str:
     with storage_errors(source.slug, file):
         return await source.storage.signed_download_url(
             file.path,
             filename=file.filename,
             content_type=file.type,
             disposition=disposition,
-            expires_in=source.signed_seconds,
+            expires_in=seconds,
         )
 
 
@@ -153,6 +161,17 @@ def _entity_tag(file: FileRecord) -> str | None:
     """A strong tag, since a file's bytes never change: their sha256, or the storage's tag."""
     tag = file.sha256 or file.content_hash or ""
     return f'"{tag}"' if _ENTITY_TAG.fullmatch(tag) else None
+
+
+def starts_at_zero(file: FileRecord, plan: Plan, headers: Mapping[str, str]) -> bool:
+    """Tell whether the answer holds the file's first byte, so that a download begins with it."""
+    if plan.status != 302:
+        return any(isinstance(one, ByteRange) and one.start == 0 for one in plan.pieces)
+    try:
+        ranges = parse_range(headers.get("range"), file.size or 0)
+    except RangeNotSatisfiable:
+        return False
+    return not ranges or any(one.start == 0 for one in ranges)
 
 
 def is_small(file: FileRecord, pieces: tuple[bytes | ByteRange, ...]) -> bool:

@@ -36,6 +36,7 @@ from ..errors import (
 from ..maintenance.sweeping import REMEMBERED_SECONDS, Sweeper
 from ..models import FileRecord, Upload
 from ..permissions.grants import Grant
+from ..permissions.shares import LinkGrant
 from ..sources.reading import storage_errors
 from ..sources.sources import Source
 from . import receiving
@@ -80,7 +81,7 @@ class Uploads:
         """
 
         def new() -> tuple[Upload, str]:
-            return self._new(source, actor_id, incoming)
+            return self._new(source, actor_id, grant, incoming)
 
         if not source.prepares_uploads:
             _, token = await self._begin(source, grant, new)
@@ -114,6 +115,10 @@ class Uploads:
             grant.check(conn, source.slug)
             upload, token = new()
             uploads.insert(conn, upload, time.time())
+            if isinstance(grant, LinkGrant):
+                grant.reserve(conn, upload)
+                if upload.claim is not None:  # its bytes come by this request
+                    grant.reserve_body(conn, upload)
             return upload, token
 
         return await self._catalog.write(insert)
@@ -133,7 +138,7 @@ class Uploads:
 
         def claim(conn: Connection) -> Upload:
             grant.check(conn, source.slug)
-            upload = _owned(conn, token, source, actor_id)
+            upload = _owned(conn, token, source, actor_id, grant)
             now = time.time()
             if (
                 upload.state == "completed"
@@ -151,6 +156,8 @@ class Uploads:
                 expires_at=now + self._expiry,
             )
             uploads.claim(conn, upload, now)
+            if isinstance(grant, LinkGrant):
+                grant.reserve_body(conn, upload)
             return upload
 
         upload = await self._catalog.write(claim)
@@ -179,7 +186,7 @@ class Uploads:
 
         def commit(conn: Connection) -> tuple[FileRecord, bool] | Upload:
             grant.check(conn, source.slug)
-            upload = _owned(conn, token, source, actor_id)
+            upload = _owned(conn, token, source, actor_id, grant)
             if upload.state == "completed":
                 file = files.get(conn, upload.file_id)
                 if file is None:
@@ -195,6 +202,8 @@ class Uploads:
             file = _as_file(upload)
             uploads.complete(conn, upload.id, time.time() + REMEMBERED_SECONDS, self._url_lifetime)
             files.insert(conn, file)
+            if isinstance(grant, LinkGrant):
+                grant.settle(conn, upload)
             if file.sha256 is None:
                 unhashed.add(conn, file.id, file.source_id)
             return file, True
@@ -221,15 +230,19 @@ class Uploads:
         """
         claim = naming.new_claim()
         upload, _ = await self._begin(
-            source, grant, lambda: self._new(source, actor_id, incoming, claim)
+            source, grant, lambda: self._new(source, actor_id, grant, incoming, claim)
         )
         try:
-            file = _as_file(await receiving.receive_stream(source, upload, chunks, self._extend))
+            stored = await receiving.receive_stream(source, upload, chunks, self._extend)
+            file = _as_file(stored)
 
             def commit(conn: Connection) -> None:
+                grant.check(conn, source.slug)
                 if not uploads.finish(conn, upload.id, claim):
                     raise Expired(_LOST_CLAIM)
                 files.insert(conn, file)
+                if isinstance(grant, LinkGrant):
+                    grant.settle(conn, stored)
 
             await self._catalog.write(commit)
         except BaseException:
@@ -238,12 +251,19 @@ class Uploads:
         return file
 
     def _new(
-        self, source: Source, actor_id: str | None, incoming: Incoming, claim: str | None = None
+        self,
+        source: Source,
+        actor_id: str | None,
+        grant: Grant,
+        incoming: Incoming,
+        claim: str | None = None,
     ) -> tuple[Upload, str]:
         source.require_uploads()
         source.limits.check_size(incoming.size)
         token, expires_at = naming.new_token(), time.time() + self._expiry
-        return new_upload(source, actor_id, incoming, token, expires_at, claim), token
+        upload = new_upload(source, actor_id, incoming, token, expires_at, claim)
+        link = grant.link.id if isinstance(grant, LinkGrant) else None
+        return replace(upload, link=link), token
 
     async def _extend(self, upload: Upload) -> float:
         """Postpone claim and expiry while bytes arrive. The time of the next call.
@@ -326,12 +346,15 @@ class Uploads:
             logger.exception("Cleaning up after a failed upload failed")
 
 
-def _owned(conn: Connection, token: str, source: Source, actor_id: str | None) -> Upload:
+def _owned(
+    conn: Connection, token: str, source: Source, actor_id: str | None, grant: Grant
+) -> Upload:
     """The token's upload. Raises NotFound, PermissionDenied, Expired if unusable."""
     upload = uploads.get(conn, naming.token_digest(token))
     if upload is None or upload.source_id != source.id:
         raise NotFound("This source has no upload with this token; prepare a new one")
-    if upload.actor_id != actor_id:
+    link = grant.link.id if isinstance(grant, LinkGrant) else None
+    if (upload.actor_id, upload.link) != (actor_id, link):
         raise PermissionDenied("Another user prepared this upload; prepare your own")
     if upload.state == "expired" or upload.expires_at <= time.time():
         raise Expired("The upload was prepared too long ago; prepare a new one")
@@ -382,6 +405,7 @@ def new_upload(
         expires_at=expires_at,
         claim=claim,
         instructions=None,
+        reserved=incoming.size or 0,
     )
 
 
@@ -415,4 +439,5 @@ def _as_file(upload: Upload) -> FileRecord:
         metadata="{}",
         search_text="",
         source_slug=upload.source_slug,
+        upload_link=upload.link,
     )

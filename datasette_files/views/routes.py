@@ -17,7 +17,20 @@ from datasette.utils.asgi import Response
 from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported
 from ..naming import ID_PATTERN
-from . import cors, files, imports, lists, settings, sources, storages, tables, trash, uploads
+from . import (
+    cors,
+    files,
+    imports,
+    links,
+    lists,
+    settings,
+    shares,
+    sources,
+    storages,
+    tables,
+    trash,
+    uploads,
+)
 from .body import Body
 from .http import Call, empty, failure
 
@@ -38,6 +51,8 @@ class Route:
     methods: Mapping[str, Handler]
     #: Whether it renders a page, so that its errors are pages.
     page: bool = False
+    #: Whether it belongs to a link, for people without an account (views/links.py).
+    link: bool = False
 
     @property
     def pattern(self) -> str:
@@ -45,6 +60,8 @@ class Route:
         pattern = self.path.replace(".", r"\.")
         parts = {"{source}": _SOURCE, "{file_id}": _FILE, "{job}": _JOB}
         parts["{filename}"] = r"(?P<filename>[^/]+)"
+        parts["{token}"] = r"(?P<token>[^/]+)"
+        parts["{share_id}"] = r"(?P<share_id>[A-Za-z0-9-]{1,100})"
         for name, part in parts.items():
             pattern = pattern.replace(name, part)
         return f"{pattern}$"
@@ -58,6 +75,7 @@ ROUTES = (
     Route("/-/files/search.json", {"GET": lists.search_json}),
     Route("/-/files/source/{source}", {"GET": lists.source_page}, page=True),
     Route("/-/files/source/{source}.json", {"GET": lists.source_json}),
+    Route("/-/files/source/{source}/upload-link", {"POST": shares.make_upload_link}),
     Route("/-/files/source/{source}/settings", {"GET": settings.settings_page}, page=True),
     Route("/-/files/source/{source}/settings.json", {"GET": settings.settings_json}),
     Route("/-/files/source/{source}/settings/-/update", {"POST": settings.update}),
@@ -84,6 +102,24 @@ ROUTES = (
     Route("/-/files/import/{file_id}/{job}.json", {"GET": imports.progress_json}),
     Route("/-/files/import/{file_id}/{job}/-/cancel", {"POST": imports.cancel}),
     Route("/-/files/import/{file_id}/{job}/-/restart", {"POST": imports.restart}),
+    Route("/-/files/shares.json", {"GET": shares.shares_json}),
+    Route("/-/files/-/share", {"POST": shares.make}),
+    Route("/-/files/-/share/{share_id}/revoke", {"POST": shares.revoke}),
+    Route("/-/files/s/{token}", {"GET": links.shared_page}, page=True, link=True),
+    Route("/-/files/s/{token}/zip", {"GET": links.zipped}, link=True),
+    Route("/-/files/s/{token}/{file_id}", {"GET": links.file_page}, page=True, link=True),
+    Route("/-/files/s/{token}/{file_id}/download", {"GET": links.download}, link=True),
+    Route("/-/files/s/{token}/{file_id}/inline", {"GET": links.inline}, link=True),
+    Route("/-/files/s/{token}/{file_id}/thumbnail", {"GET": links.thumbnail}, link=True),
+    Route(
+        "/-/files/u/{token}",
+        {"GET": links.upload_page, "POST": links.one_shot},
+        page=True,
+        link=True,
+    ),
+    Route("/-/files/u/{token}/-/prepare", {"POST": links.prepare}, link=True),
+    Route("/-/files/u/{token}/-/upload", {"POST": links.receive}, link=True),
+    Route("/-/files/u/{token}/-/complete", {"POST": links.complete}, link=True),
     Route("/-/files/{file_id}.json", {"GET": files.record}),
     Route("/-/files/{file_id}/uses.json", {"GET": tables.uses_json}),
     Route("/-/files/{file_id}/download", {"GET": files.download}),
@@ -99,16 +135,20 @@ async def _unknown_address(call: Call) -> Response:
     raise NotFound("There is no such page or endpoint under /-/files")
 
 
-_UNKNOWN = dict.fromkeys(("GET", "POST", "PUT", "DELETE", "PATCH"), _unknown_address)
+_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+_UNKNOWN = Route("", dict.fromkeys(_METHODS, _unknown_address), page=True)
+_UNKNOWN_LINK = Route("", dict.fromkeys(_METHODS, links.nothing), page=True, link=True)
 
 
 def register() -> list[tuple[str, Any]]:
     """The routes for Datasette's ``register_routes``."""
-    routes = [(route.pattern, _view(route.methods, route.page)) for route in ROUTES]
-    return [*routes, (r"/-/files/.*$", _view(_UNKNOWN, page=True))]
+    routes = [(route.pattern, _view(route)) for route in ROUTES]
+    routes.append((r"/-/files/[su]/.*$", _view(_UNKNOWN_LINK)))
+    return [*routes, (r"/-/files/.*$", _view(_UNKNOWN))]
 
 
-def _view(methods: Mapping[str, Handler], page: bool) -> Any:
+def _view(route: Route) -> Any:
+    methods = route.methods
     handlers = {**methods, **({"HEAD": methods["GET"]} if "GET" in methods else {})}
 
     async def view(request: Any, datasette: Any, send: Any, receive: Any) -> Response | None:
@@ -124,13 +164,16 @@ def _view(methods: Mapping[str, Handler], page: bool) -> Any:
             headers=headers,
             body=body,
             vars=request.url_vars,
-            page=page,
+            page=route.page,
+            link=route.link,
         )
         with body:
             try:
                 response = await _handler(handlers, call)(call)
             except FilesError as error:
                 response = await failure(call, error)
+        if response is not None and route.link:
+            links.guard(response.headers)
         if response is not None and datasette.cors:
             cors.allow(response.headers)
         return response

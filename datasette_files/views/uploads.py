@@ -63,16 +63,25 @@ async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
 
 @_to_source
 async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
+    return await prepare_at(call, source, allowed, f"/-/files/upload/{source.slug}/-")
+
+
+async def prepare_at(call: Call, source: Source, allowed: Grant, steps: str) -> Response:
+    """Answer a prepare request. ``steps`` is the path before ``/upload``, the next step.
+
+    What comes by a link has no actor, and is for no column.
+    """
+    actor_id = sender_id(call)
     body = await call.body.json()
     incoming = _declared(body)
-    if body.get("column") is not None:
+    if body.get("column") is not None and not call.link:
         place = _place(body["column"])
         await call.files.columns.check_upload(call.actor, place, source.slug, incoming)
-    token, instructions = await call.files.uploads.prepare(source, call.actor_id, allowed, incoming)
+    token, instructions = await call.files.uploads.prepare(source, actor_id, allowed, incoming)
     answered: dict[str, Any] = {"ok": True, "upload_token": token}
     if instructions is None:
         answered |= {
-            "upload_url": call.url(f"/-/files/upload/{source.slug}/-/upload"),
+            "upload_url": call.url(f"{steps}/upload"),
             "upload_method": "POST",
             "upload_headers": {},
             "upload_fields": {"upload_token": token},
@@ -85,6 +94,11 @@ async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
             "upload_fields": instructions.fields,
         }
     return answer(call, answered)
+
+
+def sender_id(call: Call) -> str | None:
+    """Whose upload it is. What comes by a link is nobody's, also if its sender is signed in."""
+    return None if call.link else call.actor_id
 
 
 def _declared(body: dict[str, Any]) -> Incoming:
@@ -133,6 +147,11 @@ def _sha256(value: object) -> str | None:
 
 @_to_source
 async def receive(call: Call, source: Source, allowed: Grant) -> Response:
+    return await receive_form(call, source, allowed)
+
+
+async def receive_form(call: Call, source: Source, allowed: Grant) -> Response:
+    """Answer the form with the bytes of a prepared upload."""
     form = _multipart(call)
     token = None
     while (part := await _next_part(form)) is not None:
@@ -142,7 +161,7 @@ async def receive(call: Call, source: Source, allowed: Grant) -> Response:
             if token is None:
                 raise Invalid("upload_token must come before file in the form")
             await call.files.uploads.receive(
-                source, call.actor_id, allowed, token, _to_the_end(form, part)
+                source, sender_id(call), allowed, token, _to_the_end(form, part)
             )
             return answer(call, {"ok": True})
     raise Invalid("The form has no file; send it as the field named file")
@@ -150,17 +169,28 @@ async def receive(call: Call, source: Source, allowed: Grant) -> Response:
 
 @_to_source
 async def complete(call: Call, source: Source, allowed: Grant) -> Response:
-    token = (await call.body.json()).get("upload_token")
-    if not isinstance(token, str):
-        raise Invalid("upload_token is missing; send the token from prepare")
+    token = await upload_token(call)
     file, created = await call.files.uploads.complete(source, call.actor_id, allowed, token)
     if created:
         await call.files.uploaded(source, file, call.actor)
     return answer(call, {"ok": True, "file": records.uploaded(call, file)}, 201 if created else 200)
 
 
+async def upload_token(call: Call) -> str:
+    """The token in the body of a complete request. Raises Invalid."""
+    token = (await call.body.json()).get("upload_token")
+    if not isinstance(token, str):
+        raise Invalid("upload_token is missing; send the token from prepare")
+    return token
+
+
 @_to_source
 async def one_shot(call: Call, source: Source, allowed: Grant) -> Response:
+    return await _stored(call, source, await store_form(call, source, allowed))
+
+
+async def store_form(call: Call, source: Source, allowed: Grant) -> FileRecord:
+    """Store the file of a form that is a whole upload."""
     form = _multipart(call)
     while (part := await _next_part(form)) is not None:
         if isinstance(part, FilePart) and part.name == "file":
@@ -168,14 +198,13 @@ async def one_shot(call: Call, source: Source, allowed: Grant) -> Response:
                 raise Invalid("No file was chosen; choose one and send the form again")
             filename = naming.check_filename(naming.form_filename(part.filename))
             content_type = sniffing.declared_type(part.content_type, filename)
-            file = await call.files.uploads.store(
+            return await call.files.uploads.store(
                 source,
-                call.actor_id,
+                sender_id(call),
                 allowed,
                 Incoming(filename, content_type),
                 _to_the_end(form, part),
             )
-            return await _stored(call, source, file)
     raise Invalid("The form has no file; send it as the field named file")
 
 
