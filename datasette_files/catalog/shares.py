@@ -25,7 +25,7 @@ from ..events import Announcer, RevokeShareEvent, ShareFileEvent
 from ..models import FileRecord, written
 from ..permissions import shares as permission
 from ..permissions.actions import MANAGE, SHARE, UPLOAD, Actor, actor_id, refusal
-from ..permissions.grants import grant, may_share
+from ..permissions.grants import file_actions, grant
 from ..permissions.shares import LinkGrant, absent
 from ..sources.sources import Source, Sources
 from .lookup import Lookup
@@ -232,9 +232,8 @@ class Shares:
         if self._config.owners_can_share:
             own = [one for one in files if one.uploaded_by == actor_id(actor) is not None]
             for file in own:
-                if file.id not in allowed and await may_share(
-                    self._datasette, actor, file.source_slug, file.id
-                ):
+                actions = await file_actions(self._datasette, actor, file.source_slug, file.id)
+                if SHARE in actions:
                     allowed.add(file.id)
         return allowed
 

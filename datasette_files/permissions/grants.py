@@ -71,27 +71,15 @@ async def require_debug(datasette: Any, actor: Actor) -> None:
 
 
 async def file_actions(datasette: Any, actor: Actor, source: str, file_id: str) -> set[str]:
-    """The actions, of edit and delete, that the actor may do to the file."""
+    """The actions, of edit, delete and share, that the actor may do to the file."""
     token = checked_file.set(file_id)
     try:
         verdicts = await datasette.allowed_many(
-            actions=[EDIT, DELETE], resource=FileResource(source, file_id), actor=actor
+            actions=[EDIT, DELETE, SHARE], resource=FileResource(source, file_id), actor=actor
         )
     finally:
         checked_file.reset(token)
     return {action for action, allowed in verdicts.items() if allowed}
-
-
-async def may_share(datasette: Any, actor: Actor, source: str, file_id: str) -> bool:
-    """Tell whether the actor may share the file, by a rule about it or about its source."""
-    token = checked_file.set(file_id)
-    try:
-        allowed: bool = await datasette.allowed(
-            action=SHARE, resource=FileResource(source, file_id), actor=actor
-        )
-    finally:
-        checked_file.reset(token)
-    return allowed
 
 
 async def require_on_file(

@@ -12,7 +12,7 @@ from ..errors import Invalid
 from ..media.inline import shows_inline
 from ..models import FileRecord, written
 from ..naming import plain, storable
-from ..permissions.actions import BROWSE, DELETE, EDIT, UPLOAD
+from ..permissions.actions import BROWSE, DELETE, EDIT, SHARE, UPLOAD
 from ..permissions.grants import file_actions, require_on_file
 from ..previews import file_page as previews
 from ..previews.thumbnails import entity_tag
@@ -20,7 +20,7 @@ from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..sources.sources import Source
 from ..transfer import downloads
-from . import imports, menu, records, tables
+from . import imports, menu, records, shares, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -55,6 +55,7 @@ async def file_page(call: Call) -> Response:
         "text_tag": file.search_text_tag,
         "can_edit": EDIT in allowed,
         "can_delete": DELETE in allowed and deletes,
+        "sharing": await shares.of_file(call, file) if SHARE in allowed else None,
         "inline": shows_inline(file.type),
         "preview": preview,
         "copies": records.copies(call, file),

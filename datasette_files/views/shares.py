@@ -5,14 +5,17 @@ Leaves out the pages of those who get a link (links.py).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from datasette.utils.asgi import Response
 
+from .. import naming
 from ..catalog.shares import Terms, as_json, share_json, upload_json
 from ..db.listing import decode_token, encode_token
 from ..db.shares import Share
 from ..errors import Invalid
+from ..models import FileRecord
 from .arguments import next_url, size
 from .http import Call, answer, page, redirect
 
@@ -61,8 +64,45 @@ async def revoke(call: Call) -> Response:
     await call.files.shares.revoke(call.actor, call.vars["share_id"])
     if not call.wants_page:
         return answer(call, {"ok": True})
+    back = (await call.body.form()).get("back", "")
     call.datasette.add_message(call.request, "The link is revoked")
-    return redirect(call.url("/-/files"))
+    if re.fullmatch(naming.ID_PATTERN, back):
+        return redirect(call.url(f"/-/files/{back}?shares=1"))
+    known = any(source.slug == back for source in call.files.sources)
+    return redirect(call.url(f"/-/files/source/{back}?shares=1" if known else "/-/files"))
+
+
+async def of_file(call: Call, file: FileRecord) -> dict[str, Any] | None:
+    """The context of _links.html on a file's page, for an actor who may share the file."""
+    return await _sharing(call, "/-/files/-/share", file_id=file.id)
+
+
+async def of_source(call: Call, slug: str) -> dict[str, Any] | None:
+    """The context of _links.html on a source's page, for an actor who may make upload links."""
+    return await _sharing(call, f"/-/files/source/{slug}/upload-link", source=slug)
+
+
+async def _sharing(
+    call: Call, action: str, *, file_id: str | None = None, source: str | None = None
+) -> dict[str, Any] | None:
+    """What is needed to make a link there. ``links`` are listed where ``?shares`` asks for them."""
+    if call.actor_id is None:
+        return None
+    config, links = call.files.config, None
+    if call.argument("shares"):
+        found = await call.files.shares.listed(call.actor, file_id=file_id, source=source)
+        links = [as_json(one) for one in found]
+    longest, default = config.share_max_days, min(config.share_default_days, config.share_max_days)
+    choices = {days for days in (1, 7, 30, 90) if days <= longest} | {default, longest}
+    return {
+        "action": call.url(action),
+        "takes": source is not None,
+        "file_id": file_id,
+        "source": source,
+        "days": sorted(choices),
+        "default_days": default,
+        "links": links,
+    }
 
 
 def _address(call: Call, share: Share, token: str) -> str:
