@@ -16,6 +16,7 @@ from datasette.plugins import pm
 from datasette.utils import StartupError
 
 from .catalog.editing import Editing
+from .catalog.links import Links
 from .catalog.lookup import Lookup
 from .catalog.search import Search
 from .catalog.shares import Shares
@@ -89,8 +90,9 @@ class Files:
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
         )
+        self.links = Links(datasette, self.catalog, self.config, self.sources, self.lookup)
         self.shares = Shares(
-            datasette, self.catalog, self.config, self.sources, self.lookup, self.announcer
+            datasette, self.catalog, self.config, self.lookup, self.links, self.announcer
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
         #: Addresses of our static files by name (views/assets.py).

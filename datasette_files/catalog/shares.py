@@ -1,16 +1,13 @@
-"""Links for people without an account: to files, and to upload into one source.
+"""Links for people without an account: made, listed, and ended.
 
-A link gives what its maker may do at the moment of use: each use asks the maker's permissions anew.
-If the maker loses a right the link is suspended, and works again when the right is back. Leaves out
-tokens and guesses (permissions/shares.py), the rows (db/shares.py) and the pages (views/shares.py).
+A link gives files, or takes files into one source. Leaves out tokens (permissions/shares.py), rows
+(db/shares.py) and the use of links (links.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Coroutine, Sequence
-from contextvars import Context
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from sqlite3 import Connection
 from typing import Any, TypeVar
@@ -22,12 +19,13 @@ from ..db.batching import Catalog
 from ..db.shares import Share
 from ..errors import Invalid, NotFound, PermissionDenied
 from ..events import Announcer, RevokeShareEvent, ShareFileEvent
-from ..models import FileRecord, written
+from ..models import written
 from ..permissions import shares as permission
 from ..permissions.actions import MANAGE, SHARE, UPLOAD, Actor, actor_id, refusal
-from ..permissions.grants import file_actions, grant
-from ..permissions.shares import LinkGrant, absent
-from ..sources.sources import Source, Sources
+from ..permissions.grants import grant
+from ..permissions.shares import absent
+from ..sources.sources import Source
+from .links import Links
 from .lookup import Lookup
 
 _T = TypeVar("_T")
@@ -48,16 +46,6 @@ class Terms:
     max_downloads: int | None = None
     max_files: int | None = None
     max_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A share link in use, and those of its files that it shows now: one at least."""
-
-    share: Share
-    files: list[tuple[FileRecord, Source]]
-    #: Whether the link was made to several files.
-    is_several: bool
 
 
 @dataclass(frozen=True)
@@ -122,17 +110,16 @@ class Shares:
         datasette: Any,
         database: Catalog,
         config: PluginConfig,
-        sources: Sources,
         lookup: Lookup,
+        links: Links,
         announcer: Announcer,
     ) -> None:
         self._datasette = datasette
         self._catalog = database
         self._config = config
-        self._sources = sources
         self._lookup = lookup
+        self._links = links
         self._announcer = announcer
-        self.guessing = permission.Guessing()
 
     async def share(
         self, actor: Actor, file_ids: Sequence[str], terms: Terms
@@ -150,7 +137,7 @@ class Shares:
             if file_id not in shown:
                 await self._lookup.browsable(actor, file_id)  # tells why
                 raise absent()
-        allowed = await self._shareable(actor, list(shown.values()))
+        allowed = await self._links.shareable(actor, list(shown.values()))
         if len(allowed) < len(ids):
             raise refusal(SHARE)
         await self._catalog.write(lambda conn: rows.insert(conn, share, ids))
@@ -224,72 +211,6 @@ class Shares:
         )
         return share, token
 
-    async def _shareable(self, actor: Actor, files: list[FileRecord]) -> set[str]:
-        """The ids of those files that the actor may share, by the source or as their owner."""
-        by_source = await grant(self._datasette, actor, SHARE)
-        slugs = await self._catalog.read(by_source.slugs)
-        allowed = {file.id for file in files if file.source_slug in slugs}
-        if self._config.owners_can_share:
-            own = [one for one in files if one.uploaded_by == actor_id(actor) is not None]
-            for file in own:
-                actions = await file_actions(self._datasette, actor, file.source_slug, file.id)
-                if SHARE in actions:
-                    allowed.add(file.id)
-        return allowed
-
-    async def _shown(self, share: Share, ids: Sequence[str]) -> list[tuple[FileRecord, Source]]:
-        """Those of the files that the link's maker may view and share now, in their order."""
-        found = await self._lookup.browsable_many(share.maker, ids)
-        allowed = await self._shareable(share.maker, [file for file, _ in found])
-        return [(file, source) for file, source in found if file.id in allowed]
-
-    async def open(
-        self, token: str, file_id: str | None = None, *, continues: bool = False
-    ) -> Opened:
-        """The link of a token, with the files that it shows now, or with one of them.
-
-        ``continues``: the request goes on with a counted download, which works also after the last
-        one was counted. Raises NotFound, the same for every reason.
-        """
-
-        def look(conn: Connection) -> tuple[Share, list[str]]:
-            share = permission.find(conn, token, "files")
-            if share is None or (share.is_used_up and not continues):
-                raise absent()
-            return share, rows.file_ids(conn, share)
-
-        share, ids = await self._catalog.read(look)
-        wanted = [one for one in ids if file_id in (None, one)]
-        shown = await afresh(self._shown(share, wanted))
-        if not shown:
-            raise absent()
-        return Opened(share, shown, len(ids) > 1)
-
-    async def count_download(self, share: Share) -> None:
-        """Count a download. Raises NotFound if the link has none left."""
-        counted = await self._catalog.write(
-            lambda conn: rows.count_download(conn, share, time.time())
-        )
-        if not counted:
-            raise absent()
-
-    async def upload_grant(
-        self, token: str, body_size: int | None = None
-    ) -> tuple[LinkGrant, Source]:
-        """The right to upload that a token gives now, and the source. Raises NotFound."""
-        link = await self._catalog.read(lambda conn: permission.find(conn, token, "upload"))
-        source = self._source_of(link) if link else None
-        if link is None or source is None:
-            raise absent()
-        right = await self._right(link, source, body_size)
-        await self._catalog.read(lambda conn: right.check(conn, source.slug))
-        return right, source
-
-    async def _right(self, link: Share, source: Source, body_size: int | None = None) -> LinkGrant:
-        upload = await grant(self._datasette, link.maker, UPLOAD, source.slug)
-        share = await grant(self._datasette, link.maker, SHARE, source.slug)
-        return LinkGrant(upload.action, upload.sql, upload.params, link, share, body_size)
-
     async def listed(
         self,
         actor: Actor,
@@ -335,27 +256,9 @@ class Shares:
         return [await self._listed(*one) for one in await self._catalog.query(look)]
 
     async def _listed(self, share: Share, ids: list[str]) -> Listed:
-        source = self._source_of(share)
+        source = self._links.source_of(share)
         slug = None if source is None else source.slug
-        return Listed(share, ids, slug, await self._is_suspended(share))
-
-    def _source_of(self, share: Share) -> Source | None:
-        """The source of an upload link; None for a share link, and if it is not configured."""
-        return next((one for one in self._sources if one.id == share.source_id), None)
-
-    async def _is_suspended(self, share: Share) -> bool:
-        if share.kind == "files":
-            ids = await self._catalog.read(lambda conn: rows.file_ids(conn, share))
-            return not await self._shown(share, ids)
-        source = self._source_of(share)
-        if source is None:
-            return True
-        right = await self._right(share, source)
-        try:
-            await self._catalog.read(lambda conn: right.check(conn, source.slug))
-        except NotFound:
-            return True
-        return False
+        return Listed(share, ids, slug, await self._links.is_suspended(share))
 
     async def revoke(self, actor: Actor, share_id: str) -> None:
         """End a link for good; repeated, it does nothing. Raises NotFound, PermissionDenied.
@@ -365,16 +268,17 @@ class Shares:
         who = actor_id(actor)
         manage = await grant(self._datasette, actor, MANAGE)
 
-        def look(conn: Connection) -> bool:
+        def check(conn: Connection) -> None:
             share = rows.get(conn, share_id)
             if share is None:
-                return False
+                raise NotFound(f"There is no link {share_id}")
             own = who is not None and share.maker_id == who
-            return own or bool(rows.source_slugs(conn, share) & manage.slugs(conn))
+            if not own and not rows.source_slugs(conn, share) & manage.slugs(conn):
+                raise PermissionDenied(
+                    "Only its maker, and who manages its source (files-manage), may revoke a link"
+                )
 
-        if not await self._catalog.read(look):
-            # The same for a link of somebody else, so that ids cannot be tried.
-            raise NotFound(f"You have no link {share_id}, and manage no source of one")
+        await self._catalog.read(check)
         await self.end(actor, share_id)
 
     async def end(self, actor: Actor, share_id: str) -> None:
@@ -400,8 +304,3 @@ class Shares:
                     source_slugs=sorted(slugs),
                 )
             )
-
-
-async def afresh(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run without Datasette's cache of the request's permissions, which a stream may outlive."""
-    return await Context().run(asyncio.ensure_future, work)

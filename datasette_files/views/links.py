@@ -17,7 +17,7 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
-from ..catalog.shares import Opened
+from ..catalog.links import Opened
 from ..db.shares import Share
 from ..errors import FilesError, NotFound
 from ..media.inline import shows_inline
@@ -69,7 +69,7 @@ def _by_link(handler: Handler) -> Handler:
             return await handler(call)
         except NotFound:
             client = call.request.scope.get("client") or ("",)
-            await call.files.shares.guessing.punish(client[0])
+            await call.files.links.guessing.punish(client[0])
             raise
         except FilesError as error:
             error.messages = [_SOURCE.sub("This link", message) for message in error.messages]
@@ -89,7 +89,7 @@ async def nothing(call: Call) -> Response:
 
 @_by_link
 async def shared_page(call: Call) -> Response:
-    opened = await call.files.shares.open(call.vars["token"])
+    opened = await call.files.links.open(call.vars["token"])
     if len(opened.files) == 1:
         return await _page_of(call, opened, *opened.files[0])
     shown = [_shown(call, file) for file, _ in opened.files]
@@ -159,7 +159,7 @@ def _shown(call: Call, file: FileRecord) -> dict[str, Any]:
 
 async def _one(call: Call, *, continues: bool = False) -> tuple[Opened, FileRecord, Source]:
     """The link, and the file of the request. Raises NotFound."""
-    opened = await call.files.shares.open(
+    opened = await call.files.links.open(
         call.vars["token"], call.vars["file_id"], continues=continues
     )
     return opened, *opened.files[0]
@@ -184,7 +184,7 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
 
     async def count() -> None:
         if call.method == "GET" and downloads.starts_at_zero(file, plan, call.headers):
-            await call.files.shares.count_download(opened.share)
+            await call.files.links.count_download(opened.share)
 
     if call.method == "HEAD" or not plan.pieces:
         await count()
@@ -202,11 +202,11 @@ async def thumbnail(call: Call) -> Response:
 @_by_link
 async def zipped(call: Call) -> Response | None:
     """All files as one zip. The link is asked again before each file."""
-    token, shares = call.vars["token"], call.files.shares
-    opened = await shares.open(token)
+    token, links = call.vars["token"], call.files.links
+    opened = await links.open(token)
 
     async def again(file: FileRecord) -> None:
-        await shares.open(token, file.id, continues=True)
+        await links.open(token, file.id, continues=True)
 
     for _, source in opened.files:
         source.require_up()
@@ -223,7 +223,7 @@ async def zipped(call: Call) -> Response | None:
         return Response(b"", 200, headers, zipping.CONTENT_TYPE)
     body = await archive.open()
     try:
-        await shares.count_download(opened.share)
+        await links.count_download(opened.share)
     except FilesError:
         await body.close()
         raise
@@ -238,7 +238,7 @@ async def _sending(call: Call, *, body: bool = False) -> tuple[LinkGrant, Source
     """The right that the link gives now, and its source. ``body``: the request carries a file."""
     length = call.headers.get("content-length", "")
     size = int(length) if body and _LENGTH.fullmatch(length) else None
-    return await call.files.shares.upload_grant(call.vars["token"], size)
+    return await call.files.links.upload_grant(call.vars["token"], size)
 
 
 @_by_link

@@ -130,8 +130,10 @@ async def test_a_link_is_revoked_by_its_maker_and_again(site: Datasette) -> None
     file = await upload(site, actor=ALICE)
     made = await share(site, file["id"])
     url = f"/-/files/-/share/{made['id']}/revoke"
-    assert (await site.client.post(url, actor=MALLORY)).status_code == 404
-    assert (await site.client.post(url)).status_code == 404
+    assert (await site.client.post(url, actor=MALLORY)).status_code == 403
+    assert (await site.client.post(url)).status_code == 403
+    unknown = "/-/files/-/share/sh-none/revoke"
+    assert (await site.client.post(unknown, actor=ALICE)).status_code == 404
     assert (await site.client.get(made["path"])).status_code == 200
     for _ in range(2):
         answer = await site.client.post(url, actor=ALICE)

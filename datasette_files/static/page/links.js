@@ -45,7 +45,7 @@ function enhance(details) {
   /** @param {string} url */
   function offer(url) {
     const field = element("input", { readonly: true, value: url, "aria-label": "Address of the link" });
-    const copy = button("Copy link", () => copyFrom(copy, url), { class: "files-button files-primary" });
+    const copy = button("Copy address", () => copyFrom(copy, url), { class: "files-button files-primary" });
     field.addEventListener("focus", () => field.select());
     const note = "Copy it now: it is not shown again.";
     made.replaceChildren(
