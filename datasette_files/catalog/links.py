@@ -110,7 +110,8 @@ class Links:
         """Tell whether the link shows and takes nothing, because of its maker's rights now."""
         if share.kind == "files":
             ids = await self._catalog.read(lambda conn: rows.file_ids(conn, share))
-            return not await self._shown(share, ids)
+            found = await self._lookup.browsable_many(share.maker, ids)
+            return not await self.shareable(share.maker, [file for file, _ in found], 1)
         source = self.source_of(share)
         if source is None:
             return True
@@ -121,14 +122,22 @@ class Links:
             return True
         return False
 
-    async def shareable(self, actor: Actor, files: list[FileRecord]) -> set[str]:
-        """The ids of those files that the actor may share, by the source or as their owner."""
+    async def shareable(
+        self, actor: Actor, files: list[FileRecord], enough: int | None = None
+    ) -> set[str]:
+        """The ids of those files that the actor may share, by the source or as their owner.
+
+        Stops when ``enough`` are found, as each of the owner's files is asked by itself.
+        """
         by_source = await grant(self._datasette, actor, SHARE)
         slugs = await self._catalog.read(by_source.slugs)
         allowed = {file.id for file in files if file.source_slug in slugs}
         if self._config.owners_can_share:
-            own = [one for one in files if one.uploaded_by == actor_id(actor) is not None]
-            for file in own:
+            who = actor_id(actor)
+            own = [one for one in files if who is not None and one.uploaded_by == who]
+            for file in (one for one in own if one.id not in allowed):
+                if enough is not None and len(allowed) >= enough:
+                    break
                 actions = await file_actions(self._datasette, actor, file.source_slug, file.id)
                 if SHARE in actions:
                     allowed.add(file.id)

@@ -71,7 +71,8 @@ def test_a_link_is_made_used_without_scripts_and_revoked(
     expect(row).to_have_count(1)
     row.get_by_role("button").click()
     expect(row).to_have_count(0)
-    receiver.watch.expect("404")  # type: ignore[attr-defined]
+    # A page stays where it is while the browser downloads.
+    receiver.watch.expect("404", "download: net::ERR_ABORTED")  # type: ignore[attr-defined]
     receiver.goto(url)
     expect(receiver.get_by_role("heading")).to_have_text("This link does not work")
 
@@ -96,6 +97,7 @@ def test_several_files_are_taken_one_by_one_and_as_a_whole(
             b"number 1",
             b"number 2",
         ]
+    receiver.watch.expect("zip: net::ERR_ABORTED")  # type: ignore[attr-defined]
     receiver.get_by_role("link", name="file 1.txt", exact=True).click()
     expect(receiver.get_by_role("heading")).to_have_text("file 1.txt")
     assert violations(receiver) == []
@@ -130,5 +132,5 @@ def test_an_upload_link_works_without_scripts(site: Site, alice: Page, open_page
     sender.locator("input[type=file]").set_input_files(
         {"name": "plain.txt", "mimeType": "text/plain", "buffer": b"plain"}
     )
-    sender.get_by_role("button", name="Upload").click()
+    sender.get_by_role("button", name="Upload", exact=True).click()
     expect(sender.get_by_role("status")).to_contain_text("The file has arrived")

@@ -365,6 +365,19 @@ async def test_a_redirect_lives_for_a_minute(
     assert answer.status_code == 404
 
 
+async def test_a_site_below_a_path_has_its_links_there(make_datasette: MakeDatasette) -> None:
+    datasette = await make_datasette(permissions=PERMISSIONS, settings={"base_url": "/base/"})
+    file = await upload(datasette, actor=ALICE)
+    made = await share(datasette, file["id"])
+    assert made["path"].startswith("/base/-/files/s/")
+    page = (await datasette.client.get(made["path"].removeprefix("/base"))).text
+    assert f'href="{made["path"]}/{file["id"]}/download"' in page
+    taking = (await upload_link(datasette))["path"]
+    below = taking.removeprefix("/base")
+    answer = await datasette.client.post(f"{below}/-/prepare", json={"filename": "a.txt"})
+    assert answer.json()["upload_url"] == f"{taking}/-/upload"
+
+
 # Sending
 
 
