@@ -37,4 +37,5 @@ def test_processes_that_start_at_once_make_one_schema(tmp_path, attempts):
                 "0007_settings",
                 "0008_moves",
                 "0009_jobs",
+                "0010_shares",
             ]
