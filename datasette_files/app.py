@@ -24,7 +24,7 @@ from .catalog.trash import Trash
 from .columns.columns import Columns
 from .columns.uses import UsesSearch
 from .config import config_of
-from .db import schema
+from .db import schema, search
 from .db.batching import Catalog
 from .errors import ConfigurationError
 from .events import Announcer, UpdateFileEvent, UploadFileEvent
@@ -33,17 +33,22 @@ from .jobs.jobs import Jobs
 from .maintenance.hashing import Hashing
 from .maintenance.purging import Purger
 from .maintenance.sweeping import Sweeper
+from .maintenance.verify import Verifier
+from .maintenance.verify_round import Verification
 from .models import FileRecord
 from .permissions.actions import Actor
 from .permissions.rules import check_source_blocks, mark_source_blocks
 from .previews.thumbnails import Thumbnails
-from .sandbox.process import clear_left_folders, confinement
+from .sandbox.process import Protections, clear_left_folders
 from .sources.health import Inspector
 from .sources.secrets import Secrets
 from .sources.settings import Settings
 from .sources.sources import Source, Sources, storage_types
 from .transfer.copying import Carried, Copier, Order
 from .transfer.uploads import Uploads
+
+#: Seconds after the start until a child is asked what the kernel refuses: requests come first.
+_PROBE_DELAY = 5.0
 
 
 @contextmanager
@@ -78,14 +83,17 @@ class Files:
         self.columns = Columns(datasette, self.catalog, self.config)
         self.sweeper = Sweeper(self.catalog, self.sources)
         self.hashing = {source.slug: Hashing(self.catalog, source).round for source in self.sources}
+        self.verifier = Verifier(self.catalog)
         self.uses = UsesSearch(datasette, self.catalog)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.copier = Copier(self.catalog, self.sweeper)
+        self.protections = Protections()
         self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)
         self.jobs = Jobs(self.catalog)
         self.imports = Imports(
-            datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs
+            *(datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs),
+            self.columns,
         )
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
@@ -95,6 +103,8 @@ class Files:
             datasette, self.catalog, self.config, self.lookup, self.links, self.announcer
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
+        #: Whether our tables are in the internal database.
+        self.has_schema = False
         #: Addresses of our static files by name (views/assets.py).
         self.assets: dict[str, str] = {}
 
@@ -113,6 +123,7 @@ class Files:
             check_source_blocks(self.datasette)
         mark_source_blocks(self.datasette)
         await self.catalog.rebuild(schema.prepare)
+        self.has_schema = True
         await self.catalog.maintain(schema.keep_durable)
         declared = [
             (source.slug, source.config.storage, source.config.label, source.redacted)
@@ -123,10 +134,12 @@ class Files:
             source.id, source.provisioned = rows[source.slug]
         # From here on, every hop first loads the current settings.
         self.catalog.before_each = self.settings.refresh
+        self.catalog.before_commit = search.index_due
         await self.catalog.read(lambda conn: None)
         with _startup_errors():
             await self.sources.start(self.secrets.get)
             await self.columns.check_all()
+        self.sources.warn_of_shown_secrets(self.datasette._config())
         await self._remember_provisioned()
         self.thumbnails.use(_flat(pm.hook.register_thumbnail_generators(datasette=self.datasette)))
         self.imports.formats.registered = _flat(
@@ -139,15 +152,20 @@ class Files:
             "sandbox": self._look,
             **{one.name: one.run for one in self.hashing.values()},
         }
+        for source in self.sources:
+            if source.config.verify_days:
+                round_ = Verification(self.catalog, self.verifier, source).round
+                loops[round_.name] = round_.run
         for name, loop in loops.items():
             self.datasette.add_background_task(loop, name=f"datasette-files {name}")
         if any(source.down is not None for source in self.sources):
             self.datasette.add_background_task(self._recover, name="datasette-files recovery")
 
     async def _look(self, datasette: Any) -> None:
-        """See what children of killed servers left, and what the kernel refuses."""
+        """Remove what children of killed servers left, and learn what the kernel refuses."""
         await asyncio.to_thread(clear_left_folders)
-        await confinement()
+        await asyncio.sleep(_PROBE_DELAY)
+        await self.protections.told()
 
     async def _recover(self, datasette: Any) -> None:
         """Start the sources that were down when Datasette started."""

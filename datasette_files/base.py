@@ -134,6 +134,9 @@ class Storage(ABC):
     #: at start, key by key; ``SecretStr`` fields are never stored or shown. Without one, no value
     #: of the mapping is stored.
     config_model: ClassVar[type[BaseModel] | None] = None
+    #: Downloads that come through Datasette from one source at the same time; others wait. A slow
+    #: client holds its download open, and with it what the storage needs for one.
+    max_downloads: ClassVar[int] = 512
 
     @property
     @abstractmethod

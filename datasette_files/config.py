@@ -126,6 +126,8 @@ class SourceConfig(BaseModel):
     thumbnails: bool = True
     #: None: the plugin's ``trash_days``.
     trash_days: _Days | None = None
+    #: Days within which every byte is verified once; 0: never.
+    verify_days: _Days = 0
     #: Settings that the source's settings page may not change.
     pinned: list[Setting] = Field(default_factory=list)
 
@@ -162,6 +164,8 @@ class PluginConfig(BaseModel):
     #: Bytes of one file that an import reads, unpacked; its rows may take twice as many on the disk
     #: of the system's temporary folder.
     import_max_bytes: PositiveInt = 4 * 1024 * 1024 * 1024
+    #: How long a server that ends waits for clients that still send or receive.
+    shutdown_grace: _Seconds = 10
     #: The longest life of a share link or an upload link, and the life of one made without a time.
     share_max_days: _LinkDays = 30
     share_default_days: _LinkDays = 7

@@ -20,18 +20,19 @@ from .formats import excel
 from .formats.base import ImportFormat
 from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
-from .permissions import actions
+from .permissions import actions, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
-from .tables import recovery
-from .views import imports, masking, routes, tables
+from .tables import closing, recovery
+from .views import ending, imports, masking, routes, tables
+from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
 
 
 @hookimpl
 def register_routes(datasette: Any) -> Any:
-    return routes.register()
+    return [*routes.register(), (staging_views.PATTERN, staging_views.refuse)]
 
 
 @hookimpl
@@ -46,15 +47,20 @@ def startup(datasette: Any) -> Any:
     if context is not None and context.info_name == "serve" and not context.params.get("get"):
         confinement.hide_memory()
     masking.mask_access_logs()
-    return Files.of(datasette).start
+    files = Files.of(datasette)
+    datasette.add_background_task(
+        ending.limit(files.config.shutdown_grace), name="datasette-files shutdown"
+    )
+    return files.start
 
 
 @hookimpl
 def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
-    """Roll back a killed import's unfinished writes before the database is first read."""
+    """Roll back a killed import's unfinished writes; close the tables of all imports to SQL."""
     found = datasette.databases.get(database)
     if found is not None and found.is_mutable and found.path is not None:
         recovery.roll_back(Path(found.path))
+    closing.close(conn)
 
 
 @hookimpl
@@ -69,6 +75,8 @@ def register_actions(datasette: Any) -> Any:
 
 @hookimpl
 def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
+    if action not in actions.SOURCE_ACTIONS:
+        return staging.closed(datasette, action, noted=Files.of(datasette).has_schema)
     return permissions.rules(datasette, actor, action)
 
 

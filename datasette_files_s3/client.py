@@ -30,6 +30,8 @@ CALL_SECONDS = 60.0
 ATTEMPTS = 3
 #: Connections of one source; a stalled download holds one.
 CONNECTIONS = 256
+#: Those that downloads leave to other work: uploads, deletions, thumbnails, imports.
+KEPT_CONNECTIONS = 64
 
 #: Seconds between renewals of credentials because of refusals without a reason.
 _DOUBT_SECONDS = 60.0

@@ -29,7 +29,7 @@ from datasette_files.base import (
 from datasette_files.errors import FileTooLarge, Invalid, StorageError
 
 from . import deleting, direct, reading, writing
-from .client import Connection
+from .client import CONNECTIONS, KEPT_CONNECTIONS, Connection
 from .config import Folder, S3Config
 
 logger = logging.getLogger("datasette_files_s3")
@@ -45,6 +45,7 @@ class S3Storage(Storage):
 
     storage_type = "s3"
     config_model = S3Config
+    max_downloads = CONNECTIONS - KEPT_CONNECTIONS
 
     _config: S3Config
     _connection: Connection | None = None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
@@ -104,7 +105,15 @@ class Links:
     async def _right(self, link: Share, source: Source, body_size: int | None = None) -> LinkGrant:
         upload = await grant(self._datasette, link.maker, UPLOAD, source.slug)
         share = await grant(self._datasette, link.maker, SHARE, source.slug)
-        return LinkGrant(upload.action, upload.sql, upload.params, link, share, body_size)
+        return LinkGrant(
+            action=upload.action,
+            sql=upload.sql,
+            params=upload.params,
+            renew=partial(self._right, link, source, body_size),
+            link=link,
+            share=share,
+            body_size=body_size,
+        )
 
     async def is_suspended(self, share: Share) -> bool:
         """Tell whether the link shows and takes nothing, because of its maker's rights now."""

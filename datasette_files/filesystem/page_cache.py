@@ -1,8 +1,8 @@
-"""Reads that never wait for a disk: bytes that the kernel has in memory, or none.
+"""Reads only from the kernel's page cache, so that a read never waits for a disk.
 
 Reads a descriptor with ``RWF_NOWAIT`` (preadv2(2)) and opens a path with ``RESOLVE_CACHED``
-(openat2(2)), for which Python has no function. Where a system lacks one, or on an error, the
-result is empty, and the caller reads in the ordinary way.
+(openat2(2)), for which Python has no function. If the system lacks one of them, or on an error,
+the result is empty, and the caller reads in the ordinary way.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
-#: The system call's number on both; on other processors nothing is read.
+#: The system call has this number on both processors; on others, nothing is read.
 _OPENAT2 = 437
 _PROCESSORS = ("x86_64", "aarch64")
 # openat2(2): beneath the directory, no symbolic links, only names that are in memory.
@@ -34,7 +34,7 @@ _LIBC = _loaded()
 
 
 def is_available(fd: int) -> bool:
-    """Tell whether the open file's file system supports such reads; network file systems do not."""
+    """Tell whether the open file's file system supports this; network file systems do not."""
     try:
         return _NOWAIT != 0 and os.preadv(fd, [bytearray(1)], 0, _NOWAIT) >= 0
     except BlockingIOError:
@@ -44,7 +44,7 @@ def is_available(fd: int) -> bool:
 
 
 def read(fd: int, buffer: memoryview, position: int) -> bytes:
-    """The bytes in memory from ``position`` on, at most a buffer full; empty if there are none."""
+    """Return the cached bytes at ``position``, at most a buffer full; empty if none is cached."""
     if not _NOWAIT:
         return b""
     try:
@@ -54,9 +54,9 @@ def read(fd: int, buffer: memoryview, position: int) -> bytes:
 
 
 def read_file(root: int, path: str, size: int) -> bytes | None:
-    """The regular file of ``size`` bytes at ``path`` below the directory ``root``, or None.
+    """Return the regular file of ``size`` bytes at ``path`` below the directory ``root``, or None.
 
-    ``path`` is plain and relative, as ``root.split`` checks.
+    The caller has checked ``path`` with ``root.split``.
     """
     if _LIBC is None:
         return None

@@ -2,9 +2,9 @@
 
 The root itself may be a symbolic link, resolved once at start. Below it every component is opened
 relative to its parent and without following links, so no path leaves the root, even if somebody
-swaps directories for links meanwhile. Before each use the root must still be the same directory:
-one that vanished or was replaced is an outage until it is back, and is never created again.
-Everything here blocks.
+replaces directories by links meanwhile. Before each use the root must still be the same directory.
+If it vanished or was replaced, the source is unavailable until it is back; it is never created
+again. Everything here blocks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..errors import ConfigurationError, Invalid, NoSpace, StorageError, Storage
 
 logger = logging.getLogger("datasette_files")
 
-#: The directory of files being received; its absence marks an empty mount point.
+#: The directory of files being received. If it is missing, the root may be an empty mount point.
 TEMPORARY = ".datasette-files"
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -58,7 +58,7 @@ class Root:
         self.hold()
 
     def hold(self) -> None:
-        """Hold the directory as it is. Raises StorageUnavailable where it cannot be opened."""
+        """Hold the existing directory. Raises StorageUnavailable if it cannot be opened."""
         try:
             fd = os.open(self._path, DIRECTORY)
         except OSError as error:
@@ -91,7 +91,7 @@ class Root:
     def resume(self) -> None:
         """Hold a directory that was in use before.
 
-        Raises StorageUnavailable while it is missing, or empty as an unmounted one is.
+        Raises StorageUnavailable while it is missing, or empty like an unmounted directory.
         """
         try:
             empty = not any(self._path.iterdir())
@@ -115,7 +115,7 @@ class Root:
 
     @contextmanager
     def held(self) -> Iterator[int]:
-        """A descriptor of the root for one operation, after checking that it is still the root."""
+        """Yield a descriptor of the root for one operation. Raises StorageUnavailable."""
         with self._lock:
             fd = os.dup(self._current())
         try:
@@ -124,7 +124,7 @@ class Root:
             os.close(fd)
 
     def _current(self) -> int:
-        """The descriptor of the root as it is now.
+        """Return the root's descriptor, after checking that it is still the root.
 
         Raises StorageUnavailable while the root is missing or something else is in its place.
         """
@@ -162,10 +162,10 @@ class Root:
 
     @contextmanager
     def parent(self, path: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
-        """``(descriptor of the directory that holds path, its last component)``.
+        """Yield ``(descriptor of the directory of the path, the path's last component)``.
 
-        Raises FileNotFoundError where a component is missing or is a link, Invalid for a path that
-        is not a plain relative one.
+        Raises FileNotFoundError if a component is missing or is a link, and Invalid for a path that
+        ``split`` refuses.
         """
         *directories, name = split(path)
         with self.held() as fd, ExitStack() as opened:
@@ -175,7 +175,7 @@ class Root:
             yield fd, name
 
     def open(self, path: str) -> tuple[int, os.stat_result]:
-        """An open descriptor of the regular file at ``path``, for the caller to close; its stat."""
+        """Open the regular file at ``path``; return its descriptor, to be closed, and its stat."""
         with self.parent(path) as (directory, name):
             try:
                 fd = os.open(name, _READ, dir_fd=directory)
@@ -191,7 +191,7 @@ class Root:
 
     @contextmanager
     def temporary(self) -> Iterator[int]:
-        """A descriptor of the directory for files being received."""
+        """Yield a descriptor of the directory for files being received."""
         with self.held() as root:
             try:
                 fd = os.open(TEMPORARY, DIRECTORY, dir_fd=root)
@@ -205,14 +205,14 @@ class Root:
             os.close(fd)
 
     def flush_directories(self, path: str) -> None:
-        """Make the names that lead to ``path`` durable, the root's own entry included."""
+        """Flush every directory on the way to ``path``, the root included."""
         components = split(path)
         for depth in range(len(components), 0, -1):
             with self.parent("/".join(components[:depth])) as (directory, _):
                 os.fsync(directory)
 
     def unlink(self, path: str) -> None:
-        """Delete the file at ``path`` and each directory left empty. May be repeated."""
+        """Delete the file at ``path`` and each directory that becomes empty. May be repeated."""
         components = split(path)
         for depth in range(len(components), 0, -1):
             try:
@@ -233,7 +233,7 @@ class Root:
 
 
 def split(path: str) -> list[str]:
-    """The components of a storage path. Raises Invalid for one that could leave the root."""
+    """Split a storage path into components. Raises Invalid if it could leave the root."""
     components = path.split("/")
     if "\x00" in path or any(component in ("", ".", "..") for component in components):
         raise Invalid(f"{path!r} is not a path within a source")
@@ -257,7 +257,7 @@ def _descend(fd: int, component: str, create: bool) -> int:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn the system's errors into those that clients know. FileNotFoundError stays."""
+    """Translate the system's errors into FilesError. FileNotFoundError is raised unchanged."""
     try:
         yield
     except FileNotFoundError:

@@ -2,10 +2,10 @@
 
 Layout below the configured ``root``::
 
-    <path>                     a complete file; appears only by rename, whole and flushed
+    <path>                     a complete, flushed file, which appears by a rename
     .datasette-files/<digest>  a file being received, named by the digest of its path
 
-So ``delete_file`` of a path also deletes what a crash left of an upload to it.
+So ``delete_file`` of a path also deletes the leftover of a crashed upload to it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from .writing import SmallFile, SmallFiles, StreamedFile, temporary_name
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
-#: Bytes. A file up to this size is held in memory and written together with others that wait.
+#: Bytes. A file up to this size is held in memory and written in a group with others.
 _MAX_SMALL_FILE = 256 * 1024
-#: Bytes of a larger one that are handed together to the thread that hashes and writes it.
+#: Bytes of a larger file that one job hashes or writes.
 _BATCH = 1024 * 1024
-#: Bytes that a download reads at once, and that the kernel is asked to read ahead. Larger reads are
-#: a little faster, but each stalled client holds one in memory.
+#: Bytes that a download reads at once, and that the kernel should read ahead. Larger reads are a
+#: little faster, but each stalled client holds one in memory.
 _READ = 256 * 1024
 _READ_AHEAD = 4 * 1024 * 1024
 _MAX_THREADS = 8
@@ -67,11 +67,11 @@ class FilesystemStorage(Storage):
 
     def __init__(self) -> None:
         self._threads = DiskThreads(_MAX_THREADS)
-        # Whether ``page_cache`` works here; the first read in a thread finds out, as it may wait.
+        # True if ``page_cache`` works here. The first read in a thread checks it, as it may wait.
         self._has_page_cache = False
 
     async def configure(self, config: dict[str, Any], get_secret: GetSecret) -> None:
-        """Take the root, making it if it does not exist."""
+        """Take the root; make the directory if it does not exist."""
         await self._take(FilesystemConfig.model_validate(config), Root.make)
 
     async def resume(self, config: dict[str, Any], get_secret: GetSecret) -> None:
@@ -91,7 +91,7 @@ class FilesystemStorage(Storage):
     def _submit(
         self, fn: Callable[[], _T], undo: Callable[[_T], object] | None = None
     ) -> asyncio.Future[_T]:
-        """Run blocking work in a thread, its errors made ours; ``undo`` as for ``DiskThreads``."""
+        """Run blocking work in a thread, and translate its errors; ``undo`` as in DiskThreads."""
 
         def work() -> _T:
             with storage_errors():
@@ -163,7 +163,7 @@ class FilesystemStorage(Storage):
         return await self._run(self._read, path, None, max_bytes)
 
     def _read(self, path: str, num_bytes: int | None, max_bytes: int) -> bytes:
-        """The first bytes of a file, or all for None. Raises FileTooLarge over ``max_bytes``."""
+        """Read the first bytes of a file; None: all. Raises FileTooLarge over ``max_bytes``."""
         fd, info = self._root.open(path)
         with os.fdopen(fd, "rb") as file:
             if info.st_size > max_bytes:
@@ -172,7 +172,7 @@ class FilesystemStorage(Storage):
             return file.read(info.st_size if num_bytes is None else num_bytes)
 
     def cached_bytes(self, path: str, size: int) -> bytes | None:
-        """The file, if all of it is in the page cache."""
+        """Return the file if all of it is in the page cache, else None."""
         if not self._has_page_cache:
             return None
         try:
@@ -187,7 +187,7 @@ class FilesystemStorage(Storage):
             yield chunk
 
     async def stream_range(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Open and read in one hop to a thread; bytes in the page cache are read without a hop."""
+        """Open and read in one thread hop; bytes in the page cache are then read without a hop."""
 
         def open_and_read() -> tuple[int, int, bytes]:
             fd, info = self._root.open(path)
@@ -210,7 +210,7 @@ class FilesystemStorage(Storage):
                     return
                 chunk = page_cache.read(fd, buffer[: stop - position], position)
                 if chunk:
-                    # Else a fast client's download would hold the event loop.
+                    # Without this, a fast client's download would block the event loop.
                     await asyncio.sleep(0)
                 else:
                     reading = self._submit(partial(_read_ahead, fd, position, stop))

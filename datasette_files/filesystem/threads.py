@@ -1,8 +1,8 @@
 """A small pool of threads for disk work, cheaper for each job than the standard executor.
 
-A small file's read takes ten microseconds, handing it to a ``ThreadPoolExecutor`` through asyncio
-several times that. Here a job costs one queue entry, and its result one wake-up of the loop. The
-threads end when the pool is closed, and do not keep the process alive.
+Reading a small file takes ten microseconds; passing the job to a ``ThreadPoolExecutor`` through
+asyncio takes several times as long. Here a job costs one queue entry, and its result one wake-up of
+the loop. The threads end when the pool is closed, and do not keep the process alive.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DiskThreads:
     ) -> asyncio.Future[_T]:
         """Run the job in a thread. The future gets its result or error. Call it from a coroutine.
 
-        ``undo`` is given the result if the future was cancelled, to close an opened descriptor.
+        If the future was cancelled, ``undo`` gets the result, for example to close a descriptor.
         Raises StorageUnavailable once the pool is closed.
         """
         loop = asyncio.get_running_loop()
@@ -61,7 +61,7 @@ class DiskThreads:
             result, error = None, None
             try:
                 result = job()
-            except Exception as caught:  # noqa: BLE001 - handed to the job's future
+            except Exception as caught:  # noqa: BLE001 - set on the job's future
                 error = caught
             with self._lock:
                 self._busy -= 1
@@ -72,7 +72,7 @@ class DiskThreads:
             del job, deliver, entry, result, error
 
     def close(self) -> None:
-        """End the threads once the waiting jobs are done, and take no more."""
+        """Refuse new jobs, and end the threads after the waiting jobs."""
         with self._lock:
             self._closed = True
             for _ in range(self._started):

@@ -1,10 +1,10 @@
-"""Listing a directory tree page by page, in the order of their components, in bounded memory.
+"""Lists a directory tree page by page, in the order of the paths' components, in bounded memory.
 
-A directory may hold a million names, so they are never sorted all together: one scan keeps the
-smallest ``WINDOW`` names past a point, and the next window is another scan. A walk keeps its latest
-windows between pages, under an identifier in its cursor; without them, as after a restart, it goes
-on from the path in the cursor. Leaves out links, everything but regular files, names that are not
-UTF-8 and directories that may not be read. Everything here blocks.
+A directory may hold a million names, so they are never sorted all at once: one scan keeps the
+smallest ``WINDOW`` names after a given one, and the next window needs another scan. A walk keeps
+its latest windows between pages, under an identifier in its cursor. If they are lost, for example
+by a restart, it continues from the path in the cursor. Only regular files with UTF-8 names are
+listed; directories that cannot be read are skipped. Everything here blocks.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .root import DIRECTORY, TEMPORARY, Root
 
 logger = logging.getLogger("datasette_files")
 
-#: Names held of one directory at a time.
+#: Names of one directory in memory at a time.
 WINDOW = 20_000
 
 
 @dataclass(frozen=True)
 class _Window:
-    """The smallest names of a directory past ``start``."""
+    """The smallest names of a directory after ``start``, or from it on if ``inclusive``."""
 
     start: str
     inclusive: bool
@@ -48,7 +48,7 @@ class _Window:
 
 
 class Walks:
-    """The lists of one root. Holds the windows of the latest walk."""
+    """Lists the files of one root. Holds the windows of the latest walk."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
@@ -59,9 +59,9 @@ class Walks:
     def page(
         self, prefix: str, cursor: str | None, limit: int
     ) -> tuple[list[FileMetadata], str | None]:
-        """Up to ``limit`` files whose path starts with ``prefix``, and the next cursor or None.
+        """Return at most ``limit`` files whose paths start with ``prefix``, and the next cursor.
 
-        Raises Invalid for a cursor that is not one of ours.
+        The cursor is None after the last page. Raises Invalid for an unknown cursor.
         """
         walk, after = _decode(cursor) if cursor is not None else (str(ULID()), "")
         found: list[FileMetadata] = []
@@ -81,7 +81,7 @@ class Walks:
     def _directory(
         self, fd: int, path: str, prefix: str, after: list[str]
     ) -> Iterator[FileMetadata]:
-        """The files below one directory, past the components of ``after``, depth first."""
+        """Yield the files below one directory, after the path ``after``, depth first."""
         start = after[0] if after else ""
         for name in self._names(fd, path, start, inclusive=len(after) > 1):
             child = path + name
@@ -102,11 +102,11 @@ class Walks:
             except (FileNotFoundError, NotADirectoryError):
                 continue  # deleted or replaced since its directory was read
             except PermissionError as error:
-                # Such as lost+found of a mounted disk, which only root may read.
+                # For example lost+found of a mounted disk, which only root may read.
                 logger.warning("Not listed: %s in %s", error.strerror, child)
 
     def _names(self, fd: int, path: str, start: str, *, inclusive: bool) -> Iterator[str]:
-        """The directory's names in order, from ``start`` on, window by window."""
+        """Yield the directory's names in order, from ``start`` on, window by window."""
         window = self._windows.get(path)
         if window is None or not window.reaches(start):
             window = self._read(fd, path, start, inclusive=True)

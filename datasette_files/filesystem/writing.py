@@ -1,9 +1,9 @@
-"""Making received bytes durable: hash, write, flush, rename, flush the directory.
+"""Makes received bytes durable: hash, write, flush, rename, flush the directory.
 
-Large files: hashing and writing each run in a lane, a queue of jobs for one thread at a time, so
-both go on while the next bytes arrive; the disk is asked to write back meanwhile, so that the last
-flush has little left. Small files: all that wait are written by one job, because a hop to a thread
-costs more than the write. Everything but the two classes' coroutines blocks.
+Large files: hashing and writing each run in a lane, a queue that uses one thread at a time, while
+the next bytes arrive. The disk writes back meanwhile, so that the last flush is short. Small files:
+all that wait are written as a group, as a thread hop costs more than the write. Everything but
+the two classes' coroutines blocks.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ..errors import StorageUnavailable
 from .root import Root, storage_errors
 from .threads import DiskThreads, settle
 
-#: Bytes of one upload that wait for the disk before the sender has to wait.
+#: Most bytes of one upload that may wait for the disk; then the sender waits.
 _MAX_IN_FLIGHT = 8 * 1024 * 1024
 #: Bytes between two requests to write back.
 _WRITE_BACK = 32 * 1024 * 1024
 #: Chunks that one system call may take.
 _MAX_VECTORS = 256
 
-# fdatasync, which leaves a file's times alone, is missing on some systems.
+# Some systems lack fdatasync, which does not flush a file's times.
 _flush_data = getattr(os, "fdatasync", os.fsync)
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -40,13 +40,13 @@ _MAX_RENAMES = 50
 
 
 def temporary_name(path: str) -> str:
-    """The name of a file being received, by which leftovers of a crash are found."""
+    """Return the name of a file being received, by which a crash's leftover is found."""
     return hashlib.sha256(path.encode()).hexdigest()
 
 
 @dataclass
 class SmallFile:
-    """A whole small file; once written, its digest or its error."""
+    """A whole small file. After the attempt to write it, it has a digest or an error."""
 
     path: str
     chunks: list[bytes]
@@ -57,9 +57,9 @@ class SmallFile:
 class SmallFiles:
     """Writes small files in groups: those that arrive while a group is written form the next.
 
-    One flush costs as much as several at the same time, so several threads write and flush a group.
-    Then its files are renamed and its directories flushed: the first of those flushes makes all
-    names durable, the others have nothing left to do.
+    Several flushes at the same time cost as much as one, so several threads write and flush a
+    group. Then its files are renamed and its directories flushed. The first of these flushes makes
+    all names durable; the others are cheap.
     """
 
     def __init__(self, root: Root, threads: DiskThreads) -> None:
@@ -94,9 +94,9 @@ class SmallFiles:
         self._drainer = None
 
     def _give_up(self, drainer: asyncio.Task[None]) -> None:
-        """Cancel the waiting uploads if the drainer was cancelled, as when the loop ends.
+        """Cancel the waiting uploads if the drainer was cancelled, for example as the loop ends.
 
-        A callback, as a task that is cancelled before its first step runs no code.
+        This is a callback because a task cancelled before its first step runs no code.
         """
         if self._drainer is not drainer:
             return
@@ -175,7 +175,7 @@ def _create(temporary: int, name: str) -> int:
     try:
         return os.open(name, _CREATE, _MODE, dir_fd=temporary)
     except FileExistsError:
-        # A crash left it, as the core gives each attempt a path of its own.
+        # It is a crash's leftover: each attempt has its own path.
         os.unlink(name, dir_fd=temporary)
         return os.open(name, _CREATE, _MODE, dir_fd=temporary)
 
@@ -238,12 +238,12 @@ class _Lane:
         turn.add_done_callback(self._rest)
 
     def _work(self) -> None:
-        """Run one job a turn, so that a busy lane leaves the threads to others too."""
+        """Run one job per turn, so that a busy lane also leaves threads to others."""
         job, future = self._jobs.popleft()
         error: Exception | None = None
         try:
             job()
-        except Exception as caught:  # noqa: BLE001 - handed to its upload
+        except Exception as caught:  # noqa: BLE001 - raised again in its upload
             error = caught
         self._loop.call_soon_threadsafe(settle, future, None, error)
 

@@ -1,7 +1,7 @@
-"""Formats of files: from bytes to rows, names or readable text. Pure, and bounded by the caller.
+"""Formats of files: from bytes to rows. Pure; the caller sets the limits.
 
-What reads rows runs in the import's own process, which loads none of Datasette: those modules
-import the standard library and each other, and the libraries that read a format where that format
-is asked for. ``base`` is the contract, open to plugins by ``register_import_formats``. Leaves out
-where rows go (tables/scratch.py) and the process itself (imports/worker/main.py).
+These modules run in the import's own process, which does not load Datasette: they import the
+standard library, each other, and the library of a format only when that format is read. ``base``
+is the contract for plugins (``register_import_formats``). Leaves out the storing of rows
+(tables/scratch.py) and the process itself (imports/worker/main.py).
 """

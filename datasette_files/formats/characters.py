@@ -1,7 +1,7 @@
-"""From bytes to characters: which encoding, and what becomes of bytes that are none.
+"""Decoding of a file's bytes: detects the encoding, and handles bytes that cannot be decoded.
 
-Bytes that cannot be decoded become one private mark, so that the row and column they are in can be
-named once the text is split; a chosen replacement is U+FFFD. So does NUL, which is no text.
+Such bytes, and NULs, become one private mark; once the text is split, an error can name their row
+and column. If the user chose to replace them, they become U+FFFD.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import IO, Any
 
 from .base import MAX_RECORD, ImportProblem, ReadOptions
 
-#: Half of a character: no decoder makes it, so it is in no text.
+#: A lone surrogate: no decoder produces it, so it is in no text.
 BAD = "\udcff"
 _HANDLER = "datasette-files-mark"
 
-#: Cells that are shown in two encodings, and characters of each.
+#: Number of cells that are shown in two encodings, and characters of each.
 _DIFFERING, _SHOWN = 5, 100
 
 #: Bytes that are decoded at a time.
 _CHUNK = 64 * 1024
 
-#: Bytes that are read ahead, so that a mark which a piece ends in is seen whole; and such an end.
+#: Bytes to read ahead if a chunk may end within a byte order mark; and the ends that tell so.
 _AHEAD = 16
 _MAYBE_MARKED = tuple(end + codecs.BOM_UTF8[:size] for end in (b"\n", b"\r") for size in (0, 1, 2))
 
-#: Name for a form and Python's codec, in the order in which a choice offers them.
+#: Public name and Python's codec, in the order in which a form lists them.
 ENCODINGS = {
     "utf-8": "utf-8-sig",
     "utf-16": "utf-16",
@@ -67,26 +67,26 @@ _MARKS = (
 )
 
 
-#: Encodings that are offered beside the one that was guessed.
-_OTHERS = 2
-#: Characters of more than one byte that outweigh a byte which is none.
-_OUTWEIGH = 2
+#: Number of alternatives offered beside a guessed encoding.
+_MAX_OTHERS = 2
+#: A head is UTF-8 if it has this many valid multi-byte characters for each broken byte.
+_VALID_PER_BROKEN = 2
 
 
 @dataclass(frozen=True)
 class Detected:
-    """The encoding of a file. ``guessed``: no mark says so, and it is no Unicode."""
+    """The encoding of a file. ``guessed``: there is no byte order mark, and it is not Unicode."""
 
     name: str
     guessed: bool = False
-    #: Of a guess, the next likely ones that read some byte otherwise.
+    #: If guessed, the next likely encodings that decode some byte differently.
     others: tuple[str, ...] = ()
 
 
 def detect(head: bytes) -> Detected:
-    """The encoding of a file's head, which may be cut anywhere.
+    """Detect the encoding of a file's head, which may be cut anywhere.
 
-    A byte order mark decides; else UTF-8 where the bytes are that, but for a few; else a guess.
+    A byte order mark decides; else UTF-8 if all but a few bytes are valid; else a guess.
     """
     for mark, name in _MARKS:
         if head.startswith(mark):
@@ -95,29 +95,29 @@ def detect(head: bytes) -> Detected:
         return Detected(wide)
     if _is_utf_8(head):
         return Detected("utf-8")
-    from .guessing import ranked  # noqa: PLC0415 - most files need none of its words
+    from .guessing import ranked  # noqa: PLC0415 - large, and most files do not need it
 
     names = ranked(head)
     texts: dict[str, str] = {}
     for name in names:
         texts.setdefault(head.decode(ENCODINGS[name], "replace"), name)
     best, *others = texts.values()
-    return Detected(best, True, tuple(others[:_OTHERS]))
+    return Detected(best, True, tuple(others[:_MAX_OTHERS]))
 
 
 def _is_utf_8(head: bytes) -> bool:
-    """Whether it is, but for some bytes that are broken: those are named, row and column."""
-    # Incremental: a character that the cut falls into is no error.
+    """Tell whether the head is UTF-8, apart from a few broken bytes (which are reported later)."""
+    # An incremental decoder accepts a character that is cut at the end.
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
     broken = text.count("\N{REPLACEMENT CHARACTER}") - head.count(b"\xef\xbf\xbd")
     if not broken:
         return True
     several = sum(not char.isascii() for char in text) - broken
-    return several >= _OUTWEIGH * broken
+    return several >= _VALID_PER_BROKEN * broken
 
 
 def _utf_16(head: bytes) -> str | None:
-    """UTF-16 without its mark: of text, every other byte is mostly zero."""
+    """Detect UTF-16 without a byte order mark: every second byte is mostly zero."""
     pairs = len(head) // 2
     for name, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
         if pairs and zeros.count(0) > pairs * 0.4:
@@ -126,16 +126,13 @@ def _utf_16(head: bytes) -> str | None:
 
 
 class _Guarded(io.RawIOBase):
-    """A stream whose rows end, and, where it is UTF-8, in which a NUL cannot be decoded.
-
-    A NUL is no text either, so it becomes a byte that no UTF-8 has.
-    """
+    """A stream that limits the bytes of a row. In UTF-8, it makes a NUL a byte that is invalid."""
 
     def __init__(self, stream: IO[bytes], bars_nul: bool) -> None:
         self._stream = stream
         self._bars_nul = bars_nul
         self._begun = False
-        #: Bytes read since the last row was complete; whoever completes one sets it to 0.
+        #: Bytes read since the last complete row. The caller sets it to 0 after each row.
         self.since = 0
 
     def readable(self) -> bool:
@@ -157,10 +154,7 @@ class _Guarded(io.RawIOBase):
         return len(content)
 
     def _one_text(self, content: bytes) -> bytes:
-        """Without what is left of files that were put together, and without the end of DOS's texts.
-
-        A byte order mark at the beginning of a line; Ctrl-Z at the very end.
-        """
+        """Remove byte order marks at line starts (joined files), and a final Ctrl-Z (DOS)."""
         if not self._begun:
             self._begun = True
             content += self._stream.read(_AHEAD // 2) if len(content) < _AHEAD else b""
@@ -186,15 +180,15 @@ class Characters:
         if name not in ENCODINGS:
             raise ImportProblem(f"The encoding {name!r} is not known; choose another")
         self.encoding = name
-        #: As ``Table.found`` has it.
+        #: Part of ``Table.found``.
         self.found: dict[str, Any] = {"encoding": name}
         if detected.guessed:
             self.found |= {"guessed": True, "others": list(detected.others)}
         self._replaces = options.errors == "replace"
-        # A handler is looked up by name when decoding begins, and there is one file to a process.
+        # Handlers are global to the process, which is safe: a process decodes one file at a time.
         codecs.register_error(_HANDLER, self._mark)
         narrow = name == "utf-8"
-        # A NUL of another encoding is not a byte of its own: each row is looked at.
+        # In other encodings a NUL may not be a single byte, so each row is checked.
         self.bad = not narrow
         self.guard = _Guarded(stream, narrow)
         self.text = io.TextIOWrapper(
@@ -212,7 +206,7 @@ class Characters:
         return BAD, error.end
 
     def check_row(self, row: Any, number: int, columns: list[str]) -> list[Any]:
-        """A row without marks or NULs. Raises ImportProblem that names the place."""
+        """Return the row without marks and NULs. Raises ImportProblem with row and column."""
         made = []
         if row and isinstance(row[0], str) and row[0].startswith("\ufeff"):
             row = [row[0].lstrip("\ufeff"), *row[1:]]
@@ -224,7 +218,7 @@ class Characters:
                 column = columns[index] if index < len(columns) else str(index + 1)
                 raise ImportProblem(
                     f"holds a NUL, or bytes that are not {self.encoding}; choose another encoding,"
-                    " or have such bytes replaced",
+                    " or choose to replace such bytes",
                     number,
                     column,
                 )
@@ -237,9 +231,9 @@ class Characters:
 def differing(
     rows: Sequence[Sequence[Any]], columns: Sequence[str], encoding: str, other: str
 ) -> list[list[str]]:
-    """Cells that would be another text in another encoding: column, text, and the other text.
+    """Return a few cells, or header names, that two encodings decode differently.
 
-    A few, each different. The header's are in it too.
+    Each is ``[column, text, text in the other encoding]``.
     """
     found: dict[tuple[str, ...], None] = {}
     for row in (columns, *rows):

@@ -1,10 +1,10 @@
-"""CSV, TSV and their kin (RFC 4180, as far as files keep to it).
+"""CSV, TSV and other delimited text (RFC 4180, as far as files follow it).
 
-The rules: blank lines are none; a row that is short ends in NULLs; empty cells beyond the header
-are dropped, others end the import unless they are to be dropped too; a line break within quotes is
-part of the value; a value is kept as it is, spaces too; a quotation mark that is never closed, or
-closed before the value ends, ends the import: all up to the next one would be lost in one value.
-Leaves out how the dialect of a file is told (dialect.py).
+The rules: blank lines are skipped; missing values at the end of a row are NULL; empty cells beyond
+the header are dropped, and others end the import unless the user chose to drop them; a line break
+within quotes is part of the value; spaces are kept. A quotation mark that is not closed, or closed
+before the value ends, ends the import: else one value would swallow the following rows. Leaves out
+the detection of a file's dialect (dialect.py).
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from .characters import BAD, Characters
 from .dialect import guess_delimiter, guess_header
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-#: Bytes of the head by which encoding, dialect and header are told.
+#: Bytes of the head from which encoding, dialect and header are detected.
 HEAD = 64 * 1024
 
 
 class Delimited(ImportFormat):
-    """Comma-separated values, whichever character parts them."""
+    """Comma-separated values, with any delimiter."""
 
     name = "csv"
     label = "CSV"
     extensions: tuple[str, ...] = (".csv",)
     content_types: tuple[str, ...] = ("text/csv", "application/csv")
     options = ("encoding", "errors", "delimiter", "quote", "header", "skip", "extra")
-    #: None: found out.
+    #: None: detected.
     delimiter: str | None = None
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Table:
@@ -73,7 +73,7 @@ class Delimited(ImportFormat):
         begin = begin[skip:]
         header = guess_header(begin) if options.header is None else options.header
         columns = self._columns(begin, header, characters)
-        # Files that were put together have their header once more in the middle.
+        # Joined files repeat their header in the middle.
         again = begin[0] if header and len(columns) > 1 else None
         rows = chain(begin[header:], _raising(error), reader)
         batches = _batches(rows, columns, options, characters, again)
@@ -115,7 +115,7 @@ class Delimited(ImportFormat):
 
 
 def _first_rows(reader: Iterator[list[str]], most: int) -> tuple[list[list[str]], csv.Error | None]:
-    """The rows by which header and titles are told, and what ends them early."""
+    """Return the rows from which header and titles are detected, and the error after them."""
     rows: list[list[str]] = []
     try:
         rows.extend(islice(reader, most))
@@ -125,7 +125,7 @@ def _first_rows(reader: Iterator[list[str]], most: int) -> tuple[list[list[str]]
 
 
 def _raising(error: csv.Error | None) -> Iterator[list[str]]:
-    """No row, and the error where the rows before it end."""
+    """Yield no row; raise the error."""
     if error is not None:
         raise error
     yield from ()
@@ -138,13 +138,13 @@ def _batches(
     characters: Characters,
     again: list[str] | None,
 ) -> Iterator[list[Any]]:
-    """The rows, those of another length made to fit. The loop is short: it runs for each row."""
+    """Yield the rows in batches, cut to the header. The inner loop is hot: it runs per row."""
     guard, width, done = characters.guard, len(columns), 0
     repeated = [] if again is None else [again, [f"\ufeff{again[0]}", *again[1:]]]
     batch: list[list[str]] = []
 
     def fitting() -> Iterator[list[Any]]:
-        """The batch; of one with a problem, the rows before it first."""
+        """Yield the checked batch; if a row has a problem, yield the rows before it, then raise."""
         if any(one in batch for one in repeated):
             batch[:] = [row for row in batch if row not in repeated]
         if not batch:
@@ -181,7 +181,7 @@ def _cut(row: list[str], width: int, number: int, options: ReadOptions) -> list[
     if options.extra != "drop" and any(row[width:]):
         raise ImportProblem(
             f"has {len(row):,} values, and the header names {width:,} columns; mend the file, or"
-            " have what is beyond dropped",
+            " choose to drop the values beyond the header",
             number,
         )
     return row[:width]
@@ -209,7 +209,7 @@ def _explained(error: csv.Error, number: int) -> ImportProblem:
 
 
 def _first_text(head: bytes, characters: Characters) -> str:
-    """The head as text for a look at it."""
+    """Decode the head, to detect the dialect."""
     decoder = codecs.getincrementaldecoder(characters.text.encoding)("replace")
     return decoder.decode(head).replace(BAD, "").lstrip("\ufeff")
 

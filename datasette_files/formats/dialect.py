@@ -1,4 +1,4 @@
-"""How a delimited text is written, told by its beginning: delimiter, quoting, titles and header.
+"""Detection of a delimited text's dialect from its first rows: delimiter, quotes, titles, header.
 
 csv.Sniffer is not used: its regular expressions take seconds on a few hostile kilobytes.
 """
@@ -9,33 +9,32 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-#: Rows by which delimiter, titles and header are told, and characters that hold them.
+#: Rows, and characters, from which delimiter, titles and header are detected.
 ROWS = 20
 _CHARACTERS = 32 * 1024
-#: Candidates for a delimiter. Where two fit alike, a comma may be that of decimals.
+#: Possible delimiters, by priority. The comma is last, as it may be a decimal mark.
 _CANDIDATES = ";\t|,"
-#: Rows above the header that are titles.
+#: Most rows of titles above a header.
 _MAX_TITLES = 10
-#: One way to read each text: else a long one that is none would be tried in as many ways as it has
-#: digits.
+#: Matches each text in one way only, so that a long text takes linear time.
 _NUMBER = re.compile(r"[-+]?[.,]*\d[\d.,]*%?")
-#: A quoted value, line breaks included, with what is before and after it.
+#: A quoted value, which may have line breaks, between two delimiters or line ends.
 _QUOTED = re.compile(r'(^|[,;\t|])( *)"(?:[^"]|"")*"(?= *(?:[,;\t|\r\n]|\Z))', re.MULTILINE)
-#: The line by which Excel is told the delimiter.
+#: The line that tells Excel the delimiter.
 _DECLARED = re.compile(r'"?sep=([^\r\n"])"?[ \t]*(?:\r\n|\r|\n)', re.IGNORECASE)
 _BACKSLASHED = re.compile(r"\\(.)")
 
 
 def declared_delimiter(text: str) -> tuple[str | None, str]:
-    """The delimiter of a first line ``sep=;``, and the text after it."""
+    """Return the delimiter of a first line ``sep=;`` (else None), and the text after that line."""
     found = _DECLARED.match(text)
     return (found[1], text[found.end() :]) if found else (None, text)
 
 
 def guess_delimiter(text: str) -> str:
-    """The candidate that is in most of the first lines equally often; else a comma.
+    """Return the delimiter that occurs equally often in most of the first lines; else a comma.
 
-    Quoted values do not count: an address has commas, and more lines than one.
+    Quoted values do not count: an address may have commas and line breaks.
     """
     lines = [line for line in _QUOTED.sub(r"\1", text[:_CHARACTERS]).splitlines() if line.strip()]
     lines = lines[:ROWS]
@@ -45,7 +44,7 @@ def guess_delimiter(text: str) -> str:
         if not counts:
             return 0, 0, 0
         count, alike = max(counts.items(), key=lambda one: (one[1], one[0]))
-        # Of a single line, the one that is there most often.
+        # In a single line, the most frequent candidate wins.
         return alike, count if len(lines) == 1 else 0, sum(counts.values())
 
     best = max(_CANDIDATES, key=fits)
@@ -53,14 +52,14 @@ def guess_delimiter(text: str) -> str:
 
 
 def spaces_quotes(text: str, delimiter: str, quote: str) -> bool:
-    """Whether spaces are before opening quotation marks, as in ``1, "a, b"``."""
+    """Tell whether there are spaces before opening quotation marks, as in ``1, "a, b"``."""
     if quote != '"':
         return False
     return any(found[2] and found[1] == delimiter for found in _QUOTED.finditer(text[:_CHARACTERS]))
 
 
 def escapes_quotes(text: str, delimiter: str, quote: str) -> bool:
-    """Whether a quotation mark within a value is written after a backslash.
+    """Tell whether a backslash escapes quotation marks within values.
 
     A backslash may also be a value's last character: ``"C:\\","x"`` escapes nothing.
     """
@@ -71,7 +70,7 @@ def escapes_quotes(text: str, delimiter: str, quote: str) -> bool:
 
 
 def unescaped(lines: Iterable[str], quote: str) -> Iterator[str]:
-    """The lines with quotation marks after backslashes written twice, as RFC 4180 has it."""
+    """Yield the lines with escaped quotation marks doubled instead, as RFC 4180 requires."""
     twice = quote * 2
     for line in lines:
         if "\\" not in line:
@@ -81,10 +80,10 @@ def unescaped(lines: Iterable[str], quote: str) -> Iterator[str]:
 
 
 def guess_skip(rows: list[list[str]]) -> int:
-    """How many of the first rows are titles above the header.
+    """Count the rows of titles above the header.
 
-    A title is a row of one value, where those that follow have two or more; the header names each
-    column and holds no number.
+    A title is a row of one value, followed by rows of two or more. The header names each column
+    and holds no number.
     """
     titles = 0
     while titles < min(len(rows), _MAX_TITLES) and sum(map(bool, _stripped(rows[titles]))) < 2:
@@ -104,5 +103,5 @@ def _stripped(row: list[str]) -> list[str]:
 
 
 def guess_header(rows: list[list[str]]) -> bool:
-    """Whether the first row names columns: it does, unless it is nothing but numbers."""
+    """Tell whether the first row is a header: it is, unless it holds only numbers."""
     return len(rows) < 2 or not all(_NUMBER.fullmatch(cell.strip()) for cell in rows[0])

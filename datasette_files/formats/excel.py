@@ -1,10 +1,9 @@
-"""Workbooks of Excel (.xlsx, .xlsm, .xlsb, .xls) and OpenDocument (.ods), one sheet of them.
+"""Workbooks of Excel (.xlsx, .xlsm, .xlsb, .xls) and OpenDocument (.ods): one sheet is read.
 
-The rules: a sheet is the rectangle of its values; empty rows are none; a cell has the value that it
-had when the workbook was saved, as no formula is computed; an error is none. Dates and times become
-text as SQLite writes them, a duration hours, minutes and seconds; a whole number is an integer,
-though Excel keeps it as a float. Read by calamine, which holds a sheet in memory: the process's
-limit bounds it.
+The rules: a sheet is the rectangle of its values; empty rows are skipped. No formula is computed: a
+cell has the value saved with the workbook, and an error is NULL. Dates and times become text in
+SQLite's form, a duration becomes h:mm:ss. A whole number is an integer, although Excel stores a
+float. Calamine holds the sheet in memory, within the memory limit of the process.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from typing import Any, BinaryIO
 
 from .base import MAX_FIELD, ImportFormat, ImportProblem, ReadOptions, Table, column_names
 
-#: Beyond this a float is whole, and no integer that somebody typed.
+#: A larger float is not turned into an integer: it is no longer exact.
 _EXACT = 2**53
-#: A duration of OpenDocument, which the reader leaves as it is written (XML Schema, 3.2.6).
+#: A duration of OpenDocument, which calamine returns as text (XML Schema, 3.2.6).
 _SPAN = re.compile(
     r"(-)?P(?:(\d{1,7})D)?T(?:(\d{1,7})H)?(?:(\d{1,9})M)?(?:(\d{1,9}(?:[.,]\d{1,9})?)S)?(?<!T)"
 )
-#: Rows within which the first one with values is the header's.
+#: Rows that are read to detect a header.
 _ROWS_OF_HEADER = 2
 
 
 def is_installed() -> bool:
-    """Whether the extra ``excel`` is."""
+    """Tell whether the extra ``excel`` is installed."""
     return importlib.util.find_spec("python_calamine") is not None
 
 
@@ -74,11 +73,11 @@ class Workbook(ImportFormat):
 
 
 def _sheet(stream: BinaryIO, name: str | None) -> tuple[Any, list[str]]:
-    """A sheet, the first visible one with values if none is named; and the names of all."""
+    """Return a sheet and the names of all. Without a name: the first visible one with values."""
     if not is_installed():
         raise ImportProblem(
-            "The file is a workbook, which is read where datasette-files[excel] is installed; ask"
-            " the administrator, or save the sheet as CSV"
+            "Workbooks need datasette-files[excel]; ask the administrator to install it, or save"
+            " the sheet as CSV"
         )
     from python_calamine import (  # noqa: PLC0415 - in the import's process alone
         SheetTypeEnum,
@@ -103,7 +102,7 @@ def _sheet(stream: BinaryIO, name: str | None) -> tuple[Any, list[str]]:
 
 
 def _is_calamines(error: BaseException) -> bool:
-    """Whether the reader gave the workbook up; where it is at its wit's end it panics (PyO3)."""
+    """Tell whether calamine raised the error. On some damaged files it panics (PyO3)."""
     return type(error).__module__ in ("python_calamine", "pyo3_runtime")
 
 
@@ -114,11 +113,11 @@ def _explained(error: BaseException) -> str:
 
 
 def _rows(sheet: Any) -> Iterator[list[Any]]:
-    """The rows with values, from the first column that has one."""
+    """Yield the rows that have values, from the first column that has one."""
     if sheet.start is None:
         return
     for row in sheet.iter_rows():
-        # Versions of calamine differ in whether empty columns before the first are there.
+        # Some versions of calamine include empty columns on the left, some do not.
         cells = [_value(cell) for cell in row[-sheet.width :]]
         if any(cell is not None for cell in cells):
             yield cells
@@ -148,7 +147,7 @@ def _span(found: re.Match[str]) -> datetime.timedelta:
 
 
 def _duration(span: datetime.timedelta) -> str:
-    """Hours, however many, minutes and seconds."""
+    """Format a duration as ``h:mm:ss``; hours may exceed 24."""
     sign, span = ("-", -span) if span < datetime.timedelta() else ("", span)
     minutes, seconds = divmod(span.seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -157,7 +156,7 @@ def _duration(span: datetime.timedelta) -> str:
 
 
 def _guess_header(begin: list[list[Any]]) -> bool:
-    """Whether the first row names columns: it does, unless it is nothing but numbers."""
+    """Tell whether the first row is a header: it is, unless it holds only numbers."""
     numbers = (int, float, type(None))
     return len(begin) < _ROWS_OF_HEADER or not all(isinstance(cell, numbers) for cell in begin[0])
 
@@ -180,7 +179,7 @@ def _check_row(row: list[Any], number: int, columns: Sequence[str]) -> list[Any]
 
 
 def _check(text: str, number: int, column: str) -> None:
-    """Raises ImportProblem for what is no text to SQLite, or too much of it."""
+    """Raise ImportProblem for a text with a NUL, which SQLite cannot hold, or one too long."""
     if "\x00" in text:
         raise ImportProblem("holds a NUL; mend the cell", number, column)
     if len(text) > MAX_FIELD:

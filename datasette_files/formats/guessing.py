@@ -1,9 +1,9 @@
-"""Which encoding bytes are in that say nothing of it, and are no Unicode.
+"""Guesses the encoding of bytes that have no byte order mark and are not Unicode.
 
-Each candidate makes other characters of the same bytes. Each is judged by how likely its characters
-are beside each other in the languages that are written in it (languages.py), and signs, ``°`` or
-``€``, by what they stand beside. A few bytes tell little: then Windows-1252, which Excel writes in
-the West, has the advantage. Leaves out Unicode and its marks (characters.py).
+Each candidate decodes the same bytes to different characters. Its score is the likelihood of these
+characters beside each other in the languages that use the encoding (languages.py), and of signs
+(``°``, ``€``) beside their neighbours. A short text proves little: there Windows-1252, which
+Excel writes in the West, has an advantage. Leaves out Unicode (characters.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cache
 
 from .languages import CHARACTERS, WORDS
 
-#: Name, codec, disadvantage, languages. Codecs that Windows gives a country come first.
+#: Name, codec, handicap, languages. The codecs of Windows come first.
 _CANDIDATES: tuple[tuple[str, str, float, str], ...] = (
     ("windows-1252", "cp1252", 0, "English French German Spanish Portuguese Italian Dutch Nordic"),
     ("windows-1252", "cp1252", 2, "Icelandic Estonian"),
@@ -40,17 +40,17 @@ _CANDIDATES: tuple[tuple[str, str, float, str], ...] = (
     ("koi8-r", "koi8_r", 9, "Russian"),
     ("iso-8859-2", "iso8859-2", 5, "Polish Czech Slovak Hungarian Romanian Croatian"),
 )
-#: Bytes of the head, and words of it, that are judged: time is bounded, and more tells no more.
+#: Bytes of the head, and words in it, that are scored; more take time without a better guess.
 _BYTES, _TOKENS = 32 * 1024, 600
-#: A word with characters that are not ASCII, and what is beside it.
+#: A word with characters that are not ASCII.
 _TOKEN = re.compile(r"[^\W\d_]*[^\x00-\x7f][^\W_]*(?:[^\x00-\x7f][^\W_]*)*")
 _ASCII_BYTES = bytes(range(128))
 
-#: Natural logarithms of what is rare: a pair of letters that no word of the language has, a letter
-#: that it does not have, a sign out of place, a capital after a small letter; a sign, a usual one.
+#: Natural logarithms of likelihoods. Rare: a pair of letters, or a letter, that the language does
+#: not have; a sign out of place; a capital after a small letter. Then any sign, and a usual one.
 _NO_PAIR, _NO_LETTER, _MISPLACED, _CAPITAL = -5.5, -9.0, -13.0, -6.0
 _SIGN, _USUAL_SIGN = -5.0, -3.0
-#: A character that is common, one of the first level of its standard, and any other.
+#: A common character, a character of the first level of its standard, and any other.
 _COMMON, _LEVEL, _RARE = -5.5, -9.0, -14.0
 _BESIDE_LETTER = -6.0
 
@@ -62,7 +62,7 @@ _ALONE = "–—…•·©®™§†‡¶«»¿¡ºª\xa0\xad№"
 
 
 def ranked(head: bytes) -> list[str]:
-    """The encodings that the bytes may be in, the likeliest first; never empty."""
+    """Return the possible encodings, the likeliest first; never empty."""
     best: dict[str, float] = {}
     for name, codec, handicap, languages in _CANDIDATES:
         text = _decoded(head[:_BYTES], codec)
@@ -76,7 +76,7 @@ def ranked(head: bytes) -> list[str]:
 
 
 def _decoded(head: bytes, codec: str) -> str | None:
-    """The text, where the bytes are that, but for some; a character may be cut at the end."""
+    """Return the text; None if too many bytes are invalid. A character may be cut at the end."""
     text = head.decode(codec, "replace")
     bad = text.count("\N{REPLACEMENT CHARACTER}")
     high = len(head.translate(None, _ASCII_BYTES))
@@ -84,7 +84,7 @@ def _decoded(head: bytes, codec: str) -> str | None:
 
 
 def _tokens(text: str) -> list[tuple[str, str, str]]:
-    """Different words that are not ASCII, each with the characters before and after it."""
+    """Return the different words that are not ASCII, each between its neighbour characters."""
     found: dict[tuple[str, str, str], None] = {}
     for match in _TOKEN.finditer(text):
         start, end = match.span()
@@ -95,17 +95,17 @@ def _tokens(text: str) -> list[tuple[str, str, str]]:
 
 
 def _score(tokens: list[tuple[str, str, str]], language: str) -> float:
-    """The logarithm of how likely the words are in a language."""
+    """Return the logarithm of the likelihood of the words in a language."""
     if language in CHARACTERS:
         model = frozenset(CHARACTERS[language])
-        return sum(_of_characters(token, model, language) for token in tokens)
+        return sum(_score_characters(token, model, language) for token in tokens)
     pairs = _model(language)
-    return sum(_of_letters(token, pairs) for token in tokens)
+    return sum(_score_letters(token, pairs) for token in tokens)
 
 
 @cache
 def _model(language: str) -> tuple[dict[str, float], dict[str, float]]:
-    """The logarithms of how often a letter is after another, and of how often it is there."""
+    """Return the logarithms of the frequencies of letter pairs, and of single letters."""
     pairs: Counter[str] = Counter()
     letters: Counter[str] = Counter()
     for word in WORDS[language].lower().split():
@@ -124,10 +124,10 @@ def _model(language: str) -> tuple[dict[str, float], dict[str, float]]:
     )
 
 
-def _of_letters(
+def _score_letters(
     token: tuple[str, str, str], model: tuple[dict[str, float], dict[str, float]]
 ) -> float:
-    """Of a word in an alphabet: pairs of letters of which one is not ASCII."""
+    """Score a word in an alphabet by its pairs of letters of which one is not ASCII."""
     pairs, letters = model
     before, word, after = token
     score = 0.0
@@ -137,23 +137,23 @@ def _of_letters(
         if char.isascii() and (left.isascii() or not _is_letter(left)):
             continue
         if not char.isascii() and not _is_letter(char):
-            score += _of_sign(text, index)
+            score += _score_sign(text, index)
         elif not char.isascii() or char.isalpha():
-            score += _of_pair(left, char, pairs, letters)
+            score += _score_pair(left, char, pairs, letters)
         if char.isupper() and left.islower() and not char.isascii():
             score += _CAPITAL
     return score
 
 
 def _is_letter(char: str) -> bool:
-    """Whether it is one, or a mark of Thai or Arabic that belongs to one."""
+    """Tell whether a character is a letter, or a Thai or Arabic mark on a letter."""
     if char.isalpha():
         return char not in "ºªµ"
     return "\u0e30" <= char <= "\u0e4e" or "\u064b" <= char <= "\u0652"
 
 
-def _of_pair(left: str, char: str, pairs: dict[str, float], letters: dict[str, float]) -> float:
-    """A letter after another, or after what begins a word; digits begin none."""
+def _score_pair(left: str, char: str, pairs: dict[str, float], letters: dict[str, float]) -> float:
+    """Score a letter after its left neighbour. A letter after a digit is unlikely."""
     small = char.lower()
     known = letters.get(small)
     stranger = left.isalpha() and left.lower() not in letters
@@ -164,12 +164,12 @@ def _of_pair(left: str, char: str, pairs: dict[str, float], letters: dict[str, f
     pair = pairs.get(f"{left.lower() if _is_letter(left) else ' '}{small}")
     if pair is not None:
         return pair
-    # A letter of this language in a place of its own; beside an ASCII letter it was judged before.
+    # A letter of this language, in a pair that none of its words has.
     return max(known + _NO_PAIR / 2, _NO_LETTER)
 
 
-def _of_sign(text: str, index: int) -> float:
-    """A sign, by what is beside it."""
+def _score_sign(text: str, index: int) -> float:
+    """Score a sign by the characters on both sides."""
     char, left, right = text[index], text[index - 1], text[index + 1 : index + 2] or " "
     letter_left, letter_right = left.isalpha(), right.isalpha()
     placed = False
@@ -192,14 +192,14 @@ def _of_sign(text: str, index: int) -> float:
     return _USUAL_SIGN if char in _USUAL else _SIGN
 
 
-def _of_characters(token: tuple[str, str, str], common: frozenset[str], language: str) -> float:
-    """Of a word in a script with thousands of characters; one between ASCII letters is none."""
+def _score_characters(token: tuple[str, str, str], common: frozenset[str], language: str) -> float:
+    """Score a word in a script with thousands of characters. One alone in ASCII is unlikely."""
     before, word, after = token
     score = 0.0
     for char in word:
         if char.isascii():
             continue
-        score += _COMMON if char in common else _of_other(char, language)
+        score += _COMMON if char in common else _score_rare(char, language)
     run = sum(not char.isascii() for char in word)
     if run == 1 and (before[:1].isalnum() or after[:1].isalnum() or len(word) > 1):
         score += 2 * _BESIDE_LETTER
@@ -208,7 +208,7 @@ def _of_characters(token: tuple[str, str, str], common: frozenset[str], language
     return score
 
 
-def _of_other(char: str, language: str) -> float:
+def _score_rare(char: str, language: str) -> float:
     if "\u3000" <= char <= "\u303f" or "\uff00" <= char <= "\uff60":
         return _LEVEL + 3
     if "\u3040" <= char <= "\u30ff":
@@ -229,7 +229,7 @@ def _of_other(char: str, language: str) -> float:
     return _RARE
 
 
-#: Where the first level of a standard, the common characters, is.
+#: Lead bytes of each standard's first level, which holds its common characters.
 _LEVELS = {
     "Chinese": ("gbk", (0xB0, 0xD7)),
     "Traditional": ("cp950", (0xA4, 0xC6)),

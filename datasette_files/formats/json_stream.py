@@ -1,7 +1,7 @@
-"""JSON piece by piece: the objects of an array, of an array within an object, or one after another.
+"""JSON in pieces: the objects of an array, of an array within an object, or one after another.
 
-Holds one value at a time, each of at most ``MAX_RECORD`` characters. Leaves out what becomes of
-the objects (jsons.py).
+Holds one value at a time, of at most ``MAX_RECORD`` characters. Leaves out how the objects become
+rows (jsons.py).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from .base import MAX_LISTED_NAME, MAX_RECORD, ImportProblem
 from .types import as_float
 
 _PIECE = 64 * 1024
-#: Characters of a file that begins with an object, within which the whole of it is looked at.
-_WHOLE = 4 * 1024 * 1024
-#: Objects around an array of rows.
-_DEEPEST = 4
-#: A byte order mark may be in the middle where files were put together.
+#: A file that begins with an object is parsed as a whole if it has at most this many characters.
+_MAX_WHOLE = 4 * 1024 * 1024
+#: Most objects around an array of rows.
+_MAX_DEPTH = 4
+#: White space; files that were joined may have a byte order mark in the middle.
 _SPACE = " \t\r\n\ufeff"
-#: Characters of a number that surely has no digit too many, and a size that no float comes near.
-_FEW, _PLAIN = 17, 1e-300
+#: A float of at most 17 characters, between 1e-300 and 1e300, needs no exact check.
+_SAFE_LENGTH, _SAFE_SIZE = 17, 1e-300
 
 
 def _number(text: str) -> float | str:
-    """What a float does not hold to its last digit stays a text."""
-    if len(text) <= _FEW and _PLAIN < abs(number := float(text)) < 1 / _PLAIN:
+    """Return the float, or the text if a float cannot hold all of its digits."""
+    if len(text) <= _SAFE_LENGTH and _SAFE_SIZE < abs(number := float(text)) < 1 / _SAFE_SIZE:
         return number
     exact = as_float(text)
     return text if exact is None else exact
@@ -42,7 +42,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _again(pairs: list[tuple[str, Any]]) -> str:
-    """The first name that was there before."""
+    """Return the first name that is repeated."""
     seen: set[str] = set()
     for name, _ in pairs:
         if name in seen:
@@ -51,12 +51,12 @@ def _again(pairs: list[tuple[str, Any]]) -> str:
     raise AssertionError("no name is there twice")
 
 
-#: NaN and Infinity are no JSON, but are written; as text they stay what they are.
+#: NaN and Infinity are not JSON, but files have them; they become text.
 _DECODER = json.JSONDecoder(parse_constant=str, parse_float=_number, object_pairs_hook=_object)
 
 
 def decoded(line: str, row: int) -> Any:
-    """The one value of a line. Raises ImportProblem."""
+    """Return the value of a line. Raises ImportProblem."""
     try:
         return _DECODER.decode(line)
     except ImportProblem as problem:
@@ -67,14 +67,14 @@ def decoded(line: str, row: int) -> Any:
 
 
 def _reason(error: Exception, start: int) -> str:
-    """What is wrong with a value that begins at ``start``, and where in it."""
+    """Describe an error in a value that begins at ``start``, with its position in the value."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg}, at character {error.pos - start + 1:,} of the row"
     return str(error)
 
 
 class Cursor:
-    """A place in a text, from which values are read."""
+    """A position in a text, from which values are read."""
 
     def __init__(self, text: io.TextIOWrapper, begun: str = "") -> None:
         self._text = text
@@ -82,7 +82,7 @@ class Cursor:
         self._position = 0
 
     def peek(self) -> str:
-        """The next character that is no space, which is then the place; empty at the end."""
+        """Move to the next character that is not white space and return it; empty at the end."""
         while True:
             while self._position < len(self._buffer):
                 if self._buffer[self._position] not in _SPACE:
@@ -93,18 +93,18 @@ class Cursor:
                 return ""
 
     def inside(self) -> str:
-        """As ``peek``, within an array or object, in which the file must not end."""
+        """Do the same within an array or object. Raises ImportProblem if the file ends."""
         found = self.peek()
         if not found:
             raise ImportProblem("The file ends within its array; it may be cut short")
         return found
 
     def step(self) -> None:
-        """Move behind the character that was looked at."""
+        """Move past the current character."""
         self._position += 1
 
     def value(self, row: int | None) -> Any:
-        """The value that begins here; the place moves behind it. Raises ImportProblem."""
+        """Read the value that begins here, and move past it. Raises ImportProblem."""
         try:
             return self._value(MAX_RECORD)
         except ImportProblem as problem:
@@ -112,9 +112,9 @@ class Cursor:
             raise
 
     def whole(self) -> Any:
-        """The value that begins here; None, the place kept, for one that is long, or none."""
+        """Read the value that begins here; return None, and do not move, if it is long or wrong."""
         try:
-            return self._value(_WHOLE)
+            return self._value(_MAX_WHOLE)
         except ImportProblem:
             return None
 
@@ -123,7 +123,7 @@ class Cursor:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._buffer, self._position)
-                # A number may go on.
+                # At the end of the buffer a number may be incomplete.
                 if end < len(self._buffer) or self._buffer[end - 1] in '}]"':
                     self._position = end
                     return value
@@ -135,7 +135,7 @@ class Cursor:
             more = self._text.read(piece)
             if not more:
                 raise ImportProblem(f"is no JSON ({problem}); mend the file")
-            # Twice as much each time: a large value is tried a few times only.
+            # Doubling the piece keeps the number of attempts at a large value small.
             self._buffer = self._buffer[self._position :] + more
             self._position, piece = 0, piece * 2
 
@@ -143,10 +143,11 @@ class Cursor:
 def rows_of(
     cursor: Cursor, member: str | None, found: dict[str, Any], members: list[str]
 ) -> Iterator[Any]:
-    """The values that are to be rows, which are objects where the file is right.
+    """Yield the values that become rows; the caller checks that they are objects.
 
-    Of an object, the array in it: that which ``member`` names, such as ``response.results``, else
-    the longest. Several are put into ``members``, and the one that is read into ``found``.
+    In an object, these are in the array that ``member`` names, for example ``response.results``,
+    else in the longest. If there are several arrays, their paths are added to ``members``, and the
+    chosen one to ``found``.
     """
     first = cursor.peek()
     if first == "[":
@@ -172,7 +173,7 @@ def rows_of(
 
 
 def _array(cursor: Cursor) -> Iterator[Any]:
-    """The values of the array that begins here."""
+    """Yield the values of the array that begins here."""
     cursor.step()
     row = 0
     while row or cursor.inside() != "]":
@@ -189,7 +190,7 @@ def _array(cursor: Cursor) -> Iterator[Any]:
 
 
 def _check_end(cursor: Cursor, row: int) -> None:
-    """That nothing follows: rows of another array would be lost."""
+    """Raise ImportProblem if anything follows: the rows of a second array would be lost."""
     if cursor.peek():
         raise ImportProblem("The file goes on after its array; save it as one array", row + 1)
 
@@ -197,7 +198,7 @@ def _check_end(cursor: Cursor, row: int) -> None:
 def _of_document(
     document: dict[str, Any], member: str | None, found: dict[str, Any], members: list[str]
 ) -> Iterator[Any]:
-    """The rows of a file that is one object: of an array of objects in it, else itself."""
+    """Yield the rows of a file that is one object: those of an array in it, else the object."""
     lists = _lists(document)
     if member is not None and member not in lists:
         raise ImportProblem(f"The file holds no list {member[:100]!r}; choose one of its lists")
@@ -218,13 +219,13 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _lists(document: dict[str, Any]) -> dict[str, list[Any]]:
-    """The arrays of objects in an object, by their paths; those that are less deep first."""
+    """Return the arrays of objects in an object, by their paths, the outer ones first."""
     lists: dict[str, list[Any]] = {}
     waiting = deque([("", document, 1)])
     while waiting:
         path, value, depth = waiting.popleft()
         for key, inner in value.items():
-            if isinstance(inner, dict) and depth < _DEEPEST:
+            if isinstance(inner, dict) and depth < _MAX_DEPTH:
                 waiting.append((f"{path}{key}."[:MAX_LISTED_NAME], inner, depth + 1))
             elif isinstance(inner, list) and inner and isinstance(inner[0], dict):
                 lists.setdefault(f"{path}{key}"[:MAX_LISTED_NAME], inner)
@@ -232,7 +233,7 @@ def _lists(document: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 class _Wrapped:
-    """The array of objects in an object that is too large to be held."""
+    """The array of objects in an object that is too large for memory."""
 
     def __init__(self, cursor: Cursor, member: str | None) -> None:
         self._cursor = cursor
@@ -248,7 +249,7 @@ class _Wrapped:
         _check_end(self._cursor, self._row)
 
     def _object(self, path: str, depth: int) -> Iterator[Any]:
-        """Go through the object that begins here."""
+        """Walk through the object that begins here, and yield the rows in it."""
         cursor, any_yet = self._cursor, False
         cursor.step()
         while cursor.inside() != "}":
@@ -259,7 +260,7 @@ class _Wrapped:
             key = f"{path}{cursor.value(None)}"[:MAX_LISTED_NAME]
             self._step_over(":")
             begins = cursor.inside()
-            if begins == "{" and depth < _DEEPEST:
+            if begins == "{" and depth < _MAX_DEPTH:
                 yield from self._object(f"{key}.", depth + 1)
             elif begins == "[":
                 yield from self._list(key)
@@ -274,7 +275,7 @@ class _Wrapped:
         self._cursor.step()
 
     def _list(self, path: str) -> Iterator[Any]:
-        """The values of the array that begins here, if they are the rows; else pass them."""
+        """Yield the values of the array that begins here if they are the rows; else skip them."""
         takes = False
         for number, value in enumerate(_array(self._cursor)):
             if number == 0 and isinstance(value, dict) and self._member in (None, path):

@@ -2,7 +2,7 @@
 
 Columns are the keys, in the order in which they first occur. Values keep their type: a string that
 looks like a number stays a string; true and false are 1 and 0; objects and arrays are JSON text.
-Leaves out how a file is parsed piece by piece (json_stream.py).
+Leaves out the parsing in pieces (json_stream.py).
 """
 
 from __future__ import annotations
@@ -21,31 +21,32 @@ from .base import (
     ReadOptions,
     Table,
     check_name,
+    composed,
 )
 from .characters import BAD, Characters
 from .delimited import HEAD
 from .json_stream import Cursor, decoded, rows_of
 
-#: Halves of characters, which JSON can write and no text has.
+#: Lone surrogates: JSON can write them, but they are not characters.
 _HALVES = re.compile("[\ud800-\udfff]")
 
 
 class _Names:
-    """The columns so far. Keys that SQLite does not tell apart share one."""
+    """The columns found until now. Keys that are equal for SQLite share a column."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        #: By key, as it is written; of a file that writes its keys in ever new ways only some.
+        #: Columns by exact spelling of the key; limited, as a file may spell keys in many ways.
         self._known: dict[str, int] = {}
         self._by_lower: dict[str, int] = {}
 
     def index(self, key: str, number: int) -> int:
-        """The column of a key, which may be new. Raises ImportProblem."""
+        """Return the column of a key, and add it if it is new. Raises ImportProblem."""
         index = self._known.get(key)
         return self._add(key, number) if index is None else index
 
     def _add(self, key: str, number: int) -> int:
-        name = " ".join(key.split())
+        name = composed(" ".join(key.split()))
         if _HALVES.search(name) or "\x00" in name:
             raise ImportProblem(
                 "has a name that is no text; mend the file, or choose another encoding", number
@@ -71,7 +72,7 @@ class _Json(ImportFormat):
         found = dict(characters.found)
         names = _Names()
         rows = _rows(self.values(characters.text, options, found, members), names, characters)
-        # Objects without a name may come first: they are rows of NULLs.
+        # Empty objects may come first: they are rows of NULLs.
         empty, first = 0, next(rows, None)
         while first is not None and not names.names:
             empty, first = empty + 1, next(rows, None)
@@ -88,7 +89,7 @@ class _Json(ImportFormat):
         found: dict[str, Any],
         members: list[str],
     ) -> Iterator[Any]:
-        """Each value that is to be a row. ``found`` and ``members`` take a choice of lists."""
+        """Yield the values that become rows; add a choice of lists to ``found`` and ``members``."""
         raise NotImplementedError
 
 
@@ -113,7 +114,7 @@ def _rows(values: Iterator[Any], names: _Names, characters: Characters) -> Itera
             if cell is not None:
                 row[index] = made = _scalar(cell)
                 odd = odd or (isinstance(made, str) and (BAD in made or "\x00" in made))
-        # Most rows have nothing to check, and may be mostly empty.
+        # Most rows have nothing to check; a wide, mostly empty row would take time.
         yield characters.check_row(row, number, names.names) if odd else row
 
 
@@ -121,13 +122,13 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, dict | list):
         value = json.dumps(value, ensure_ascii=False)
     if isinstance(value, str) and not value.isprintable():
-        # \ud83d on its own is JSON, and no character: as bytes that are none.
+        # A lone \ud83d is valid JSON but not a character; it is handled as an undecodable byte.
         return _HALVES.sub(BAD, value)
     return value
 
 
 class JsonLines(_Json):
-    """One object to a line; an array all the same where the file is one."""
+    """One object per line. A file that begins with an array is read as an array."""
 
     name = "ndjson"
     label = "JSON lines"

@@ -1,12 +1,12 @@
-"""Words by which the language of a text is told, and through it the encoding (guessing.py).
+"""Words from which the language of a text, and so its encoding, is guessed (guessing.py).
 
-Common words, names and places whose letters are not all ASCII: which letters a language has, and
-beside which others, is counted from them. Not a dictionary; more words tell better.
+Common words, names and places whose letters are not all ASCII. The frequencies of a language's
+letters and pairs of letters are counted from them. Not a dictionary; more words guess better.
 """
 
 from __future__ import annotations
 
-#: Of alphabets, by language: the words.
+#: Words by language, for languages with an alphabet.
 WORDS = {
     "English": "naïve café résumé façade cliché fiancée Zoë Chloë Renée André déjà vu entrée coöperate"
     " soufflé piñata jalapeño crème brûlée El Niño São Paulo Björk Beyoncé Brontë Noël decor décor"
@@ -141,7 +141,7 @@ WORDS = {
     " ลูกค้า สั่งซื้อ ปี เดือน วัน สัปดาห์ และ ของ ที่ เป็น ไม่ ใช่ มี ได้ ให้ ใน จาก กับ สวัสดี ขอบคุณ ประเทศไทย",
 }
 
-#: Of scripts with thousands of characters: the common ones.
+#: Common characters by language, for scripts with thousands of characters.
 CHARACTERS = {
     "Chinese": "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发"
     "后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从"

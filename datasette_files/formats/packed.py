@@ -1,6 +1,6 @@
-"""Files within files: gzip and Zstandard as they stream, a member of a zip archive.
+"""Packed files: gzip and Zstandard as streams, and the members of a zip archive.
 
-Bounded against bombs.
+Every stream is limited, against decompression bombs.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from .base import MAX_LISTED_NAME, ImportProblem
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"
 ZSTD = b"\x28\xb5\x2f\xfd"
-#: OLE, in which Excel wrote until 2003.
+#: OLE, the container of Excel files until 2003.
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PIECE = 64 * 1024
-#: Of a gzip file: what is left of it is copied for each member, and a member may be 20 bytes.
+#: Small: zlib copies the unused rest of a piece for each member, which may have only 20 bytes.
 _GZIP_PIECE = 4 * 1024
-#: Of a Zstandard file, which unpacks four bytes to 128 KiB (RFC 8878, 3.1.1.2); and its window.
+#: Small: four bytes of Zstandard may unpack to 128 KiB (RFC 8878, 3.1.1.2). And its window.
 _ZSTD_PIECE, _ZSTD_WINDOW = 128, 128 * 1024 * 1024
-#: What an archive may hold, for its list of contents to be read at all.
+#: Most members of an archive.
 _MAX_MEMBERS = 10_000
 #: Members that make a zip archive a workbook.
-_OF_WORKBOOKS = ("xl/workbook.xml", "xl/workbook.bin")
+_WORKBOOK_MEMBERS = ("xl/workbook.xml", "xl/workbook.bin")
 _ODS = b"application/vnd.oasis.opendocument.spreadsheet"
-#: What stands beside a table in an archive: by its name, and by the name's end.
-_BESIDE = ("readme", "license", "licence", "copying", "thumbs.db", "desktop.ini", "changelog")
-_BESIDE_ENDS = (
+#: Members of an archive that are not tables: by the start of the name, and by its end.
+_NO_TABLES = ("readme", "license", "licence", "copying", "thumbs.db", "desktop.ini", "changelog")
+_NO_TABLE_ENDS = (
     *(".md", ".rst", ".html", ".htm", ".pdf", ".doc", ".docx", ".rtf", ".odt", ".ppt", ".pptx"),
     *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".svg", ".tif", ".tiff", ".bmp", ".ico", ".heic"),
     *(".mp3", ".mp4", ".mov", ".wav", ".avi", ".css", ".js", ".py", ".exe", ".dll", ".xml", ".xsd"),
@@ -40,7 +40,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Limited(io.RawIOBase):
-    """A stream of at most ``limit`` bytes; more is a problem."""
+    """A stream of at most ``limit`` bytes. Raises ImportProblem if there are more."""
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream = stream
@@ -53,7 +53,7 @@ class Limited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        # As much as there is: a member of a gzip file may hold the header's row alone.
+        # Fill the whole buffer: the first member of a gzip file may hold only the header.
         view, count = memoryview(buffer), 0
         while count < len(view) and (got := self._fill(view[count:])):
             count += got
@@ -77,7 +77,7 @@ def _too_large(limit: int) -> ImportProblem:
 
 
 class Gunzipped(Limited):
-    """What a gzip file holds, its members one after the other (RFC 1952, 2.2)."""
+    """The content of a gzip file, its members one after the other (RFC 1952, 2.2)."""
 
     def __init__(self, stream: IO[bytes], limit: int, cut: bool = False) -> None:
         super().__init__(stream, limit)
@@ -112,7 +112,7 @@ class Gunzipped(Limited):
 
 
 class Unzstd(Limited):
-    """What a Zstandard file holds, its frames one after the other (RFC 8878)."""
+    """The content of a Zstandard file, its frames one after the other (RFC 8878)."""
 
     def __init__(self, stream: IO[bytes], limit: int, cut: bool = False) -> None:
         super().__init__(stream, limit)
@@ -120,8 +120,8 @@ class Unzstd(Limited):
             import zstandard  # noqa: PLC0415 - an extra
         except ImportError:
             raise ImportProblem(
-                "Zstandard files are read where datasette-files[zstd] is installed; ask the"
-                " administrator, or upload the file unpacked"
+                "Zstandard files need datasette-files[zstd]; ask the administrator to install it,"
+                " or upload the file unpacked"
             ) from None
         self._cut = cut
         self._error = zstandard.ZstdError
@@ -155,17 +155,17 @@ class Unzstd(Limited):
 
 
 def members(archive: BinaryIO, is_table: Callable[[str], bool]) -> list[str]:
-    """The files of a zip archive that may be tables: those that their names say to be, if any.
+    """List the files of a zip archive that may be tables.
 
-    Else what is no picture, text for people or the like. Raises ImportProblem where nothing is
-    left.
+    These are the files with a table's extension; if there are none, all but pictures, documents
+    and similar files. Raises ImportProblem if the list is empty.
     """
     names = [info.filename for info in _listed(_opened(archive)) if info.file_size]
     tables = [name for name in names if is_table(name)] or [
         name
         for name in names
-        if not name.lower().endswith(_BESIDE_ENDS)
-        and not name.lower().rpartition("/")[2].startswith(_BESIDE)
+        if not name.lower().endswith(_NO_TABLE_ENDS)
+        and not name.lower().rpartition("/")[2].startswith(_NO_TABLES)
     ]
     if not tables:
         raise ImportProblem("The archive holds no table; upload one with CSV, JSON or a workbook")
@@ -173,10 +173,10 @@ def members(archive: BinaryIO, is_table: Callable[[str], bool]) -> list[str]:
 
 
 def is_workbook(archive: BinaryIO) -> bool:
-    """Whether a zip archive is a workbook, whatever its name."""
+    """Tell whether a zip archive is a workbook, by its content."""
     opened = _opened(archive)
-    names = {info.filename for info in _few(opened.infolist())}
-    if not names.isdisjoint(_OF_WORKBOOKS):
+    names = {info.filename for info in _bounded(opened.infolist())}
+    if not names.isdisjoint(_WORKBOOK_MEMBERS):
         return True
     if "mimetype" not in names:
         return False
@@ -185,13 +185,13 @@ def is_workbook(archive: BinaryIO) -> bool:
 
 
 def check(archive: BinaryIO, limit: int) -> int:
-    """That an archive unpacks to no more than so many bytes, by unpacking it; its list may lie.
+    """Unpack an archive to count its bytes, as its list may be false; return the count.
 
-    For formats whose reader unpacks by itself. The bytes that it unpacks to.
+    For formats whose library unpacks by itself. Raises ImportProblem beyond ``limit`` bytes.
     """
     opened = _opened(archive)
     buffer, left = bytearray(_PIECE), limit
-    for info in _few(opened.infolist()):
+    for info in _bounded(opened.infolist()):
         member = _readable(opened, info, limit)
         while count := member.readinto(buffer):
             left -= count
@@ -202,7 +202,7 @@ def check(archive: BinaryIO, limit: int) -> int:
 
 
 def open_member(archive: BinaryIO, name: str, limit: int) -> BinaryIO:
-    """One file of an archive."""
+    """Open one file of an archive. Raises ImportProblem."""
     opened = _opened(archive)
     info = next((info for info in _listed(opened) if info.filename == name), None)
     if info is None:
@@ -215,7 +215,7 @@ def _readable(opened: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> _Me
     if info.flag_bits & 1:
         raise ImportProblem(f"{name!r} is encrypted; upload it unpacked")
     if info.compress_type not in _METHODS:
-        raise ImportProblem(f"{name!r} is packed in a way that is not read; upload it unpacked")
+        raise ImportProblem(f"{name!r} has an unknown compression; upload it unpacked")
     try:
         return _Member(opened.open(info), limit)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
@@ -240,7 +240,7 @@ def _opened(archive: BinaryIO) -> zipfile.ZipFile:
 def _listed(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return [
         info
-        for info in _few(opened.infolist())
+        for info in _bounded(opened.infolist())
         if not info.filename.endswith("/")
         and not info.filename.startswith("__MACOSX/")
         and not info.filename.rpartition("/")[2].startswith(".")
@@ -248,7 +248,7 @@ def _listed(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     ]
 
 
-def _few(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+def _bounded(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     if len(infos) > _MAX_MEMBERS:
         raise ImportProblem(f"The archive holds more than {_MAX_MEMBERS:,} files")
     return infos

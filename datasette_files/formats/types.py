@@ -1,14 +1,14 @@
-"""The type of each column, by all of its values.
+"""Detection of each column's type from all of its values.
 
 The rules. An integer is an optional minus and digits without leading zeros, within 64 bits. A
-float is such digits with a fraction that ends in no zero, but for ``.0``, of at most 17 significant
-digits; a column of both is float as long as no integer has more than 15 digits, which a float would
-change. Empty cells are NULL in a column of numbers. All else (dates, nan, 007, +1, 1_000, 5E1, the
-1.10 of a version or a price, numbers with spaces) makes the column text, in which every value stays
-as it is written. A column for a table that holds numbers already takes all spellings of a number.
+float is the same with a fraction, of at most 17 significant digits; the fraction does not end in a
+zero, except ``.0``. A column of both is float if no integer has more than 15 digits, as a float
+would change it. Empty cells are NULL in a column of numbers. Any other value (dates, nan, 007, +1,
+1_000, 5E1, the 1.10 of a version or a price, numbers with spaces) makes the column text, and every
+value keeps its spelling. If the target column already holds numbers, every spelling is accepted.
 
-A batch is judged as one string: a join, a translate and a few counts. Only a batch that these do
-not clear is judged value by value.
+For speed, a batch is checked as one string: a join, a translate and a few counts. Only if these
+cannot decide, each value is checked alone.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ _DIGITS = b"0123456789"
 _FLOAT = re.compile(
     r"-?(?P<number>(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?P<exponent>[eE][-+]?[0-9]+)?"
 )
-#: Zeros at the end of a fraction, which a float does not keep.
+#: Zeros at the end of a fraction, which a float would lose.
 _LAST_ZEROS = re.compile(rb"\.[0-9]+0,")
 _MIN, _MAX = -(2**63), 2**63 - 1
-#: Digits of an integer that surely is a float exactly; and of any that fits 64 bits.
+#: Most digits of an integer that always is exact as a float, and that always fits 64 bits.
 _EXACT_DIGITS, _SAFE_DIGITS = 15, 18
 _SIGNIFICANT = 17
-#: Characters of the longest integer; int() refuses to look at thousands.
+#: Characters of the longest integer; int() refuses thousands of digits.
 _LONGEST = len(str(_MIN))
 
 
 class Column:
-    """What is known of one column so far; ``kind`` is None until it has a value."""
+    """The type of one column, after the batches read until now; None until it has a value."""
 
     def __init__(self, chosen: str | None = None, any_spelling: bool = False) -> None:
         self.kind = chosen
-        #: Whether 1.50 and 5E1 are numbers: the table that the values are for holds such already.
+        #: True if 1.50 and 5E1 count as numbers, as the target column holds numbers already.
         self.any_spelling = any_spelling
-        #: Whether a person chose the type: then a value that is none ends the import.
+        #: True if the user chose the type; then a value of another type ends the import.
         self.chosen = chosen is not None
-        #: Whether an integer was seen that may be no float exactly.
+        #: True if some integer may be too long for an exact float.
         self.wide = False
-        #: Whether values went in as floats, whose text is lost.
+        #: True if some values were stored as floats, so that their spelling is lost.
         self.floats = False
-        #: Whether the column turned to text after that: the file has to be read again.
+        #: True if the column became text after that; the file must be read again.
         self.surprised = False
 
     def take(self, values: Sequence[str | None]) -> Sequence[Any] | None:
-        """Judge a batch of texts; the values to store in their place, or None for as they are."""
+        """Check a batch of texts; return the values to store, or None to store the texts."""
         if self.kind == TEXT:
             return None
         joined = ",".join([value or "" for value in values] if None in values else values)  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ class Column:
 
 
 def _are_integers(joined: str, values: Sequence[str | None], size: int) -> int | None:
-    """None unless all are integers or empty; else the digits of the longest, 0 for none."""
+    """Return the length of the longest integer, 0 if all are empty; None if any is no integer."""
     try:
         text = b",%b," % joined.encode("ascii")
     except UnicodeEncodeError:
@@ -95,7 +95,7 @@ def _are_integers(joined: str, values: Sequence[str | None], size: int) -> int |
 
 
 def _zeros_alone(text: bytes) -> int:
-    """How many values are 0. ``count`` wants each to have its own commas on both sides."""
+    """Count the values ``0``. Commas are doubled because matches of ``count`` cannot overlap."""
     return text.replace(b",", b",,").count(b",0,")
 
 
@@ -106,7 +106,7 @@ def _any_wide(values: Sequence[str | None]) -> bool:
 def _as_floats(
     joined: str, values: Sequence[str | None], size: int, any_spelling: bool
 ) -> list[float | None] | None:
-    """The numbers; None unless all are floats, integers that are floats exactly, or empty."""
+    """Return the floats; None if any value is neither empty nor an exact float."""
     if not joined.strip(","):
         return [None] * size
     if _is_plain(joined, values, size):
@@ -126,7 +126,7 @@ def _as_floats(
 
 
 def _is_plain(joined: str, values: Sequence[str | None], size: int) -> bool:
-    """Whether only digits, points and leading minuses occur, none of them out of place."""
+    """Tell whether all values consist of digits, points and leading minuses in valid places."""
     try:
         text = b",%b," % joined.encode("ascii")
     except UnicodeEncodeError:
@@ -140,15 +140,15 @@ def _is_plain(joined: str, values: Sequence[str | None], size: int) -> bool:
     zeros = text.count(b",0")
     if zeros and zeros != text.count(b",0.") + _zeros_alone(text):
         return False
-    # Rare; each value is looked at.
+    # These are rare, so each value is checked alone.
     if b".," in text or b",." in text or b"-." in text or _LAST_ZEROS.search(text):
         return False
-    # A value of so few characters has no digit too many.
+    # A value of at most 15 characters has at most 15 digits.
     return max(map(len, filter(None, values)), default=0) <= _EXACT_DIGITS
 
 
 def _is_kept(text: str, number: float) -> bool:
-    """Whether a number comes back from a float as it was written, a whole one but for ``.0``."""
+    """Tell whether a float keeps the spelling of a number; an added ``.0`` does not count."""
     whole, point, fraction = text.partition(".")
     if not text.lstrip("-").replace(".", "", 1).isdigit():
         return text == repr(number)  # an exponent
@@ -158,7 +158,7 @@ def _is_kept(text: str, number: float) -> bool:
 
 
 def as_float(text: str) -> float | None:
-    """The number that a text is by the rules above, or None."""
+    """Return the number in a text by the rules above, or None."""
     match = _FLOAT.fullmatch(text)
     if match is None:
         return None
@@ -167,15 +167,15 @@ def as_float(text: str) -> float | None:
     if digits > (_EXACT_DIGITS if whole else _SIGNIFICANT):
         return None
     number = float(text)
-    # Too small for a float, it would become 0.
+    # A number too small for a float would become 0.
     vanishes = digits and not number and match["number"].strip("0.")
     return number if math.isfinite(number) and not vanishes else None
 
 
 def convert(value: str | None, kind: str) -> Any:
-    """A value as the type that a person chose. Raises ValueError.
+    """Convert a value to the type that the user chose. Raises ValueError.
 
-    More is taken than is found by itself: leading zeros, a plus, spaces around.
+    Accepts more than the detection does: leading zeros, a plus, spaces around.
     """
     if value is None or kind == TEXT:
         return value
@@ -196,7 +196,7 @@ def convert(value: str | None, kind: str) -> Any:
 
 
 class TypedColumn(Column):
-    """As ``Column``, for values that have types of their own, as JSON's."""
+    """A ``Column`` for values that already have types, as in JSON."""
 
     def take(self, values: Sequence[Any]) -> Sequence[Any] | None:
         made = None
@@ -207,7 +207,7 @@ class TypedColumn(Column):
         if int in kinds and not all(
             _MIN <= value <= _MAX for value in values if isinstance(value, int)
         ):
-            # Too big for SQLite, so a text; and so is the column.
+            # An integer too big for SQLite becomes text, and so does the column.
             values = made = [
                 str(v) if isinstance(v, int) and not _MIN <= v <= _MAX else v for v in values
             ]

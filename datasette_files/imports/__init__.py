@@ -1,6 +1,6 @@
-"""One import: a process that reads a file, and the steps that write its rows.
+"""Imports of files into tables: a child process reads the file, the server writes the rows.
 
-Two sides, apart. In the server: run.py (the whole of it), process.py (starts the other side, feeds
-it), fitting.py and writing.py. In the import's own process: worker.py and what it calls (pipe.py,
-reading.py, filling.py, the formats, tables/scratch.py), which load nothing of Datasette.
+In the server: imports.py (the use cases), run.py (one import), process.py (starts and feeds the
+child), fitting.py and writing.py. In the child: worker/, the formats and tables/scratch.py, which
+do not load Datasette.
 """

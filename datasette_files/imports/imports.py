@@ -25,6 +25,7 @@ from ..permissions.tables import may_add_rows, may_view_table, missing_for_impor
 from ..sources.sources import Source
 from ..tables import target
 from . import folders
+from .checking import ColumnRules
 from .first_rows import Preview, Previews
 from .fitting import check_table, writable_database
 from .formats import Formats
@@ -46,24 +47,32 @@ class Imports:
         lookup: Lookup,
         announcer: Announcer,
         jobs: Jobs,
+        columns: ColumnRules,
     ) -> None:
         self._datasette = datasette
         self._catalog = database
         self.formats = Formats()
         self._jobs = jobs
-        jobs.register(ImportWork(datasette, database, config, lookup, announcer, self.formats))
+        jobs.register(
+            ImportWork(datasette, database, config, lookup, announcer, self.formats, columns)
+        )
         self._previews = Previews(config)
 
     async def preview(
-        self, source: Source, file: FileRecord, name: str | None, read: dict[str, Any]
+        self,
+        source: Source,
+        file: FileRecord,
+        name: str | None,
+        read: dict[str, Any],
+        client: str,
     ) -> Preview:
-        """Make a preview with the format ``name`` and the reading options ``read``.
+        """Make a preview with the format ``name`` and the reading options ``read`` for a client.
 
         Raises Invalid, BadType, TimedOut, StorageError, StorageUnavailable.
         """
         check_reading(read)
         chosen, known = self.formats.of(file, name), self.formats.registered
-        return await self._previews.make(source, file, chosen, read, known, asked=bool(name))
+        return await self._previews.make(source, file, chosen, read, known, bool(name), client)
 
     async def start(self, actor: Actor, file: FileRecord, request: ImportRequest) -> int:
         """Start an import; return its job's id.
@@ -94,7 +103,7 @@ class Imports:
         return job
 
     async def _by_own_name(self, request: ImportRequest) -> ImportRequest:
-        """Put in the table's name as the database spells it, as permissions use that name."""
+        """Use the database's spelling of the table's name, as permissions do."""
         database = self._datasette.databases.get(request.database)
         if database is None:
             return request
@@ -144,14 +153,14 @@ class Imports:
 
     async def cancel(self, actor: Actor, file: FileRecord, job_id: int) -> None:
         """Cancel a job. Raises NotFound, PermissionDenied, Conflict."""
-        job, details, _ = await self._job(file.id, job_id)
+        job, details = await self.visible_job(actor, file.id, job_id)
         await self._permit(actor, self.request_of(job, details))
         if not await self._catalog.write(lambda conn: rows.cancel(conn, job_id)):
             raise Conflict(f"The import is over: {job.status}")
 
     async def restart(self, actor: Actor, file: FileRecord, job_id: int) -> int:
         """Start an unfinished job again; return the new id. Raises NotFound, and as ``start``."""
-        job, details, _ = await self._job(file.id, job_id)
+        job, details = await self.visible_job(actor, file.id, job_id)
         request = self.request_of(job, details)
         if job.status not in ("error", "cancelled", "interrupted"):
             await self._permit(actor, request)
@@ -160,14 +169,14 @@ class Imports:
 
     async def apply(self, actor: Actor, file: FileRecord, job_id: int, removes: bool) -> int:
         """Start the merge that a comparison showed; return its id. Raises as ``restart``."""
-        job, details, _ = await self._job(file.id, job_id)
+        job, details = await self.visible_job(actor, file.id, job_id)
         request = self.request_of(job, details)
         return await self.start(actor, file, replace(request, mode="merge", removes=removes))
 
     async def databases(self, actor: Actor) -> list[tuple[str, bool]]:
         """List ``(database, whether new tables may be created)`` that the actor may import into.
 
-        Where no table may be created, there are tables to which the actor may add rows.
+        If the actor may not create tables, there are tables to which the actor may add rows.
         """
         datasette = self._datasette
         offered = []
@@ -182,11 +191,11 @@ class Imports:
         return offered
 
     async def of_file(self, file: FileRecord) -> list[tuple[ImportJob, str]]:
-        """The file's jobs, newest first, each with its mode."""
+        """Return the file's jobs, newest first, each with its mode."""
         return await self._catalog.read(lambda conn: rows.of_file(conn, file.id, _MAX_SHOWN))
 
     async def origins(self, database: str, table: str) -> list[Origin]:
-        """The files whose rows are in a table, newest first."""
+        """Return the files whose rows are in a table, newest first."""
         return await self._catalog.read(
             lambda conn: rows.origins(conn, database, table, _MAX_SHOWN)
         )

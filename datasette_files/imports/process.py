@@ -1,7 +1,7 @@
-"""Has a confined child read a file: feeds it the file's bytes, and listens to it.
+"""Runs a confined child that reads a file: sends it the bytes, and receives its messages.
 
-The child is killed when the import is cancelled, takes too much CPU, or tells nothing for too long.
-What it does is in worker/main.py, what it may not in sandbox/.
+The child is killed if the import is cancelled, takes too much CPU, or sends no message for too
+long. Its program is worker/main.py, its confinement sandbox/.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from ..sandbox.process import NO_ANSWER, PATIENCE, Child, Limits
 
 logger = logging.getLogger("datasette_files")
 
-#: Bytes of address space: what a hostile file can make the child take.
+#: Most bytes of address space that a hostile file can make the child use.
 _MEMORY = 1024 * 1024 * 1024
-#: Times import_max_bytes: the scratch database's largest size (worker/filling.py); and some room
-#: for the batch with which it grows beyond.
+#: The scratch database may have this many times import_max_bytes (worker/filling.py), and some
+#: bytes more, as its size is checked after each batch.
 _GROWS, _ROOM = 2, 64 * 1024 * 1024
-#: Seconds of CPU for a preview, and for an import, which has more by what it has read
-#: (worker/pipe.py). An import that tells nothing for PATIENCE times as long is ended.
+#: Seconds of CPU for a preview, and for an import, which gets more for bytes that it has read
+#: (worker/pipe.py). An import without a message for PATIENCE times as long is ended.
 PREVIEW_SECONDS, IMPORT_SECONDS = 30.0, 60.0
-#: Bytes of content per second of CPU that an import has at least; most take 50 times less.
+#: Bytes of content that earn one more second of CPU; most imports need 0.02 seconds for them.
 _RATE = 256 * 1024
 
-#: Modules that the child loads without the whole package.
+#: Prefix of the modules that the child loads without the whole package.
 _OWN = "datasette_files."
-#: The file from its beginning, each time it is called.
+#: A function that returns the file's bytes from the beginning, at each call.
 Bytes = Callable[[], AsyncIterator[bytes]]
 #: ``(bytes read, rows)``.
 Progress = Callable[[int, int], None]
 
 
 class ImportFailed(Exception):
-    """The file cannot be imported, or its process ended. The message is for people."""
+    """The file cannot be imported, or its process ended. The message is shown to the user."""
 
 
 def located(chosen: ImportFormat) -> dict[str, str]:
-    """Where another process finds a format's class."""
+    """Describe a format's class so that another process can import it."""
     cls = type(chosen)
     name = cls.__module__
     spec = {"module": name, "class": cls.__qualname__}
@@ -58,9 +58,9 @@ def located(chosen: ImportFormat) -> dict[str, str]:
 
 
 def formats(chosen: ImportFormat, known: Iterable[ImportFormat], asked: bool) -> dict[str, Any]:
-    """What a task says of formats; ``asked``: a person chose this one, whatever a member's name.
+    """Return a task's formats. ``asked``: the user chose this one, whatever a member's name.
 
-    Of an archive's members no other plugin's format is found: its child could not load it.
+    For members of an archive, formats of other plugins are left out: the child cannot load them.
     """
     spec = located(chosen)
     others = [located(one) for one in known if type(one).__module__.startswith(_OWN)]
@@ -71,20 +71,20 @@ def formats(chosen: ImportFormat, known: Iterable[ImportFormat], asked: bool) ->
 
 
 def limits_of(work: str, max_bytes: int) -> Limits:
-    """The limits of a ``preview`` or an ``import``; ``max_bytes`` is the file's largest size."""
+    """Return the limits of a ``preview`` or ``import`` of a file of at most ``max_bytes``."""
     size = _GROWS * max_bytes + _ROOM
     if work == "preview":
         return Limits(_MEMORY, size, PREVIEW_SECONDS)
-    # All that it can have read, in two passes.
+    # The most CPU that two passes over the largest file can earn.
     return Limits(_MEMORY, size, IMPORT_SECONDS, 1 + int(2 * max_bytes / _RATE / IMPORT_SECONDS))
 
 
 async def run(
     task: dict[str, Any], content: Bytes, progress: Progress, folder: Path | None = None
 ) -> dict[str, Any]:
-    """Have the task done; its outcome. Raises ImportFailed, and whatever the storage raises.
+    """Run the task in a child; return its outcome. Raises ImportFailed, and errors of ``content``.
 
-    ``folder`` is where the child writes; without it, in one that is removed at its end.
+    The child writes into ``folder``; if it is None, into one that is removed at the end.
     """
     spec = task["format"]
     own = spec["module"].startswith(_OWN) and "file" not in spec
@@ -122,7 +122,9 @@ async def run(
                 done: dict[str, Any] = message["done"]
                 return done
     except Broken as error:
-        raise ImportFailed(f"The process that read the file makes no sense: {error}") from error
+        raise ImportFailed(
+            f"The process that read the file sent an invalid message: {error}"
+        ) from error
     except (ConnectionError, asyncio.IncompleteReadError) as error:
         raise ImportFailed(_ended_by(await child.ended_by())) from error
     finally:
@@ -133,9 +135,9 @@ async def run(
 
 
 def _ended_by(code: int) -> str:
-    """What to make of a process that ended without a word."""
+    """Explain the exit code of a process that ended without a message."""
     if code in (-signal.SIGABRT, -signal.SIGSEGV):
-        # How a library in another language ends, without memory or on a file made to break it.
+        # A native library ends so if memory is missing, or if the file is made to break it.
         return (
             "The file takes more memory than an import has, or is damaged; split it, or save it in"
             " another format"
@@ -149,9 +151,9 @@ def _ended_by(code: int) -> str:
 
 
 async def _next(child: Child, feeding: asyncio.Task[None], seconds: float) -> dict[str, Any]:
-    """The next message. Raises what went wrong with the bytes that the child waits for.
+    """Return the next message. Raises the error of ``feeding``, if it failed.
 
-    Raises ImportFailed where there is none for ``seconds``, while the storage was not the reason.
+    Raises ImportFailed if no message comes for ``seconds``, unless the child waits for the storage.
     """
     receiving = asyncio.ensure_future(child.receive())
     try:
@@ -180,7 +182,7 @@ async def _feed(child: Child, content: Bytes) -> None:
         await child.feed(stream)
         child.end_file()
     except (BrokenPipeError, ConnectionResetError):
-        # It has ended, and its last message says why.
+        # The child has ended; its last message says why.
         logger.debug("The import's process took no more bytes")
     finally:
         close = getattr(stream, "aclose", None)

@@ -15,7 +15,7 @@ from ..tables.content import STAGING_PREFIX
 
 #: Characters of a table's name.
 _MAX_NAME = 200
-#: Rows above a header that are looked at (formats/dialect.py).
+#: Rows in which the header must be (formats/dialect.py).
 _MAX_SKIPPED = 20
 
 

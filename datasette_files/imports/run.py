@@ -1,8 +1,8 @@
 """One import, from a claimed job to a table: a process reads, Datasette's connection writes.
 
-The order that makes a crash harmless: what will have to be removed is written down before it is
-made; that the last transaction begins, before it does. Leaves out who may import (imports.py), when
-a job runs (jobs.py), and the writing itself (writing.py).
+The order makes a crash harmless: the job's notes name a folder or table before it is made, and the
+last transaction before it begins. Leaves out the use cases (imports.py), when a job runs
+(jobs/jobs.py), and the writing itself (writing.py).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ..permissions.tables import missing_for_import
 from ..sources import reading
 from ..tables import leftovers, target
 from . import folders, process
+from .checking import ColumnRules, check_values
 from .fitting import check_table, fit, hints, key_of, numbers, writable_database
 from .formats import Formats
 from .writing import Writing, retried
@@ -40,7 +41,7 @@ logger = logging.getLogger("datasette_files")
 
 
 async def require(datasette: Any, actor: Actor, request: ImportRequest, then: str) -> None:
-    """Raises PermissionDenied, with what to do ``then``, unless the actor may import so."""
+    """Raise PermissionDenied unless the actor may run the request; ``then`` ends the message."""
     missing = await missing_for_import(
         *(datasette, actor, request.database, request.table, request.mode),
         removes=request.removes,
@@ -53,7 +54,7 @@ async def require(datasette: Any, actor: Actor, request: ImportRequest, then: st
 
 
 class ImportWork(Kind):
-    """The first kind of job."""
+    """The kind of job that imports a file."""
 
     name = rows.KIND
     phase = "reading"
@@ -66,6 +67,7 @@ class ImportWork(Kind):
         lookup: Lookup,
         announcer: Announcer,
         formats: Formats,
+        columns: ColumnRules,
     ) -> None:
         super().__init__(database)
         self._datasette = datasette
@@ -74,11 +76,12 @@ class ImportWork(Kind):
         self._lookup = lookup
         self._announcer = announcer
         self._formats = formats
+        self._columns = columns
 
     async def permit(self, job: Job) -> None:
-        """As when it was asked for: to browse the file, and to import so. Raises PermissionDenied.
+        """Check again that the actor may browse the file and import it. Raises PermissionDenied.
 
-        The bytes of a file that is deleted meanwhile have been read with permission.
+        If the file was deleted meanwhile, its bytes have already been read with permission.
         """
         then = "it was withdrawn since, and nothing was written; ask the administrator"
         found = await self._lookup.find(job.notes["file_id"])
@@ -127,10 +130,11 @@ class ImportWork(Kind):
         )
         progress.count(read=size, rows=outcome["rows"])
         content = fit(request, outcome, folder / "rows.db", table)
+        await check_values(self._columns, request.database, content, progress.check)
         progress.phase = "writing"
         writing = Writing(self._catalog, self, database, job, request, content, progress)
         result = await writing.run()
-        # Ended before others are told: what they do with the news does not make it fail.
+        # The job ends before the events, so that an error in a plugin's hook cannot fail it.
         await self.end(job, "finished", None, result, **_counts(result))
         await self._announce(job, file, request, content.rows, created=table is None)
         return result
@@ -184,21 +188,21 @@ class ImportWork(Kind):
         if staging is not None and reachable:
             left = await retried(database, lambda conn: leftovers.begin(conn, staging))
             if notes.get("committing") and not left:
-                # Its last transaction was committed, and then the process died.
+                # The last transaction was committed, and then the process died.
                 await self.end(job, "finished", None, current.result, **_counts(current.result))
-            # Else it never will be.
+            # In all other cases the transaction will not be committed any more.
             await self._catalog.write(lambda conn: jobs.note(conn, job.id, committing=None))
             try:
                 while left:
                     left = await retried(database, lambda conn: leftovers.drop_some(conn, staging))
             except sqlite3.OperationalError:
-                # On a full disk, say: it is told now, and removed later.
+                # The disk may be full: end the job now, and remove the table later.
                 await self.end(job, status, error)
                 raise
         if (folder := notes.get("folder")) is not None:
             await asyncio.to_thread(folders.remove, Path(folder))
         await self.end(job, status, error)
-        # A table in a database that is not attached now is looked for again in an hour.
+        # If the table's database is not attached now, try again in an hour.
         later = None if staging is None or reachable else time.time() + 3600
         await self._catalog.write(lambda conn: jobs.cleaned(conn, job.id, later))
 

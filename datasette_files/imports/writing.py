@@ -1,6 +1,6 @@
-"""The rows of one import on their way from the scratch database to a user's, in short steps.
+"""Writes the rows of one import from the scratch database to the user's, in short steps.
 
-Each step is a call on Datasette's write connection, so that others' writes come in between.
+Each step is a call on Datasette's write connection; other writes run between the steps.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from ..db import jobs
 from ..db.batching import Catalog
 from ..db.imports import ImportRequest
 from ..db.jobs import Job
+from ..formats.base import shown_names
 from ..jobs.jobs import Cancelled, Kind, Lost, Progress
-from ..tables import merging, target, words
+from ..tables import closing, merging, target, words
 from ..tables.content import Content
 
 _T = TypeVar("_T")
 
 logger = logging.getLogger("datasette_files")
 
-#: Rows of the first transaction; how long one is to take, in seconds; and the most rows.
-_FIRST_ROWS, _HOLD, _MOST_ROWS = 2_000, 0.08, 20_000
-#: Seconds between two transactions, in which other processes get at the database.
+#: Rows of the first transaction; seconds that one should take; and the most rows of one.
+_FIRST_ROWS, _HOLD, _MAX_ROWS = 2_000, 0.08, 20_000
+#: Seconds between two transactions, so that other processes can use the database.
 _GAP = 0.002
-#: How often a step is tried while another process has the database locked: a try takes 5 seconds.
+#: Attempts at a step while another process locks the database; each waits for 5 seconds.
 _TRIES = 12
 
 
 class Writing:
-    """The rows of one import on their way from the scratch database to the user's."""
+    """Writes or compares the rows of one import."""
 
     def __init__(
         self,
@@ -54,12 +55,13 @@ class Writing:
         self._progress = progress
         self._result: dict[str, Any] = {
             "rows": content.rows,
-            "columns": list(zip(content.columns, content.kinds, strict=True)),
+            # For the job's page; the table has the whole names.
+            "columns": list(zip(shown_names(content.columns), content.kinds, strict=True)),
             "found": content.found,
         }
 
     async def run(self) -> dict[str, Any]:
-        """Write or compare; the job's result. Raises PermissionDenied, Conflict, sqlite3.Error."""
+        """Write or compare; return the result. Raises PermissionDenied, Conflict, sqlite3.Error."""
         if self._request.mode == "compare":
             self._result.update(asdict(await self._compare()))
             await self._kind.permit(self._job)
@@ -88,16 +90,16 @@ class Writing:
         await self._last(lambda conn, confirm: merging.merge(conn, self._content, removes, confirm))
 
     async def _last(self, step: Callable[[sqlite3.Connection, Callable[[], None]], Any]) -> None:
-        """The transaction by which the rows appear; from here on the job cannot be cancelled.
+        """Run the transaction that makes the rows visible; the job can no longer be cancelled.
 
-        The one place where rows become visible, and so where the permission is asked once more:
-        before the transaction, and in it directly before its commit, as it may take seconds.
+        No other place makes rows visible, so the permission is checked again here: before the
+        transaction, and within it directly before the commit, as it may take seconds.
         """
         self._progress.check()
         await self._kind.permit(self._job)
         ours = await self._catalog.write(lambda conn: jobs.commits(conn, self._job, self._result))
         if not ours:
-            # Cancelled at the last moment, or another process's by now.
+            # The job was cancelled at the last moment, or another process has taken it.
             job = await self._catalog.read(lambda conn: jobs.get(conn, self._job.id))
             self._progress.stop(Cancelled() if job is not None and job.cancel else Lost())
             self._progress.check()
@@ -109,7 +111,7 @@ class Writing:
         return await retried(self._database, step)
 
     async def _fill(self) -> None:
-        """Fill the staging table, so many rows at a time as a short transaction takes."""
+        """Fill the staging table in short transactions."""
         content = self._content
         await self._write(lambda conn: target.create_staging(conn, content))
         size, done = _FIRST_ROWS, 0
@@ -132,11 +134,11 @@ class Writing:
             await asyncio.sleep(_GAP)
 
     async def _compare(self) -> merging.Differences:
-        """What the file would change, some rows at a time: nobody is held up."""
+        """Count the changes that a merge would make, in short steps that block nobody."""
         content, done, found, changed, total = self._content, 0, 0, 0, 0
         while done < content.rows or not done:
             self._progress.check()
-            upto = min(done + _MOST_ROWS, content.rows)
+            upto = min(done + _MAX_ROWS, content.rows)
             part = await self._database.execute_fn(
                 lambda conn, done=done, upto=upto: merging.compare(conn, content, done, upto)
             )
@@ -149,16 +151,24 @@ class Writing:
 
 
 def _next_size(size: int, took: float) -> int:
-    """Rows for the next transaction, by how long the last took."""
+    """Return the rows for the next transaction; the last one had ``size`` and took seconds."""
     factor = min(2.0, max(0.25, _HOLD / max(took, 0.001)))
-    return int(min(_MOST_ROWS, max(100, size * factor)))
+    return int(min(_MAX_ROWS, max(100, size * factor)))
 
 
 async def retried(database: Any, step: Callable[[sqlite3.Connection], _T]) -> _T:
-    """Run on the write connection; again while another process has the database locked."""
+    """Run on the write connection, to which staging tables are open for the step.
+
+    It is tried again while another process locks the database.
+    """
+
+    def with_staging(conn: sqlite3.Connection) -> _T:
+        with closing.opened(conn):
+            return step(conn)
+
     for left in range(_TRIES - 1, -1, -1):
         try:
-            result: _T = await database.execute_write_fn(step, transaction=False)
+            result: _T = await database.execute_write_fn(with_staging, transaction=False)
         except sqlite3.OperationalError as error:
             if not left or "locked" not in str(error):
                 raise

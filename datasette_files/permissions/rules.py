@@ -28,8 +28,6 @@ from .actions import (
 
 async def rules(datasette: Any, actor: Actor, action: str) -> list[PermissionSQL]:
     """Our rules for one actor and action: the yaml's on sources, and ownership of files."""
-    if action not in SOURCE_ACTIONS:
-        return []
     verdicts = _source_rules(datasette, actor, action)
     found = []
     if verdicts:

@@ -47,7 +47,7 @@ def absent() -> NotFound:
     return NotFound("There is nothing at this address; ask the sender of the link for a new one")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LinkGrant(Grant):
     """The right to upload by one link, decided in each transaction: its maker's rights, and it.
 

@@ -33,7 +33,7 @@ _MAX_ROWS, _MAX_COLUMNS, _MAX_CELL = 20, 200, 500
 #: Bounds of a text's head: bytes and lines. Code and data have more, as they are read by line.
 _TEXT_BYTES, _MAX_LINES = 4096, 100
 _CODE_BYTES, _MAX_CODE_LINES = 32 * 1024, 400
-#: Members of an archive that are listed; the bytes read for that, and unpacked of a tar.
+#: Most members of an archive in a list; bytes read for it, and unpacked bytes of a tar.
 _MAX_MEMBERS = 100
 _ARCHIVE_BYTES = 256 * 1024
 _MAX_UNPACKED_BYTES = 1024 * 1024
@@ -154,7 +154,7 @@ def _text_preview(file: FileRecord, head: bytes) -> Preview:
 def _decoded(head: bytes, cut: bool) -> str | None:
     """Decode the head as an import does; None for bytes that are not text."""
     decoder = codecs.getincrementaldecoder(ENCODINGS[detect(head).name])("replace")
-    # Incremental: a character that is cut at the end is left out.
+    # An incremental decoder leaves out a character that is cut at the end.
     text = decoder.decode(head, final=not cut)
     return None if "\x00" in text else text
 

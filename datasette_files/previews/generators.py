@@ -135,9 +135,9 @@ class _Generator:
             return call.answer.result()
         finally:
             call.cancel()
-            await self._see_off(call)
+            await self._wait_for_end(call)
 
-    async def _see_off(self, call: _Call[Any]) -> None:
+    async def _wait_for_end(self, call: _Call[Any]) -> None:
         """Wait for a cancelled call. While one does not end, the generator is not asked again."""
         if call.begun.done() and not await call.ends(_GRACE_SECONDS):
             self._overdue += 1
@@ -147,7 +147,7 @@ class _Generator:
         self._overdue -= 1
 
     def _started(self) -> concurrent.futures.Future[_Ready]:
-        """The generator's loop. Its thread is started at the first call, and if it has died."""
+        """Return the generator's loop; start its thread at the first call, or if it has died."""
         if self._thread is None or not self._thread.is_alive():
             ready: concurrent.futures.Future[_Ready] = concurrent.futures.Future()
             self._ready = ready

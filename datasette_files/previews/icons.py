@@ -1,8 +1,8 @@
 """SVG icons by family: a sheet in the family's colour, its sign, and the type's short name.
 
-Pure: makes SVG text of a content type and a file name. The label is escaped here, as it comes from
-a person's file name. A very small icon shows its sign alone, larger; a large one has a margin. The
-media queries inside the SVG apply to the icon's own size. Families are in media/families.py.
+Pure: makes SVG text of a content type and a file name. The label comes from a file name, so it is
+escaped here. A very small icon shows only its sign, larger; a large one has a margin. The media
+queries inside the SVG apply to the icon's own size. Families are in media/families.py.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _MAX_FONT_SIZE, _LABEL_WIDTH = 46, 124
 
 
 def icon(content_type: str, filename: str) -> str:
-    """An SVG document for a file without a thumbnail."""
+    """Return an SVG document for a file without a thumbnail."""
     name = family(content_type)
     label = escape(_label(content_type, filename))
     # In em of a bold sans serif font, in which W and M are the widest.
@@ -77,7 +77,7 @@ def icon(content_type: str, filename: str) -> str:
 
 
 def _label(content_type: str, filename: str) -> str:
-    """At most six capitals and digits: the name's extension, else the end of the type's name."""
+    """Return at most six capitals and digits: the extension, else the end of the type's name."""
     extension = filename.rpartition(".")[2] if "." in filename else ""
     subtype = content_type.rpartition("/")[2].rpartition("-")[2]
     for name in (extension, "" if subtype == "stream" else subtype):

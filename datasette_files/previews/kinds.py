@@ -1,4 +1,4 @@
-"""The content types that the built-in generators can make pictures of, with what is installed.
+"""The kinds of files that the built-in generators can draw with the installed packages.
 
 Finds the optional packages without importing them: only workers import them.
 """
@@ -48,7 +48,7 @@ def installed() -> Kinds:
 
 
 def _identity(program: str) -> str:
-    """Path, size and time of a program, in place of its version, which would take a process."""
+    """Return a program's path, size and time; its version would take a process."""
     if not program:
         return ""
     try:

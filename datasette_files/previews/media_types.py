@@ -9,7 +9,7 @@ IMAGE_TYPES = frozenset(
         *("bmp", "x-ms-bmp", "tiff"),
     )
 )
-#: Pictured where the extra ``heic`` is installed.
+#: These need the extra ``heic``.
 HEIF_TYPES = frozenset(("image/heic", "image/heif"))
 #: ffmpeg's demuxer by content type. With a fixed demuxer, ffmpeg reads no file as a playlist, which
 #: could name other files.

@@ -2,7 +2,7 @@
 
 Plugins' generators are asked first (generators.py), then the workers, which decode for the built-in
 generators (workers.py). Each source has its share of the queue, so a storage that hangs does not
-stop the others. A file that cannot be pictured is remembered until the settings or the generators
+stop the others. A file that cannot be drawn is remembered until the settings or the generators
 change; after any other failure it is tried again. Leaves out drawing icons (icons.py).
 """
 
@@ -177,7 +177,7 @@ class Thumbnails:
             self._queue.add((file.id, DEFAULT_SIDE), work, source.slug)
 
     async def _look(self) -> None:
-        """Find out what has been installed or removed, once in ``LOOK_SECONDS``."""
+        """Check for newly installed or removed packages, once in ``LOOK_SECONDS``."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
@@ -210,7 +210,7 @@ class Thumbnails:
                 thumbnails.set_size(conn, file.id, *size)
 
         try:
-            await self._catalog.write(keep)
+            await self._catalog.write(keep, sum(len(one.thumbnail) for one in made))
         except FilesError as error:
             logger.warning("The thumbnail of %s is not cached: %s", file.id, error)
         return made

@@ -1,10 +1,9 @@
-"""The server's side of the workers: a few long-lived processes that decode what nobody trusts.
+"""The server's side of the preview workers: a few long-lived processes that decode files.
 
-A worker is started when there is work, kept while there is more, and ended when it has been idle
-for a while. One that takes too long, dies or stops making sense is killed, and the next job gets
-another. A file that is on its way holds a process, but nobody's turn to decode; one whose storage
-has not begun to hand it over holds neither. Leaves out which file is next, and where its bytes come
-from (thumbnails.py).
+A worker is started when there is work and ended after a time without work. A worker that takes too
+long, dies or violates the framing is killed, and the next job gets a new one. While a file is being
+read, it occupies a process but no turn to decode. While its storage has not begun to answer, it
+occupies neither. Leaves out which file is next, and where its bytes come from (thumbnails.py).
 """
 
 from __future__ import annotations
@@ -22,34 +21,34 @@ from ..sandbox import framing, process
 
 #: Seconds after which a worker without work is ended.
 IDLE_SECONDS = 60.0
-#: Seconds for which a storage may take to hand over a file, in all.
+#: Seconds within which a storage must hand over a whole file.
 TRANSFER_SECONDS = 60.0
-#: Seconds for which it may hand over nothing meanwhile.
+#: Seconds within which it must hand over the next bytes.
 STALL_SECONDS = 10.0
-#: Bytes, read before a worker is taken: most of what hangs has said nothing until then.
+#: Bytes that are read before a worker is taken. Most storages that hang do so before that.
 _HEAD_START = 1024 * 1024
-#: A worker that has done so many jobs makes room for a fresh one: what leaks, leaks no further.
+#: A worker is replaced after this many jobs, which bounds leaks.
 _JOBS = 1000
 
 
 class Refused(Exception):
-    """The worker looked at the file, and it cannot be pictured: nor tomorrow, by the same rules."""
+    """The file cannot be drawn, and another attempt under the same rules would fail too."""
 
 
 class Lost(Exception):
-    """No answer: the worker took too long or died. Another attempt may do better."""
+    """The worker took too long or died. Another attempt may succeed."""
 
 
 class Blameless(Lost):
     """No answer, and the file is not the reason.
 
-    No worker starts, a part of the installation is gone, or the storage is too slow.
+    No worker starts, a part of the installation is missing, or the storage is too slow.
     """
 
 
 @dataclass(frozen=True)
 class Limits(process.Limits):
-    """What a worker may use; ``max_pixels`` of one image."""
+    """The resources of a worker. ``max_pixels``: the most pixels of one image."""
 
     tasks: int = _JOBS
     max_pixels: int = 60_000_000
@@ -57,7 +56,7 @@ class Limits(process.Limits):
 
 @dataclass(frozen=True)
 class Job:
-    """What to make of a file: a picture of at most ``side`` by ``side`` pixels."""
+    """One picture to make: at most ``side`` by ``side`` pixels."""
 
     kind: str
     content_type: str
@@ -76,13 +75,13 @@ class Made:
 
 @dataclass(frozen=True)
 class Answer:
-    """The same picture in one or several formats, the one that every client takes first."""
+    """The same picture in one or several formats. The first is one that every client accepts."""
 
     images: tuple[Made, ...]
-    #: The file's own size in pixels, upright; None where it has none.
+    #: The file's own size in pixels, upright; None if it has no size.
     width: int | None
     height: int | None
-    #: How long the worker took, and the most memory that it ever had, in bytes.
+    #: Seconds that the worker took, and its peak memory in bytes.
     seconds: float
     peak: int
 
@@ -92,7 +91,7 @@ _Encoded = tuple[Literal["image/jpeg", "image/png", "image/webp"], _Count, _Coun
 
 
 class _Expected(BaseModel):
-    """The header of an answer: what decodes hostile bytes may be under their command."""
+    """The header of an answer. A hostile file may control the worker, so it is validated."""
 
     #: Content type, width and height in pixels, bytes.
     images: Annotated[list[_Encoded], Field(min_length=1, max_length=2)]
@@ -103,7 +102,7 @@ class _Expected(BaseModel):
 
 
 async def _prompt(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same, for as long as they keep coming. Raises Blameless."""
+    """The same pieces. Raises Blameless if the storage is too slow."""
     left = TRANSFER_SECONDS
     while True:
         asked = time.monotonic()
@@ -112,13 +111,13 @@ async def _prompt(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except asyncio.TimeoutError:
-            raise Blameless("to read it takes too long") from None
+            raise Blameless("the storage takes too long to hand it over") from None
         left -= time.monotonic() - asked
         yield piece
 
 
 async def _begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same, once the first of them have been read, or all."""
+    """The same pieces, after the first _HEAD_START bytes have been read."""
     read: list[bytes] = []
     size = 0
     while size < _HEAD_START:
@@ -128,17 +127,17 @@ async def _begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             break
         size += len(read[-1])
 
-    async def all_of_them() -> AsyncIterator[bytes]:
+    async def replayed() -> AsyncIterator[bytes]:
         for piece in read:
             yield piece
         async for piece in pieces:
             yield piece
 
-    return all_of_them()
+    return replayed()
 
 
 class Workers:
-    """At most ``count`` decode at a time, and as many more receive what is next."""
+    """A pool: ``count`` workers decode at a time, and ``count`` more read their next files."""
 
     def __init__(self, count: int, limits: Limits, *, heif: bool, ffmpeg: str) -> None:
         self._limits = limits
@@ -152,16 +151,16 @@ class Workers:
         self.use(heif=heif, ffmpeg=ffmpeg)
 
     def use(self, *, heif: bool, ffmpeg: str) -> None:
-        """From now on these parts: whoever was started with others ends after its file."""
+        """Set the parts for new workers. Workers with other parts end after their file."""
         self._settings = {**asdict(self._limits), "heif": heif, "ffmpeg": ffmpeg}
 
     @property
     def pids(self) -> list[int]:
-        """The processes that there are now."""
+        """The ids of the running processes."""
         return [worker.pid for worker in (*self._idle, *self._busy)]
 
     async def run(self, job: Job, pieces: AsyncIterator[bytes]) -> Answer:
-        """Have a file pictured. Raises Refused, Lost, and what ``pieces`` raises."""
+        """Draw a file. Raises Refused, Lost, and what ``pieces`` raises."""
         begun = await _begun(_prompt(pieces))
         async with self._room:
             worker = self._taken() or await _Worker.start(self._limits, self._settings)
@@ -174,7 +173,7 @@ class Workers:
                 self._give_back(worker)
                 raise
             except BaseException:
-                # Amid a message, or beyond its limits: it understands nothing more.
+                # It is amid a message or beyond its limits, and of no further use.
                 self._busy.discard(worker)
                 await worker.kill()
                 raise
@@ -182,19 +181,19 @@ class Workers:
             return answer
 
     async def close(self) -> None:
-        """End every process. Who waits for an answer gets Lost."""
+        """End every process. Waiting callers get Lost."""
         workers = [*self._idle, *self._busy]
         self._idle.clear()
         await asyncio.gather(*(worker.kill() for worker in workers), *self._ending)
 
     def _end(self, worker: _Worker) -> None:
-        """For who cannot wait; ``close`` does."""
+        """End a worker without waiting; ``close`` waits for it."""
         if (task := worker.end()) is not None:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
     def _taken(self) -> _Worker | None:
-        """An idle worker that still lives: any may have died since."""
+        """An idle worker that still lives, or None."""
         while self._idle:
             worker = self._idle.pop()
             worker.rests(None)
@@ -219,7 +218,7 @@ class Workers:
 
 
 class _Worker:
-    """One process."""
+    """One worker process."""
 
     def __init__(self, child: process.Child, settings: dict[str, Any]) -> None:
         self._child = child
@@ -231,7 +230,7 @@ class _Worker:
 
     @classmethod
     async def start(cls, limits: Limits, settings: dict[str, Any]) -> _Worker:
-        """A new process. Raises Blameless where the system has none to give, or it fails."""
+        """Start a process. Raises Blameless if that fails."""
         run = await asyncio.to_thread(_programs, settings["ffmpeg"])
         starting = process.Child.start("previews.worker.main", limits, run=run)
         try:
@@ -240,8 +239,8 @@ class _Worker:
             raise Blameless(f"no worker can be started: {error}") from error
         except (*process.NO_ANSWER, asyncio.TimeoutError) as error:
             raise Blameless(
-                "its worker ended as it started: see whether thumbnail_process_memory_limit_bytes "
-                "is enough, and whether Pillow can be imported"
+                "its worker ended at its start: check that thumbnail_process_memory_limit_bytes "
+                "is large enough and that Pillow can be imported"
             ) from error
         child.send(settings)
         return cls(child, settings)
@@ -252,27 +251,28 @@ class _Worker:
 
     @property
     def usable(self) -> bool:
-        """Whether it may be given another job."""
+        """Tell whether the worker can take another job."""
         return not self._ends and self._jobs < _JOBS and self._child.alive
 
     async def take(self, job: Job, pieces: AsyncIterator[bytes]) -> None:
-        """Hand over all of a file but its end, without which nothing is decoded.
+        """Hand over a file without its end. Decoding starts when ``answer`` sends the end.
 
-        Raises Lost and what ``pieces`` raises, after which it must be killed.
+        After Lost, or an error of ``pieces``, the worker must be killed.
         """
         self._jobs += 1
         try:
             self._child.send(asdict(job))
             await asyncio.wait_for(self._child.feed(pieces), TRANSFER_SECONDS)
         except asyncio.TimeoutError:
-            raise Blameless("to read it takes too long") from None
+            raise Blameless("the storage takes too long to hand it over") from None
         except process.NO_ANSWER as error:
             raise Lost(f"its worker died: {type(error).__name__}") from error
 
     async def answer(self, seconds: float) -> Answer:
-        """What comes of the file that it has. Raises Refused; or Lost: it must be killed.
+        """The pictures of the file that was handed over. Raises Refused, or Lost.
 
-        ``seconds`` are by the clock; those of CPU are counted by the kernel (``confinement``).
+        After Lost the worker must be killed. ``seconds`` are by the clock; the kernel limits those
+        of CPU (``confinement``).
         """
         try:
             self._child.end_file()
@@ -294,7 +294,7 @@ class _Worker:
         try:
             expected = _Expected.model_validate(answer)
         except ValidationError as error:
-            raise framing.Broken("an answer is not what it should be") from error
+            raise framing.Broken("an answer has the wrong fields") from error
         if sum(size for *_, size in expected.images) > framing.MAX_MESSAGE:
             raise framing.Broken("an answer is too large")
         images = []
@@ -306,27 +306,27 @@ class _Worker:
         )
 
     def rests(self, timer: asyncio.TimerHandle | None) -> None:
-        """Take note of, or forget, what will end it when it has had no work for a while."""
+        """Set or clear the timer that ends the worker when it has been idle."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = timer
 
     def end(self) -> asyncio.Task[None] | None:
-        """As ``kill``, for who cannot wait; the task that does, where there is a loop for it."""
+        """Kill the worker without waiting. Returns the task that waits, if its loop still runs."""
         if self._loop is asyncio.get_running_loop():
             return asyncio.create_task(self.kill())
         self._child.kill()
         return None
 
     async def kill(self) -> None:
-        """End it and what it started, whatever they are doing, and let go of the pipes."""
+        """Kill the worker and all that it started, and close the pipes."""
         self.rests(None)
         self._ends = True
         await self._child.close()
 
 
 def _programs(ffmpeg: str) -> list[str]:
-    """What a worker executes for ffmpeg, with its libraries; for a script all common programs."""
+    """Paths that a worker must execute for ffmpeg; a script needs the common programs too."""
     if not ffmpeg:
         return []
     program = Path(ffmpeg).resolve()
@@ -334,6 +334,6 @@ def _programs(ffmpeg: str) -> list[str]:
         with program.open("rb") as file:
             script = file.read(2) == b"#!"
     except OSError:
-        return []  # gone: the worker tells
+        return []  # missing: the worker reports it
     common = ["/bin", "/usr/bin", "/usr/local/bin"] if script else []
     return [str(program), str(program.parent.parent / "lib"), *common]

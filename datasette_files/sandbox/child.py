@@ -1,4 +1,4 @@
-"""The beginning of every child process: confined first, then the program that it is for."""
+"""The start of every child process: confine it, then run its program."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from . import confinement, framing
 
 
 def begin(module: str, **confined: Any) -> None:
-    """Confine this process, tell what the kernel refused, and run ``module.main(source, sink)``."""
+    """Confine this process, report refusals, and run ``module.main(source, sink)``."""
     told = confinement.enter(**confined)
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # what a library prints must not become part of an answer
     program = importlib.import_module(module)
     sink.write(framing.packed(told))
     sink.flush()
@@ -22,5 +22,5 @@ def begin(module: str, **confined: Any) -> None:
 
 
 def main(source: BinaryIO, sink: BinaryIO) -> None:
-    """The program of a child that only tells what was refused: wait for the end."""
+    """The program of a child that only reports refusals: wait for the end of input."""
     source.read()

@@ -1,7 +1,8 @@
-"""What a child process may not do. It says so to the kernel itself, before it sees a byte.
+"""The confinement of a child process. The child asks the kernel for it before it reads a byte.
 
-What it starts inherits all of it. A kernel or a container may refuse the network of its own and
-Landlock; ``enter`` tells which. Leaves out which files a child needs to read (process.py).
+Every process that it starts inherits the confinement. A kernel or a container may refuse the
+separate network and Landlock; ``enter`` returns the refusals. Leaves out which files a child needs
+to read (process.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from . import landlock
 
-#: Behind the server, which has requests to answer (nice(2)).
+#: The server's requests come first (nice(2)).
 _NICENESS = 10
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 # prctl(2), capset(2)
@@ -29,7 +30,7 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECUREBITS, _PR_SET_NO_NEW_PRIVS = 
 _SECBIT_NOROOT_LOCKED = 0x3
 _CAPABILITY_VERSION_3 = 0x20080522
 
-#: The names of what may be refused, as an administrator reads them.
+#: Protections that a system may refuse, by the names that an administrator reads.
 PRIVILEGES, NETWORK, FILES = "no new privileges", "a network of its own", "Landlock"
 
 
@@ -44,20 +45,19 @@ def enter(
 
     ``limits`` by their names of setrlimit(2) without RLIMIT_, in bytes, seconds or descriptors;
     ``seconds`` of CPU until ``allow_cpu`` allows more; ``read`` and ``run``: paths that it may
-    read, and also execute. Returns what the kernel was asked for, each with its reason to refuse,
-    or None.
+    read, and also execute. Returns each protection with the reason of its refusal, or None.
     """
-    os.setpgid(0, 0)  # so that what it starts is killed with it, and no Ctrl-C reaches it
+    os.setpgid(0, 0)  # its children are killed with it, and no Ctrl-C reaches it
     os.nice(_NICENESS)
     for name, value in limits.items():
-        # Not every system has every limit; Linux, where servers run, has all.
+        # Linux has every limit; other systems lack some.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             _limit(getattr(resource, f"RLIMIT_{name}"), value)
     allow_cpu(seconds)
-    # Where libraries put temporary files: Python's, SQLite's and those in other languages.
+    # Where Python, SQLite and other libraries put temporary files.
     tempfile.tempdir = folder
     os.environ.update(dict.fromkeys(("TMPDIR", "SQLITE_TMPDIR"), folder))
-    # Held while this process lives: who finds a folder that nobody holds may remove it.
+    # Held while this process lives. A server removes folders that no process holds.
     with contextlib.suppress(OSError):  # a file system without locks
         fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH | fcntl.LOCK_NB)
     told: dict[str, str | None] = {}
@@ -91,16 +91,16 @@ def _refusal(step: Callable[[], None]) -> str | None:
 
 
 def _renounce() -> None:
-    """No program that it starts has more rights than it has. Raises OSError."""
+    """Let no program that it starts gain rights that it lacks. Raises OSError."""
     _ask("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _leave_network() -> None:
-    """A network of its own, with nobody else in it. Raises OSError."""
+    """Enter an empty network of its own. Raises OSError."""
     user, group = os.getuid(), os.getgid()
     _ask("unshare", _CLONE_NEWUSER | _CLONE_NEWNET)
-    # Without these it could make no temporary file (user_namespaces(7)). And it is to make no
-    # other namespace, in which it would have the capabilities again that it gives up here.
+    # Without the maps it could make no temporary file (user_namespaces(7)). The last one keeps it
+    # from a further namespace, in which it would regain the capabilities that it gives up here.
     for name, text in (
         ("self/setgroups", "deny"),
         ("self/uid_map", f"{user} {user} 1"),
@@ -112,8 +112,8 @@ def _leave_network() -> None:
 
 
 def _drop_capabilities() -> None:
-    """Those of its own namespace, or of root, and the way back to them. Raises OSError."""
-    with contextlib.suppress(OSError):  # without a namespace it is root's to ask
+    """Give up the capabilities of its namespace or of root for good. Raises OSError."""
+    with contextlib.suppress(OSError):  # without a namespace only root may ask
         _ask("prctl", _PR_SET_SECUREBITS, _SECBIT_NOROOT_LOCKED, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _ask("capset", ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
@@ -126,13 +126,13 @@ def _ask(name: str, *arguments: object) -> None:
 
 
 def cpu_used() -> float:
-    """Seconds of CPU that this process has taken so far."""
+    """Seconds of CPU that this process has used."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
 def allow_cpu(total: float) -> None:
-    """The kernel ends this process once it has taken more seconds of CPU, in all."""
+    """Let the kernel end this process when it has used this many seconds of CPU in all."""
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     bound = int(total) + 1
     if hard != resource.RLIM_INFINITY:
@@ -141,11 +141,11 @@ def allow_cpu(total: float) -> None:
 
 
 def _end_with(descriptor: int) -> None:
-    """End this process and its children once the other side of a pipe is closed, even at work."""
+    """End this process and its children when the other side of a pipe is closed."""
 
     def watch() -> None:
         poll = select.poll()
-        poll.register(descriptor, 0)  # an end is reported unasked, data is not
+        poll.register(descriptor, 0)  # no event is asked for: only the end is reported
         poll.poll()
         os.killpg(0, signal.SIGKILL)
 
@@ -153,28 +153,28 @@ def _end_with(descriptor: int) -> None:
 
 
 def end_child_with_parent() -> Callable[[], None] | None:
-    """For ``preexec_fn``: the kernel ends the program once this process is gone, however it went.
+    """For ``preexec_fn``: have the kernel end the program when this process ends.
 
-    None where the kernel does not (prctl(2) is Linux's own).
+    None on other systems than Linux (prctl(2)).
     """
     if sys.platform != "linux":
         return None
-    # All that is needed is at hand before the fork, after which little is safe.
+    # Looked up before the fork: few calls are safe after it.
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
     def bind() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # gone already: nobody will signal
+        if os.getppid() != parent:  # the parent has ended: no signal will come
             os._exit(1)
 
     return bind
 
 
 def hide_memory() -> None:
-    """For the server: no process but root's may trace it, or read its memory or environment.
+    """Keep other processes of the same user from tracing the server and reading its memory.
 
-    A child that a file has taken over runs as the same user. It leaves no core dump either. Only
-    Linux has it (prctl(2), PR_SET_DUMPABLE).
+    A child that a hostile file has taken over runs as the same user. Also no core dump is written.
+    Linux only (prctl(2), PR_SET_DUMPABLE).
     """
     if sys.platform == "linux":
         _ask("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,9 +1,9 @@
-"""The framing that the server and its child processes speak, over two pipes.
+"""The framing between the server and its child processes, over two pipes.
 
-A frame is a length in four bytes (big-endian) and as many bytes, at most 2 MiB. A file and a
-message each travel as frames, ended by an empty one, so that their size need not be known before; a
-message is a JSON object. Pure. The reading functions block: they are the child's; the server's own
-are in process.py.
+A frame is a length in four bytes (big-endian), then that many bytes, at most 2 MiB. A file or a
+message is sent as frames and ends with an empty one, so its size need not be known before. A
+message is a JSON object. Pure. The reading functions block and serve the child; the server reads in
+process.py.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 LENGTH = struct.Struct(">I")
-#: What ends a file or a message: an empty frame.
+#: The empty frame that ends a file or a message.
 END = LENGTH.pack(0)
-#: Bytes of one frame.
+#: The most bytes in one frame.
 MAX_FRAME = 2 * 1024 * 1024
-#: Bytes of all frames of one message, and of all the images in one answer.
+#: The most bytes in all frames of one message, and in all images of one answer.
 MAX_MESSAGE = 16 * 1024 * 1024
 
 
 class Broken(Exception):
-    """The other side does not keep to the framing, or ended within a message."""
+    """The other side violates the framing, or ended within a message."""
 
 
 def frames(content: bytes | memoryview) -> Iterator[bytes | memoryview]:
-    """Content as it is sent, without what ends it."""
+    """The frames of some content, without the one that ends it."""
     view = memoryview(content)
     for start in range(0, len(view), MAX_FRAME):
         piece = view[start : start + MAX_FRAME]
@@ -36,8 +36,8 @@ def frames(content: bytes | memoryview) -> Iterator[bytes | memoryview]:
 
 
 def packed(message: dict[str, Any]) -> bytes:
-    """A message as it is sent. Raises Broken for more than MAX_MESSAGE."""
-    # A message may quote what is no text.
+    """The frames of a message, joined. Raises Broken for more than MAX_MESSAGE bytes."""
+    # A message may quote lone surrogates, which UTF-8 cannot encode.
     content = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
     if len(content) > MAX_MESSAGE:
         raise Broken(f"a message has {len(content):,} bytes, more than {MAX_MESSAGE:,}")
@@ -66,7 +66,7 @@ def length_of(raw: bytes, most: int = MAX_FRAME) -> int:
 
 
 def read_message(source: BinaryIO) -> dict[str, Any] | None:
-    """The next message; None where the stream ends before one. Raises Broken."""
+    """The next message; None if the stream ends before it. Raises Broken."""
     raw = source.read(LENGTH.size)
     return unpacked(b"".join(_pieces(source, raw))) if raw else None
 

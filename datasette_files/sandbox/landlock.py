@@ -1,7 +1,7 @@
-"""Landlock, where the kernel has it (5.13 and later): the files that a process may open.
+"""Landlock (Linux 5.13 and later) restricts the files that a process may open.
 
-And, by newer kernels, no TCP and no signal to others. By system calls, whose numbers are the same
-on every architecture but Alpha (landlock(7), linux/landlock.h).
+Newer kernels also forbid TCP and signals to other processes. Uses system calls, whose numbers are
+the same on every architecture except Alpha (landlock(7), linux/landlock.h).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REMOVE_DIR, _REMOVE_FILE = 1 << 4, 1 << 5
 _MAKE_DIR, _MAKE_REG = 1 << 7, 1 << 8
 _TRUNCATE = 1 << 14
 _ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | 1 << 15
-#: How many rights each version of the interface knows: all of them are withdrawn.
+#: How many rights each version of the interface knows. All known rights are withdrawn.
 _KNOWN = (13, 14, 15, 15, 16)
 
 READ = _READ_FILE | _READ_DIR
@@ -54,10 +54,10 @@ def _call(number: int, *arguments: object) -> int:
 
 
 def restrict(allowed: Iterable[tuple[str, int]]) -> None:
-    """From now on this thread, and what it starts, may open these paths, what is below them alone.
+    """Let this thread, and all that it starts, open only these paths and what is below them.
 
-    A path with READ, RUN or WRITE; one that is not there is left out. Needs PR_SET_NO_NEW_PRIVS.
-    Raises OSError where the kernel has no Landlock.
+    Takes ``(path, READ, RUN or WRITE)``; a path that does not exist is ignored. Needs
+    PR_SET_NO_NEW_PRIVS. Raises OSError if the kernel has no Landlock.
     """
     if sys.platform != "linux":
         raise OSError("Landlock is Linux's own")
@@ -72,7 +72,7 @@ def restrict(allowed: Iterable[tuple[str, int]]) -> None:
         try:
             folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
-            continue  # not on this system, or not for this user
+            continue  # absent, or closed to this user
         kept = known if stat.S_ISDIR(os.fstat(folder).st_mode) else known & _ON_FILES
         rule = _Beneath(rights & kept, folder)
         _call(

@@ -1,8 +1,8 @@
-"""One confined child process, seen from the server: started, talked to, ended.
+"""The server's side of one confined child process: start it, exchange messages, end it.
 
-All kinds of child are confined alike and differ in their ``Limits`` alone. A child runs this
-interpreter without the environment, the site's hooks, and anything of Datasette. Leaves out what it
-may not do (confinement.py), the frames (framing.py), and what is said (previews/workers.py,
+All children are confined alike and differ only in their ``Limits``. A child runs this interpreter
+without the environment, the site's start-up hooks, and Datasette. Leaves out the confinement itself
+(confinement.py), the frames (framing.py), and the messages (previews/workers.py,
 imports/process.py).
 """
 
@@ -30,18 +30,18 @@ from . import framing
 
 logger = logging.getLogger("datasette_files")
 
-#: By the clock a child may take so many times its seconds of CPU: a busy machine gives it little.
+#: A child may take its seconds of CPU times this by the clock: a busy machine gives it little CPU.
 PATIENCE = 3
-#: Bytes that may wait in a pipe, where the system lets it be set.
+#: Capacity of a pipe in bytes, where the system lets a process set it.
 _PIPE = 1024 * 1024
-#: Bytes of what a child writes to standard error that are kept, to be logged if it fails.
+#: How many bytes of a child's standard error are kept. They are logged if it fails.
 _ERRORS = 16 * 1024
 _PREFIX = "datasette-files-child-"
-#: Seconds after which a folder without an owner was left by a server that was killed.
+#: A folder without an owner that is older than this many seconds was left by a killed server.
 _LEFT_SECONDS = 60
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
-# The package is an empty one that knows its folder: its own __init__ brings in all of Datasette.
+# An empty package that knows its folder: the real __init__ would import all of Datasette.
 _PROGRAM = """\
 import json, sys, types
 asked = json.loads(sys.argv[1])
@@ -53,9 +53,9 @@ if asked["package"]:
 from datasette_files.sandbox.child import begin
 begin(**asked["child"])
 """
-#: Of the environment a child sees where shared libraries are; secrets may stand in all the rest.
+#: The only variables that a child inherits: where shared libraries are. Others may hold secrets.
 _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-#: Shared libraries and programs' data, where systems have them.
+#: Where systems keep shared libraries, and below, the data of programs.
 _LIBRARIES = (
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64"),
     *("/nix/store", "/gnu/store"),
@@ -67,33 +67,33 @@ _DATA = (
     *mimetypes.knownfiles,
 )
 
-#: How a child shows that it died, or makes no sense.
+#: Errors of a child that died or sends what the framing does not allow.
 NO_ANSWER = (ConnectionError, asyncio.IncompleteReadError, framing.Broken)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a child may use. Sizes in bytes."""
+    """The resources of a child. Sizes in bytes."""
 
-    #: Of address space.
+    #: Address space.
     memory: int
-    #: The largest file that it may write.
+    #: Size of the largest file that it may write.
     max_bytes: int
-    #: Of CPU for one task; by the clock PATIENCE times as long.
+    #: CPU time of one task. By the clock, a task may take PATIENCE times as long.
     seconds: float
-    #: Tasks of one process.
+    #: How many tasks one process performs.
     tasks: int = 1
 
     def by_name(self) -> dict[str, int]:
-        """The kernel's limits, by their names in setrlimit(2) without RLIMIT_."""
-        # Beyond what ``allow_cpu`` allows, so that the child ends by that signal.
+        """The kernel's limits by their names in setrlimit(2), without RLIMIT_."""
+        # More than ``allow_cpu`` allows, so that its signal comes first and ends the child.
         cpu = int(self.seconds * self.tasks) + 5
         sizes = {"AS": self.memory, "DATA": self.memory, "FSIZE": self.max_bytes}
         return {**sizes, "CPU": cpu, "NOFILE": 64, "CORE": 0}
 
 
 class Child:
-    """One process."""
+    """One confined process."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: str, *, owns: bool) -> None:
         self._process = process
@@ -102,9 +102,9 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._errors = asyncio.create_task(self._listen())
         self._ended = False
-        #: Whether it waits for the bytes of a file, which are the storage's to give.
+        #: Whether the child waits for bytes that the storage has not handed over yet.
         self.hungry = False
-        #: What the kernel was asked for, each with the reason for which it refused, or None.
+        #: Each protection that the child asked of the kernel; the reason of a refusal, or None.
         self.told: dict[str, str | None] = {}
 
     @classmethod
@@ -118,12 +118,12 @@ class Child:
         run: Iterable[str] = (),
         whole: bool = False,
     ) -> Child:
-        """A confined process that runs ``datasette_files.<module>.main(source, sink)``.
+        """Start a confined process that runs ``datasette_files.<module>.main(source, sink)``.
 
-        ``folder`` is the one place where it may write; without it, it gets a new one that is
-        removed at its end. ``read`` and ``run``: more paths that it may read, and execute.
-        ``whole``: with Datasette, for a plugin's code. Raises OSError where the system has no
-        process to give, and NO_ANSWER where it ends as it starts.
+        ``folder`` is the only place where it may write; by default a new folder, which is removed
+        when the process ends. ``read`` and ``run``: further paths that it may read, and execute.
+        ``whole``: import Datasette too, which a plugin's code needs. Raises OSError if the system
+        cannot start a process, and NO_ANSWER if the process ends at its start.
         """
         owns = folder is None
         place = folder or str(await asyncio.to_thread(tempfile.mkdtemp, prefix=_PREFIX))
@@ -137,8 +137,8 @@ class Child:
             "run": [*_libraries(), *run],
         }
         asked = {"path": path, "package": None if whole else _PACKAGE, "child": child}
-        # -I and -S: nothing of the environment or the site runs code. A plugin may be installed by
-        # such code, and is the administrator's own.
+        # -I and -S keep the environment and the site's start-up files from running code. A plugin
+        # may be installed by such a file, and the administrator chose it.
         flags = "-I" if whole else "-IS"
         try:
             process = await asyncio.create_subprocess_exec(
@@ -151,8 +151,8 @@ class Child:
                     **{name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                     "MALLOC_ARENA_MAX": "1",
                 },
-                # No session of its own: Linux may give each the same share of the processors,
-                # however nice its processes are (sched(7), autogroup).
+                # No session of its own: Linux may give each session the same share of the
+                # processors and ignore the nice values (sched(7), autogroup).
             )
         except BaseException:
             if owns:
@@ -186,17 +186,17 @@ class Child:
         return self._process.stdout
 
     def _widen(self) -> None:
-        """A wider pipe: a file is handed over in fewer turns."""
+        """Widen the pipe, so that a file passes in fewer turns."""
         pipe = self._input.transport.get_extra_info("pipe")
         if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
-            with contextlib.suppress(OSError):  # the system's bound on pipes of one user
+            with contextlib.suppress(OSError):  # the system limits the pipes of one user
                 fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
 
     def send(self, message: dict[str, Any]) -> None:
         self._input.write(framing.packed(message))
 
     async def feed(self, pieces: AsyncIterator[bytes]) -> None:
-        """Send a file but for its end (``end_file``). Raises what ``pieces`` raises."""
+        """Send a file without its end (``end_file``). Raises what ``pieces`` raises."""
         self.hungry = True
         async for piece in pieces:
             for frame in framing.frames(piece):
@@ -214,7 +214,7 @@ class Child:
         return framing.unpacked(await self.receive_bytes())
 
     async def receive_bytes(self, most: int = framing.MAX_MESSAGE) -> bytes:
-        """The next message or file, of at most ``most`` bytes. Raises NO_ANSWER."""
+        """The next message or file of at most ``most`` bytes. Raises NO_ANSWER."""
         read = self._output.readexactly
         content = bytearray()
         while length := framing.length_of(
@@ -224,7 +224,7 @@ class Child:
         return bytes(content)
 
     async def _listen(self) -> None:
-        """Read standard error to its end, and log what a child said that failed by itself."""
+        """Read standard error to its end, and log it if the child failed by itself."""
         assert self._process.stderr is not None  # noqa: S101 - for the types: it is a pipe
         kept = b""
         while piece := await self._process.stderr.read(_ERRORS):
@@ -233,22 +233,22 @@ class Child:
             logger.error("A child process failed:\n%s", kept.decode("utf-8", "replace"))
 
     async def ended_by(self) -> int:
-        """The exit status of a process that ends by itself; the negative number of a signal."""
+        """Wait for the process to end by itself. The exit status; a signal's number is negative."""
         return await self._process.wait()
 
     def kill(self) -> None:
-        """End it and what it started, whatever they are doing."""
+        """Kill the process and all processes that it started."""
         self._ended = True
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                # First itself: its group is there only once it has begun.
+                # The process first: its group exists only after it has begun.
                 os.kill(self._process.pid, signal.SIGKILL)
                 os.killpg(self._process.pid, signal.SIGKILL)
         if self._owns:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     async def close(self) -> None:
-        """As ``kill``, and let go of the pipes, where its event loop still runs."""
+        """Kill the process, and close its pipes if its event loop still runs."""
         if self._process.returncode is not None and not self._ended:
             await self._errors
         self.kill()
@@ -258,41 +258,43 @@ class Child:
             await self._errors
 
 
-#: What this kernel answered: the same for every Datasette of this process.
-_told: dict[str, str | None] = {}
+class Protections:
+    """The protections that this system gives a child. Learnt once, from a child that only tells."""
 
+    def __init__(self) -> None:
+        self._told: dict[str, str | None] = {}
 
-async def confinement() -> dict[str, str | None]:
-    """What a child asks this system for, each with the reason for which it is refused, or None.
+    async def told(self) -> dict[str, str | None]:
+        """Each protection with the reason for which the system refuses it, or None.
 
-    Learnt once, from a child that does nothing else; what is refused is logged then.
-    """
-    told = _told
-    if not told:
+        Refusals are logged when they are learnt.
+        """
+        if self._told:
+            return self._told
         try:
             child = await Child.start("sandbox.child", Limits(1 << 28, 1 << 20, 10))
         except (OSError, *NO_ANSWER) as error:
             return {"a child process": f"cannot be started: {error}"}
         await child.close()
-        if not told:  # nobody else has asked meanwhile
-            told.update(child.told)
-            for name, reason in told.items():
+        if not self._told:  # another caller may have learnt it meanwhile
+            self._told = child.told
+            for name, reason in child.told.items():
                 if reason is not None:
                     logger.warning("Sandbox: this system refuses %s: %s", name, reason)
-    return told
+        return self._told
 
 
 def _path(whole: bool) -> list[str]:
-    """Where a child finds modules. Not in the working directory, unless packages are there.
+    """Where a child finds modules: not in the working directory, unless packages are there.
 
-    It holds whatever the server was started beside: databases, perhaps.
+    Databases may stand in the directory where the server was started.
     """
     try:
         here = Path.cwd()
     except FileNotFoundError:  # removed, as by a deployment
         here = Path("/")
     if whole:
-        # Not all entries are folders: some stand for an import hook.
+        # An entry that is no folder belongs to an import hook.
         return [str(here / one) if (here / one).exists() else one for one in sys.path]
     found = dict.fromkeys(Path(entry).resolve() for entry in sys.path if entry)
     return [str(one) for one in found if one != here or any(one.glob("*.dist-info"))]
@@ -310,7 +312,7 @@ def clear_left_folders() -> None:
         with contextlib.suppress(OSError):
             descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else somebody works there
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while it is used
                 if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
                     shutil.rmtree(left)
             finally:

@@ -14,13 +14,24 @@ from typing import Any
 
 #: Marks staging tables as ours; Datasette hides names that begin with an underscore.
 STAGING_PREFIX = "_datasette_files_import_"
+#: The suffix of a staging table that is to be removed, and of a staging table's search index.
+LEFT, SEARCH = "_left", "_fts"
+#: The suffixes of an import's tables: the rows, rows to be removed, the search index, and the
+#: tables of the index (sqlite.org/fts5.html, 9).
+STAGING_SUFFIXES = (
+    *("", LEFT, SEARCH),
+    *(SEARCH + part for part in ("_data", "_idx", "_content", "_docsize", "_config")),
+)
 #: The name under which the scratch database is attached.
 SOURCE = "datasette_files_import"
+
+#: KiB of changed pages; about three million rows of four columns, or half with two indexes.
+_CACHE_KIB = 256 * 1024
 
 
 @dataclass(frozen=True)
 class Content:
-    """A scratch database, and the table to make of it."""
+    """A scratch database, and the table to make from it."""
 
     #: The scratch database.
     path: Path
@@ -35,8 +46,13 @@ class Content:
     search: tuple[str, ...] = ()
     #: The columns of an existing table, as in ``target.Existing``, to which the rows were fitted.
     fits: dict[str, str] | None = None
-    #: What was found out about the file, as ``formats.base.Table`` has it.
+    #: The detected options of the file, as in ``formats.base.Table``.
     found: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def staging_search(self) -> str:
+        """The name of the staging table's search index."""
+        return self.staging + SEARCH
 
 
 @contextmanager
@@ -52,7 +68,7 @@ def attached(conn: sqlite3.Connection, path: Path) -> Iterator[None]:
 def transaction(
     conn: sqlite3.Connection, confirm: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """One transaction. ``confirm`` is called directly before its commit, and may still raise."""
+    """Run a transaction. ``confirm`` is called directly before the commit, and may raise."""
     conn.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -63,6 +79,22 @@ def transaction(
         if conn.in_transaction:
             conn.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def unspilled(conn: sqlite3.Connection) -> Iterator[None]:
+    """Keep up to ``_CACHE_KIB`` of changed pages in memory until the commit.
+
+    Without write-ahead logging a page that leaves the cache earlier locks readers out from then on
+    (sqlite.org/lockingv3.html, 5.0); by this they wait for the commit alone.
+    """
+    before = conn.execute("PRAGMA main.cache_size").fetchone()[0]
+    conn.execute(f"PRAGMA main.cache_size = -{_CACHE_KIB}")
+    try:
+        yield
+    finally:
+        conn.execute(f"PRAGMA main.cache_size = {int(before)}")
+        conn.execute("PRAGMA shrink_memory")
 
 
 @contextmanager
@@ -77,7 +109,7 @@ def legacy_names(conn: sqlite3.Connection) -> Iterator[None]:
 
 
 def selected(content: Content) -> str:
-    """The scratch database's columns, to be copied to columns with types."""
+    """Return SQL that selects the scratch database's columns, for columns with types."""
     return ", ".join(
         f"nullif(c{number}, '')" if kind in ("integer", "float") else f"c{number}"
         for number, kind in enumerate(content.kinds)

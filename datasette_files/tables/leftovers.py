@@ -5,33 +5,31 @@ from __future__ import annotations
 import sqlite3
 
 from ..errors import Invalid
-from .content import STAGING_PREFIX, legacy_names, transaction
+from .content import LEFT, SEARCH, STAGING_PREFIX, legacy_names, transaction
 from .names import quoted
 
 #: Rows removed by one transaction, as other writers wait for it.
 _MAX_ROWS = 20_000
-#: The suffix of a staging table that is to be removed.
-_LEFT = "_left"
 
 
 def begin(conn: sqlite3.Connection, staging: str) -> bool:
-    """Rename a staging table, so that its import, if it still runs, fails at its last step.
+    """Rename a staging table, so that an import that still runs fails at its last step.
 
-    False if there is no table to remove.
+    Returns False if there is no table to remove.
     """
     _check(staging)
     with legacy_names(conn), transaction(conn):
-        conn.execute(f"DROP TABLE IF EXISTS {quoted(staging + '_fts')}")
+        conn.execute(f"DROP TABLE IF EXISTS {quoted(staging + SEARCH)}")
         if not _exists(conn, staging):
-            return _exists(conn, staging + _LEFT)
-        conn.execute(f"ALTER TABLE {quoted(staging)} RENAME TO {quoted(staging + _LEFT)}")
+            return _exists(conn, staging + LEFT)
+        conn.execute(f"ALTER TABLE {quoted(staging)} RENAME TO {quoted(staging + LEFT)}")
     return True
 
 
 def drop_some(conn: sqlite3.Connection, staging: str) -> bool:
-    """Remove some rows of the table, and at last the table. True while there is more."""
+    """Remove some rows, or the empty table itself at the end. Returns True if rows remain."""
     _check(staging)
-    name = quoted(staging + _LEFT)
+    name = quoted(staging + LEFT)
     try:
         with transaction(conn):
             deleted = conn.execute(
@@ -51,8 +49,8 @@ def drop_some(conn: sqlite3.Connection, staging: str) -> bool:
 def _drop_without_room(conn: sqlite3.Connection, name: str) -> None:
     """Drop a table on a full disk, in one step.
 
-    Pages whose rows are deleted or overwritten go to the journal first, which takes as much space
-    again; pages that are only freed do not.
+    Deleting or overwriting rows copies their pages to the journal first, which needs the same space
+    again. Freeing pages does not.
     """
     (before,) = conn.execute("PRAGMA secure_delete").fetchone()
     conn.execute("PRAGMA secure_delete = 0").fetchone()

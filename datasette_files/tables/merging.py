@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import Conflict
-from .content import SOURCE, Content, attached, transaction
+from .content import SOURCE, Content, attached, transaction, unspilled
 from .names import quoted
 from .target import existing
 
@@ -26,7 +26,7 @@ class Differences:
 
 
 def _cast(number: int, kind: str) -> str:
-    """A column of the scratch database converted to ``kind``, whatever the table's own types."""
+    """Return SQL that converts a scratch column to ``kind``, independent of the table's types."""
     match kind:
         case "integer":
             return f"CAST(nullif(c{number}, '') AS INTEGER)"
@@ -38,9 +38,9 @@ def _cast(number: int, kind: str) -> str:
 
 
 def _differs(old: str, new: str) -> str:
-    """Whether a value is another one, which takes other capitals, whatever the column's collation.
+    """Return SQL that compares two values; upper and lower case differ under every collation.
 
-    A text that is empty is no other than NULL: a file of text cannot tell them apart.
+    Empty text and NULL are equal, as a text file cannot distinguish them.
     """
     return f"nullif({old} COLLATE BINARY, '') IS NOT nullif({new} COLLATE BINARY, '')"
 
@@ -57,11 +57,11 @@ def _check_unchanged(conn: sqlite3.Connection, content: Content) -> None:
 def append(
     conn: sqlite3.Connection, content: Content, confirm: Callable[[], None] | None = None
 ) -> None:
-    """Add all rows to a table that exists, in one transaction. Raises as ``confirm`` does."""
+    """Add all rows to a table, in one transaction. Raises Conflict, and as ``confirm``."""
     names = ", ".join(map(quoted, content.columns))
-    # A column without a type converts nothing, and the scratch database has numbers as text.
+    # The scratch database stores integers as text, and a column without a type converts nothing.
     values = ", ".join(_cast(n, kind) for n, kind in enumerate(content.kinds))
-    with attached(conn, content.path), transaction(conn, confirm):
+    with attached(conn, content.path), unspilled(conn), transaction(conn, confirm):
         _check_unchanged(conn, content)
         conn.execute(
             f"""INSERT INTO {quoted(content.table)} ({names})
@@ -79,7 +79,7 @@ def merge(
     """Make the table equal to the file, in one transaction: rows are added and changed by key.
 
     With ``removes``, rows that are not in the file are deleted. A row without a key stays. Raises
-    as ``confirm`` does.
+    Conflict, and as ``confirm``.
     """
     key = quoted(content.key or "")
     number = content.columns.index(content.key or "")
@@ -93,7 +93,7 @@ def merge(
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
         differs = " OR ".join(_differs(f"{table}.{name}", f"excluded.{name}") for name in others)
         update = f"UPDATE SET {changes} WHERE {differs}"
-    with attached(conn, content.path), transaction(conn, confirm):
+    with attached(conn, content.path), unspilled(conn), transaction(conn, confirm):
         _check_unchanged(conn, content)
         removed = 0
         if removes:
@@ -113,11 +113,11 @@ def merge(
 def compare(
     conn: sqlite3.Connection, content: Content, after: int, upto: int
 ) -> tuple[int, int, int]:
-    """``(found, changed, total)`` for the file's rows after one number and up to another.
+    """Compare the file's rows after number ``after`` up to ``upto``.
 
-    ``found`` of them have their key in the table, ``changed`` of those with other values. ``total``
-    counts the table's rows with a key, as SQLite allows NULL in a primary key other than INTEGER
-    PRIMARY KEY. Takes a reading connection.
+    Returns ``(found, changed, total)``: rows whose key is in the table, those of them with other
+    values, and all rows of the table with a key (SQLite allows NULL in a primary key other than
+    INTEGER PRIMARY KEY). Takes a reading connection.
     """
     number = content.columns.index(content.key or "")
     values = ", ".join(f"{_cast(n, kind)} AS v{n}" for n, kind in enumerate(content.kinds))

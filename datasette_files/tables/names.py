@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def quoted(name: str) -> str:
-    """A name in double quotes, for SQL."""
+    """Return a name in double quotes, for SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,8 +1,8 @@
-"""Rolling back the transaction of a killed process in a user's database, before it is read.
+"""Rolls back the transaction of a killed process in a user's database, before it is read.
 
-SQLite does it when it opens a database for writing (hot journals, sqlite.org/lockingv3.html, 4.0).
-Datasette opens it for reading first, which then fails, and with it the start of the server.
-Databases in WAL mode have no such journal.
+SQLite does this when it opens a database for writing (hot journals, sqlite.org/lockingv3.html,
+4.0). Datasette first opens it for reading, which fails, and then the server does not start.
+Databases in WAL mode are not affected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 logger = logging.getLogger("datasette_files")
 
-#: Seconds to wait for a process that is writing; then there is nothing to roll back.
+#: Seconds to wait for a lock. Its holder is alive, so there is nothing to roll back.
 _TIMEOUT = 1.0
 
 
@@ -28,4 +28,4 @@ def roll_back(path: Path) -> None:
             conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     except sqlite3.OperationalError as error:
         # Another process writes, or the file is read-only; a reader gets its own error.
-        logger.info("%s was not looked at for a transaction cut short: %s", path.name, error)
+        logger.info("%s was not checked for an interrupted transaction: %s", path.name, error)

@@ -1,8 +1,8 @@
-"""The rows of a table whose file column holds a file's id, within a limit of time and of rows.
+"""Finds the rows of a table whose file column holds a file's id, within limits of time and rows.
 
-A ``file`` column is compared by equality, for which an index can be used. The text of a ``files``
-column is searched for the id in quotes: no index helps, and reading text is ten times as fast as
-parsing JSON.
+A ``file`` column is compared by equality, which can use an index. The text of a ``files`` column is
+searched for the id in quotes: no index helps, and searching text is ten times as fast as parsing
+JSON.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Rows:
     in_time: bool = True
 
 
-#: For a column that there was no time to search.
+#: Result for a column that was not searched, as the time was over.
 NOT_SEARCHED = Rows([], more=False, complete=False, indexed=True, in_time=False)
 
 
@@ -63,11 +63,11 @@ async def find(
     ms: int,
     longest: int,
 ) -> Rows | None:
-    """The first ``limit`` rows, within ``ms`` milliseconds; None if the column does not exist.
+    """Return the first ``limit`` rows, within ``ms`` milliseconds; None if there is no such column.
 
-    ``several`` is for a column of the type ``files``. Its texts over ``longest`` characters are no
-    arrays of ids and are skipped: the time limit does not stop the search within one text. Views
-    are not searched. A table that cannot be read is logged and counts as not searched.
+    ``several`` means the type ``files``. There, texts over ``longest`` characters are not arrays of
+    ids and are skipped, as the time limit cannot stop a search within one text. Views are not
+    searched. A table that cannot be read is logged and counts as not searched.
     """
     values = {
         "text": f'"{file_id}"' if several else file_id,
@@ -93,7 +93,7 @@ async def find(
             return indexed, keys, None
 
     try:
-        # In one hop to a thread, as most columns do not hold the file.
+        # Most columns do not hold the file, so everything up to here needs only one thread hop.
         answer = await database.execute_fn(look)
         if answer is None:
             return None
@@ -109,7 +109,7 @@ async def find(
 
 
 async def _labels(database: Any, table: str, keys: list[str], rows: list[Any]) -> list[str | None]:
-    """The labels of the rows with these keys; None for a row without one."""
+    """Return the labels of the rows with these keys; None for a row without a label."""
     label = await database.label_column_for_table(table)
     if label is None:
         return [None] * len(rows)
@@ -127,7 +127,7 @@ async def _labels(database: Any, table: str, keys: list[str], rows: list[Any]) -
 
 
 def _has(conn: sqlite3.Connection, table: str, column: str) -> bool:
-    """Whether there is such a table, no view, with such a column."""
+    """Tell whether there is a table (not a view) with this column."""
     is_table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
     if conn.execute(is_table, (table,)).fetchone() is None:
         return False
@@ -143,7 +143,7 @@ def _holds(column: str, several: bool) -> str:
 
 
 def index_for(table: str, column: str) -> str:
-    """The statement that makes an index for the search of a ``file`` column."""
+    """Return the statement that makes an index for the search of a ``file`` column."""
     name = escape_sqlite(f"idx_{table}_{column}")
     return f"CREATE INDEX {name} ON {escape_sqlite(table)} ({escape_sqlite(column)})"
 

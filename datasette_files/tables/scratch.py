@@ -1,8 +1,8 @@
 """The scratch database: one table ``rows`` in a private file, with the rows of an imported file.
 
-The import's own process fills it once; then it is attached, read only, to copy from. Its columns
-have no type: integers are stored as text, floats as floats, and the types of the target table
-convert them, in SQLite's own code.
+The import's own process fills it; then the server attaches it, read only, and copies the rows. Its
+columns have no type: integers are stored as text, floats as floats. SQLite converts them to the
+types of the target table.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _MAX_ROWS, _MAX_VARIABLES = 50, 999
 _PAGE = 16 * 1024
 #: Instructions of SQLite's virtual machine between two calls of ``tell``.
 _STEPS = 1_000_000
-#: Infinity. A text that is compared with it is converted if it looks like a number, as in a column
-#: of numbers (sqlite.org/datatype3.html, 4.2); else it is larger.
+#: Infinity. SQLite compares a text with it as a number if the text looks like one
+#: (sqlite.org/datatype3.html, 4.2); any other text is larger.
 _BEYOND = "CAST(9e999 AS NUMERIC)"
-#: The largest integer up to which every integer is a float.
+#: Every integer up to this one is exact as a float.
 _MAX_EXACT = 2**53
 
 
@@ -34,7 +34,7 @@ def _names(columns: int) -> str:
 class Scratch:
     """A new scratch database. It need not survive a crash, so nothing is flushed.
 
-    ``tell`` is called now and then, during long statements too.
+    ``tell`` is called regularly, also during long statements, to report progress.
     """
 
     def __init__(self, path: Path, columns: int, tell: Callable[[], None]) -> None:
@@ -51,27 +51,27 @@ class Scratch:
     def _begin(self, columns: int) -> None:
         self._conn.execute("BEGIN")
         self._conn.execute(f"CREATE TABLE rows ({_names(columns)})")
-        #: Columns of the table, of which the first ``_width`` are in use.
+        #: Columns of the table; the first ``_width`` are in use.
         self._room = columns
         self._set_width(columns)
 
     def _set_width(self, columns: int) -> None:
         self._width = columns
         row = f"({', '.join('?' * columns)})"
-        # Several rows to a statement take half the time.
+        # Several rows per statement take half the time.
         self._together = max(1, min(_MAX_ROWS, _MAX_VARIABLES // columns))
         into = f"INSERT INTO rows ({_names(columns)}) VALUES"
         self._insert = f"{into} {row}"
         self._insert_many = f"{into} {', '.join([row] * self._together)}"
 
     def widen(self, columns: int) -> None:
-        """Let there be so many columns.
+        """Make room for ``columns`` columns; if needed, copy the rows to a wider table.
 
-        Each ALTER TABLE would read the whole schema again, and two thousand take half a minute.
+        Each ALTER TABLE would read the whole schema again: two thousand take half a minute.
         """
         if columns > self._room:
             empty = self._conn.execute("SELECT 1 FROM rows LIMIT 1").fetchone() is None
-            # Twice as many: rows are copied a few times only, however columns come.
+            # Doubling the columns keeps the number of copies small.
             room = columns if empty else max(columns, min(2 * self._room, MAX_COLUMNS))
             names = _names(self._room)
             self._conn.execute(f"CREATE TABLE wider ({_names(room)})")
@@ -101,18 +101,18 @@ class Scratch:
         self._begin(self._width)
 
     def first_without(self, column: int) -> int | None:
-        """The number of the first row without a value in the column, or None."""
+        """Return the number of the first row without a value in the column, or None."""
         row = self._conn.execute(
             f"SELECT rowid FROM rows WHERE ifnull(c{column}, '') = '' LIMIT 1"
         ).fetchone()
         return int(row[0]) if row else None
 
     def make_key(self, column: int, kind: str, collation: str) -> tuple[str, int] | None:
-        """Make the column unique under ``collation``; None on success.
+        """Make the column unique under ``collation``; return None on success.
 
-        Else ``(value, row)`` of a value that occurs again.
+        If a value is repeated, returns ``(value, row)``.
         """
-        # Some numbers of a column of floats are texts of integers.
+        # A column of floats may hold integers as text.
         value = f"CAST(c{column} AS REAL)" if kind == "float" else f"c{column}"
         value = f"{value} COLLATE {collation}"
         try:
@@ -126,12 +126,12 @@ class Scratch:
         return None
 
     def first_changed(self, column: int, kind: str, affinity: str) -> tuple[str, int] | None:
-        """``(value, row)`` of the first value that a table's column of numbers would change.
+        """Return ``(value, row)`` of the first value that a number column would change, or None.
 
         ``kind`` is the type of the values, ``affinity`` the column's: integer, float or numeric.
         """
         text, number = f"CAST(c{column} AS TEXT)", f"CAST(c{column} AS INTEGER)"
-        # The largest integer is no float, but the float next to it is cast to that integer.
+        # 2**63 - 1 is not exact as a float, although casting the nearest float returns it.
         rounded = f"""({number} NOT BETWEEN {-_MAX_EXACT} AND {_MAX_EXACT}
             AND ({number} = {2**63 - 1} OR CAST(CAST({number} AS REAL) AS INTEGER) <> {number}))"""
         if kind == "text":
@@ -152,7 +152,7 @@ class Scratch:
         return (str(row[0]), int(row[1])) if row else None
 
     def size(self) -> int:
-        """Bytes of what the database holds."""
+        """Return the bytes of the pages in use."""
         (pages,) = self._conn.execute("PRAGMA page_count").fetchone()
         (free,) = self._conn.execute("PRAGMA freelist_count").fetchone()
         return (int(pages) - int(free)) * _PAGE

@@ -1,9 +1,9 @@
 """The table that an import makes in a user's database: it appears complete or not at all.
 
-It is filled under a staging name, in several transactions so that other writers get their turn, and
-gets its own name in the last. Leaves out rows for an existing table (merging.py) and full-text
-search (words.py). Every function takes Datasette's write connection, outside of a
-transaction, unless it says otherwise.
+It is filled under a staging name, in several transactions so that other writers get their turn. The
+last transaction renames it. Leaves out rows for an existing table (merging.py) and full-text search
+(words.py). Every function takes Datasette's write connection, outside of a transaction, unless its
+docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Existing:
 
 
 def existing(conn: sqlite3.Connection, table: str) -> Existing | None:
-    """The table, or None. Takes any connection. Raises Conflict for a view."""
+    """Return the table, or None. Takes any connection. Raises Conflict for a view."""
     row = _find(conn, table)
     if row is None:
         return None
@@ -59,7 +59,7 @@ def existing(conn: sqlite3.Connection, table: str) -> Existing | None:
 
 
 def _find(conn: sqlite3.Connection, name: str) -> tuple[str, str] | None:
-    """``(name with its own capitals, "table" or "view")``, or None."""
+    """Return ``(name as the database spells it, "table" or "view")``, or None."""
     row: tuple[str, str] | None = conn.execute(
         """SELECT name, type FROM sqlite_master
         WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')""",
@@ -71,7 +71,7 @@ def _find(conn: sqlite3.Connection, name: str) -> tuple[str, str] | None:
 def _is_strict(conn: sqlite3.Connection, table: str) -> bool:
     """Tell whether the table is STRICT: its columns of the type ANY convert nothing."""
     if sqlite3.sqlite_version_info < (3, 37, 0):
-        return False  # this SQLite has no such tables
+        return False  # this SQLite has no STRICT tables
     row = conn.execute(
         "SELECT strict FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)
     ).fetchone()
@@ -79,7 +79,7 @@ def _is_strict(conn: sqlite3.Connection, table: str) -> bool:
 
 
 def _key_collation(conn: sqlite3.Connection, table: str) -> str:
-    """The collation of the primary key's index; an INTEGER PRIMARY KEY has none."""
+    """Return the collation of the primary key's index; BINARY for an INTEGER PRIMARY KEY."""
     row = conn.execute(
         """SELECT info.coll FROM pragma_index_list(?) list, pragma_index_xinfo(list.name) info
         WHERE list.origin = 'pk' AND info.key""",
@@ -101,7 +101,7 @@ def _referring(conn: sqlite3.Connection, table: str) -> tuple[str, ...]:
 
 
 def check_replaceable(table: Existing) -> None:
-    """Raise Conflict where dropping the table would delete or change rows of other tables.
+    """Raise Conflict if dropping the table would delete or change rows of other tables.
 
     SQLite first deletes a dropped table's rows and applies foreign keys to that: ON DELETE CASCADE
     would delete rows of other tables (sqlite.org/foreignkeys.html, 5).
@@ -115,13 +115,13 @@ def check_replaceable(table: Existing) -> None:
 
 
 def own_name(conn: sqlite3.Connection, name: str) -> str:
-    """The table's name with its own capitals, as SQLite ignores them; else the given name."""
+    """Return the table's name as the database spells it; the given name if there is no table."""
     row = _find(conn, name)
     return row[0] if row else name
 
 
 def affinity(declared: str) -> str:
-    """The affinity of a declared type (sqlite.org/datatype3.html, 3.1)."""
+    """Return the affinity of a declared type (sqlite.org/datatype3.html, 3.1)."""
     name = declared.upper()
     if "INT" in name:
         return "integer"
@@ -135,7 +135,7 @@ def affinity(declared: str) -> str:
 
 
 def create_staging(conn: sqlite3.Connection, content: Content) -> None:
-    """Make the empty staging table with its indexes, which are filled with the rows."""
+    """Make the empty staging table with its indexes."""
     with transaction(conn):
         conn.execute(_create_sql(content))
         for column in content.indexes:
@@ -148,7 +148,7 @@ def create_staging(conn: sqlite3.Connection, content: Content) -> None:
 
 
 def create_marker(conn: sqlite3.Connection, staging: str) -> None:
-    """Make an empty table; the transaction that adds an import's rows drops it."""
+    """Make an empty table. The transaction that adds an import's rows drops it."""
     conn.execute(f"CREATE TABLE {quoted(staging)} (waiting)")
 
 
@@ -179,14 +179,14 @@ def appear(
     replaces: bool,
     confirm: Callable[[], None] | None = None,
 ) -> None:
-    """Give the staging table its name; with ``replaces``, in place of the table of that name.
+    """Rename the staging table to its final name; with ``replaces``, drop the old table first.
 
-    Raises Conflict where another table has the name meanwhile, and as ``confirm`` does.
+    Raises Conflict if another table has the name meanwhile, and as ``confirm``.
     """
     with legacy_names(conn), transaction(conn, confirm):
         old = existing(conn, content.table)
         if old is not None:
-            # A table whose name differs by capitals is another one, which nobody confirmed.
+            # If only upper and lower case differ, the user did not confirm to replace this table.
             if not replaces or old.name != content.table:
                 raise Conflict(f"There is a table {old.name!r} by now; choose another name")
             check_replaceable(old)
@@ -194,7 +194,5 @@ def appear(
         conn.execute(f"ALTER TABLE {quoted(content.staging)} RENAME TO {quoted(content.table)}")
         if content.search:
             index = free_name(conn, f"{content.table}_fts")
-            conn.execute(
-                f"ALTER TABLE {quoted(content.staging + '_fts')} RENAME TO {quoted(index)}"
-            )
+            conn.execute(f"ALTER TABLE {quoted(content.staging_search)} RENAME TO {quoted(index)}")
             words.keep_words(conn, content, index)

@@ -17,7 +17,7 @@ _CONTENT = re.compile(
 def create_sql(content: Content) -> str:
     columns = ", ".join(map(quoted, content.search))
     return (
-        f"CREATE VIRTUAL TABLE {quoted(content.staging + '_fts')} USING FTS5"
+        f"CREATE VIRTUAL TABLE {quoted(content.staging_search)} USING FTS5"
         f" ({columns}, content={quoted(content.table)})"
     )
 
@@ -32,7 +32,7 @@ def index_words(conn: sqlite3.Connection, content: Content, after: int, size: in
     names = ", ".join(map(quoted, content.search))
     with transaction(conn):
         conn.execute(
-            f"""INSERT INTO {quoted(content.staging + "_fts")} (rowid, {names})
+            f"""INSERT INTO {quoted(content.staging_search)} (rowid, {names})
             SELECT rowid, {names} FROM {quoted(content.staging)} WHERE rowid > ? AND rowid <= ?""",
             (after, last),
         )
@@ -42,19 +42,19 @@ def index_words(conn: sqlite3.Connection, content: Content, after: int, size: in
 def drop_with_search(conn: sqlite3.Connection, content: Content) -> None:
     """Drop the old table and its search indexes.
 
-    The index of its replacement, which names the same table, stays.
+    Keeps the new table's index, which names the same table.
     """
     tables = conn.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'"
     ).fetchall()
     for name, sql in tables:
-        if name != content.staging + "_fts" and _content_of(sql) == content.table.lower():
+        if name != content.staging_search and _content_of(sql) == content.table.lower():
             conn.execute(f"DROP TABLE {quoted(name)}")
     conn.execute(f"DROP TABLE {quoted(content.table)}")
 
 
 def _content_of(sql: str) -> str | None:
-    """The content table of a search index, in lower case (sqlite.org/fts5.html, 4.4)."""
+    """Return the content table of a search index, in lower case (sqlite.org/fts5.html, 4.4)."""
     found = _CONTENT.search(sql)
     if found is None:
         return None

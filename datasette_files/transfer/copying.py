@@ -57,7 +57,7 @@ State = Literal["moved", "copied", "present"]
 
 @dataclass(frozen=True)
 class Order:
-    """The same task for each file: copy or move it from ``source`` to ``target``."""
+    """A task for many files: copy or move each from ``source`` to ``target``."""
 
     source: Source
     target: Source
@@ -69,7 +69,7 @@ class Order:
     reads_back: bool = False
 
     def check(self) -> None:
-        """Raises Invalid, NotSupported, StorageUnavailable if no file can be copied or moved."""
+        """Raise Invalid, NotSupported or StorageUnavailable if no file can be copied or moved."""
         if self.source is self.target:
             raise Invalid("SOURCE and TARGET are the same; name two different sources")
         self.source.require_up()
@@ -81,7 +81,7 @@ class Order:
             )
 
     def refusal(self, file: FileRecord) -> FilesError | None:
-        """The error if the target's limits refuse the file, by its catalog record; else None."""
+        """Return the error if the target's limits refuse the file's catalog record; else None."""
         try:
             self.target.limits.check(file.filename, file.type, file.size)
         except FilesError as error:
@@ -135,7 +135,7 @@ class Copier:
         try:
             present = await self._begin(order, file, upload)
         except asyncio.CancelledError:
-            # The rows may be written all the same: cancelling does not stop a queued commit.
+            # Cancelling does not stop a queued commit, so the rows may have been written.
             await asyncio.shield(self._undo(order, file, upload))
             raise
         if present is not None:
@@ -188,7 +188,7 @@ class Copier:
     async def _stream(
         self, order: Order, file: FileRecord, upload: Upload, progress: _Progress
     ) -> FileRecord:
-        """Stream the bytes into the target. The file with the hash and size of the stored bytes."""
+        """Stream the bytes into the target; return the file with the stored hash and size."""
         digest = reading.Digest()
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -255,7 +255,7 @@ class Copier:
             logger.exception("Cleaning up after %s failed", file.id)
 
     async def foreseen(self, order: Order, file: FileRecord) -> FileRecord | None:
-        """The file that the target has already, so that ``carry`` would do nothing; else None."""
+        """Return the file if the target has it, so that ``carry`` does nothing; else None."""
         if order.moves:
             return file if file.source_id == order.target.id else None
 
@@ -287,7 +287,7 @@ class _Progress:
 
 
 def _new_upload(order: Order, file: FileRecord) -> Upload:
-    """An upload of the file's bytes into the target. No client knows its token."""
+    """Make an upload of the file's bytes into the target. No client knows its token."""
     until = time.time() + CLAIM_SECONDS
     upload = new_upload(
         order.target,

@@ -35,7 +35,7 @@ _ENTITY_TAG = re.compile(r"[\x21\x23-\x7e]{1,200}")
 
 Kind = Literal["attachment", "inline"]
 
-#: No scripts, plugins or forms, and an origin of its own: a file cannot act for its reader.
+#: No scripts, plugins or forms, and an opaque origin: a file cannot use the reader's session.
 _SANDBOX = "sandbox; default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'"
 #: Files up to this size are read and sent in one piece.
 _MAX_SMALL_BYTES = 256 * 1024
@@ -63,7 +63,7 @@ class Body:
     async def close(self) -> None:
         """Release the object, also before its end."""
         await self.chunks.aclose()
-        if self._opened is not None:  # a generator that never began does not close it
+        if self._opened is not None:  # if ``chunks`` never started, it has not closed this
             await self._opened.aclose()
 
 
@@ -75,7 +75,7 @@ async def plan(
     headers: Mapping[str, str],
     max_signed_seconds: int | None = None,
 ) -> Plan:
-    """The answer to GET or HEAD for a file. ``headers`` are the request's, in lower case.
+    """Plan the answer to GET or HEAD for a file. ``headers`` are the request's, in lower case.
 
     ``max_signed_seconds`` bounds the life of a signed URL besides the source's setting.
 
@@ -134,7 +134,7 @@ def _local_plan(
 
 
 def _ranges_plan(file: FileRecord, size: int, wanted: str | None, common: dict[str, str]) -> Plan:
-    """The answer with all ``size`` bytes, or with those that the header ``wanted`` selects."""
+    """Plan the answer with all ``size`` bytes, or with the ranges in the header ``wanted``."""
     try:
         ranges = parse_range(wanted, size)
     except RangeNotSatisfiable:
@@ -158,7 +158,7 @@ def _ranges_plan(file: FileRecord, size: int, wanted: str | None, common: dict[s
 
 
 def _entity_tag(file: FileRecord) -> str | None:
-    """A strong tag, since a file's bytes never change: their sha256, or the storage's tag."""
+    """Return the sha256 or the storage's tag. It is strong, as a file's bytes never change."""
     tag = file.sha256 or file.content_hash or ""
     return f'"{tag}"' if _ENTITY_TAG.fullmatch(tag) else None
 
@@ -198,7 +198,7 @@ async def _stream(
     pieces: tuple[bytes | ByteRange, ...],
     opened: AsyncGenerator[bytes, None] | None,
 ) -> AsyncGenerator[bytes, None]:
-    """The bytes of the pieces. Raises StorageError for an object shorter than the catalog says."""
+    """Stream the pieces. Raises StorageError if the object is shorter than the catalog says."""
     for piece in pieces:
         if isinstance(piece, bytes):
             yield piece

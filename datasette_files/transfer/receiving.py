@@ -1,4 +1,4 @@
-"""One attempt at getting an upload's bytes into its storage, and the facts of the stored object.
+"""One attempt to bring an upload's bytes into its storage, and the facts of the stored object.
 
 ``receive_stream`` streams a request's bytes in. ``verify_direct_upload`` asks the storage about
 bytes that a client sent to it directly. Both check type, size and sha256 against the declaration
@@ -34,9 +34,9 @@ Extend = Callable[[Upload], Awaitable[float]]
 async def receive_stream(
     source: Source, upload: Upload, chunks: AsyncIterator[bytes], extend: Extend
 ) -> Upload:
-    """Stream the bytes into the storage. The upload with the facts of the stored object.
+    """Stream the bytes into the storage; return the upload with the facts of the stored object.
 
-    Raises BadType, FileTooLarge, Invalid, ChecksumMismatch for bytes that are refused, and
+    Raises BadType, FileTooLarge, Invalid, ChecksumMismatch if the bytes are refused, and
     StorageError, StorageUnavailable.
     """
     stream = _CheckedStream(source, upload, chunks, extend)
@@ -51,7 +51,7 @@ async def receive_stream(
         answered = await storage.receive_upload(upload.path, content, content_type)
     except Exception:
         if stream.error is not None:
-            # The stream's own error is the cause, whatever the storage made of it.
+            # The stream's own error is the cause; the storage may have raised another.
             raise stream.error from None
         with storage_errors(source.slug):
             raise
@@ -63,7 +63,7 @@ async def receive_stream(
 
 
 async def verify_direct_upload(source: Source, upload: Upload) -> Upload:
-    """Let the storage finish a direct upload. The upload with the facts of the stored object.
+    """Let the storage finish a direct upload; return the upload with the stored object's facts.
 
     Raises Conflict if the client has sent nothing; else as ``receive_stream``.
     """
@@ -89,7 +89,7 @@ async def verify_direct_upload(source: Source, upload: Upload) -> Upload:
 
 
 def _as_metadata(answered: object) -> FileMetadata:
-    """A storage's answer. Raises StorageError for any other than FileMetadata."""
+    """Return a storage's answer. Raises StorageError if it is not FileMetadata."""
     if isinstance(answered, FileMetadata):
         return answered
     logger.error("A storage answered an upload with %r, not with FileMetadata", type(answered))
@@ -97,7 +97,7 @@ def _as_metadata(answered: object) -> FileMetadata:
 
 
 async def _checked_sha256(source: Source, upload: Upload, stored: FileMetadata) -> str:
-    """The sha256 from the storage, else from the stored bytes. Raises ChecksumMismatch."""
+    """Return the sha256 from the storage, else from the stored bytes. Raises ChecksumMismatch."""
     content_hash = stored.content_hash or ""
     if not content_hash.startswith("sha256:"):
         content_hash = await reading.content_hash(source, upload)
@@ -120,7 +120,7 @@ def _with_facts(
 
 
 class _CheckedStream:
-    """The bytes on their way to the storage, checked against declared size and limit."""
+    """A stream that checks the bytes against declared size and limit, on the way to the storage."""
 
     def __init__(
         self, source: Source, upload: Upload, chunks: AsyncIterator[bytes], extend: Extend
@@ -136,13 +136,13 @@ class _CheckedStream:
         self._limit = source.max_file_size
         if upload.size is not None:
             self._limit = min(self._limit, upload.size)
-        #: Bytes read so far.
+        #: Bytes read until now.
         self.size = 0
         #: The error that ended the stream, as opposed to an error of the storage.
         self.error: BaseException | None = None
 
     async def head(self) -> bytes:
-        """The first bytes, enough to sniff the type. Iteration yields them again."""
+        """Return the first bytes, enough to sniff the type. Iteration yields them again."""
         length = 0
         async for chunk in self._chunks:
             self._head.append(self._count(chunk))

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from sqlite3 import Connection
 from typing import Any
 
@@ -75,7 +76,7 @@ class Uploads:
     async def prepare(
         self, source: Source, actor_id: str | None, grant: Grant, incoming: Incoming
     ) -> tuple[str, UploadInstructions | None]:
-        """A token, and the storage's instructions for the bytes; None: send them to Datasette.
+        """Return a token, and the storage's instructions; None: send the bytes to Datasette.
 
         Raises FileTooLarge for a declared size over the limit, NotSupported, PermissionDenied.
         """
@@ -86,7 +87,7 @@ class Uploads:
         if not source.prepares_uploads:
             _, token = await self._begin(source, grant, new)
             return token, None
-        # The storage signs a URL next, so the permission must be known before.
+        # The storage signs a URL next, so the permission is checked before.
         await self._catalog.read(lambda conn: grant.check(conn, source.slug))
         upload, token = new()
         with storage_errors(source.slug):
@@ -163,28 +164,37 @@ class Uploads:
         upload = await self._catalog.write(claim)
         try:
             stored = await receiving.receive_stream(source, upload, chunks, self._extend)
+            recorded = await self._record(stored, await grant.renewed())
         except BaseException:
             await self._release(source, upload)
             raise
-        if not await self._record(stored):
+        if not recorded:
             await self._sweeper.remove(source, upload.path)
             raise Expired(_LOST_CLAIM)
 
-    async def _record(self, stored: Upload) -> bool:
-        """Mark the upload as received. False when another attempt has taken it."""
+    async def _record(self, stored: Upload, grant: Grant) -> bool:
+        """Mark the upload as received. Returns False if another attempt has taken it.
+
+        Raises PermissionDenied if the permission was withdrawn while the bytes arrived.
+        """
         expires_at = time.time() + self._expiry
-        return await self._catalog.write(lambda conn: uploads.received(conn, stored, expires_at))
+
+        def record(conn: Connection) -> bool:
+            grant.check(conn, stored.source_slug)
+            return uploads.received(conn, stored, expires_at)
+
+        return await self._catalog.write(record)
 
     async def complete(
         self, source: Source, actor_id: str | None, grant: Grant, token: str
     ) -> tuple[FileRecord, bool]:
-        """Add the upload's file to the catalog. The file, and False if an earlier call added it.
+        """Add the upload's file to the catalog; return it, and False if an earlier call added it.
 
         Raises Conflict, Expired, NotFound, PermissionDenied; for a direct upload also as
         ``receiving.verify_direct_upload``.
         """
 
-        def commit(conn: Connection) -> tuple[FileRecord, bool] | Upload:
+        def commit(conn: Connection, grant: Grant) -> tuple[FileRecord, bool] | Upload:
             grant.check(conn, source.slug)
             upload = _owned(conn, token, source, actor_id, grant)
             if upload.state == "completed":
@@ -208,10 +218,11 @@ class Uploads:
                 unhashed.add(conn, file.id, file.source_id)
             return file, True
 
-        committed = await self._catalog.write(commit)
+        # The body of the request may have come slowly.
+        committed = await self._catalog.write(partial(commit, grant=await grant.renewed()))
         if isinstance(committed, Upload):
-            await self._verify_direct(source, committed)
-            committed = await self._catalog.write(commit)
+            await self._verify_direct(source, committed, grant)
+            committed = await self._catalog.write(partial(commit, grant=await grant.renewed()))
         if isinstance(committed, Upload):
             raise Conflict("Another request changed the upload meanwhile; try again")
         return committed
@@ -226,6 +237,8 @@ class Uploads:
     ) -> FileRecord:
         """Prepare, receive and complete in one call. The bytes always pass through Datasette.
 
+        The permission is asked before the first byte, and again in the commit.
+
         Raises PermissionDenied, NotSupported, Expired, and as ``receiving.receive_stream``.
         """
         claim = naming.new_claim()
@@ -235,9 +248,10 @@ class Uploads:
         try:
             stored = await receiving.receive_stream(source, upload, chunks, self._extend)
             file = _as_file(stored)
+            allowed = await grant.renewed()
 
             def commit(conn: Connection) -> None:
-                grant.check(conn, source.slug)
+                allowed.check(conn, source.slug)
                 if not uploads.finish(conn, upload.id, claim):
                     raise Expired(_LOST_CLAIM)
                 files.insert(conn, file)
@@ -266,9 +280,9 @@ class Uploads:
         return replace(upload, link=link), token
 
     async def _extend(self, upload: Upload) -> float:
-        """Postpone claim and expiry while bytes arrive. The time of the next call.
+        """Postpone claim and expiry while bytes arrive; return the time of the next call.
 
-        Raises Expired when another attempt has taken the upload.
+        Raises Expired if another attempt has taken the upload.
         """
         now = time.time()
         held = await self._catalog.write(
@@ -280,7 +294,7 @@ class Uploads:
             raise Expired(_LOST_CLAIM)
         return now + min(CLAIM_SECONDS, self._expiry) / 4
 
-    async def _verify_direct(self, source: Source, upload: Upload) -> None:
+    async def _verify_direct(self, source: Source, upload: Upload, grant: Grant) -> None:
         """Verify the bytes that a client sent to the storage, and mark the upload as received."""
         now = time.time()
         upload = replace(
@@ -312,7 +326,7 @@ class Uploads:
             raise
         finally:
             alive.cancel()
-        await self._record(stored)
+        await self._record(stored, grant)
 
     async def _keep_claim(self, upload: Upload) -> None:
         """Postpone claim and expiry until cancelled: only the claim of a dead process may lapse."""
@@ -349,7 +363,7 @@ class Uploads:
 def _owned(
     conn: Connection, token: str, source: Source, actor_id: str | None, grant: Grant
 ) -> Upload:
-    """The token's upload. Raises NotFound, PermissionDenied, Expired if unusable."""
+    """Return the token's upload. Raises NotFound, PermissionDenied, or Expired."""
     upload = uploads.get(conn, naming.token_digest(token))
     if upload is None or upload.source_id != source.id:
         raise NotFound("This source has no upload with this token; prepare a new one")
@@ -383,10 +397,10 @@ def new_upload(
     expires_at: float,
     claim: str | None = None,
 ) -> Upload:
-    """An upload with an unused path: prepared, or receiving if ``claim`` is given.
+    """Make an upload with an unused path: prepared, or receiving if ``claim`` is given.
 
-    ``expires_at`` in seconds since the epoch. No path is used twice, because the path of a failed
-    attempt becomes garbage and a later attempt's bytes must not.
+    ``expires_at`` in seconds since the epoch. No path is used twice: the path of a failed attempt
+    is swept as garbage, and a later attempt's bytes must not be there.
     """
     ulid = naming.new_ulid()
     return Upload(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from datasette.utils.asgi import Response
 
+from ..catalog.editing import MAX_SEARCH_TEXT
 from ..db.trash import TrashedFile
-from ..errors import Invalid
+from ..errors import Invalid, StorageUnavailable
+from ..jobs.places import NoPlace
 from ..media.inline import shows_inline
 from ..models import FileRecord, written
 from ..naming import plain, storable
@@ -29,6 +32,8 @@ from .stream import Streamed, unless_gone
 _CONDITIONS = frozenset(
     ("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 )
+#: Seconds that a download waits for its turn.
+_PLACE_SECONDS = 20.0
 #: Characters of a file's name in a message, which is stored in a cookie of at most 4 KB.
 _MAX_NAME_IN_MESSAGE = 100
 #: Headers that stop scripts in a thumbnail or icon (SVG), also if it is opened by itself.
@@ -53,6 +58,7 @@ async def file_page(call: Call) -> Response:
         "source": source,
         "type": file.type,
         "text_tag": file.search_text_tag,
+        "max_text": MAX_SEARCH_TEXT,
         "can_edit": EDIT in allowed,
         "can_delete": DELETE in allowed and deletes,
         "sharing": await shares.of_file(call, file) if SHARE in allowed else None,
@@ -108,14 +114,28 @@ async def send(
         content = await reading.head(source, file, file.size or 0)
         await begin()
         return Response(content, plan.status, plan.headers, plan.content_type)
-    body = await downloads.open_body(source, file, plan.pieces)
-    try:
-        await begin()
-    except BaseException:
-        await body.close()
-        raise
-    await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
+    async with place(call, source):
+        body = await downloads.open_body(source, file, plan.pieces)
+        try:
+            await begin()
+        except BaseException:
+            await body.close()
+            raise
+        await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
     return None
+
+
+@asynccontextmanager
+async def place(call: Call, source: Source) -> AsyncIterator[None]:
+    """Hold one of the source's places for downloads. Raises StorageUnavailable if none is free."""
+    try:
+        async with source.downloads.held(call.client, _PLACE_SECONDS):
+            yield
+    except NoPlace:
+        raise StorageUnavailable(
+            "Too many downloads are under way; end some of yours, or try again in a minute",
+            headers={"Retry-After": "60"},
+        ) from None
 
 
 async def thumbnail(call: Call) -> Response:
@@ -143,8 +163,7 @@ async def thumbnail_of(call: Call, source: Source, file: FileRecord, side: int) 
 
 def _page(call: Call) -> str:
     """The client and the page that ask for thumbnails. The queue serves pages in turns."""
-    client = call.request.scope.get("client") or ("",)
-    return f"{call.actor_id or client[0]} {call.headers.get('referer', '')[:500]}"
+    return f"{call.client} {call.headers.get('referer', '')[:500]}"
 
 
 async def update(call: Call) -> Response:

@@ -113,7 +113,8 @@ async def preview(call: Call) -> Response:
     read = _reading(values)
     # If the client disconnects, the preview's process ends.
     made = await unless_gone(
-        call, call.files.imports.preview(source, file, values.get("format") or None, read)
+        call,
+        call.files.imports.preview(source, file, values.get("format") or None, read, call.client),
     )
     databases = await call.files.imports.databases(call.actor)
     context = {

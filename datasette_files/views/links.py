@@ -221,13 +221,14 @@ async def zipped(call: Call) -> Response | None:
     guard(headers)
     if call.method == "HEAD":
         return Response(b"", 200, headers, zipping.CONTENT_TYPE)
-    body = await archive.open()
-    try:
-        await links.count_download(opened.share)
-    except FilesError:
-        await body.close()
-        raise
-    await Streamed(200, headers, zipping.CONTENT_TYPE, body).send(call)
+    async with files.place(call, opened.files[0][1]):
+        body = await archive.open()
+        try:
+            await links.count_download(opened.share)
+        except BaseException:
+            await body.close()
+            raise
+        await Streamed(200, headers, zipping.CONTENT_TYPE, body).send(call)
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..app import Files
-from ..errors import FilesError, NotFound, NotSupported
+from ..errors import FilesError, NotFound, NotSupported, StorageUnavailable
 from ..naming import ID_PATTERN
 from . import (
     cors,
@@ -30,6 +31,7 @@ from . import (
     tables,
     trash,
     uploads,
+    verify,
 )
 from .body import Body
 from .http import Call, empty, failure
@@ -80,6 +82,8 @@ ROUTES = (
     Route("/-/files/source/{source}/settings.json", {"GET": settings.settings_json}),
     Route("/-/files/source/{source}/settings/-/update", {"POST": settings.update}),
     Route("/-/files/source/{source}/settings/-/reset", {"POST": settings.reset}),
+    Route("/-/files/source/{source}/verify", {"GET": verify.verify_page}, page=True),
+    Route("/-/files/source/{source}/verify.json", {"GET": verify.verify_json}),
     Route("/-/files/trash", {"GET": trash.trash_page}, page=True),
     Route("/-/files/trash.json", {"GET": trash.trash_json}),
     Route("/-/files/trash/-/restore", {"POST": trash.restore}),
@@ -172,6 +176,12 @@ def _view(route: Route) -> Any:
                 response = await _handler(handlers, call)(call)
             except FilesError as error:
                 response = await failure(call, error)
+            except sqlite3.OperationalError as error:
+                # Of a user's database; the internal one's are translated (db/batching.py).
+                if "locked" not in str(error):
+                    raise
+                logger.info("A database is locked: %s", error)
+                response = await failure(call, _busy())
         if response is not None and route.link:
             links.guard(response.headers)
         if response is not None and datasette.cors:
@@ -181,6 +191,13 @@ def _view(route: Route) -> Any:
     # Datasette inspects the signature at every request; this makes it cheap.
     view.__signature__ = inspect.signature(view)  # type: ignore[attr-defined]
     return view
+
+
+def _busy() -> StorageUnavailable:
+    return StorageUnavailable(
+        "Another program is writing to the database, such as an import; try again in a minute",
+        headers={"Retry-After": "10"},
+    )
 
 
 def _handler(handlers: Mapping[str, Handler], call: Call) -> Handler:

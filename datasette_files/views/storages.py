@@ -10,7 +10,6 @@ from itsdangerous import BadSignature
 
 from ..errors import Invalid
 from ..permissions.grants import require_debug
-from ..sandbox.process import confinement
 from ..sources.health import Listed, SourceState
 from ..sources.sources import Source
 from .arguments import first_url, next_url, size
@@ -29,7 +28,7 @@ async def _states(call: Call) -> tuple[list[SourceState], dict[str, Any]]:
     background = {
         "leases": leases,
         "thumbnails_waiting": call.files.thumbnails.waiting,
-        "sandbox": await confinement(),
+        "sandbox": await call.files.protections.told(),
     }
     return states, background
 

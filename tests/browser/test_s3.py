@@ -26,6 +26,8 @@ from tests.support.browser.watch import Watch
 from tests.support.faults.proxy import FaultProxy
 from tests.support.moto_server import new_prefix, shared_store
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[FaultProxy]:

@@ -27,6 +27,21 @@ async def test_the_record_is_flat_with_every_column(datasette: Datasette) -> Non
     assert record["uploaded_by"] == "alice"
 
 
+async def test_search_text_has_a_largest_size(datasette: Datasette) -> None:
+    file = await upload(datasette)
+    url = f"{file['url']}/-/update"
+    for text, status in (("é" * 51_200, 200), ("é" * 51_200 + "x", 400)):
+        answer = await datasette.client.post(url, json={"update": {"search_text": text}})
+        assert answer.status_code == status
+    assert answer.json()["code"] == "invalid"
+    assert "102,401 bytes, and at most 102,400" in answer.json()["error"]
+    form = await datasette.client.post(url, data={"search_text": "x" * 102_401})
+    assert (form.status_code, form.json()["code"]) == (400, "invalid")
+    kept = (await datasette.client.get(f"{file['url']}.json")).json()["search_text"]
+    assert kept == "é" * 51_200
+    assert 'maxlength="102400"' in (await datasette.client.get(file["url"])).text
+
+
 @pytest.mark.parametrize(
     "body, says",
     [

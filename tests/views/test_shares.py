@@ -187,18 +187,18 @@ async def test_a_receiver_gets_the_bytes_and_no_name_of_maker_or_source(
         "label": "Confidential label",
         "config": {"root": str(tmp_path / "x")},
     }
-    datasette = await make_datasette(permissions=PERMISSIONS, sources={"secretslug": source})
-    file = await upload(datasette, b"hello", source="secretslug", actor=ALICE)
+    datasette = await make_datasette(permissions=PERMISSIONS, sources={"hiddenslug": source})
+    file = await upload(datasette, b"hello", source="hiddenslug", actor=ALICE)
     made = await share(datasette, file["id"], label="Hello")
     page = await datasette.client.get(made["path"])
     assert "hello.txt" in page.text
-    for secret in ("alice", "Confidential", "secretslug", "/-/files/source", "Datasette"):
+    for secret in ("alice", "Confidential", "hiddenslug", "/-/files/source", "Datasette"):
         assert secret not in page.text
     answer = await datasette.client.get(f"{made['path']}/{file['id']}/download")
     assert answer.content == b"hello"
-    taking = await upload_link(datasette, "secretslug")
+    taking = await upload_link(datasette, "hiddenslug")
     page = await datasette.client.get(taking["path"])
-    assert "secretslug" not in page.text
+    assert "hiddenslug" not in page.text
     assert "Confidential" not in page.text
 
 
@@ -211,12 +211,12 @@ async def test_no_message_to_a_sender_names_the_source(
         "allowed_content_types": ["image/*"],
         "config": {"root": str(tmp_path / "x")},
     }
-    datasette = await make_datasette(permissions=PERMISSIONS, sources={"secretslug": source})
-    path = (await upload_link(datasette, "secretslug"))["path"]
+    datasette = await make_datasette(permissions=PERMISSIONS, sources={"hiddenslug": source})
+    path = (await upload_link(datasette, "hiddenslug"))["path"]
     for content in (b"four", b"abc"):
         answer = await send(datasette, path, content, "a.txt")
         assert answer.status_code in (413, 415)
-        assert "secretslug" not in answer.text
+        assert "hiddenslug" not in answer.text
 
 
 async def test_every_answer_is_guarded(site: Datasette) -> None:

@@ -139,7 +139,7 @@ async def test_what_the_system_refuses_a_sandbox_is_shown_and_logged_once(
     child = "from datasette_files.sandbox.child import begin\n"
     refuses = "\nfrom datasette_files.sandbox import landlock\nlandlock._CREATE_RULESET = 4444\n"
     monkeypatch.setattr(process, "_PROGRAM", process._PROGRAM.replace(child, child + refuses))
-    monkeypatch.setattr(process, "_told", {})
+    monkeypatch.setattr(Files.of(site), "protections", process.Protections())
     for _ in range(2):
         page = await site.client.get("/-/files/storages", actor=ADMIN)
         assert "Landlock: <strong>no</strong> (Function not implemented)" in page.text

@@ -1,48 +1,53 @@
-"""All rows of a file into the scratch database, the type of each column found on the way."""
+"""Copies all rows of a file into the scratch database, and detects the types of the columns."""
 
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from ...formats.base import ImportProblem, Table
+from ...formats.base import ImportProblem, Table, composed, name_key
 from ...formats.types import INTEGER, TEXT, Column, TypedColumn, convert
+from ...sandbox.framing import MAX_MESSAGE
 from ...tables.scratch import Scratch
 from .reading import Reading, found
 
-#: Times import_max_bytes: short values take more in a database than in a file.
+#: Limit of the scratch database, in import_max_bytes: short values need more bytes there.
 _GROWS = 2
-#: Times the bytes that were read, from a size on that any file may reach: a value that is missing
-#: takes none in the file and one in the database.
+#: Limit of the scratch database, in bytes of the file read, and the size from which it applies. A
+#: missing value takes no byte in the file and one in the database.
 _GROWS_WITH_FILE, _ANY_FILE = 50, 8 * 1024 * 1024
-#: The part of the disk for temporary files that is left to others.
+#: Most bytes of all names as JSON; the rest of the message is for its other fields.
+_MAX_NAMES = MAX_MESSAGE // 2
+#: Part of the disk for temporary files that must stay free.
 _LEFT_FREE = 0.02
 
 
 class Filling:
-    """Moves a table into the scratch database, finding the type of each column on the way."""
+    """Copies one table into the scratch database."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._chosen: dict[str, str] = reading.task.get("types") or {}
-        #: Types of columns of the table that the rows are for, by lower-case names.
+        chosen: dict[str, str] = reading.task.get("types") or {}
+        self._chosen = {composed(name): kind for name, kind in chosen.items()}
+        #: Types of the target table's columns, by ``name_key``.
         self._hints: dict[str, str] = reading.task.get("hints") or {}
-        #: Those that hold numbers, with what they make of values.
+        #: Number columns of the target table, with their affinities.
         self._numbers: dict[str, str] = reading.task.get("numbers") or {}
         self._limit = _GROWS * int(reading.task["max_bytes"])
         self._columns: list[Column] = []
         self._scratch: Scratch | None = None
         self._rows = 0
-        #: The first batch, by which a guessed encoding is told.
+        #: The first batch; it gives examples for a guessed encoding.
         self._first: list[Sequence[Any]] = []
         self._stores = True
-        #: Whether the types are known, in the second pass.
+        #: True in the second pass: the types are known.
         self._known = False
 
     def run(self) -> dict[str, Any]:
-        """Raises ImportProblem, and sqlite3.OperationalError where the disk is full."""
+        """Return the outcome. Raises ImportProblem, or sqlite3.OperationalError on a full disk."""
         table = self._pass()
         if any(column.surprised for column in self._columns):
             table = self._second_pass()
@@ -52,6 +57,7 @@ class Filling:
         if key is not None:
             self._key(table, key)
         self._scratch.close()
+        _check_names(table.columns)
         kinds = [column.kind for column in self._columns]
         return {
             **{"columns": table.columns, "types": kinds, "rows": self._rows},
@@ -59,7 +65,7 @@ class Filling:
         }
 
     def _second_pass(self) -> Table:
-        """Read the file again: values went in as floats of a column that turned out to be text."""
+        """Read the file again: a column stored as floats turned out to be text."""
         self._reading.begin_again()
         assert self._scratch is not None  # noqa: S101
         self._scratch.begin_again()
@@ -80,7 +86,7 @@ class Filling:
         for batch in self._reading.batches(table):
             self._take(table, batch)
             self._tell()
-        # What follows an array or a compressed stream is read too, so that the server can go on.
+        # The server sends the whole file, so bytes after the table must be read too.
         self._reading.frames.drain()
         return table
 
@@ -107,7 +113,7 @@ class Filling:
             self._check_growth(self._scratch.size())
 
     def _check_growth(self, size: int) -> None:
-        """Raises ImportProblem, and OSError where the disk is about to be full."""
+        """Raise ImportProblem if the database is too large; OSError if the disk is nearly full."""
         if size > self._limit:
             raise ImportProblem(
                 f"The rows take more than {self._limit:,} bytes; split the file, or ask the"
@@ -145,16 +151,16 @@ class Filling:
         kind = Column if table.is_text else TypedColumn
         for index in range(len(self._columns), width):
             name = table.columns[index]
-            chosen = self._chosen.get(name) or self._hints.get(name.lower())
-            self._columns.append(kind(chosen, any_spelling=name.lower() in self._numbers))
+            chosen = self._chosen.get(name) or self._hints.get(name_key(name))
+            self._columns.append(kind(chosen, any_spelling=name_key(name) in self._numbers))
         if self._scratch is not None:
             self._scratch.widen(width)
 
     def _check_kept(self, table: Table) -> None:
-        """That the table keeps every value as it is: its columns of numbers would change some."""
+        """Raise ImportProblem if a number column of the target table would change a value."""
         assert self._scratch is not None  # noqa: S101
         for index, name in enumerate(table.columns):
-            affinity = self._numbers.get(name.lower())
+            affinity = self._numbers.get(name_key(name))
             if affinity is None:
                 continue
             changed = self._scratch.first_changed(
@@ -164,18 +170,18 @@ class Filling:
                 held = "integers" if affinity == INTEGER else "numbers"
                 raise ImportProblem(
                     f"{changed[0][:50]!r} would not stay as it is in the table's column, which"
-                    f" holds {held}; mend the file, or have the column be TEXT",
+                    f" holds {held}; mend the file, or change the column to TEXT",
                     changed[1],
                     name,
                 )
 
     def _key(self, table: Table, name: str) -> None:
-        lower = [column.lower() for column in table.columns]
-        if name.lower() not in lower:
+        keys = [name_key(column) for column in table.columns]
+        if name_key(name) not in keys:
             raise ImportProblem(
                 f"There is no column {name!r}, which is to be the primary key; choose another"
             )
-        index = lower.index(name.lower())
+        index = keys.index(name_key(name))
         assert self._scratch is not None  # noqa: S101
         empty = self._scratch.first_without(index)
         if empty is not None:
@@ -194,7 +200,7 @@ class Filling:
 
 
 def _text(value: Any) -> str | None:
-    """A typed value as text, to be converted to the type that was chosen."""
+    """Return a typed value as text, for conversion to the chosen type."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -202,3 +208,13 @@ def _text(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return repr(int(value))
     return repr(value)
+
+
+def _check_names(names: list[str]) -> None:
+    """Raises ImportProblem for names that do not fit into the answer together."""
+    size = len(json.dumps(names, ensure_ascii=False).encode("utf-8", "replace"))
+    if size > _MAX_NAMES:
+        raise ImportProblem(
+            f"The names of the columns have {size:,} bytes together, and may have {_MAX_NAMES:,};"
+            " shorten them, or have the first row be a row"
+        )

@@ -1,7 +1,7 @@
 """The program of an import's child: reads a file, fills a scratch database in its folder.
 
-Started by imports/process.py, and confined by then. The first message says what to do; pipe.py has
-the rest. Loads nothing of Datasette, knows no configuration and no secret.
+imports/process.py starts it, already confined. The first message is the task; pipe.py defines the
+others. It does not load Datasette, and knows neither the configuration nor a secret.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .reading import Reading, preview
 
 
 def main(source: BinaryIO, sink: BinaryIO) -> None:
-    """Do what the first message says, and tell the outcome, a problem of the file included."""
+    """Run the task in the first message; send the outcome, or the problem of the file."""
     task = framing.read_message(source)
     if task is None:
         return
@@ -37,7 +37,7 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
         reports.send(problem=_folder_problem(str(error)))
     except OSError as error:
         reports.send(problem=_folder_problem(error.strerror or str(error)))
-    except Exception as error:  # noqa: BLE001 - told, and in the log
+    except Exception as error:  # noqa: BLE001 - reported to the server, which logs it
         reports.send(
             problem=f"The import failed ({type(error).__name__}); see the server's log",
             trace=traceback.format_exc()[-8000:],

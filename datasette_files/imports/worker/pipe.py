@@ -1,7 +1,7 @@
-"""What the import's child and the server say to each other, seen from the child.
+"""Messages between the import's child and the server, on the child's side.
 
-After the first message comes the file, which may be asked for again; the child sends messages. All
-are framed as in sandbox/framing.py.
+After the task the server sends the file, and sends it again if the child asks; the child sends
+messages. All are framed as in sandbox/framing.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _REPORT = 0.2
 
 
 class Frames(io.RawIOBase):
-    """The file, out of its frames; ``passed`` counts the bytes of this pass."""
+    """The file as a stream, without its frames; ``passed`` counts the bytes of this pass."""
 
     def __init__(self, pipe: BinaryIO) -> None:
         self._pipe = pipe
@@ -29,7 +29,7 @@ class Frames(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill it: the beginning tells what a file is, however small a storage's pieces are."""
+        """Fill the whole buffer, as detection needs a long head even if the frames are small."""
         view, count = memoryview(buffer), 0
         while count < len(view) and (got := self._some(view[count:])):
             count += got
@@ -58,7 +58,7 @@ class Frames(io.RawIOBase):
             pass
 
     def close(self) -> None:
-        """Nothing: what read the first pass closes it, and there may be a second."""
+        """Do nothing: the reader of the first pass closes the stream, but a second may follow."""
 
     def begin_again(self) -> None:
         self._ended = False
@@ -66,9 +66,9 @@ class Frames(io.RawIOBase):
 
 
 class Reports:
-    """What the server is told. And what was read pays for CPU: ``rate`` bytes for a second of it.
+    """Messages to the server. Also raises the CPU limit, as more of the file is read.
 
-    ``seconds`` of CPU there are without that.
+    The limit is ``seconds``, plus one second for each ``rate`` bytes of content.
     """
 
     def __init__(self, pipe: BinaryIO, frames: Frames, seconds: float, rate: float) -> None:
@@ -82,7 +82,7 @@ class Reports:
         self._pipe.flush()
 
     def progress(self, rows: int, content: int) -> None:
-        """How many rows there are, and the bytes of content read for them, in all passes."""
+        """Report the number of rows; ``content`` counts the bytes read in all passes."""
         now = time.monotonic()
         if now >= self._due:
             self._due = now + _REPORT

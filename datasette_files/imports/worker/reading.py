@@ -1,6 +1,6 @@
-"""A file in the import's process: unpacked, put on disk where that is needed, given to its format.
+"""Reads a file in the import's process: unpacks it, and passes it to its format.
 
-And its first rows, for a preview. Leaves out what becomes of all rows (filling.py).
+Also makes the preview of the first rows. Leaves out the storing of all rows (filling.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, cast
 
 from ...formats import packed
 from ...formats.base import (
@@ -24,23 +24,25 @@ from ...formats.base import (
     ImportProblem,
     ReadOptions,
     Table,
+    shortened,
+    shown_names,
 )
 from ...formats.characters import differing
 from ...formats.excel import Workbook
 from ...formats.types import TEXT, Column, TypedColumn
 from .pipe import Frames, Reports
 
-#: Rows by which a preview tells types, and what it shows.
+#: Rows from which a preview detects types; then the rows, columns and characters it shows.
 _SAMPLE_ROWS = 500
 _SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_CELL = 20, 200, 500
-#: Characters of all cells, names and members that are shown, together: a page stays under 2 MB
-#: though each may take five bytes there, and a name is written three times.
-_SHOWN_CELLS, _SHOWN_NAMES, _SHOWN_MEMBERS = 60_000, 50_000, 20_000
+#: Most characters of all cells and of all members in a preview. A page stays under 2 MB, though a
+#: character may take five bytes there.
+_SHOWN_CELLS, _SHOWN_MEMBERS = 60_000, 20_000
 _MEMBERS = 500
 
 
 class Reading:
-    """One file on its way into a table."""
+    """Unpacks and reads one file."""
 
     def __init__(self, task: dict[str, Any], frames: Frames, reports: Reports) -> None:
         self.task = task
@@ -51,21 +53,21 @@ class Reading:
         self.format = _format(task["format"])
         self.members: list[str] = []
         self._on_disk: list[BinaryIO] = []
-        #: What counts the bytes of the file, unpacked.
+        #: The stream that counts the file's unpacked bytes.
         self._counter: Frames | packed.Limited = frames
-        #: Of a workbook, the bytes that it unpacks to.
+        #: The unpacked bytes of a workbook.
         self._unpacked = 0
-        #: Those of an earlier pass.
+        #: The unpacked bytes of an earlier pass.
         self._earlier = 0
 
     @property
     def content(self) -> int:
-        """Bytes of the file that were read so far, unpacked, in all passes."""
+        """Unpacked bytes of the file read until now, in all passes."""
         return self._earlier + self._counter.passed
 
     @property
     def read_bytes(self) -> int:
-        """Bytes of the file that were read so far, unpacked, in this pass."""
+        """Unpacked bytes of the file read until now, in this pass."""
         return max(self._counter.passed, self._unpacked)
 
     def begin_again(self) -> None:
@@ -76,7 +78,7 @@ class Reading:
         self.reports.send(again=True)
 
     def open(self) -> Table:
-        """The file as a table, unpacked where it is packed."""
+        """Unpack the file if it is packed, and return its table. Raises ImportProblem."""
         self.close()
         stream: Any = io.BufferedReader(self.frames, 256 * 1024)
         head = stream.peek(8)[:8]
@@ -104,7 +106,7 @@ class Reading:
         return table
 
     def _member(self, archive: BinaryIO, limit: int) -> tuple[BinaryIO, ReadOptions]:
-        """The member that is wanted, or the first that may be a table; options for reading it."""
+        """Open the chosen member, else the first that may be a table; return it and options."""
         formats = [_format(spec) for spec in self.task.get("formats") or [self.task["format"]]]
 
         def format_of(name: str) -> ImportFormat | None:
@@ -117,7 +119,7 @@ class Reading:
         return packed.open_member(archive, name, limit), replace(self.options, member=None)
 
     def _on_disk_whole(self, stream: Any, limit: int) -> BinaryIO:
-        """The file for a format that seeks in it, and unpacks it by itself where it is packed."""
+        """Return the file on disk, for a format that seeks, and unpacks a zip archive by itself."""
         if stream not in self._on_disk:
             stream = self._spooled(stream, limit)
         head = stream.read(4)
@@ -126,7 +128,7 @@ class Reading:
         return cast("BinaryIO", stream)
 
     def _spooled(self, stream: Any, limit: int) -> BinaryIO:
-        """The file on disk, to seek in; without a name, so that it ends with this process."""
+        """Copy the stream to an unnamed file, which the system removes with this process."""
         copy = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - see close
         self._on_disk.append(copy)
         limited = packed.Limited(stream, limit)
@@ -136,12 +138,12 @@ class Reading:
         return copy
 
     def close(self) -> None:
-        """Let go of what is on disk."""
+        """Close, and so remove, the copies on disk."""
         while self._on_disk:
             self._on_disk.pop().close()
 
     def batches(self, table: Table) -> Iterator[list[Sequence[Any]]]:
-        """The rows, some at a time; fewer where they are large."""
+        """Yield the rows in batches, which have fewer rows if these are large."""
         if table.batches is not None:
             yield from table.batches
             return
@@ -157,10 +159,10 @@ class Reading:
 
 
 def _format(spec: dict[str, str]) -> ImportFormat:
-    """The format's class, found again as the server knows it."""
+    """Import the format's class by the server's description; return an instance."""
     name = spec["module"]
     if spec.get("file"):
-        # A plugin of --plugins-dir, whose module no import finds.
+        # A plugin of --plugins-dir: an import would not find its module.
         found = importlib.util.spec_from_file_location(name, spec["file"])
         if found is None or found.loader is None:
             raise ImportProblem(f"The plugin {spec['file']} cannot be loaded")
@@ -176,7 +178,7 @@ def _format(spec: dict[str, str]) -> ImportFormat:
 
 
 def found(reading: Reading, table: Table, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """What was found out about a file, to be told; ``rows`` are some of its first ones."""
+    """Return the detected facts of a file for the server; ``rows`` are some of its first rows."""
     told = {**table.found}
     if told.get("guessed"):
         told["others"] = [
@@ -195,7 +197,7 @@ def found(reading: Reading, table: Table, rows: Sequence[Sequence[Any]]) -> dict
 
 
 def preview(reading: Reading) -> dict[str, Any]:
-    """The first rows, and what is found out so far: all types are those of these rows alone."""
+    """Return the first rows and the detected facts; the types are guessed from these rows only."""
     table = reading.open()
     rows: list[Sequence[Any]] = []
     problem = None
@@ -218,12 +220,12 @@ def preview(reading: Reading) -> dict[str, Any]:
         values = [row[index] if index < len(row) else None for row in rows]
         column.take(values)
         kinds.append(column.kind or TEXT)
-    names = _cut([table.columns], MAX_LISTED_NAME, _SHOWN_NAMES)[0]
+    names = shown_names(table.columns)
     shown = [[_shown(value) for value in row[:_SHOWN_COLUMNS]] for row in rows[:_SHOWN_ROWS]]
     return {
         **{"columns": names, "types": kinds, "problem": problem},
-        "rows": _cut(shown, _SHOWN_CELL, _SHOWN_CELLS),
-        # By a name that is cut no column can be chosen.
+        "rows": shortened(shown, _SHOWN_CELL, _SHOWN_CELLS),
+        # The user cannot choose a column whose name is cut.
         "cut_names": [n for n, name in enumerate(table.columns) if name != names[n]],
         **found(reading, table, rows),
     }
@@ -233,14 +235,3 @@ def _shown(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
-
-
-_Text = TypeVar("_Text", str, "str | None")
-
-
-def _cut(rows: Sequence[Sequence[_Text]], each: int, together: int) -> list[list[_Text]]:
-    """The texts, each cut; shorter where together they are still too much."""
-    lengths = [len(text) for row in rows for text in row if text]
-    while each > 1 and sum(min(length, each) for length in lengths) > together:
-        each //= 2
-    return [[text and text[:each] for text in row] for row in rows]

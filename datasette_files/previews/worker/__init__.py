@@ -1,1 +1,1 @@
-"""The program of a thumbnail worker; it runs in the sandbox and loads nothing of Datasette."""
+"""The program of a thumbnail worker; it runs in the sandbox and does not load Datasette."""

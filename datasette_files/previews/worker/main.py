@@ -1,7 +1,7 @@
-"""A worker: the program that decodes what strangers have uploaded, one file after the other.
+"""A worker: the program that decodes uploaded files, which are not trusted, one after the other.
 
-Started by workers.py, which kills it when it breaks a limit. The first message holds its settings,
-each other one a job, which a file follows. Each answer is followed by its images.
+workers.py starts it, and kills it if it breaks a limit. The first message holds the settings; each
+other message is a job, followed by its file. Each answer is followed by its images.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
         try:
             import pillow_heif  # noqa: PLC0415 - an extra
         except (ImportError, OSError):
-            pass  # uninstalled since the server's start: told to whose file needs it
+            pass  # uninstalled since the server's start; a job that needs it raises Absent
         else:
             pillow_heif.register_heif_opener(thumbnails=False)
             formats.append(_HEIF)
     Image.MAX_IMAGE_PIXELS = settings["max_pixels"]
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each has buffers of its own
-    # Pillow's own check of what a header claims, for the images within images too.
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread needs its own buffers
+    # Pillow checks the size in the header, also for an image within an image.
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     while (job := framing.read_message(source)) is not None:
         answer, contents = _answer({**settings, **job, "formats": formats}, source)
@@ -51,22 +51,22 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
 
 
 def _answer(job: dict[str, Any], source: BinaryIO) -> tuple[dict[str, Any], list[bytes]]:
-    """What to say of one job. It is read to its end, whatever comes of it."""
+    """Run one job; return the answer and its images. The file is read to its end in any case."""
     started = time.monotonic()
-    # While it is received, the server's own clock runs.
+    # The server limits the wall-clock time of the transfer.
     pieces = framing.read_pieces(source)
     confinement.allow_cpu(confinement.cpu_used() + job["seconds"])
     try:
         made = _made(job, pieces)
     except MemoryError:
-        # What is left of the memory is in pieces; the next file gets a new process.
+        # The memory is fragmented now; the next file gets a new process.
         return {"ok": False, "reason": "takes too much memory", "ends": True}, []
     except subprocess.TimeoutExpired:
         return {"ok": False, "reason": "takes too long", "again": True}, []
     except clips.Killed as error:
         return {"ok": False, "reason": str(error), "again": True}, []
     except pictures.Absent as error:
-        # It may be there again soon, and only a new process is sure to see it.
+        # The part may be installed again soon; only a new process is sure to find it.
         answer = {"ok": False, "reason": str(error)[:500], "absent": True, "ends": True}
     except (
         pictures.Unfit,
@@ -94,7 +94,7 @@ def _answer(job: dict[str, Any], source: BinaryIO) -> tuple[dict[str, Any], list
 
 
 def _measured(answer: dict[str, Any], started: float) -> dict[str, Any]:
-    """With what it took, for who looks at a worker's limits."""
+    """Add the seconds and the peak memory, to help with setting a worker's limits."""
     return {
         **answer,
         "seconds": round(time.monotonic() - started, 3),

@@ -1,19 +1,20 @@
-"""Images by Pillow: from a file's bytes to small encoded ones. Runs in a worker, never in a server.
+"""Images by Pillow: decodes a file and encodes small pictures. Runs only in a worker.
 
-What is large is never converted whole: an image is decoded (a JPEG at the least scale that will
-do), and goes through colour and transparency band by band while it is reduced, so that the memory
-needed is that of the decoded image and little more. Nothing of the file's metadata is handed on.
+To save memory, a large image is never converted whole. It is decoded (a JPEG at the smallest
+sufficient scale), then converted and reduced band by band, which needs little more memory than the
+decoded image. The pictures have none of the file's metadata.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-# Each opens its format once imported; Pillow's others, for which nobody asked, stay out.
+# Importing a plugin enables its format; Pillow's other formats stay disabled.
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -21,6 +22,7 @@ from PIL import (
     GifImagePlugin,
     Image,
     ImageCms,
+    ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -39,7 +41,7 @@ _PLUGINS = (
 )
 FORMATS = tuple(plugin.format for plugin in _PLUGINS)
 
-#: Rows of pixels that go through colour conversion at a time, before they are reduced.
+#: Pixels of one band, which is converted and then reduced.
 _BAND_PIXELS = 2_000_000
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -51,14 +53,16 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+#: As an attribute or an element (XMP, part 1, 7.9.2.2 and C.2; part 2, 8.6 names the property).
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:\s?=\s?[\"']|>)\s?([1-8])\b")
 
 
 class Unfit(Exception):
-    """The file cannot be pictured, today or tomorrow. Says why, for a log."""
+    """The file cannot be drawn, and another attempt would fail too. Its text is the reason."""
 
 
 class Absent(Exception):
-    """A part of the installation that this needs is not there now. Says nothing of the file."""
+    """A package or program that the job needs is missing now. The file may be fine."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Picture:
-    """One image in one or several formats; and the upright file's own size, where it has one."""
+    """One picture in one or several formats; and the upright file's size in pixels, if known."""
 
     encoded: tuple[Encoded, ...]
     width: int | None = None
@@ -83,9 +87,9 @@ class Picture:
 def picture(
     source: BinaryIO, side: int, max_pixels: int, formats: Iterable[str] = FORMATS
 ) -> Picture:
-    """An image file as pictures of at most ``side`` by ``side`` pixels, never enlarged.
+    """Make a picture of at most ``side`` by ``side`` pixels from an image file; never enlarge it.
 
-    Raises Unfit, and whatever Pillow makes of damaged bytes.
+    Raises Unfit, and for damaged bytes any exception of Pillow.
     """
     try:
         image: Image.Image = Image.open(source, formats=tuple(formats))
@@ -95,11 +99,11 @@ def picture(
         if image.width * image.height > max_pixels:
             raise Unfit(f"{image.width} x {image.height} pixels are more than {max_pixels}")
         stored = image.size
-        # Only a JPEG can: decoded at 1/2, 1/4 or 1/8, yet twice as large as will be shown.
+        # A JPEG is decoded at 1/2, 1/4 or 1/8, but at least twice as large as the picture.
         image.draft(None, (2 * side, 2 * side))
-        image.load()
+        _load(image)
         if image.format == "TIFF":
-            stored = image.size  # Pillow has turned it upright by now
+            stored = image.size  # Pillow has already turned it upright
         orientation = _orientation(image)
         small = _in_srgb(_reduced(image, side), image.info.get("icc_profile"))
     if orientation in _TURNS:
@@ -108,9 +112,31 @@ def picture(
     return Picture(encoded(small), width, height)
 
 
+def _load(image: Image.Image) -> None:
+    """Decode, a JPEG even without its last bytes. Raises Unfit if much is missing, OSError."""
+    try:
+        image.load()
+    except OSError:
+        if image.format != "JPEG":
+            raise
+        ImageFile.LOAD_TRUNCATED_IMAGES = True  # for this image alone: Pillow has no other way
+        try:
+            image.load()
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+        # The decoder fills what is missing with one shade.
+        lower = image.crop((0, image.height * 3 // 5, *image.size)).convert("RGB")
+        if all(len(shades) == 1 for shades in map(_shades, lower.split())):
+            raise Unfit("much of the image is missing: it was cut off") from None
+
+
+def _shades(band: Image.Image) -> list[int]:
+    return [shade for shade, count in enumerate(band.histogram()) if count]
+
+
 def encoded(image: Image.Image) -> tuple[Encoded, ...]:
-    """A small image in the format that every client takes, and as WebP where that is smaller."""
-    image.info = {}  # comments and profiles would be written out again
+    """Encode a small image for every client (PNG or JPEG), and as WebP if that is smaller."""
+    image.info = {}  # else Pillow writes comments and profiles again
     if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
         made = [_saved(image, "PNG", optimize=True)]
     else:
@@ -129,15 +155,19 @@ def _saved(image: Image.Image, image_format: str, **options: object) -> Encoded:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the camera was held, by EXIF; upright where that is unreadable."""
-    # Hostile EXIF fails in many ways; none of them makes the image unreadable.
+    """Return the orientation (1 to 8) from EXIF, else from XMP; 1, upright, if neither tells."""
+    # Hostile EXIF fails in many ways, but the image can still be drawn.
     with contextlib.suppress(Exception):
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return 1
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 0))
+        if orientation in range(1, 9):
+            return orientation
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    found = _XMP_ORIENTATION.search(packet.encode() if isinstance(packet, str) else packet)
+    return int(found[1]) if found else 1
 
 
 def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """The largest size of this shape within ``side`` by ``side``, at least a pixel each way."""
+    """Scale a size down to ``side`` by ``side``, keeping its shape; at least one pixel each way."""
     width, height = size
     longest = max(width, height)
     if longest <= side:
@@ -146,7 +176,7 @@ def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 def _reduced(image: Image.Image, side: int) -> Image.Image:
-    """The image within ``side``, in L, RGB, RGBA or CMYK."""
+    """Reduce the image to ``side``, in the mode L, RGB, RGBA or CMYK."""
     target = fitted(image.size, side)
     factor = max(1, min(image.width // (2 * target[0]), image.height // (2 * target[1])))
     scale = _scale(image)
@@ -166,7 +196,7 @@ def _reduced(image: Image.Image, side: int) -> Image.Image:
 
 
 def _scale(image: Image.Image) -> tuple[float, float]:
-    """For samples of more than eight bits: what to multiply by, then add, to have 0 to 255."""
+    """Return the factor and the offset that map samples of more than eight bits to 0 to 255."""
     if image.mode.startswith("I;16"):
         return 1 / 257, 0.0
     if image.mode not in ("I", "F"):
@@ -175,12 +205,12 @@ def _scale(image: Image.Image) -> tuple[float, float]:
     low, high = float(extrema[0]), float(extrema[1])  # type: ignore[arg-type]
     if low >= 0 and high <= 65535:
         return (1.0 if 1 < high <= 255 else 1 / 257 if high > 1 else 255.0), 0.0
-    span = high - low or 1.0  # of one shade throughout
+    span = high - low or 1.0  # 0 if all samples are equal
     return 255 / span, -low * 255 / span
 
 
 def _plain(band: Image.Image, scale: tuple[float, float]) -> Image.Image:
-    """A band in a mode that can be reduced without loss: L, RGB, RGBA, CMYK."""
+    """Convert a band to a mode that can be reduced without loss: L, RGB, RGBA, CMYK."""
     if band.mode.startswith("I") or band.mode == "F":
         factor, offset = scale
         samples = band if band.mode == "F" else band.convert("I")
@@ -193,11 +223,11 @@ def _plain(band: Image.Image, scale: tuple[float, float]) -> Image.Image:
 
 
 def _in_srgb(small: Image.Image, profile: object) -> Image.Image:
-    """By the file's colour profile, where it has one that can be read, to RGB or RGBA."""
+    """Convert a picture to sRGB by its colour profile, if that is readable; to RGB or RGBA."""
     if isinstance(profile, bytes) and profile:
         alpha = small.getchannel("A") if small.mode == "RGBA" else None
         colours = small.convert("RGB") if alpha is not None else small
-        # A profile that is damaged or of another colour space: as if there were none.
+        # A profile that is damaged, or for another colour space, is ignored.
         with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
             converted = ImageCms.profileToProfile(
                 colours, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"

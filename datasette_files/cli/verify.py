@@ -1,0 +1,136 @@
+"""``datasette files verify`` and ``manifest``: whether every byte is still there."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import partial
+
+import click
+
+from ..db import verify as rows
+from ..db.verify import WHOLE, Finding, Share
+from ..maintenance.verify import Order
+from .output import count, shown
+from .site import Commands, Site
+
+#: Exit statuses.
+_SOUND, _FINDINGS, _UNKNOWN = 0, 1, 2
+_PAGE = 1000
+#: The characters that sha256sum escapes in a name (coreutils, "md5sum invocation").
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> Share:
+    if value is None:
+        return WHOLE
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", value, re.ASCII)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise click.BadParameter(f"{value!r} is no share; write for example 2/7", ctx, param)
+    return Share(int(found[1]), int(found[2]))
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)", value, re.ASCII)
+    if not found:
+        raise click.BadParameter(f"{value!r} is no duration; write 90, 90s, 30m or 2h", ctx, param)
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def register(commands: Commands) -> None:
+    """Add the commands to ``datasette files``."""
+    commands.command("verify", short_help="Compare a source's storage with the catalog")(_verify)
+    commands.command("manifest", short_help="Print the files for `sha256sum -c`")(_manifest)
+
+
+@click.argument("slug", metavar="SOURCE")
+@click.option("--data", is_flag=True, help="Also read every byte and compare the sha256")
+@click.option(
+    "--share", metavar="N/M", callback=_share, help="Only part N of M of the files, for example 2/7"
+)
+@click.option("--max-duration", metavar="TIME", callback=_seconds, help="Stop after 90s, 30m or 2h")
+async def _verify(
+    site: Site, slug: str, data: bool, share: Share, max_duration: float | None
+) -> int:
+    """Compare the storage of SOURCE with the catalog, and repair nothing.
+
+    Finds files that are missing or have another size, objects that the catalog does not know and,
+    with --data, files with another sha256. A line has the kind, the file's id, since when it is
+    known, when the file was last seen sound, and the path, separated by tabs.
+
+    With --max-duration, the next such run continues reading where this one stopped.
+
+    The exit status is 0 if all that was looked at is sound, 1 if there are findings, and 2 if the
+    storage could not tell.
+    """
+    files = await site.start()
+    deadline = None if max_duration is None else time.time() + max_duration
+    order = Order(files.sources.get(slug), data=data, share=share, deadline=deadline)
+
+    def tell(finding: Finding) -> None:
+        if not site.as_json:
+            click.echo(_line(finding))
+
+    report = await files.verifier.verify(order, tell)
+    for problem in report.problems:
+        if not site.as_json:
+            click.echo(f"Could not tell: {shown(problem)}", err=True)
+    result = {
+        "source": slug,
+        "complete": report.complete,
+        "files": report.files,
+        "bytes_read": report.bytes,
+        "without_sha256": report.without_sha256,
+        "problems": report.problems,
+        "findings": [one.as_json() for one in report.findings],
+    }
+    site.show(result)
+    if not site.as_json:
+        read = f", {report.bytes:,} bytes read" if data else ""
+        found = f"{len(report.findings):,} finding{'' if len(report.findings) == 1 else 's'}"
+        rest = "" if report.complete else "; not all files were looked at"
+        click.echo(f"{count(report.files)}{read}, {found}{rest}", err=True)
+    if report.findings:
+        return _FINDINGS
+    return _UNKNOWN if report.problems else _SOUND
+
+
+def _line(finding: Finding) -> str:
+    row = finding.as_json()
+    fields = (row[name] or "-" for name in ("kind", "id", "since", "last_sound"))
+    return "\t".join((*fields, shown(finding.path)))
+
+
+@click.argument("slug", metavar="SOURCE")
+async def _manifest(site: Site, slug: str) -> int:
+    """Print the sha256 and path of each file of SOURCE, for `sha256sum -c` in its root.
+
+    A file whose sha256 is not known is named on standard error; then the exit status is 1.
+    """
+    files = await site.start()
+    source = files.sources.get(slug)
+    after, status, listed = "", 0, []
+    while page := await files.catalog.query(
+        partial(rows.page, source_id=source.id, after=after, limit=_PAGE)
+    ):
+        after = page[-1].path
+        for file in page:
+            if file.sha256 is None:
+                status = 1
+                click.echo(f"{file.id}\tno sha256 yet\t{shown(file.path)}", err=True)
+            elif site.as_json:
+                listed.append({"id": file.id, "path": file.path, "sha256": file.sha256})
+            else:
+                click.echo(manifest_line(file.sha256, file.path))
+    site.show({"files": listed})
+    return status
+
+
+def manifest_line(sha256: str, path: str) -> str:
+    """One line of a manifest. A name with escaped characters has a backslash before its line."""
+    escaped = "".join(_ESCAPES.get(character, character) for character in path)
+    mark = "\\" if escaped != path else ""
+    return f"{mark}{sha256}  {escaped}"
