@@ -16,8 +16,10 @@ from datasette.plugins import pm
 from datasette.utils import StartupError
 
 from .catalog.editing import Editing
+from .catalog.links import Links
 from .catalog.lookup import Lookup
 from .catalog.search import Search
+from .catalog.shares import Shares
 from .catalog.trash import Trash
 from .columns.columns import Columns
 from .columns.uses import UsesSearch
@@ -99,6 +101,10 @@ class Files:
         )
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
+        )
+        self.links = Links(datasette, self.catalog, self.config, self.sources, self.lookup)
+        self.shares = Shares(
+            datasette, self.catalog, self.config, self.lookup, self.links, self.announcer
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
         #: Whether our tables are in the internal database.

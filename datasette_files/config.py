@@ -94,6 +94,7 @@ _MIN_MEMORY = 128 * 1024 * 1024
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #: A hundred years: a moment that many days from now is still one that can be written.
 _Days = Annotated[int, Field(ge=0, le=36500)]
+_LinkDays = Annotated[int, Field(ge=1, le=36500)]
 
 #: Settings of a source that may change while it runs (sources/settings.py). The last is the
 #: storage's own key.
@@ -141,6 +142,8 @@ class PluginConfig(BaseModel):
     )
     owners_can_edit: bool = False
     owners_can_delete: bool = False
+    #: Whether uploaders may make share links to their files.
+    owners_can_share: bool = False
     #: How long an upload may stay unfinished after the last byte received.
     upload_expiry_seconds: _Seconds = 3600
     #: How long a deleted file can be restored; 0: it is deleted at once.
@@ -163,6 +166,9 @@ class PluginConfig(BaseModel):
     import_max_bytes: PositiveInt = 4 * 1024 * 1024 * 1024
     #: How long a server that ends waits for clients that still send or receive.
     shutdown_grace: _Seconds = 10
+    #: The longest life of a share link or an upload link, and the life of one made without a time.
+    share_max_days: _LinkDays = 30
+    share_default_days: _LinkDays = 7
 
 
 def load_config(raw: object) -> PluginConfig:

@@ -14,6 +14,7 @@ the SDK behind it. The tree, with ``code`` and ``status``::
         ├── Conflict                  conflict              409
         ├── Expired                   expired               410
         ├── FileTooLarge              too_large             413
+        ├── QuotaExceeded             quota_exceeded        413
         ├── BadType                   bad_type              415
         ├── RangeUnsatisfiable        range                 416
         ├── ChecksumMismatch          checksum_mismatch     422
@@ -38,6 +39,7 @@ __all__ = [
     "NotFound",
     "NotSupported",
     "PermissionDenied",
+    "QuotaExceeded",
     "RangeUnsatisfiable",
     "StorageError",
     "StorageUnavailable",
@@ -97,6 +99,10 @@ class Expired(FilesError, code="expired", status=410):
 
 class FileTooLarge(FilesError, code="too_large", status=413):
     """The file has more bytes than allowed here."""
+
+
+class QuotaExceeded(FilesError, code="quota_exceeded", status=413):
+    """The place for files has no room left for this one."""
 
 
 class BadType(FilesError, code="bad_type", status=415):

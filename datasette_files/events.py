@@ -87,6 +87,69 @@ class RestoreFileEvent(_FileEvent):
     name = "restore-file"
 
 
+@dataclass
+class ShareFileEvent(Event):  # type: ignore[misc]
+    """Event name: ``share-file``. A link to this file was made; one event for each of its files.
+
+    For an upload link, whose files are still to come, only its source is told.
+    """
+
+    name = "share-file"
+
+    #: The link's id; ``files`` or ``upload``; seconds since the epoch.
+    share_id: str
+    kind: str
+    expires_at: float
+    source_slug: str
+    file_id: str | None = None
+    path: str | None = None
+    size: int | None = None
+    content_type: str | None = None
+
+    @classmethod
+    def of_file(
+        cls, file: FileRecord, actor: dict[str, Any] | None, share_id: str, expires_at: float
+    ) -> ShareFileEvent:
+        """The event about a file that the link shows."""
+        return cls(
+            actor=actor,
+            share_id=share_id,
+            kind="files",
+            expires_at=expires_at,
+            source_slug=file.source_slug,
+            file_id=file.id,
+            path=file.path,
+            size=file.size,
+            content_type=file.content_type,
+        )
+
+    @classmethod
+    def of_source(
+        cls, slug: str, actor: dict[str, Any] | None, share_id: str, expires_at: float
+    ) -> ShareFileEvent:
+        """The event about a source into which the link takes files."""
+        return cls(
+            actor=actor,
+            share_id=share_id,
+            kind="upload",
+            expires_at=expires_at,
+            source_slug=slug,
+        )
+
+
+@dataclass
+class RevokeShareEvent(Event):  # type: ignore[misc]
+    """Event name: ``revoke-share``. A link was ended before its time."""
+
+    name = "revoke-share"
+
+    share_id: str
+    kind: str
+    #: The files of a share link.
+    file_ids: list[str]
+    source_slugs: list[str]
+
+
 class Announcer:
     """Sends events to the plugins of one Datasette."""
 
@@ -101,4 +164,12 @@ class Announcer:
             logger.exception("A plugin failed on the event %s", event.name)
 
 
-EVENTS = [UploadFileEvent, UpdateFileEvent, DeleteFileEvent, RestoreFileEvent, ImportFileEvent]
+EVENTS = [
+    UploadFileEvent,
+    UpdateFileEvent,
+    DeleteFileEvent,
+    RestoreFileEvent,
+    ImportFileEvent,
+    ShareFileEvent,
+    RevokeShareEvent,
+]

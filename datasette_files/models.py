@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from .base import TIME_FORMAT
 from .media.types import essence
 
 
 def parse_time(text: str) -> datetime:
     """A time of the catalog as an aware datetime. Raises ValueError."""
     return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+
+
+def written(moment: float) -> str:
+    """Seconds since the epoch in the catalog's format."""
+    return datetime.fromtimestamp(moment, timezone.utc).strftime(TIME_FORMAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class FileRecord:
     metadata: str | None
     search_text: str | None
     source_slug: str
+    #: The id of the upload link by which it came; None without one.
+    upload_link: str | None = None
 
     @property
     def type(self) -> str:
@@ -93,6 +101,9 @@ class Upload:
     stored_size: int | None = None
     #: The attempt counts as alive until then, in seconds since the epoch; moved as bytes arrive.
     claimed_until: float | None = None
+    #: The id of the upload link that it belongs to, and the bytes that it reserves there.
+    link: str | None = None
+    reserved: int = 0
 
     #: The size of each part in bytes, but the last, and their number; None: not in parts.
     part_size: int | None = None

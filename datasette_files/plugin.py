@@ -24,7 +24,7 @@ from .permissions import actions, roles, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import closing, recovery
-from .views import caching, ending, imports, routes, tables
+from .views import caching, ending, imports, masking, routes, tables
 from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
@@ -51,6 +51,7 @@ def startup(datasette: Any) -> Any:
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "serve" and not context.params.get("get"):
         confinement.hide_memory()
+    masking.mask_access_logs()
     files = Files.of(datasette)
     datasette.add_background_task(
         ending.limit(files.config.shutdown_grace), name="datasette-files shutdown"

@@ -88,6 +88,24 @@ class Lookup:
             seen = await sight(self._datasette, actor)
             return await self._catalog.read(lambda conn: look(conn, seen.check))
 
+    async def visible_many(
+        self, actor: Actor, file_ids: Collection[str]
+    ) -> list[tuple[FileRecord, Source]]:
+        """Those of the files that the actor may see, in their order."""
+        seen = await sight(self._datasette, actor)
+
+        def look(conn: Connection) -> list[tuple[FileRecord, Source]]:
+            found = file_rows.by_ids(conn, file_ids)
+            files = [found[one] for one in file_ids if one in found]
+            shown = seen.among(conn, {(file.source_slug, file.id) for file in files})
+            return [
+                (file, self._sources.get(file.source_slug))
+                for file in files
+                if (file.source_slug, file.id) in shown
+            ]
+
+        return await self._catalog.read(look)
+
     async def visible_among(
         self, actor: Actor, files: Collection[tuple[str, str]]
     ) -> frozenset[tuple[str, str]]:

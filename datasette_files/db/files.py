@@ -11,10 +11,12 @@ from ..media.families import FAMILIES, family
 from ..models import FileRecord, SourceTotals
 from . import moves, thumbnails
 from .migrations import FILE_COLUMNS
-from .rows import insert_row
+from .rows import insert_row, names_of
 
 #: The columns for ``record``, of ``datasette_files f`` joined to its source ``s``.
-COLUMNS = ", ".join(f"f.{column}" for column in FILE_COLUMNS) + ", s.slug"
+COLUMNS = ", ".join(
+    "s.slug" if column == "source_slug" else f"f.{column}" for column in names_of(FileRecord)
+)
 _JOINED = "datasette_files f JOIN datasette_files_sources s ON s.id = f.source_id"
 
 #: Uploaders offered as a choice; any other id is typed.

@@ -17,6 +17,7 @@ UPLOAD = "files-upload"
 EDIT = "files-edit"
 DELETE = "files-delete"
 MANAGE = "files-manage"
+SHARE = "files-share"
 DEBUG = "debug-storages"
 #: The words of a refusal, by action.
 _VERBS = {
@@ -26,6 +27,7 @@ _VERBS = {
     EDIT: "edit this file",
     DELETE: "delete this file",
     MANAGE: "manage this source",
+    SHARE: "share from this source",
     DEBUG: "look into the storages",
 }
 # The file of a check, so that ownership reads one row and not all rows of the owner.
@@ -102,10 +104,15 @@ ACTIONS = [
         description="Change a source's settings, and purge its trash",
         resource_class=SourceResource,
     ),
+    Action(
+        name=SHARE,
+        description="Make links to files for people without an account",
+        resource_class=SourceResource,
+    ),
     Action(name=DEBUG, description="See what storages hold and how they are"),
 ]
 #: Actions that the yaml grants on all sources or on one.
-SOURCE_ACTIONS = (BROWSE, VIEW, UPLOAD, EDIT, DELETE, MANAGE)
+SOURCE_ACTIONS = (BROWSE, VIEW, UPLOAD, EDIT, DELETE, MANAGE, SHARE)
 #: Actions on a file; a grant on its source holds for each of its files.
 FILE_ACTIONS = (VIEW, EDIT, DELETE)
 

@@ -12,6 +12,7 @@ from .actions import (
     DEBUG,
     DELETE,
     EDIT,
+    SHARE,
     Actor,
     FileResource,
     checked_file,
@@ -82,11 +83,11 @@ async def require_debug(datasette: Any, actor: Actor) -> None:
 
 
 async def file_actions(datasette: Any, actor: Actor, source: str, file_id: str) -> set[str]:
-    """The actions, of edit and delete, that the actor may do to the file."""
+    """The actions, of edit, delete and share, that the actor may do to the file."""
     token = checked_file.set(file_id)
     try:
         verdicts = await datasette.allowed_many(
-            actions=[EDIT, DELETE], resource=FileResource(source, file_id), actor=actor
+            actions=[EDIT, DELETE, SHARE], resource=FileResource(source, file_id), actor=actor
         )
     finally:
         checked_file.reset(token)

@@ -19,6 +19,7 @@ from .actions import (
     BROWSE,
     DELETE,
     EDIT,
+    SHARE,
     SOURCE_ACTIONS,
     VIEW,
     Actor,
@@ -190,14 +191,19 @@ def _renamed(found: re.Match[str], params: dict[str, Any]) -> str:
 def _ownership(
     datasette: Any, actor: Actor, action: str, others: list[PermissionSQL]
 ) -> PermissionSQL | None:
-    """Uploaders may edit or delete their files, unless their source is explicitly denied.
+    """Uploaders may edit, delete or share their files, unless their source is explicitly denied.
 
     ``allow: false`` is a denial, and so is another plugin's; a block that merely does not name the
     actor is none. In the trash, ownership covers only files that the owner deleted: nobody undoes
     another's deletion by ownership.
     """
     config = config_of(datasette)
-    enabled = {EDIT: config.owners_can_edit, DELETE: config.owners_can_delete}.get(action, False)
+    enabled = {
+        EDIT: config.owners_can_edit,
+        DELETE: config.owners_can_delete,
+        # The action's resource is a source, so files matter to the check of a single file alone.
+        SHARE: config.owners_can_share and checked_file.get() is not None,
+    }.get(action, False)
     owner = actor_id(actor)
     if not enabled or owner is None or whole_sources.get():
         return None

@@ -66,10 +66,12 @@ export class FilesApi {
   /**
    * @param {string} [base] Datasette's `base_url`: a path that ends with a slash.
    * @param {typeof fetch} [fetcher] For tests.
+   * @param {string | null} [link] The token of an upload link, by which every upload goes.
    */
-  constructor(base = "/", fetcher = undefined) {
+  constructor(base = "/", fetcher = undefined, link = null) {
     this.base = base;
     this._fetch = fetcher;
+    this._link = link;
   }
 
   /**
@@ -80,17 +82,16 @@ export class FilesApi {
    * @returns {Promise<Instructions>}
    */
   prepare(source, declared, signal) {
-    return this._post(`upload/${encodeURIComponent(source)}/-/prepare`, declared, signal);
+    return this._post(`${this._uploads(source)}/-/prepare`, declared, signal);
   }
 
   /**
-   * May be repeated; the answer is then the same.
+   * May be repeated; the answer is then the same. By an upload link it has no `file`.
    * @param {string} source @param {string} token @param {AbortSignal} [signal]
-   * @returns {Promise<{file: FileRecord}>}
+   * @returns {Promise<{file?: FileRecord}>}
    */
   complete(source, token, signal) {
-    const path = `upload/${encodeURIComponent(source)}/-/complete`;
-    return this._post(path, { upload_token: token }, signal);
+    return this._post(`${this._uploads(source)}/-/complete`, { upload_token: token }, signal);
   }
 
   /**
@@ -148,6 +149,12 @@ export class FilesApi {
   /** The address of the page of a source. @param {string} source Its slug. */
   sourcePage(source) {
     return `${this.base}-/files/source/${encodeURIComponent(source)}`;
+  }
+
+  /** The path of uploads to a source, or by the link. @param {string} source */
+  _uploads(source) {
+    if (this._link !== null) return `u/${encodeURIComponent(this._link)}`;
+    return `upload/${encodeURIComponent(source)}`;
   }
 
   /** @param {string} path @param {unknown} body @param {AbortSignal} [signal] */

@@ -6,6 +6,7 @@
  * so that each module exists once; browsers check at every visit whether they have changed.
  */
 
+import { FilesApi } from "./api.js";
 import { define, element } from "./shared/dom.js";
 import { FilesElement } from "./shared/files-element.js";
 import { formatBytes } from "./shared/format.js";
@@ -108,6 +109,8 @@ export class DatasetteFileUpload extends FilesElement {
   /** Replace the ordinary form, which works without scripts. */
   _build() {
     const label = this.getAttribute("label") ?? this.source;
+    const link = this.getAttribute("link");
+    this._api ??= link && new FilesApi(this.getAttribute("base-url") ?? "/", undefined, link);
     const [accept, size] = [this._accept, this._maxSize];
     const notes = [];
     if (size !== null) notes.push(`At most ${formatBytes(size)}${this.multiple ? " each" : ""}.`);

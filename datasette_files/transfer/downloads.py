@@ -75,9 +75,16 @@ class Body:
 
 
 async def plan(
-    source: Source, file: FileRecord, kind: Kind, method: str, headers: Mapping[str, str]
+    source: Source,
+    file: FileRecord,
+    kind: Kind,
+    method: str,
+    headers: Mapping[str, str],
+    max_signed_seconds: int | None = None,
 ) -> Plan:
     """Plan the answer to GET or HEAD for a file. ``headers`` are the request's, in lower case.
+
+    ``max_signed_seconds`` bounds the life of a signed URL besides the source's setting.
 
     Raises RangeUnsatisfiable, StorageError, StorageUnavailable.
     """
@@ -90,8 +97,9 @@ async def plan(
     outcome = evaluate(method, headers, etag, modified)
     redirects = method == "GET" and _redirects(source, file, kind)
     if outcome is Outcome.PROCEED and redirects and not _judged_again(headers, etag, modified):
-        url = await _signed_url(source, file, disposition)
-        kept = seconds_kept(source) if inline else None
+        seconds = min(source.signed_seconds, max_signed_seconds or source.signed_seconds)
+        url = await _signed_url(source, file, disposition, seconds)
+        kept = seconds_kept(source) if inline and max_signed_seconds is None else None
         lasting = "no-store" if kept is None else f"private, max-age={kept}"
         moved = {**common, "Location": url, "Cache-Control": lasting}
         return Plan(302, moved, file.type, kept=kept is not None)
@@ -113,7 +121,8 @@ async def address(source: Source, file: FileRecord, kind: Kind) -> str | None:
     """
     if not _redirects(source, file, kind):
         return None
-    return await _signed_url(source, file, content_disposition(kind, file.filename))
+    disposition = content_disposition(kind, file.filename)
+    return await _signed_url(source, file, disposition, source.signed_seconds)
 
 
 def seconds_kept(source: Source) -> int | None:
@@ -147,14 +156,14 @@ def _judged_again(headers: Mapping[str, str], etag: str | None, modified: dateti
     return if_range is not None and if_range_matches(if_range, etag, modified)
 
 
-async def _signed_url(source: Source, file: FileRecord, disposition: str) -> str:
+async def _signed_url(source: Source, file: FileRecord, disposition: str, seconds: int) -> str:
     with storage_errors(source.slug, file):
         return await source.storage.signed_download_url(
             file.path,
             filename=file.filename,
             content_type=file.type,
             disposition=disposition,
-            expires_in=source.signed_seconds,
+            expires_in=seconds,
         )
 
 
@@ -200,6 +209,17 @@ def _entity_tag(file: FileRecord) -> str | None:
     """Return the sha256 or the storage's tag. It is strong, as a file's bytes never change."""
     tag = file.sha256 or file.content_hash or ""
     return f'"{tag}"' if _ENTITY_TAG.fullmatch(tag) else None
+
+
+def starts_at_zero(file: FileRecord, plan: Plan, headers: Mapping[str, str]) -> bool:
+    """Tell whether the answer holds the file's first byte, so that a download begins with it."""
+    if plan.status != 302:
+        return any(isinstance(one, ByteRange) and one.start == 0 for one in plan.pieces)
+    try:
+        ranges = parse_range(headers.get("range"), file.size or 0)
+    except RangeNotSatisfiable:
+        return False
+    return not ranges or any(one.start == 0 for one in ranges)
 
 
 def is_small(file: FileRecord, pieces: tuple[bytes | ByteRange, ...]) -> bool:

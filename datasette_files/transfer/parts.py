@@ -126,7 +126,7 @@ def _in_parts(
 ) -> Upload:
     """The token's upload. Raises NotSupported if it is not one in parts."""
     grant.check(conn, source.slug)
-    upload = uploads.owned(conn, token, source, actor_id)
+    upload = uploads.owned(conn, token, source, actor_id, grant)
     if upload.part_count is None:
         raise NotSupported("This upload has no parts; send the file to the URL from prepare")
     if upload.state != "prepared":

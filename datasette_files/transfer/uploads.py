@@ -37,6 +37,7 @@ from ..errors import (
 from ..maintenance.sweeping import REMEMBERED_SECONDS, Sweeper
 from ..models import FileRecord, Upload
 from ..permissions.grants import Grant
+from ..permissions.shares import LinkGrant
 from ..sources.reading import storage_errors
 from ..sources.sources import Source
 from . import receiving
@@ -95,7 +96,7 @@ class Uploads:
         """
 
         def new() -> tuple[Upload, str]:
-            return self._new(source, actor_id, incoming)
+            return self._new(source, actor_id, grant, incoming)
 
         if not source.prepares_uploads:
             _, token = await self._begin(source, grant, new)
@@ -132,6 +133,10 @@ class Uploads:
             grant.check(conn, source.slug)
             upload, token = new()
             uploads.insert(conn, upload, time.time())
+            if isinstance(grant, LinkGrant):
+                grant.reserve(conn, upload)
+                if upload.claim is not None:  # its bytes come by this request
+                    grant.reserve_body(conn, upload)
             return upload, token
 
         return await self._catalog.write(insert)
@@ -151,7 +156,7 @@ class Uploads:
 
         def claim(conn: Connection) -> Upload:
             grant.check(conn, source.slug)
-            upload = owned(conn, token, source, actor_id)
+            upload = owned(conn, token, source, actor_id, grant)
             now = time.time()
             if (
                 upload.state == "completed"
@@ -169,6 +174,8 @@ class Uploads:
                 expires_at=now + self._expiry,
             )
             uploads.claim(conn, upload, now)
+            if isinstance(grant, LinkGrant):
+                grant.reserve_body(conn, upload)
             return upload
 
         upload = await self._catalog.write(claim)
@@ -209,7 +216,7 @@ class Uploads:
 
         def commit(conn: Connection, grant: Grant) -> tuple[FileRecord, bool] | Upload:
             grant.check(conn, source.slug)
-            upload = owned(conn, token, source, actor_id, takes_late=True)
+            upload = owned(conn, token, source, actor_id, grant, takes_late=True)
             if upload.state == "completed":
                 file = files.get(conn, upload.file_id)
                 if file is None:
@@ -225,6 +232,8 @@ class Uploads:
             file = as_file(upload)
             uploads.complete(conn, upload.id, time.time() + REMEMBERED_SECONDS, self._url_lifetime)
             files.insert(conn, file)
+            if isinstance(grant, LinkGrant):
+                grant.settle(conn, upload)
             if file.sha256 is None:
                 unhashed.add(conn, file.id, file.source_id)
             return file, True
@@ -256,7 +265,7 @@ class Uploads:
         """
         claim = naming.new_claim()
         upload, _ = await self._begin(
-            source, grant, lambda: self._new(source, actor_id, incoming, claim)
+            source, grant, lambda: self._new(source, actor_id, grant, incoming, claim)
         )
         try:
             stored = await receiving.receive_stream(source, upload, chunks, self._extend)
@@ -269,6 +278,8 @@ class Uploads:
                 files.insert(conn, file)
                 if also is not None:
                     also(conn, stored)
+                if isinstance(grant, LinkGrant):
+                    grant.settle(conn, stored)
 
             await self._catalog.write(commit)
         except BaseException:
@@ -277,12 +288,19 @@ class Uploads:
         return file
 
     def _new(
-        self, source: Source, actor_id: str | None, incoming: Incoming, claim: str | None = None
+        self,
+        source: Source,
+        actor_id: str | None,
+        grant: Grant,
+        incoming: Incoming,
+        claim: str | None = None,
     ) -> tuple[Upload, str]:
         source.require_uploads()
         source.limits.check_size(incoming.size)
         token, expires_at = naming.new_token(), time.time() + self._expiry
-        return new_upload(source, actor_id, incoming, token, expires_at, claim), token
+        upload = new_upload(source, actor_id, incoming, token, expires_at, claim)
+        link = grant.link.id if isinstance(grant, LinkGrant) else None
+        return replace(upload, link=link), token
 
     async def _extend(self, upload: Upload) -> float:
         """Postpone claim and expiry while bytes arrive; return the time of the next call.
@@ -378,7 +396,13 @@ def by_id(conn: Connection, upload_id: str) -> Upload | None:
 
 
 def owned(
-    conn: Connection, token: str, source: Source, actor_id: str | None, *, takes_late: bool = False
+    conn: Connection,
+    token: str,
+    source: Source,
+    actor_id: str | None,
+    grant: Grant,
+    *,
+    takes_late: bool = False,
 ) -> Upload:
     """The token's upload. Raises NotFound, PermissionDenied, or Expired.
 
@@ -387,7 +411,8 @@ def owned(
     upload = uploads.get(conn, naming.token_digest(token))
     if upload is None or upload.source_id != source.id:
         raise NotFound("This source has no upload with this token; prepare a new one")
-    if upload.actor_id != actor_id:
+    link = grant.link.id if isinstance(grant, LinkGrant) else None
+    if (upload.actor_id, upload.link) != (actor_id, link):
         raise PermissionDenied("Another user prepared this upload; prepare your own")
     if upload.has_expired(time.time()) and not (takes_late and upload.is_direct):
         raise Expired(_TOO_LATE)
@@ -438,6 +463,7 @@ def new_upload(
         expires_at=expires_at,
         claim=claim,
         instructions=None,
+        reserved=incoming.size or 0,
     )
 
 
@@ -472,4 +498,5 @@ def as_file(upload: Upload) -> FileRecord:
         metadata="{}",
         search_text="",
         source_slug=upload.source_slug,
+        upload_link=upload.link,
     )

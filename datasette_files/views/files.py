@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from datasette.utils.asgi import Response
@@ -11,16 +13,17 @@ from ..db.trash import TrashedFile
 from ..errors import Invalid, NotFound, PermissionDenied, StorageUnavailable
 from ..jobs.places import NoPlace
 from ..media.inline import shows_inline
-from ..models import FileRecord
+from ..models import FileRecord, written
 from ..naming import plain, storable
-from ..permissions.actions import BROWSE, DELETE, EDIT, UPLOAD
+from ..permissions.actions import BROWSE, DELETE, EDIT, SHARE, UPLOAD
 from ..permissions.grants import file_actions, require_on_file
 from ..previews import file_page as previews
 from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
+from ..sources.sources import Source
 from ..transfer import downloads
-from . import access, caching, imports, menu, records, tables
+from . import access, caching, imports, menu, records, shares, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -61,6 +64,7 @@ async def file_page(call: Call) -> Response:
         "max_text": MAX_SEARCH_TEXT,
         "can_edit": EDIT in allowed,
         "can_delete": DELETE in allowed and deletes,
+        "sharing": await shares.of_file(call, file) if SHARE in allowed else None,
         "inline": shows_inline(file.type),
         "preview": preview,
         "copies": records.copies(call, file),
@@ -95,19 +99,50 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
         return Response(b"", plan.status, plan.headers, plan.content_type)
     if at_hand and isinstance(at_hand[0], bytes):
         return Response(at_hand[0], plan.status, plan.headers, plan.content_type)
+    return await send(call, source, file, plan)
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def send(
+    call: Call,
+    source: Source,
+    file: FileRecord,
+    plan: downloads.Plan,
+    begin: Callable[[], Awaitable[None]] = _nothing,
+) -> Response | None:
+    """Answer with the bytes of a plan that has any.
+
+    ``begin`` runs once the bytes are at hand, before any header. It may raise.
+    """
     if downloads.is_small(file, plan.pieces):
         content = await reading.head(source, file, file.size or 0)
+        await begin()
         return Response(content, plan.status, plan.headers, plan.content_type)
+    async with place(call, source):
+        body = await downloads.open_body(source, file, plan.pieces)
+        try:
+            await begin()
+        except BaseException:
+            await body.close()
+            raise
+        await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
+    return None
+
+
+@asynccontextmanager
+async def place(call: Call, source: Source) -> AsyncIterator[None]:
+    """Hold one of the source's places for downloads. Raises StorageUnavailable if none is free."""
     try:
         async with source.downloads.held(call.client, _PLACE_SECONDS):
-            body = await downloads.open_body(source, file, plan.pieces)
-            await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
+            yield
     except NoPlace:
         raise StorageUnavailable(
             "Too many downloads are under way; end some of yours, or try again in a minute",
             headers={"Retry-After": "60"},
         ) from None
-    return None
 
 
 async def _address(call: Call, kind: downloads.Kind) -> Response:
@@ -120,6 +155,11 @@ async def _address(call: Call, kind: downloads.Kind) -> Response:
 async def thumbnail(call: Call) -> Response:
     side = thumbnail_side(call)
     file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
+    return await thumbnail_of(call, source, file, side)
+
+
+async def thumbnail_of(call: Call, source: Source, file: FileRecord, side: int) -> Response:
+    """The file's thumbnail, for whom the caller has permitted it."""
     # If the client disconnects, its queued thumbnail is dropped.
     shown = await unless_gone(
         call,
@@ -209,7 +249,7 @@ async def delete_verb(call: Call) -> Response:
 
 async def _to_trash(call: Call, trashed: TrashedFile) -> Response:
     """The answer to a deletion that can be undone, with the page that offers it."""
-    file, until = trashed.file, records.written(trashed.purge_at)
+    file, until = trashed.file, written(trashed.purge_at)
     shown = {"ok": True, "trashed_until": until}
     if not (call.sends_form or call.wants_page):
         return answer(call, shown)

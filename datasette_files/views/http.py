@@ -40,6 +40,8 @@ class Call:
     vars: dict[str, str]
     #: Whether the route renders a page, so that its errors are pages.
     page: bool
+    #: Whether the route belongs to a link, whose user has no account: its pages stand alone.
+    link: bool = False
 
     @property
     def datasette(self) -> Any:
@@ -163,7 +165,7 @@ async def failure(call: Call, error: FilesError) -> Response | None:
     if isinstance(error, Disconnected):
         return None
     if call.wants_page:
-        if isinstance(error, PermissionDenied):
+        if isinstance(error, PermissionDenied) and not call.link:
             raise Forbidden(str(error))
         # A message may quote input, and JSON can carry lone surrogates, which have no UTF-8.
         text = str(error).encode("utf-8", "replace").decode()
@@ -177,7 +179,8 @@ async def failure(call: Call, error: FilesError) -> Response | None:
             "again_url": reads and passing and call.own_url,
             "start_url": reads and error.status == 400 and call.url(call.path),
         }
-        response = await page(call, "error.html", context, error.status)
+        template = "link_error.html" if call.link else "error.html"
+        response = await page(call, template, context, error.status)
         response.headers.update(error.headers)
         return response
     return answer(call, as_body(error), error.status, error.headers)

@@ -13,11 +13,11 @@ from ..db import listing
 from ..db.listing import Page
 from ..errors import Invalid
 from ..media.families import FAMILIES
-from ..permissions.actions import BROWSE, MANAGE, UPLOAD
+from ..permissions.actions import BROWSE, MANAGE, SHARE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import access, records
+from . import access, records, shares
 from .arguments import TRASHED, first_url, grid, list_query, paging, size, sort_urls, view_urls
 from .http import Call, answer, page
 
@@ -53,10 +53,18 @@ async def source_page(call: Call) -> Response:
         "filtered": query.filtered,
         "can_manage": can_manage,
         "access_url": access.source_url(call, source.slug) if can_manage else None,
+        "sharing": await _sharing(call, source) if source.slug in uploadable else None,
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),
     }
     return await page(call, "source.html", context)
+
+
+async def _sharing(call: Call, source: Source) -> dict[str, Any] | None:
+    """The upload links of a source to which the actor may upload; None if they may make none."""
+    shareable = await call.files.lookup.allowed_sources(call.actor, SHARE)
+    takes = source.slug in shareable and source.capabilities.can_upload
+    return await shares.of_source(call, source.slug) if takes else None
 
 
 async def _just_trashed(call: Call, source: Source) -> dict[str, Any] | None:

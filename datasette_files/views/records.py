@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from datetime import datetime, timezone
 from typing import Any
 
-from ..base import TIME_FORMAT
 from ..db.migrations import FILE_COLUMNS
 from ..db.trash import TrashedFile
 from ..media.inline import shows_inline
-from ..models import FileRecord
+from ..models import FileRecord, written
 from ..naming import plain
 from .http import Call
 
@@ -63,11 +61,6 @@ def trashed(call: Call, one: TrashedFile) -> dict[str, Any]:
         "trashed_by": one.trashed_by,
         "purge_at": written(one.purge_at),
     }
-
-
-def written(moment: float) -> str:
-    """Seconds since the epoch in the catalog's format."""
-    return datetime.fromtimestamp(moment, timezone.utc).strftime(TIME_FORMAT)
 
 
 def copies(call: Call, file: FileRecord) -> dict[str, str]:

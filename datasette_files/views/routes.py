@@ -22,9 +22,11 @@ from . import (
     cors,
     files,
     imports,
+    links,
     lists,
     parts,
     settings,
+    shares,
     sources,
     storages,
     tables,
@@ -53,6 +55,8 @@ class Route:
     methods: Mapping[str, Handler]
     #: Whether it renders a page, so that its errors are pages.
     page: bool = False
+    #: Whether it belongs to a link, for people without an account (views/links.py).
+    link: bool = False
 
     @property
     def pattern(self) -> str:
@@ -61,6 +65,8 @@ class Route:
         parts = {"{source}": _SOURCE, "{file_id}": _FILE, "{job}": _JOB}
         parts["{upload}"] = r"(?P<upload>[A-Za-z0-9_]{1,100})"
         parts["{filename}"] = r"(?P<filename>[^/]+)"
+        parts["{token}"] = r"(?P<token>[^/]+)"
+        parts["{share_id}"] = r"(?P<share_id>[A-Za-z0-9-]{1,100})"
         for name, part in parts.items():
             pattern = pattern.replace(name, part)
         return f"{pattern}$"
@@ -74,6 +80,7 @@ ROUTES = (
     Route("/-/files/search.json", {"GET": lists.search_json}),
     Route("/-/files/source/{source}", {"GET": lists.source_page}, page=True),
     Route("/-/files/source/{source}.json", {"GET": lists.source_json}),
+    Route("/-/files/source/{source}/-/upload-link", {"POST": shares.make_upload_link}),
     Route("/-/files/source/{source}/settings", {"GET": settings.settings_page}, page=True),
     Route("/-/files/source/{source}/settings.json", {"GET": settings.settings_json}),
     Route("/-/files/source/{source}/settings/-/update", {"POST": settings.update}),
@@ -106,6 +113,24 @@ ROUTES = (
     Route("/-/files/import/{file_id}/{job}.json", {"GET": imports.progress_json}),
     Route("/-/files/import/{file_id}/{job}/-/cancel", {"POST": imports.cancel}),
     Route("/-/files/import/{file_id}/{job}/-/restart", {"POST": imports.restart}),
+    Route("/-/files/shares.json", {"GET": shares.shares_json}),
+    Route("/-/files/-/share", {"POST": shares.make}),
+    Route("/-/files/-/share/{share_id}/revoke", {"POST": shares.revoke}),
+    Route("/-/files/s/{token}", {"GET": links.shared_page}, page=True, link=True),
+    Route("/-/files/s/{token}/zip", {"GET": links.zipped}, link=True),
+    Route("/-/files/s/{token}/{file_id}", {"GET": links.file_page}, page=True, link=True),
+    Route("/-/files/s/{token}/{file_id}/download", {"GET": links.download}, link=True),
+    Route("/-/files/s/{token}/{file_id}/inline", {"GET": links.inline}, link=True),
+    Route("/-/files/s/{token}/{file_id}/thumbnail", {"GET": links.thumbnail}, link=True),
+    Route(
+        "/-/files/u/{token}",
+        {"GET": links.upload_page, "POST": links.one_shot},
+        page=True,
+        link=True,
+    ),
+    Route("/-/files/u/{token}/-/prepare", {"POST": links.prepare}, link=True),
+    Route("/-/files/u/{token}/-/upload", {"POST": links.receive}, link=True),
+    Route("/-/files/u/{token}/-/complete", {"POST": links.complete}, link=True),
     Route("/-/files/{file_id}.json", {"GET": files.record}),
     Route("/-/files/{file_id}/uses.json", {"GET": tables.uses_json}),
     Route("/-/files/{file_id}/download", {"GET": files.download}),
@@ -121,16 +146,20 @@ async def _unknown_address(call: Call) -> Response:
     raise NotFound("There is no such page or endpoint under /-/files")
 
 
-_UNKNOWN = dict.fromkeys(("GET", "POST", "PUT", "DELETE", "PATCH"), _unknown_address)
+_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+_UNKNOWN = Route("", dict.fromkeys(_METHODS, _unknown_address), page=True)
+_UNKNOWN_LINK = Route("", dict.fromkeys(_METHODS, links.nothing), page=True, link=True)
 
 
 def register() -> list[tuple[str, Any]]:
     """The routes for Datasette's ``register_routes``."""
-    routes = [(route.pattern, _view(route.methods, route.page)) for route in ROUTES]
-    return [*routes, (r"/-/files/.*$", _view(_UNKNOWN, page=True))]
+    routes = [(route.pattern, _view(route)) for route in ROUTES]
+    routes.append((r"/-/files/[su]/.*$", _view(_UNKNOWN_LINK)))
+    return [*routes, (r"/-/files/.*$", _view(_UNKNOWN))]
 
 
-def _view(methods: Mapping[str, Handler], page: bool) -> Any:
+def _view(route: Route) -> Any:
+    methods = route.methods
     handlers = {**methods, **({"HEAD": methods["GET"]} if "GET" in methods else {})}
 
     async def view(request: Any, datasette: Any, send: Any, receive: Any) -> Response | None:
@@ -146,7 +175,8 @@ def _view(methods: Mapping[str, Handler], page: bool) -> Any:
             headers=headers,
             body=body,
             vars=request.url_vars,
-            page=page,
+            page=route.page,
+            link=route.link,
         )
         with body:
             try:
@@ -159,6 +189,8 @@ def _view(methods: Mapping[str, Handler], page: bool) -> Any:
                     raise
                 logger.info("A database is locked: %s", error)
                 response = await failure(call, _busy())
+        if response is not None and route.link:
+            links.guard(response.headers)
         if response is not None and datasette.cors:
             cors.allow(response.headers)
         return response

@@ -10,11 +10,11 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..errors import Conflict, Invalid
+from ..models import written
 from ..permissions.actions import MANAGE
 from ..permissions.grants import Grant, grant
 from ..sources.settings import InvalidSettings, SourceSettings, mistakes
 from ..sources.sources import Source
-from . import records
 from .http import Call, answer, human_size, page, redirect
 
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)\s*(bytes?|[kmgt]i?b)?", re.IGNORECASE | re.ASCII)
@@ -110,7 +110,7 @@ def _as_json(source: Source, found: SourceSettings) -> dict[str, Any]:
         "changes": [
             {
                 "id": change.id,
-                "changed_at": records.written(change.changed_at),
+                "changed_at": written(change.changed_at),
                 "actor_id": change.actor_id,
                 "setting": change.key,
                 "old": change.old,
@@ -177,7 +177,7 @@ async def _page(
         "wrong": wrong,
         "problem": str(form.error) if form and not wrong else None,
         "as_text": as_text,
-        "written": records.written,
+        "written": written,
         "cap": source.capabilities.max_file_size,
     }
     return await page(call, "settings.html", context, status)

@@ -64,24 +64,33 @@ async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
 
 @to_source
 async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
+    return await prepare_at(call, source, allowed, f"/-/files/upload/{source.slug}/-")
+
+
+async def prepare_at(call: Call, source: Source, allowed: Grant, steps: str) -> Response:
+    """Answer a prepare request. ``steps`` is the path before ``/upload``, the next step.
+
+    What comes by a link has no actor, and is for no column.
+    """
+    actor_id = sender_id(call)
     body = await call.body.json()
     incoming = _declared(body)
-    if body.get("column") is not None:
+    if body.get("column") is not None and not call.link:
         place = place_of(body["column"])
         await call.files.columns.check_upload(call.actor, place, source.slug, incoming)
-    token, ways = await call.files.uploads.prepare(source, call.actor_id, allowed, incoming)
+    token, ways = await call.files.uploads.prepare(source, actor_id, allowed, incoming)
     instructions = ways.instructions
     answered: dict[str, Any] = {"ok": True, "upload_token": token}
-    if ways.parts is not None:
+    if ways.parts is not None and not call.link:
         answered["upload_parts"] = _offered(call, source, ways.parts)
     if instructions is None:
         answered |= {
-            "upload_url": call.url(f"/-/files/upload/{source.slug}/-/upload"),
+            "upload_url": call.url(f"{steps}/upload"),
             "upload_method": "POST",
             "upload_headers": {},
             "upload_fields": {"upload_token": token},
         }
-        if source.appends_uploads:
+        if source.appends_uploads and not call.link:
             url = call.url(f"/-/files/upload/{source.slug}/-/tus")
             answered["upload_resumable_url"] = url
     else:
@@ -103,6 +112,11 @@ def _offered(call: Call, source: Source, parts: UploadParts) -> dict[str, Any]:
         "sign_url": call.url(f"{base}/sign-parts"),
         "list_url": call.url(f"{base}/list-parts"),
     }
+
+
+def sender_id(call: Call) -> str | None:
+    """Whose upload it is. What comes by a link is nobody's, also if its sender is signed in."""
+    return None if call.link else call.actor_id
 
 
 def _declared(body: dict[str, Any]) -> Incoming:
@@ -152,6 +166,11 @@ def sha256_of(value: object) -> str | None:
 
 @to_source
 async def receive(call: Call, source: Source, allowed: Grant) -> Response:
+    return await receive_form(call, source, allowed)
+
+
+async def receive_form(call: Call, source: Source, allowed: Grant) -> Response:
+    """Answer the form with the bytes of a prepared upload."""
     form = _multipart(call)
     token = None
     while (part := await _next_part(form)) is not None:
@@ -161,7 +180,7 @@ async def receive(call: Call, source: Source, allowed: Grant) -> Response:
             if token is None:
                 raise Invalid("upload_token must come before file in the form")
             await call.files.uploads.receive(
-                source, call.actor_id, allowed, token, _to_the_end(form, part)
+                source, sender_id(call), allowed, token, _to_the_end(form, part)
             )
             return answer(call, {"ok": True})
     raise Invalid("The form has no file; send it as the field named file")
@@ -169,11 +188,16 @@ async def receive(call: Call, source: Source, allowed: Grant) -> Response:
 
 @to_source
 async def complete(call: Call, source: Source, allowed: Grant) -> Response:
-    token = token_of(await call.body.json())
+    token = await upload_token(call)
     file, created = await call.files.uploads.complete(source, call.actor_id, allowed, token)
     if created:
         await call.files.uploaded(source, file, call.actor)
     return answer(call, {"ok": True, "file": records.uploaded(call, file)}, 201 if created else 200)
+
+
+async def upload_token(call: Call) -> str:
+    """The token in the body of a complete request. Raises Invalid."""
+    return token_of(await call.body.json())
 
 
 def token_of(body: dict[str, Any]) -> str:
@@ -186,6 +210,11 @@ def token_of(body: dict[str, Any]) -> str:
 
 @to_source
 async def one_shot(call: Call, source: Source, allowed: Grant) -> Response:
+    return await _stored(call, source, await store_form(call, source, allowed))
+
+
+async def store_form(call: Call, source: Source, allowed: Grant) -> FileRecord:
+    """Store the file of a form that is a whole upload."""
     form = _multipart(call)
     while (part := await _next_part(form)) is not None:
         if isinstance(part, FilePart) and part.name == "file":
@@ -193,14 +222,13 @@ async def one_shot(call: Call, source: Source, allowed: Grant) -> Response:
                 raise Invalid("No file was chosen; choose one and send the form again")
             filename = naming.check_filename(naming.form_filename(part.filename))
             content_type = sniffing.declared_type(part.content_type, filename)
-            file = await call.files.uploads.store(
+            return await call.files.uploads.store(
                 source,
-                call.actor_id,
+                sender_id(call),
                 allowed,
                 Incoming(filename, content_type),
                 _to_the_end(form, part),
             )
-            return await _stored(call, source, file)
     raise Invalid("The form has no file; send it as the field named file")
 
 

@@ -25,10 +25,11 @@ from datasette_files.transfer.copying import Order
 from datasette_files.views.routes import ROUTES
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.support.fixtures import fixture
+from tests.support.sharing import share
 from tests.support.storages import installed, registered, storage_class
 
 ALICE, BOB, CAROL = {"id": "alice"}, {"id": "bob"}, {"id": "carol"}
-EVERYTHING = {**OPEN, "files-manage": True}
+EVERYTHING = {**OPEN, "files-manage": True, "files-share": True}
 RESTORE, PURGE = "/-/files/trash/-/restore", "/-/files/trash/-/purge"
 DAY = 24 * 3600
 
@@ -63,13 +64,16 @@ async def age(datasette: Datasette, seconds: float) -> None:
     await Files.of(datasette).catalog.write(change)
 
 
-def requests_about(file: dict[str, Any]) -> list[tuple[str, str]]:
-    """``(method, URL)`` for each route: about the file, or where it would be listed."""
+def requests_about(file: dict[str, Any], token: str) -> list[tuple[str, str]]:
+    """``(method, URL)`` for each route: about the file, or where it would be listed.
+
+    ``token`` is that of a link to the file.
+    """
     job = "1"
     found = []
     for route in ROUTES:
         url = route.path.replace("{file_id}", file["id"]).replace("{source}", "docs")
-        url = url.replace("{job}", job).replace("{filename}", "x.png")
+        url = url.replace("{job}", job).replace("{filename}", "x.png").replace("{token}", token)
         for method in route.methods:
             if "{file_id}" in route.path:
                 found.append((method, url))
@@ -93,7 +97,8 @@ async def test_a_deleted_file_is_hidden_by_every_route_and_restored_whole(
     words = {"update": {"search_text": "secretword"}}
     await client.post(f"{file['url']}/-/update", json=words)
     thumbnail = (await client.get(file["thumbnail_url"])).content
-    asked = requests_about(file)
+    link = (await share(datasette, file["id"], actor=ALICE))["path"]
+    asked = requests_about(file, link.rpartition("/")[2])
     shown = {url: (await client.get(url)).text for method, url in asked if method == "GET"}
     listing = [url for url, text in shown.items() if file["id"] in text and "df-" not in url]
     assert len(listing) >= 4
@@ -104,7 +109,7 @@ async def test_a_deleted_file_is_hidden_by_every_route_and_restored_whole(
         answer = await client.request(
             method, url, actor=CAROL, json={} if method == "POST" else None
         )
-        if file["id"] in url and "?" not in url:
+        if "/files/s/" in url or "/files/u/" in url or (file["id"] in url and "?" not in url):
             assert answer.status_code == 404, (method, url)
         elif "/trash" not in url and "/storages" not in url:
             assert answer.status_code == 200, url
@@ -117,9 +122,11 @@ async def test_a_deleted_file_is_hidden_by_every_route_and_restored_whole(
 
     assert (await client.post(RESTORE, json={"ids": [file["id"]]})).status_code == 200
     for url, before in shown.items():
-        if url.split("?")[0].endswith(".json") and "/trash" not in url:
+        counts = "/shares" in url  # what was downloaded above
+        if url.split("?")[0].endswith(".json") and "/trash" not in url and not counts:
             assert json.loads((await client.get(url)).text) == json.loads(before), url
     assert (await client.get(file["download_url"])).content == picture
+    assert (await client.get(f"{link}/{file['id']}/download")).content == picture
     assert (await client.get(file["thumbnail_url"])).content == thumbnail
 
 

@@ -15,8 +15,10 @@ from datasette_files.db import files, trash
 from tests.db.conftest import check_search_index, new_catalog
 
 #: Who writes it, who must not take its bytes for garbage, who makes it, who lets owners restore.
-_KNOWING = {f"db/{name}.py" for name in ("trash", "garbage", "health", "migrations/additions")} | {
-    "permissions/rules.py"
+_KNOWING = {
+    *(f"db/{name}.py" for name in ("trash", "garbage", "health")),
+    *(f"db/migrations/{name}.py" for name in ("additions", "shares")),
+    "permissions/rules.py",
 }
 
 

@@ -39,6 +39,20 @@ test("prepare, send, complete", async () => {
   assert.equal(steps(asked), "prepare complete");
 });
 
+test("by a link every upload goes below it, and its file is not told", async () => {
+  const asked = [];
+  const answers = [ok(INSTRUCTIONS), ok({})];
+  const fetcher = async (url) => {
+    asked.push(url);
+    const [status, content] = answers.shift();
+    return new Response(JSON.stringify(content), { status });
+  };
+  const files = new FilesApi("/prefix/", fetcher, "a-token");
+  const { id, url } = await uploadFile(files, "docs", FILE, options);
+  assert.deepEqual([id, url], ["", ""]);
+  assert.deepEqual(asked, ["prepare", "complete"].map((step) => `/prefix/-/files/u/a-token/-/${step}`));
+});
+
 test("complete is tried again, where time may help, a few times", async () => {
   const down = error(503, "storage_unavailable");
   const mended = api(ok(INSTRUCTIONS), down, new TypeError("no net"), ok({ file: RECORD }));

@@ -21,7 +21,8 @@ from datasette.database import Database
 from datasette.permissions import PermissionSQL
 
 from datasette_files.app import Files
-from datasette_files.db import trash
+from datasette_files.db import shares, trash
+from datasette_files.db.shares import Share
 from datasette_files.models import FileRecord
 from datasette_files.naming import new_ulid
 from datasette_files.permissions.actions import (
@@ -30,16 +31,18 @@ from datasette_files.permissions.actions import (
     DELETE,
     EDIT,
     MANAGE,
+    SHARE,
     UPLOAD,
     VIEW,
 )
 from datasette_files.permissions.grants import Grant
+from datasette_files.permissions.shares import Guessing
 from datasette_files.transfer.uploads import Incoming
 from datasette_files.views.routes import ROUTES
 from tests.conftest import MakeDatasette, disk_source
 from tests.support.storages import registered
 
-ACTIONS = (BROWSE, VIEW, UPLOAD, EDIT, DELETE, MANAGE)
+ACTIONS = (BROWSE, VIEW, UPLOAD, EDIT, DELETE, MANAGE, SHARE)
 ACTORS: dict[str, dict[str, Any] | None] = {
     "anonymous": None,
     "stranger": {"id": "stranger"},
@@ -62,6 +65,7 @@ Needed = (
         "files-edit",
         "files-delete",
         "files-manage",
+        "files-share",
         "debug-storages",
         "any",
     ]
@@ -85,6 +89,8 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/search.json", "GET"): Need(None),
     ("/-/files/source/{source}", "GET"): Need("files-browse"),
     ("/-/files/source/{source}.json", "GET"): Need("files-browse"),
+    ("/-/files/source/{source}/verify", "GET"): Need("files-manage"),
+    ("/-/files/source/{source}/verify.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings/-/update", "POST"): Need("files-manage"),
@@ -118,6 +124,22 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/{file_id}/download", "GET"): Need("files-view"),
     ("/-/files/{file_id}/inline", "GET"): Need("files-view"),
     ("/-/files/{file_id}/thumbnail", "GET"): Need("files-view"),
+    ("/-/files/-/share", "POST"): Need("files-share", 201),
+    ("/-/files/-/share/{share_id}/revoke", "POST"): Need("files-manage"),
+    ("/-/files/source/{source}/-/upload-link", "POST"): Need("files-share", 201),
+    ("/-/files/shares.json", "GET"): Need(None),
+    # By a token of nobody; what a right one gives is in test_shares.py.
+    ("/-/files/s/{token}", "GET"): Need(None, 404),
+    ("/-/files/s/{token}/zip", "GET"): Need(None, 404),
+    ("/-/files/s/{token}/{file_id}", "GET"): Need(None, 404),
+    ("/-/files/s/{token}/{file_id}/download", "GET"): Need(None, 404),
+    ("/-/files/s/{token}/{file_id}/inline", "GET"): Need(None, 404),
+    ("/-/files/s/{token}/{file_id}/thumbnail", "GET"): Need(None, 404),
+    ("/-/files/u/{token}", "GET"): Need(None, 404),
+    ("/-/files/u/{token}", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/prepare", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/upload", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/complete", "POST"): Need(None, 404),
     ("/-/files/{file_id}/-/update", "POST"): Need("files-edit"),
     ("/-/files/{file_id}/-/delete", "POST"): Need("files-delete"),
     ("/-/files/{file_id}", "GET"): Need("files-view"),
@@ -238,6 +260,17 @@ class Stage:
     async def _is_trashed(self, file_id: str) -> bool:
         return await self.files.catalog.read(lambda conn: trash.get(conn, file_id)) is not None
 
+    async def share(self) -> str:
+        """The id of a link of ``somebody`` to upload into ``docs``."""
+        link_id, now = f"sh-{new_ulid()}", time.time()
+        maker = {"id": "somebody"}
+        link = Share(
+            *(None, link_id, link_id, "upload", self.source.id, None),
+            *(maker, "somebody", now, now + 3600),
+        )
+        await self.files.catalog.write(lambda conn: shares.insert(conn, link, ()))
+        return link_id
+
     async def job(self, file: FileRecord, status: str = "complete") -> int:
         def insert(conn: Any) -> int:
             return int(
@@ -254,7 +287,11 @@ class Stage:
 
     async def request(self, path: str, method: str, actor: dict[str, Any] | None) -> Any:
         """Send a well-formed request to the route; the answer."""
-        parts = {"{source}": "docs", "{filename}": "new.txt"}
+        parts = {"{source}": "docs", "{filename}": "new.txt", "{token}": "a-wrong-one"}
+        if "{token}" in path:
+            self.files.links.guessing = Guessing()  # or all the wrong ones would be answered late
+        if "{share_id}" in path:
+            parts["{share_id}"] = await self.share()
         if "{file_id}" in path:
             if self._shared is None:
                 file = await self.file()
@@ -278,6 +315,8 @@ class Stage:
     async def _body(self, path: str, method: str, actor: dict[str, Any] | None) -> dict[str, Any]:
         if method in ("GET", "HEAD", "DELETE"):
             return {}
+        if path == "/-/files/-/share":
+            return {"json": {"ids": [(await self.file()).id]}}
         match path.rpartition("/")[2]:
             case "prepare":
                 return {"json": {"filename": "new.txt"}}
@@ -293,7 +332,7 @@ class Stage:
                 return {"json": {"ids": [await self.trashed()]}}
             case "update" if "settings" in path:
                 return {"json": {"settings": {"label": "Papers"}}}
-            case "reset":
+            case "reset" | "upload-link" | "revoke":
                 return {"json": {}}
             case "update":
                 return {"json": {"update": {"search_text": "words"}}}

@@ -25,6 +25,7 @@ const TABLE = {
   checksum_mismatch: ["Damaged on the way", "Try again, once no program is writing the file any more."],
   storage_error: ["Storage failed", "Try again; if it fails again, tell the administrator."],
   storage_unavailable: ["Storage unavailable", "It cannot be reached now. Try again in a moment."],
+  quota_exceeded: ["No room left", "Ask the sender of the link for a new one, or send smaller files."],
   no_space: ["No space left", "Ask the administrator to make room, then try again."],
 
   // Only a browser can see these.

@@ -48,6 +48,19 @@ const STORE_ERRORS = {
   QuotaExceeded: ["no_space", ""],
 };
 
+/** A file that came by an upload link, of which its sender is told nothing. @type {FileRecord} */
+const UNTOLD = {
+  id: "",
+  filename: "",
+  content_type: null,
+  size: null,
+  source_slug: "",
+  created_at: "",
+  url: "",
+  download_url: "",
+  thumbnail_url: "",
+};
+
 /** All bytes have arrived, but completing failed. With `token` it can be tried again. */
 export class NotCompleted extends ApiError {
   /** @param {ApiError} error @param {string} token */
@@ -108,7 +121,8 @@ async function finishEarlier(api, source, token, options) {
  */
 async function complete(api, source, token, options) {
   try {
-    return (await patiently(() => api.complete(source, token, options.signal), options)).file;
+    const { file } = await patiently(() => api.complete(source, token, options.signal), options);
+    return file ?? UNTOLD;
   } catch (error) {
     throw error instanceof ApiError ? new NotCompleted(error, token) : error;
   }

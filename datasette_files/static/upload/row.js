@@ -106,7 +106,7 @@ export class UploadRow {
   _offer() {
     const { item } = this;
     const actions = /** @type {Action[]} */ ([]);
-    if (item.state === "done") actions.push("copy");
+    if (item.state === "done" && item.record?.id) actions.push("copy");
     if (item.retryable) actions.push("retry");
     if (item.cancellable) actions.push("cancel");
     if (item.state === "failed" || item.state === "cancelled") actions.push("remove");

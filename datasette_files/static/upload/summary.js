@@ -60,7 +60,7 @@ export class UploadSummary {
 
     this._offer({
       retry: counts.retryable > 0 && ended > 1,
-      copy: !busy && counts.done > 1,
+      copy: !busy && counts.done > 1 && this._ids() !== "",
       clear: !busy,
       cancel: busy,
     });

@@ -1,0 +1,295 @@
+"""What people without an account get by a link: files, or an upload into one source.
+
+A page here stands alone, without the site's navigation, and works without scripts. The one right
+is that of the link: cookies and tokens beside it are not looked at. Every refusal of a link is the
+same 404. Leaves out the making of links (shares.py).
+
+Uploads that go on (tus) belong at ``/-/files/u/{token}/-/tus``: they take the right from
+``_sending``, as the other steps do, and answer without ``Content-Location``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from datasette.utils.asgi import Response
+
+from ..catalog.links import Opened
+from ..db.shares import Share
+from ..errors import FilesError, NotFound
+from ..media.inline import shows_inline
+from ..models import FileRecord, written
+from ..permissions.shares import LinkGrant, absent
+from ..previews import file_page as previews
+from ..protocol.disposition import content_disposition
+from ..sources.sources import Source
+from ..transfer import downloads, zipping
+from . import files, uploads
+from .arguments import thumbnail_side
+from .http import Call, answer, page, redirect
+from .stream import Streamed
+
+#: Seconds that an address lives to which a link redirects.
+_SIGNED_SECONDS = 60
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_NO_FRAME = "frame-ancestors 'none'"
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
+    f" media-src 'self'; connect-src {{connect}}; form-action 'self'; base-uri 'none'; {_NO_FRAME}"
+)
+#: A source's name in the messages of its limits, which senders do not get to know.
+_SOURCE = re.compile(r"The source '[^']*'")
+
+Handler = Callable[[Call], Awaitable["Response | None"]]
+
+
+def guard(headers: dict[str, str]) -> None:
+    """Add to an answer's headers: no referrer, no index, no cache, no frame, only own content."""
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["X-Robots-Tag"] = "noindex"
+    headers["Cache-Control"] = "no-store"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["X-Frame-Options"] = "DENY"
+    policy = headers.get("Content-Security-Policy")
+    if policy is None:
+        headers["Content-Security-Policy"] = _CSP.format(connect="'self'")
+    elif _NO_FRAME not in policy:
+        headers["Content-Security-Policy"] = f"{policy}; {_NO_FRAME}"
+
+
+def _by_link(handler: Handler) -> Handler:
+    """A view whose answer to a wrong token is late for those who guess, and names no source."""
+
+    @wraps(handler)
+    async def view(call: Call) -> Response | None:
+        try:
+            return await handler(call)
+        except NotFound:
+            client = call.request.scope.get("client") or ("",)
+            await call.files.links.guessing.punish(client[0])
+            raise
+        except FilesError as error:
+            error.messages = [_SOURCE.sub("This link", message) for message in error.messages]
+            error.args = (error.messages[0],)
+            raise
+
+    return view
+
+
+@_by_link
+async def nothing(call: Call) -> Response:
+    raise absent()
+
+
+# Files
+
+
+@_by_link
+async def shared_page(call: Call) -> Response:
+    opened = await call.files.links.open(call.vars["token"])
+    if len(opened.files) == 1:
+        return await _page_of(call, opened, *opened.files[0])
+    shown = [_shown(call, file) for file, _ in opened.files]
+    sizes = [file.size for file, _ in opened.files]
+    context = {
+        **_terms(opened.share),
+        "files": shown,
+        "bytes": None if None in sizes else sum(size or 0 for size in sizes),
+        "zip_url": _url(call, "/zip"),
+    }
+    return await page(call, "link_files.html", context)
+
+
+@_by_link
+async def file_page(call: Call) -> Response:
+    opened, file, source = await _one(call)
+    return await _page_of(call, opened, file, source)
+
+
+async def _page_of(call: Call, opened: Opened, file: FileRecord, source: Source) -> Response:
+    # Where downloads are counted, a preview of the bytes would be one that is not.
+    counted = opened.share.max_downloads is not None
+    preview = None if counted else await previews.preview(call.files.thumbnails, source, file)
+    thumbnails = call.files.thumbnails
+    context = {
+        **_terms(opened.share),
+        "file": _shown(call, file),
+        "several_url": _url(call, "") if opened.is_several else None,
+        "preview": preview,
+        "pictured": thumbnails.can_picture(source, file) and not await thumbnails.failed(file),
+        "opens": shows_inline(file.type) and not counted,
+        "available": source.down is None,
+    }
+    return await page(call, "link_file.html", context)
+
+
+def _terms(share: Share) -> dict[str, Any]:
+    """What every page of a link tells: its label, until when it works, and downloads left."""
+    most = share.max_downloads
+    return {
+        "label": share.label,
+        "until": written(share.expires_at),
+        "left": None if most is None else most - share.downloads,
+    }
+
+
+def _url(call: Call, below: str) -> str:
+    """The address of something below the link."""
+    kind = "u" if call.path.startswith("/-/files/u/") else "s"
+    return call.url(f"/-/files/{kind}/{call.vars['token']}{below}")
+
+
+def _shown(call: Call, file: FileRecord) -> dict[str, Any]:
+    """The facts of a file that its receiver may know, and its addresses."""
+    url = _url(call, f"/{file.id}")
+    return {
+        "filename": file.filename,
+        "type": file.type,
+        "size": file.size,
+        "width": file.width,
+        "height": file.height,
+        "url": url,
+        "download_url": f"{url}/download",
+        "thumbnail_url": f"{url}/thumbnail",
+    }
+
+
+async def _one(call: Call, *, continues: bool = False) -> tuple[Opened, FileRecord, Source]:
+    """The link, and the file of the request. Raises NotFound."""
+    opened = await call.files.links.open(
+        call.vars["token"], call.vars["file_id"], continues=continues
+    )
+    return opened, *opened.files[0]
+
+
+@_by_link
+async def download(call: Call) -> Response | None:
+    return await _bytes(call, "attachment")
+
+
+@_by_link
+async def inline(call: Call) -> Response | None:
+    return await _bytes(call, "inline")
+
+
+async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
+    """The file's bytes. What begins at its first byte counts as a download, a continuation not."""
+    continues = call.method == "GET" and "range" in call.headers
+    opened, file, source = await _one(call, continues=continues)
+    plan = await downloads.plan(source, file, kind, call.method, call.headers, _SIGNED_SECONDS)
+    guard(plan.headers)
+
+    async def count() -> None:
+        if call.method == "GET" and downloads.starts_at_zero(file, plan, call.headers):
+            await call.files.links.count_download(opened.share)
+
+    if call.method == "HEAD" or not plan.pieces:
+        await count()
+        return Response(b"", plan.status, plan.headers, plan.content_type)
+    return await files.send(call, source, file, plan, count)
+
+
+@_by_link
+async def thumbnail(call: Call) -> Response:
+    side = thumbnail_side(call)
+    _, file, source = await _one(call)
+    return await files.thumbnail_of(call, source, file, side)
+
+
+@_by_link
+async def zipped(call: Call) -> Response | None:
+    """All files as one zip. The link is asked again before each file."""
+    token, links = call.vars["token"], call.files.links
+    opened = await links.open(token)
+
+    async def again(file: FileRecord) -> None:
+        await links.open(token, file.id, continues=True)
+
+    for _, source in opened.files:
+        source.require_up()
+    archive = zipping.Archive(opened.files, again)
+    name = f"{opened.share.label or 'files'}.zip"
+    headers = {
+        "Content-Disposition": content_disposition("attachment", name),
+        "Accept-Ranges": "none",
+    }
+    if archive.length is not None:
+        headers["Content-Length"] = str(archive.length)
+    guard(headers)
+    if call.method == "HEAD":
+        return Response(b"", 200, headers, zipping.CONTENT_TYPE)
+    async with files.place(call, opened.files[0][1]):
+        body = await archive.open()
+        try:
+            await links.count_download(opened.share)
+        except BaseException:
+            await body.close()
+            raise
+        await Streamed(200, headers, zipping.CONTENT_TYPE, body).send(call)
+    return None
+
+
+# Uploads
+
+
+async def _sending(call: Call, *, body: bool = False) -> tuple[LinkGrant, Source]:
+    """The right that the link gives now, and its source. ``body``: the request carries a file."""
+    length = call.headers.get("content-length", "")
+    size = int(length) if body and _LENGTH.fullmatch(length) else None
+    return await call.files.links.upload_grant(call.vars["token"], size)
+
+
+@_by_link
+async def upload_page(call: Call) -> Response:
+    right, source = await _sending(call)
+    source.require_uploads()
+    context = {
+        **_terms(right.link),
+        "link": right.link,
+        "limits": source.limits.as_json(),
+        "link_endpoint": _url(call, ""),
+        "link_token": call.vars["token"],
+        "sent": call.argument("sent") is not None,
+    }
+    response = await page(call, "link_upload.html", context)
+    if source.prepares_uploads:
+        # Bytes may go to a storage at an address that is known only when one is prepared.
+        policy = _CSP.format(connect="'self' https: http:")
+        response.headers["Content-Security-Policy"] = policy
+    return response
+
+
+@_by_link
+async def prepare(call: Call) -> Response:
+    right, source = await _sending(call)
+    return await uploads.prepare_at(call, source, right, f"/-/files/u/{call.vars['token']}/-")
+
+
+@_by_link
+async def receive(call: Call) -> Response:
+    right, source = await _sending(call, body=True)
+    return await uploads.receive_form(call, source, right)
+
+
+@_by_link
+async def complete(call: Call) -> Response:
+    right, source = await _sending(call)
+    token = await uploads.upload_token(call)
+    file, created = await call.files.uploads.complete(source, None, right, token)
+    if created:
+        await call.files.uploaded(source, file, None)
+    return answer(call, {"ok": True}, 201 if created else 200)
+
+
+@_by_link
+async def one_shot(call: Call) -> Response:
+    """The ordinary form of the page, for browsers without scripts."""
+    right, source = await _sending(call, body=True)
+    file = await uploads.store_form(call, source, right)
+    await call.files.uploaded(source, file, None)
+    if call.wants_page:
+        return redirect(_url(call, "?sent=1"))
+    return answer(call, {"ok": True}, 201)
