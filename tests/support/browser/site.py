@@ -44,6 +44,7 @@ class Site:
         databases: Sequence[Path] = (),
         config: dict[str, Any] | None = None,
         settings: dict[str, str] | None = None,
+        plugins: Path = _PLUGINS,
         **plugin: Any,
     ) -> None:
         self._folder = folder
@@ -60,7 +61,7 @@ class Site:
                 "permissions": OPEN if permissions is None else permissions,
                 **(config or {}),
             },
-            plugins=_PLUGINS,
+            plugins=plugins,
             databases=list(databases),
             arguments=[
                 argument
