@@ -107,10 +107,12 @@ def _killed_again_and_again(serve: Any, size: int, kills: int) -> None:
 
 
 @everywhere()
+@pytest.mark.timeout(300)
 def test_killed_server_costs_at_most_eight_mib(serve, root):
     if not isinstance(root, Path) and root.upload == "direct":
         pytest.skip("the same way as s3-proxy")
-    _killed_again_and_again(serve, 40 * MIB, kills=4)
+    kills = 4 if isinstance(root, Path) else 2
+    _killed_again_and_again(serve, 40 * MIB, kills=kills)
 
 
 @pytest.mark.full
