@@ -163,6 +163,8 @@ class PluginConfig(BaseModel):
     import_max_bytes: PositiveInt = 4 * 1024 * 1024 * 1024
     #: How long a server that ends waits for clients that still send or receive.
     shutdown_grace: _Seconds = 10
+    #: Let the proxy before Datasette send local files.
+    sendfile: Literal["x-accel"] | None = None
 
 
 def load_config(raw: object) -> PluginConfig:

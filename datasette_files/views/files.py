@@ -20,7 +20,7 @@ from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..transfer import downloads
-from . import imports, menu, records, tables
+from . import imports, menu, records, sendfile, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -91,10 +91,14 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     if downloads.is_small(file, plan.pieces):
         content = await reading.head(source, file, file.size or 0)
         return Response(content, plan.status, plan.headers, plan.content_type)
+    by_proxy = call.files.config.sendfile and sendfile.for_proxy(file, plan, call.headers)
+    if by_proxy and await reading.is_local(source, file):
+        return Response(b"", 200, by_proxy, file.type)
+    way = sendfile.way(call.request.scope, call.send)
     try:
         async with source.downloads.held(call.client, _PLACE_SECONDS):
-            body = await downloads.open_body(source, file, plan.pieces)
-            await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
+            body = await downloads.open_body(source, file, plan.pieces, local=way is not None)
+            await Streamed(plan.status, plan.headers, plan.content_type, body).send(call, way)
     except NoPlace:
         raise StorageUnavailable(
             "Too many downloads are under way; end some of yours, or try again in a minute",
