@@ -47,8 +47,8 @@ from .pace import Pace
 #: that is done once the client has gone. Tells whether the answer is complete.
 Way = Callable[[LocalRange, Pace, "asyncio.Future[None]"], Awaitable[bool]]
 
-#: Bytes for one download in one turn of the event loop.
-_TURN = 1024 * 1024
+#: Bytes for one download in one turn of the event loop; nginx has the same limit.
+_TURN = 2 * 1024 * 1024
 #: Bytes that the kernel should read ahead of a piece that is not in memory.
 _READ_AHEAD = 4 * 1024 * 1024
 #: Linux alone: where the page cache cannot be asked, a sent page might block the event loop.
@@ -166,6 +166,7 @@ class _Transfer:
     def __enter__(self) -> _Transfer:
         self._socket = os.dup(self._transport.get_extra_info("socket").fileno())
         self._wait()
+        self._go_on()  # not a turn later, which on a busy machine is milliseconds
         return self
 
     def __exit__(self, *_: object) -> None:
