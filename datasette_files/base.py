@@ -287,6 +287,16 @@ class Storage(ABC):
                 break
             yield chunk[max(start - chunk_start, 0) : end - chunk_start]
 
+    async def open_local(self, path: str) -> int | None:
+        """A descriptor of the object, which the caller closes; None where it is no local file.
+
+        None is the default. Return a descriptor, open for reading, only of a regular file on a
+        local disk that holds exactly the object's bytes; no symbolic link may lead to it. The
+        kernel then sends the file (sendfile(2)), and a proxy may be told its path (``sendfile:
+        x-accel``). Raises ``FileNotFoundError``.
+        """
+        return None
+
     async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
         """The whole object, if it has at most ``max_bytes`` bytes. Raises ``FileTooLarge``."""
         parts: list[bytes] = []

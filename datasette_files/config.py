@@ -169,6 +169,8 @@ class PluginConfig(BaseModel):
     #: The longest life of a share link or an upload link, and the life of one made without a time.
     share_max_days: _LinkDays = 30
     share_default_days: _LinkDays = 7
+    #: Let the proxy before Datasette send local files.
+    sendfile: Literal["x-accel"] | None = None
 
 
 def load_config(raw: object) -> PluginConfig:

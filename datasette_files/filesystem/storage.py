@@ -236,6 +236,9 @@ class FilesystemStorage(Storage):
             else:  # the thread still uses it
                 reading.add_done_callback(partial(_close_after, fd))
 
+    async def open_local(self, path: str) -> int | None:
+        return await self._submit(lambda: self._root.open(path)[0], undo=os.close)
+
     async def delete_file(self, path: str) -> None:
         await self.delete_files([path])
 

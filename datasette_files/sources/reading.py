@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
@@ -116,6 +117,33 @@ async def opened(
     begun = opening()
     await anext(begun)
     return begun
+
+
+async def open_local(source: Source, file: FileRecord) -> int | None:
+    """Open a file that its storage keeps on a local disk; the caller closes the descriptor.
+
+    None for another storage, and for a file that is not of the catalog's size and larger. Raises
+    StorageError, StorageUnavailable; Missing if the file is shorter than the catalog says.
+    """
+    with storage_errors(source.slug, file):
+        descriptor = await source.storage.open_local(file.path)
+    if descriptor is None:
+        return None
+    size = os.fstat(descriptor).st_size
+    if size == file.size:
+        return descriptor
+    os.close(descriptor)
+    if file.size is not None and size < file.size:
+        raise _missing(source.slug, file, f"{size:,} bytes of {file.size:,}")
+    return None
+
+
+async def is_local(source: Source, file: FileRecord) -> bool:
+    """Tell whether ``open_local`` opens the file. Raises as it does."""
+    descriptor = await open_local(source, file)
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is not None
 
 
 async def head(source: Source, file: FileRecord | Upload, size: int) -> bytes:

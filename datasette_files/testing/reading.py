@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ..base import Storage
@@ -105,3 +107,14 @@ class ReadChecks(Part):
     async def test_stream_range_of_an_empty_object(self, storage: Storage) -> None:
         await self.place(storage, _PATH, b"")
         assert await collect(storage.stream_range(_PATH, 0, 10)) == b""
+
+    async def test_open_local_gives_the_bytes(self, storage: Storage) -> None:
+        content = content_of(_SIZE)
+        await self.place(storage, _PATH, content)
+        descriptor = await storage.open_local(_PATH)
+        if descriptor is None:
+            return
+        with os.fdopen(descriptor, "rb") as file:
+            assert file.read() == content
+        with pytest.raises(FileNotFoundError):
+            await storage.open_local(_ABSENT)

@@ -7,6 +7,7 @@ or truncated object becomes an error and not a broken 200. Leaves out Request an
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -58,17 +59,41 @@ class Plan:
     kept: bool = False
 
 
+class LocalRange:
+    """Bytes of a file on a local disk, from ``position`` up to, not including, ``end``."""
+
+    def __init__(self, descriptor: int, position: int, end: int, *, is_whole: bool) -> None:
+        self.descriptor = descriptor
+        #: Moves on with what is sent.
+        self.position = position
+        self.end = end
+        #: Whether it is all of the file.
+        self.is_whole = is_whole
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
 class Body:
-    """The body of an opened object: iterate ``chunks``, then ``close``."""
+    """The body of an opened object: iterate ``chunks``, then ``close``.
+
+    ``local`` may be sent first, and moved on; ``chunks`` is then the rest of it.
+    """
 
     def __init__(
-        self, chunks: AsyncGenerator[bytes, None], opened: AsyncGenerator[bytes, None] | None
+        self,
+        chunks: AsyncGenerator[bytes, None],
+        opened: AsyncGenerator[bytes, None] | None = None,
+        local: LocalRange | None = None,
     ) -> None:
         self.chunks = chunks
         self._opened = opened
+        self.local = local
 
     async def close(self) -> None:
         """Release the object, also before its end."""
+        if self.local is not None:
+            self.local.close()
         await self.chunks.aclose()
         if self._opened is not None:  # if ``chunks`` never started, it has not closed this
             await self._opened.aclose()
@@ -230,14 +255,44 @@ def is_small(file: FileRecord, pieces: tuple[bytes | ByteRange, ...]) -> bool:
 
 
 async def open_body(
-    source: Source, file: FileRecord, pieces: tuple[bytes | ByteRange, ...]
+    source: Source,
+    file: FileRecord,
+    pieces: tuple[bytes | ByteRange, ...],
+    *,
+    local: bool = False,
 ) -> Body:
-    """Open the object and read its first chunks, before headers are sent. Raises StorageError."""
+    """Open the object and read its first chunks, before headers are sent. Raises StorageError.
+
+    With ``local``, one large range of a file on a local disk is opened, and not read.
+    """
+    if local and (opened_range := await _open_local(source, file, pieces)):
+        return Body(_rest(source, file, opened_range), local=opened_range)
     first = next((piece for piece in pieces if isinstance(piece, ByteRange)), None)
     opened = None
     if first is not None:
         opened = await reading.opened(source, file, first.start, first.end)
     return Body(_stream(source, file, pieces, opened), opened)
+
+
+async def _open_local(
+    source: Source, file: FileRecord, pieces: tuple[bytes | ByteRange, ...]
+) -> LocalRange | None:
+    wanted = pieces[0]
+    if len(pieces) > 1 or not isinstance(wanted, ByteRange) or wanted.length <= _MAX_SMALL_BYTES:
+        return None
+    descriptor = await reading.open_local(source, file)
+    if descriptor is None:
+        return None
+    is_whole = (wanted.start, wanted.end) == (0, file.size)
+    return LocalRange(descriptor, wanted.start, wanted.end, is_whole=is_whole)
+
+
+async def _rest(source: Source, file: FileRecord, local: LocalRange) -> AsyncGenerator[bytes, None]:
+    """Stream what is not yet sent of the range. Raises as ``_stream``."""
+    if local.position < local.end:
+        async with aclosing(reading.stream(source, file, local.position, local.end)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
 async def _stream(

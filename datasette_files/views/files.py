@@ -23,7 +23,7 @@ from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..sources.sources import Source
 from ..transfer import downloads
-from . import access, caching, imports, menu, records, shares, tables
+from . import access, caching, imports, menu, records, sendfile, shares, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -121,14 +121,19 @@ async def send(
         content = await reading.head(source, file, file.size or 0)
         await begin()
         return Response(content, plan.status, plan.headers, plan.content_type)
+    by_proxy = call.files.config.sendfile and sendfile.for_proxy(file, plan, call.headers)
+    if by_proxy and await reading.is_local(source, file):
+        await begin()
+        return Response(b"", 200, by_proxy, file.type)
+    way = sendfile.way(call.request.scope, call.send)
     async with place(call, source):
-        body = await downloads.open_body(source, file, plan.pieces)
+        body = await downloads.open_body(source, file, plan.pieces, local=way is not None)
         try:
             await begin()
         except BaseException:
             await body.close()
             raise
-        await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
+        await Streamed(plan.status, plan.headers, plan.content_type, body).send(call, way)
     return None
 
 

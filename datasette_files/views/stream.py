@@ -16,6 +16,8 @@ from ..transfer.downloads import Body
 from . import cors
 from .body import Disconnected
 from .http import Call
+from .pace import Pace
+from .sendfile import Way
 
 logger = logging.getLogger("datasette_files")
 
@@ -37,22 +39,24 @@ class Streamed:
         self._status = status
         self._headers = {**headers, "Content-Type": content_type}
         self._body = body
-        #: Since when the client is waited for; seconds of waiting and bytes since the last look.
-        self._waiting_since: float | None = None
-        self._waited = 0.0
-        self._taken = 0
+        self._pace = Pace(STALL_SECONDS, MIN_BYTES_PER_SECOND)
         self._is_slow = False
-        self._stalled = False
-        self._timer: asyncio.TimerHandle | None = None
 
-    async def send(self, call: Call) -> None:
-        """Send all, or end before the announced length: a cut body must not look complete."""
+    async def send(self, call: Call, way: Way | None = None) -> None:
+        """Send all, or end before the announced length: a cut body must not look complete.
+
+        ``way`` sends the body's local file, if it has one.
+        """
         if call.datasette.cors:
             cors.allow(self._headers)
         watcher = asyncio.ensure_future(call.body.gone())
-        self._watch(asyncio.current_task())
+        self._pace.watch(asyncio.current_task())
         try:
             await call.send(self._start())
+            if way is not None and self._body.local is not None:
+                is_complete = await way(self._body.local, self._pace, watcher)
+                if is_complete or watcher.done():
+                    return
             async for chunk in self._body.chunks:
                 if watcher.done():
                     return
@@ -63,15 +67,14 @@ class Streamed:
         except FilesError as error:
             logger.warning("A download broke off: %s", error)
         except asyncio.CancelledError:
-            if not self._stalled:
+            if not self._pace.stalled:
                 raise
             uncancel(asyncio.current_task())
             logger.warning(
                 "A client took fewer than %d bytes a second; download ended", MIN_BYTES_PER_SECOND
             )
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._pace.stop()
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
@@ -89,25 +92,10 @@ class Streamed:
         began = time.monotonic()
         for start in range(0, len(chunk), step):
             piece = chunk[start : start + step]
-            self._waiting_since = begun = time.monotonic()
+            self._pace.waits()
             await call.send({"type": "http.response.body", "body": piece, "more_body": True})
-            self._waiting_since = None
-            self._waited += time.monotonic() - begun
-            self._taken += len(piece)
+            self._pace.took(len(piece))
         self._is_slow = time.monotonic() - began > _SLOW_SECONDS
-
-    def _watch(self, task: asyncio.Task[Any] | None) -> None:
-        since = self._waiting_since
-        waited = self._waited + (time.monotonic() - since if since is not None else 0.0)
-        too_slow = self._taken < MIN_BYTES_PER_SECOND * waited
-        # Less than half of the time is no measure: the storage was slow, or it has just begun.
-        if task is not None and since is not None and too_slow and waited >= STALL_SECONDS / 2:
-            self._stalled = True
-            task.cancel()
-            return
-        self._waited, self._taken = 0.0, 0
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(STALL_SECONDS, self._watch, task)
 
 
 async def unless_gone(call: Call, work: Coroutine[Any, Any, _T]) -> _T:
