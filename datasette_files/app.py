@@ -41,7 +41,9 @@ from .sources.health import Inspector
 from .sources.secrets import Secrets
 from .sources.settings import Settings
 from .sources.sources import Source, Sources, storage_types
+from .transfer.bundling import Bundler
 from .transfer.copying import Carried, Copier, Order
+from .transfer.unbundling import Unbundler
 from .transfer.uploads import Uploads
 
 #: Seconds after the start until a child is asked what the kernel refuses: requests come first.
@@ -84,6 +86,15 @@ class Files:
         self.uses = UsesSearch(datasette, self.catalog)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.copier = Copier(self.catalog, self.sweeper)
+        self.bundler = Bundler(self.catalog, self.sources)
+        self.unbundler = Unbundler(
+            datasette,
+            self.catalog,
+            self.sources,
+            self.uploads,
+            self.announcer,
+            self.columns.check_config,
+        )
         self.protections = Protections()
         self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)

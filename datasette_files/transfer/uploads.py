@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from sqlite3 import Connection
+from sqlite3 import Connection, IntegrityError
 from typing import Any
 
 from .. import naming
@@ -214,22 +214,29 @@ class Uploads:
         grant: Grant,
         incoming: Incoming,
         chunks: AsyncIterator[bytes],
+        described: Callable[[FileRecord], FileRecord] = lambda file: file,
     ) -> FileRecord:
         """Prepare, receive and complete in one call. The bytes always pass through Datasette.
 
-        Raises PermissionDenied, NotSupported, Expired, and as ``receiving.receive_stream``.
+        ``described`` may change the new file's record before it is committed. Raises Conflict if
+        its id is taken, PermissionDenied, NotSupported, Expired, and as
+        ``receiving.receive_stream``.
         """
         claim = naming.new_claim()
         upload, _ = await self._begin(
             source, grant, lambda: self._new(source, actor_id, incoming, claim)
         )
         try:
-            file = _as_file(await receiving.receive_stream(source, upload, chunks, self._extend))
+            stored = await receiving.receive_stream(source, upload, chunks, self._extend)
+            file = described(_as_file(stored))
 
             def commit(conn: Connection) -> None:
                 if not uploads.finish(conn, upload.id, claim):
                     raise Expired(_LOST_CLAIM)
-                files.insert(conn, file)
+                try:
+                    files.insert(conn, file)
+                except IntegrityError:
+                    raise Conflict(f"The id {file.id} was taken meanwhile; try again") from None
 
             await self._catalog.write(commit)
         except BaseException:
