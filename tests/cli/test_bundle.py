@@ -130,15 +130,24 @@ def fill(site: Site) -> None:
     site.put("not-in-a-row.txt", b"left alone")
     site.sql(
         """CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT, price REAL, photo TEXT,
-        papers TEXT, raw BLOB, anything)"""
+        papers TEXT, raw BLOB, anything, note TEXT)"""
     )
-    insert = "INSERT INTO products VALUES (?, ?, ?, ?, ?, ?, ?)"
+    insert = "INSERT INTO products VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
     for values in (
-        (1, "", 1.5, ids[0], json.dumps(ids[1:]), b"\x00\xff\n", 1),
-        (2, None, float("inf"), None, "[]", None, "1"),
-        (3, 'a "quoted",\r\nline', -1e-300, "df-01j5a3b4c5d6e7f8g9h0jkmnpq", None, b"", b"1"),
-        (4, "\\N", None, ids[3], None, None, 1.0),
-        (-(2**63), "a\x00b", 0.1, "", "no array", None, None),
+        (1, "", 1.5, ids[0], json.dumps(ids[1:]), b"\x00\xff\n", 1, ""),
+        (2, None, float("inf"), None, "[]", None, "1", None),
+        (
+            3,
+            'a "quoted",\r\nline',
+            -1e-300,
+            "df-01j5a3b4c5d6e7f8g9h0jkmnpq",
+            None,
+            b"",
+            b"1",
+            "\\N",
+        ),
+        (4, "\\N", None, ids[3], None, None, 1.0, '"a",\r\n'),
+        (-(2**63), "a\x00b", 0.1, "", "no array", None, None, " é\r "),
     ):
         site.sql(insert, values=values)
 
@@ -158,7 +167,7 @@ def unbundled(site: Site, bag: Path, *arguments: str) -> dict[str, Any]:
 
 
 TYPED = """SELECT id, name, price, photo, papers, quote(raw), quote(anything), typeof(anything),
-    hex(name) FROM products ORDER BY id"""
+    hex(name), note FROM products ORDER BY id"""
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -214,7 +223,7 @@ def test_the_bag_holds_files_under_safe_names_and_rows_as_csv(old: Site, tmp_pat
     schema = json.loads((bag / "rows.schema.json").read_text())
     assert schema["missingValues"] == ["\\N1"]
     assert [one["type"] for one in schema["fields"]] == [
-        *("integer", "any", "number", "string", "string", "string", "any")
+        *("integer", "any", "number", "string", "string", "string", "any", "string")
     ]
     with (bag / "data" / "files.csv").open(newline="") as file:
         listed = list(csv.DictReader(file))
