@@ -21,7 +21,7 @@ import pytest
 from tests.conftest import disk_source
 from tests.support.faults.scene import held, rows
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
 
 FILES = 60
 KILLS = 4
