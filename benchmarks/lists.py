@@ -80,10 +80,12 @@ def million(bench: Bench) -> list[Figure]:
     start = _start(bench, ours, public)
     with catalog.server(bench, bench.ours, ours.path) as server:
         groups = {**_searches(), **_lists(bench, server, ours)}
-        measured = {name: _latencies(bench, server, name, urls) for name, urls in groups.items()}
+        measured = {
+            name: page_latencies(bench, server, name, urls) for name, urls in groups.items()
+        }
     with catalog.server(bench, bench.public, public.path) as server:
         beside = {
-            name: _latencies(bench, server, f"public {name}", urls)
+            name: page_latencies(bench, server, f"public {name}", urls)
             for name, urls in {**_searches(), **_public_pages(server)}.items()
         }
     figures = [_figure(name, measured[name], beside.get(name, {})) for name in measured]
@@ -147,7 +149,7 @@ def _lists(bench: Bench, server: DatasetteServer, built: Catalog) -> dict[str, d
     first = {order.name: order.url for order in orders}
     deepest = {order.name: _far_end(bench, server, order) for order in orders}
     common = f"/-/files/search.json?{urlencode({'q': COMMON[0]})}"
-    search_end = _walked(bench, server, common)
+    search_end = walked(bench, server, common)
     html = {"source": "/-/files/source/bench", "search": common.replace(".json", "")}
     html_end = {
         "source": deepest[orders[0].name].replace(".json", ""),
@@ -172,10 +174,11 @@ def _far_end(bench: Bench, server: DatasetteServer, order: Order) -> str:
     except UnexpectedStatusError as error:
         log(f"P8 {order.name}: {error}")
         return order.url
-    return found or _walked(bench, server, order.url)
+    return found or walked(bench, server, order.url)
 
 
-def _walked(bench: Bench, server: DatasetteServer, url: str) -> str:
+def walked(bench: Bench, server: DatasetteServer, url: str) -> str:
+    """The URL of the last page of a list, reached page by page."""
     try:
         found, pages = bench.call(paging.walk, server.address, server.wire, url)
     except UnexpectedStatusError as error:
@@ -185,7 +188,7 @@ def _walked(bench: Bench, server: DatasetteServer, url: str) -> str:
     return found
 
 
-def _latencies(
+def page_latencies(
     bench: Bench, server: DatasetteServer, title: str, urls: Mapping[str, str]
 ) -> dict[str, Sample]:
     """The median latency of every URL in ms, once a round."""

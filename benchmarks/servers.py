@@ -158,7 +158,8 @@ class DatasetteServer(Server):
 
     `readable` are the sources that may be browsed and uploaded to; others are configured and
     denied; everybody may write to `database`. `entry` is a source's entry in the yaml, in place of
-    a folder. The access log is on, as Datasette ships it, and goes to a file, on every side alike.
+    a folder; `plugins` is a folder of plugins. The access log is on, as Datasette ships it, and
+    goes to a file, on every side alike.
     """
 
     def __init__(
@@ -172,6 +173,7 @@ class DatasetteServer(Server):
         internal: Path | None = None,
         entry: Mapping[str, object] | None = None,
         database: Path | None = None,
+        plugins: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.roots = {slug: folder / "files" / slug for slug in (*sources, *denied)}
@@ -191,6 +193,7 @@ class DatasetteServer(Server):
         command = [str(interpreter.python), "-m", "datasette", "serve", "-c", str(path)]
         command += [str(database)] if database is not None else []
         command += ["--internal", str(internal or folder / "internal.db"), "--secret", SECRET]
+        command += ["--plugins-dir", str(plugins)] if plugins is not None else []
         command += ["-h", "127.0.0.1", "-p", str(port)]
         super().__init__(
             interpreter.label,

@@ -7,6 +7,8 @@ storages in ``datasette_files.testing``.
 
 from .api import File, get_file
 from .plugin import (
+    asgi_wrapper,
+    datasette_acl_roles,
     extra_css_urls,
     extra_js_urls,
     file_actions,
@@ -32,6 +34,8 @@ from .plugin import (
 
 __all__ = [
     "File",
+    "asgi_wrapper",
+    "datasette_acl_roles",
     "extra_css_urls",
     "extra_js_urls",
     "file_actions",

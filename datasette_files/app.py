@@ -22,7 +22,7 @@ from .catalog.trash import Trash
 from .columns.columns import Columns
 from .columns.uses import UsesSearch
 from .config import config_of
-from .db import schema
+from .db import schema, search
 from .db.batching import Catalog
 from .errors import ConfigurationError
 from .events import Announcer, UpdateFileEvent, UploadFileEvent
@@ -31,7 +31,8 @@ from .jobs.jobs import Jobs
 from .maintenance.hashing import Hashing
 from .maintenance.purging import Purger
 from .maintenance.sweeping import Sweeper
-from .maintenance.verify import Verification, Verifier
+from .maintenance.verify import Verifier
+from .maintenance.verify_round import Verification
 from .models import FileRecord
 from .permissions.actions import Actor
 from .permissions.rules import check_source_blocks, mark_source_blocks
@@ -43,6 +44,8 @@ from .sources.settings import Settings
 from .sources.sources import Source, Sources, storage_types
 from .transfer.bundling import Bundler
 from .transfer.copying import Carried, Copier, Order
+from .transfer.parts import Parts
+from .transfer.resuming import Resuming
 from .transfer.unbundling import Unbundler
 from .transfer.uploads import Uploads
 
@@ -85,6 +88,8 @@ class Files:
         self.verifier = Verifier(self.catalog)
         self.uses = UsesSearch(datasette, self.catalog)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
+        self.parts = Parts(self.catalog, self.config)
+        self.resuming = Resuming(self.catalog, self.config, self.uploads)
         self.copier = Copier(self.catalog, self.sweeper)
         self.bundler = Bundler(self.catalog, self.sources)
         self.unbundler = Unbundler(
@@ -100,12 +105,15 @@ class Files:
         self.thumbnails = Thumbnails(self.catalog, self.config)
         self.jobs = Jobs(self.catalog)
         self.imports = Imports(
-            datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs
+            *(datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs),
+            self.columns,
         )
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
+        #: Whether our tables are in the internal database.
+        self.has_schema = False
         #: Addresses of our static files by name (views/assets.py).
         self.assets: dict[str, str] = {}
 
@@ -124,6 +132,7 @@ class Files:
             check_source_blocks(self.datasette)
         mark_source_blocks(self.datasette)
         await self.catalog.rebuild(schema.prepare)
+        self.has_schema = True
         await self.catalog.maintain(schema.keep_durable)
         declared = [
             (source.slug, source.config.storage, source.config.label, source.redacted)
@@ -134,10 +143,12 @@ class Files:
             source.id, source.provisioned = rows[source.slug]
         # From here on, every hop first loads the current settings.
         self.catalog.before_each = self.settings.refresh
+        self.catalog.before_commit = search.index_due
         await self.catalog.read(lambda conn: None)
         with _startup_errors():
             await self.sources.start(self.secrets.get)
             await self.columns.check_all()
+        self.sources.warn_of_shown_secrets(self.datasette._config())
         await self._remember_provisioned()
         self.thumbnails.use(_flat(pm.hook.register_thumbnail_generators(datasette=self.datasette)))
         self.imports.formats.registered = _flat(

@@ -18,7 +18,7 @@ How bytes are laid out is the storage's business. What the core relies on is lis
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -34,12 +34,17 @@ __all__ = [
     "ImportFormat",
     "ImportProblem",
     "ReadOptions",
+    "SentPart",
+    "SignedPart",
     "Storage",
     "StorageCapabilities",
     "Table",
     "ThumbnailGenerator",
     "ThumbnailResult",
     "UploadInstructions",
+    "UploadParts",
+    "WantedPart",
+    "signing_window",
 ]
 
 #: How moments are written, here and in the catalog: UTC, whole seconds, as 0.1a3 does.
@@ -47,6 +52,18 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 #: ``await get_secret("NAME")`` returns the secret's value, or None where there is none.
 GetSecret = Callable[[str], Awaitable["str | None"]]
+
+
+def signing_window(expires_in: int, now: float) -> tuple[float, float]:
+    """The span around ``now`` in which a signed URL may stay the same: half of its life.
+
+    ``expires_in`` in seconds, ``now`` and both ends in seconds since the epoch. A storage that
+    signs as of the beginning returns one URL throughout, so that browsers can cache what it serves;
+    at the end, half of its life is left. The core lets browsers keep a redirect until the end.
+    """
+    half = expires_in / 2
+    begin = now - now % half
+    return begin, begin + half
 
 
 @dataclass
@@ -122,6 +139,40 @@ class UploadInstructions:
         self.state = state or {}
 
 
+@dataclass(frozen=True)
+class UploadParts:
+    """The parts of one upload. Each has ``part_size`` bytes; the last one may have fewer."""
+
+    part_size: int
+    count: int
+
+
+@dataclass(frozen=True)
+class WantedPart:
+    """A part that a client is about to send: number from 1, bytes, sha256 in hexadecimal."""
+
+    number: int
+    size: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class SignedPart:
+    """The URL to which a client sends a part by PUT, with these headers."""
+
+    number: int
+    url: str = field(repr=False)  # not for a log: it permits writing
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class SentPart:
+    """A part that has arrived. ``size`` in bytes."""
+
+    number: int
+    size: int
+
+
 class Storage(ABC):
     """One configured connection to a place where bytes are kept.
 
@@ -134,6 +185,9 @@ class Storage(ABC):
     #: at start, key by key; ``SecretStr`` fields are never stored or shown. Without one, no value
     #: of the mapping is stored.
     config_model: ClassVar[type[BaseModel] | None] = None
+    #: Downloads that come through Datasette from one source at the same time; others wait. A slow
+    #: client holds its download open, and with it what the storage needs for one.
+    max_downloads: ClassVar[int] = 512
 
     @property
     @abstractmethod
@@ -260,15 +314,79 @@ class Storage(ABC):
         """
         return None
 
+    async def plan_parts(self, size: int) -> UploadParts | None:
+        """The parts in which clients may send a file of ``size`` bytes straight here.
+
+        None (the default): not in parts. Parts are offered besides what ``prepare_upload`` answers,
+        so no client has to use them. Called at each preparation: it should not use the network.
+        """
+        return None
+
+    async def begin_parts(
+        self, path: str, content_type: str, size: int, plan: UploadParts, *, checksums: bool
+    ) -> dict[str, Any]:
+        """Begin an upload in parts; return its state: JSON without a secret.
+
+        Called before the first URL is signed. ``checksums``: the client gives the sha256 of each
+        part. The state is handed to the methods below, ``finish_upload`` and ``discard_upload``.
+        """
+        raise NotSupported(f"Storage {self.storage_type!r} does not take uploads in parts")
+
+    async def sign_parts(
+        self,
+        path: str,
+        parts_state: dict[str, Any],
+        wanted: Sequence[WantedPart],
+        *,
+        expires_in: int,
+    ) -> list[SignedPart]:
+        """A URL for each part, pinned to its size and sha256 where the storage can.
+
+        It lives for ``expires_in`` seconds. A part that is sent again replaces the earlier one.
+        """
+        raise NotSupported(f"Storage {self.storage_type!r} does not take uploads in parts")
+
+    async def list_parts(self, path: str, parts_state: dict[str, Any]) -> list[SentPart]:
+        """The parts that have arrived, by number. Raises ``FileNotFoundError`` after the end."""
+        raise NotSupported(f"Storage {self.storage_type!r} does not take uploads in parts")
+
+    #: Bytes that one call of ``append_upload`` is given at most. What one call takes is lost if
+    #: the process ends during it, and is sent again; at most 8 MiB.
+    append_bytes: ClassVar[int] = 4 * 1024 * 1024
+
+    async def append_upload(
+        self, path: str, offset: int, stream: AsyncIterator[bytes], state: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Append the stream at ``offset`` to the upload of ``path``; return the state, as JSON.
+
+        ``state`` is what the call before returned, ``{}`` at first. When this returns, the bytes
+        are durable, and nothing is visible at ``path`` before ``finish_upload``. Bytes beyond
+        ``offset`` are of a call whose end the core did not see: drop them. An empty stream at 0
+        makes an upload without bytes. Two calls for one path must never write at the same time, in
+        two processes neither: take a lock before the first chunk is read and raise ``Conflict``
+        where another holds it, as the core checks at that chunk whether the upload is still its
+        own. Raises ``FileNotFoundError`` if the bytes before ``offset`` are gone. The default says
+        that the storage cannot append.
+        """
+        raise NotSupported(f"Storage {self.storage_type!r} does not take uploads that go on")
+
     async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
-        """Verify what the client sent after ``prepare_upload``, and make it final at ``path``."""
+        """Make an upload final at ``path``, and durable; return its metadata.
+
+        The state is that of ``prepare_upload`` or ``begin_parts``, whose client's bytes are to be
+        verified, or the last one of ``append_upload``, after which this may be repeated. Raises
+        ``FileNotFoundError`` if there are no bytes, ``Conflict`` if parts are missing.
+        """
         raise NotSupported(f"Storage {self.storage_type!r} does not take direct uploads")
 
     async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
-        """Delete what a client sent after ``prepare_upload``, but nothing that is at ``path``.
+        """Delete what a client sent or ``append_upload`` left, but nothing that is at ``path``.
 
-        Called once the URL it was given has expired, however its upload ended: it may have sent
-        more since. May be repeated. The default does nothing, for storages where nothing can stay.
+        The state is that of ``prepare_upload``, ``begin_parts`` or ``append_upload``. Called once
+        the signed URLs have expired, however the upload ended, as its client may have sent more
+        since; for an appended upload, when it is given up: the state may be ``{}`` if a crash came
+        before the core recorded the first one. May be repeated. The default does nothing, for
+        storages where nothing can stay.
         """
 
     async def signed_download_url(
@@ -276,7 +394,8 @@ class Storage(ABC):
     ) -> str:
         """A ``download_url`` whose response has this ``Content-Type`` and ``Content-Disposition``.
 
-        ``disposition`` is the whole header value. The default cannot carry them. ``expires_in`` is
+        ``disposition`` is the whole header value. The default cannot carry them. Half of
+        ``expires_in`` must be left when the URL is returned (``signing_window``). It is
         the field ``presign_ttl_seconds`` of the ``config_model`` if it has one, which
         administrators may change while the storage is up; else 300.
         """

@@ -161,6 +161,8 @@ class PluginConfig(BaseModel):
     #: Bytes of one file that an import reads, unpacked; its rows may take twice as many on the disk
     #: of the system's temporary folder.
     import_max_bytes: PositiveInt = 4 * 1024 * 1024 * 1024
+    #: How long a server that ends waits for clients that still send or receive.
+    shutdown_grace: _Seconds = 10
 
 
 def load_config(raw: object) -> PluginConfig:

@@ -94,6 +94,23 @@ class Upload:
     #: The attempt counts as alive until then, in seconds since the epoch; moved as bytes arrive.
     claimed_until: float | None = None
 
+    #: The size of each part in bytes, but the last, and their number; None: not in parts.
+    part_size: int | None = None
+    part_count: int | None = None
+    #: The storage's state of the parts, once it began; None before.
+    parts_state: dict[str, Any] | None = None
+    #: When URLs of parts were last signed, in seconds since the epoch.
+    signed_at: float | None = None
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether a client may have sent bytes to the storage itself."""
+        return self.instructions is not None or self.parts_state is not None
+
+    def has_expired(self, now: float) -> bool:
+        """Tell whether its time is over. ``now`` in seconds since the epoch."""
+        return self.state == "expired" or self.expires_at <= now
+
     def is_being_received(self, now: float) -> bool:
         """Tell whether a live attempt owns the path."""
         return self.state == "receiving" and (self.claimed_until or 0) > now

@@ -53,6 +53,16 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def new_resumable_id() -> str:
+    """The last segment of the address of an upload that goes on: 160 random bits."""
+    return secrets.token_hex(20)
+
+
+def resumable_token(resumable_id: str) -> str:
+    """The token of that upload; no other upload has a token of this form."""
+    return f"resumable/{resumable_id}"
+
+
 def storable(text: str) -> bool:
     """Tell whether SQLite can store the text: lone surrogates, as in JSON, have no UTF-8."""
     try:

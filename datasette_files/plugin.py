@@ -20,18 +20,24 @@ from .formats import excel
 from .formats.base import ImportFormat
 from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
-from .permissions import actions
+from .permissions import actions, roles, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
-from .tables import recovery
-from .views import imports, routes, tables
+from .tables import closing, recovery
+from .views import caching, ending, imports, routes, tables
+from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
 
 
 @hookimpl
 def register_routes(datasette: Any) -> Any:
-    return routes.register()
+    return [*routes.register(), (staging_views.PATTERN, staging_views.refuse)]
+
+
+@hookimpl
+def asgi_wrapper(datasette: Any) -> Any:
+    return caching.wrap
 
 
 @hookimpl
@@ -45,15 +51,20 @@ def startup(datasette: Any) -> Any:
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "serve" and not context.params.get("get"):
         confinement.hide_memory()
-    return Files.of(datasette).start
+    files = Files.of(datasette)
+    datasette.add_background_task(
+        ending.limit(files.config.shutdown_grace), name="datasette-files shutdown"
+    )
+    return files.start
 
 
 @hookimpl
 def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
-    """Roll back a killed import's unfinished writes before the database is first read."""
+    """Roll back a killed import's unfinished writes; close the tables of all imports to SQL."""
     found = datasette.databases.get(database)
     if found is not None and found.is_mutable and found.path is not None:
         recovery.roll_back(Path(found.path))
+    closing.close(conn)
 
 
 @hookimpl
@@ -68,6 +79,8 @@ def register_actions(datasette: Any) -> Any:
 
 @hookimpl
 def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
+    if action not in actions.SOURCE_ACTIONS:
+        return staging.closed(datasette, action, noted=Files.of(datasette).has_schema)
     return permissions.rules(datasette, actor, action)
 
 
@@ -142,6 +155,12 @@ def register_secrets(datasette: Any) -> Any:
     ]
 
 
+@hookimpl(optionalhook=True)
+def datasette_acl_roles(datasette: Any) -> Any:
+    """Register the roles on sources and files with datasette-acl."""
+    return roles.acl_roles()
+
+
 @hookimpl
 def file_actions(datasette: Any, file: Any) -> Any:
     return imports.action(Files.of(datasette), file)
@@ -154,8 +173,9 @@ def top_table(datasette: Any, request: Any, database: str, table: str) -> Any:
 
 async def _may_see_files(datasette: Any, actor: Any) -> bool:
     files = Files.of(datasette)
-    browse = await files.lookup.allowed_sources(actor, actions.BROWSE)
-    return bool(browse or await files.lookup.allowed_sources(actor, actions.UPLOAD))
+    if await files.lookup.allowed_sources(actor, actions.UPLOAD):
+        return True
+    return await files.lookup.sees_any(actor)
 
 
 @hookimpl

@@ -123,7 +123,7 @@ async def _s3_check(site: Any, slug: str, only_policy: bool) -> int:
     """
     config = _config_of(site, slug)
     async with _connected(config) as (connection, folder):
-        needed = policy(folder, config.region)
+        needed = policy(folder, config.region, config)
         if only_policy:
             site.show({"policy": needed}, json.dumps(needed, indent=2))
             return 0

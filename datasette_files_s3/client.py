@@ -11,10 +11,12 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from datasette_files.base import signing_window
 from datasette_files.errors import ConfigurationError, StorageUnavailable
 
+from . import signing
 from .config import MAX_TTL, Folder, S3Config
 from .credentials import Broker
 from .errors import BODILESS, NO_CREDENTIALS, REFUSED, code_of, storage_error
@@ -30,6 +32,8 @@ CALL_SECONDS = 60.0
 ATTEMPTS = 3
 #: Connections of one source; a stalled download holds one.
 CONNECTIONS = 256
+#: Those that downloads leave to other work: uploads, deletions, thumbnails, imports.
+KEPT_CONNECTIONS = 64
 
 #: Seconds between renewals of credentials because of refusals without a reason.
 _DOUBT_SECONDS = 60.0
@@ -130,6 +134,35 @@ class Connection:
         except Exception as error:
             raise storage_error(error, operation) from error
 
+    async def presign_get(self, seconds: int, **parameters: Any) -> str:
+        """A URL of ``get_object`` with these parameters, the same within a ``signing_window``.
+
+        At least half of ``seconds`` is left, or the rest of the credentials' life, if that is less.
+        Raises as ``presign``.
+        """
+        url: str = await self.presign(
+            "generate_presigned_url", "get_object", Params=parameters, seconds=seconds
+        )
+        if f"&X-Amz-Expires={seconds}&" not in url:
+            return url  # cut to the life of the credentials, and so different each second
+        begin, _ = signing_window(seconds, time.time())
+        key_id, secret_access_key = await self._keys()
+        if f"&X-Amz-Credential={quote(key_id, safe='')}%2F" not in url:
+            return url  # the credentials were renewed just now
+        return signing.signed_at(url, begin, secret_access_key)
+
+    async def _keys(self) -> tuple[str, str]:
+        """The access key's id and its secret, which sign now."""
+        if self.broker is not None:
+            held = await self.broker.current()
+            return held.access_key_id, held.secret_access_key
+        config = self.config
+        if config.access_key_id is not None and config.secret_access_key is not None:
+            secret = config.secret_access_key.get_secret_value()
+            return config.access_key_id.get_secret_value(), secret
+        frozen = await (await self._session.get_credentials()).get_frozen_credentials()
+        return frozen.access_key, frozen.secret_key
+
     async def lifetime(self, seconds: int) -> int:
         """The life in seconds of a URL signed now: ``seconds``, or until the credentials expire.
 
@@ -222,6 +255,8 @@ def _prepare(config: S3Config, broker: Broker | None) -> tuple[Any, dict[str, An
     from aiobotocore.config import AioConfig  # noqa: PLC0415
     from aiobotocore.session import AioSession  # noqa: PLC0415
 
+    from .transport import Session  # noqa: PLC0415
+
     if config.ca_bundle is not None and not Path(config.ca_bundle).is_file():
         raise ConfigurationError(f"ca_bundle: there is no file {config.ca_bundle}")
     session = AioSession()
@@ -246,6 +281,7 @@ def _prepare(config: S3Config, broker: Broker | None) -> tuple[Any, dict[str, An
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             max_pool_connections=CONNECTIONS,
             user_agent_extra="datasette-files-s3",
+            http_session_cls=Session,
         ),
     }
     if broker is None and config.access_key_id and config.secret_access_key:

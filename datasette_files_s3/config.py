@@ -21,14 +21,26 @@ from pydantic import (
     model_validator,
 )
 
-#: A bucket's name, or the ARN of an access point. Stores differ in what else they allow.
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[A-Za-z0-9:/_.-]{10,250}")
+#: A bucket's name. Stores differ in what else they allow.
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+#: The ARN of an access point in one region. Those without a region need another signature.
+_ACCESS_POINT = re.compile(r"arn:aws[a-z-]*:s3:[a-z0-9-]+:[0-9]{12}:accesspoint[:/][a-z0-9-]{3,50}")
 #: Seconds; the longest that SigV4 lets a presigned URL live.
 MAX_TTL = 7 * 24 * 3600
 
 
+def is_access_point(bucket: str) -> bool:
+    """Tell whether the bucket is named by an access point of Amazon's."""
+    return bucket.startswith("arn:")
+
+
 def _check_bucket(bucket: str) -> str:
-    if not _BUCKET.fullmatch(bucket):
+    if is_access_point(bucket) and not _ACCESS_POINT.fullmatch(bucket):
+        raise ValueError(
+            "must be a bucket's name, or the ARN of an access point in one region, as"
+            " arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME; other kinds of ARN are not supported"
+        )
+    if not is_access_point(bucket) and not _BUCKET.fullmatch(bucket):
         raise ValueError("must be the name of a bucket, without s3:// and without a path")
     return bucket
 
@@ -108,6 +120,14 @@ class S3Config(BaseModel):
     credentials_url_secret: SecretStr | None = None
     #: Whether browsers send the bytes to the bucket, or to Datasette.
     upload: Literal["direct", "proxy"] = "direct"
+    #: How browsers send the bytes of one object: by a presigned form, or by a presigned PUT.
+    upload_method: Literal["POST", "PUT"] = "POST"
+    #: Bytes; browsers send a larger file in parts.
+    multipart_threshold_bytes: PositiveInt = 100 * 1024 * 1024
+    #: Server-side encryption of each new object; None: as the bucket does.
+    sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
+    #: The key of a KMS; None: the store's own.
+    sse_kms_key_id: str | None = Field(default=None, pattern=r"^[\x21-\x7e]{1,2048}$")
     #: Whether downloads are redirected to the bucket, or come through Datasette.
     download: Literal["redirect", "proxy"] = "redirect"
     #: Seconds that a redirect's URL can be used.
@@ -148,7 +168,20 @@ class S3Config(BaseModel):
             raise ValueError("credentials_url_secret is required with credentials_url")
         if self.credentials_url_secret is not None and self.credentials_url is None:
             raise ValueError("credentials_url_secret needs credentials_url")
+        if self.sse_kms_key_id is not None and self.sse in (None, "AES256"):
+            raise ValueError("sse_kms_key_id needs sse: aws:kms")
+        if is_access_point(self.bucket or "") and (self.endpoint_url or self.public_endpoint_url):
+            raise ValueError(
+                "an access point has an address of its own; remove endpoint_url and"
+                " public_endpoint_url, or name the bucket"
+            )
         return self
+
+    @property
+    def encryption(self) -> dict[str, str]:
+        """The SDK's parameters of each request that makes an object."""
+        wanted = {"ServerSideEncryption": self.sse, "SSEKMSKeyId": self.sse_kms_key_id}
+        return {name: value for name, value in wanted.items() if value is not None}
 
     @property
     def folder(self) -> Folder | None:

@@ -47,7 +47,7 @@ def origin_of(address: str) -> str:
 
 
 def rule(origins: list[str], prefix: str) -> Rule:
-    """The rule for pages of these origins: they may POST, and read with ranges.
+    """The rule for pages of these origins: they may POST and PUT, and read with ranges.
 
     POST has to be named: a page that shows an upload's progress causes a preflight (Fetch standard,
     upload listener flag).
@@ -55,7 +55,7 @@ def rule(origins: list[str], prefix: str) -> Rule:
     return {
         "ID": f"{_RULE_ID} {prefix}".strip()[:_MAX_ID_LENGTH],
         "AllowedOrigins": origins,
-        "AllowedMethods": ["GET", "HEAD", "POST"],
+        "AllowedMethods": ["GET", "HEAD", "POST", "PUT"],
         "AllowedHeaders": ["*"],
         "ExposeHeaders": ["ETag", "Content-Length", "Content-Range", "Accept-Ranges"],
         "MaxAgeSeconds": _MAX_AGE,

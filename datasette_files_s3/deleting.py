@@ -36,22 +36,31 @@ async def delete(connection: Connection, folder: Folder, keys: list[str]) -> Non
     """Delete the objects of all keys. Raises the contract's errors."""
     if not keys:
         return
-    await _abort_unfinished(connection, folder, keys)
+    # Browsers send an object in one piece, never in parts.
+    wanted = [key for key in keys if not key.startswith(folder.prefix + STAGING)]
+    # Some stores list by an exact key only.
+    few = len(keys) <= _MAX_SINGLE
+    await abort_unfinished(connection, folder.bucket, wanted, None if few else folder.prefix)
+    await delete_objects(connection, folder.bucket, keys)
+
+
+async def delete_objects(connection: Connection, bucket: str, keys: list[str]) -> None:
+    """Delete the objects, and nothing else. Raises the contract's errors."""
     if len(keys) <= _MAX_SINGLE:
-        await _each(connection, folder.bucket, keys)
+        await _each(connection, bucket, keys)
         return
     for start in range(0, len(keys), _MAX_BATCH):
         batch = keys[start : start + _MAX_BATCH]
         try:
             answer = await connection.call(
                 "delete_objects",
-                Bucket=folder.bucket,
+                Bucket=bucket,
                 Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
             )
         except FilesError as error:
             if caused_by(error) not in ONE_BY_ONE:
                 raise
-            await _each(connection, folder.bucket, batch)
+            await _each(connection, bucket, batch)
             continue
         _check(answer)
 
@@ -82,20 +91,21 @@ def _check(answer: dict[str, Any]) -> None:
     raise kind(message)
 
 
-async def _abort_unfinished(connection: Connection, folder: Folder, keys: list[str]) -> None:
+async def abort_unfinished(
+    connection: Connection, bucket: str, keys: list[str], prefix: str | None = None
+) -> None:
     """Abort unfinished uploads of the keys: their parts are stored, and paid for, until then.
 
-    Where the store or a policy forbids the look, deletion goes on without it.
+    ``prefix``: look below it once, and not for each key. Where the store or a policy forbids the
+    look, deletion goes on without it.
     """
     if not connection.finds_unfinished:
         return
-    # Browsers send an object in one piece, never in parts.
-    wanted = {key for key in keys if not key.startswith(folder.prefix + STAGING)}
-    # Some stores list by an exact key only.
-    prefixes = wanted if len(keys) <= _MAX_SINGLE else {folder.prefix}
+    wanted = set(keys)
+    prefixes = wanted if prefix is None else {prefix}
     try:
         await asyncio.gather(
-            *(_abort_below(connection, folder.bucket, prefix, wanted) for prefix in prefixes)
+            *(_abort_below(connection, bucket, prefix, wanted) for prefix in prefixes)
         )
     except (FilesError, FileNotFoundError) as error:
         if not isinstance(error, StorageUnavailable):
@@ -112,13 +122,14 @@ async def _abort_below(connection: Connection, bucket: str, prefix: str, wanted:
         )
         for upload in page.get("Uploads", []):
             if upload["Key"] in wanted:
-                await _abort(connection, bucket, upload["Key"], upload["UploadId"])
+                await abort(connection, bucket, upload["Key"], upload["UploadId"])
         if not page.get("IsTruncated"):
             return
         marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
 
-async def _abort(connection: Connection, bucket: str, key: str, upload_id: str) -> None:
+async def abort(connection: Connection, bucket: str, key: str, upload_id: str) -> None:
+    """Abort one multipart upload. May be repeated."""
     try:
         await connection.call("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload_id)
     except FilesError as error:

@@ -1,6 +1,6 @@
 """Uploads that browsers send to the store: signed before, verified and made final after.
 
-The client posts to a staging key, which it can overwrite until its policy expires. So the object
+The client sends to a staging key, which it can overwrite until its policy expires. So the object
 is verified, and then copied to its final key on condition that it is still the same: no object that
 a client can overwrite is ever served. Leaves out the core's checks: the type that the first bytes
 show, and the source's allowed types.
@@ -27,7 +27,7 @@ from datasette_files.errors import (
 
 from . import reading
 from .client import PATIENT_SECONDS, Connection
-from .config import Folder
+from .config import Folder, S3Config, is_access_point
 from .errors import caused_by
 
 logger = logging.getLogger("datasette_files_s3")
@@ -67,18 +67,55 @@ class Finished:
     content_hash: str
 
 
+#: The header of a request, and the field of a form, for the SDK's parameters.
+_ENCRYPTION_HEADERS = {
+    "ServerSideEncryption": "x-amz-server-side-encryption",
+    "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
+}
+
+
+def encryption_headers(config: S3Config) -> dict[str, str]:
+    """The headers, or the fields of a form, that ask the store to encrypt."""
+    return {_ENCRYPTION_HEADERS[name]: value for name, value in config.encryption.items()}
+
+
 async def prepare(
     connection: Connection, expected: Expected, expires_in: int
 ) -> UploadInstructions:
-    """A signed form to post exactly this key, type and size."""
+    """A signed form, or a signed PUT, for exactly this key, type and size.
+
+    A PUT cannot bound a size that is not declared; then ``finish`` refuses what is too large.
+    """
+    config = connection.config
+    if config.upload_method == "POST" and not is_access_point(expected.bucket):
+        return await _form(connection, expected, expires_in)
+    declared = {} if expected.size is None else {"ContentLength": expected.size}
+    url: str = await connection.presign(
+        "generate_presigned_url",
+        "put_object",
+        Params={
+            "Bucket": expected.bucket,
+            "Key": expected.key,
+            "ContentType": expected.content_type,
+            **declared,
+            **config.encryption,
+        },
+        seconds=expires_in,
+    )
+    headers = {"Content-Type": expected.content_type, **encryption_headers(config)}
+    return UploadInstructions(url=url, method="PUT", headers=headers, state=asdict(expected))
+
+
+async def _form(connection: Connection, expected: Expected, expires_in: int) -> UploadInstructions:
+    fields = {"Content-Type": expected.content_type, **encryption_headers(connection.config)}
     least, most = (expected.size,) * 2 if expected.size is not None else (0, expected.max_size)
     signed = await connection.presign(
         "generate_presigned_post",
         expected.bucket,
         expected.key,
-        Fields={"Content-Type": expected.content_type},
+        Fields=fields,
         Conditions=[
-            {"Content-Type": expected.content_type},
+            *({name: value} for name, value in fields.items()),
             ["content-length-range", least, most],
         ],
         seconds=expires_in,
@@ -150,6 +187,7 @@ async def _copy(
         "CopySourceIfMatch": etag,
         "MetadataDirective": "REPLACE",
         "ContentType": expected.content_type,
+        **connection.config.encryption,
     }
     try:
         try:

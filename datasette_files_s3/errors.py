@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import Any
 
 from datasette_files.errors import (
@@ -22,6 +23,8 @@ from datasette_files.errors import (
 )
 
 logger = logging.getLogger("datasette_files_s3")
+
+_REGION_NAME = re.compile(r"[A-Za-z0-9-]{1,60}")
 
 _MISSING = ("NoSuchKey", "NoSuchVersion", "NotFound", "404")
 #: The credentials have expired; the broker may have newer ones.
@@ -45,6 +48,7 @@ _DENIED = (
 _KEYS = "The store rejects the source's credentials; ask its administrator to correct them"
 _GONE = "This source's bucket does not exist; ask the administrator to create it or correct bucket"
 _REGION = "The bucket is in another region; ask the source's administrator to correct region"
+_IN_REGION = "The bucket is in the region {0}; ask the source's administrator to set region: {0}"
 _CLOCK = "The clocks of the server and the store differ; ask the administrator to set them"
 _ALTERED = "The bytes changed on their way to the store; try again"
 _CANNOT = "The store lacks a function that the source needs; ask its administrator"
@@ -114,6 +118,14 @@ def status_of(error: BaseException) -> int:
     return status
 
 
+def region_of(error: BaseException) -> str:
+    """The region that the store's answer names as the bucket's; empty if it names none."""
+    response: Any = getattr(error, "response", None) or {}
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    named = headers.get("x-amz-bucket-region") or response.get("Error", {}).get("Region") or ""
+    return named if _REGION_NAME.fullmatch(named) else ""
+
+
 def caused_by(error: BaseException) -> str:
     """S3's code behind an error of ours."""
     return code_of(error.__cause__) if error.__cause__ is not None else ""
@@ -137,9 +149,12 @@ def storage_error(error: Exception, operation: str) -> Exception:
 def _error_of_answer(error: Exception, code: str, operation: str) -> FilesError:
     status = status_of(error)
     kind, message = TABLE.get(code) or TABLE.get(str(status)) or (StorageError, _CANNOT)
+    if message == _REGION and (region := region_of(error)):
+        message = _IN_REGION.format(region)
     if kind is StorageError and status >= 500 and status not in (501, 507) and code not in TABLE:
         kind, message = StorageUnavailable, _LATER
-    if not issubclass(kind, RangeUnsatisfiable | Conflict):
+    # Conditions, ranges and ended uploads are answers that the callers expect.
+    if not issubclass(kind, RangeUnsatisfiable | Conflict) and code != "NoSuchUpload":
         response: dict[str, Any] = getattr(error, "response", {})
         logger.warning(
             "S3 %s was answered %s %s: %s (request %s)",

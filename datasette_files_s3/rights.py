@@ -17,9 +17,10 @@ from typing import Any
 from datasette_files.errors import StorageError, StorageUnavailable
 
 from .client import Connection
-from .config import Folder
+from .config import Folder, S3Config, is_access_point
 from .deleting import ONE_BY_ONE
-from .errors import code_of, status_of
+from .direct import encryption_headers
+from .errors import code_of, region_of, status_of
 
 _CONTENT = b"A trial of datasette-files: may be deleted.\n"
 _TYPE = "text/plain"
@@ -84,7 +85,8 @@ class Trial:
         put, get, listing = ("s3:PutObject",), ("s3:GetObject",), ("s3:ListBucket",)
         delete, abort = ("s3:DeleteObject",), ("s3:AbortMultipartUpload",)
         unfinished = ("s3:ListBucketMultipartUploads",)
-        stored, described = "store an object", "describe an object"
+        parts = ("s3:ListMultipartUploadParts",)
+        stored, described, in_parts = "store an object", "describe an object", "store in parts"
         #: Each right, its actions, its trial, and the right that the trial needs.
         trials: tuple[tuple[str, tuple[str, ...], _Try, str | None], ...] = (
             (stored, put, self._put_object, None),
@@ -94,9 +96,13 @@ class Trial:
             ("copy an object", (*get, *put), self._copy_object, stored),
             ("see that an object does not exist", listing, self._head_nothing, described),
             ("list objects", listing, self._list_objects, None),
-            ("let a browser store (presigned POST)", put, self._presigned_post, None),
-            ("store in parts", put, self._multipart, None),
-            ("abort an upload in parts", abort, self._abort_multipart, "store in parts"),
+            ("let a browser store (presigned POST)", put, self._presigned_post, None)
+            if self._posts
+            else ("let a browser store (presigned PUT)", put, self._presigned_put, None),
+            (in_parts, put, self._multipart, None),
+            ("let a browser store a part", put, self._presigned_part, in_parts),
+            ("list the parts of an upload", parts, self._list_parts, "let a browser store a part"),
+            ("abort an upload in parts", abort, self._abort_multipart, in_parts),
             ("find unfinished uploads", unfinished, self._list_unfinished, None),
             ("delete an object", delete, self._delete_object, None),
             ("delete many objects", delete, self._delete_objects, None),
@@ -141,10 +147,21 @@ class Trial:
             told = error.response.get("Error", {})
             code = str(told.get("Code") or "")
             if code in _FATAL:
-                raise StorageError(f"{code}: {_FATAL[code]}") from error
+                region = region_of(error)
+                hint = f" (the store names {region})" if region else ""
+                raise StorageError(f"{code}: {_FATAL[code]}{hint}") from error
             raise _Refused(f"{code}: {told.get('Message') or 'no reason given'}") from error
         except (BotoCoreError, OSError) as error:
             raise StorageUnavailable(f"The store cannot be reached: {error}") from error
+
+    @property
+    def _posts(self) -> bool:
+        access_point = is_access_point(self.folder.bucket)
+        return self.connection.config.upload_method == "POST" and not access_point
+
+    @property
+    def _made_with(self) -> dict[str, str]:
+        return {"ContentType": _TYPE, **self.connection.config.encryption}
 
     @property
     def _client(self) -> Any:
@@ -167,7 +184,7 @@ class Trial:
     async def _put_object(self) -> None:
         with self._making(self._put):
             answer = await self._client.put_object(
-                **self._where(self._put), Body=_CONTENT, ContentType=_TYPE
+                **self._where(self._put), Body=_CONTENT, **self._made_with
             )
         self._etag = answer["ETag"]
 
@@ -208,15 +225,25 @@ class Trial:
                 CopySource=self._where(self._put),
                 CopySourceIfMatch=self._etag,
                 MetadataDirective="REPLACE",
-                ContentType=_TYPE,
+                **self._made_with,
             )
 
+    async def _presigned_put(self) -> None:
+        where = self._where(self._posted)
+        url = await self.connection.presigner.generate_presigned_url(
+            "put_object", Params={**where, **self._made_with}, ExpiresIn=60
+        )
+        headers = {"Content-Type": _TYPE, **encryption_headers(self.connection.config)}
+        with self._making(self._posted):
+            await self._as_a_browser("PUT", url, headers=headers)
+
     async def _presigned_post(self) -> None:
+        fields = {"Content-Type": _TYPE, **encryption_headers(self.connection.config)}
         post = await self.connection.presigner.generate_presigned_post(
             **self._where(self._posted),
-            Fields={"Content-Type": _TYPE},
+            Fields=fields,
             Conditions=[
-                {"Content-Type": _TYPE},
+                *({name: value} for name, value in fields.items()),
                 ["content-length-range", len(_CONTENT), len(_CONTENT)],
             ],
             ExpiresIn=60,
@@ -226,7 +253,7 @@ class Trial:
 
     async def _multipart(self) -> None:
         where = self._where(self._parts)
-        answer = await self._client.create_multipart_upload(**where, ContentType=_TYPE)
+        answer = await self._client.create_multipart_upload(**where, **self._made_with)
         where["UploadId"] = self._uploads[self._parts] = answer["UploadId"]
         part = await self._client.upload_part(**where, PartNumber=1, Body=_CONTENT)
         parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
@@ -234,11 +261,30 @@ class Trial:
             await self._client.complete_multipart_upload(**where, MultipartUpload=parts)
         del self._uploads[self._parts]
 
-    async def _abort_multipart(self) -> None:
+    async def _unfinished(self) -> dict[str, str]:
+        """The upload that is never completed, begun once."""
         where = self._where(self._dropped)
-        answer = await self._client.create_multipart_upload(**where)
-        where["UploadId"] = self._uploads[self._dropped] = answer["UploadId"]
-        await self._client.abort_multipart_upload(**where)
+        if self._dropped not in self._uploads:
+            answer = await self._client.create_multipart_upload(**where, **self._made_with)
+            self._uploads[self._dropped] = answer["UploadId"]
+        return {**where, "UploadId": self._uploads[self._dropped]}
+
+    async def _presigned_part(self) -> None:
+        where = await self._unfinished()
+        url = await self.connection.presigner.generate_presigned_url(
+            "upload_part",
+            Params={**where, "PartNumber": 1, "ContentLength": len(_CONTENT)},
+            ExpiresIn=60,
+        )
+        await self._as_a_browser("PUT", url, headers={"Content-Type": _TYPE})
+
+    async def _list_parts(self) -> None:
+        answer = await self._client.list_parts(**await self._unfinished())
+        if [part["Size"] for part in answer.get("Parts", [])] != [len(_CONTENT)]:
+            raise _Refused("a part that was sent is not listed")
+
+    async def _abort_multipart(self) -> None:
+        await self._client.abort_multipart_upload(**await self._unfinished())
         del self._uploads[self._dropped]
 
     async def _list_unfinished(self) -> None:
@@ -266,14 +312,21 @@ class Trial:
         self._made.clear()
 
     async def _as_a_browser(
-        self, method: str, url: str, fields: dict[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        fields: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
-        """Send a request without credentials. Raises _Refused."""
+        """Send a request without credentials: a form with fields, a PUT with headers.
+
+        Raises _Refused.
+        """
         import aiohttp  # noqa: PLC0415 - only once a command needs it
 
         from .credentials import tls  # noqa: PLC0415
 
-        form = None
+        form: Any = _CONTENT if method == "PUT" else None
         if fields is not None:
             form = aiohttp.FormData(fields, default_to_multipart=True)
             form.add_field("file", _CONTENT, filename="file", content_type=_TYPE)
@@ -282,7 +335,7 @@ class Trial:
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
-                session.request(method, url, data=form, ssl=verify) as answer,
+                session.request(method, url, data=form, headers=headers, ssl=verify) as answer,
             ):
                 body = await answer.content.read(64 * 1024)
                 status = answer.status
@@ -310,7 +363,7 @@ class Trial:
             self.left.append(key)
 
 
-def policy(folder: Folder, region: str) -> dict[str, Any]:
+def policy(folder: Folder, region: str, config: S3Config | None = None) -> dict[str, Any]:
     """The smallest policy of AWS IAM for a source in this bucket and prefix.
 
     Actions: "Actions, resources, and condition keys for Amazon S3" of the service authorization
@@ -322,7 +375,7 @@ def policy(folder: Folder, region: str) -> dict[str, Any]:
         partition = other if region.startswith(begins) else partition
     # Escapes ``*``, ``?`` and ``$`` (IAM policy elements: variables).
     prefix = re.sub(r"[*?$]", lambda match: f"${{{match[0]}}}", folder.prefix)
-    if folder.bucket.startswith("arn:"):  # an access point
+    if is_access_point(folder.bucket):
         bucket, objects = folder.bucket, f"{folder.bucket}/object/{prefix}*"
     else:
         bucket = f"arn:{partition}:s3:::{folder.bucket}"
@@ -337,6 +390,7 @@ def policy(folder: Folder, region: str) -> dict[str, Any]:
                     "s3:PutObject",
                     "s3:DeleteObject",
                     "s3:AbortMultipartUpload",
+                    "s3:ListMultipartUploadParts",
                 ],
                 "Resource": objects,
             },
@@ -345,5 +399,18 @@ def policy(folder: Folder, region: str) -> dict[str, Any]:
                 "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
                 "Resource": bucket,
             },
+            *([] if config is None else _key_statements(partition, config)),
         ],
     }
+
+
+def _key_statements(partition: str, config: S3Config) -> list[dict[str, Any]]:
+    """The right to use the KMS key, where the source names KMS. An alias is no resource."""
+    if config.sse in (None, "AES256"):
+        return []
+    key = config.sse_kms_key_id or ""
+    if not key.startswith("arn:") or ":alias/" in key:
+        named = key if re.fullmatch(r"[0-9a-fA-F-]+|mrk-\w+", key) else "*"
+        key = f"arn:{partition}:kms:{config.region}:*:key/{named}"
+    actions = ["kms:GenerateDataKey", "kms:Decrypt"]
+    return [{"Effect": "Allow", "Action": actions, "Resource": key}]

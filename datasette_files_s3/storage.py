@@ -4,6 +4,7 @@ Layout below the source's prefix::
 
     <path>                      a complete object
     .datasette-files/<digest>   an upload by a browser, named by the digest of its path
+    .datasette-files/<digest>.<offset>  the tail of an upload that goes on (appending.py)
 
 The bucket and the prefix come from the configuration, or from the credentials broker, which may
 change them. Maps each method of the contract to S3; the work is in reading.py, writing.py and
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -22,14 +23,18 @@ from datasette_files.base import (
     TIME_FORMAT,
     FileMetadata,
     GetSecret,
+    SentPart,
+    SignedPart,
     Storage,
     StorageCapabilities,
     UploadInstructions,
+    UploadParts,
+    WantedPart,
 )
-from datasette_files.errors import FileTooLarge, Invalid, StorageError
+from datasette_files.errors import Conflict, FileTooLarge, Invalid, StorageError
 
-from . import deleting, direct, reading, writing
-from .client import Connection
+from . import appending, deleting, direct, parts, reading, writing
+from .client import CONNECTIONS, KEPT_CONNECTIONS, Connection
 from .config import Folder, S3Config
 
 logger = logging.getLogger("datasette_files_s3")
@@ -45,9 +50,15 @@ class S3Storage(Storage):
 
     storage_type = "s3"
     config_model = S3Config
+    max_downloads = CONNECTIONS - KEPT_CONNECTIONS
+    append_bytes = appending.APPEND
 
     _config: S3Config
     _connection: Connection | None = None
+
+    def __init__(self) -> None:
+        #: Paths to which this process appends now.
+        self._appending: set[str] = set()
 
     @property
     def capabilities(self) -> StorageCapabilities:
@@ -138,22 +149,19 @@ class S3Storage(Storage):
     async def signed_download_url(
         self, path: str, *, filename: str, content_type: str, disposition: str, expires_in: int
     ) -> str:
+        # A browser keeps what it shows, as the URL is the same for a while.
+        shown = {"ResponseCacheControl": f"private, max-age={expires_in // 2}"}
         return await self._signed(
             path,
             expires_in,
             ResponseContentType=content_type,
             ResponseContentDisposition=disposition,
+            **(shown if disposition.startswith("inline") else {}),
         )
 
     async def _signed(self, path: str, seconds: int, **more: str) -> str:
         folder, key = await self._at(path)
-        url: str = await self.connection.presign(
-            "generate_presigned_url",
-            "get_object",
-            Params={"Bucket": folder.bucket, "Key": key, **more},
-            seconds=seconds,
-        )
-        return url
+        return await self.connection.presign_get(seconds, Bucket=folder.bucket, Key=key, **more)
 
     async def list_files(
         self, prefix: str = "", cursor: str | None = None, limit: int = 100
@@ -212,7 +220,7 @@ class S3Storage(Storage):
         max_size: int,
         expires_in: int,
     ) -> UploadInstructions | None:
-        """A form to post. None, for an upload through Datasette, if it may be over 5 GiB."""
+        """A form or a PUT. None, for an upload through Datasette, if it may be over 5 GiB."""
         largest = max_size if size is None else size
         if self._config.upload == "proxy" or largest > direct.MAX_SIZE:
             return None
@@ -221,8 +229,67 @@ class S3Storage(Storage):
         expected = direct.Expected(folder.bucket, key, content_type, max_size, size, sha256)
         return await direct.prepare(self.connection, expected, expires_in)
 
-    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+    async def plan_parts(self, size: int) -> UploadParts | None:
+        """Parts for a file above the configured size."""
+        small = size <= self._config.multipart_threshold_bytes
+        if self._config.upload == "proxy" or small or size > parts.MAX_SIZE:
+            return None
+        return parts.plan(size)
+
+    async def begin_parts(
+        self, path: str, content_type: str, size: int, plan: UploadParts, *, checksums: bool
+    ) -> dict[str, Any]:
         folder, key = await self._at(path)
+        part_size = plan.part_size
+        return await parts.begin(
+            self.connection, folder, key, content_type, size, part_size, checksums=checksums
+        )
+
+    async def sign_parts(
+        self,
+        path: str,
+        parts_state: dict[str, Any],
+        wanted: Sequence[WantedPart],
+        *,
+        expires_in: int,
+    ) -> list[SignedPart]:
+        upload = parts.Multipart(**parts_state)
+        return await parts.sign(self.connection, upload, wanted, expires_in)
+
+    async def list_parts(self, path: str, parts_state: dict[str, Any]) -> list[SentPart]:
+        return await parts.sent(self.connection, parts.Multipart(**parts_state))
+
+    async def append_upload(
+        self, path: str, offset: int, stream: AsyncIterator[bytes], state: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Store whole parts of a multipart upload, and the rest as an object beside it."""
+        folder, _ = await self._at(path)
+        if path in self._appending:
+            raise Conflict("Another request still writes this upload; try again")
+        self._appending.add(path)
+        try:
+            upload = appending.Appended.of(folder, path, state)
+            work = appending.Appending(self.connection, path, upload)
+            return (await work.append(offset, stream)).state()
+        finally:
+            self._appending.discard(path)
+
+    async def _finish_appended(self, path: str, state: dict[str, Any]) -> FileMetadata:
+        folder, _ = await self._at(path)
+        upload = appending.Appended.of(folder, path, state)
+        stored = await self.get_file_metadata(path)
+        if stored is None or stored.size != upload.offset:
+            size = await appending.Appending(self.connection, path, upload).finish()
+            stored = _described(path, size, None)
+        await appending.delete_tails(self.connection, upload)
+        return stored
+
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        if _is_appended(instructions_state):
+            return await self._finish_appended(path, instructions_state)
+        folder, key = await self._at(path)
+        if _is_in_parts(instructions_state):
+            return await self._finish_parts(path, folder, key, instructions_state)
         expected = direct.Expected(**instructions_state)
         work = direct.finish(self.connection, expected, folder, key)
         try:
@@ -233,8 +300,27 @@ class S3Storage(Storage):
         stored.content_hash = finished.content_hash
         return stored
 
+    async def _finish_parts(
+        self, path: str, folder: Folder, key: str, state: dict[str, Any]
+    ) -> FileMetadata:
+        upload = parts.Multipart(**state)
+        if (upload.bucket, upload.key) != (folder.bucket, key):
+            raise Conflict("The source's bucket changed during the upload; prepare a new one")
+        finished = await parts.finish(self.connection, upload)
+        stored = _described(path, finished.size, None)
+        stored.content_hash = finished.content_hash
+        return stored
+
     async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
-        """Delete the staging object, in the bucket of the time of signing."""
+        """Delete the staging object or the parts, in the bucket of the time when it began."""
+        if _is_appended(instructions_state):
+            folder, _ = await self._at(path)
+            upload = appending.Appended.of(folder, path, instructions_state)
+            await appending.discard(self.connection, upload)
+            return
+        if _is_in_parts(instructions_state):
+            await parts.abort(self.connection, parts.Multipart(**instructions_state))
+            return
         expected = direct.Expected(**instructions_state)
         await self.connection.call("delete_object", Bucket=expected.bucket, Key=expected.key)
 
@@ -252,6 +338,16 @@ class S3Storage(Storage):
                 continue  # no such path is ever written
             keys.append(direct.staging_key(folder.prefix, path))
         await deleting.delete(self.connection, folder, keys)
+
+
+def _is_in_parts(state: dict[str, Any]) -> bool:
+    """Tell whether the state is one of ``begin_parts``."""
+    return "part_size" in state
+
+
+def _is_appended(state: dict[str, Any]) -> bool:
+    """Tell whether the state is one of ``append_upload``: neither of parts nor of one object."""
+    return "max_size" not in state and not _is_in_parts(state)
 
 
 def _described(

@@ -74,9 +74,10 @@ class Upload:
     def __init__(self, connection: Connection, bucket: str, key: str, content_type: str) -> None:
         self._connection = connection
         self._target: dict[str, Any] = {"Bucket": bucket, "Key": key}
-        self._content_type = content_type
-        # TLS already protects the bytes from damage.
-        self._sends_md5 = (connection.config.endpoint_url or "").startswith("http://")
+        self._made_with: dict[str, Any] = {
+            "ContentType": content_type,
+            **connection.config.encryption,
+        }
         self._filling = bytearray()
         self._digest = hashlib.sha256()
         self._upload_id: str | None = None
@@ -114,7 +115,7 @@ class Upload:
         if self._upload_id is None:
             await asyncio.to_thread(self._digest.update, self._filling)
             self._may_exist = True
-            await self._call("put_object", self._filling, ContentType=self._content_type)
+            await self._call("put_object", self._filling, **self._made_with)
             return
         if self._filling:
             await self._send()
@@ -151,7 +152,7 @@ class Upload:
             raise FileTooLarge("The file is larger than the store accepts; send a smaller one")
         if self._upload_id is None:
             answer = await self._connection.call(
-                "create_multipart_upload", ContentType=self._content_type, **self._target
+                "create_multipart_upload", **self._target, **self._made_with
             )
             self._upload_id = answer["UploadId"]
         content, self._filling = self._filling, bytearray()
@@ -169,8 +170,8 @@ class Upload:
         self._tags[number] = answer["ETag"]
 
     async def _call(self, operation: str, content: bytearray, **more: Any) -> Any:
-        if self._sends_md5:
-            more["ContentMD5"] = await asyncio.to_thread(_md5, content)
+        # A bucket with Object Lock takes nothing without a checksum; every store knows this one.
+        more["ContentMD5"] = await asyncio.to_thread(_md5, content)
         body: Any = Part(content) if content else b""
         seconds = 60 + len(content) / _MIN_RATE
         return await self._connection.call(

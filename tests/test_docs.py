@@ -120,7 +120,8 @@ def test_routes_are_those_of_the_table() -> None:
 def test_every_path_in_the_docs_is_routed(doc: str) -> None:
     for path in re.findall(r"/-/files[^\s`\"'<>|)*\\]*", DOCS[doc]):
         concrete = re.sub(r"df-…", FILE_ID, path.split("?")[0]).rstrip(".,;:")
-        for name, value in (("source", "docs"), ("file_id", FILE_ID), ("job", "1")):
+        names = {"source": "docs", "file_id": FILE_ID, "job": "1", "upload": "0" * 40}
+        for name, value in names.items():
             concrete = concrete.replace(f"{{{name}}}", value)
         assert any(re.match(route.pattern, concrete) for route in ROUTES), path
 

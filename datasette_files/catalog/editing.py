@@ -6,11 +6,14 @@ from sqlite3 import Connection
 
 from ..db import files as file_rows
 from ..db.batching import Catalog
-from ..errors import Conflict
+from ..errors import Conflict, Invalid
 from ..events import Announcer, UpdateFileEvent
 from ..models import FileRecord
 from ..permissions.actions import Actor
 from .lookup import absent
+
+#: Bytes of a search text in UTF-8. A megabyte holds the database's only writer for over a second.
+MAX_SEARCH_TEXT = 100 * 1024
 
 
 class Editing:
@@ -25,8 +28,15 @@ class Editing:
     ) -> FileRecord:
         """Set the search text. ``if_match`` is the ``search_text_tag`` of the text it replaces.
 
-        Raises NotFound if the file is gone, Conflict if the text has changed meanwhile.
+        Raises Invalid for more than ``MAX_SEARCH_TEXT``, NotFound if the file is gone, Conflict if
+        the text has changed meanwhile.
         """
+        size = len(search_text.encode())
+        if size > MAX_SEARCH_TEXT:
+            raise Invalid(
+                f"search_text has {size:,} bytes, and at most {MAX_SEARCH_TEXT:,} are kept; shorten"
+                " it to the words by which the file is to be found"
+            )
 
         def change(conn: Connection) -> FileRecord | None:
             now = file_rows.get(conn, file.id)
@@ -38,7 +48,7 @@ class Editing:
             file_rows.set_search_text(conn, file.id, search_text)
             return file_rows.get(conn, file.id)
 
-        changed = await self._catalog.write(change)
+        changed = await self._catalog.write(change, size)
         if changed is None:
             raise absent(file.id)
         await self._announcer.announce(UpdateFileEvent.about(changed, actor))

@@ -5,18 +5,23 @@ Leaves out lists and searches (search.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from sqlite3 import Connection
 from typing import Any
 
 from ..config import PluginConfig
 from ..db import files as file_rows
 from ..db.batching import Catalog
-from ..errors import NotFound
+from ..errors import NotFound, PermissionDenied
 from ..models import FileRecord
 from ..permissions.actions import BROWSE, Actor
 from ..permissions.grants import Grant, grant
+from ..permissions.sight import sight
 from ..sources import reading
 from ..sources.sources import Source, Sources
+
+#: Raises PermissionDenied unless the file may be seen.
+Check = Callable[[Connection, FileRecord], None]
 
 
 class Lookup:
@@ -47,34 +52,79 @@ class Lookup:
             raise absent(file_id)
         return found
 
-    async def browsable(self, actor: Actor, file_id: str) -> tuple[FileRecord, Source]:
-        """A file that the actor may browse: row and permission in one look-up.
+    async def visible(self, actor: Actor, file_id: str) -> tuple[FileRecord, Source]:
+        """A file that the actor may see: row and permission in one look-up.
 
         Raises NotFound, PermissionDenied.
         """
         file, source, _ = await self._look_up(actor, file_id)
         return file, source
 
-    async def browsable_with_bytes(
+    async def visible_with_bytes(
         self, actor: Actor, file_id: str
     ) -> tuple[FileRecord, Source, bytes | None]:
-        """As ``browsable``, with the file's bytes if it is small and in memory, else None."""
+        """As ``visible``, with the file's bytes if it is small and in memory, else None."""
         return await self._look_up(actor, file_id, with_bytes=True)
 
     async def _look_up(
         self, actor: Actor, file_id: str, *, with_bytes: bool = False
     ) -> tuple[FileRecord, Source, bytes | None]:
-        allowed = await grant(self._datasette, actor, BROWSE)
+        browse = await grant(self._datasette, actor, BROWSE)
 
-        def look(conn: Connection) -> tuple[FileRecord, Source, bytes | None]:
+        def look(conn: Connection, check: Check) -> tuple[FileRecord, Source, bytes | None]:
             file = file_rows.get(conn, file_id)
             if file is None or file.source_slug not in self._config.sources:
                 raise absent(file_id)
-            allowed.check(conn, file.source_slug)
+            check(conn, file)
             source = self._sources.get(file.source_slug)
             return file, source, reading.small(source, file) if with_bytes else None
 
-        return await self._catalog.read(look)
+        try:
+            return await self._catalog.read(
+                lambda conn: look(conn, lambda conn, file: browse.check(conn, file.source_slug))
+            )
+        except PermissionDenied:
+            # Few actors have grants on single files, so those rules are gathered for them alone.
+            seen = await sight(self._datasette, actor)
+            return await self._catalog.read(lambda conn: look(conn, seen.check))
+
+    async def visible_among(
+        self, actor: Actor, files: Collection[tuple[str, str]]
+    ) -> frozenset[tuple[str, str]]:
+        """Those of the files, each ``(slug, id)``, that the actor may see."""
+        seen = await sight(self._datasette, actor)
+        return await self._catalog.read(lambda conn: seen.among(conn, files))
+
+    async def sees(self, actor: Actor, file: FileRecord) -> bool:
+        """Tell whether the actor may see the file."""
+        return bool(await self.visible_among(actor, [(file.source_slug, file.id)]))
+
+    async def batch_json(self, actor: Actor, ids: list[str], base_url: str) -> str:
+        """A JSON object by id, in the shape of cells, of those files that the actor may see."""
+        browse = await grant(self._datasette, actor, BROWSE)
+
+        def look(conn: Connection) -> tuple[str, list[tuple[str, str]]]:
+            slugs = browse.slugs(conn)
+            others = file_rows.outside(conn, ids, slugs)
+            return file_rows.batch_json(conn, ids, slugs, base_url), others
+
+        found, others = await self._catalog.query(look)
+        if not others:
+            return found
+        seen = await sight(self._datasette, actor)
+
+        def look_again(conn: Connection) -> str:
+            slugs = seen.browse.slugs(conn)
+            single = seen.among(conn, file_rows.outside(conn, ids, slugs))
+            return file_rows.batch_json(conn, ids, slugs, base_url, [one for _, one in single])
+
+        return await self._catalog.query(look_again)
+
+    async def sees_any(self, actor: Actor) -> bool:
+        """Tell whether the actor may see any file, or browse a source that may have one."""
+        seen = await sight(self._datasette, actor)
+        scope = await self._catalog.query(lambda conn: seen.scope(conn, seen.sources))
+        return bool(scope.whole or scope.parts)
 
     async def allowed_sources(self, actor: Actor, action: str) -> frozenset[str]:
         """The slugs of the configured sources on which the actor has the action's permission."""

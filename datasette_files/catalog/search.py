@@ -7,7 +7,6 @@ that the actor may not see at that moment.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,8 +19,9 @@ from ..db import search as hits
 from ..db.batching import Catalog
 from ..db.listing import Page
 from ..errors import TimedOut
+from ..models import FileRecord
 from ..permissions.actions import BROWSE, refusal
-from ..permissions.grants import Grant
+from ..permissions.sight import Scope, Sight
 from ..sources.sources import Sources
 
 
@@ -43,17 +43,16 @@ class Search:
         self._catalog = database
         self._sources = sources
 
-    async def page(self, browse: Grant, query: SearchQuery) -> Page:
+    async def page(self, sight: Sight, query: SearchQuery) -> Page:
         """Return one page. Raises PermissionDenied for the required source, Invalid, TimedOut."""
         limit_ms: int = self._datasette.setting("sql_time_limit_ms")
 
         def look(conn: sqlite3.Connection) -> Page:
             with sqlite_timelimit(conn, limit_ms):
-                allowed = browse.slugs(conn)
-                if query.required is not None and query.required not in allowed:
+                seen = sight.scope(conn, self._slugs(query))
+                if query.required is not None and query.required not in seen.browsable:
                     raise refusal(BROWSE)
-                ids = self._sources.by_id(allowed)
-                return replace(_look(conn, ids, query), sources=sorted(allowed))
+                return replace(self._look(conn, seen, query), sources=sorted(seen.browsable))
 
         try:
             return await self._catalog.query(look)
@@ -62,32 +61,53 @@ class Search:
                 raise TimedOut("The search took too long; make it more specific") from None
             raise
 
+    def _slugs(self, query: SearchQuery) -> list[str]:
+        wanted = query.listing.source_ids
+        return [source.slug for source in self._sources if source.id in wanted]
 
-def _look(conn: sqlite3.Connection, ids: Collection[int], query: SearchQuery) -> Page:
-    wanted = tuple(source_id for source_id in query.listing.source_ids if source_id in ids)
-    scoped = replace(query.listing, source_ids=wanted)
-    if not query.q:
-        return _list(conn, scoped)
-    if query.q.lower().startswith(naming.ID_PREFIX) and " " not in query.q:
-        file = file_rows.get(conn, query.q.lower())
-        if file is not None and file.source_id in wanted:
-            return Page([file], None, 1)
-    return _match(conn, scoped, query.q)
+    def _look(self, conn: sqlite3.Connection, seen: Scope, query: SearchQuery) -> Page:
+        wanted = query.listing.source_ids
+        whole = [source_id for source_id in self._sources.by_id(seen.whole) if source_id in wanted]
+        parts = {
+            source_id: seen.parts[source.slug]
+            for source_id, source in self._sources.by_id(seen.parts).items()
+            if source_id in wanted
+        }
+        scoped = replace(query.listing, source_ids=tuple(whole), parts=parts)
+        if not query.q:
+            return _list(conn, scoped)
+        if query.q.lower().startswith(naming.ID_PREFIX) and " " not in query.q:
+            file = file_rows.get(conn, query.q.lower())
+            if (
+                file is not None
+                and file.source_id in wanted
+                and seen.shows(file.source_slug, file.id)
+            ):
+                return Page([file], None, 1)
+        return _match(conn, scoped, query.q)
 
 
 def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
     found, token = listing.page(conn, query)
-    total, truncated = listing.count(conn, query)
-    return Page(found, token, total, truncated)
+    return Page(found, token, *_at_least(found, listing.count(conn, query)))
 
 
 def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
-    sources: list[int] | None = list(query.source_ids)
-    if sources and not hits.has_other_sources(conn, sources):
-        sources = None
-    expression = hits.match_expression(conn, q, sources)
-    if expression is None:
-        return Page([], None, 0)
-    found, token = hits.page(conn, expression, query.after, query.limit)
-    total, truncated = hits.count(conn, expression)
-    return Page(found, token, total, truncated)
+    whole, partly = (
+        hits.match_expression(conn, q, _scoped(conn, list(ids)))
+        for ids in (query.source_ids, query.parts)
+    )
+    matching = hits.Matching(whole, partly, query.parts)
+    found, token = hits.page(conn, matching, query.after, query.limit)
+    return Page(found, token, *_at_least(found, hits.count(conn, matching)))
+
+
+def _scoped(conn: sqlite3.Connection, sources: list[int]) -> list[int] | None:
+    """The sources to search; None for all, which is quicker, where no other holds a file."""
+    return sources if not sources or hits.has_other_sources(conn, sources) else None
+
+
+def _at_least(found: list[FileRecord], counted: tuple[int, bool]) -> tuple[int, bool]:
+    """A count, at least the files found where counting stopped before."""
+    total, stopped = counted
+    return (max(total, len(found)), True) if stopped else counted

@@ -61,7 +61,7 @@ async def _verify(
     with --data, files with another sha256. A line has the kind, the file's id, since when it is
     known, when the file was last seen sound, and the path, separated by tabs.
 
-    With --max-duration, reading the data goes on where the last such run stopped.
+    With --max-duration, the next such run continues reading where this one stopped.
 
     The exit status is 0 if all that was looked at is sound, 1 if there are findings, and 2 if the
     storage could not tell.

@@ -10,7 +10,6 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from datasette.column_types import ColumnType
 from datasette.resources import TableResource
 from markupsafe import Markup
 
@@ -19,6 +18,8 @@ from ..db import columns as column_rows
 from ..db import files as file_rows
 from ..db.batching import Catalog
 from ..errors import ConfigurationError, FilesError, Invalid, PermissionDenied
+from ..imports.checking import Refusal
+from ..models import FileRecord
 from ..permissions.actions import Actor
 from ..transfer.uploads import Incoming
 from .types import FileColumnType, FilesColumnType, ids_of_any
@@ -51,7 +52,7 @@ class Columns:
         self._catalog = database
         self._config = config
 
-    def types(self) -> list[type[ColumnType]]:
+    def types(self) -> list[type[FileColumnType]]:
         """The column types that Datasette registers."""
         return [
             type(cls.__name__, (cls,), {"lookup": self})
@@ -106,18 +107,43 @@ class Columns:
                     "%s; the column accepts no values until its options are corrected", error
                 )
 
-    async def check(self, config: object, ids: list[str]) -> None:
-        """Raises Invalid, BadType or FileTooLarge for a file that the column does not take."""
-        options = self._usable(config)
-        found = await self._catalog.read(lambda conn: file_rows.by_ids(conn, ids))
-        for file_id in ids:
-            file = found.get(file_id)
-            if file is None or file.source_slug not in self._config.sources:
-                raise Invalid(f"There is no file {file_id}; upload it, then write its new id")
+    async def first_refused(
+        self, config: object, values: list[list[str] | str]
+    ) -> tuple[int, str] | None:
+        """``(index, message)`` of the first value that the column does not take.
+
+        A value is the ids in it, or the message of a value without ids.
+        """
+        wanted = {file_id for ids in values if not isinstance(ids, str) for file_id in ids}
+        found = await self._catalog.read(lambda conn: file_rows.by_ids(conn, wanted))
+        for index, ids in enumerate(values):
+            if isinstance(ids, str):
+                return index, ids
             try:
-                options.check(file.source_slug, file.filename, file.type, file.size)
+                options = self._usable(config)
+                for file_id in ids:
+                    self._check(options, file_id, found.get(file_id))
             except FilesError as error:
-                raise type(error)(f"{file_id} does not fit. {error}") from None
+                return index, str(error)
+        return None
+
+    def _check(self, options: ColumnOptions, file_id: str, file: FileRecord | None) -> None:
+        """Raise Invalid, BadType or FileTooLarge for a file that the column does not take."""
+        if file is None or file.source_slug not in self._config.sources:
+            raise Invalid(f"There is no file {file_id}; upload it, then write its new id")
+        try:
+            options.check(file.source_slug, file.filename, file.type, file.size)
+        except FilesError as error:
+            raise type(error)(f"{file_id} does not fit. {error}") from None
+
+    async def refusals(self, database: str, table: str) -> dict[str, Refusal]:
+        """The checks of the table's file columns by name, even before the table is made."""
+        kinds = {kind.name: kind for kind in self.types()}
+        return {
+            one.column: kinds[one.type](config=one.config).first_refused
+            for one in await self._catalog.read(column_rows.all_columns)
+            if (one.database, one.table) == (database, table)
+        }
 
     async def check_upload(
         self, actor: Actor, place: ColumnPlace, source: str, incoming: Incoming

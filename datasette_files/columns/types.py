@@ -14,15 +14,19 @@ from typing import Any, ClassVar, Protocol
 
 from datasette.column_types import ColumnType, SQLiteType
 
-from ..errors import FilesError
 from .values import FILE_ID, MAX_IDS, MAX_TEXT
 
 
 class FileLookup(Protocol):
     """The look-up of files that the column types ask; ``Columns`` is one."""
 
-    async def check(self, config: object, ids: list[str]) -> None:
-        """Raises a FilesError, such as Invalid, for a file that the column does not take."""
+    async def first_refused(
+        self, config: object, values: list[list[str] | str]
+    ) -> tuple[int, str] | None:
+        """``(index, message)`` of the first value that the column does not take.
+
+        A value is the ids in it, or the message of a value without ids.
+        """
 
     async def cell(self, ids: list[str], request: Any) -> Any:
         """A cell's HTML."""
@@ -49,14 +53,20 @@ class FileColumnType(ColumnType):  # type: ignore[misc]
         """None for a valid value, else the error message."""
         if value is None or value == "":
             return None
-        ids = self.ids(value)
+        refused = await self.first_refused([value])
+        return None if refused is None else refused[1]
+
+    async def first_refused(self, values: list[Any]) -> tuple[int, str] | None:
+        """``(index, message)`` of the first invalid value, by one look-up of all their files."""
+        return await self.lookup.first_refused(self.config, [self.read(one) for one in values])
+
+    @classmethod
+    def read(cls, value: object) -> list[str] | str:
+        """The ids in a value that is to be written, or the error message."""
+        ids = cls.ids(value)
         if ids is None:
-            return f"{self.shape}; upload the file first, then write the id from the response"
-        try:
-            await self.lookup.check(self.config, ids)
-        except FilesError as error:
-            return str(error)
-        return None
+            return f"{cls.shape}; upload the file first, then write the id from the response"
+        return ids
 
     async def render_cell(
         self, value: object, column: str, table: str, database: str, datasette: Any, request: Any
@@ -96,11 +106,12 @@ class FilesColumnType(FileColumnType):
             return None
         return found
 
-    async def validate(self, value: object, datasette: Any) -> str | None:
-        ids = self.ids(value) or []
-        if len(set(ids)) < len(ids):
-            return f"{self.shape}; leave out repeated ids"
-        return await super().validate(value, datasette)
+    @classmethod
+    def read(cls, value: object) -> list[str] | str:
+        ids = super().read(value)
+        if isinstance(ids, list) and len(set(ids)) < len(ids):
+            return f"{cls.shape}; leave out repeated ids"
+        return ids
 
 
 def ids_of_any(value: object) -> list[str] | None:

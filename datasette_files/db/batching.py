@@ -6,7 +6,8 @@ behind a transaction share the next one, each in a savepoint of its own: one tha
 others alone, and every caller returns only after the commit. Holds no SQL but those savepoints.
 
 ``before_each`` runs on the connection before a hop's first call, so that settings which another
-process changed are read without a hop of their own.
+process changed are read without a hop of their own. ``before_commit`` runs in a group's transaction
+after its last call, to complete what the calls wrote.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from datasette.database import DatasetteClosedError
 
@@ -28,8 +29,9 @@ _T = TypeVar("_T")
 Connection = sqlite3.Connection
 _Outcome = tuple[bool, Any]
 
-#: Calls in one hop; bounds how long a batch holds its connection.
+#: Calls in one hop, and bytes that they write; both bound how long a batch holds its connection.
 _MAX_BATCH = 100
+_MAX_BATCH_BYTES = 128 * 1024
 
 _FULL = NoSpace(
     "The disk of Datasette's internal database is full; ask its administrator for space"
@@ -56,6 +58,8 @@ class Catalog:
         self._writes = _Batcher(self._run_writes)
         #: Set once the tables exist. Runs in any of the database's threads.
         self.before_each: Callable[[Connection], None] = _nothing
+        #: Set with it. Runs in the thread that writes.
+        self.before_commit: Callable[[Connection], object] = _nothing
 
     async def read(self, fn: Callable[[Connection], _T]) -> _T:
         """Run a quick look-up, perhaps in one hop with others."""
@@ -71,12 +75,13 @@ class Catalog:
         with _storage_errors():
             return cast(_T, await self._database.execute_fn(look))
 
-    async def write(self, fn: Callable[[Connection], _T]) -> _T:
+    async def write(self, fn: Callable[[Connection], _T], size: int = 0) -> _T:
         """Run ``fn`` in a transaction and return once it is durable.
 
+        ``size``: the bytes that it writes, if they are many; large writes share no transaction.
         An exception undoes the changes of ``fn`` alone. Raises NoSpace where the disk is full.
         """
-        return cast(_T, await self._writes.submit(fn))
+        return cast(_T, await self._writes.submit(fn, size))
 
     async def maintain(self, fn: Callable[[Connection], _T]) -> _T:
         """Run ``fn`` on the write connection outside of any transaction (pragmas, migrations)."""
@@ -113,6 +118,7 @@ class Catalog:
                     conn.execute("ROLLBACK TO datasette_files_group")
                 conn.execute("RELEASE datasette_files_group")
                 outcomes.append((succeeded, value))
+            self.before_commit(conn)
             return outcomes
 
         with _storage_errors():
@@ -156,6 +162,14 @@ def translate(error: sqlite3.OperationalError) -> None:
             raise type(answer)(str(answer)) from error
 
 
+class _Call(NamedTuple):
+    """One call of a batch; ``size`` in bytes, 0 for few."""
+
+    fn: Callable[[Connection], Any]
+    future: asyncio.Future[Any]
+    size: int
+
+
 class _Batcher:
     """Collects calls while a batch runs, and runs them together as the next batch."""
 
@@ -163,12 +177,12 @@ class _Batcher:
         self, run: Callable[[list[Callable[[Connection], Any]]], Awaitable[list[_Outcome]]]
     ) -> None:
         self._run = run
-        self._waiting: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
+        self._waiting: list[_Call] = []
         self._drainer: asyncio.Task[None] | None = None
 
-    async def submit(self, fn: Callable[[Connection], Any]) -> Any:
+    async def submit(self, fn: Callable[[Connection], Any], size: int = 0) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((fn, future))
+        self._waiting.append(_Call(fn, future, size))
         # A drainer that is done was cancelled before its first step, as the loop ended.
         if self._drainer is None or self._drainer.done():
             self._drainer = asyncio.create_task(self._drain())
@@ -177,26 +191,39 @@ class _Batcher:
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
+                batch = self._take()
                 try:
                     await self._run_batch(batch)
                 finally:
-                    for _, future in batch:
-                        future.cancel()  # no effect on a future that has its outcome
+                    for call in batch:
+                        call.future.cancel()  # no effect on a future that has its outcome
         finally:
             self._drainer = None
 
-    async def _run_batch(
-        self, batch: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]]
-    ) -> None:
+    def _take(self) -> list[_Call]:
+        """Take out the next batch. A large write that does not fit waits; small ones pass it."""
+        batch: list[_Call] = []
+        later: list[_Call] = []
+        size = 0
+        for call in self._waiting:
+            fits = not (call.size and size) or size + call.size <= _MAX_BATCH_BYTES
+            if len(batch) < _MAX_BATCH and fits:
+                batch.append(call)
+                size += call.size
+            else:
+                later.append(call)
+        self._waiting = later
+        return batch
+
+    async def _run_batch(self, batch: list[_Call]) -> None:
         try:
-            outcomes = await self._run([fn for fn, _ in batch])
+            outcomes = await self._run([call.fn for call in batch])
         except Exception as error:  # noqa: BLE001 - each caller of the batch gets it
             outcomes = [(False, error)] * len(batch)
-        for (_, future), (succeeded, value) in zip(batch, outcomes, strict=True):
-            if future.done():  # its caller was cancelled
+        for call, (succeeded, value) in zip(batch, outcomes, strict=True):
+            if call.future.done():  # its caller was cancelled
                 continue
             if succeeded:
-                future.set_result(value)
+                call.future.set_result(value)
             else:
-                future.set_exception(value)
+                call.future.set_exception(value)

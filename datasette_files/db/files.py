@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ..media.families import FAMILIES, family
@@ -53,10 +53,30 @@ def by_ids(conn: sqlite3.Connection, ids: Iterable[str]) -> dict[str, FileRecord
     return {row[0]: record(row) for row in rows}
 
 
+def outside(
+    conn: sqlite3.Connection, ids: list[str], slugs: Iterable[str]
+) -> list[tuple[str, str]]:
+    """The ``(slug, id)`` of those files that exist in other sources than these."""
+    rows = conn.execute(
+        """SELECT s.slug, f.id FROM json_each(:ids) AS wanted
+        CROSS JOIN datasette_files f ON f.id = wanted.value
+        CROSS JOIN datasette_files_sources s ON s.id = f.source_id
+        WHERE s.slug NOT IN (SELECT value FROM json_each(:slugs))""",
+        {"ids": json.dumps(ids), "slugs": json.dumps(list(slugs))},
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
 def batch_json(
-    conn: sqlite3.Connection, ids: list[str], slugs: Iterable[str], base_url: str
+    conn: sqlite3.Connection,
+    ids: list[str],
+    slugs: Iterable[str],
+    base_url: str,
+    single: Collection[str] = (),
 ) -> str:
     """A JSON object by id of those files that exist in these sources, in the shape of cells.
+
+    ``single`` are ids of files of other sources to include.
 
     SQLite writes the JSON: for a hundred files a tenth of the cost of Python objects, and the
     interpreter's lock stays free.
@@ -71,11 +91,13 @@ def batch_json(
         FROM json_each(:ids) AS wanted
         CROSS JOIN datasette_files f ON f.id = wanted.value
         CROSS JOIN datasette_files_sources s ON s.id = f.source_id
-        WHERE s.slug IN (SELECT value FROM json_each(:slugs))""",
+        WHERE s.slug IN (SELECT value FROM json_each(:slugs))
+            OR f.id IN (SELECT value FROM json_each(:single))""",
         {
             "prefix": f"{base_url}-/files/",
             "ids": json.dumps(ids),
             "slugs": json.dumps(list(slugs)),
+            "single": json.dumps(list(single)),
         },
     ).fetchone()
     return "{" + (row[0] or "") + "}"

@@ -21,8 +21,8 @@ class Garbage:
     id: int
     source_slug: str
     path: str
-    #: A direct upload's instructions as JSON: then only that upload's bytes are to be deleted, and
-    #: not the file at the path.
+    #: The storage's state of a direct or appended upload, as JSON: then only that upload's bytes
+    #: are to be deleted, and not the file at the path.
     instructions: str | None = None
 
 
@@ -43,16 +43,33 @@ def add(
     return cursor.lastrowid or 0
 
 
-def add_sent(conn: sqlite3.Connection, upload_id: str, lifetime: float) -> None:
+def add_sent(
+    conn: sqlite3.Connection,
+    upload_id: str,
+    lifetime: float,
+    states: Iterable[str] = ("instructions", "parts_state"),
+) -> None:
     """Note the bytes that the client of an ended direct upload has sent, or may still send.
 
-    Due ``lifetime`` seconds after the upload was prepared, when its URL has expired.
+    Due ``lifetime`` seconds after a URL was last signed for it, when that has expired. ``states``
+    are columns of the upload with the storage's state, by which the storage finds the bytes.
     """
+    for state in states:
+        conn.execute(
+            f"""INSERT INTO datasette_files_garbage (source_id, path, instructions, not_before)
+            SELECT source_id, path, {state}, coalesce(signed_at, created_at) + ?
+            FROM datasette_files_uploads WHERE id = ? AND {state} IS NOT NULL""",
+            (lifetime, upload_id),
+        )
+
+
+def add_appended(conn: sqlite3.Connection, upload_id: str) -> None:
+    """Note the bytes that were appended for an upload that goes on, to be discarded now."""
     conn.execute(
         """INSERT INTO datasette_files_garbage (source_id, path, instructions, not_before)
-        SELECT source_id, path, instructions, created_at + ? FROM datasette_files_uploads
-        WHERE id = ? AND instructions IS NOT NULL""",
-        (lifetime, upload_id),
+        SELECT u.source_id, u.path, r.state, 0 FROM datasette_files_uploads u
+        JOIN datasette_files_resuming r ON r.upload_id = u.id WHERE u.id = ?""",
+        (upload_id,),
     )
 
 
@@ -63,12 +80,21 @@ def ensure(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
     """
     if _is_in_use(conn, source_id, path):
         return []
+    return _open_notes(conn, source_id, path) or [add(conn, source_id, path)]
+
+
+def is_noted(conn: sqlite3.Connection, source_id: int, path: str) -> bool:
+    """Tell whether the object at the path waits to be deleted, so that nothing may be put there."""
+    return bool(_open_notes(conn, source_id, path))
+
+
+def _open_notes(conn: sqlite3.Connection, source_id: int, path: str) -> list[int]:
     rows = conn.execute(
         """SELECT id FROM datasette_files_garbage
         WHERE source_id = ? AND path = ? AND done_at IS NULL AND instructions IS NULL""",
         (source_id, path),
-    ).fetchall()
-    return [row[0] for row in rows] or [add(conn, source_id, path)]
+    )
+    return [row[0] for row in rows]
 
 
 def _is_in_use(conn: sqlite3.Connection, source_id: int, path: str) -> bool:

@@ -20,7 +20,9 @@ from ..errors import Invalid
 from ..media.families import family
 from ..media.types import type_allowed
 from ..models import FileRecord
+from . import partial
 from .files import COLUMNS, record
+from .partial import Parts
 
 Order = Literal["created_at", "filename", "size"]
 
@@ -30,6 +32,8 @@ COUNT_LIMIT = 10_000
 _MAX_SORTED = 5_000
 #: Streams that are merged; for more, the plain index is filtered.
 _MAX_STREAMS = 200
+
+_FOREIGN = "_next is not a page token of this list; start from the first page"
 
 _KEYS: dict[Order, tuple[str, str]] = {
     "created_at": ("created", "f.created_at"),
@@ -66,6 +70,8 @@ class ListQuery:
     created_before: str | None = None
     after: str | None = None
     limit: int = 20
+    #: Further sources, of which a part is listed; in the default order and without a filter alone.
+    parts: Parts = field(default_factory=dict)
 
     @property
     def filtered(self) -> bool:
@@ -88,6 +94,8 @@ def page(conn: sqlite3.Connection, query: ListQuery) -> tuple[list[FileRecord], 
     rows: list[tuple[object, int, FileRecord]] = []
     for stream in _streams(conn, query):
         rows.extend(_scan(conn, query, stream))
+    if query.parts:
+        rows.extend(partial.page(conn, query.parts, _last_key(query), query.limit + 1))
     # The merge compares as the index does: NOCASE folds ASCII letters only.
     rows.sort(key=lambda row: (_fold(row[0]), row[1]), reverse=query.descending)
     more = len(rows) > query.limit
@@ -102,7 +110,8 @@ def count(conn: sqlite3.Connection, query: ListQuery) -> tuple[int, bool]:
     Without a span of time it is exact: the sum of a few rows that triggers keep.
     """
     if query.created_after is None and query.created_before is None:
-        return sum(files for *_, files in _kinds(conn, query)), False
+        seen, truncated = partial.count(conn, query.parts)
+        return seen + sum(files for *_, files in _kinds(conn, query)), truncated
     total = 0
     for stream in _streams(conn, query):
         total += _count_span(conn, query, stream, COUNT_LIMIT + 1 - total)
@@ -227,6 +236,16 @@ def _beyond(query: ListQuery, key: str) -> list[tuple[str, tuple[object, ...], s
     ]
 
 
+def _last_key(query: ListQuery) -> partial.Key | None:
+    """The key in the token of a list in the default order. Raises Invalid."""
+    if query.after is None:
+        return None
+    value, seq = decode_token(_walk(query), query.after)
+    if not isinstance(value, str):
+        raise Invalid(_FOREIGN)
+    return value, seq
+
+
 def _fold(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -257,5 +276,5 @@ def decode_token(walk: str, token: str) -> tuple[object, int]:
         if any(isinstance(n, int) and abs(n) >= 2**63 for n in (value, seq)):
             raise ValueError(token)
     except (ValueError, TypeError, RecursionError, binascii.Error):
-        raise Invalid("_next is not a page token of this list; start from the first page") from None
+        raise Invalid(_FOREIGN) from None
     return value, seq

@@ -4,7 +4,8 @@ The index yields the newest first at no cost; ranking must visit every hit of a 
 takes a quarter of a second for 200,000 of them. A source's id is a token in the index, so a search
 within some sources intersects lists instead of filtering rows. A prefix is replaced by the words
 of the index that begin with it: FTS5 yields a word's hits one by one, but first collects and sorts
-those of a prefix.
+those of a prefix. The index holds a text of other spellings and of parts of words (words.py), which
+``index_due`` makes for files that triggers noted.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from __future__ import annotations
 import re
 import sqlite3
 import unicodedata
+from dataclasses import dataclass, field
 
 from ..errors import Invalid
 from ..models import FileRecord
+from . import partial, words
 from .files import COLUMNS, record
 from .listing import decode_token, encode_token
+from .partial import Parts
 
 #: Counting stops here.
 COUNT_LIMIT = 1_000
@@ -26,32 +30,46 @@ _LIST = "search"
 MAX_QUERY_CHARACTERS = 500
 #: Words that replace a prefix; a prefix of more words stays one.
 _MAX_WORDS = 30
+#: Files that get their extra text in one transaction, and those that wait for it.
+_MAX_DUE = 500
+_DUE = "FROM datasette_files_terms WHERE extra IS NULL"
 #: A term that the index's tokenizer keeps as one token, in lower case.
-_PLAIN = re.compile(r"[A-Za-z0-9]+")
+_PLAIN = re.compile(r"[a-z0-9]+")
 
 
 def match_expression(conn: sqlite3.Connection, q: str, source_ids: list[int] | None) -> str | None:
     """The FTS5 expression for a person's query, or None where no term can match anything.
 
-    Terms are ANDed, the last one matches by prefix; everything is quoted, so that no character of
-    the query is syntax. ``source_ids`` None searches every source.
+    Terms are ANDed, each matches by prefix; everything is quoted, so that no character of the query
+    is syntax. ``source_ids`` None searches every source.
     """
     if len(q) > MAX_QUERY_CHARACTERS:
         raise Invalid(f"q has more than {MAX_QUERY_CHARACTERS} characters; shorten it")
-    words = q.replace("\x00", " ").split()
-    terms = [word for word in words if any(_starts_token(c) for c in word)]
+    terms = [
+        term
+        for term in q.replace("\x00", " ").split()
+        if any(_starts_token(c) for c in words.folded(term))
+    ]
     if not terms or source_ids == []:
         return None
     if len(terms) > MAX_TERMS:
         raise Invalid(f"q has more than {MAX_TERMS} words; shorten it")
-    quoted = [_quoted(term) for term in terms]
-    if words[-1] == terms[-1] and _in_token(terms[-1][-1]):
-        quoted[-1] = _beginning(conn, terms[-1])
-    expression = "{filename content_type search_text} : (" + " AND ".join(quoted) + ")"
+    matches = " AND ".join(_match(conn, term) for term in terms)
+    expression = "{filename content_type search_text extra} : (" + matches + ")"
     if source_ids is not None:
         sources = " OR ".join(f'"{source_id}"' for source_id in source_ids)
         expression += f" AND source_id : ({sources})"
     return expression
+
+
+def _match(conn: sqlite3.Connection, term: str) -> str:
+    """An FTS5 expression for one term in any spelling, whole or as parts of a word."""
+    whole, split = words.folded(term), words.parts(term)
+    if split == whole:
+        return _beginning(conn, whole)
+    if any(words.is_run(character) for character in split):
+        return _beginning(conn, split)
+    return f"({_beginning(conn, whole)} OR {_beginning(conn, split)})"
 
 
 def _quoted(term: str) -> str:
@@ -59,11 +77,17 @@ def _quoted(term: str) -> str:
 
 
 def _beginning(conn: sqlite3.Connection, term: str) -> str:
-    """An FTS5 expression for the words that begin with a term."""
+    """An FTS5 expression for the words that begin with a folded term, or for it alone.
+
+    Alone where it ends with a sign, or with a character that is a word.
+    """
+    last = term.rstrip()[-1]
+    if not _in_token(last) or words.is_run(last):
+        return _quoted(term)
     prefix = f"{_quoted(term)} *"
     if not _PLAIN.fullmatch(term):
         return prefix
-    found = _words(conn, term.lower())
+    found = _words(conn, term)
     if len(found) > _MAX_WORDS:
         return prefix
     return "(" + " OR ".join(map(_quoted, found or [term])) + ")"
@@ -74,17 +98,17 @@ def _words(conn: sqlite3.Connection, beginning: str) -> list[str]:
 
     Seeks from each word to the next, as a common word has a row for each of its hits.
     """
-    words: list[str] = []
+    found: list[str] = []
     start = beginning
-    while len(words) <= _MAX_WORDS:
+    while len(found) <= _MAX_WORDS:
         row = conn.execute(
             "SELECT term FROM datasette_files_words WHERE term >= ? LIMIT 1", (start,)
         ).fetchone()
         if row is None or not row[0].startswith(beginning):
             break
-        words.append(row[0])
+        found.append(row[0])
         start = row[0] + "\x00"
-    return words
+    return found
 
 
 def _starts_token(character: str) -> bool:
@@ -98,34 +122,66 @@ def _in_token(character: str) -> bool:
     return _starts_token(character) or unicodedata.category(character)[0] == "M"
 
 
+@dataclass(frozen=True)
+class Matching:
+    """What to search for, as FTS5 expressions; None where no term can match anything."""
+
+    #: In sources of which all is searched.
+    whole: str | None
+    #: In the sources of ``parts``, of each of which a part is searched.
+    partly: str | None = None
+    parts: Parts = field(default_factory=dict)
+
+
 def page(
-    conn: sqlite3.Connection, expression: str, after: str | None, limit: int
+    conn: sqlite3.Connection, matching: Matching, after: str | None, limit: int
 ) -> tuple[list[FileRecord], str | None]:
     """One page of hits, newest first, and the token of the next or None."""
+    before = decode_token(_LIST, after)[1] if after is not None else None
+    rows: list[tuple[int, FileRecord]] = []
+    if matching.whole is not None:
+        rows = _hits(conn, matching.whole, before, limit + 1)
+    if matching.partly is not None:
+        seqs = partial.hits(conn, matching.partly, matching.parts, before, limit + 1)
+        rows += partial.records(conn, seqs).items()
+        rows.sort(key=lambda row: row[0], reverse=True)
+    files = [file for _, file in rows[:limit]]
+    return files, encode_token(_LIST, "", rows[limit - 1][0]) if len(rows) > limit else None
+
+
+def _hits(
+    conn: sqlite3.Connection, expression: str, before: int | None, limit: int
+) -> list[tuple[int, FileRecord]]:
     bound = ""
     values: tuple[object, ...] = ()
-    if after is not None:
-        bound, values = " AND datasette_files_fts.rowid < ?", (decode_token(_LIST, after)[1],)
+    if before is not None:
+        bound, values = " AND datasette_files_fts.rowid < ?", (before,)
     rows = conn.execute(
         f"""SELECT f.seq, {COLUMNS} FROM datasette_files_fts
         CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid
         CROSS JOIN datasette_files_sources s ON s.id = f.source_id
         WHERE datasette_files_fts MATCH ?{bound}
         ORDER BY datasette_files_fts.rowid DESC LIMIT ?""",
-        (expression, *values, limit + 1),
-    ).fetchall()
-    files = [record(tuple(row)[1:]) for row in rows[:limit]]
-    return files, encode_token(_LIST, "", rows[limit - 1][0]) if len(rows) > limit else None
+        (expression, *values, limit),
+    )
+    return [(row[0], record(tuple(row)[1:])) for row in rows]
 
 
-def count(conn: sqlite3.Connection, expression: str) -> tuple[int, bool]:
-    """The number of hits, and whether counting stopped at ``COUNT_LIMIT``."""
-    row = conn.execute(
-        """SELECT count(*) FROM (
-            SELECT 1 FROM datasette_files_fts WHERE datasette_files_fts MATCH ? LIMIT ?)""",
-        (expression, COUNT_LIMIT + 1),
-    ).fetchone()
-    return min(row[0], COUNT_LIMIT), row[0] > COUNT_LIMIT
+def count(conn: sqlite3.Connection, matching: Matching) -> tuple[int, bool]:
+    """The number of hits, and whether counting stopped, at ``COUNT_LIMIT`` at the latest."""
+    total, stopped = 0, False
+    if matching.whole is not None:
+        row = conn.execute(
+            """SELECT count(*) FROM (
+                SELECT 1 FROM datasette_files_fts WHERE datasette_files_fts MATCH ? LIMIT ?)""",
+            (matching.whole, COUNT_LIMIT + 1),
+        ).fetchone()
+        total = row[0]
+    if matching.partly is not None and total <= COUNT_LIMIT:
+        most = COUNT_LIMIT + 1 - total
+        seen, stopped = partial.count_hits(conn, matching.partly, matching.parts, most)
+        total += seen
+    return min(total, COUNT_LIMIT), stopped or total > COUNT_LIMIT
 
 
 def has_other_sources(conn: sqlite3.Connection, source_ids: list[int]) -> bool:
@@ -136,3 +192,26 @@ def has_other_sources(conn: sqlite3.Connection, source_ids: list[int]) -> bool:
         source_ids,
     ).fetchone()
     return row is not None
+
+
+def any_due(conn: sqlite3.Connection) -> bool:
+    """Tell whether a file waits for its extra text."""
+    return conn.execute(f"SELECT 1 {_DUE} LIMIT 1").fetchone() is not None
+
+
+def index_due(conn: sqlite3.Connection) -> bool:
+    """Index the extra text of files that wait for it, the newest first; tell whether more wait."""
+    rows = conn.execute(
+        f"""SELECT f.seq, CAST(f.filename AS BLOB), CAST(f.search_text AS BLOB)
+        FROM (SELECT seq {_DUE} ORDER BY seq DESC LIMIT ?) due
+        CROSS JOIN datasette_files f ON f.seq = due.seq""",
+        (_MAX_DUE,),
+    ).fetchall()
+    for seq, *texts in rows:
+        # As bytes, since another tool may have stored some that are not UTF-8.
+        filename, text = ((value or b"").decode("utf-8", "replace") for value in texts)
+        conn.execute(
+            "UPDATE datasette_files_terms SET extra = ? WHERE seq = ?",
+            (words.extra_words(filename, text), seq),
+        )
+    return len(rows) == _MAX_DUE

@@ -18,6 +18,8 @@ from .rows import insert_row, names_of
 ON_THE_WAY_SECONDS = 300.0
 
 _COLUMNS = tuple(name for name in names_of(Upload) if name != "source_slug")
+#: The storage's own states, which are stored as JSON.
+_STATES = ("instructions", "parts_state")
 _SELECTED = ", ".join(f"u.{name}" for name in _COLUMNS)
 
 
@@ -30,30 +32,33 @@ def get(conn: sqlite3.Connection, upload_id: str) -> Upload | None:
     if row is None:
         return None
     values: dict[str, Any] = dict(zip((*_COLUMNS, "source_slug"), row, strict=True))
-    if values["instructions"] is not None:
-        values["instructions"] = json.loads(values["instructions"])
+    for name in _STATES:
+        if values[name] is not None:
+            values[name] = json.loads(values[name])
     return Upload(**values)
 
 
 def insert(conn: sqlite3.Connection, upload: Upload, now: float) -> None:
     row: dict[str, Any] = {name: getattr(upload, name) for name in _COLUMNS}
-    if upload.instructions is not None:
-        row["instructions"] = json.dumps(upload.instructions)
+    for name in _STATES:
+        if row[name] is not None:
+            row[name] = json.dumps(row[name])
     insert_row(conn, "datasette_files_uploads", {**row, "created_at": now})
 
 
 def claim(conn: sqlite3.Connection, upload: Upload, now: float) -> bool:
     """Let the attempt ``upload.claim`` receive the upload, with its path and its times.
 
-    Bytes of an earlier attempt become garbage. False if the upload is completed, expired or
-    claimed by an attempt that is still alive.
+    Bytes of an earlier attempt become garbage. False if the upload is completed, claimed by an
+    attempt that is still alive, or expired and not a direct one.
     """
     old = conn.execute(
         """SELECT source_id, path FROM datasette_files_uploads WHERE id = ? AND
-            (state IN ('prepared', 'received') OR (state = 'receiving' AND claimed_until <= ?))""",
+            (state IN ('prepared', 'received') OR (state = 'receiving' AND claimed_until <= ?)
+                OR (state = 'expired' AND coalesce(instructions, parts_state) IS NOT NULL))""",
         (upload.id, now),
     ).fetchone()
-    if old is None:
+    if old is None or garbage.is_noted(conn, *old):
         return False
     conn.execute(
         """UPDATE datasette_files_uploads SET state = 'receiving', claim = ?, claimed_until = ?,
@@ -106,12 +111,21 @@ def release(
         garbage.add(conn, upload.source_id, upload.path)
 
 
-def hand_back(conn: sqlite3.Connection, upload_id: str, attempt: str, expires_at: float) -> None:
-    """End an attempt that could not finish a direct upload now: its bytes stay for the next one."""
+def hand_back(
+    conn: sqlite3.Connection,
+    upload_id: str,
+    attempt: str,
+    expires_at: float,
+    state: str = "prepared",
+) -> None:
+    """End an attempt that could not finish a direct upload now: its bytes stay for the next one.
+
+    ``state`` is ``expired`` for an upload that was, and to which nothing has come since.
+    """
     conn.execute(
-        """UPDATE datasette_files_uploads SET state = 'prepared', claim = NULL, expires_at = ?
+        """UPDATE datasette_files_uploads SET state = ?, claim = NULL, expires_at = ?
         WHERE id = ? AND claim = ? AND state = 'receiving'""",
-        (expires_at, upload_id, attempt),
+        (state, expires_at, upload_id, attempt),
     )
 
 
@@ -123,7 +137,7 @@ def reject(conn: sqlite3.Connection, upload: Upload, keep_until: float, lifetime
     garbage.add_sent(conn, upload.id, lifetime)
     cursor = conn.execute(
         """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL,
-            instructions = NULL, expires_at = ?
+            instructions = NULL, parts_state = NULL, expires_at = ?
         WHERE id = ? AND claim = ? AND state = 'receiving'""",
         (keep_until, upload.id, upload.claim),
     )
@@ -180,23 +194,29 @@ def expire(conn: sqlite3.Connection, now: float, keep_until: float, limit: int) 
     """Expire at most ``limit`` due uploads; return how many were due.
 
     Their bytes become garbage. Their rows stay until ``keep_until`` to answer a late client, and
-    are then removed.
+    are then removed. A direct upload keeps its instructions meanwhile: its client may be in the
+    middle of a long request to the storage, and then completes what has arrived.
     """
     rows = conn.execute(
-        """SELECT id, source_id, path, state, created_at FROM datasette_files_uploads
-        WHERE expires_at <= ? ORDER BY expires_at LIMIT ?""",
+        """SELECT id, source_id, path, state, coalesce(signed_at, created_at)
+        FROM datasette_files_uploads WHERE expires_at <= ? ORDER BY expires_at LIMIT ?""",
         (now, limit),
     ).fetchall()
 
     def step(row: tuple[str, int, str, str, float]) -> None:
-        upload_id, source_id, path, state, created_at = row
+        upload_id, source_id, path, state, signed_at = row
+        if state == "expired":
+            garbage.add_sent(conn, upload_id, now - signed_at)
         if state in ("completed", "expired"):
             forget(conn, upload_id)
             return
-        garbage.add_sent(conn, upload_id, now - created_at + ON_THE_WAY_SECONDS)
+        # A storage may not list the parts at a path, so they are discarded by their state too.
+        garbage.add_sent(conn, upload_id, now - signed_at, ("parts_state",))
+        garbage.add_sent(conn, upload_id, now - signed_at + ON_THE_WAY_SECONDS)
+        garbage.add_appended(conn, upload_id)
         conn.execute(
-            """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL,
-                instructions = NULL, expires_at = ? WHERE id = ?""",
+            """UPDATE datasette_files_uploads SET state = 'expired', claim = NULL, expires_at = ?
+            WHERE id = ?""",
             (keep_until, upload_id),
         )
         garbage.add(conn, source_id, path)

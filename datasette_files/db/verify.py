@@ -52,6 +52,8 @@ class Share:
 
     def has(self, path: str) -> bool:
         """Tell whether the path belongs to the share."""
+        if self.of == 1:
+            return True
         spread = zlib.crc32(path.encode("utf-8", "surrogatepass"))
         return spread % self.of == self.number - 1
 
@@ -96,16 +98,34 @@ def page(conn: sqlite3.Connection, source_id: int, after: str, limit: int) -> li
     return [record(row) for row in rows]
 
 
-def known(
-    conn: sqlite3.Connection, source_id: int, paths: Iterable[str]
-) -> dict[str, tuple[str, int | None]]:
-    """``{path: (file id, size in bytes)}`` of those paths that the catalog has."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a comparison needs of a file. ``seq``: the row's number; ``size`` in bytes."""
+
+    path: str
+    id: str
+    seq: int
+    size: int | None
+
+
+def compared(conn: sqlite3.Connection, source_id: int, after: str, limit: int) -> list[Known]:
+    """The first files of a source whose path comes after ``after``, in the order of paths."""
     rows = conn.execute(
-        """SELECT f.path, f.id, f.size FROM json_each(?) AS w
+        """SELECT path, id, seq, size FROM datasette_files WHERE source_id = ? AND path > ?
+        ORDER BY path LIMIT ?""",
+        (source_id, after, limit),
+    )
+    return [Known(*row) for row in rows]
+
+
+def known(conn: sqlite3.Connection, source_id: int, paths: Iterable[str]) -> dict[str, Known]:
+    """The files at those of the paths that the catalog has, by path."""
+    rows = conn.execute(
+        """SELECT f.path, f.id, f.seq, f.size FROM json_each(?) AS w
         CROSS JOIN datasette_files f ON f.source_id = ? AND f.path = w.value""",
         (json.dumps(list(paths)), source_id),
     )
-    return {path: (file_id, size) for path, file_id, size in rows}
+    return {row[0]: Known(*row) for row in rows}
 
 
 def begin(

@@ -3,7 +3,8 @@
 Layout below the configured ``root``::
 
     <path>                     a complete, flushed file, which appears by a rename
-    .datasette-files/<digest>  a file being received, named by the digest of its path
+    .datasette-files/<digest>  a file being received, at once or in appends, named by the digest of
+                               its path
 
 So ``delete_file`` of a path also deletes the leftover of a crashed upload to it.
 """
@@ -13,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,11 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from ..base import FileMetadata, GetSecret, Storage, StorageCapabilities
 from ..errors import FilesError, FileTooLarge
-from . import page_cache
+from . import appending, page_cache
 from .root import Root, split, storage_errors
 from .threads import DiskThreads
 from .walk import Walks, describe
-from .writing import SmallFile, SmallFiles, StreamedFile, temporary_name
+from .writing import SmallFile, SmallFiles, StreamedFile
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -142,6 +142,21 @@ class FilesystemStorage(Storage):
             raise
         return _received(path, content_type, sha256, size)
 
+    async def append_upload(
+        self, path: str, offset: int, stream: AsyncIterator[bytes], state: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Write at ``offset`` of the temporary file, locked meanwhile and then flushed."""
+        split(path)
+        await appending.append(self._root, self._threads, path, offset, stream)
+        return {}
+
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        size = await self._run(appending.finish, self._root, path)
+        return FileMetadata(path=path, filename=path.rpartition("/")[2], size=size)
+
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        await self._run(appending.discard, self._root, path)
+
     async def get_file_metadata(self, path: str) -> FileMetadata | None:
         def look() -> FileMetadata | None:
             try:
@@ -228,13 +243,9 @@ class FilesystemStorage(Storage):
         def delete() -> None:
             for path in paths:
                 self._root.unlink(path)
-                self._remove_leftover(path)
+                appending.discard(self._root, path)
 
         await self._run(delete)
-
-    def _remove_leftover(self, path: str) -> None:
-        with self._root.temporary() as temporary, suppress(FileNotFoundError):
-            os.unlink(temporary_name(path), dir_fd=temporary)
 
     async def list_files(
         self, prefix: str = "", cursor: str | None = None, limit: int = 100

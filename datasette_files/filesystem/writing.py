@@ -29,7 +29,7 @@ _WRITE_BACK = 32 * 1024 * 1024
 _MAX_VECTORS = 256
 
 # Some systems lack fdatasync, which does not flush a file's times.
-_flush_data = getattr(os, "fdatasync", os.fsync)
+flush_data = getattr(os, "fdatasync", os.fsync)
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o644
@@ -133,7 +133,7 @@ def _write_temporary(temporary: int, file: SmallFile) -> None:
     name = temporary_name(file.path)
     fd = _create(temporary, name)
     try:
-        _write_fully(fd, [body])
+        write_fully(fd, [body])
         os.fsync(fd)
     except BaseException:
         os.unlink(name, dir_fd=temporary)
@@ -151,6 +151,12 @@ def _publish_group(root: Root, files: list[SmallFile]) -> None:
         if file.error is None:
             with _caught(file), storage_errors():
                 _flush_or_remove(root, file.path)
+
+
+def publish(root: Root, temporary: int, path: str) -> None:
+    """Make a flushed temporary file visible at its path, durably. It stays where that fails."""
+    _move(root, temporary, path)
+    root.flush_directories(path)
 
 
 def _flush_or_remove(root: Root, path: str) -> None:
@@ -181,25 +187,30 @@ def _create(temporary: int, name: str) -> int:
 
 
 def _rename(root: Root, temporary: int, path: str) -> None:
-    """Rename a flushed file to its path. The caller flushes its directories."""
-    name = temporary_name(path)
+    """Rename a flushed file to its path, or delete it. The caller flushes its directories."""
     try:
-        for left in range(_MAX_RENAMES - 1, -1, -1):
-            try:
-                with root.parent(path, create=True) as (directory, final):
-                    os.rename(name, final, src_dir_fd=temporary, dst_dir_fd=directory)
-                    return
-            except FileNotFoundError:
-                # A deletion may remove a shared directory between the two calls.
-                if not left:
-                    raise
+        _move(root, temporary, path)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=temporary)
+            os.unlink(temporary_name(path), dir_fd=temporary)
         raise
 
 
-def _write_fully(fd: int, chunks: list[bytes]) -> None:
+def _move(root: Root, temporary: int, path: str) -> None:
+    for left in range(_MAX_RENAMES - 1, -1, -1):
+        try:
+            with root.parent(path, create=True) as (directory, final):
+                name = temporary_name(path)
+                os.rename(name, final, src_dir_fd=temporary, dst_dir_fd=directory)
+                return
+        except FileNotFoundError:
+            # A deletion may remove a shared directory between the two calls.
+            if not left:
+                raise
+
+
+def write_fully(fd: int, chunks: list[bytes]) -> None:
+    """Write all chunks at the file's position."""
     for first in range(0, len(chunks), _MAX_VECTORS):
         vectors: list[bytes | memoryview] = list(chunks[first : first + _MAX_VECTORS])
         while vectors:
@@ -316,12 +327,12 @@ class StreamedFile:
     def _write(self, chunks: list[bytes]) -> None:
         with storage_errors():
             if self._fd >= 0:  # else opening it failed, which the upload reports
-                _write_fully(self._fd, chunks)
+                write_fully(self._fd, chunks)
 
     def _sync_data(self) -> None:
         with storage_errors():
             if self._fd >= 0:
-                _flush_data(self._fd)
+                flush_data(self._fd)
 
     def _publish(self) -> None:
         with storage_errors(), self._root.temporary() as temporary:

@@ -6,9 +6,10 @@ configuration or any secret. That process imports the class again by its module 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 #: Limits of memory: characters of one value, and bytes of one row.
 MAX_FIELD = 4 * 1024 * 1024
@@ -24,6 +25,9 @@ MAX_NAME = 2000
 MAX_LISTED_NAME = 1000
 
 
+#: Most characters of all names on one page. The page stays under 2 MB, though a character may take
+#: five bytes there, and a name occurs three times.
+_SHOWN_NAMES = 50_000
 #: Characters of a message, which may quote the file.
 _MESSAGE = 2000
 
@@ -119,6 +123,22 @@ class ImportFormat:
         raise NotImplementedError
 
 
+_Text = TypeVar("_Text", str, "str | None")
+
+
+def shortened(rows: Sequence[Sequence[_Text]], each: int, together: int) -> list[list[_Text]]:
+    """Cut each text to ``each`` characters; to fewer if all are more than ``together``."""
+    lengths = [len(text) for row in rows for text in row if text]
+    while each > 1 and sum(min(length, each) for length in lengths) > together:
+        each //= 2
+    return [[text and text[:each] for text in row] for row in rows]
+
+
+def shown_names(names: Sequence[str]) -> list[str]:
+    """Cut the names of columns to what a page can show."""
+    return shortened([names], MAX_LISTED_NAME, _SHOWN_NAMES)[0]
+
+
 def check_name(name: str, row: int, column: str | None = None) -> None:
     """Raise ImportProblem if a column's name is too long."""
     if len(name) > MAX_NAME:
@@ -130,14 +150,25 @@ def check_name(name: str, row: int, column: str | None = None) -> None:
         )
 
 
+def composed(name: str) -> str:
+    """The name in Unicode's form NFC (UAX 15); some systems write accents apart."""
+    return unicodedata.normalize("NFC", name)
+
+
+def name_key(name: str) -> str:
+    """The key of a column name: equal for names that differ in case or composition alone."""
+    return composed(name).lower()
+
+
 def column_names(header: Sequence[Any]) -> list[str]:
     """Return valid, different column names: empty and repeated ones get a number.
 
-    For SQLite, ``Name`` and ``name`` are the same.
+    SQLite does not tell ``Name`` from ``name``. Names are composed (Unicode's form NFC), as people
+    type them.
     """
     if len(header) > MAX_COLUMNS:
         raise ImportProblem(f"{len(header):,} columns; a table has at most {MAX_COLUMNS:,}")
-    given = [" ".join(str(name if name is not None else "").split()) for name in header]
+    given = [composed(" ".join(str("" if name is None else name).split())) for name in header]
     for number, plain in enumerate(given, 1):
         check_name(plain, 0, str(number))
     taken = {name.lower() for name in given}

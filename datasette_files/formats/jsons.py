@@ -21,6 +21,7 @@ from .base import (
     ReadOptions,
     Table,
     check_name,
+    composed,
 )
 from .characters import BAD, Characters
 from .delimited import HEAD
@@ -45,7 +46,7 @@ class _Names:
         return self._add(key, number) if index is None else index
 
     def _add(self, key: str, number: int) -> int:
-        name = " ".join(key.split())
+        name = composed(" ".join(key.split()))
         if _HALVES.search(name) or "\x00" in name:
             raise ImportProblem(
                 "has a name that is no text; mend the file, or choose another encoding", number

@@ -11,6 +11,7 @@ from ..config import PluginConfig
 from ..errors import TimedOut
 from ..formats.base import ImportFormat
 from ..formats.packed import OLE, ZIP
+from ..jobs.places import NoPlace, Places
 from ..models import FileRecord
 from ..sources import reading
 from ..sources.sources import Source
@@ -21,6 +22,8 @@ _HEAD_BYTES = 256 * 1024
 _MAX_WHOLE_BYTES = 64 * 1024 * 1024
 #: Previews made at the same time.
 _MAX_CONCURRENT = 2
+#: Seconds that one waits for its turn.
+_PLACE_SECONDS = 60.0
 _TOO_LARGE = "The file is too large for a preview; it can be imported all the same"
 
 
@@ -47,7 +50,7 @@ class Previews:
 
     def __init__(self, config: PluginConfig) -> None:
         self._config = config
-        self._places = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._places = Places(_MAX_CONCURRENT)
 
     async def make(
         self,
@@ -57,8 +60,11 @@ class Previews:
         read: dict[str, Any],
         known: Iterable[ImportFormat],
         asked: bool,
+        client: str,
     ) -> Preview:
         """Make a preview. ``known``: the formats of members. ``asked``: a person chose the format.
+
+        ``client`` has a share of the places, and waits in turn for one.
 
         Raises TimedOut, StorageError, StorageUnavailable.
         """
@@ -82,10 +88,14 @@ class Previews:
         }
         await asyncio.to_thread(folders.place)
         try:
-            async with self._places:
+            async with self._places.held(client, _PLACE_SECONDS):
                 made = await asyncio.wait_for(
                     process.run(task, content, lambda *_: None), process.PREVIEW_SECONDS
                 )
+        except NoPlace:
+            raise TimedOut(
+                "Too many previews are under way; end some of yours, or try again in a minute"
+            ) from None
         except process.ImportFailed as error:
             # If only the head was read, the cut may be the problem.
             return Preview(chosen.name, problem=str(error), readable=bool(task["cut"]))

@@ -8,6 +8,7 @@ from typing import Any
 from .. import naming
 from ..db.imports import ImportRequest
 from ..errors import Conflict, Invalid
+from ..formats.base import composed, name_key
 from ..tables import target
 from ..tables.content import STAGING_PREFIX, Content
 
@@ -43,7 +44,7 @@ def check_table(request: ImportRequest, table: target.Existing | None) -> None:
             raise Invalid(
                 f"{name!r} has no primary key of one column to match rows by; append to it instead"
             )
-        if request.key is not None and request.key.lower() != table.keys[0].lower():
+        if request.key is not None and name_key(request.key) != name_key(table.keys[0]):
             raise Invalid(f"The primary key of {name!r} is {table.keys[0]!r}, not {request.key!r}")
         if table.collation not in _COLLATIONS:
             raise Invalid(
@@ -56,7 +57,7 @@ def hints(request: ImportRequest, table: target.Existing | None) -> dict[str, st
     """The text columns of an existing table; the file's columns of these names are read as text."""
     if table is None or request.mode in ("create", "replace"):
         return {}
-    return {name.lower(): "text" for name, kind in table.columns.items() if kind == "text"}
+    return {name_key(name): "text" for name, kind in table.columns.items() if kind == "text"}
 
 
 def numbers(request: ImportRequest, table: target.Existing | None) -> dict[str, str]:
@@ -64,7 +65,7 @@ def numbers(request: ImportRequest, table: target.Existing | None) -> dict[str, 
     if table is None or request.mode in ("create", "replace"):
         return {}
     kinds = ("integer", "float", "numeric")
-    return {name.lower(): kind for name, kind in table.columns.items() if kind in kinds}
+    return {name_key(name): kind for name, kind in table.columns.items() if kind in kinds}
 
 
 def key_of(request: ImportRequest, table: target.Existing | None) -> str | None:
@@ -88,13 +89,15 @@ def fit(
         if key is not None and key not in columns:
             raise Invalid(f"The file has no column {key!r}, the table's primary key")
     elif key is not None:
-        key = next((name for name in columns if name.lower() == key.lower()), key)
-    for name in (*request.indexes, *request.search):
+        key = next((name for name in columns if name_key(name) == name_key(key)), key)
+    indexes = tuple(dict.fromkeys(map(composed, request.indexes)))
+    search = tuple(dict.fromkeys(map(composed, request.search)))
+    for name in (*indexes, *search):
         if name not in columns:
             raise Invalid(f"The file has no column {name!r} to index; choose another")
-    if request.search and any(name.lower() == "rowid" for name in columns):
+    if search and any(name.lower() == "rowid" for name in columns):
         raise Invalid("A table with a column named rowid cannot have full-text search")
-    if any(name.lower() == "rank" for name in request.search):
+    if any(name.lower() == "rank" for name in search):
         raise Invalid("A column named rank cannot be in a full-text search (FTS5)")
     return Content(
         path=path,
@@ -104,8 +107,8 @@ def fit(
         table=request.table,
         staging=STAGING_PREFIX + naming.new_ulid(),
         key=key,
-        indexes=tuple(dict.fromkeys(request.indexes)),
-        search=tuple(dict.fromkeys(request.search)),
+        indexes=indexes,
+        search=search,
         fits=None if table is None or request.mode == "replace" else table.columns,
         found=outcome["found"],
     )
@@ -115,10 +118,10 @@ def _fitted(
     columns: list[str], kinds: list[str | None], table: target.Existing, name: str
 ) -> tuple[list[str], list[str]]:
     """Return the file's columns by the table's names, and their kinds. Raises Invalid."""
-    known = {column.lower(): column for column in table.columns}
+    known = {name_key(column): column for column in table.columns}
     made = []
     for column, kind in zip(columns, kinds, strict=True):
-        own = known.get(column.lower())
+        own = known.get(name_key(column))
         if own is None:
             raise Invalid(
                 f"The table {name!r} has no column {column!r}; add it to the table, or take it out"
@@ -137,4 +140,4 @@ def _fitted(
             if whole
             else kind or ("integer" if wanted in ("integer", "float") else "text")
         )
-    return [known[column.lower()] for column in columns], made
+    return [known[name_key(column)] for column in columns], made

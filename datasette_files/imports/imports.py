@@ -25,6 +25,7 @@ from ..permissions.tables import may_add_rows, may_view_table, missing_for_impor
 from ..sources.sources import Source
 from ..tables import target
 from . import folders
+from .checking import ColumnRules
 from .first_rows import Preview, Previews
 from .fitting import check_table, writable_database
 from .formats import Formats
@@ -46,24 +47,32 @@ class Imports:
         lookup: Lookup,
         announcer: Announcer,
         jobs: Jobs,
+        columns: ColumnRules,
     ) -> None:
         self._datasette = datasette
         self._catalog = database
         self.formats = Formats()
         self._jobs = jobs
-        jobs.register(ImportWork(datasette, database, config, lookup, announcer, self.formats))
+        jobs.register(
+            ImportWork(datasette, database, config, lookup, announcer, self.formats, columns)
+        )
         self._previews = Previews(config)
 
     async def preview(
-        self, source: Source, file: FileRecord, name: str | None, read: dict[str, Any]
+        self,
+        source: Source,
+        file: FileRecord,
+        name: str | None,
+        read: dict[str, Any],
+        client: str,
     ) -> Preview:
-        """Make a preview with the format ``name`` and the reading options ``read``.
+        """Make a preview with the format ``name`` and the reading options ``read`` for a client.
 
         Raises Invalid, BadType, TimedOut, StorageError, StorageUnavailable.
         """
         check_reading(read)
         chosen, known = self.formats.of(file, name), self.formats.registered
-        return await self._previews.make(source, file, chosen, read, known, asked=bool(name))
+        return await self._previews.make(source, file, chosen, read, known, bool(name), client)
 
     async def start(self, actor: Actor, file: FileRecord, request: ImportRequest) -> int:
         """Start an import; return its job's id.
@@ -144,14 +153,14 @@ class Imports:
 
     async def cancel(self, actor: Actor, file: FileRecord, job_id: int) -> None:
         """Cancel a job. Raises NotFound, PermissionDenied, Conflict."""
-        job, details, _ = await self._job(file.id, job_id)
+        job, details = await self.visible_job(actor, file.id, job_id)
         await self._permit(actor, self.request_of(job, details))
         if not await self._catalog.write(lambda conn: rows.cancel(conn, job_id)):
             raise Conflict(f"The import is over: {job.status}")
 
     async def restart(self, actor: Actor, file: FileRecord, job_id: int) -> int:
         """Start an unfinished job again; return the new id. Raises NotFound, and as ``start``."""
-        job, details, _ = await self._job(file.id, job_id)
+        job, details = await self.visible_job(actor, file.id, job_id)
         request = self.request_of(job, details)
         if job.status not in ("error", "cancelled", "interrupted"):
             await self._permit(actor, request)
@@ -160,7 +169,7 @@ class Imports:
 
     async def apply(self, actor: Actor, file: FileRecord, job_id: int, removes: bool) -> int:
         """Start the merge that a comparison showed; return its id. Raises as ``restart``."""
-        job, details, _ = await self._job(file.id, job_id)
+        job, details = await self.visible_job(actor, file.id, job_id)
         request = self.request_of(job, details)
         return await self.start(actor, file, replace(request, mode="merge", removes=removes))
 

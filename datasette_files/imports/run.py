@@ -27,11 +27,12 @@ from ..errors import PermissionDenied
 from ..events import Announcer, ImportFileEvent
 from ..jobs.jobs import Kind, Progress
 from ..models import FileRecord
-from ..permissions.actions import BROWSE, Actor
+from ..permissions.actions import VIEW, Actor
 from ..permissions.tables import missing_for_import
 from ..sources import reading
 from ..tables import leftovers, target
 from . import folders, process
+from .checking import ColumnRules, check_values
 from .fitting import check_table, fit, hints, key_of, numbers, writable_database
 from .formats import Formats
 from .writing import Writing, retried
@@ -66,6 +67,7 @@ class ImportWork(Kind):
         lookup: Lookup,
         announcer: Announcer,
         formats: Formats,
+        columns: ColumnRules,
     ) -> None:
         super().__init__(database)
         self._datasette = datasette
@@ -74,20 +76,17 @@ class ImportWork(Kind):
         self._lookup = lookup
         self._announcer = announcer
         self._formats = formats
+        self._columns = columns
 
     async def permit(self, job: Job) -> None:
-        """Check again that the actor may browse the file and import it. Raises PermissionDenied.
+        """Check again that the actor may see the file and import it. Raises PermissionDenied.
 
         If the file was deleted meanwhile, its bytes have already been read with permission.
         """
         then = "it was withdrawn since, and nothing was written; ask the administrator"
         found = await self._lookup.find(job.notes["file_id"])
-        if found is not None:
-            browsable = await self._lookup.allowed_sources(job.actor, BROWSE)
-            if found[1].slug not in browsable:
-                raise PermissionDenied(
-                    f"You do not have permission to browse this source ({BROWSE}): {then}"
-                )
+        if found is not None and not await self._lookup.sees(job.actor, found[0]):
+            raise PermissionDenied(f"You do not have permission to see this file ({VIEW}): {then}")
         await require(self._datasette, job.actor, ImportRequest(**job.options), then)
 
     async def run(self, job: Job, progress: Progress) -> dict[str, Any]:
@@ -127,6 +126,7 @@ class ImportWork(Kind):
         )
         progress.count(read=size, rows=outcome["rows"])
         content = fit(request, outcome, folder / "rows.db", table)
+        await check_values(self._columns, request.database, content, progress.check)
         progress.phase = "writing"
         writing = Writing(self._catalog, self, database, job, request, content, progress)
         result = await writing.run()

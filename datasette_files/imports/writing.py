@@ -16,8 +16,9 @@ from ..db import jobs
 from ..db.batching import Catalog
 from ..db.imports import ImportRequest
 from ..db.jobs import Job
+from ..formats.base import shown_names
 from ..jobs.jobs import Cancelled, Kind, Lost, Progress
-from ..tables import merging, target, words
+from ..tables import closing, merging, target, words
 from ..tables.content import Content
 
 _T = TypeVar("_T")
@@ -54,7 +55,8 @@ class Writing:
         self._progress = progress
         self._result: dict[str, Any] = {
             "rows": content.rows,
-            "columns": list(zip(content.columns, content.kinds, strict=True)),
+            # For the job's page; the table has the whole names.
+            "columns": list(zip(shown_names(content.columns), content.kinds, strict=True)),
             "found": content.found,
         }
 
@@ -155,10 +157,18 @@ def _next_size(size: int, took: float) -> int:
 
 
 async def retried(database: Any, step: Callable[[sqlite3.Connection], _T]) -> _T:
-    """Run a step on the write connection; retry while another process locks the database."""
+    """Run on the write connection, to which staging tables are open for the step.
+
+    It is tried again while another process locks the database.
+    """
+
+    def with_staging(conn: sqlite3.Connection) -> _T:
+        with closing.opened(conn):
+            return step(conn)
+
     for left in range(_TRIES - 1, -1, -1):
         try:
-            result: _T = await database.execute_write_fn(step, transaction=False)
+            result: _T = await database.execute_write_fn(with_staging, transaction=False)
         except sqlite3.OperationalError as error:
             if not left or "locked" not in str(error):
                 raise

@@ -1,10 +1,10 @@
-"""Bounded parallel work on any number of items, for commands on many files."""
+"""Bounded parallel work on any number of items, and the end of a task's own interruption."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -39,3 +39,10 @@ async def several(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def uncancel(task: asyncio.Task[Any] | None) -> None:
+    """Take back our own cancellation of the task (Python 3.11 counts them)."""
+    count_down = getattr(task, "uncancel", None)
+    if count_down is not None:
+        count_down()

@@ -14,7 +14,7 @@ from functools import partial
 from sqlite3 import Connection
 from typing import Any
 
-from ..db import batching, garbage, uploads
+from ..db import batching, garbage, search, uploads
 from ..db.garbage import Garbage
 from ..errors import StorageUnavailable
 from ..jobs.rounds import Round
@@ -59,7 +59,10 @@ class Sweeper:
         await self.round.once()
 
     async def _pass(self) -> None:
-        """Expire uploads, delete garbage, forget old notes."""
+        """Expire uploads, delete garbage, forget old notes, index what other tools wrote."""
+        more = await self._catalog.read(search.any_due)
+        while more:
+            more = await self._catalog.write(search.index_due)
         now = time.time()
         slugs = self._swept()
 

@@ -9,27 +9,22 @@ listings lag. Leaves out the display (views/verify.py, cli/verify.py).
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
-import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import aclosing, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..db import batching, health, verify
 from ..db import files as file_rows
 from ..db.health import PathState
-from ..db.verify import WHOLE, Finding, Kind, Pass, Share
+from ..db.verify import WHOLE, Finding, Kind, Known, Pass, Share
 from ..errors import ChecksumMismatch, FilesError
-from ..jobs.rounds import Round
 from ..models import FileRecord, parse_time
 from ..sources.reading import Digest, Missing, metadata, storage_errors, stream
 from ..sources.sources import Source
-
-logger = logging.getLogger("datasette_files")
+from .numbers import Numbers
 
 #: Objects in one page of a listing, and files in one page of the catalog.
 _PAGE = 1000
@@ -37,11 +32,6 @@ _PAGE = 1000
 _MAX_CONCURRENT = 4
 #: Findings stored in one transaction.
 _BATCH = 500
-#: Seconds between two looks whether a pass is due.
-INTERVAL = 60.0
-#: Seconds. A process that dies with the lease delays the others by at most this.
-_LEASE_SECONDS = 60.0
-_HOUR = 3600
 _STRUCTURE: tuple[Kind, ...] = ("missing", "size", "unknown")
 
 
@@ -51,7 +41,7 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Order:
-    """What to verify of a source, and until when."""
+    """A task: a source, the share of its paths, and the time to stop."""
 
     source: Source
     #: Also read the bytes, to compare size and sha256.
@@ -79,7 +69,7 @@ class Report:
     bytes: int = 0
     #: Files whose data was read, but whose sha256 the catalog does not know.
     without_sha256: int = 0
-    #: What could not be told, and why.
+    #: Why the storage could not tell, one line for each failure.
     problems: list[str] = field(default_factory=list)
     _paths: set[tuple[str, Kind]] = field(default_factory=set)
 
@@ -90,42 +80,6 @@ class Report:
             self._paths.add(key)
             self.findings.append(finding)
         return is_new
-
-
-class _Seen:
-    """The paths that a listing named: eight bytes each, in a temporary database.
-
-    The key makes it impossible to choose two paths that count as one.
-    """
-
-    def __init__(self) -> None:
-        self._key = os.urandom(16)
-        # "" is a database in a temporary file. One thread at a time uses it.
-        self._conn = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        self._conn.execute("CREATE TABLE seen (path INTEGER PRIMARY KEY)")
-        self._conn.execute("BEGIN")
-
-    def _number(self, path: str) -> int:
-        digest = hashlib.blake2b(
-            path.encode("utf-8", "surrogatepass"), digest_size=8, key=self._key
-        ).digest()
-        return int.from_bytes(digest, "big", signed=True)
-
-    def add(self, paths: Iterable[str]) -> None:
-        rows = ((self._number(path),) for path in paths)
-        self._conn.executemany("INSERT OR IGNORE INTO seen VALUES (?)", rows)
-
-    def lacking(self, files: list[FileRecord]) -> list[FileRecord]:
-        """The files whose path was not named."""
-        look = "SELECT 1 FROM seen WHERE path = ?"
-        return [
-            file
-            for file in files
-            if self._conn.execute(look, (self._number(file.path),)).fetchone() is None
-        ]
-
-    def close(self) -> None:
-        self._conn.close()
 
 
 def _is_in_use(state: PathState | None) -> bool:
@@ -246,39 +200,44 @@ class _Pass:
 
     async def _structure(self, started: float) -> None:
         """Compare the catalog with one listing of the storage."""
-        with closing(_Seen()) as seen:
-            cursor, more = None, True
-            while more and not self._over():
-                with storage_errors(self._source.slug):
-                    listed, cursor = await self._source.storage.list_files("", cursor, _PAGE)
-                more = cursor is not None
-                share = self._order.share
-                sizes = {file.path: file.size for file in listed if share.has(file.path)}
-                await self._compare(sizes, started)
-                await asyncio.to_thread(seen.add, sizes)
-                await self._keep()
-            if more:
+        source, share, seen = self._source, self._order.share, Numbers()
+        cursor, more = None, True
+        while more and not self._over():
+            with storage_errors(source.slug):
+                listed, cursor = await source.storage.list_files("", cursor, _PAGE)
+            more = cursor is not None
+            sizes = {file.path: file.size for file in listed if share.has(file.path)}
+            for file in await self._compare(sizes, started):
+                seen.add(file.seq)
+            await self._keep()
+        after = ""
+        while not more and not self._over():
+            page = await self._catalog.query(
+                partial(verify.compared, source_id=source.id, after=after, limit=_PAGE)
+            )
+            if not page:
                 return
-            async for files in self._files_of_share():
-                self._files += len(files)
-                lacking = await asyncio.to_thread(seen.lacking, files)
-                await self._note(
-                    [Finding(file.id, file.path, "missing") for file in lacking], started
-                )
+            after = page[-1].path
+            files = [file for file in page if share.has(file.path)]
+            self._files += len(files)
+            lacking = [file for file in files if file.seq not in seen]
+            suspects = [Finding(file.id, file.path, "missing") for file in lacking]
+            await self._note(suspects, started)
+            await self._keep()
 
-    async def _compare(self, sizes: dict[str, int | None], started: float) -> None:
-        """Find objects of another size than the catalog's, and unknown objects."""
+    async def _compare(self, sizes: dict[str, int | None], started: float) -> Collection[Known]:
+        """Find objects of another size than the catalog's, and unknown ones. Returns the files."""
         known = await self._catalog.query(
             partial(verify.known, source_id=self._source.id, paths=sizes)
         )
-        found = []
-        for path, size in sizes.items():
-            file_id, expected = known.get(path, (None, None))
-            if file_id is None:
-                found.append(Finding(None, path, "unknown"))
-            elif None not in (size, expected) and size != expected:
-                found.append(Finding(file_id, path, "size"))
+        found = [Finding(None, path, "unknown") for path in sizes if path not in known]
+        found += [
+            Finding(file.id, path, "size")
+            for path, file in known.items()
+            if None not in (sizes[path], file.size) and sizes[path] != file.size
+        ]
         await self._note(found, started)
+        return known.values()
 
     async def _each(self, started: float) -> None:
         """Ask the storage about each file, as it does not list them."""
@@ -288,7 +247,7 @@ class _Pass:
             await self._note(looks, started)
 
     async def _data(self, started: float) -> None:
-        """Read the bytes of each file. With a deadline, go on where the last such pass stopped."""
+        """Read the bytes of each file. With a deadline, continue where the last pass stopped."""
         after = (self._last_reached or "") if self._order.deadline else ""
         turns = asyncio.Semaphore(_MAX_CONCURRENT)
 
@@ -401,48 +360,3 @@ class _Pass:
             await self._catalog.write(
                 partial(verify.settle, source_id=self._source.id, sound=sound)
             )
-
-
-class Verification:
-    """The round that verifies one source: structure each day, each byte once in ``verify_days``."""
-
-    def __init__(self, database: batching.Catalog, verifier: Verifier, source: Source) -> None:
-        self._catalog = database
-        self._verifier = verifier
-        self._source = source
-        self.round = Round(
-            *(database, f"verify {source.slug}", self._pass),
-            interval=INTERVAL,
-            lease_seconds=_LEASE_SECONDS,
-        )
-
-    async def _pass(self) -> None:
-        """Verify what is due: the structure, and this hour's share of the data."""
-        days, now = self._source.config.verify_days, time.time()
-        if not days or self._source.down is not None:
-            return
-        share = Share(int(now // _HOUR) % (24 * days) + 1, 24 * days)
-        due = partial(self._due, share=share, now=now)
-        if not await self._catalog.read(due) or not await self._catalog.write(self.round.hold):
-            return
-        # Read again under the lease: another process may have verified it meanwhile.
-        for order in await self._catalog.read(due):
-            report = await self._verifier.verify(order, keep=self.round.keep)
-            if report.findings or report.problems:
-                logger.warning(
-                    "Verification of the source %r: %d findings, %d problems; see"
-                    " /-/files/source/%s/verify",
-                    *(self._source.slug, len(report.findings), len(report.problems)),
-                    self._source.slug,
-                )
-
-    def _due(self, conn: sqlite3.Connection, share: Share, now: float) -> list[Order]:
-        """The structure if it was not looked at for a day; this hour's share of the data."""
-        structure = verify.passes(conn, self._source.id, is_data=False, limit=1)
-        data = verify.passes(conn, self._source.id, is_data=True, limit=1)
-        orders = []
-        if not structure or structure[0].started_at < now - 24 * _HOUR:
-            orders.append(Order(self._source))
-        if not data or data[0].started_at < now // _HOUR * _HOUR:
-            orders.append(Order(self._source, data=True, structure=False, share=share))
-        return [replace(order, deadline=now + _HOUR) for order in orders]

@@ -13,6 +13,7 @@ import re
 
 import puremagic
 
+from .aliases import meant
 from .types import essence
 
 UNKNOWN = "application/octet-stream"
@@ -46,6 +47,10 @@ _COMPRESSED = {
 }
 #: Types outside of ``text/`` that are text.
 _TEXTS = ("application/json", "application/x-ndjson", "application/javascript")
+#: Where Excel is installed, browsers on Windows declare its type for these.
+_EXCEL, _DELIMITED = "application/vnd.ms-excel", (".csv", ".tsv", ".tab", ".txt")
+#: A PDF's header may come after a byte order mark or space (ISO 32000-1, 7.5.2; Annex H, 13).
+_PDF = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*%PDF-")
 #: The signatures of the types that most uploads have (MIME Sniffing, 6): no search is needed.
 _SIGNATURES = {
     "image/png": b"\x89PNG\r\n\x1a\n",
@@ -71,9 +76,10 @@ for _known in puremagic.magic_header_array:
 
 
 def declared_type(value: object, filename: str) -> str:
-    """The declared content type's essence in lower case, else one guessed from the name."""
-    declared = essence(value) if isinstance(value, str) else None
-    if declared is not None and declared != UNKNOWN:
+    """The type that a declared one means, in lower case, else one guessed from the name."""
+    declared = meant((essence(value) if isinstance(value, str) else None) or UNKNOWN)
+    is_delimited = declared == _EXCEL and filename.lower().endswith(_DELIMITED)
+    if declared != UNKNOWN and not is_delimited:
         return declared
     guessed, encoding = mimetypes.guess_type(filename)
     # x.tar.gz holds a tar archive, but its bytes are gzip's.
@@ -113,6 +119,8 @@ def _checked(declared: str, family: str, sniffed: str) -> str:
 
 def sniff(head: bytes) -> str:
     """The content type that the bytes show, or ``application/octet-stream``."""
+    if _PDF.match(head):
+        return "application/pdf"
     if _is_text(head):
         return _markup(head) or "text/plain"
     if head[4:8] == b"ftyp" and head[8:12] in _IMAGE_BRANDS:
@@ -126,7 +134,7 @@ def sniff(head: bytes) -> str:
         matches = puremagic.magic_string(head)
     except (puremagic.PureError, ValueError):
         return UNKNOWN
-    return next((match.mime_type for match in matches if essence(match.mime_type)), UNKNOWN)
+    return next((meant(one.mime_type) for one in matches if essence(one.mime_type)), UNKNOWN)
 
 
 def _markup(head: bytes) -> str | None:

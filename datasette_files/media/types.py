@@ -2,6 +2,8 @@
 
 import re
 
+from .aliases import meant
+
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _ESSENCE = re.compile(f"{_NAME}/{_NAME}")
 _MAX_CHARACTERS = 255
@@ -22,10 +24,10 @@ def is_pattern(text: str) -> bool:
 def type_allowed(content_type: str, patterns: list[str] | None) -> bool:
     """Tell whether a content type, such as `image/png`, matches a pattern; None takes any.
 
-    The one place that interprets a pattern.
+    The one place that interprets a pattern. An alias counts as the type that it means, in both.
     """
     if patterns is None:
         return True
-    plain = content_type.partition(";")[0].strip().lower()
+    plain = meant(content_type.partition(";")[0].strip().lower())
     family = plain.partition("/")[0]
-    return any(pattern in ("*/*", plain, f"{family}/*") for pattern in patterns)
+    return any(meant(pattern) in ("*/*", plain, f"{family}/*") for pattern in patterns)

@@ -12,6 +12,7 @@ from ..errors import PermissionDenied
 
 Actor = dict[str, Any] | None
 BROWSE = "files-browse"
+VIEW = "files-view"
 UPLOAD = "files-upload"
 EDIT = "files-edit"
 DELETE = "files-delete"
@@ -20,6 +21,7 @@ DEBUG = "debug-storages"
 #: The words of a refusal, by action.
 _VERBS = {
     BROWSE: "browse this source",
+    VIEW: "see this file",
     UPLOAD: "upload to this source",
     EDIT: "edit this file",
     DELETE: "delete this file",
@@ -28,6 +30,8 @@ _VERBS = {
 }
 # The file of a check, so that ownership reads one row and not all rows of the owner.
 checked_file: ContextVar[str | None] = ContextVar("datasette_files_checked_file", default=None)
+# Whether whoever asks for the rules of files-view decides files-browse itself.
+browse_decided: ContextVar[bool] = ContextVar("datasette_files_browse_decided", default=False)
 # Whether a check is about all files of each source; then no single file is read.
 whole_sources: ContextVar[bool] = ContextVar("datasette_files_whole_sources", default=False)
 
@@ -81,6 +85,11 @@ ACTIONS = [
         resource_class=SourceResource,
     ),
     Action(
+        name=VIEW,
+        description="See one file: its page, record, thumbnail and bytes",
+        resource_class=FileResource,
+    ),
+    Action(
         name=UPLOAD,
         abbr="fu",
         description="Upload files to a source",
@@ -95,7 +104,10 @@ ACTIONS = [
     ),
     Action(name=DEBUG, description="See what storages hold and how they are"),
 ]
-SOURCE_ACTIONS = (BROWSE, UPLOAD, EDIT, DELETE, MANAGE)
+#: Actions that the yaml grants on all sources or on one.
+SOURCE_ACTIONS = (BROWSE, VIEW, UPLOAD, EDIT, DELETE, MANAGE)
+#: Actions on a file; a grant on its source holds for each of its files.
+FILE_ACTIONS = (VIEW, EDIT, DELETE)
 
 
 def actor_id(actor: Actor) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .actions import (
@@ -20,11 +22,21 @@ from .actions import (
 
 @dataclass(frozen=True)
 class Grant:
-    """The sources on which an actor may do an action, as SQL: decided when it runs."""
+    """The sources on which an actor may do an action, as SQL: decided when it runs.
+
+    The SQL holds what configuration and plugins said when it was made. Work that takes time asks
+    them again by ``renewed``.
+    """
 
     action: str
     sql: str
     params: dict[str, Any]
+    #: Makes it anew, for the same actor with the restrictions of its token. None: unconditional.
+    renew: Callable[[], Awaitable[Grant]] | None = None
+
+    async def renewed(self) -> Grant:
+        """Ask for the grant again, by the permissions of this moment."""
+        return self if self.renew is None else await self.renew()
 
     def slugs(self, conn: sqlite3.Connection) -> frozenset[str]:
         """The slugs of the sources. ``conn``: the internal database."""
@@ -43,7 +55,7 @@ async def grant(datasette: Any, actor: Actor, action: str, source: str | None = 
     ``source`` limits it to one source.
     """
     sql, params = await datasette.allowed_resources_sql(action=action, actor=actor, parent=source)
-    return Grant(action, sql, params)
+    return Grant(action, sql, params, partial(grant, datasette, actor, action, source))
 
 
 async def grant_on_sources(datasette: Any, actor: Actor, action: str) -> Grant:

@@ -5,6 +5,7 @@ Datasette combines our rules with every other plugin's: the more specific wins, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,19 +15,51 @@ from datasette.utils import actor_matches_allow, await_me_maybe
 
 from ..config import config_of
 from ..errors import ConfigurationError
-from .actions import DELETE, EDIT, SOURCE_ACTIONS, Actor, actor_id, checked_file, whole_sources
+from .actions import (
+    BROWSE,
+    DELETE,
+    EDIT,
+    SOURCE_ACTIONS,
+    VIEW,
+    Actor,
+    actor_id,
+    browse_decided,
+    checked_file,
+    whole_sources,
+)
+from .roles import roles_on_sources
 
 
 async def rules(datasette: Any, actor: Actor, action: str) -> list[PermissionSQL]:
-    """Our rules for one actor and action: the yaml's on sources, and ownership of files."""
+    """Our rules for one actor and action: the yaml's on sources, what implies it, and ownership."""
     if action not in SOURCE_ACTIONS:
         return []
-    verdicts = _source_rules(datasette, actor, action)
-    found = []
-    if verdicts:
-        found.append(_as_sql(verdicts, action))
-    if owned := await _ownership(datasette, actor, action):
-        found.append(owned)
+    others = await _others(datasette, actor, action)
+    found = [roles_on_sources(rule) for rule in others]
+    others += [rule for rule in found if rule is not None]
+    found.append(_source_rules(datasette, actor, action, others))
+    if action == VIEW and not browse_decided.get():
+        found.append(await _browsed(datasette, actor))
+    found.append(_ownership(datasette, actor, action, others))
+    return [rule for rule in found if rule is not None]
+
+
+async def _others(datasette: Any, actor: Actor, action: str) -> list[PermissionSQL]:
+    """The rules of all plugins but ours and Datasette's own."""
+    plugins = {impl.plugin for impl in pm.hook.permission_resources_sql.get_hookimpls()}
+    ours_and_core = {
+        plugin
+        for plugin in plugins
+        if getattr(plugin, "__name__", "").partition(".")[0] in ("datasette", "datasette_files")
+    }
+    if plugins == ours_and_core:
+        return []
+    hook = pm.subset_hook_caller("permission_resources_sql", remove_plugins=ours_and_core)
+    found: list[PermissionSQL] = []
+    for result in hook(datasette=datasette, actor=actor, action=action):
+        resolved = await await_me_maybe(result)
+        given = resolved if isinstance(resolved, list | tuple) else [resolved]
+        found += [rule for rule in given if rule is not None and rule.sql is not None]
     return found
 
 
@@ -76,28 +109,87 @@ def mark_source_blocks(datasette: Any) -> None:
     datasette.config = {**config, "permissions": permissions}
 
 
-def _source_rules(datasette: Any, actor: Actor, action: str) -> dict[str, bool]:
-    return {
-        source: actor_matches_allow(actor, bool(allow) if allow in (0, 1) else allow)
-        for source, allow in _blocks(datasette, action)
-        if allow is not None
-    }
+def _source_rules(
+    datasette: Any, actor: Actor, action: str, others: list[PermissionSQL]
+) -> PermissionSQL | None:
+    """The yaml's rules on sources.
 
-
-def _as_sql(verdicts: dict[str, bool], action: str) -> PermissionSQL:
-    selects, params = [], {}
-    for index, (source, allowed) in enumerate(verdicts.items()):
-        selects.append(
-            f"SELECT :files_source_{index} AS parent, NULL AS child,"
-            f" {int(allowed)} AS allow, :files_reason_{index} AS reason"
+    A block that names the actor grants. One that names nobody (``allow: false``) denies, single
+    files too, whatever other plugins grant. Any other says only that the action's global block does
+    not hold for the actor there: it denies no grant of another plugin.
+    """
+    selects: list[str] = []
+    params: dict[str, Any] = {}
+    overall = _allowed_overall(datasette, actor, action)
+    given, given_params = _union(others)
+    for index, (source, allow) in enumerate(_blocks(datasette, action)):
+        named = actor_matches_allow(actor, bool(allow) if allow in (0, 1) else allow)
+        if allow is None or not (named or overall or not allow):
+            continue
+        slug, reason = f":files_source_{index}", f":files_reason_{index}"
+        select = (
+            f"SELECT {slug} AS parent, NULL AS child, {int(named)} AS allow, {reason} AS reason"
         )
-        params[f"files_source_{index}"] = source
-        verb = "allow" if allowed else "deny"
-        params[f"files_reason_{index}"] = f"config {verb} permissions for {action} on {source}"
-    return PermissionSQL(sql=" UNION ALL ".join(selects), params=params)
+        if not named:
+            params |= given_params
+        if not (named or allow):
+            select += f""" UNION ALL SELECT parent, child, 0, {reason} FROM ({given})
+                WHERE parent = {slug} AND child IS NOT NULL AND allow = 1"""
+        elif not named:
+            select += f""" WHERE NOT EXISTS (SELECT 1 FROM ({given})
+                WHERE child IS NULL AND allow = 1 AND (parent = {slug} OR parent IS NULL))"""
+        selects.append(select)
+        params[slug[1:]] = source
+        verb = "allow" if named else "deny"
+        params[reason[1:]] = f"config {verb} permissions for {action} on {source}"
+    return PermissionSQL(sql=" UNION ALL ".join(selects), params=params) if selects else None
 
 
-async def _ownership(datasette: Any, actor: Actor, action: str) -> PermissionSQL | None:
+def _allowed_overall(datasette: Any, actor: Actor, action: str) -> bool:
+    """Tell whether the action's global block, without its entries for sources, names the actor."""
+    block = datasette.config["permissions"].get(action)
+    if not isinstance(block, dict):
+        return False
+    sources = {source for source, _ in _blocks(datasette, action)}
+    overall = {key: value for key, value in block.items() if str(key) not in sources}
+    return bool(overall) and actor_matches_allow(actor, overall)
+
+
+def _union(rules: list[PermissionSQL]) -> tuple[str, dict[str, Any]]:
+    """The rules as one SELECT of parent, child and allow, and its parameters."""
+    selects = ["SELECT NULL AS parent, NULL AS child, NULL AS allow WHERE 0"]
+    params: dict[str, Any] = {}
+    for rule in rules:
+        selects.append(f"SELECT parent, child, allow FROM ({rule.sql})")
+        params.update(rule.params or {})
+    return " UNION ALL ".join(selects), params
+
+
+async def _browsed(datasette: Any, actor: Actor) -> PermissionSQL:
+    """``files-browse`` on a source implies ``files-view`` on its files.
+
+    A token restricted to ``files-view`` keeps it: the restriction is applied to the result.
+    """
+    whole = {key: value for key, value in (actor or {}).items() if key != "_r"}
+    sql, params = await datasette.allowed_resources_sql(
+        action=BROWSE, actor=whole if actor is not None else None
+    )
+    renamed = {f"files_browse_{name}": value for name, value in params.items()}
+    sql = re.sub(r":(\w+)", lambda found: _renamed(found, params), sql)
+    return PermissionSQL(
+        sql=f"""SELECT parent, NULL AS child, 1 AS allow, 'files-browse on the source' AS reason
+            FROM ({sql})""",
+        params=renamed,
+    )
+
+
+def _renamed(found: re.Match[str], params: dict[str, Any]) -> str:
+    return f":files_browse_{found[1]}" if found[1] in params else found[0]
+
+
+def _ownership(
+    datasette: Any, actor: Actor, action: str, others: list[PermissionSQL]
+) -> PermissionSQL | None:
     """Uploaders may edit or delete their files, unless their source is explicitly denied.
 
     ``allow: false`` is a denial, and so is another plugin's; a block that merely does not name the
@@ -109,13 +201,14 @@ async def _ownership(datasette: Any, actor: Actor, action: str) -> PermissionSQL
     owner = actor_id(actor)
     if not enabled or owner is None or whole_sources.get():
         return None
-    denied_sql, params = await _denials(datasette, actor, action)
+    given, params = _union(others)
     never = [source for source, allow in _blocks(datasette, action) if allow in (0, {})]
     closed = ", ".join(f"'{source}'" for source in never)
     sql = f"""SELECT s.slug AS parent, f.id AS child, 1 AS allow, 'uploaded by the actor' AS reason
         FROM datasette_files f JOIN datasette_files_sources s ON s.id = f.source_id
         WHERE ifnull(f.uploaded_by, '') = :files_owner AND f.uploaded_by IS NOT NULL
-        AND s.slug NOT IN ({closed}) AND s.slug NOT IN ({denied_sql})"""
+        AND s.slug NOT IN ({closed}) AND s.slug NOT IN (SELECT parent FROM ({given})
+            WHERE parent IS NOT NULL AND child IS NULL AND allow = 0)"""
     params["files_owner"] = owner
     if (file_id := checked_file.get()) is not None:
         sql += f""" AND f.id = :files_checked UNION ALL
@@ -123,25 +216,3 @@ async def _ownership(datasette: Any, actor: Actor, action: str) -> PermissionSQL
             AND f.id = :files_checked AND f.trashed_by = :files_owner"""
         params["files_checked"] = file_id
     return PermissionSQL(sql=sql, params=params)
-
-
-async def _denials(datasette: Any, actor: Actor, action: str) -> tuple[str, dict[str, Any]]:
-    """SQL for the sources that other plugins' rules deny to the actor."""
-    ours_and_core = [
-        plugin
-        for plugin in pm.get_plugins()
-        if getattr(plugin, "__name__", "").partition(".")[0] in ("datasette", "datasette_files")
-    ]
-    hook = pm.subset_hook_caller("permission_resources_sql", remove_plugins=ours_and_core)
-    selects = ["SELECT NULL AS parent WHERE 0"]
-    params: dict[str, Any] = {}
-    for result in hook(datasette=datasette, actor=actor, action=action):
-        resolved = await await_me_maybe(result)
-        for rule in resolved if isinstance(resolved, list | tuple) else [resolved]:
-            if rule is not None and rule.sql is not None:
-                selects.append(
-                    f"SELECT parent FROM ({rule.sql})"
-                    " WHERE parent IS NOT NULL AND child IS NULL AND allow = 0"
-                )
-                params.update(rule.params or {})
-    return " UNION ALL ".join(selects), params

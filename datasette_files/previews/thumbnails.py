@@ -210,7 +210,7 @@ class Thumbnails:
                 thumbnails.set_size(conn, file.id, *size)
 
         try:
-            await self._catalog.write(keep)
+            await self._catalog.write(keep, sum(len(one.thumbnail) for one in made))
         except FilesError as error:
             logger.warning("The thumbnail of %s is not cached: %s", file.id, error)
         return made

@@ -108,8 +108,8 @@ async def opened(
         async with aclosing(stream(source, file, start, end)) as chunks:
             ahead = [chunk for _ in range(2) if (chunk := await anext(chunks, b""))]
             yield b""  # a generator runs its ``finally`` on close only once it has begun
-            for chunk in ahead:
-                yield chunk
+            while ahead:
+                yield ahead.pop(0)  # a slow client holds no chunk longer than it takes
             async for chunk in chunks:
                 yield chunk
 

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import json
 import logging
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -20,6 +21,7 @@ from pydantic import ValidationError as ModelError
 from ..base import GetSecret, Storage, StorageCapabilities
 from ..config import PLUGIN, PluginConfig, Setting, SourceConfig, max_file_size, validate
 from ..errors import ConfigurationError, NotFound, NotSupported, StorageUnavailable
+from ..jobs.places import Places
 from ..jobs.rounds import backoff
 from .limits import Limits
 
@@ -34,6 +36,8 @@ _CONFIGURATION_ERRORS = (ConfigurationError, KeyError, ValueError, TypeError, Im
 #: The key in a storage's own ``config`` for the seconds that its signed URLs live.
 PRESIGN = "presign_ttl_seconds"
 _SIGNED_SECONDS = 300
+#: Datasette's mask of a value that /-/config.json does not show.
+_HIDDEN = "***"
 #: In place of ``Source.place``: files were stored by 0.1a3, which did not record the place.
 ADOPTED = "adopted"
 
@@ -48,6 +52,8 @@ class Source:
     storage_type: type[Storage]
     #: The configuration without secrets, as JSON, to be stored and compared.
     redacted: str
+    #: The keys of ``config`` that hold secrets.
+    secrets: tuple[str, ...] = ()
     id: int = 0
     #: The ``place`` in which it was up before; ``ADOPTED`` for a source of the public release.
     provisioned: str | None = None
@@ -60,6 +66,8 @@ class Source:
     takes_bytes: bool = False
     #: Whether the storage may answer prepare with a URL of its own.
     prepares_uploads: bool = False
+    #: Whether the storage takes uploads that go on (``append_upload``).
+    appends_uploads: bool = False
     #: Why the source is down, for an administrator; None while it is up.
     down: str | None = "not brought up yet"
     _storage: Storage | None = None
@@ -69,6 +77,8 @@ class Source:
     def __post_init__(self) -> None:
         #: The yaml's configuration.
         self.declared = self.config
+        #: Those of downloads through Datasette.
+        self.downloads = Places(self.storage_type.max_downloads)
 
     @property
     def label(self) -> str:
@@ -162,6 +172,7 @@ class Source:
             # That of 0.1a3, (filename, content_type, size), chooses the path: it is not asked.
             and "path" in inspect.signature(storage.prepare_upload).parameters
         )
+        self.appends_uploads = type(storage).append_upload is not Storage.append_upload
         if self.closed:  # since the attempt began
             await _close(storage)
             return
@@ -195,7 +206,7 @@ class Sources:
             raise NotFound(f"There is no source named {slug!r}")
         return source
 
-    def by_id(self, slugs: frozenset[str]) -> dict[int, Source]:
+    def by_id(self, slugs: Container[str]) -> dict[int, Source]:
         """The sources among these slugs, by their id in the catalog."""
         return {source.id: source for source in self if source.slug in slugs}
 
@@ -232,6 +243,24 @@ class Sources:
             except ConfigurationError as error:
                 source.down = str(error)
                 logger.error("Source %r stays down: %s", source.slug, error)  # noqa: TRY400
+
+    def warn_of_shown_secrets(self, shown: Mapping[str, Any]) -> None:
+        """Log one warning that names the literal secrets in ``shown``, as /-/config.json has it."""
+        declared = ((shown.get("plugins") or {}).get(PLUGIN) or {}).get("sources") or {}
+        configs = {str(slug): raw.get("config") or {} for slug, raw in declared.items()}
+        found = [
+            f'{source.path}.config.{name}: {{"$env": "{name.upper()}"}}'
+            for source in self
+            for name in source.secrets
+            if configs.get(source.slug, {}).get(name, _HIDDEN) != _HIDDEN
+            and isinstance(configs[source.slug][name], str)
+        ]
+        if found:
+            logger.warning(
+                "/-/config.json shows secrets that the configuration holds as text; keep each in an"
+                " environment variable, and write %s",
+                ", ".join(found),
+            )
 
     async def close(self) -> None:
         await asyncio.gather(*(source.close() for source in self))
@@ -275,15 +304,16 @@ def _declare(slug: str, config: SourceConfig, types: StorageTypes) -> Source:
             f" {', '.join(sorted(types)) or 'none'}"
         )
     redacted: dict[str, Any] = {}
+    secrets: tuple[str, ...] = ()
     if storage_type.config_model is not None:
         model = validate(storage_type.config_model, config.config, f"{path}.config")
-        redacted = {
-            name: value
-            for name, value in model.model_dump(mode="json").items()
-            if not isinstance(getattr(model, name), SecretStr | SecretBytes)
-        }
+        values = model.model_dump(mode="json")
+        secrets = tuple(
+            name for name in values if isinstance(getattr(model, name), SecretStr | SecretBytes)
+        )
+        redacted = {name: value for name, value in values.items() if name not in secrets}
     max_file_size(config, None, path)
-    return Source(slug, config, storage_type, json.dumps(redacted, sort_keys=True))
+    return Source(slug, config, storage_type, json.dumps(redacted, sort_keys=True), secrets)
 
 
 async def _close(storage: Storage) -> None:

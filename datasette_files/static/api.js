@@ -51,6 +51,15 @@ export { ApiError } from "./shared/request.js";
  * @property {string} upload_method
  * @property {Record<string, string>} upload_headers
  * @property {Record<string, string>} upload_fields
+ * @property {UploadParts} [upload_parts] Another way for a large file: straight to the storage in parts.
+ */
+
+/**
+ * @typedef {object} UploadParts
+ * @property {number} part_size Bytes of each part but the last.
+ * @property {number} count
+ * @property {string} sign_url
+ * @property {string} list_url
  */
 
 export class FilesApi {
@@ -82,6 +91,17 @@ export class FilesApi {
   complete(source, token, signal) {
     const path = `upload/${encodeURIComponent(source)}/-/complete`;
     return this._post(path, { upload_token: token }, signal);
+  }
+
+  /**
+   * URLs for parts of an upload, to which each is sent by PUT.
+   * @param {string} url The `sign_url` of prepare.
+   * @param {string} token @param {number[]} numbers From 1, at most 100. @param {AbortSignal} [signal]
+   * @returns {Promise<{parts: {number: number, url: string, headers: Record<string, string>}[],
+   *   expires_in: number}>}
+   */
+  signParts(url, token, numbers, signal) {
+    return requestJson(url, posted({ upload_token: token, numbers }, signal), this._fetch);
   }
 
   /**
@@ -132,16 +152,17 @@ export class FilesApi {
 
   /** @param {string} path @param {unknown} body @param {AbortSignal} [signal] */
   _post(path, body, signal) {
-    return this._request(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(body),
-      signal,
-    });
+    return this._request(path, posted(body, signal));
   }
 
   /** @param {string} path @param {RequestInit} options */
   _request(path, options) {
     return requestJson(`${this.base}-/files/${path}`, options, this._fetch);
   }
+}
+
+/** @param {unknown} body @param {AbortSignal} [signal] @returns {RequestInit} */
+function posted(body, signal) {
+  const headers = { "Content-Type": "application/json" };
+  return { method: "POST", headers, body: JSON.stringify(body), signal };
 }

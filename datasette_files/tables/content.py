@@ -14,8 +14,19 @@ from typing import Any
 
 #: Marks staging tables as ours; Datasette hides names that begin with an underscore.
 STAGING_PREFIX = "_datasette_files_import_"
+#: The suffix of a staging table that is to be removed, and of a staging table's search index.
+LEFT, SEARCH = "_left", "_fts"
+#: The suffixes of an import's tables: the rows, rows to be removed, the search index, and the
+#: tables of the index (sqlite.org/fts5.html, 9).
+STAGING_SUFFIXES = (
+    *("", LEFT, SEARCH),
+    *(SEARCH + part for part in ("_data", "_idx", "_content", "_docsize", "_config")),
+)
 #: The name under which the scratch database is attached.
 SOURCE = "datasette_files_import"
+
+#: KiB of changed pages; about three million rows of four columns, or half with two indexes.
+_CACHE_KIB = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,11 @@ class Content:
     fits: dict[str, str] | None = None
     #: The detected options of the file, as in ``formats.base.Table``.
     found: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def staging_search(self) -> str:
+        """The name of the staging table's search index."""
+        return self.staging + SEARCH
 
 
 @contextmanager
@@ -63,6 +79,22 @@ def transaction(
         if conn.in_transaction:
             conn.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def unspilled(conn: sqlite3.Connection) -> Iterator[None]:
+    """Keep up to ``_CACHE_KIB`` of changed pages in memory until the commit.
+
+    Without write-ahead logging a page that leaves the cache earlier locks readers out from then on
+    (sqlite.org/lockingv3.html, 5.0); by this they wait for the commit alone.
+    """
+    before = conn.execute("PRAGMA main.cache_size").fetchone()[0]
+    conn.execute(f"PRAGMA main.cache_size = -{_CACHE_KIB}")
+    try:
+        yield
+    finally:
+        conn.execute(f"PRAGMA main.cache_size = {int(before)}")
+        conn.execute("PRAGMA shrink_memory")
 
 
 @contextmanager

@@ -5,13 +5,11 @@ from __future__ import annotations
 import sqlite3
 
 from ..errors import Invalid
-from .content import STAGING_PREFIX, legacy_names, transaction
+from .content import LEFT, SEARCH, STAGING_PREFIX, legacy_names, transaction
 from .names import quoted
 
 #: Rows removed by one transaction, as other writers wait for it.
 _MAX_ROWS = 20_000
-#: Suffix of a staging table that will be removed.
-_LEFT = "_left"
 
 
 def begin(conn: sqlite3.Connection, staging: str) -> bool:
@@ -21,17 +19,17 @@ def begin(conn: sqlite3.Connection, staging: str) -> bool:
     """
     _check(staging)
     with legacy_names(conn), transaction(conn):
-        conn.execute(f"DROP TABLE IF EXISTS {quoted(staging + '_fts')}")
+        conn.execute(f"DROP TABLE IF EXISTS {quoted(staging + SEARCH)}")
         if not _exists(conn, staging):
-            return _exists(conn, staging + _LEFT)
-        conn.execute(f"ALTER TABLE {quoted(staging)} RENAME TO {quoted(staging + _LEFT)}")
+            return _exists(conn, staging + LEFT)
+        conn.execute(f"ALTER TABLE {quoted(staging)} RENAME TO {quoted(staging + LEFT)}")
     return True
 
 
 def drop_some(conn: sqlite3.Connection, staging: str) -> bool:
     """Remove some rows, or the empty table itself at the end. Returns True if rows remain."""
     _check(staging)
-    name = quoted(staging + _LEFT)
+    name = quoted(staging + LEFT)
     try:
         with transaction(conn):
             deleted = conn.execute(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import Conflict
-from .content import SOURCE, Content, attached, transaction
+from .content import SOURCE, Content, attached, transaction, unspilled
 from .names import quoted
 from .target import existing
 
@@ -61,7 +61,7 @@ def append(
     names = ", ".join(map(quoted, content.columns))
     # The scratch database stores integers as text, and a column without a type converts nothing.
     values = ", ".join(_cast(n, kind) for n, kind in enumerate(content.kinds))
-    with attached(conn, content.path), transaction(conn, confirm):
+    with attached(conn, content.path), unspilled(conn), transaction(conn, confirm):
         _check_unchanged(conn, content)
         conn.execute(
             f"""INSERT INTO {quoted(content.table)} ({names})
@@ -93,7 +93,7 @@ def merge(
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
         differs = " OR ".join(_differs(f"{table}.{name}", f"excluded.{name}") for name in others)
         update = f"UPDATE SET {changes} WHERE {differs}"
-    with attached(conn, content.path), transaction(conn, confirm):
+    with attached(conn, content.path), unspilled(conn), transaction(conn, confirm):
         _check_unchanged(conn, content)
         removed = 0
         if removes:

@@ -194,7 +194,5 @@ def appear(
         conn.execute(f"ALTER TABLE {quoted(content.staging)} RENAME TO {quoted(content.table)}")
         if content.search:
             index = free_name(conn, f"{content.table}_fts")
-            conn.execute(
-                f"ALTER TABLE {quoted(content.staging + '_fts')} RENAME TO {quoted(index)}"
-            )
+            conn.execute(f"ALTER TABLE {quoted(content.staging_search)} RENAME TO {quoted(index)}")
             words.keep_words(conn, content, index)

@@ -17,7 +17,7 @@ _CONTENT = re.compile(
 def create_sql(content: Content) -> str:
     columns = ", ".join(map(quoted, content.search))
     return (
-        f"CREATE VIRTUAL TABLE {quoted(content.staging + '_fts')} USING FTS5"
+        f"CREATE VIRTUAL TABLE {quoted(content.staging_search)} USING FTS5"
         f" ({columns}, content={quoted(content.table)})"
     )
 
@@ -32,7 +32,7 @@ def index_words(conn: sqlite3.Connection, content: Content, after: int, size: in
     names = ", ".join(map(quoted, content.search))
     with transaction(conn):
         conn.execute(
-            f"""INSERT INTO {quoted(content.staging + "_fts")} (rowid, {names})
+            f"""INSERT INTO {quoted(content.staging_search)} (rowid, {names})
             SELECT rowid, {names} FROM {quoted(content.staging)} WHERE rowid > ? AND rowid <= ?""",
             (after, last),
         )
@@ -48,7 +48,7 @@ def drop_with_search(conn: sqlite3.Connection, content: Content) -> None:
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'"
     ).fetchall()
     for name, sql in tables:
-        if name != content.staging + "_fts" and _content_of(sql) == content.table.lower():
+        if name != content.staging_search and _content_of(sql) == content.table.lower():
             conn.execute(f"DROP TABLE {quoted(name)}")
     conn.execute(f"DROP TABLE {quoted(content.table)}")
 

@@ -8,7 +8,10 @@ import pytest
 
 # Lets a failed check show its values, as in a test module. Must come before the imports.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("helpers", "writing", "reading", "listing", "remote"))
+    *(
+        f"{__name__}.{module}"
+        for module in ("helpers", "writing", "appending", "reading", "listing", "remote", "parts")
+    )
 )
 
 from .contract import StorageContract  # noqa: E402

@@ -11,15 +11,24 @@ import pytest
 import pytest_asyncio
 
 from ..base import Storage, StorageCapabilities
+from .appending import AppendChecks
 from .helpers import assert_absent
 from .listing import ListChecks
+from .parts import PartsChecks
 from .reading import ReadChecks
 from .remote import DirectUploadChecks, SignedUrlChecks
 from .writing import DeleteChecks, UploadChecks
 
 
 class StorageContract(
-    UploadChecks, DeleteChecks, ReadChecks, ListChecks, SignedUrlChecks, DirectUploadChecks
+    UploadChecks,
+    AppendChecks,
+    DeleteChecks,
+    ReadChecks,
+    ListChecks,
+    SignedUrlChecks,
+    DirectUploadChecks,
+    PartsChecks,
 ):
     """Checks all that datasette-files relies on, for one storage. In a test module::
 
@@ -36,7 +45,8 @@ class StorageContract(
 
     * the fixture ``storage``, instead of ``make_storage``, where other fixtures are needed;
     * ``place``, where the storage takes no uploads;
-    * ``fetch`` and ``send``, where signed URLs and direct uploads are not plain HTTP.
+    * ``fetch``, ``send`` and ``send_part``, where signed URLs and direct uploads are not plain
+      HTTP; ``size_in_parts``, where a storage takes only larger files in parts.
     """
 
     pytestmark: ClassVar = [pytest.mark.asyncio]

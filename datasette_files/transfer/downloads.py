@@ -8,11 +8,14 @@ or truncated object becomes an error and not a broken 200. Leaves out Request an
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
+from ..base import signing_window
 from ..errors import RangeUnsatisfiable
 from ..media.inline import shows_inline
 from ..models import FileRecord
@@ -39,6 +42,8 @@ Kind = Literal["attachment", "inline"]
 _SANDBOX = "sandbox; default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'"
 #: Files up to this size are read and sent in one piece.
 _MAX_SMALL_BYTES = 256 * 1024
+#: Seconds that a browser keeps a redirect at most, as its URL may end with temporary credentials.
+_MAX_KEPT_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Plan:
     headers: dict[str, str]
     content_type: str
     pieces: tuple[bytes | ByteRange, ...] = ()
+    #: Whether a browser may keep it, as its Cache-Control says, for the user who is signed in.
+    kept: bool = False
 
 
 class Body:
@@ -79,15 +86,65 @@ async def plan(
     common = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}
     if kind == "inline":
         common["Content-Security-Policy"] = _SANDBOX
-    if method == "GET" and _redirects(source) and (inline or kind == "attachment"):
+    etag, modified = _entity_tag(file), file.modified
+    outcome = evaluate(method, headers, etag, modified)
+    redirects = method == "GET" and _redirects(source, file, kind)
+    if outcome is Outcome.PROCEED and redirects and not _judged_again(headers, etag, modified):
         url = await _signed_url(source, file, disposition)
-        return Plan(302, {**common, "Location": url, "Cache-Control": "no-store"}, file.type)
-    return _local_plan(file, method, headers, common)
+        kept = seconds_kept(source) if inline else None
+        lasting = "no-store" if kept is None else f"private, max-age={kept}"
+        moved = {**common, "Location": url, "Cache-Control": lasting}
+        return Plan(302, moved, file.type, kept=kept is not None)
+    common |= {"Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
+    common |= {"ETag": etag} if etag else {}
+    common |= {"Last-Modified": http_date(modified)} if modified else {}
+    if outcome is Outcome.NOT_MODIFIED:
+        return Plan(304, common, file.type)
+    if outcome is Outcome.PRECONDITION_FAILED:
+        return Plan(412, common, file.type)
+    return _whole_plan(file, method, headers, common)
 
 
-def _redirects(source: Source) -> bool:
+async def address(source: Source, file: FileRecord, kind: Kind) -> str | None:
+    """The address to which ``plan`` redirects a plain GET; None if it does not.
+
+    For clients that would send their token along with the redirect, which a store refuses. Raises
+    StorageError, StorageUnavailable.
+    """
+    if not _redirects(source, file, kind):
+        return None
+    return await _signed_url(source, file, content_disposition(kind, file.filename))
+
+
+def seconds_kept(source: Source) -> int | None:
+    """How long one user's browser may keep a redirect or thumbnail: until the URLs change.
+
+    None if the source's storage does not serve downloads by URLs that it signs.
+    """
     capabilities = source.capabilities
-    return capabilities.can_generate_signed_urls and not capabilities.requires_proxy_download
+    if not capabilities.can_generate_signed_urls or capabilities.requires_proxy_download:
+        return None
+    now = time.time()
+    _, end = signing_window(source.signed_seconds, now)
+    return int(min(end - now, _MAX_KEPT_SECONDS))
+
+
+def _redirects(source: Source, file: FileRecord, kind: Kind) -> bool:
+    # Many stores answer a range of an empty object, such as "bytes=0-", with an error.
+    if file.size == 0 or seconds_kept(source) is None:
+        return False
+    return kind == "attachment" or shows_inline(file.type)
+
+
+def _judged_again(headers: Mapping[str, str], etag: str | None, modified: datetime | None) -> bool:
+    """Tell whether the request has a condition that holds here and would fail in the storage.
+
+    Clients repeat their headers after a redirect, and the storage has other entity tags and dates.
+    """
+    if headers.get("if-match", "*").strip() != "*" or "if-unmodified-since" in headers:
+        return True
+    if_range = headers.get("if-range") if "range" in headers else None
+    return if_range is not None and if_range_matches(if_range, etag, modified)
 
 
 async def _signed_url(source: Source, file: FileRecord, disposition: str) -> str:
@@ -101,26 +158,16 @@ async def _signed_url(source: Source, file: FileRecord, disposition: str) -> str
         )
 
 
-def _local_plan(
+def _whole_plan(
     file: FileRecord, method: str, headers: Mapping[str, str], common: dict[str, str]
 ) -> Plan:
-    etag = _entity_tag(file)
-    modified = file.modified
-    common = {**common, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
-    if etag:
-        common["ETag"] = etag
-    if modified:
-        common["Last-Modified"] = http_date(modified)
-    outcome = evaluate(method, headers, etag, modified)
-    if outcome is Outcome.NOT_MODIFIED:
-        return Plan(304, common, file.type)
-    if outcome is Outcome.PRECONDITION_FAILED:
-        return Plan(412, common, file.type)
+    """The answer with all bytes of the file, or with the requested ones."""
     if file.size is None:
         # Another tool added the file without a size, so ranges are impossible.
         return Plan(200, common, file.type, (ByteRange(0, 2**63 - 1),))
     wanted = headers.get("range") if method == "GET" else None
-    if wanted and not if_range_matches(headers.get("if-range"), etag, modified):
+    if_range = headers.get("if-range")
+    if wanted and not if_range_matches(if_range, _entity_tag(file), file.modified):
         wanted = None
     return _ranges_plan(file, file.size, wanted, common)
 

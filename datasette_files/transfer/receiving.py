@@ -25,7 +25,13 @@ from ..sources.sources import Source
 
 logger = logging.getLogger("datasette_files")
 
-NO_BYTES = "No bytes have arrived yet; send the file first, then complete"
+
+class NothingSent(Conflict):
+    """The client of an upload completes it before any byte arrived."""
+
+    def __init__(self) -> None:
+        super().__init__("No bytes have arrived yet; send the file first, then complete")
+
 
 #: Postpones the upload's expiry while bytes arrive, and returns the time of the next call.
 Extend = Callable[[Upload], Awaitable[float]]
@@ -62,16 +68,25 @@ async def receive_stream(
     return _with_facts(upload, stored, content_type, stream.size, content_hash)
 
 
-async def verify_direct_upload(source: Source, upload: Upload) -> Upload:
+async def verify_direct_upload(
+    source: Source, upload: Upload, content_hash: str | None = None
+) -> Upload:
     """Let the storage finish a direct upload; return the upload with the stored object's facts.
 
-    Raises Conflict if the client has sent nothing; else as ``receive_stream``.
+    ``content_hash`` is that of an upload whose bytes have passed through Datasette in pieces.
+    Raises NothingSent if the client has sent nothing; else as ``receive_stream``.
     """
-    with storage_errors(source.slug):
-        try:
-            answered = await source.storage.finish_upload(upload.path, upload.instructions or {})
-        except FileNotFoundError:
-            raise Conflict(NO_BYTES) from None
+    answered = None
+    # Parts first: a client that has sent none may have used the other way that it was offered.
+    for state in (upload.parts_state, upload.instructions):
+        if state is not None and answered is None:
+            with storage_errors(source.slug):
+                try:
+                    answered = await source.storage.finish_upload(upload.path, state)
+                except FileNotFoundError:
+                    continue
+    if answered is None:
+        raise NothingSent
     stored = _as_metadata(answered)
     if stored.size is None:
         raise StorageError(
@@ -82,6 +97,7 @@ async def verify_direct_upload(source: Source, upload: Upload) -> Upload:
     head = await reading.head(source, upload, sniffing.HEAD)
     content_type = sniffing.stored_type(upload.content_type, head)
     source.limits.check_type(upload.filename, content_type)
+    stored.content_hash = content_hash or stored.content_hash
     content_hash = stored.content_hash
     if upload.sha256 is not None:
         content_hash = await _checked_sha256(source, upload, stored)

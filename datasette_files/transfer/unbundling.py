@@ -277,7 +277,7 @@ class Unbundling:
             administrator(UPLOAD, source.slug),
             incoming,
             self._chunks(row),
-            described,
+            described=described,
         )
         await self._unbundler.announcer.announce(UploadFileEvent.about(file, None))
         self._count("stored", row)

@@ -16,11 +16,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from sqlite3 import Connection, IntegrityError
 from typing import Any
 
 from .. import naming
-from ..base import TIME_FORMAT, UploadInstructions
+from ..base import TIME_FORMAT, UploadInstructions, UploadParts
 from ..config import PluginConfig
 from ..db import batching, files, unhashed, uploads
 from ..errors import (
@@ -46,7 +47,10 @@ logger = logging.getLogger("datasette_files")
 CLAIM_SECONDS = 60.0
 #: How long a direct upload may stay in verification. The storage reports no progress meanwhile.
 _MAX_VERIFY_SECONDS = 600.0
+#: Bytes a second, for a declared sha256: the time above grows with the file.
+_MIN_READ_RATE = 16 * 1024 * 1024
 
+_TOO_LATE = "The upload was prepared too long ago; prepare a new one"
 _LOST_CLAIM = "The upload expired, or was sent again, while it was received; send the file again"
 _COMPLETING = "Another request is completing this upload; try again"
 
@@ -61,6 +65,17 @@ class Incoming:
     sha256: str | None = None
 
 
+@dataclass(frozen=True)
+class Ways:
+    """How a client may send an upload's bytes: to Datasette, unless ``instructions`` are given.
+
+    ``parts`` may be sent to the storage instead, where they are given.
+    """
+
+    instructions: UploadInstructions | None = None
+    parts: UploadParts | None = None
+
+
 class Uploads:
     """The uploads of one Datasette."""
 
@@ -73,8 +88,8 @@ class Uploads:
 
     async def prepare(
         self, source: Source, actor_id: str | None, grant: Grant, incoming: Incoming
-    ) -> tuple[str, UploadInstructions | None]:
-        """Return a token, and the storage's instructions; None: send the bytes to Datasette.
+    ) -> tuple[str, Ways]:
+        """Return a token, and the ways in which the bytes may be sent.
 
         Raises FileTooLarge for a declared size over the limit, NotSupported, PermissionDenied.
         """
@@ -84,7 +99,7 @@ class Uploads:
 
         if not source.prepares_uploads:
             _, token = await self._begin(source, grant, new)
-            return token, None
+            return token, Ways()
         # The storage signs a URL next, so the permission is checked before.
         await self._catalog.read(lambda conn: grant.check(conn, source.slug))
         upload, token = new()
@@ -97,10 +112,13 @@ class Uploads:
                 max_size=source.max_file_size,
                 expires_in=int(self._expiry),
             )
+            parts = None if upload.size is None else await source.storage.plan_parts(upload.size)
         if instructions is not None:
             upload = replace(upload, instructions=instructions.state)
+        if parts is not None:
+            upload = replace(upload, part_size=parts.part_size, part_count=parts.count)
         await self._begin(source, grant, lambda: (upload, token))
-        return token, instructions
+        return token, Ways(instructions, parts)
 
     async def _begin(
         self, source: Source, grant: Grant, new: Callable[[], tuple[Upload, str]]
@@ -133,7 +151,7 @@ class Uploads:
 
         def claim(conn: Connection) -> Upload:
             grant.check(conn, source.slug)
-            upload = _owned(conn, token, source, actor_id)
+            upload = owned(conn, token, source, actor_id)
             now = time.time()
             if (
                 upload.state == "completed"
@@ -156,53 +174,66 @@ class Uploads:
         upload = await self._catalog.write(claim)
         try:
             stored = await receiving.receive_stream(source, upload, chunks, self._extend)
+            recorded = await self._record(stored, await grant.renewed())
         except BaseException:
             await self._release(source, upload)
             raise
-        if not await self._record(stored):
+        if not recorded:
             await self._sweeper.remove(source, upload.path)
             raise Expired(_LOST_CLAIM)
 
-    async def _record(self, stored: Upload) -> bool:
-        """Mark the upload as received. Returns False if another attempt has taken it."""
+    async def _record(self, stored: Upload, grant: Grant) -> bool:
+        """Mark the upload as received. Returns False if another attempt has taken it.
+
+        Raises PermissionDenied if the permission was withdrawn while the bytes arrived.
+        """
         expires_at = time.time() + self._expiry
-        return await self._catalog.write(lambda conn: uploads.received(conn, stored, expires_at))
+
+        def record(conn: Connection) -> bool:
+            grant.check(conn, stored.source_slug)
+            return uploads.received(conn, stored, expires_at)
+
+        return await self._catalog.write(record)
 
     async def complete(
         self, source: Source, actor_id: str | None, grant: Grant, token: str
     ) -> tuple[FileRecord, bool]:
         """Add the upload's file to the catalog; return it, and False if an earlier call added it.
 
+        A direct upload may have taken longer than its expiry, as the storage reports no progress:
+        what has arrived is taken.
+
         Raises Conflict, Expired, NotFound, PermissionDenied; for a direct upload also as
         ``receiving.verify_direct_upload``.
         """
 
-        def commit(conn: Connection) -> tuple[FileRecord, bool] | Upload:
+        def commit(conn: Connection, grant: Grant) -> tuple[FileRecord, bool] | Upload:
             grant.check(conn, source.slug)
-            upload = _owned(conn, token, source, actor_id)
+            upload = owned(conn, token, source, actor_id, takes_late=True)
             if upload.state == "completed":
                 file = files.get(conn, upload.file_id)
                 if file is None:
                     raise NotFound("The upload's file was deleted; upload it again")
                 return file, False
-            unverified = upload.state == "prepared" or (
+            unverified = upload.state in ("prepared", "expired") or (
                 upload.state == "receiving" and not upload.is_being_received(time.time())
             )
-            if unverified and upload.instructions is not None:
+            if unverified and upload.is_direct:
                 return upload
             if upload.state != "received":
                 raise _conflict(upload)
-            file = _as_file(upload)
+            file = as_file(upload)
             uploads.complete(conn, upload.id, time.time() + REMEMBERED_SECONDS, self._url_lifetime)
             files.insert(conn, file)
             if file.sha256 is None:
                 unhashed.add(conn, file.id, file.source_id)
             return file, True
 
-        committed = await self._catalog.write(commit)
+        # The body of the request may have come slowly.
+        committed = await self._catalog.write(partial(commit, grant=await grant.renewed()))
         if isinstance(committed, Upload):
-            await self._verify_direct(source, committed)
-            committed = await self._catalog.write(commit)
+            await self._verify_direct(source, committed, grant)
+            committed = await self._catalog.write(partial(commit, grant=await grant.renewed()))
         if isinstance(committed, Upload):
             raise Conflict("Another request changed the upload meanwhile; try again")
         return committed
@@ -214,12 +245,15 @@ class Uploads:
         grant: Grant,
         incoming: Incoming,
         chunks: AsyncIterator[bytes],
+        also: Callable[[Connection, Upload], None] | None = None,
         described: Callable[[FileRecord], FileRecord] = lambda file: file,
     ) -> FileRecord:
         """Prepare, receive and complete in one call. The bytes always pass through Datasette.
 
-        ``described`` may change the new file's record before it is committed. Raises Conflict if
-        its id is taken, PermissionDenied, NotSupported, Expired, and as
+        The permission is asked before the first byte, and again in the commit. ``also`` runs in
+        the transaction that adds the file. ``described`` may change the new file's record before.
+
+        Raises PermissionDenied, NotSupported, Expired, Conflict if the file's id is taken, and as
         ``receiving.receive_stream``.
         """
         claim = naming.new_claim()
@@ -228,15 +262,18 @@ class Uploads:
         )
         try:
             stored = await receiving.receive_stream(source, upload, chunks, self._extend)
-            file = described(_as_file(stored))
+            file, allowed = described(as_file(stored)), await grant.renewed()
 
             def commit(conn: Connection) -> None:
+                allowed.check(conn, source.slug)
                 if not uploads.finish(conn, upload.id, claim):
                     raise Expired(_LOST_CLAIM)
                 try:
                     files.insert(conn, file)
                 except IntegrityError:
                     raise Conflict(f"The id {file.id} was taken meanwhile; try again") from None
+                if also is not None:
+                    also(conn, stored)
 
             await self._catalog.write(commit)
         except BaseException:
@@ -267,9 +304,10 @@ class Uploads:
             raise Expired(_LOST_CLAIM)
         return now + min(CLAIM_SECONDS, self._expiry) / 4
 
-    async def _verify_direct(self, source: Source, upload: Upload) -> None:
+    async def _verify_direct(self, source: Source, upload: Upload, grant: Grant) -> None:
         """Verify the bytes that a client sent to the storage, and mark the upload as received."""
         now = time.time()
+        found = upload
         upload = replace(
             upload,
             claim=naming.new_claim(),
@@ -290,20 +328,26 @@ class Uploads:
                 lambda conn: uploads.reject(conn, upload, keep_until, self._url_lifetime),
             )
             raise
-        except BaseException:
+        except BaseException as error:
             # The bytes may be correct: keep them, so that the client can complete again.
-            expires_at = time.time() + self._expiry
+            vain = found.has_expired(now) and isinstance(error, receiving.NothingSent)
+            expires_at = found.expires_at if vain else time.time() + self._expiry
+            state = "expired" if found.state == "expired" and vain else "prepared"
             await self._catalog.write(
-                lambda conn: uploads.hand_back(conn, upload.id, upload.claim or "", expires_at)
+                lambda conn: uploads.hand_back(
+                    conn, upload.id, upload.claim or "", expires_at, state
+                )
             )
+            if vain:
+                raise Expired(_TOO_LATE) from error
             raise
         finally:
             alive.cancel()
-        await self._record(stored)
+        await self._record(stored, grant)
 
     async def _keep_claim(self, upload: Upload) -> None:
         """Postpone claim and expiry until cancelled: only the claim of a dead process may lapse."""
-        until = time.time() + _MAX_VERIFY_SECONDS
+        until = time.time() + _MAX_VERIFY_SECONDS + (upload.size or 0) / _MIN_READ_RATE
         try:
             while time.time() < until:
                 await asyncio.sleep(min(CLAIM_SECONDS, self._expiry) / 4)
@@ -333,15 +377,25 @@ class Uploads:
             logger.exception("Cleaning up after a failed upload failed")
 
 
-def _owned(conn: Connection, token: str, source: Source, actor_id: str | None) -> Upload:
-    """Return the token's upload. Raises NotFound, PermissionDenied, or Expired."""
+def by_id(conn: Connection, upload_id: str) -> Upload | None:
+    """The upload, whoever its owner is."""
+    return uploads.get(conn, upload_id)
+
+
+def owned(
+    conn: Connection, token: str, source: Source, actor_id: str | None, *, takes_late: bool = False
+) -> Upload:
+    """The token's upload. Raises NotFound, PermissionDenied, or Expired.
+
+    ``takes_late`` returns an expired direct upload too.
+    """
     upload = uploads.get(conn, naming.token_digest(token))
     if upload is None or upload.source_id != source.id:
         raise NotFound("This source has no upload with this token; prepare a new one")
     if upload.actor_id != actor_id:
         raise PermissionDenied("Another user prepared this upload; prepare your own")
-    if upload.state == "expired" or upload.expires_at <= time.time():
-        raise Expired("The upload was prepared too long ago; prepare a new one")
+    if upload.has_expired(time.time()) and not (takes_late and upload.is_direct):
+        raise Expired(_TOO_LATE)
     return upload
 
 
@@ -356,7 +410,7 @@ def _conflict(upload: Upload) -> Conflict:
         return Conflict("The upload is completed already; prepare a new one")
     if upload.instructions is not None:
         return Conflict("This upload goes to the storage; send the file to the URL from prepare")
-    return Conflict(receiving.NO_BYTES)
+    return receiving.NothingSent()
 
 
 def new_upload(
@@ -406,7 +460,8 @@ def _next_path(source: Source, upload: Upload) -> str:
     return _path(source, naming.new_ulid(), upload.filename, upload.actor_id)
 
 
-def _as_file(upload: Upload) -> FileRecord:
+def as_file(upload: Upload) -> FileRecord:
+    """The catalog's row of a received upload."""
     return FileRecord(
         id=upload.file_id,
         source_id=upload.source_id,

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..errors import FilesError, FileTooLarge, Invalid, TimedOut
+from ..jobs.parallel import uncancel
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -152,10 +153,3 @@ class Body:
             return parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=max_fields)
         except ValueError:
             raise Invalid("The form is malformed") from None
-
-
-def uncancel(task: asyncio.Task[Any] | None) -> None:
-    """Take back our own cancellation of the task (Python 3.11 counts them)."""
-    count_down = getattr(task, "uncancel", None)
-    if count_down is not None:
-        count_down()

@@ -6,8 +6,10 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
+from ..catalog.editing import MAX_SEARCH_TEXT
 from ..db.trash import TrashedFile
-from ..errors import Invalid
+from ..errors import Invalid, NotFound, PermissionDenied, StorageUnavailable
+from ..jobs.places import NoPlace
 from ..media.inline import shows_inline
 from ..models import FileRecord
 from ..naming import plain, storable
@@ -18,7 +20,7 @@ from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..transfer import downloads
-from . import imports, menu, records, tables
+from . import access, caching, imports, menu, records, tables
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -27,6 +29,8 @@ from .stream import Streamed, unless_gone
 _CONDITIONS = frozenset(
     ("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 )
+#: Seconds that a download waits for its turn.
+_PLACE_SECONDS = 20.0
 #: Characters of a file's name in a message, which is stored in a cookie of at most 4 KB.
 _MAX_NAME_IN_MESSAGE = 100
 #: Headers that stop scripts in a thumbnail or icon (SVG), also if it is opened by itself.
@@ -34,23 +38,27 @@ _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandb
 
 
 async def record(call: Call) -> Response:
-    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     return answer(call, records.full(call, file))
 
 
 async def file_page(call: Call) -> Response:
-    file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     allowed = await file_actions(call.datasette, call.actor, source.slug, file.id)
     full = records.full(call, file)
     deletes = source.capabilities.can_delete and source.down is None
     preview = await previews.preview(call.files.thumbnails, source, file)
     # uses.js loads the uses after the page, since the search may take a second.
     used = await call.files.uses.of(call.actor, file.id) if call.argument("uses") else None
+    browsable = source.slug in await call.files.lookup.allowed_sources(call.actor, BROWSE)
     context = {
         "file": full,
         "source": source,
+        "browsable": browsable,
+        "access": await access.of_file(call, file, browsable),
         "type": file.type,
         "text_tag": file.search_text_tag,
+        "max_text": MAX_SEARCH_TEXT,
         "can_edit": EDIT in allowed,
         "can_delete": DELETE in allowed and deletes,
         "inline": shows_inline(file.type),
@@ -75,10 +83,14 @@ async def inline(call: Call) -> Response | None:
 
 
 async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
+    if call.argument("redirect") == "0":
+        return await _address(call, kind)
     plain = call.method == "GET" and not _CONDITIONS.intersection(call.headers)
-    find = call.files.lookup.browsable_with_bytes if plain else call.files.lookup.browsable
+    find = call.files.lookup.visible_with_bytes if plain else call.files.lookup.visible
     file, source, *at_hand = await find(call.actor, call.vars["file_id"])
     plan = await downloads.plan(source, file, kind, call.method, call.headers)
+    if plan.kept:
+        caching.keep(call.request.scope, plan.headers["Cache-Control"])
     if call.method == "HEAD" or not plan.pieces:
         return Response(b"", plan.status, plan.headers, plan.content_type)
     if at_hand and isinstance(at_hand[0], bytes):
@@ -86,14 +98,28 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     if downloads.is_small(file, plan.pieces):
         content = await reading.head(source, file, file.size or 0)
         return Response(content, plan.status, plan.headers, plan.content_type)
-    body = await downloads.open_body(source, file, plan.pieces)
-    await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
+    try:
+        async with source.downloads.held(call.client, _PLACE_SECONDS):
+            body = await downloads.open_body(source, file, plan.pieces)
+            await Streamed(plan.status, plan.headers, plan.content_type, body).send(call)
+    except NoPlace:
+        raise StorageUnavailable(
+            "Too many downloads are under way; end some of yours, or try again in a minute",
+            headers={"Retry-After": "60"},
+        ) from None
     return None
+
+
+async def _address(call: Call, kind: downloads.Kind) -> Response:
+    """The address of the bytes as JSON: the one a GET is redirected to, else the route itself."""
+    file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
+    url = await downloads.address(source, file, kind) or call.url(call.path)
+    return answer(call, {"ok": True, "url": url}, headers={"Cache-Control": "no-store"})
 
 
 async def thumbnail(call: Call) -> Response:
     side = thumbnail_side(call)
-    file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     # If the client disconnects, its queued thumbnail is dropped.
     shown = await unless_gone(
         call,
@@ -101,7 +127,13 @@ async def thumbnail(call: Call) -> Response:
     )
     made = shown.thumbnail
     tag = entity_tag(made)
-    lasting = "private, max-age=0, must-revalidate" if shown.settled else "no-store"
+    kept = downloads.seconds_kept(source) if shown.settled else None
+    if kept is not None:
+        # The file itself can be fetched that long, by a URL that the browser has.
+        lasting = f"private, max-age={kept}"
+        caching.keep(call.request.scope, lasting)
+    else:
+        lasting = "private, max-age=0, must-revalidate" if shown.settled else "no-store"
     headers = {"ETag": tag, "Cache-Control": lasting, "Vary": "Accept", **_INERT}
     if evaluate(call.method, call.headers, tag, None) is Outcome.NOT_MODIFIED:
         return empty(304, headers)
@@ -111,8 +143,7 @@ async def thumbnail(call: Call) -> Response:
 
 def _page(call: Call) -> str:
     """The client and the page that ask for thumbnails. The queue serves pages in turns."""
-    client = call.request.scope.get("client") or ("",)
-    return f"{call.actor_id or client[0]} {call.headers.get('referer', '')[:500]}"
+    return f"{call.client} {call.headers.get('referer', '')[:500]}"
 
 
 async def update(call: Call) -> Response:
@@ -129,12 +160,12 @@ async def update(call: Call) -> Response:
             raise Invalid('Send {"update": {"search_text": "…"}}')
         search_text = _search_text(changes)
     changed = await call.files.editing.update(file, call.actor, search_text, if_match)
-    browsable = source.slug in await call.files.lookup.allowed_sources(call.actor, BROWSE)
+    visible = await call.files.lookup.sees(call.actor, changed)
     if call.wants_page:
-        if browsable:
+        if visible:
             return redirect(records.urls(call, file.id)["url"])
         return await page(call, "done.html", {"done": "Saved", "text": "The search text is saved."})
-    shown: dict[str, Any] = {"file": records.full(call, changed)} if browsable else {}
+    shown: dict[str, Any] = {"file": records.full(call, changed)} if visible else {}
     if call.sends_form:
         # The form's next change needs it. No header carries it, as proxies change entity tags.
         shown["if_match"] = changed.search_text_tag
@@ -203,10 +234,13 @@ async def _delete(call: Call) -> tuple[FileRecord | None, TrashedFile | None]:
     A repeated request by the same actor succeeds too, without a record.
     """
     file_id = call.vars["file_id"]
-    if await call.files.lookup.find(file_id) is None:
+    try:
+        file, source = await call.files.lookup.existing(file_id)
+        await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
+    except (NotFound, PermissionDenied):
+        # An owner's right ends with the file, which the same request may be deleting beside this.
         deleted, trashed = await call.files.trash.deleted_by(file_id, call.actor)
-        if deleted:
-            return None, trashed
-    file, source = await call.files.lookup.existing(file_id)
-    await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
+        if not deleted:
+            raise
+        return None, trashed
     return file, await call.files.trash.delete(source, file, call.actor)

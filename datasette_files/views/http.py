@@ -65,6 +65,14 @@ class Call:
         return actor_id(self.actor)
 
     @property
+    def client(self) -> str:
+        """The actor, or the address of an anonymous one: the owner of a share of the places."""
+        if self.actor_id is not None:
+            return f"actor {self.actor_id}"
+        peer = self.request.scope.get("client") or ("",)
+        return f"peer {peer[0]}"
+
+    @property
     def wants_page(self) -> bool:
         """True for a browser's page request, False for a program's and for ``.json`` URLs."""
         if self.path.endswith(".json"):

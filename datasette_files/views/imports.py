@@ -22,7 +22,6 @@ from ..imports.requests import table_name
 from ..media.types import essence
 from ..models import FileRecord
 from ..naming import plain
-from ..permissions.actions import BROWSE
 from ..permissions.tables import may_view_table
 from . import records
 from .http import Call, answer, page, redirect
@@ -108,12 +107,13 @@ def _query(request: ImportRequest) -> str:
 
 
 async def preview(call: Call) -> Response:
-    file, source = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     values = {name: given[0] for name, given in call.query.items()}
     read = _reading(values)
     # If the client disconnects, the preview's process ends.
     made = await unless_gone(
-        call, call.files.imports.preview(source, file, values.get("format") or None, read)
+        call,
+        call.files.imports.preview(source, file, values.get("format") or None, read, call.client),
     )
     databases = await call.files.imports.databases(call.actor)
     context = {
@@ -140,14 +140,14 @@ async def preview(call: Call) -> Response:
 
 
 async def start(call: Call) -> Response:
-    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     request = _request(await call.body.form(_MAX_FIELDS))
     job = await call.files.imports.start(call.actor, file, request)
     return redirect(_url(call, file.id, job), 302)
 
 
 async def cancel(call: Call) -> Response:
-    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     job = _number(call)
     await call.files.imports.cancel(call.actor, file, job)
     return redirect(_url(call, file.id, job)) if call.wants_page else answer(call, {"ok": True})
@@ -155,7 +155,7 @@ async def cancel(call: Call) -> Response:
 
 async def restart(call: Call) -> Response:
     """Run an unfinished import again; after a comparison, apply it."""
-    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     values = await call.body.form()
     number = _number(call)
     if values.get("apply") == "1":
@@ -176,7 +176,7 @@ def _url(call: Call, file_id: str, job: int) -> str:
 
 
 async def _job(call: Call) -> tuple[dict[str, Any], FileRecord, ImportRequest]:
-    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     job, details = await call.files.imports.visible_job(call.actor, file.id, _number(call))
     request = call.files.imports.request_of(job, details)
     shown = {**asdict(job), "table_url": table_url(call, job), "mode": request.mode}
@@ -273,12 +273,14 @@ def action(files: Files, file: dict[str, Any]) -> list[dict[str, str]]:
 
 
 async def origins(datasette: Any, request: Any, database: str, table: str) -> str:
-    """The HTML on a table's page that names the files of its rows that the actor may browse."""
+    """The HTML on a table's page that names the files of its rows that the actor may see."""
     files = Files.of(datasette)
     found = await files.imports.origins(database, table)
     if not found:
         return ""
-    browsable = await files.lookup.allowed_sources(request.actor, BROWSE)
+    visible = await files.lookup.visible_among(
+        request.actor, [(one.source, one.file_id) for one in found if one.source is not None]
+    )
     shown = [
         {
             **asdict(one),
@@ -286,7 +288,7 @@ async def origins(datasette: Any, request: Any, database: str, table: str) -> st
             "url": datasette.urls.path(f"/-/files/{one.file_id}"),
         }
         for one in found
-        if one.source in browsable
+        if (one.source, one.file_id) in visible
     ]
     html: str = await datasette.render_template(
         "datasette_files/_origins.html", {"origins": shown}, request=request

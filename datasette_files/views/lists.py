@@ -15,8 +15,9 @@ from ..errors import Invalid
 from ..media.families import FAMILIES
 from ..permissions.actions import BROWSE, MANAGE, UPLOAD
 from ..permissions.grants import grant
+from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import records
+from . import access, records
 from .arguments import TRASHED, first_url, grid, list_query, paging, size, sort_urls, view_urls
 from .http import Call, answer, page
 
@@ -27,12 +28,7 @@ async def batch(call: Call) -> Response:
     ids = list(dict.fromkeys(call.query.get("id", [])))
     if len(ids) > _MAX_BATCH:
         raise Invalid(f"{len(ids)} ids were sent; send at most {_MAX_BATCH} at once")
-    browse = await grant(call.datasette, call.actor, BROWSE)
-
-    def look(conn: Any) -> str:
-        return file_rows.batch_json(conn, ids, browse.slugs(conn), call.files.base_url)
-
-    found = await call.files.catalog.query(look)
+    found = await call.files.lookup.batch_json(call.actor, ids, call.files.base_url)
     return answer(call, f'{{"ok": true, "files": {found}}}')
 
 
@@ -44,6 +40,7 @@ async def source_json(call: Call) -> Response:
 async def source_page(call: Call) -> Response:
     source, query, found = await _source_list(call)
     uploadable = await call.files.lookup.allowed_sources(call.actor, UPLOAD)
+    can_manage = source.slug in await call.files.lookup.allowed_sources(call.actor, MANAGE)
     contents = await call.files.catalog.read(lambda conn: file_rows.contents(conn, source.id))
     context = {
         **_as_context(call, found),
@@ -54,7 +51,8 @@ async def source_page(call: Call) -> Response:
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
         "filtered": query.filtered,
-        "can_manage": source.slug in await call.files.lookup.allowed_sources(call.actor, MANAGE),
+        "can_manage": can_manage,
+        "access_url": access.source_url(call, source.slug) if can_manage else None,
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),
     }
@@ -74,7 +72,8 @@ async def _source_list(call: Call) -> tuple[Source, listing.ListQuery, Page]:
     source = call.files.sources.get(call.vars["source"])
     browse = await grant(call.datasette, call.actor, BROWSE, source.slug)
     query = replace(list_query(call), source_ids=(source.id,))
-    found = await call.files.search.page(browse, SearchQuery(query, required=source.slug))
+    query_in_source = SearchQuery(query, required=source.slug)
+    found = await call.files.search.page(Sight(browse), query_in_source)
     return source, query, found
 
 
@@ -86,23 +85,24 @@ async def search_json(call: Call) -> Response:
 
 async def search_page(call: Call) -> Response:
     q, wanted, found = await _search(call)
+    sources = [source for source in call.files.sources if source.slug in found.sources]
     context = {
         **_as_context(call, found),
         "q": q,
         "chosen": wanted,
-        "source_labels": {source.slug: source.label for source in call.files.sources},
-        "sources": [source for source in call.files.sources if source.slug in found.sources],
+        "source_labels": {source.slug: source.label for source in sources},
+        "sources": sources,
     }
     return await page(call, "search.html", context)
 
 
 async def _search(call: Call) -> tuple[str, str, Page]:
     """The query, the slug of the only source or "", and the page."""
-    browse = await grant(call.datasette, call.actor, BROWSE)
+    seen = await sight(call.datasette, call.actor)
     q, wanted = (call.argument("q") or "").strip(), call.argument("source") or ""
     ids = tuple(source.id for source in call.files.sources if wanted in ("", source.slug))
     query = listing.ListQuery(source_ids=ids, after=call.argument("_next"), limit=size(call))
-    return q, wanted, await call.files.search.page(browse, SearchQuery(query, q))
+    return q, wanted, await call.files.search.page(seen, SearchQuery(query, q))
 
 
 def _as_json(call: Call, found: Page) -> dict[str, Any]:

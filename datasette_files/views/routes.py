@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,18 +16,20 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..app import Files
-from ..errors import FilesError, NotFound, NotSupported
+from ..errors import FilesError, NotFound, NotSupported, StorageUnavailable
 from ..naming import ID_PATTERN
 from . import (
     cors,
     files,
     imports,
     lists,
+    parts,
     settings,
     sources,
     storages,
     tables,
     trash,
+    tus,
     uploads,
     verify,
 )
@@ -56,6 +59,7 @@ class Route:
         """The path as a regular expression, anchored by Datasette at its start."""
         pattern = self.path.replace(".", r"\.")
         parts = {"{source}": _SOURCE, "{file_id}": _FILE, "{job}": _JOB}
+        parts["{upload}"] = r"(?P<upload>[A-Za-z0-9_]{1,100})"
         parts["{filename}"] = r"(?P<filename>[^/]+)"
         for name, part in parts.items():
             pattern = pattern.replace(name, part)
@@ -92,6 +96,10 @@ ROUTES = (
     Route("/-/files/upload/{source}/-/prepare", {"POST": uploads.prepare}),
     Route("/-/files/upload/{source}/-/upload", {"POST": uploads.receive}),
     Route("/-/files/upload/{source}/-/complete", {"POST": uploads.complete}),
+    Route("/-/files/upload/{source}/-/sign-parts", {"POST": parts.sign}),
+    Route("/-/files/upload/{source}/-/list-parts", {"POST": parts.sent}),
+    Route("/-/files/upload/{source}/-/tus", tus.COLLECTION),
+    Route("/-/files/upload/{source}/-/tus/{upload}", tus.UPLOAD_ITSELF),
     Route("/-/files/upload/{source}/{filename}", {"PUT": uploads.raw_put}),
     Route("/-/files/import/{file_id}", {"GET": imports.preview, "POST": imports.start}, page=True),
     Route("/-/files/import/{file_id}/{job}", {"GET": imports.progress_page}, page=True),
@@ -145,6 +153,12 @@ def _view(methods: Mapping[str, Handler], page: bool) -> Any:
                 response = await _handler(handlers, call)(call)
             except FilesError as error:
                 response = await failure(call, error)
+            except sqlite3.OperationalError as error:
+                # Of a user's database; the internal one's are translated (db/batching.py).
+                if "locked" not in str(error):
+                    raise
+                logger.info("A database is locked: %s", error)
+                response = await failure(call, _busy())
         if response is not None and datasette.cors:
             cors.allow(response.headers)
         return response
@@ -152,6 +166,13 @@ def _view(methods: Mapping[str, Handler], page: bool) -> Any:
     # Datasette inspects the signature at every request; this makes it cheap.
     view.__signature__ = inspect.signature(view)  # type: ignore[attr-defined]
     return view
+
+
+def _busy() -> StorageUnavailable:
+    return StorageUnavailable(
+        "Another program is writing to the database, such as an import; try again in a minute",
+        headers={"Retry-After": "10"},
+    )
 
 
 def _handler(handlers: Mapping[str, Handler], call: Call) -> Handler:

@@ -42,10 +42,12 @@ async def _visible(call: Call) -> tuple[list[tuple[Source, bool, bool]], dict[in
 
 async def index(call: Call) -> Response:
     visible, totals = await _visible(call)
-    if not visible:
+    sees_files = any(can_browse for _, can_browse, _ in visible)
+    sees_files = sees_files or await call.files.lookup.sees_any(call.actor)
+    if not (visible or sees_files):
         raise PermissionDenied(
-            "You may not browse or upload to any source (files-browse, files-upload); sign in, or"
-            " ask the administrator"
+            "You may not browse or upload to any source (files-browse, files-upload), or see any"
+            " file (files-view); sign in, or ask the administrator"
         )
     entries = [
         {
@@ -57,7 +59,8 @@ async def index(call: Call) -> Response:
         for source, can_browse, can_upload in visible
     ]
     trash_total = await call.files.trash.visible(call.actor)
-    return await page(call, "index.html", {"entries": entries, "trash_total": trash_total})
+    context = {"entries": entries, "sees_files": sees_files, "trash_total": trash_total}
+    return await page(call, "index.html", context)
 
 
 async def sources_json(call: Call) -> Response:

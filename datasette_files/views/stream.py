@@ -5,22 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from ..errors import FilesError
+from ..jobs.parallel import uncancel
 from ..sources.reading import Missing
 from ..transfer.downloads import Body
 from . import cors
-from .body import Disconnected, uncancel
+from .body import Disconnected
 from .http import Call
 
 logger = logging.getLogger("datasette_files")
 
 _T = TypeVar("_T")
 
-#: Seconds without a byte taken by the client before the download is ended.
-STALL_SECONDS = 120.0
+#: Seconds between two looks at how much the client took. Fewer bytes a second of waiting for it
+#: end the download.
+STALL_SECONDS = 60.0
+MIN_BYTES_PER_SECOND = 1024
+#: Once a chunk took the client this many seconds, further ones are sent in pieces of this size, so
+#: that a look sees what a slow client takes.
+_SLOW_SECONDS, _SLOW_BYTES = 0.5, 16 * 1024
 
 
 class Streamed:
@@ -30,7 +37,11 @@ class Streamed:
         self._status = status
         self._headers = {**headers, "Content-Type": content_type}
         self._body = body
-        self._chunks_sent = 0
+        #: Since when the client is waited for; seconds of waiting and bytes since the last look.
+        self._waiting_since: float | None = None
+        self._waited = 0.0
+        self._taken = 0
+        self._is_slow = False
         self._stalled = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -39,14 +50,13 @@ class Streamed:
         if call.datasette.cors:
             cors.allow(self._headers)
         watcher = asyncio.ensure_future(call.body.gone())
-        self._watch(asyncio.current_task(), -1)
+        self._watch(asyncio.current_task())
         try:
             await call.send(self._start())
             async for chunk in self._body.chunks:
                 if watcher.done():
                     return
-                await call.send({"type": "http.response.body", "body": chunk, "more_body": True})
-                self._chunks_sent += 1
+                await self._pass_on(call, chunk)
             await call.send({"type": "http.response.body", "body": b"", "more_body": False})
         except Missing:
             return  # logged; the headers are sent, so the only signal is an early end
@@ -56,7 +66,9 @@ class Streamed:
             if not self._stalled:
                 raise
             uncancel(asyncio.current_task())
-            logger.warning("A client took nothing for %g seconds; download ended", STALL_SECONDS)
+            logger.warning(
+                "A client took fewer than %d bytes a second; download ended", MIN_BYTES_PER_SECOND
+            )
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -72,13 +84,30 @@ class Streamed:
         ]
         return {"type": "http.response.start", "status": self._status, "headers": headers}
 
-    def _watch(self, task: asyncio.Task[Any] | None, seen: int) -> None:
-        if task is not None and seen == self._chunks_sent:
+    async def _pass_on(self, call: Call, chunk: bytes) -> None:
+        step = _SLOW_BYTES if self._is_slow else max(1, len(chunk))
+        began = time.monotonic()
+        for start in range(0, len(chunk), step):
+            piece = chunk[start : start + step]
+            self._waiting_since = begun = time.monotonic()
+            await call.send({"type": "http.response.body", "body": piece, "more_body": True})
+            self._waiting_since = None
+            self._waited += time.monotonic() - begun
+            self._taken += len(piece)
+        self._is_slow = time.monotonic() - began > _SLOW_SECONDS
+
+    def _watch(self, task: asyncio.Task[Any] | None) -> None:
+        since = self._waiting_since
+        waited = self._waited + (time.monotonic() - since if since is not None else 0.0)
+        too_slow = self._taken < MIN_BYTES_PER_SECOND * waited
+        # Less than half of the time is no measure: the storage was slow, or it has just begun.
+        if task is not None and since is not None and too_slow and waited >= STALL_SECONDS / 2:
             self._stalled = True
             task.cancel()
             return
+        self._waited, self._taken = 0.0, 0
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(STALL_SECONDS, self._watch, task, self._chunks_sent)
+        self._timer = loop.call_later(STALL_SECONDS, self._watch, task)
 
 
 async def unless_gone(call: Call, work: Coroutine[Any, Any, _T]) -> _T:

@@ -11,9 +11,6 @@ from datasette.utils.asgi import Response
 
 from ..app import Files
 from ..columns.uses import ColumnUses
-from ..db import files as file_rows
-from ..permissions.actions import BROWSE
-from ..permissions.grants import grant
 from .http import Call, answer
 
 #: Files whose records one page of rows includes: a hundred rows with one photo each have a hundred.
@@ -21,7 +18,7 @@ _MAX_FILES = 2000
 
 
 async def uses_json(call: Call) -> Response:
-    file, _ = await call.files.lookup.browsable(call.actor, call.vars["file_id"])
+    file, _ = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     found = await call.files.uses.of(call.actor, file.id)
     listed = [described(call, one, file.id) for one in found.columns]
     body = {"ok": True, "file_id": file.id, "complete": found.complete, "uses": listed}
@@ -68,13 +65,8 @@ async def rows_with_files(
         return Response.json(error_body(error, 400), status=400)
     files = Files.of(datasette)
     ids = await files.columns.ids_of(rows, database, table)
-    browse = await grant(datasette, request.actor, BROWSE)
-
-    def look(conn: Any) -> str:
-        slugs = browse.slugs(conn)
-        return file_rows.batch_json(conn, ids[:_MAX_FILES], slugs, files.base_url)
-
-    records = await files.catalog.query(look)
+    shown = ids[:_MAX_FILES]
+    records = await files.lookup.batch_json(request.actor, shown, files.base_url)
     # JSON has no infinity; .json writes null too.
     body = {**data, "rows": [remove_infinites(dict(row)) for row in data["rows"]]}
     body["files_truncated"] = len(ids) > _MAX_FILES

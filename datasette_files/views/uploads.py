@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from datasette.utils.asgi import Response
 
 from .. import naming
+from ..base import UploadParts
 from ..columns.columns import ColumnPlace
 from ..errors import BadType, ChecksumMismatch, FilesError, Invalid
 from ..media import sniffing
@@ -34,7 +35,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 Handler = Callable[[Call, Source, Grant], Awaitable[Response]]
 
 
-def _to_source(handler: Handler) -> Callable[[Call], Awaitable[Response]]:
+def to_source(handler: Handler) -> Callable[[Call], Awaitable[Response]]:
     """A view that is given the route's source, and the actor's grant to upload to it.
 
     The use case checks the grant in the same hop as its own look-up. An earlier refusal mentions
@@ -54,22 +55,25 @@ def _to_source(handler: Handler) -> Callable[[Call], Awaitable[Response]]:
     return view
 
 
-@_to_source
+@to_source
 async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
     await call.files.catalog.read(lambda conn: allowed.check(conn, source.slug))
     source.require_uploads()
     return await page(call, "upload.html", {"source": source, "can_browse": await _browses(call)})
 
 
-@_to_source
+@to_source
 async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
     body = await call.body.json()
     incoming = _declared(body)
     if body.get("column") is not None:
-        place = _place(body["column"])
+        place = place_of(body["column"])
         await call.files.columns.check_upload(call.actor, place, source.slug, incoming)
-    token, instructions = await call.files.uploads.prepare(source, call.actor_id, allowed, incoming)
+    token, ways = await call.files.uploads.prepare(source, call.actor_id, allowed, incoming)
+    instructions = ways.instructions
     answered: dict[str, Any] = {"ok": True, "upload_token": token}
+    if ways.parts is not None:
+        answered["upload_parts"] = _offered(call, source, ways.parts)
     if instructions is None:
         answered |= {
             "upload_url": call.url(f"/-/files/upload/{source.slug}/-/upload"),
@@ -77,6 +81,9 @@ async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
             "upload_headers": {},
             "upload_fields": {"upload_token": token},
         }
+        if source.appends_uploads:
+            url = call.url(f"/-/files/upload/{source.slug}/-/tus")
+            answered["upload_resumable_url"] = url
     else:
         answered |= {
             "upload_url": instructions.url,
@@ -85,6 +92,17 @@ async def prepare(call: Call, source: Source, allowed: Grant) -> Response:
             "upload_fields": instructions.fields,
         }
     return answer(call, answered)
+
+
+def _offered(call: Call, source: Source, parts: UploadParts) -> dict[str, Any]:
+    """The parts of an upload, and where to ask for them (parts.py)."""
+    base = f"/-/files/upload/{source.slug}/-"
+    return {
+        "part_size": parts.part_size,
+        "count": parts.count,
+        "sign_url": call.url(f"{base}/sign-parts"),
+        "list_url": call.url(f"{base}/list-parts"),
+    }
 
 
 def _declared(body: dict[str, Any]) -> Incoming:
@@ -99,11 +117,11 @@ def _declared(body: dict[str, Any]) -> Incoming:
         filename=filename,
         content_type=sniffing.declared_type(content_type, filename),
         size=_size(body.get("size")),
-        sha256=_sha256(body.get("sha256")),
+        sha256=sha256_of(body.get("sha256")),
     )
 
 
-def _place(value: object) -> ColumnPlace:
+def place_of(value: object) -> ColumnPlace:
     """The column that the file is uploaded for. Raises Invalid."""
     names = ("database", "table", "column")
     if not (
@@ -123,7 +141,8 @@ def _size(value: object) -> int | None:
     return value
 
 
-def _sha256(value: object) -> str | None:
+def sha256_of(value: object) -> str | None:
+    """A sha256 in hexadecimal, in lower case; None for None. Raises Invalid."""
     if value is None:
         return None
     if not isinstance(value, str) or not _SHA256.fullmatch(value):
@@ -131,7 +150,7 @@ def _sha256(value: object) -> str | None:
     return value.lower()
 
 
-@_to_source
+@to_source
 async def receive(call: Call, source: Source, allowed: Grant) -> Response:
     form = _multipart(call)
     token = None
@@ -148,18 +167,24 @@ async def receive(call: Call, source: Source, allowed: Grant) -> Response:
     raise Invalid("The form has no file; send it as the field named file")
 
 
-@_to_source
+@to_source
 async def complete(call: Call, source: Source, allowed: Grant) -> Response:
-    token = (await call.body.json()).get("upload_token")
-    if not isinstance(token, str):
-        raise Invalid("upload_token is missing; send the token from prepare")
+    token = token_of(await call.body.json())
     file, created = await call.files.uploads.complete(source, call.actor_id, allowed, token)
     if created:
         await call.files.uploaded(source, file, call.actor)
     return answer(call, {"ok": True, "file": records.uploaded(call, file)}, 201 if created else 200)
 
 
-@_to_source
+def token_of(body: dict[str, Any]) -> str:
+    """The upload's token in the body of a request. Raises Invalid."""
+    token = body.get("upload_token")
+    if not isinstance(token, str):
+        raise Invalid("upload_token is missing; send the token from prepare")
+    return token
+
+
+@to_source
 async def one_shot(call: Call, source: Source, allowed: Grant) -> Response:
     form = _multipart(call)
     while (part := await _next_part(form)) is not None:
@@ -179,7 +204,7 @@ async def one_shot(call: Call, source: Source, allowed: Grant) -> Response:
     raise Invalid("The form has no file; send it as the field named file")
 
 
-@_to_source
+@to_source
 async def raw_put(call: Call, source: Source, allowed: Grant) -> Response:
     try:
         filename = naming.check_filename(unquote(call.vars["filename"], errors="strict"))

@@ -62,7 +62,7 @@ def test_every_error_code_has_a_message() -> None:
     server = {
         cls.code for cls in errors.FilesError.__subclasses__() if cls.__module__ == errors.__name__
     }
-    assert codes == server | {"busy", "network", "unexpected", "unreadable"}
+    assert codes == server | {"busy", "network", "other_site", "unexpected", "unreadable"}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_every_error_code_has_a_message() -> None:
     [
         *("api.js", "shared/request.js", "shared/format.js", "shared/messages.js"),
         "shared/file-records.js",
-        *("upload/checksum.js", "upload/client.js", "upload/queue.js"),
+        *("upload/checksum.js", "upload/client.js", "upload/parts.js", "upload/queue.js"),
         *("picker/search.js", "picker/sources.js", "field/value.js"),
     ],
 )

@@ -26,6 +26,8 @@ from tests.support.browser.watch import Watch
 from tests.support.faults.proxy import FaultProxy
 from tests.support.moto_server import new_prefix, shared_store
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[FaultProxy]:
@@ -41,7 +43,8 @@ def proxy() -> Iterator[FaultProxy]:
 
 @pytest.fixture(scope="module")
 def _shared(proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    config = shared_store().config(new_prefix(), endpoint_url=proxy.url)
+    options = {"endpoint_url": proxy.url, "multipart_threshold_bytes": 16 * 1024 * 1024}
+    config = shared_store().config(new_prefix(), **options)
     site = Site(
         tmp_path_factory.mktemp("site"),
         sources={"docs": {"storage": "s3", "config": config}},
@@ -65,7 +68,7 @@ def apply_cors(config: dict[str, Any], origin: str) -> None:
     """As an administrator does."""
     arguments = ["-s", "plugins.datasette-files.sources.docs.storage", "s3"]
     for name, value in config.items():
-        arguments += ["-s", f"plugins.datasette-files.sources.docs.config.{name}", value]
+        arguments += ["-s", f"plugins.datasette-files.sources.docs.config.{name}", str(value)]
     command = [sys.executable, "-m", "datasette", "files", "s3-cors", "docs", "--origin", origin]
     command += ["--apply", "--json", *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -101,6 +104,24 @@ def test_a_file_goes_straight_to_the_store(
     assert record["content_hash"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
     assert site.contents() == [content]
     assert shared_store().bucket in to_store
+
+
+def test_large_file_goes_straight_to_the_store_in_parts(
+    site: Site, page: Page, tmp_path: Path, proxy: FaultProxy
+) -> None:
+    upload = Uploading(page).open(site)
+    content = hashlib.sha256(b"seed").digest() * (33 * 1024 * 1024 // 32)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
+    upload.choose(make(tmp_path, "large.bin", content))
+    expect(upload.headline).to_have_text("1 file uploaded", timeout=120_000)
+    parts = [one for one in sent if one.startswith(f"PUT {proxy.url}")]
+    assert len(parts) == 3
+    assert not [one for one in sent if one.startswith(f"POST {proxy.url}")]
+    (file,) = site.files()
+    record = site.server.get_json(f"{file['url']}.json")
+    assert record["content_hash"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert site.contents() == [content]
 
 
 @pytest.mark.full

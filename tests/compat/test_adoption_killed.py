@@ -12,6 +12,8 @@ from datasette_files.db import schema
 from tests.db.conftest import check_search_index
 from tests.support import public, starter
 
+pytestmark = pytest.mark.full
+
 ROWS = 5_000
 
 

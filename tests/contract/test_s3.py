@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datasette_files.base import Storage, UploadInstructions
+from datasette_files.base import SignedPart, Storage, UploadInstructions
 from datasette_files.testing import StorageContract
 from datasette_files_s3.storage import S3Storage
 from tests.support.flow import s3
@@ -18,13 +18,19 @@ async def no_secrets(name: str) -> None:
 class TestS3Storage(StorageContract):
     async def make_storage(self, tmp_path: Path) -> Storage:
         storage = S3Storage()
-        await storage.configure(shared_store().config(new_prefix()), no_secrets)
+        await storage.configure(
+            shared_store().config(new_prefix(), multipart_threshold_bytes=1), no_secrets
+        )
         return storage
 
     # As the suite's own, and with the certificate of the store where it has its own authority.
 
     async def fetch(self, storage: Storage, url: str) -> tuple[dict[str, str], bytes]:
         return s3.fetch(storage, url)
+
+    async def send_part(self, storage: Storage, signed: SignedPart, content: bytes) -> None:
+        headers = {"Content-Type": "application/octet-stream", **signed.headers}
+        s3.request(shared_store(), signed.url, data=content, headers=headers, method="PUT").close()
 
     async def send(
         self, storage: Storage, instructions: UploadInstructions, content: bytes

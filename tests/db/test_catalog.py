@@ -66,6 +66,21 @@ async def test_writes_that_wait_share_a_commit(catalog):
     assert 1 <= len(commits) <= 3
 
 
+async def test_large_writes_share_no_commit_and_small_ones_pass_them(catalog):
+    ended: list[str] = []
+
+    async def write(name: str, value: int, size: int) -> None:
+        await catalog.write(_insert(value), size)
+        ended.append(name)
+
+    await asyncio.gather(
+        *(write("large", n, 100 * 1024) for n in range(5)),
+        *(write("small", n, 0) for n in range(10, 20)),
+    )
+    assert ended == ["large", *["small"] * 10, *["large"] * 4]
+    assert await _values(catalog) == [*range(5), *range(10, 20)]
+
+
 async def test_a_cancelled_caller_takes_nothing_from_the_others(catalog):
     tasks = [asyncio.ensure_future(catalog.write(_insert(n))) for n in range(10)]
     await asyncio.sleep(0)

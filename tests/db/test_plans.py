@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from datasette_files.db import files, garbage, listing, search, settings, trash, uploads
+from datasette_files.db import files, garbage, listing, parts, search, settings, trash, uploads
+from datasette_files.db.partial import Part
 
 _SCAN = re.compile(r"^SCAN (f|u|g|t|datasette_files|datasette_files_(uploads|garbage|trash))\b")
 _ROWS = 3_000
@@ -150,12 +151,42 @@ def test_a_search_reads_the_search_index_in_its_order(filled, q, sources):
     expression = search.match_expression(filled, q, sources)
     assert expression is not None
     with _Traced(filled) as traced:
-        found, token = search.page(filled, expression, None, 5)
+        matching = search.Matching(expression)
+        found, token = search.page(filled, matching, None, 5)
         assert found
         if token is not None:
-            search.page(filled, expression, token, 5)
-        search.count(filled, expression)
+            search.page(filled, matching, token, 5)
+        search.count(filled, search.Matching(expression))
         search.has_other_sources(filled, [1])
+    _check(traced.plans("datasette_files_fts"))
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_a_part_of_a_source_is_read_by_its_indexes(filled, few, monkeypatch):
+    if not few:
+        monkeypatch.setattr(parts, "_FEW", 3)
+        monkeypatch.setattr(parts, "_MAX_PROBED", 3)
+        monkeypatch.setattr(parts, "_BATCH", 10)
+        monkeypatch.setattr(parts, "_MAX_READ", 50)
+    ids = frozenset(f"df-{i}" for i in range(3, _ROWS, 9))
+    seen = {1: Part(ids), 2: Part(frozenset({"df-4"}), only=False)}
+    only = {1: Part(ids)}
+    matching = search.Matching(
+        None, search.match_expression(filled, "name", [1]), {1: Part(frozenset(sorted(ids)[:9]))}
+    )
+    with _Traced(filled) as traced:
+        for one in (seen, only):
+            query = listing.ListQuery((3,), parts=one)
+            _, token = listing.page(filled, query)
+            listing.page(filled, replace(query, after=token))
+            listing.count(filled, query)
+        found, token = search.page(filled, matching, None, 5)
+        assert len(found) == 5
+        search.page(filled, matching, token, 5)
+        search.count(filled, matching)
+        files.outside(filled, ["df-17", "df-18"], ["s1"])
+        files.batch_json(filled, ["df-17", "df-18"], ["s1"], "/", ["df-18"])
+    _check(traced.plans("datasette_files"))
     _check(traced.plans("datasette_files_fts"))
 
 
@@ -209,8 +240,8 @@ def test_no_statement_about_files_looks_into_the_trash(filled):
             listing.count(filled, query)
         expression = search.match_expression(filled, "name", [1])
         assert expression is not None
-        search.page(filled, expression, None, 5)
-        search.count(filled, expression)
+        search.page(filled, search.Matching(expression), None, 5)
+        search.count(filled, search.Matching(expression))
     assert [s for s in traced.statements if "datasette_files_trash" in s] == []
 
 

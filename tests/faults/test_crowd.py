@@ -27,6 +27,8 @@ from tests.support.faults.scene import (
 )
 from tests.support.server import Server
 
+pytestmark = pytest.mark.full
+
 CLIENTS = 100
 #: On moto, which serves all of them with one core of Python.
 CLIENTS_OF_MOTO = 25

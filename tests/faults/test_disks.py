@@ -19,6 +19,8 @@ from tests.support.client import Client
 from tests.support.faults.scene import config, held, leftovers, settle
 from tests.support.server import Server
 
+pytestmark = pytest.mark.full
+
 #: One is written in one piece, the other streamed.
 SIZES = (20_000, 900_000)
 

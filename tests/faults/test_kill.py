@@ -23,6 +23,8 @@ from tests.support.client import Client
 from tests.support.faults.scene import catalogued, held, leftovers, settle, until_killed
 from tests.support.server import Server
 
+pytestmark = pytest.mark.full
+
 EXPIRY = 2
 
 

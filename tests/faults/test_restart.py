@@ -19,6 +19,8 @@ from tests.support.faults.scene import (
     settle,
 )
 
+pytestmark = pytest.mark.full
+
 CONTENT = b"over a restart" * 50_000
 
 

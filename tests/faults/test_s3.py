@@ -30,6 +30,8 @@ from tests.support.faults.scene import settle
 from tests.support.moto_server import new_prefix, shared_store
 from tests.support.server import Server
 
+pytestmark = pytest.mark.full
+
 SMALL = b"a few bytes"
 #: The most requests for one operation that asks for one.
 MOST = 6

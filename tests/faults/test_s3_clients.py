@@ -28,6 +28,8 @@ from tests.support.faults.scene import (
 from tests.support.faults.scene import leftovers as left_of
 from tests.support.server import Server
 
+pytestmark = pytest.mark.full
+
 EXPIRY = 5
 CONTENT = b"past Datasette" * 5_000
 HTML = b"<!doctype html><script>alert(1)</script>".ljust(len(CONTENT))

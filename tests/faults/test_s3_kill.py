@@ -22,6 +22,8 @@ from tests.support.faults.scene import SLACK, SWEPT_WITHIN, settle
 from tests.support.moto_server import new_prefix, shared_store
 from tests.support.server import Server
 
+pytestmark = pytest.mark.full
+
 CONTENT = b"past Datasette" * 50_000
 EXPIRY = 6
 #: Seconds after which an attempt that nobody hears of is dead.

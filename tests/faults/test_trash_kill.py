@@ -23,6 +23,8 @@ from tests.support.client import Answer, Client, Unanswered
 from tests.support.faults.scene import held, rows, settle, until_killed
 from tests.support.server import Server
 
+pytestmark = pytest.mark.full
+
 FILES = 40
 STATES = {"delete": "trash", "restore": "live", "purge": "gone"}
 SETTINGS = "/-/files/source/docs/settings"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-_SIZE = 500_000
+_SIZE = 250_000
 _CPU_SECONDS = 15
 
 

@@ -8,6 +8,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasette.app import Datasette
@@ -15,6 +16,7 @@ from datasette.database import Database
 
 from datasette_files.db import jobs as rows
 from datasette_files.formats.base import ImportProblem
+from datasette_files.imports import first_rows, process
 from tests.conftest import MakeDatasette, upload
 from tests.faults.conftest import Disk, small_disk
 from tests.support.imports import engine, site
@@ -117,6 +119,38 @@ def test_short_rows_of_a_wide_table_are_bounded(tmp_path: Path) -> None:
         engine.read(path, tmp_path, max_bytes=50_000)
 
 
+async def test_the_previews_of_one_client_leave_a_place_to_others(
+    datasette: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one of another client overtakes those that wait; one that waits too long says so."""
+    file = await upload(datasette, b"a\n1\n", "x.csv")
+    release, run = asyncio.Event(), process.run
+
+    async def slow_for_alice(task: Any, *rest: Any) -> dict[str, Any]:
+        if task["options"].get("delimiter") == ";":
+            await release.wait()
+        return await run(task, *rest)
+
+    monkeypatch.setattr(process, "run", slow_for_alice)
+
+    async def preview(name: str | None) -> int:
+        answer = await datasette.client.get(
+            f"/-/files/import/{file['id']}{'?delimiter=;' if name == 'alice' else ''}",
+            headers={"Accept": "application/json"},
+            actor={"id": name} if name else None,
+        )
+        return answer.status_code
+
+    slow = [asyncio.ensure_future(preview("alice")) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    assert [await preview("bob"), await preview(None)] == [200, 200]
+    assert not any(one.done() for one in slow)
+    monkeypatch.setattr(first_rows, "_PLACE_SECONDS", 0.05)
+    assert await preview("alice") == 408
+    release.set()
+    assert await asyncio.gather(*slow) == [200, 200, 200]
+
+
 async def test_a_server_without_a_folder_for_temporary_files_says_so(
     datasette: Datasette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +184,10 @@ async def test_the_pages_of_a_wide_file_say_what_they_leave_out(
     "name, begin, row",
     [
         ("sparse.ndjson", "{" + ", ".join(f'"c{n}": 1' for n in range(2000)) + "}\n", "{}\n"),
-        ("short.csv", ",".join(f"c{n}" for n in range(2000)) + "\n", "1\n"),
+        pytest.param(
+            *("short.csv", ",".join(f"c{n}" for n in range(2000)) + "\n", "1\n"),
+            marks=pytest.mark.full,
+        ),
     ],
 )
 def test_values_that_are_missing_do_not_fill_the_disk(

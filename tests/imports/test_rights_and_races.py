@@ -33,7 +33,7 @@ async def test_an_import_is_shown_to_who_started_it_or_may_view_its_table(
     make_datasette: MakeDatasette, tmp_path: Path
 ) -> None:
     both = {"id": ["alice", "bob"]}
-    permissions = {**dict.fromkeys(site.WRITE, ALICE), "view-table": {"id": "carol"}}
+    permissions = {**dict.fromkeys(site.WRITE, both), "view-table": {"id": "carol"}}
     permissions |= dict.fromkeys(("files-browse", "files-upload", "files-delete"), both)
     sources = {slug: disk_source(tmp_path / slug) for slug in ("docs", "other")}
     datasette = await make_datasette(sources, permissions)
@@ -49,6 +49,10 @@ async def test_an_import_is_shown_to_who_started_it_or_may_view_its_table(
     for path in (url, f"{url}.json"):
         refused = await datasette.client.get(path, actor=BOB)
         assert refused.status_code == 403
+        assert "made" not in refused.text
+    for path, values in (("cancel", {}), ("restart", {}), ("restart", {"apply": "1"})):
+        refused = await datasette.client.post(f"{url}/-/{path}", data=values, actor=BOB)
+        assert refused.status_code == 403, "though Bob may import into the database"
         assert "made" not in refused.text
     file_id = job["file_id"]
     assert "data/made" not in (await datasette.client.get(f"/-/files/{file_id}", actor=BOB)).text

@@ -108,3 +108,14 @@ test("what a storage answers in XML becomes one of our codes", () => {
   const inherited = ["storage_error", "The storage answered 400 constructor."];
   assert.deepEqual(told(400, answer("constructor")), inherited);
 });
+
+test("Datasette's own refusal of another site is told as that", async () => {
+  const pages = {
+    "<p>Reason: Origin &#39;http://a&#39; does not match Host &#39;b&#39;</p>": "other_site",
+    "<p>Reason: Sec-Fetch-Site was &#39;cross-site&#39;, expected</p>": "other_site",
+    "<h1>403 Forbidden</h1>": "permission_denied",
+  };
+  for (const [page, code] of Object.entries(pages)) {
+    assert.equal(ApiError.of(403, page).code, code);
+  }
+});

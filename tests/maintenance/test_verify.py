@@ -17,7 +17,8 @@ from datasette.cli import cli
 
 from datasette_files.app import Files
 from datasette_files.maintenance import verify as module
-from datasette_files.maintenance.verify import Order, Verification
+from datasette_files.maintenance.verify import Order
+from datasette_files.maintenance.verify_round import Verification
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 
 Run = Callable[..., Result]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -17,18 +18,28 @@ from typing import Any, Literal
 import pytest
 from datasette.app import Datasette
 from datasette.database import Database
+from datasette.permissions import PermissionSQL
 
 from datasette_files.app import Files
 from datasette_files.db import trash
 from datasette_files.models import FileRecord
 from datasette_files.naming import new_ulid
-from datasette_files.permissions.actions import BROWSE, DEBUG, DELETE, EDIT, MANAGE, UPLOAD
+from datasette_files.permissions.actions import (
+    BROWSE,
+    DEBUG,
+    DELETE,
+    EDIT,
+    MANAGE,
+    UPLOAD,
+    VIEW,
+)
 from datasette_files.permissions.grants import Grant
 from datasette_files.transfer.uploads import Incoming
 from datasette_files.views.routes import ROUTES
 from tests.conftest import MakeDatasette, disk_source
+from tests.support.storages import registered
 
-ACTIONS = (BROWSE, UPLOAD, EDIT, DELETE, MANAGE)
+ACTIONS = (BROWSE, VIEW, UPLOAD, EDIT, DELETE, MANAGE)
 ACTORS: dict[str, dict[str, Any] | None] = {
     "anonymous": None,
     "stranger": {"id": "stranger"},
@@ -37,12 +48,16 @@ ACTORS: dict[str, dict[str, Any] | None] = {
 }
 SECRET_NAME = "classified.txt"
 SECRET = b"the cellar key is under the mat"
+#: A file beside the one that requests are about, and the source's label.
+WITHHELD = "withheld.txt"
+LABEL = "Cellar of papers"
 
-#: An action on the source, or the global one; "any": browse or upload on any source; None: open,
-#: but shows nothing.
+#: An action on the source or the file, or the global one; "any": browse or upload on any source, or
+#: a file to see; None: open, but shows nothing.
 Needed = (
     Literal[
         "files-browse",
+        "files-view",
         "files-upload",
         "files-edit",
         "files-delete",
@@ -88,21 +103,24 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/upload/{source}/-/prepare", "POST"): Need("files-upload"),
     ("/-/files/upload/{source}/-/upload", "POST"): Need("files-upload"),
     ("/-/files/upload/{source}/-/complete", "POST"): Need("files-upload", 201),
+    # This storage takes no parts; test_parts.py has one that does.
+    ("/-/files/upload/{source}/-/sign-parts", "POST"): Need("files-upload", 405),
+    ("/-/files/upload/{source}/-/list-parts", "POST"): Need("files-upload", 405),
     ("/-/files/upload/{source}/{filename}", "PUT"): Need("files-upload", 201),
-    ("/-/files/import/{file_id}", "GET"): Need("files-browse"),
-    ("/-/files/import/{file_id}", "POST"): Need("files-browse", 302),
-    ("/-/files/import/{file_id}/{job}/-/cancel", "POST"): Need("files-browse"),
-    ("/-/files/import/{file_id}/{job}/-/restart", "POST"): Need("files-browse", 302),
-    ("/-/files/import/{file_id}/{job}", "GET"): Need("files-browse"),
-    ("/-/files/import/{file_id}/{job}.json", "GET"): Need("files-browse"),
-    ("/-/files/{file_id}.json", "GET"): Need("files-browse"),
-    ("/-/files/{file_id}/uses.json", "GET"): Need("files-browse"),
-    ("/-/files/{file_id}/download", "GET"): Need("files-browse"),
-    ("/-/files/{file_id}/inline", "GET"): Need("files-browse"),
-    ("/-/files/{file_id}/thumbnail", "GET"): Need("files-browse"),
+    ("/-/files/import/{file_id}", "GET"): Need("files-view"),
+    ("/-/files/import/{file_id}", "POST"): Need("files-view", 302),
+    ("/-/files/import/{file_id}/{job}/-/cancel", "POST"): Need("files-view"),
+    ("/-/files/import/{file_id}/{job}/-/restart", "POST"): Need("files-view", 302),
+    ("/-/files/import/{file_id}/{job}", "GET"): Need("files-view"),
+    ("/-/files/import/{file_id}/{job}.json", "GET"): Need("files-view"),
+    ("/-/files/{file_id}.json", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/uses.json", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/download", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/inline", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/thumbnail", "GET"): Need("files-view"),
     ("/-/files/{file_id}/-/update", "POST"): Need("files-edit"),
     ("/-/files/{file_id}/-/delete", "POST"): Need("files-delete"),
-    ("/-/files/{file_id}", "GET"): Need("files-browse"),
+    ("/-/files/{file_id}", "GET"): Need("files-view"),
     ("/-/files/{file_id}", "DELETE"): Need("files-delete", 204),
 }
 
@@ -124,6 +142,10 @@ class Setup:
     anywhere: frozenset[str] = frozenset()
     #: Whether the uploader may edit and delete.
     owns: bool = False
+    #: Who may see the file without all of its source.
+    views: frozenset[str] = frozenset()
+    #: What another plugin's rule says to ``right`` about ``files-view`` on the file, if it has one.
+    rule: bool | None = None
     #: Actors who may look into the storages.
     debug: frozenset[str] = frozenset()
 
@@ -134,6 +156,8 @@ class Setup:
             return actor in self.anywhere
         if action == DEBUG:
             return actor in self.debug
+        if action == VIEW and actor in self.views:
+            return True
         if action in (EDIT, DELETE) and self.owns and actor == "owner":
             return True
         return actor in self.may
@@ -150,12 +174,21 @@ SETUPS = {
     "denied source": Setup(each({**RIGHT, "docs": {"allow": False}}), {}, anywhere=_RIGHT),
     "owners": Setup({}, _OWNERS, owns=True),
     "debugging alone": Setup({DEBUG: RIGHT}, {}, debug=_RIGHT),
+    "one file": Setup({}, {}, anywhere=_RIGHT, views=_RIGHT, rule=True),
+    "one file of a denied source": Setup(each({"docs": {"allow": False}}), {}, rule=True),
+    "one file of a source of others": Setup(
+        each({**RIGHT, "docs": {"allow": {"id": "boss"}}}),
+        *({}, frozenset(), _RIGHT),
+        views=_RIGHT,
+        rule=True,
+    ),
+    "one file denied": Setup(each(RIGHT), {}, _RIGHT, _RIGHT, rule=False),
     "owners and denied source": Setup(each({"docs": {"allow": False}}), _OWNERS),
 }
 
 
 #: What others mean together.
-RARE = ("grant elsewhere", "owners and denied source")
+RARE = ("grant elsewhere", "owners and denied source", "one file of a source of others")
 
 
 async def _chunks() -> AsyncIterator[bytes]:
@@ -175,9 +208,9 @@ class Stage:
         self._shared: tuple[FileRecord, int] | None = None
         self._trashed: str | None = None
 
-    async def file(self) -> FileRecord:
+    async def file(self, name: str = SECRET_NAME) -> FileRecord:
         """A new file of ``owner``."""
-        incoming = Incoming(SECRET_NAME, "text/plain")
+        incoming = Incoming(name, "text/plain")
         return await self.files.uploads.store(self.source, "owner", self._open, incoming, _chunks())
 
     async def token(self, actor: dict[str, Any] | None, received: bool) -> str:
@@ -253,6 +286,9 @@ class Stage:
                 return {"data": {"upload_token": token}, "files": {"file": ("new.txt", b"new")}}
             case "complete":
                 return {"json": {"upload_token": await self.token(actor, received=True)}}
+            case "sign-parts" | "list-parts":
+                token = await self.token(actor, received=False)
+                return {"json": {"upload_token": token, "numbers": [1]}}
             case "restore" | "purge":
                 return {"json": {"ids": [await self.trashed()]}}
             case "update" if "settings" in path:
@@ -275,10 +311,33 @@ class Stage:
         return sum(1 for path in Path(self.source.config.config["root"]).rglob("*.txt"))
 
 
+def _rule(allow: bool) -> Any:
+    """Another plugin's rules for ``right``, one for each file but the withheld ones."""
+
+    def rules(datasette: Any, actor: Any, action: str) -> PermissionSQL | None:
+        if action != VIEW or actor != ACTORS["right"]:
+            return None
+        sql = f"""SELECT 'docs' AS parent, id AS child, {int(allow)} AS allow, 'one' AS reason
+            FROM datasette_files WHERE filename = '{SECRET_NAME}'"""
+        return PermissionSQL(sql=sql)
+
+    return rules
+
+
 @pytest.fixture
-async def stage(make_datasette: MakeDatasette, tmp_path: Path, request: Any) -> Stage:
+async def stage(
+    make_datasette: MakeDatasette, tmp_path: Path, request: Any
+) -> AsyncIterator[Stage]:
     setup = SETUPS[request.param]
+    with ExitStack() as stack:
+        if setup.rule is not None:
+            stack.enter_context(registered(permission_resources_sql=_rule(setup.rule)))
+        yield await _stage(make_datasette, tmp_path, setup)
+
+
+async def _stage(make_datasette: MakeDatasette, tmp_path: Path, setup: Setup) -> Stage:
     sources = {slug: disk_source(tmp_path / slug) for slug in ("docs", "other")}
+    sources["docs"]["label"] = LABEL
     # What an import needs of Datasette; test_imports.py takes it away.
     permissions = {**setup.permissions, "create-table": True, "insert-row": True}
     datasette = await make_datasette(sources, permissions, **setup.plugin)
@@ -316,6 +375,7 @@ def test_every_route_and_method_has_its_expectation() -> None:
 )
 async def test_routes_answer_by_the_actors_grants(stage: Stage, name: str) -> None:
     setup, wrong = SETUPS[name], []
+    await stage.file(WITHHELD)
     for actor, (path, method) in product(ACTORS, routes_and_methods()):
         needed = need(path, method)
         expected = needed.status if setup.allows(actor, needed.action) else 403
@@ -324,8 +384,11 @@ async def test_routes_answer_by_the_actors_grants(stage: Stage, name: str) -> No
             wrong.append(f"{actor}: {method} {path}: {response.status_code}, not {expected}")
         leaks = SECRET_NAME in response.text or SECRET in response.content
         # Who may look into the storages sees paths, which hold names.
-        if leaks and not setup.allows(actor, BROWSE) and needed.action != DEBUG:
+        if leaks and not setup.allows(actor, VIEW) and needed.action != DEBUG:
             wrong.append(f"{actor}: {method} {path} shows the file")
+        beyond = WITHHELD in response.text or LABEL in response.text
+        if beyond and not setup.allows(actor, BROWSE) and needed.action != DEBUG:
+            wrong.append(f"{actor}: {method} {path} shows more of the source than the file")
     assert wrong == []
 
 
@@ -373,31 +436,38 @@ async def test_an_upload_belongs_to_the_actor_who_prepared_it(
     for step, body in [
         ("upload", {"data": {"upload_token": token}, "files": {"file": ("n.txt", b"new")}}),
         ("complete", {"json": {"upload_token": token}}),
+        ("sign-parts", {"json": {"upload_token": token, "numbers": [1]}}),
+        ("list-parts", {"json": {"upload_token": token}}),
     ]:
         url = f"/-/files/upload/docs/-/{step}"
         answer = await both.client.post(url, actor=ACTORS["right"], **body)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-@pytest.mark.parametrize("stage", ["source grant"], indirect=True)
-async def test_lists_hold_only_what_may_be_browsed(stage: Stage) -> None:
+@pytest.mark.parametrize("stage", ["source grant", "one file"], indirect=True)
+async def test_lists_hold_only_what_may_be_seen(stage: Stage, request: Any) -> None:
     file = await stage.file()
+    single = request.node.callspec.params["stage"] == "one file"
+    if single:
+        await stage.file(WITHHELD)
     client = stage.datasette.client
     for actor, sees in [("right", True), ("stranger", False), ("anonymous", False)]:
         who = ACTORS[actor]
         batch = (await client.get(f"/-/files/batch.json?id={file.id}", actor=who)).json()
         assert (file.id in batch["files"]) is sees
         sources = (await client.get("/-/files/sources.json", actor=who)).json()["sources"]
-        assert [source["slug"] for source in sources] == (["docs"] if sees else [])
+        browsable = ["docs"] if sees and not single else []
+        assert [source["slug"] for source in sources] == browsable
         for query in ("", "?q=classified", f"?q={file.id}", "?source=docs", "?q=c&source=other"):
             found = (await client.get(f"/-/files/search.json{query}", actor=who)).json()
             hit = sees and "other" not in query
             assert [one["id"] for one in found["files"]] == ([file.id] if hit else [])
             assert found["total"] == int(hit)
-            assert found["sources"] == (["docs"] if sees else [])
+            assert found["sources"] == browsable
             page = await client.get(f"/-/files/search{query}", actor=who)
             assert page.status_code == 200
             assert (SECRET_NAME in page.text) is hit
+            assert WITHHELD not in page.text
 
 
 @pytest.mark.parametrize("stage", ["owners"], indirect=True)

@@ -18,6 +18,7 @@ from datasette_files_s3.config import Folder, S3Config
 from tests.conftest import MakeDatasette
 
 _KEYS = {"access_key_id": "AKIAEXAMPLE", "secret_access_key": "the-secret-key"}
+_ARN = "arn:aws:s3:eu-west-1:123456789012:accesspoint/files"
 _BROKER = {"credentials_url": "https://b.example/c", "credentials_url_secret": "x"}
 
 
@@ -39,6 +40,14 @@ _BROKER = {"credentials_url": "https://b.example/c", "credentials_url_secret": "
         ({"bucket": "bucket", "endpoint_url": "minio.example"}, "must begin with https://"),
         ({"bucket": "bucket", "endpoint_url": "https://u:p@minio.example"}, "a password"),
         ({"bucket": "bucket", "public_endpoint_url": "https://m.example?a=b"}, "a query"),
+        ({"bucket": "arn:aws:s3:::bucket"}, "access point in one region"),
+        ({"bucket": "arn:aws:s3::123456789012:accesspoint/m.mrap"}, "one region"),
+        ({"bucket": "arn:aws:s3-outposts:us-east-1:123456789012:outpost/o/b"}, "one region"),
+        ({"bucket": _ARN, "endpoint_url": "https://m.example"}, "remove endpoint_url"),
+        ({"bucket": "bucket", "sse": "aes"}, "'AES256', 'aws:kms'"),
+        ({"bucket": "bucket", "sse_kms_key_id": "k"}, "needs sse: aws:kms"),
+        ({"bucket": "bucket", "sse": "AES256", "sse_kms_key_id": "k"}, "needs sse: aws:kms"),
+        ({"bucket": "bucket", "upload_method": "put"}, "'POST' or 'PUT'"),
         ({"bucket": "bucket", "upload": "both"}, "'direct' or 'proxy'"),
         ({"bucket": "bucket", "download": "direct"}, "'redirect' or 'proxy'"),
         ({"bucket": "bucket", "presign_ttl_seconds": 0}, "greater than 0"),

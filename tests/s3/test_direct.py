@@ -254,6 +254,63 @@ async def test_upload_is_found_where_it_was_signed_for_when_the_folder_changes(
     assert len(store.keys(after)) == 1
 
 
+@pytest.mark.parametrize("swept", [False, True])
+async def test_upload_that_took_longer_than_its_expiry_is_completed(
+    make_datasette: MakeDatasette, tmp_path: Any, store: Store, swept: bool
+) -> None:
+    source = s3.source(tmp_path)
+    flow = Flow(await make_datasette(sources={"docs": source}), s3.S3_DIRECT)
+    prepared = (await flow.prepare(size=5)).json
+    await flow.change("UPDATE datasette_files_uploads SET expires_at = 1")
+    if swept:
+        await flow.sweep()
+        assert await flow.rows("SELECT state FROM datasette_files_uploads") == [("expired",)]
+    early = await flow.complete(prepared["upload_token"])
+    assert (early.status, early.json["code"]) == (410, "expired"), "nothing has arrived"
+    await flow.sweep()
+    await flow.send(prepared, b"hello")
+    completed = await flow.complete(prepared["upload_token"])
+    assert completed.status == 201
+    await flow.change("UPDATE datasette_files_garbage SET not_before = 0")
+    await flow.sweep()
+    assert (await flow.download(completed.json["file"])).content == b"hello"
+    assert len(store.keys(source["config"]["prefix"])) == 1, "the final object alone"
+
+
+async def test_expired_upload_waits_until_its_path_is_swept(
+    make_datasette: MakeDatasette, tmp_path: Any
+) -> None:
+    flow = Flow(await make_datasette(sources={"docs": s3.source(tmp_path)}), s3.S3_DIRECT)
+    prepared = (await flow.prepare(size=5)).json
+    await flow.change(
+        "INSERT INTO datasette_files_garbage (source_id, path, not_before)"
+        " SELECT source_id, path, 1e12 FROM datasette_files_uploads"
+    )
+    await flow.send(prepared, b"hello")
+    early = await flow.complete(prepared["upload_token"])
+    assert (early.status, early.json["code"]) == (409, "conflict"), "else the sweeper deletes it"
+    await flow.change("DELETE FROM datasette_files_garbage WHERE not_before > 1e11")
+    assert (await flow.complete(prepared["upload_token"])).status == 201
+
+
+async def test_what_is_sent_after_the_row_is_forgotten_is_deleted(
+    make_datasette: MakeDatasette, tmp_path: Any, store: Store
+) -> None:
+    source = s3.source(tmp_path)
+    flow = Flow(await make_datasette(sources={"docs": source}), s3.S3_DIRECT)
+    prepared = (await flow.prepare(size=5)).json
+    await flow.change("UPDATE datasette_files_uploads SET expires_at = 1")
+    await flow.sweep()
+    await flow.change("UPDATE datasette_files_garbage SET not_before = 0")
+    await flow.sweep()
+    await flow.send(prepared, b"hello")
+    await flow.change("UPDATE datasette_files_uploads SET expires_at = 1")
+    await flow.sweep()
+    assert await flow.rows("SELECT 1 FROM datasette_files_uploads") == []
+    await flow.sweep()
+    assert store.keys(source["config"]["prefix"]) == set()
+
+
 async def test_upload_does_not_expire_while_it_is_finished(
     make_datasette: MakeDatasette, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

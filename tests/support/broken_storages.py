@@ -10,10 +10,21 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from datasette_files.base import FileMetadata, StorageCapabilities, UploadInstructions
+from datasette_files.base import (
+    FileMetadata,
+    SentPart,
+    StorageCapabilities,
+    UploadInstructions,
+)
 from datasette_files.errors import Invalid
 from datasette_files.testing import StorageContract
-from tests.support.storages import DirectStorage, MemoryStorage, SignedStorage
+from tests.support.storages import (
+    AppendStorage,
+    DirectStorage,
+    MemoryStorage,
+    PartsStorage,
+    SignedStorage,
+)
 
 FAULTS: dict[type[MemoryStorage], set[str]] = {}
 
@@ -428,6 +439,110 @@ class StateIsNotJson(DirectStorage):
         return instructions
 
 
+# Uploads that go on
+
+
+@fails("appended_upload_round_trip", "appending_to_what_is_gone_raises")
+class AppendsInSight(AppendStorage):
+    async def append_upload(self, path: str, *args: Any) -> dict[str, Any]:
+        state = await super().append_upload(path, *args)
+        self.objects[path] = self.appended[path]
+        return state
+
+
+@fails("append_drops_what_the_core_did_not_record")
+class AppendKeepsTheEnd(AppendStorage):
+    async def append_upload(self, path: str, offset: int, *args: Any) -> dict[str, Any]:
+        before = self.appended.get(path, b"")
+        state = await super().append_upload(path, offset, *args)
+        self.appended[path] += before[len(self.appended[path]) :]
+        return state
+
+
+@fails(
+    "append_drops_what_the_core_did_not_record",
+    "append_drops_whole_parts_that_the_core_did_not_record",
+)
+class AppendsAtTheEnd(AppendStorage):
+    async def append_upload(self, path: str, offset: int, *args: Any) -> dict[str, Any]:
+        if len(self.appended.get(path, b"")) < offset:
+            raise FileNotFoundError(path)
+        return await super().append_upload(path, len(self.appended.get(path, b"")), *args)
+
+
+@fails(
+    "append_whose_stream_raises_keeps_what_was_before",
+    "append_that_is_refused_at_its_first_chunk_changes_nothing",
+)
+class AppendChangesTheError(AppendStorage):
+    async def append_upload(self, path: str, offset: int, stream: Any, state: Any) -> Any:
+        async def translated() -> AsyncIterator[bytes]:
+            try:
+                async for chunk in stream:
+                    yield chunk
+            except Exception as error:
+                raise OSError("The stream broke") from error
+
+        return await super().append_upload(path, offset, translated(), state)
+
+
+@fails("append_that_is_refused_at_its_first_chunk_changes_nothing")
+class AppendCutsFirst(AppendStorage):
+    async def append_upload(self, path: str, offset: int, *args: Any) -> dict[str, Any]:
+        if path in self.appended and path not in self.locked:
+            self.appended[path] = self.appended[path][:offset]
+        return await super().append_upload(path, offset, *args)
+
+
+@fails("appends_at_once_do_not_mix")
+class AppendLocksNothing(AppendStorage):
+    async def append_upload(self, path: str, *args: Any) -> dict[str, Any]:
+        self.locked.clear()
+        return await super().append_upload(path, *args)
+
+
+@fails("appended_upload_round_trip")
+class FinishesAppendsOnce(AppendStorage):
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        if path not in self.appended:
+            raise FileNotFoundError(path)
+        return await super().finish_upload(path, instructions_state)
+
+
+@fails("appending_to_what_is_gone_raises")
+class DiscardForgetsAppended(AppendStorage):
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        return
+
+
+@fails("discarding_an_appended_upload_leaves_what_is_at_the_path")
+class DiscardDeletesTheFile(AppendStorage):
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        await self.delete_file(path)
+
+
+# Parts
+
+
+@fails("direct_upload_without_a_part_is_refused")
+class JoinsWhatIsThere(PartsStorage):
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        return await super().finish_upload(path, {**instructions_state, "count": 1})
+
+
+@fails("discarded_direct_parts_are_gone")
+class KeepsDiscardedParts(PartsStorage):
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        return
+
+
+@fails("direct_parts_round_trip")
+class ListsPartsAsTheyCome(PartsStorage):
+    async def list_parts(self, path: str, parts_state: dict[str, Any]) -> list[SentPart]:
+        listed = await super().list_parts(path, parts_state)
+        return [part for number in self.parts[path] for part in listed if part.number == number]
+
+
 #: Every check that the suite has.
 CHECKS = {name for name in dir(StorageContract) if name.startswith("test_")}
 
@@ -445,6 +560,9 @@ def suite_for(storage_type: type[MemoryStorage]) -> type[StorageContract]:
         async def send(self, storage: Any, instructions: Any, content: bytes) -> None:
             storage.put(instructions.url, content)
 
+        async def send_part(self, storage: Any, signed: Any, content: bytes) -> None:
+            storage.put_part(signed, content)
+
     for check in CHECKS - FAULTS.get(storage_type, CHECKS):
         setattr(Suite, check, None)  # not collected
     Suite.__name__ = Suite.__qualname__ = f"Test{storage_type.__name__}"
@@ -455,6 +573,9 @@ def suite_for(storage_type: type[MemoryStorage]) -> type[StorageContract]:
 globals().update(
     {
         f"Test{cls.__name__}": suite_for(cls)
-        for cls in (*FAULTS, MemoryStorage, SignedStorage, DirectStorage)
+        for cls in (
+            *(*FAULTS, MemoryStorage, SignedStorage, DirectStorage, PartsStorage),
+            AppendStorage,
+        )
     }
 )

@@ -2,14 +2,14 @@
 
 ``BasicStorage`` does what it must, ``MemoryStorage`` has every power of the contract;
 ``DocumentedStorage`` and ``LegacyStorage`` are plugins as the public 0.1a3 and 0.1a1 documented
-them; ``SignedStorage`` redirects downloads, and ``DirectStorage`` takes uploads past Datasette,
-both to a bucket that is a dictionary.
+them; ``AppendStorage`` takes uploads that go on; ``SignedStorage`` redirects downloads, and
+``DirectStorage`` takes uploads past Datasette, both to a bucket that is a dictionary.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +18,17 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 from datasette import hookimpl
 from datasette.plugins import pm
 
-from datasette_files.base import FileMetadata, Storage, StorageCapabilities, UploadInstructions
-from datasette_files.errors import ChecksumMismatch, FileTooLarge, Invalid
+from datasette_files.base import (
+    FileMetadata,
+    SentPart,
+    SignedPart,
+    Storage,
+    StorageCapabilities,
+    UploadInstructions,
+    UploadParts,
+    WantedPart,
+)
+from datasette_files.errors import ChecksumMismatch, Conflict, FileTooLarge, Invalid
 
 #: A host that cannot exist (RFC 2606): nobody fetches these URLs over a network.
 BUCKET = "https://bucket.invalid"
@@ -100,6 +109,41 @@ class MemoryStorage(BasicStorage):
         paths = sorted(p for p in self.objects if p.startswith(prefix) and p > (cursor or ""))
         page = [described(path, self.objects[path]) for path in paths[:limit]]
         return page, page[-1].path if len(paths) > limit else None
+
+
+class AppendStorage(MemoryStorage):
+    """Uploads go on: what was appended waits beside the objects."""
+
+    storage_type = "append"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.appended: dict[str, bytes] = {}
+        self.locked: set[str] = set()
+
+    async def append_upload(
+        self, path: str, offset: int, stream: AsyncIterator[bytes], state: dict[str, Any]
+    ) -> dict[str, Any]:
+        if path in self.locked:
+            raise Conflict("Another request appends to this upload")
+        self.locked.add(path)
+        try:
+            content = b"".join([chunk async for chunk in stream])
+        finally:
+            self.locked.discard(path)
+        before = self.appended.get(path, b"")
+        if len(before) < offset:
+            raise FileNotFoundError(path)
+        self.appended[path] = before[:offset] + content
+        return {"calls": state.get("calls", 0) + 1}
+
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        if path in self.appended:
+            self.objects[path] = self.appended.pop(path)
+        return described(path, self.content(path))
+
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        self.appended.pop(path, None)
 
 
 class DocumentedStorage(Storage):
@@ -303,6 +347,60 @@ class DirectStorage(SignedStorage):
     async def delete_file(self, path: str) -> None:
         self.incoming.pop(path, None)
         await super().delete_file(path)
+
+
+class PartsStorage(DirectStorage):
+    """Large files may come in parts of 1 MiB: a PUT to the bucket for each."""
+
+    storage_type = "parts"
+    part_size = 1024 * 1024
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: dict[str, dict[int, bytes]] = {}
+
+    async def plan_parts(self, size: int) -> UploadParts | None:
+        return UploadParts(self.part_size, -(-size // self.part_size))
+
+    async def begin_parts(
+        self, path: str, content_type: str, size: int, plan: UploadParts, *, checksums: bool
+    ) -> dict[str, Any]:
+        self.parts[path] = {}
+        return {"parts": path, "count": plan.count, "type": content_type}
+
+    async def sign_parts(
+        self,
+        path: str,
+        parts_state: dict[str, Any],
+        wanted: Sequence[WantedPart],
+        *,
+        expires_in: int,
+    ) -> list[SignedPart]:
+        return [SignedPart(part.number, f"{BUCKET}/parts/{quote(path)}") for part in wanted]
+
+    def put_part(self, signed: SignedPart, content: bytes) -> None:
+        """What the bucket does with a client's PUT."""
+        self.parts[unquote(signed.url.removeprefix(f"{BUCKET}/parts/"))][signed.number] = content
+
+    async def list_parts(self, path: str, parts_state: dict[str, Any]) -> list[SentPart]:
+        if path not in self.parts:
+            raise FileNotFoundError(path)
+        return [SentPart(n, len(part)) for n, part in sorted(self.parts[path].items())]
+
+    async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
+        if "parts" not in instructions_state:
+            return await super().finish_upload(path, instructions_state)
+        parts = self.parts.get(path)
+        if not parts:
+            raise FileNotFoundError(path)
+        if len(parts) < instructions_state["count"]:
+            raise Conflict("Parts are missing")
+        self.objects[path] = b"".join(part for _, part in sorted(parts.items()))
+        del self.parts[path]
+        return described(path, self.objects[path], instructions_state["type"])
+
+    async def discard_upload(self, path: str, instructions_state: dict[str, Any]) -> None:
+        self.parts.pop(path, None)
 
 
 def storage_class(**attributes: Any) -> type[BasicStorage]:

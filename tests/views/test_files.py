@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,10 @@ from datasette.app import Datasette
 
 from datasette_files.app import Files
 from datasette_files.base import StorageCapabilities
-from tests.conftest import MakeDatasette, upload
+from tests.conftest import OPEN, MakeDatasette, upload
 from tests.support.storages import installed, registered, storage_class
+
+STATIC = Path(__file__).parents[2] / "datasette_files" / "static"
 
 
 async def test_the_record_is_flat_with_every_column(datasette: Datasette) -> None:
@@ -25,6 +29,21 @@ async def test_the_record_is_flat_with_every_column(datasette: Datasette) -> Non
     }
     assert {name: record[name] for name in file} == file
     assert record["uploaded_by"] == "alice"
+
+
+async def test_search_text_has_a_largest_size(datasette: Datasette) -> None:
+    file = await upload(datasette)
+    url = f"{file['url']}/-/update"
+    for text, status in (("é" * 51_200, 200), ("é" * 51_200 + "x", 400)):
+        answer = await datasette.client.post(url, json={"update": {"search_text": text}})
+        assert answer.status_code == status
+    assert answer.json()["code"] == "invalid"
+    assert "102,401 bytes, and at most 102,400" in answer.json()["error"]
+    form = await datasette.client.post(url, data={"search_text": "x" * 102_401})
+    assert (form.status_code, form.json()["code"]) == (400, "invalid")
+    kept = (await datasette.client.get(f"{file['url']}.json")).json()["search_text"]
+    assert kept == "é" * 51_200
+    assert 'maxlength="102400"' in (await datasette.client.get(file["url"])).text
 
 
 @pytest.mark.parametrize(
@@ -82,6 +101,35 @@ async def test_deleting_may_be_repeated_by_who_deleted(datasette: Datasette, tmp
     other = await upload(datasette)
     form = await client.post(f"{other['url']}/-/delete", headers={"Accept": "text/html"}, data={})
     assert (form.status_code, form.headers["location"]) == (303, "/-/files")
+
+
+@pytest.mark.parametrize("options", [{}, {"trash_days": 3}, {"owners_can_delete": True}])
+async def test_deletions_at_the_same_time_all_succeed(
+    make_datasette: MakeDatasette, options: dict[str, Any]
+) -> None:
+    permissions = OPEN
+    if options.get("owners_can_delete"):
+        permissions = {name: rule for name, rule in OPEN.items() if name != "files-delete"}
+    datasette = await make_datasette(permissions=permissions, **options)
+    alice, client = {"id": "alice"}, datasette.client
+    for _ in range(5):
+        file = await upload(datasette, actor=alice)
+        answers = await asyncio.gather(
+            *(client.post(f"{file['url']}/-/delete", json={}, actor=alice) for _ in range(5)),
+            *(client.delete(file["url"], actor=alice) for _ in range(5)),
+        )
+        assert {answer.status_code for answer in answers} == {200, 204}
+
+
+async def test_other_sites_are_refused_in_the_words_that_the_page_knows(
+    datasette: Datasette,
+) -> None:
+    words = re.search(r"OTHER_SITE = /(.*)/;", (STATIC / "shared/request.js").read_text("utf-8"))
+    assert words is not None
+    for headers in ({"Origin": "http://files.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        refused = await datasette.client.post("/-/files/upload/docs/-/prepare", headers=headers)
+        assert refused.status_code == 403
+        assert re.search(words[1], refused.text)
 
 
 async def test_a_storage_that_does_not_delete_is_405(make_datasette: MakeDatasette) -> None:

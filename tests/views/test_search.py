@@ -10,7 +10,7 @@ from datasette.app import Datasette
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 
 
-async def test_search_ands_terms_and_matches_the_last_by_prefix(datasette: Datasette) -> None:
+async def test_search_ands_terms_and_matches_each_by_prefix(datasette: Datasette) -> None:
     one = await upload(datasette, filename="annual-report.txt")
     two = await upload(datasette, b"%PDF-1.4\n", "report draft.pdf")
     body = {"update": {"search_text": "Übersicht 2025"}}
@@ -19,7 +19,8 @@ async def test_search_ands_terms_and_matches_the_last_by_prefix(datasette: Datas
     for q, ids in [
         ("report", both),
         ("rep", both),
-        ("rep annual", []),
+        ("rep annual", [one["id"]]),
+        ("ann rep", [one["id"]]),
         ("annual rep", [one["id"]]),
         ("REPORT dra", [two["id"]]),
         ("ubersicht", [two["id"]]),

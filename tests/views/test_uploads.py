@@ -51,6 +51,7 @@ async def test_three_steps(datasette: Datasette) -> None:
         "upload_method",
         "upload_headers",
         "upload_fields",
+        "upload_resumable_url",
     }
     assert prepared["upload_url"] == "/-/files/upload/docs/-/upload"
     token = {"upload_token": prepared["upload_token"]}

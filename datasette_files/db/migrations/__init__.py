@@ -4,7 +4,7 @@ A feature's tables, indexes and triggers stand in the module of its name; a migr
 released never changes.
 """
 
-from . import core, additions, verify  # noqa: F401, I001 - the order of imports is that of migrations
+from . import core, additions, verify, search, parts, resuming  # noqa: F401, I001 - in their order
 from .registry import FILE_COLUMNS, migrations
 
 __all__ = ["FILE_COLUMNS", "migrations"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from ...formats.base import ImportProblem, Table
+from ...formats.base import ImportProblem, Table, composed, name_key
 from ...formats.types import INTEGER, TEXT, Column, TypedColumn, convert
+from ...sandbox.framing import MAX_MESSAGE
 from ...tables.scratch import Scratch
 from .reading import Reading, found
 
@@ -17,6 +19,8 @@ _GROWS = 2
 #: Limit of the scratch database, in bytes of the file read, and the size from which it applies. A
 #: missing value takes no byte in the file and one in the database.
 _GROWS_WITH_FILE, _ANY_FILE = 50, 8 * 1024 * 1024
+#: Most bytes of all names as JSON; the rest of the message is for its other fields.
+_MAX_NAMES = MAX_MESSAGE // 2
 #: Part of the disk for temporary files that must stay free.
 _LEFT_FREE = 0.02
 
@@ -26,8 +30,9 @@ class Filling:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._chosen: dict[str, str] = reading.task.get("types") or {}
-        #: Text columns of the target table, by lower-case names.
+        chosen: dict[str, str] = reading.task.get("types") or {}
+        self._chosen = {composed(name): kind for name, kind in chosen.items()}
+        #: Types of the target table's columns, by ``name_key``.
         self._hints: dict[str, str] = reading.task.get("hints") or {}
         #: Number columns of the target table, with their affinities.
         self._numbers: dict[str, str] = reading.task.get("numbers") or {}
@@ -52,6 +57,7 @@ class Filling:
         if key is not None:
             self._key(table, key)
         self._scratch.close()
+        _check_names(table.columns)
         kinds = [column.kind for column in self._columns]
         return {
             **{"columns": table.columns, "types": kinds, "rows": self._rows},
@@ -145,8 +151,8 @@ class Filling:
         kind = Column if table.is_text else TypedColumn
         for index in range(len(self._columns), width):
             name = table.columns[index]
-            chosen = self._chosen.get(name) or self._hints.get(name.lower())
-            self._columns.append(kind(chosen, any_spelling=name.lower() in self._numbers))
+            chosen = self._chosen.get(name) or self._hints.get(name_key(name))
+            self._columns.append(kind(chosen, any_spelling=name_key(name) in self._numbers))
         if self._scratch is not None:
             self._scratch.widen(width)
 
@@ -154,7 +160,7 @@ class Filling:
         """Raise ImportProblem if a number column of the target table would change a value."""
         assert self._scratch is not None  # noqa: S101
         for index, name in enumerate(table.columns):
-            affinity = self._numbers.get(name.lower())
+            affinity = self._numbers.get(name_key(name))
             if affinity is None:
                 continue
             changed = self._scratch.first_changed(
@@ -170,12 +176,12 @@ class Filling:
                 )
 
     def _key(self, table: Table, name: str) -> None:
-        lower = [column.lower() for column in table.columns]
-        if name.lower() not in lower:
+        keys = [name_key(column) for column in table.columns]
+        if name_key(name) not in keys:
             raise ImportProblem(
                 f"There is no column {name!r}, which is to be the primary key; choose another"
             )
-        index = lower.index(name.lower())
+        index = keys.index(name_key(name))
         assert self._scratch is not None  # noqa: S101
         empty = self._scratch.first_without(index)
         if empty is not None:
@@ -202,3 +208,13 @@ def _text(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return repr(int(value))
     return repr(value)
+
+
+def _check_names(names: list[str]) -> None:
+    """Raises ImportProblem for names that do not fit into the answer together."""
+    size = len(json.dumps(names, ensure_ascii=False).encode("utf-8", "replace"))
+    if size > _MAX_NAMES:
+        raise ImportProblem(
+            f"The names of the columns have {size:,} bytes together, and may have {_MAX_NAMES:,};"
+            " shorten them, or have the first row be a row"
+        )

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, cast
 
 from ...formats import packed
 from ...formats.base import (
@@ -24,6 +24,8 @@ from ...formats.base import (
     ImportProblem,
     ReadOptions,
     Table,
+    shortened,
+    shown_names,
 )
 from ...formats.characters import differing
 from ...formats.excel import Workbook
@@ -33,9 +35,9 @@ from .pipe import Frames, Reports
 #: Rows from which a preview detects types; then the rows, columns and characters it shows.
 _SAMPLE_ROWS = 500
 _SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_CELL = 20, 200, 500
-#: Most characters of all cells, of all names and of all members in a preview. A page stays under
-#: 2 MB, though a character may take five bytes there, and a name occurs three times.
-_SHOWN_CELLS, _SHOWN_NAMES, _SHOWN_MEMBERS = 60_000, 50_000, 20_000
+#: Most characters of all cells and of all members in a preview. A page stays under 2 MB, though a
+#: character may take five bytes there.
+_SHOWN_CELLS, _SHOWN_MEMBERS = 60_000, 20_000
 _MEMBERS = 500
 
 
@@ -218,11 +220,11 @@ def preview(reading: Reading) -> dict[str, Any]:
         values = [row[index] if index < len(row) else None for row in rows]
         column.take(values)
         kinds.append(column.kind or TEXT)
-    names = _cut([table.columns], MAX_LISTED_NAME, _SHOWN_NAMES)[0]
+    names = shown_names(table.columns)
     shown = [[_shown(value) for value in row[:_SHOWN_COLUMNS]] for row in rows[:_SHOWN_ROWS]]
     return {
         **{"columns": names, "types": kinds, "problem": problem},
-        "rows": _cut(shown, _SHOWN_CELL, _SHOWN_CELLS),
+        "rows": shortened(shown, _SHOWN_CELL, _SHOWN_CELLS),
         # The user cannot choose a column whose name is cut.
         "cut_names": [n for n, name in enumerate(table.columns) if name != names[n]],
         **found(reading, table, rows),
@@ -233,14 +235,3 @@ def _shown(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
-
-
-_Text = TypeVar("_Text", str, "str | None")
-
-
-def _cut(rows: Sequence[Sequence[_Text]], each: int, together: int) -> list[list[_Text]]:
-    """Cut each text to ``each`` characters, or fewer, so that all have at most ``together``."""
-    lengths = [len(text) for row in rows for text in row if text]
-    while each > 1 and sum(min(length, each) for length in lengths) > together:
-        each //= 2
-    return [[text and text[:each] for text in row] for row in rows]

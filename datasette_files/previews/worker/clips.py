@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable
+
+from PIL import Image
 
 from ...sandbox.confinement import end_child_with_parent
 from ..media_types import DEMUXERS
@@ -22,6 +26,18 @@ _PATIENCE = 2
 _NOT_LOADED = (126, 127)
 #: Frames from which ffmpeg chooses the most typical one; the first may be black.
 _FRAMES = 24
+#: A picture is black if this share of it is darker than this, of 255. A video's black is 16.
+_BLACK_SHARE, _DARK = 0.98, 32
+#: Where a video begins black, a later frame is looked for: among its key frames, then among all
+#: frames of its beginning. ``(options of the input, filters)``.
+_LATER = (
+    (("-skip_frame", "nokey"), ""),
+    (("-t", "30"), f",thumbnail={_FRAMES}"),
+)
+_NOT_BLACK = (
+    f",blackframe=amount=0:threshold={_DARK},metadata=mode=select"
+    f":key=lavfi.blackframe.pblack:value={100 * _BLACK_SHARE:.0f}:function=less"
+)
 
 
 class Killed(Exception):
@@ -50,34 +66,71 @@ def frame(
             file.flush()
         except OSError as error:
             raise Absent(f"there is no room for a temporary file: {error}") from error
-        fit = f"scale='min({side},iw)':'min({side},ih)':force_original_aspect_ratio=decrease"
-        if content_type.startswith("video/"):
-            fit += f",thumbnail={_FRAMES}"
+        # Pixels that are not square (sample aspect ratio) become so.
+        factor = f"min(1,min({side}/(iw*sar),{side}/ih))"
+        fit = f"scale=w='max(1,round(iw*sar*{factor}))':h='max(1,round(ih*{factor}))',setsar=1"
+        run = _Ffmpeg(ffmpeg, file.fileno(), DEMUXERS[content_type], max_pixels, seconds)
+        if not content_type.startswith("video/"):
+            return _pictured(run(fit), side)
+        first = _pictured(run(f"{fit},thumbnail={_FRAMES}"), side)
+        if not _is_black(first):
+            return first
+        for options, choice in _LATER:
+            # A video that is black throughout, or too long to search, keeps its first picture.
+            with contextlib.suppress(Unfit, Killed, subprocess.TimeoutExpired):
+                return _pictured(run(fit + _NOT_BLACK + choice, options), side)
+        return first
+
+
+class _Ffmpeg:
+    """Runs of ffmpeg on one open file, in ``seconds`` of the clock together."""
+
+    def __init__(
+        self, program: str, file: int, demuxer: str, max_pixels: int, seconds: float
+    ) -> None:
+        self._program, self._file, self._demuxer = program, file, demuxer
+        self._max_pixels = max_pixels
+        self._until = time.monotonic() + seconds * _PATIENCE
+
+    def __call__(self, filters: str, options: Iterable[str] = ()) -> bytes:
+        """One frame as PNG. Raises as ``frame``."""
+        os.lseek(self._file, 0, os.SEEK_SET)
         command = [
-            *(ffmpeg, "-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe"),
-            *("-threads", "1", "-max_pixels", str(max_pixels), "-f", DEMUXERS[content_type]),
-            *("-i", f"/dev/fd/{file.fileno()}", "-map", "0:v:0", "-an", "-sn", "-dn"),
-            *("-vf", fit, "-frames:v", "1", "-threads", "1"),
+            *(self._program, "-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe"),
+            *("-threads", "1", "-max_pixels", str(self._max_pixels), "-f", self._demuxer),
+            *options,
+            *("-i", f"/dev/fd/{self._file}", "-map", "0:v:0", "-an", "-sn", "-dn"),
+            *("-vf", filters, "-frames:v", "1", "-threads", "1"),
             *("-f", "image2pipe", "-c:v", "png", "pipe:1"),
         ]
         try:
             # No shell, and our own file name. Safe with preexec_fn: the other thread is in poll().
             done = subprocess.run(  # noqa: S603
                 command,
-                pass_fds=[file.fileno()],
+                pass_fds=[self._file],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=seconds * _PATIENCE,
+                timeout=max(0.1, self._until - time.monotonic()),
                 check=False,
                 preexec_fn=end_child_with_parent(),
             )
         except OSError as error:
             raise Absent(f"ffmpeg cannot be run: {error}") from error
-    if done.returncode in _NOT_LOADED:
-        raise Absent(f"ffmpeg cannot be run (exit status {done.returncode})")
-    if done.returncode < 0:
-        raise Killed(f"ffmpeg was ended by signal {-done.returncode}")
-    if done.returncode or not done.stdout:
-        raise Unfit(f"ffmpeg finds no picture in it (exit status {done.returncode})")
-    # ffmpeg's picture is small; Pillow encodes it like every other.
-    return Picture(picture(io.BytesIO(done.stdout), side, side * side, ["PNG"]).encoded)
+        if done.returncode in _NOT_LOADED:
+            raise Absent(f"ffmpeg cannot be run (exit status {done.returncode})")
+        if done.returncode < 0:
+            raise Killed(f"ffmpeg was ended by signal {-done.returncode}")
+        if done.returncode or not done.stdout:
+            raise Unfit(f"ffmpeg finds no picture in it (exit status {done.returncode})")
+        return done.stdout
+
+
+def _pictured(png: bytes, side: int) -> Picture:
+    """Encode ffmpeg's picture like every other. The video's own size is not known."""
+    return Picture(picture(io.BytesIO(png), side, side * side, ["PNG"]).encoded)
+
+
+def _is_black(made: Picture) -> bool:
+    with Image.open(io.BytesIO(made.encoded[0].content)) as image:
+        shades = image.convert("L").histogram()
+    return sum(shades[:_DARK]) >= _BLACK_SHARE * sum(shades)

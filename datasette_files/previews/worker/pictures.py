@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -21,6 +22,7 @@ from PIL import (
     GifImagePlugin,
     Image,
     ImageCms,
+    ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -51,6 +53,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+#: As an attribute or an element (XMP, part 1, 7.9.2.2 and C.2; part 2, 8.6 names the property).
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:\s?=\s?[\"']|>)\s?([1-8])\b")
 
 
 class Unfit(Exception):
@@ -97,7 +101,7 @@ def picture(
         stored = image.size
         # A JPEG is decoded at 1/2, 1/4 or 1/8, but at least twice as large as the picture.
         image.draft(None, (2 * side, 2 * side))
-        image.load()
+        _load(image)
         if image.format == "TIFF":
             stored = image.size  # Pillow has already turned it upright
         orientation = _orientation(image)
@@ -106,6 +110,28 @@ def picture(
         small = small.transpose(_TURNS[orientation])
     width, height = reversed(stored) if orientation in _SIDEWAYS else stored
     return Picture(encoded(small), width, height)
+
+
+def _load(image: Image.Image) -> None:
+    """Decode, a JPEG even without its last bytes. Raises Unfit if much is missing, OSError."""
+    try:
+        image.load()
+    except OSError:
+        if image.format != "JPEG":
+            raise
+        ImageFile.LOAD_TRUNCATED_IMAGES = True  # for this image alone: Pillow has no other way
+        try:
+            image.load()
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+        # The decoder fills what is missing with one shade.
+        lower = image.crop((0, image.height * 3 // 5, *image.size)).convert("RGB")
+        if all(len(shades) == 1 for shades in map(_shades, lower.split())):
+            raise Unfit("much of the image is missing: it was cut off") from None
+
+
+def _shades(band: Image.Image) -> list[int]:
+    return [shade for shade, count in enumerate(band.histogram()) if count]
 
 
 def encoded(image: Image.Image) -> tuple[Encoded, ...]:
@@ -129,11 +155,15 @@ def _saved(image: Image.Image, image_format: str, **options: object) -> Encoded:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation (1 to 8); 1, upright, if it cannot be read."""
+    """Return the orientation (1 to 8) from EXIF, else from XMP; 1, upright, if neither tells."""
     # Hostile EXIF fails in many ways, but the image can still be drawn.
     with contextlib.suppress(Exception):
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return 1
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 0))
+        if orientation in range(1, 9):
+            return orientation
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    found = _XMP_ORIENTATION.search(packet.encode() if isinstance(packet, str) else packet)
+    return int(found[1]) if found else 1
 
 
 def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -29,6 +29,10 @@ const TABLE = {
 
   // Only a browser can see these.
   network: ["Connection lost", "Check your connection and try again. If that fails, tell the administrator."],
+  other_site: [
+    "Taken for another site",
+    "Tell the administrator: a proxy changes the Host header (operations.md, Behind a proxy).",
+  ],
   busy: ["Too many requests", "Wait a minute, then try again."],
   unexpected: ["Something went wrong", "Try again; if it fails again, tell the administrator."],
   unreadable: ["Cannot be read", "It may have been moved or changed, or be in use elsewhere. Add it again."],

@@ -25,9 +25,13 @@ const CODES = /** @type {Record<number, string>} */ ({
   507: "no_space",
 });
 
+/** The reason in the page with which Datasette refuses a request of another site (its csrf.py). */
+const OTHER_SITE = /does not match Host|Sec-Fetch-Site was/;
+
 /**
  * A request that failed. `code` is one of docs/api.md's list, or `network` when no answer came,
- * `busy` when a proxy wants fewer requests, or `unexpected` when the answer was not the API's.
+ * `busy` when a proxy wants fewer requests, `other_site` when Datasette took the page for another site's,
+ * or `unexpected` when the answer was not the API's.
  * `status` is 0 without an answer.
  */
 export class ApiError extends Error {
@@ -46,7 +50,8 @@ export class ApiError extends Error {
   static of(status, text) {
     const body = parsed(text);
     if (typeof body?.code === "string") return new ApiError(body.code, body.error, status);
-    return new ApiError(CODES[status] ?? "unexpected", body?.error ?? "", status);
+    const code = status === 403 && !body && OTHER_SITE.test(text) ? "other_site" : CODES[status];
+    return new ApiError(code ?? "unexpected", body?.error ?? "", status);
   }
 
   /** The error that a redirect means: the API has none, so it leads to a sign-in page. */

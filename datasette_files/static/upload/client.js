@@ -7,6 +7,7 @@
 
 import { ApiError } from "../shared/request.js";
 import { bytesOf, orAborted, sha256 } from "./checksum.js";
+import { sendParts } from "./parts.js";
 
 /** @import { ColumnPlace, FilesApi, FileRecord, Instructions } from "../api.js" */
 /** @typedef {"checking" | "preparing" | "sending" | "finishing"} Step */
@@ -78,7 +79,12 @@ export async function uploadFile(api, source, file, options = {}) {
   const declared = { filename, content_type, size, sha256: digest, column: options.column };
   const instructions = await patiently(() => api.prepare(source, declared, signal), options);
   onStep("sending");
-  await send(instructions, file, { signal, onProgress });
+  const { upload_parts: parts } = instructions;
+  const { sleep = pause } = options;
+  const inParts =
+    parts !== undefined &&
+    (await sendParts(api, { ...instructions, upload_parts: parts }, file, { signal, onProgress, send, sleep }));
+  if (!inParts) await send(instructions, file, { signal, onProgress });
   onStep("finishing");
   return complete(api, source, instructions.upload_token, options);
 }
@@ -138,7 +144,7 @@ function pause(milliseconds, signal) {
  * Send the bytes as prepare's answer says. XMLHttpRequest reports the progress of a body; fetch does
  * not. Cookies are sent to this site alone.
  * @param {Instructions} instructions
- * @param {File} file
+ * @param {Blob} file
  * @param {{signal?: AbortSignal, onProgress: (bytes: number) => void}} options
  * @returns {Promise<void>}
  */
@@ -173,7 +179,7 @@ export function sendBytes(instructions, file, { signal, onProgress }) {
 }
 
 /**
- * @param {Instructions} instructions @param {File} file
+ * @param {Instructions} instructions @param {Blob} file
  * @returns {FormData | Blob}
  */
 function bodyOf(instructions, file) {
@@ -183,7 +189,7 @@ function bodyOf(instructions, file) {
   }
   const form = new FormData();
   for (const [name, value] of Object.entries(instructions.upload_fields)) form.append(name, value);
-  form.append("file", file, file.name);
+  form.append("file", file, file instanceof File ? file.name : "file");
   return form;
 }
 
@@ -219,7 +225,7 @@ function refusal({ status, responseText }, url) {
  */
 export function storeError(status, text) {
   const name = /<Code>([\w.-]{1,100})<\/Code>/.exec(text)?.[1] ?? "";
-  if (name === "AccessDenied" && /policy expired/i.test(text)) {
+  if (name === "AccessDenied" && /policy expired|request has expired/i.test(text)) {
     return new ApiError("expired", "", status);
   }
   if (Object.hasOwn(STORE_ERRORS, name)) return new ApiError(...STORE_ERRORS[name], status);

@@ -1,0 +1,468 @@
+"""Uploads that go on: create, append, complete, join, terminate. tus speaks to this use case.
+
+The bytes reach the storage in checkpoints. The offset is recorded after each, so it is durable, and
+whatever ends the server costs its client one checkpoint. The last byte completes the upload by the
+rules of every other way in. Leaves out HTTP (views/tus.py), the lease and the stream of one request
+(attempts.py), and the removal of what expired (maintenance/sweeping.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from sqlite3 import Connection
+
+from .. import naming
+from ..config import PluginConfig
+from ..db import batching, files, resuming
+from ..db.resuming import Lease, Resumable
+from ..errors import (
+    BadType,
+    ChecksumMismatch,
+    Conflict,
+    Expired,
+    FilesError,
+    FileTooLarge,
+    Invalid,
+    NotFound,
+    NotSupported,
+    PermissionDenied,
+    StorageError,
+)
+from ..jobs.holder import this_process
+from ..maintenance.sweeping import REMEMBERED_SECONDS
+from ..media import sniffing
+from ..models import FileRecord, Upload
+from ..permissions.grants import Grant
+from ..protocol.digest import Digest as Declared
+from ..sources import reading
+from ..sources.reading import Digest
+from ..sources.sources import Source
+from . import receiving
+from .attempts import Attempt, Piece, Pipe
+from .uploads import Incoming, Uploads, as_file, new_upload
+
+#: Uploads whose running sha256 is kept between two requests.
+_MAX_DIGESTS = 10_000
+
+_GONE = "The bytes received are gone from the storage; begin the upload again"
+_WHOLE = "The upload has all its bytes; it takes no more"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Who asks: whose the uploads are, and the right to upload, decided in each transaction."""
+
+    actor_id: str | None
+    grant: Grant
+
+    def check(self, conn: Connection, source: Source) -> None:
+        """Raise PermissionDenied without the right to upload."""
+        self.grant.check(conn, source.slug)
+
+    async def renewed(self) -> Authority:
+        """Ask for the right again, by the permissions of this moment."""
+        return replace(self, grant=await self.grant.renewed())
+
+    def owns(self, upload: Upload) -> bool:
+        """Tell whether the upload was created by the same."""
+        return upload.actor_id == self.actor_id
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An upload after a request; ``file`` where this request completed it."""
+
+    resumable: Resumable
+    file: FileRecord | None = None
+
+    @property
+    def upload(self) -> Upload:
+        return self.resumable.upload
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The bytes of one request. ``length`` (bytes) and ``digest`` as its headers declare them."""
+
+    offset: int
+    chunks: AsyncIterator[bytes]
+    length: int | None = None
+    digest: Declared | None = None
+
+
+class Resuming:
+    """The uploads of one Datasette that go on."""
+
+    def __init__(self, database: batching.Catalog, config: PluginConfig, uploads: Uploads) -> None:
+        self._catalog = database
+        self._expiry = config.upload_expiry_seconds
+        self._uploads = uploads
+        #: The sha256 up to the durable offset, by upload. Lost with the process; then the stored
+        #: bytes are hashed at the end.
+        self._digests: OrderedDict[str, Digest] = OrderedDict()
+
+    async def create(
+        self,
+        source: Source,
+        authority: Authority,
+        incoming: Incoming,
+        *,
+        metadata: str = "",
+        concat: str | None = None,
+    ) -> tuple[str, Progress]:
+        """A new upload: its id, and itself. One without bytes is completed at once.
+
+        Raises FileTooLarge, NotSupported, PermissionDenied, StorageUnavailable.
+        """
+        resumable_id = naming.new_resumable_id()
+
+        def insert(conn: Connection) -> Resumable:
+            authority.check(conn, source)
+            require_appends(source)
+            source.limits.check_size(incoming.size)
+            now = time.time()
+            token = naming.resumable_token(resumable_id)
+            upload = new_upload(source, authority.actor_id, incoming, token, now + self._expiry)
+            resuming.insert(conn, upload, now, metadata=metadata, concat=concat)
+            return Resumable(upload, 0, {}, metadata, concat)
+
+        resumable = await self._catalog.write(insert)
+        if resumable.is_whole:
+            return resumable_id, await self._with_attempt(source, authority, resumable_id, None)
+        return resumable_id, Progress(resumable)
+
+    async def look(self, source: Source, authority: Authority, resumable_id: str) -> Progress:
+        """The upload with its durable offset. Completes one whose last request could not.
+
+        Raises Conflict while another request completes it, NotFound, PermissionDenied, Expired.
+        """
+        resumable = await self._catalog.read(
+            lambda conn: _owned(conn, source, authority, resumable_id)
+        )
+        if resumable.is_whole and resumable.upload.state == "prepared":
+            return await self._with_attempt(source, authority, resumable_id, None)
+        return Progress(resumable)
+
+    async def append(
+        self, source: Source, authority: Authority, resumable_id: str, sent: Sent
+    ) -> Progress:
+        """Append a request's bytes; with the last one the upload becomes a file.
+
+        What arrived before an error of the client stays, unless it has a checksum. Raises Conflict
+        for another offset than the durable one, and if another request takes the upload;
+        ChecksumMismatch, FileTooLarge, and as ``receiving.verify_direct_upload``.
+        """
+        return await self._with_attempt(source, authority, resumable_id, sent)
+
+    async def set_length(
+        self, source: Source, authority: Authority, resumable_id: str, size: int
+    ) -> None:
+        """Take the size in bytes of an upload whose client tells it later, once.
+
+        Raises Conflict for another size than the known one, FileTooLarge, Invalid.
+        """
+
+        def change(conn: Connection) -> None:
+            resumable = _owned(conn, source, authority, resumable_id)
+            known = resumable.upload.size
+            if known is not None and known != size:
+                raise Conflict(f"The upload has {known:,} bytes; Upload-Length cannot change")
+            source.limits.check_size(size)
+            if size < resumable.offset:
+                raise Invalid(f"{resumable.offset:,} bytes have arrived; Upload-Length is smaller")
+            resuming.set_length(conn, resumable.upload.id, size)
+
+        await self._catalog.write(change)
+
+    async def join(
+        self,
+        source: Source,
+        authority: Authority,
+        parts: tuple[str, ...],
+        incoming: Incoming,
+        *,
+        metadata: str,
+        concat: str,
+    ) -> tuple[str, Progress]:
+        """A file of the bytes of partial uploads, in this order; these are removed.
+
+        Raises Conflict for a part that is not whole, and as ``Uploads.store``.
+        """
+        resumable_id = naming.new_resumable_id()
+
+        def parts_now(conn: Connection) -> list[Resumable]:
+            authority.check(conn, source)
+            require_appends(source)
+            found = [_owned(conn, source, authority, part) for part in parts]
+            if not all(part.is_partial and part.upload.state == "received" for part in found):
+                raise Conflict("A partial upload has not all its bytes yet; end it, then join")
+            return found
+
+        found = await self._catalog.read(parts_now)
+        size = sum(part.offset for part in found)
+        digest = naming.token_digest(naming.resumable_token(resumable_id))
+        joined: list[Resumable] = []
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for part in found:
+                async for chunk in reading.stream(source, part.upload):
+                    yield chunk
+
+        def also(conn: Connection, stored: Upload) -> None:
+            for part in {part.upload.id: part for part in parts_now(conn)}.values():
+                resuming.forget(conn, part.upload)
+            now = time.time()
+            final = replace(
+                *(stored,), id=digest, state="completed", expires_at=now + REMEMBERED_SECONDS
+            )
+            resuming.insert(conn, final, now, metadata=metadata, concat=concat, offset=size)
+            joined.append(Resumable(final, size, {}, metadata, concat))
+
+        file = await self._uploads.store(
+            *(source, authority.actor_id, authority.grant, replace(incoming, size=size)),
+            chunks(),
+            also,
+        )
+        return resumable_id, Progress(joined[-1], file)
+
+    async def terminate(self, source: Source, authority: Authority, resumable_id: str) -> None:
+        """Forget an upload, and remove its bytes. A file that it became stays."""
+        attempt = await self._attempt(source, authority, resumable_id)
+        try:
+            await self._catalog.write(
+                lambda conn: resuming.forget(
+                    conn, _owned(conn, source, authority, resumable_id).upload
+                )
+            )
+        finally:
+            await asyncio.shield(attempt.release())
+
+    async def _attempt(self, source: Source, authority: Authority, resumable_id: str) -> Attempt:
+        upload_id = naming.token_digest(naming.resumable_token(resumable_id))
+        lease = Lease(upload_id, naming.new_claim(), this_process())
+        attempt = Attempt(self._catalog, lease, self._expiry)
+        await attempt.take(lambda conn: _owned(conn, source, authority, resumable_id))
+        return attempt
+
+    async def _with_attempt(
+        self, source: Source, authority: Authority, resumable_id: str, sent: Sent | None
+    ) -> Progress:
+        """Take the upload, append what was sent, and complete it if that was the last byte."""
+        attempt = await self._attempt(source, authority, resumable_id)
+        try:
+            now = await self._catalog.read(
+                lambda conn: _owned(conn, source, authority, resumable_id)
+            )
+            if sent is not None:
+                _check_offset(now, sent)
+            if now.upload.state != "prepared":
+                return Progress(now)
+            if sent is not None:
+                now = await self._receive(source, now, attempt, sent)
+            if not now.is_whole:
+                return Progress(now)
+            if now.offset == 0:
+                now = await self._store(source, now, attempt, _nothing(), checked=False)
+            return await self._complete(source, authority, now)
+        finally:
+            await asyncio.shield(attempt.release())
+
+    async def _receive(
+        self, source: Source, resumable: Resumable, attempt: Attempt, sent: Sent
+    ) -> Resumable:
+        """Append the bytes of a request. The upload with its new offset."""
+        pipe = Pipe()
+        storing = asyncio.create_task(
+            self._store(source, resumable, attempt, pipe, checked=sent.digest is not None)
+        )
+        hashed = hashlib.new(sent.digest.algorithm, usedforsecurity=False) if sent.digest else None
+        received, failure = resumable.offset, None
+        try:
+            async for chunk in attempt.watched(sent.chunks):
+                received += len(chunk)
+                _check_size(source, resumable, received)
+                if hashed is not None:
+                    await asyncio.to_thread(hashed.update, chunk)
+                if not await pipe.put(chunk):
+                    break
+        except FilesError as error:
+            failure = error
+        except BaseException:
+            storing.cancel()
+            await asyncio.gather(storing, return_exceptions=True)
+            raise
+        pipe.end()
+        stored = await storing
+        if failure is not None:
+            raise failure
+        if sent.digest is None or hashed is None:
+            return stored
+        if not sent.digest.holds(hashed.hexdigest()):
+            self._digests.pop(stored.upload.id, None)
+            raise ChecksumMismatch("The bytes do not have the Upload-Checksum; send them again")
+        await attempt.advance(stored.offset, stored.state)
+        return stored
+
+    async def _store(
+        self,
+        source: Source,
+        resumable: Resumable,
+        attempt: Attempt,
+        pipe: Pipe,
+        *,
+        checked: bool,
+    ) -> Resumable:
+        """Hand the pipe to the storage, checkpoint by checkpoint.
+
+        ``checked``: leave it to the caller to record the offset, once it knows the checksum.
+        """
+        upload, offset, state = resumable.upload, resumable.offset, resumable.state
+        digest = self._digests.pop(upload.id, None) if offset else Digest()
+        if digest is not None and digest.size != offset:
+            digest = None
+        try:
+            if offset == 0 and not resumable.is_partial:
+                await self._check_head(source, upload, pipe)
+            while await pipe.head(1) or upload.size == offset == 0:
+                piece = Piece(pipe, source.storage.append_bytes, digest, attempt.confirm)
+                try:
+                    with reading.storage_errors(source.slug):
+                        state = await source.storage.append_upload(
+                            upload.path, offset, piece.__aiter__(), state
+                        )
+                except StorageError as error:
+                    if isinstance(error.__cause__, FileNotFoundError):
+                        await self._end(upload)
+                        raise Expired(_GONE) from error
+                    raise
+                offset += piece.size
+                if not checked:
+                    await attempt.advance(offset, state)
+                if not piece.size:
+                    break
+        finally:
+            pipe.abandon()
+        if digest is not None:
+            self._digests[upload.id] = digest
+            if len(self._digests) > _MAX_DIGESTS:
+                self._digests.popitem(last=False)
+        upload = replace(upload, expires_at=time.time() + self._expiry)
+        return replace(resumable, upload=upload, offset=offset, state=state)
+
+    async def _check_head(self, source: Source, upload: Upload, pipe: Pipe) -> None:
+        """Raise BadType, and end the upload, if its first bytes say that it cannot be stored."""
+        head = await pipe.head(sniffing.HEAD)
+        if len(head) < sniffing.HEAD and len(head) != upload.size:
+            return  # too few to tell; all bytes are checked at the end
+        try:
+            source.limits.check_type(
+                upload.filename, sniffing.stored_type(upload.content_type, head)
+            )
+        except BadType:
+            await self._end(upload)
+            raise
+
+    async def _complete(
+        self, source: Source, authority: Authority, resumable: Resumable
+    ) -> Progress:
+        """Make the storage's object final, check it, and add the file to the catalog."""
+        upload = replace(resumable.upload, instructions=resumable.state)
+        digest = self._digests.pop(upload.id, None)
+        known = digest.content_hash if digest and digest.size == resumable.offset else None
+        try:
+            stored = await self._final(source, resumable, upload, known)
+        except (BadType, ChecksumMismatch, FileTooLarge, Invalid):
+            await self._end(upload)
+            raise
+        stored = replace(stored, instructions=None)
+        if resumable.is_partial:
+            await self._catalog.write(
+                lambda conn: resuming.finish(conn, stored, "received", time.time() + self._expiry)
+            )
+            done = replace(stored, state="received", expires_at=time.time() + self._expiry)
+            return Progress(replace(resumable, upload=done))
+        file, allowed = as_file(stored), await authority.renewed()
+
+        def commit(conn: Connection) -> None:
+            allowed.check(conn, source)
+            if not resuming.finish(conn, stored, "completed", time.time() + REMEMBERED_SECONDS):
+                raise Expired("The upload expired or was ended meanwhile; begin it again")
+            files.insert(conn, file)
+
+        await self._catalog.write(commit)
+        done = replace(stored, state="completed")
+        return Progress(replace(resumable, upload=done), file)
+
+    async def _final(
+        self, source: Source, resumable: Resumable, upload: Upload, known: str | None
+    ) -> Upload:
+        """The upload with the facts of its object; of a partial one, only the size."""
+        if resumable.is_partial:
+            with reading.storage_errors(source.slug):
+                await source.storage.finish_upload(upload.path, resumable.state)
+            return replace(upload, stored_type=upload.content_type, stored_size=resumable.offset)
+        stored = await receiving.verify_direct_upload(source, upload, known)
+        if stored.content_hash is None:
+            content_hash = await reading.content_hash(source, upload)
+            stored = replace(stored, content_hash=content_hash)
+        return stored
+
+    async def _end(self, upload: Upload) -> None:
+        keep_until = time.time() + REMEMBERED_SECONDS
+        await self._catalog.write(lambda conn: resuming.end(conn, upload, keep_until))
+
+
+def require_appends(source: Source) -> None:
+    """Raise NotSupported for a storage without ``append_upload``; as ``require_uploads``."""
+    source.require_uploads()
+    if not source.appends_uploads:
+        raise NotSupported(
+            f"The source {source.slug!r} takes no uploads that go on; prepare an ordinary one"
+        )
+
+
+def _owned(conn: Connection, source: Source, authority: Authority, resumable_id: str) -> Resumable:
+    """The upload of this id. Raises PermissionDenied, NotFound, Expired."""
+    authority.check(conn, source)
+    found = resuming.get(conn, naming.token_digest(naming.resumable_token(resumable_id)))
+    if found is None or found.upload.source_id != source.id:
+        raise NotFound("There is no such upload; begin a new one")
+    if not authority.owns(found.upload):
+        raise PermissionDenied("Another user began this upload; begin your own")
+    if found.upload.state == "expired" or found.upload.expires_at <= time.time():
+        raise Expired("The upload expired or was refused; begin a new one")
+    return found
+
+
+def _check_offset(now: Resumable, sent: Sent) -> None:
+    """Raise Conflict for bytes at another place than the durable offset, FileTooLarge."""
+    if now.concat is not None and not now.is_partial:
+        raise PermissionDenied("This upload joins others; it takes no bytes of its own")
+    if sent.offset != now.offset:
+        raise Conflict(
+            f"The upload goes on at byte {now.offset:,}, not {sent.offset:,}; send from there",
+            headers={"Upload-Offset": str(now.offset)},
+        )
+    if now.upload.state != "prepared" and sent.length:
+        raise Conflict(_WHOLE)
+    size = now.upload.size
+    if size is not None and sent.length is not None and now.offset + sent.length > size:
+        raise FileTooLarge(f"The upload has {size:,} bytes in all; the request holds more")
+
+
+def _check_size(source: Source, resumable: Resumable, received: int) -> None:
+    source.limits.check_size(received)
+    size = resumable.upload.size
+    if size is not None and received > size:
+        raise FileTooLarge(f"The upload has {size:,} bytes in all; more arrived")
+
+
+def _nothing() -> Pipe:
+    pipe = Pipe()
+    pipe.end()
+    return pipe

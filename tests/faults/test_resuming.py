@@ -1,0 +1,224 @@
+"""Uploads that go on, through killed, stopped and second servers, and clients that vanish."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.client import Answer, Client, Unanswered, expect
+from tests.support.faults.scene import everywhere, held, leftovers, settle
+from tests.support.server import Server
+
+MIB = 1024 * 1024
+COLLECTION = "/-/files/upload/docs/-/tus"
+TUS = {"Tus-Resumable": "1.0.0"}
+
+
+class Uploader:
+    """One upload of one client, who knows only its address."""
+
+    def __init__(self, server: Server, content: bytes) -> None:
+        self.content = content
+        name = base64.b64encode(b"large.bin").decode()
+        headers = {"Upload-Length": str(len(content)), "Upload-Metadata": f"filename {name}"}
+        created = Client(server.url).request("POST", COLLECTION, b"", {**TUS, **headers})
+        self.path = expect(created, 201).headers["location"]
+
+    def head(self, server: Server) -> Answer:
+        return expect(Client(server.url).request("HEAD", self.path, headers=TUS), 200)
+
+    def offset(self, server: Server) -> int:
+        return int(self.head(server).headers["upload-offset"])
+
+    def patch(self, server: Server, offset: int, body: Any, length: int | None = None) -> Answer:
+        """Send a body from an offset. Raises Unanswered."""
+        headers = {**TUS, "Content-Type": "application/offset+octet-stream"}
+        headers["Upload-Offset"] = str(offset)
+        headers["Content-Length"] = str(len(self.content) - offset if length is None else length)
+        return Client(server.url).request("PATCH", self.path, body, headers)
+
+    def slowly(self, offset: int, sent: list[int], pause: float = 0.005) -> Iterator[bytes]:
+        """The rest from the offset. ``sent`` counts the bytes that were handed to the socket."""
+        for start in range(offset, len(self.content), 128 * 1024):
+            piece = self.content[start : start + 128 * 1024]
+            yield piece
+            sent[0] += len(piece)
+            time.sleep(pause)
+
+    def stalled(self, server: Server, offset: int, size: int) -> socket.socket:
+        """A connection that has sent ``size`` bytes of a request for all, and keeps silent."""
+        connection = socket.create_connection(("127.0.0.1", server.port))
+        head = (
+            f"PATCH {self.path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n"
+            f"Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\n"
+            f"Content-Length: {len(self.content) - offset}\r\n\r\n"
+        )
+        connection.sendall(head.encode() + self.content[offset : offset + size])
+        return connection
+
+    def judge(self, server: Server, answer: Answer) -> None:
+        """The file is there, whole, with its sha256."""
+        file_id = answer.headers["content-location"].rpartition("/")[2]
+        client = Client(server.url)
+        download = client.download(file_id)
+        assert hashlib.sha256(download.body).digest() == hashlib.sha256(self.content).digest()
+        record = expect(client.request("GET", f"/-/files/{file_id}.json"), 200).json()
+        assert record["content_hash"] == f"sha256:{hashlib.sha256(self.content).hexdigest()}"
+
+
+def finish(uploader: Uploader, server: Server) -> None:
+    """Send what is missing, and judge."""
+    offset = uploader.offset(server)
+    uploader.patch(server, offset, uploader.content[offset:])
+    uploader.judge(server, uploader.head(server))
+
+
+def _killed_again_and_again(serve: Any, size: int, kills: int) -> None:
+    server, chance = serve(), random.Random(7)
+    uploader = Uploader(server, chance.randbytes(size))
+    resent = []
+    for _ in range(kills):
+        offset, sent = uploader.offset(server), [0]
+        if offset == size:
+            break
+        timer = threading.Timer(chance.uniform(0.1, 0.9), server.kill)
+        timer.start()
+        with suppress(Unanswered):
+            uploader.patch(server, offset, uploader.slowly(offset, sent))
+        timer.join()
+        server.start()
+        resent.append(offset + sent[0] - uploader.offset(server))
+    finish(uploader, server)
+    assert any(resent), "no kill came in the middle"
+    assert max(resent) <= 8 * MIB, resent
+    print(f"{len(resent)} kills; sent again, in MiB: {[round(one / MIB, 1) for one in resent]}")
+
+
+@everywhere()
+def test_killed_server_costs_at_most_eight_mib(serve, root):
+    if not isinstance(root, Path) and root.upload == "direct":
+        pytest.skip("the same way as s3-proxy")
+    _killed_again_and_again(serve, 40 * MIB, kills=4)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+def test_fifty_kills_cost_at_most_eight_mib_each(serve):
+    _killed_again_and_again(serve, 600 * MIB, kills=50)
+
+
+def test_vanished_client_lets_go_at_once_and_loses_nothing(serve):
+    server = serve()
+    uploader = Uploader(server, random.Random(1).randbytes(3 * MIB))
+    uploader.stalled(server, 0, MIB).close()
+    settle(lambda: uploader.offset(server) != MIB, seconds=5)
+    begun = time.monotonic()
+    answer = uploader.patch(server, MIB, uploader.content[MIB:])
+    assert answer.status == 204
+    assert time.monotonic() - begun < 2
+    uploader.judge(server, answer)
+
+
+def test_second_server_takes_a_live_upload_within_a_second(serve):
+    first, second = serve(), serve()
+    uploader = Uploader(first, random.Random(2).randbytes(4 * MIB))
+    silent = uploader.stalled(first, 0, MIB)
+    time.sleep(1)
+    assert uploader.offset(second) == 0  # it is on its way into the first checkpoint
+    begun = time.monotonic()
+    told = uploader.patch(second, 0, uploader.content[:100], length=100)
+    took = time.monotonic() - begun
+    assert (told.status, told.headers["upload-offset"]) == (409, str(MIB))
+    answer = uploader.patch(second, MIB, uploader.content[MIB:])
+    uploader.judge(second, answer)
+    silent.settimeout(20)
+    assert b" 409 " in silent.recv(4096).splitlines()[0]
+    silent.close()
+    print(f"the second server was told the offset after {took:.2f} s")
+    assert took < 3
+
+
+def test_second_server_takes_a_dead_ones_upload_at_once(serve):
+    first, second = serve(), serve()
+    uploader = Uploader(first, random.Random(3).randbytes(9 * MIB))
+    silent = uploader.stalled(first, 0, 5 * MIB)
+    settle(lambda: uploader.offset(second) != 4 * MIB, seconds=10)
+    first.kill()
+    begun = time.monotonic()
+    answer = uploader.patch(second, 4 * MIB, uploader.content[4 * MIB :])
+    print(f"the rest of a dead server's upload took {time.monotonic() - begun:.2f} s")
+    uploader.judge(second, answer)
+    silent.close()
+
+
+@pytest.mark.full
+def test_stopped_server_that_goes_on_later_never_writes_into_anothers_upload(serve):
+    """Its lease lapses while it cannot know; the lock on the file holds."""
+    first, second = serve(), serve()
+    uploader = Uploader(first, random.Random(4).randbytes(16 * MIB))
+    silent = uploader.stalled(first, 0, 5 * MIB)
+    settle(lambda: uploader.offset(second) != 4 * MIB, seconds=10)
+    os.kill(first.pid, signal.SIGSTOP)
+    try:
+        deadline = time.monotonic() + 30
+        refused = uploader.patch(second, 4 * MIB, b"x" * 100, length=100)
+        while refused.status != 409 and time.monotonic() < deadline:
+            refused = uploader.patch(second, 4 * MIB, b"x" * 100, length=100)
+        assert refused.status == 409
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+    time.sleep(1)
+    finish(uploader, second)
+    silent.close()
+
+
+def test_servers_that_share_an_upload_never_mix(serve):
+    """Two clients send the same upload through two servers, each as fast as it can."""
+    servers = [serve(), serve()]
+    uploader = Uploader(servers[0], random.Random(5).randbytes(24 * MIB))
+    wrong: list[Any] = []
+
+    def send(server: Server) -> None:
+        for _ in range(200):
+            answer = Client(server.url).request("HEAD", uploader.path, headers=TUS)
+            if answer.status == 200:
+                offset = int(answer.headers["upload-offset"])
+                if offset == len(uploader.content):
+                    return
+                piece = uploader.content[offset : offset + 2 * MIB]
+                answer = uploader.patch(server, offset, piece, length=len(piece))
+            if answer.status not in (200, 204, 409):
+                wrong.append((answer.status, answer.body))
+
+    threads = [threading.Thread(target=send, args=(server,)) for server in servers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    assert wrong == []
+    uploader.judge(servers[1], uploader.head(servers[1]))
+
+
+@everywhere()
+def test_nothing_is_left_of_what_expired(serve, root):
+    if not isinstance(root, Path) and root.upload == "direct":
+        pytest.skip("the same way as s3-proxy")
+    server = serve(upload_expiry_seconds=2)
+    uploader = Uploader(server, random.Random(6).randbytes(20 * MIB))
+    uploader.patch(server, 0, uploader.content[: 9 * MIB + 5], length=9 * MIB + 5)
+    assert held(root)
+    settle(lambda: leftovers(server, root))
+    gone = Client(server.url).request("HEAD", uploader.path, headers=TUS)
+    assert gone.status == 410

@@ -1,0 +1,126 @@
+"""Clients of tus that nobody here wrote, on a real server: tuspy, and tus-js-client in Node."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import missing
+from tests.support.client import Client, expect
+from tests.support.server import Server
+
+pytestmark = pytest.mark.full
+
+_ROOT = Path(__file__).parents[2]
+_SCRIPT = Path(__file__).parents[1] / "support" / "faults" / "tus_client.mjs"
+_SIZE = 7_654_321
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "large.bin"
+    path.write_bytes(random.Random(11).randbytes(_SIZE))
+    return path
+
+
+def _collection(server: Server) -> str:
+    return f"{server.url}/-/files/upload/docs/-/tus"
+
+
+def _judge(server: Server, path: Path, location: str) -> None:
+    """The file of that address has the bytes, and is the only one."""
+    client = Client(server.url)
+    file_id = location.rpartition("/")[2]
+    sent = hashlib.sha256(path.read_bytes()).hexdigest()
+    record = expect(client.request("GET", f"/-/files/{file_id}.json"), 200).json()
+    assert record["content_hash"] == f"sha256:{sent}"
+    assert hashlib.sha256(client.download(file_id).body).hexdigest() == sent
+    assert [one["id"] for one in client.all_files("docs")] == [file_id]
+
+
+def _location(server: Server, url: str) -> str:
+    """The file that a tus address became, as any client can ask."""
+    path = url.removeprefix(server.url)
+    answer = Client(server.url).request("HEAD", path, headers={"Tus-Resumable": "1.0.0"})
+    return expect(answer, 200).headers["content-location"]
+
+
+@pytest.mark.parametrize("mode", ["chunks", "parallel", "deferred", "resume"])
+def test_tus_js_client(serve, large, mode):
+    node = shutil.which("node")
+    if node is None or not (_ROOT / "node_modules" / "tus-js-client").is_dir():
+        missing("tus-js-client (npm install --no-save --no-package-lock tus-js-client)")
+    server = serve()
+    order = {"endpoint": _collection(server), "path": str(large), "mode": mode}
+    script = _ROOT / "node_modules" / f".tus-client-{mode}.mjs"  # where Node finds the package
+    shutil.copyfile(_SCRIPT, script)
+    try:
+        run = subprocess.run(
+            [str(node), str(script), json.dumps(order)],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+    finally:
+        script.unlink()
+    assert run.returncode == 0, run.stderr
+    done = json.loads(run.stdout)
+    assert _location(server, done["url"]) == done["content_location"]
+    _judge(server, large, done["content_location"])
+
+
+def _tuspy() -> Any:
+    try:
+        from tusclient import client
+    except ImportError:
+        missing("tuspy (pip install tuspy)")
+    return client
+
+
+def test_tuspy_with_checksums(serve, large):
+    server = serve()
+    tus = _tuspy().TusClient(_collection(server))
+    options: dict[str, Any] = {"chunk_size": 1_000_000, "upload_checksum": True}
+    with large.open("rb") as content:  # tuspy leaves a file open that it opens itself
+        uploader = tus.uploader(
+            file_stream=content,
+            metadata={"filename": "ä.bin"},
+            metadata_encoding="utf-8",
+            **options,
+        )
+        uploader.upload()
+    _judge(server, large, _location(server, uploader.url))
+
+
+def test_tuspy_goes_on_while_the_server_is_killed(serve, large):
+    server = serve()
+    port = server.port
+    tus = _tuspy().TusClient(_collection(server))
+    options: dict[str, Any] = {"chunk_size": 500_000, "retries": 50, "retry_delay": 0.2}
+
+    def kill() -> None:
+        for _ in range(3):
+            time.sleep(0.3)
+            server.kill()
+            server.start(port=port)
+
+    killer = threading.Thread(target=kill)
+    with large.open("rb") as content:
+        uploader = tus.uploader(file_stream=content, metadata={"filename": "a.bin"}, **options)
+        uploader.upload(stop_at=1_000_000)
+        killer.start()
+        try:
+            uploader.upload()
+        finally:
+            killer.join()
+    _judge(server, large, _location(server, uploader.url))

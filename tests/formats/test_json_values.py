@@ -1,0 +1,40 @@
+"""Shapes of JSON that are tables: empty objects first, one list in a wrapper, lines named .json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.imports import engine
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "rows"),
+    [
+        ('[{}, {"a": 1}]', ["a"], [[None], ["1"]]),
+        ('{}\n{"a": 1}\n', ["a"], [[None], ["1"]]),
+        ('{"data": [{"a": 1}, {"a": 2}]}', ["a"], [["1"], ["2"]]),
+        ('{"count": 2, "next": null, "results": [{"a": 1}]}', ["a"], [["1"]]),
+        ('{"meta": {"pages": 1}, "data": {"items": [{"a": 1}]}}', ["a"], [["1"]]),
+        ('{"data": [], "rows": [{"a": 1}]}', ["a"], [["1"]]),
+        ('{"data": [{}, {"a": 1}]}', ["a"], [[None], ["1"]]),
+        ('{"a": 1}\n{"a": 2}\n', ["a"], [["1"], ["2"]]),
+        ('\ufeff{"a": 1}\r\n\r\n{"a": 2, "b": [1]}', ["a", "b"], [["1", None], ["2", "[1]"]]),
+        ('{"a": 1}', ["a"], [["1"]]),
+        (
+            '{"tags": ["x"], "a": 1}\n{"tags": [], "a": 2}',
+            ["tags", "a"],
+            [['["x"]', "1"], ["[]", "2"]],
+        ),
+    ],
+)
+def test_a_table_is_found_in_every_shape(
+    tmp_path: Path, text: str, columns: list[str], rows: list[list[str | None]]
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(text.encode())
+    made = engine.preview(path, tmp_path)
+    # The last columns of a row may be left out.
+    padded = [[*row, *[None] * (len(columns) - len(row))] for row in made["rows"]]
+    assert (made["columns"], padded) == (columns, rows)
