@@ -44,9 +44,11 @@ from .sources.health import Inspector
 from .sources.secrets import Secrets
 from .sources.settings import Settings
 from .sources.sources import Source, Sources, storage_types
+from .transfer.bundling import Bundler
 from .transfer.copying import Carried, Copier, Order
 from .transfer.parts import Parts
 from .transfer.resuming import Resuming
+from .transfer.unbundling import Unbundler
 from .transfer.uploads import Uploads
 
 #: Seconds after the start until a child is asked what the kernel refuses: requests come first.
@@ -91,6 +93,15 @@ class Files:
         self.parts = Parts(self.catalog, self.config)
         self.resuming = Resuming(self.catalog, self.config, self.uploads)
         self.copier = Copier(self.catalog, self.sweeper)
+        self.bundler = Bundler(self.catalog, self.sources)
+        self.unbundler = Unbundler(
+            datasette,
+            self.catalog,
+            self.sources,
+            self.uploads,
+            self.announcer,
+            self.columns.check_config,
+        )
         self.protections = Protections()
         self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)

@@ -80,6 +80,13 @@ class Columns:
                 f"This column's configuration is invalid; ask an administrator: {error}"
             ) from None
 
+    def check_config(self, config: object, column: str) -> None:
+        """Raises Invalid for options that a column cannot have; ``column`` is its name."""
+        try:
+            self.options(config, f"The column {column!r}")
+        except ConfigurationError as error:
+            raise Invalid(str(error)) from None
+
     async def check_all(self) -> None:
         """Check every column at start. Raises ConfigurationError for invalid options in the yaml.
 

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from sqlite3 import Connection
+from sqlite3 import Connection, IntegrityError
 from typing import Any
 
 from .. import naming
@@ -255,13 +255,15 @@ class Uploads:
         incoming: Incoming,
         chunks: AsyncIterator[bytes],
         also: Callable[[Connection, Upload], None] | None = None,
+        described: Callable[[FileRecord], FileRecord] = lambda file: file,
     ) -> FileRecord:
         """Prepare, receive and complete in one call. The bytes always pass through Datasette.
 
         The permission is asked before the first byte, and again in the commit. ``also`` runs in
-        the transaction that adds the file.
+        the transaction that adds the file. ``described`` may change the new file's record before.
 
-        Raises PermissionDenied, NotSupported, Expired, and as ``receiving.receive_stream``.
+        Raises PermissionDenied, NotSupported, Expired, Conflict if the file's id is taken, and as
+        ``receiving.receive_stream``.
         """
         claim = naming.new_claim()
         upload, _ = await self._begin(
@@ -269,13 +271,16 @@ class Uploads:
         )
         try:
             stored = await receiving.receive_stream(source, upload, chunks, self._extend)
-            file, allowed = as_file(stored), await grant.renewed()
+            file, allowed = described(as_file(stored)), await grant.renewed()
 
             def commit(conn: Connection) -> None:
                 allowed.check(conn, source.slug)
                 if not uploads.finish(conn, upload.id, claim):
                     raise Expired(_LOST_CLAIM)
-                files.insert(conn, file)
+                try:
+                    files.insert(conn, file)
+                except IntegrityError:
+                    raise Conflict(f"The id {file.id} was taken meanwhile; try again") from None
                 if also is not None:
                     also(conn, stored)
                 if isinstance(grant, LinkGrant):

@@ -1,0 +1,224 @@
+"""Writing a bag: a folder or a zip file that appears whole and durable, or not at all.
+
+Everything is written into a temporary folder beside the bag, which a rename then publishes. A
+killed process leaves that folder; the next bundle of the same name removes it. Leaves out what goes
+into the bag (bundling.py) and the formats (protocol/bagit.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ..errors import Conflict, FilesError, Invalid, NoSpace
+from ..naming import stored_name
+from ..protocol import bagit
+
+#: Files in a zip file: its directory is held in memory, by us and by most other programs.
+MAX_ZIP_FILES = 50_000
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: Errors of a file system without hard links.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+_CHUNK_BYTES = 1024 * 1024
+
+
+@contextmanager
+def system_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors at ``path`` into NoSpace, Conflict or Invalid."""
+    try:
+        yield
+    except FilesError:
+        raise
+    except FileExistsError as error:
+        raise Conflict(f"{path} exists already; choose another path") from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace(f"The disk of {path} is full; free some space") from error
+        raise Invalid(f"{path} cannot be written ({error.strerror})") from error
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file in the bag. ``size`` in bytes, ``sha256`` in hexadecimal."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Member:
+    """A file of the bag that is being written."""
+
+    def __init__(self, path: str, file: IO[bytes]) -> None:
+        self.path = path
+        self.size = 0
+        self._file = file
+        self._sha256 = hashlib.sha256()
+
+    def write(self, chunk: bytes) -> None:
+        """Write a chunk. Blocks."""
+        self._sha256.update(chunk)
+        self.size += len(chunk)
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    @property
+    def written(self) -> Written:
+        return Written(self.path, self.size, self._sha256.hexdigest())
+
+
+class BagWriter:
+    """A bag that is being written into ``work``. Its methods block."""
+
+    def __init__(self, out: Path, work: Path, zipped: bool) -> None:
+        self._out = out
+        self._base = work / "bag"
+        self._name = stored_name(out.name.removesuffix(".zip"))
+        self._made: set[Path] = set()
+        self._files = 0
+        self._payload = bagit.Oxum(0, 0)
+        self._manifest = (work / "manifest").open("w+", encoding="utf-8", newline="")
+        self._tags = ""
+        self._zip: zipfile.ZipFile | None = None
+        if zipped:
+            self._zip = zipfile.ZipFile(self._base, "x", zipfile.ZIP_STORED, allowZip64=True)
+        else:
+            self._base.mkdir()
+
+    @contextmanager
+    def member(self, path: str) -> Iterator[Member]:
+        """Write one file; only one at a time. It is in the manifest when the block ends."""
+        self._files += 1
+        if self._zip is not None and self._files > MAX_ZIP_FILES:
+            raise Invalid(f"A zip file takes {MAX_ZIP_FILES:,} files; leave out --zip")
+        with self._opened(path) as file:
+            member = Member(path, file)
+            yield member
+        written = member.written
+        line = bagit.manifest_line(written.sha256, path)
+        if path.startswith(bagit.PAYLOAD):
+            self._manifest.write(line)
+            before = self._payload
+            self._payload = bagit.Oxum(before.bytes + written.size, before.files + 1)
+        elif path != bagit.TAG_MANIFEST:
+            self._tags += line
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[IO[bytes]]:
+        if self._zip is not None:
+            info = zipfile.ZipInfo(f"{self._name}/{path}", time.gmtime()[:6])
+            info.external_attr = 0o100644 << 16
+            with self._zip.open(info, "w", force_zip64=True) as member:
+                yield member
+            return
+        target = self._base / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._made.add(target.parent)
+        with target.open("xb", buffering=0) as file:
+            yield file
+            os.fsync(file.fileno())
+
+    def add(self, path: str, content: str | IO[bytes]) -> Written:
+        """Write a whole file, from a text or from an open file."""
+        with self.member(path) as member:
+            if isinstance(content, str):
+                member.write(content.encode())
+            else:
+                while chunk := content.read(_CHUNK_BYTES):
+                    member.write(chunk)
+        return member.written
+
+    def finish(self, labels: list[tuple[str, str]]) -> None:
+        """Write the tag files of BagIt. ``labels`` are added to bag-info.txt."""
+        self.add(bagit.BAGIT, bagit.DECLARATION)
+        facts = [
+            ("Bagging-Date", time.strftime("%Y-%m-%d", time.gmtime())),
+            ("Payload-Oxum", str(self._payload)),
+        ]
+        self.add(bagit.INFO, bagit.info([*labels, *facts]))
+        self._manifest.flush()
+        with Path(self._manifest.name).open("rb") as manifest:
+            self.add(bagit.MANIFEST, manifest)
+        self.add(bagit.TAG_MANIFEST, self._tags)
+
+    def publish(self) -> None:
+        """Make the bag durable, and give it its name. Raises Conflict if that is taken."""
+        self.close()
+        if self._zip is not None:
+            _sync(self._base)
+            _link(self._base, self._out)
+        else:
+            for folder in {self._base, *self._made}:
+                _sync(folder)
+            if os.path.lexists(self._out):
+                raise FileExistsError
+            self._base.rename(self._out)
+        _sync(self._out.parent)
+
+    def close(self) -> None:
+        self._manifest.close()
+        if self._zip is not None:
+            self._zip.close()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _link(new: Path, path: Path) -> None:
+    """Name the file by a link, which unlike a rename never replaces a file created meanwhile."""
+    try:
+        os.link(new, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS or os.path.lexists(path):
+            raise
+        new.rename(path)
+
+
+@contextmanager
+def workspace(out: Path) -> Iterator[Path]:
+    """A temporary folder beside ``out``, removed at the end. Raises Conflict if ``out`` exists.
+
+    It is locked, so that only the folders of dead processes are removed.
+    """
+    with system_errors(out):
+        if os.path.lexists(out):
+            raise FileExistsError
+        prefix = f".{stored_name(out.name)}.bundle-"
+        _clear(out.parent, prefix)
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
+    try:
+        with (work / "lock").open("x") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _clear(parent: Path, prefix: str) -> None:
+    """Remove the folders that killed processes left."""
+    for left in parent.iterdir():
+        if not left.name.startswith(prefix) or left.is_symlink():
+            continue
+        try:
+            with (left / "lock").open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue  # another bundle's that runs, or one without a lock yet
