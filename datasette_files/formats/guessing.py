@@ -42,8 +42,9 @@ _CANDIDATES: tuple[tuple[str, str, float, str], ...] = (
 )
 #: Bytes of the head, and words in it, that are scored; more take time without a better guess.
 _BYTES, _TOKENS = 32 * 1024, 600
-#: A word with characters that are not ASCII.
-_TOKEN = re.compile(r"[^\W\d_]*[^\x00-\x7f][^\W_]*(?:[^\x00-\x7f][^\W_]*)*")
+#: A word with characters that are not ASCII. It is looked for at the first letter of a run alone, so
+#: that a long run takes linear time.
+_TOKEN = re.compile(r"(?<![^\W\d_])[^\W\d_]*[^\x00-\x7f][^\W_]*(?:[^\x00-\x7f][^\W_]*)*")
 _ASCII_BYTES = bytes(range(128))
 
 #: Natural logarithms of likelihoods. Rare: a pair of letters, or a letter, that the language does
