@@ -159,7 +159,7 @@ class _Guarded(io.RawIOBase):
         return len(content)
 
     def _one_text(self, content: bytes) -> bytes:
-        """Remove byte order marks at line starts (joined files), and a final Ctrl-Z (DOS)."""
+        """Remove byte order marks at line starts, as joined files have them."""
         if not self._begun:
             self._begun = True
             content += self._stream.read(_AHEAD // 2) if len(content) < _AHEAD else b""
@@ -170,9 +170,6 @@ class _Guarded(io.RawIOBase):
         for end in (b"\n", b"\r"):
             if end + codecs.BOM_UTF8 in content:
                 content = content.replace(end + codecs.BOM_UTF8, end)
-        if content.endswith(b"\x1a"):
-            more = self._stream.read(1)
-            content = content + more if more else content.rstrip(b"\x1a")
         return content
 
 
