@@ -41,8 +41,8 @@ class Column:
 
     def __init__(self, chosen: str | None = None, target: str | None = None) -> None:
         self.kind = chosen
-        #: The kind of numbers that the target column holds, if any. Then 1.50 counts as a number, and
-        #: 5E1 too unless these are integers.
+        #: The kind of numbers that the target column holds, if any. Then 1.50 counts as a number,
+        #: and 5E1 too unless these are integers.
         self.target = target
         #: True if the user chose the type; then a value of another type ends the import.
         self.chosen = chosen is not None
