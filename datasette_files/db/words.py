@@ -95,7 +95,7 @@ def _plain(text: str) -> str:
 
 
 def _ends(split: str) -> list[str]:
-    """What follows each border of a word of three or more parts, undivided: ParserV2."""
+    """Return the ends of each word of three or more parts: ParserV2 of HTMLParserV2."""
     ends = []
     for word in _OTHERS.split(split):
         own = word.split()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -69,8 +70,11 @@ _MARKS = (
 
 #: Number of alternatives offered beside a guessed encoding.
 _MAX_OTHERS = 2
-#: A head is UTF-8 if it has this many valid multi-byte characters for each broken byte.
+#: A head is UTF-8 if it has this many valid multi-byte characters for each broken byte. A letter
+#: of Western languages, or a character of three bytes or more, counts as two: in another encoding
+#: such bytes hardly ever stand together.
 _VALID_PER_BROKEN = 2
+_UNLIKELY_BY_CHANCE = re.compile("[\xc0-\xff\u0800-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,9 @@ def _is_utf_8(head: bytes) -> bool:
     broken = text.count("\N{REPLACEMENT CHARACTER}") - head.count(b"\xef\xbf\xbd")
     if not broken:
         return True
-    several = sum(not char.isascii() for char in text) - broken
-    return several >= _VALID_PER_BROKEN * broken
+    valid = sum(not char.isascii() for char in text) - broken
+    valid += len(_UNLIKELY_BY_CHANCE.findall(text)) - broken
+    return valid >= _VALID_PER_BROKEN * broken
 
 
 def _utf_16(head: bytes) -> str | None:
@@ -154,7 +159,7 @@ class _Guarded(io.RawIOBase):
         return len(content)
 
     def _one_text(self, content: bytes) -> bytes:
-        """Remove byte order marks at line starts (joined files), and a final Ctrl-Z (DOS)."""
+        """Remove byte order marks at line starts, as joined files have them."""
         if not self._begun:
             self._begun = True
             content += self._stream.read(_AHEAD // 2) if len(content) < _AHEAD else b""
@@ -165,9 +170,6 @@ class _Guarded(io.RawIOBase):
         for end in (b"\n", b"\r"):
             if end + codecs.BOM_UTF8 in content:
                 content = content.replace(end + codecs.BOM_UTF8, end)
-        if content.endswith(b"\x1a"):
-            more = self._stream.read(1)
-            content = content + more if more else content.rstrip(b"\x1a")
         return content
 
 

@@ -63,6 +63,8 @@ class Delimited(ImportFormat):
         csv.field_size_limit(MAX_FIELD)
         reader = self._rows(characters, rest, delimiter, quote)
         begin, error = _first_rows(reader, dialect.ROWS)
+        if error is None and len(begin) < dialect.ROWS:
+            _end_text(begin)
         if error is not None and len(begin) < 2:
             raise _explained(error, len(begin) or 1)
         skip = options.skip
@@ -162,19 +164,34 @@ def _batches(
                 yield made
 
     try:
+        full = False
         for row in rows:
-            batch.append(row)
-            if len(batch) >= BATCH_ROWS or guard.since > BATCH_BYTES:
-                guard.since = 0
+            if full:  # the file's last row is always in the last batch
                 yield from fitting()
                 done += len(batch)
                 batch = []
+            batch.append(row)
+            full = len(batch) >= BATCH_ROWS or guard.since > BATCH_BYTES
+            if full:
+                guard.since = 0
     except csv.Error as error:
         if batch:  # a preview shows the rows before
             yield from fitting()
         raise _explained(error, done + len(batch) + 1) from None
     if batch:
+        _end_text(batch)
         yield from fitting()
+
+
+def _end_text(rows: list[list[str]]) -> None:
+    """Remove Ctrl-Z, by which DOS marks the end of a text, from the end of the last row."""
+    if not rows:
+        return
+    text, mark, rest = rows[-1][-1].partition("\x1a")
+    if mark and not rest.strip(f"\x00\x1a{BAD}"):
+        rows[-1][-1] = text
+        if rows[-1] == [""]:
+            rows.pop()
 
 
 def _cut(row: list[str], width: int, number: int, options: ReadOptions) -> list[str]:

@@ -18,8 +18,10 @@ _CANDIDATES = ";\t|,"
 _MAX_TITLES = 10
 #: Matches each text in one way only, so that a long text takes linear time.
 _NUMBER = re.compile(r"[-+]?[.,]*\d[\d.,]*%?")
-#: A quoted value, which may have line breaks, between two delimiters or line ends.
-_QUOTED = re.compile(r'(^|[,;\t|])( *)"(?:[^"]|"")*"(?= *(?:[,;\t|\r\n]|\Z))', re.MULTILINE)
+_YEAR = re.compile("(?:19|20)[0-9][0-9]")
+#: A quoted value, which may have line breaks, between two delimiters or line ends; or its begin, if
+#: the head ends within it.
+_QUOTED = re.compile(r'(^|[,;\t|])( *)"(?:[^"]|"")*(?:"(?= *(?:[,;\t|\r\n]|\Z))|\Z)', re.MULTILINE)
 #: The line that tells Excel the delimiter.
 _DECLARED = re.compile(r'"?sep=([^\r\n"])"?[ \t]*(?:\r\n|\r|\n)', re.IGNORECASE)
 _BACKSLASHED = re.compile(r"\\(.)")
@@ -82,8 +84,8 @@ def unescaped(lines: Iterable[str], quote: str) -> Iterator[str]:
 def guess_skip(rows: list[list[str]]) -> int:
     """Count the rows of titles above the header.
 
-    A title is a row of one value, followed by rows of two or more. The header names each column
-    and holds no number.
+    A title is a row of one value, followed by rows of two or more. The header holds no numbers,
+    except years above other values.
     """
     titles = 0
     while titles < min(len(rows), _MAX_TITLES) and sum(map(bool, _stripped(rows[titles]))) < 2:
@@ -94,8 +96,17 @@ def guess_skip(rows: list[list[str]]) -> int:
     while header and not header[-1]:
         header.pop()
     wide = Counter(len(row) for row in rows[titles + 1 :]).most_common(1)[0][0]
-    names = len(header) > 1 and all(header) and not any(map(_NUMBER.fullmatch, header))
+    below = _stripped(rows[titles + 1])
+    names = sum(map(bool, header)) > 1 and not any(
+        _NUMBER.fullmatch(cell) and not (number and _is_year_above(cell, below[number:]))
+        for number, cell in enumerate(header)
+    )
     return titles if names and wide >= len(header) else 0
+
+
+def _is_year_above(cell: str, below: list[str]) -> bool:
+    """Tell whether a cell is a year and the one below it is none."""
+    return bool(_YEAR.fullmatch(cell)) and not (below and _YEAR.fullmatch(below[0]))
 
 
 def _stripped(row: list[str]) -> list[str]:

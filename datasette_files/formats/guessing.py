@@ -42,8 +42,10 @@ _CANDIDATES: tuple[tuple[str, str, float, str], ...] = (
 )
 #: Bytes of the head, and words in it, that are scored; more take time without a better guess.
 _BYTES, _TOKENS = 32 * 1024, 600
-#: A word with characters that are not ASCII.
-_TOKEN = re.compile(r"[^\W\d_]*[^\x00-\x7f][^\W_]*(?:[^\x00-\x7f][^\W_]*)*")
+#: A word with characters that are not ASCII. It is searched at the first letter of a run alone,
+#: so that a long run takes linear time.
+_TOKEN = re.compile(r"(?<![^\W\d_])[^\W\d_]*[^\x00-\x7f][^\W_]*(?:[^\x00-\x7f][^\W_]*)*")
+_RUN = re.compile(r"[^\x00-\x7f]+")
 _ASCII_BYTES = bytes(range(128))
 
 #: Natural logarithms of likelihoods. Rare: a pair of letters, or a letter, that the language does
@@ -57,7 +59,7 @@ _BESIDE_LETTER = -6.0
 _QUOTES = "“”„‘’‚«»‹›\"'"
 _MONEY = "€£¥¢¤"
 _BESIDE_NUMBERS = "°²³½¼¾±×÷‰µ¹"
-_USUAL = "’“”–…€£°²•"
+_USUAL = "’“”–…€£°²½¼¾•"
 _ALONE = "–—…•·©®™§†‡¶«»¿¡ºª\xa0\xad№"
 
 
@@ -200,9 +202,9 @@ def _score_characters(token: tuple[str, str, str], common: frozenset[str], langu
         if char.isascii():
             continue
         score += _COMMON if char in common else _score_rare(char, language)
-    run = sum(not char.isascii() for char in word)
-    if run == 1 and (before[:1].isalnum() or after[:1].isalnum() or len(word) > 1):
-        score += 2 * _BESIDE_LETTER
+    runs = [len(run) for run in _RUN.findall(word)]
+    if max(runs) == 1 and (before[:1].isalnum() or after[:1].isalnum() or len(word) > 1):
+        score += 2 * len(runs) * _BESIDE_LETTER
     elif any(char.isascii() and char.islower() for char in word):
         score += _BESIDE_LETTER
     return score

@@ -20,8 +20,9 @@ _PIECE = 64 * 1024
 _MAX_WHOLE = 4 * 1024 * 1024
 #: Most objects around an array of rows.
 _MAX_DEPTH = 4
-#: White space; files that were joined may have a byte order mark in the middle.
-_SPACE = " \t\r\n\ufeff"
+#: White space; files that were joined may have a byte order mark in the middle, and those of DOS a
+#: Ctrl-Z at the end.
+SPACE = " \t\r\n\ufeff\x1a"
 #: A float of at most 17 characters, between 1e-300 and 1e300, needs no exact check.
 _SAFE_LENGTH, _SAFE_SIZE = 17, 1e-300
 
@@ -85,7 +86,7 @@ class Cursor:
         """Move to the next character that is not white space and return it; empty at the end."""
         while True:
             while self._position < len(self._buffer):
-                if self._buffer[self._position] not in _SPACE:
+                if self._buffer[self._position] not in SPACE:
                     return self._buffer[self._position]
                 self._position += 1
             self._buffer, self._position = self._text.read(_PIECE), 0

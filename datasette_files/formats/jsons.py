@@ -25,7 +25,7 @@ from .base import (
 )
 from .characters import BAD, Characters
 from .delimited import HEAD
-from .json_stream import Cursor, decoded, rows_of
+from .json_stream import SPACE, Cursor, decoded, rows_of
 
 #: Lone surrogates: JSON can write them, but they are not characters.
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -144,7 +144,7 @@ class JsonLines(_Json):
     ) -> Iterator[Any]:
         row = 0
         for line in text:
-            if not line.strip():
+            if not line.strip(SPACE):
                 continue
             row += 1
             if row == 1 and line.lstrip().startswith("["):

@@ -5,7 +5,8 @@ float is the same with a fraction, of at most 17 significant digits; the fractio
 zero, except ``.0``. A column of both is float if no integer has more than 15 digits, as a float
 would change it. Empty cells are NULL in a column of numbers. Any other value (dates, nan, 007, +1,
 1_000, 5E1, the 1.10 of a version or a price, numbers with spaces) makes the column text, and every
-value keeps its spelling. If the target column already holds numbers, every spelling is accepted.
+value keeps its spelling. If the target column already holds numbers, every spelling is accepted;
+if these are integers, no exponent.
 
 For speed, a batch is checked as one string: a join, a translate and a few counts. Only if these
 cannot decide, each value is checked alone.
@@ -38,10 +39,11 @@ _LONGEST = len(str(_MIN))
 class Column:
     """The type of one column, after the batches read until now; None until it has a value."""
 
-    def __init__(self, chosen: str | None = None, any_spelling: bool = False) -> None:
+    def __init__(self, chosen: str | None = None, target: str | None = None) -> None:
         self.kind = chosen
-        #: True if 1.50 and 5E1 count as numbers, as the target column holds numbers already.
-        self.any_spelling = any_spelling
+        #: The kind of numbers that the target column holds, if any. Then 1.50 counts as a number,
+        #: and 5E1 too unless these are integers.
+        self.target = target
         #: True if the user chose the type; then a value of another type ends the import.
         self.chosen = chosen is not None
         #: True if some integer may be too long for an exact float.
@@ -64,7 +66,7 @@ class Column:
                 if verdict:
                     self.kind = INTEGER
                 return None
-        floats = None if self.wide else _as_floats(joined, values, size, self.any_spelling)
+        floats = None if self.wide else _as_floats(joined, values, size, self.target)
         if floats is None:
             self.surprised = self.floats
             self.kind = TEXT
@@ -104,7 +106,7 @@ def _any_wide(values: Sequence[str | None]) -> bool:
 
 
 def _as_floats(
-    joined: str, values: Sequence[str | None], size: int, any_spelling: bool
+    joined: str, values: Sequence[str | None], size: int, target: str | None
 ) -> list[float | None] | None:
     """Return the floats; None if any value is neither empty nor an exact float."""
     if not joined.strip(","):
@@ -119,7 +121,7 @@ def _as_floats(
     made: list[float | None] = []
     for value in values:
         number = as_float(value) if value else None
-        if value and (number is None or not (any_spelling or _is_kept(value, number))):
+        if value and (number is None or not _is_taken(value, number, target)):
             return None
         made.append(number)
     return made
@@ -145,6 +147,13 @@ def _is_plain(joined: str, values: Sequence[str | None], size: int) -> bool:
         return False
     # A value of at most 15 characters has at most 15 digits.
     return max(map(len, filter(None, values)), default=0) <= _EXACT_DIGITS
+
+
+def _is_taken(text: str, number: float, target: str | None) -> bool:
+    """Tell whether a text counts as a number in this target column."""
+    if target is None or (target == INTEGER and "e" in text.lower()):
+        return _is_kept(text, number)
+    return True
 
 
 def _is_kept(text: str, number: float) -> bool:

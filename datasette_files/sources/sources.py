@@ -91,7 +91,7 @@ class Source:
 
     @property
     def limits(self) -> Limits:
-        """What it takes: of each type, as it is stored, and of each size."""
+        """The stored content types and the sizes that the source takes."""
         types = self.config.allowed_content_types
         accept = None if types is None else tuple(types)
         return Limits(f"The source {self.slug!r}", self.max_file_size, accept)

@@ -193,6 +193,8 @@ _PER_LANGUAGE = 36
 
 #: Typical tables of Excel in the West, in which little or one byte tells.
 WESTERN = (
+    "item,amount\nflour,¼\nsugar,¾\n",
+    "comuna,total\nÑUÑOA,1\n",
     *(
         "place,temperature\nOslo,25°C\n",
         "name\nMuñoz\n",

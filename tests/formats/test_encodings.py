@@ -56,6 +56,12 @@ def test_a_broken_byte_in_utf_8_is_named_and_changes_no_encoding(
     assert "guessed" not in made["found"]
 
 
+@pytest.mark.parametrize("text", ["a,b\n1,café\n", "a,b\n日,x\n", "a,b\n5 €,x\n"])
+def test_one_valid_character_outweighs_one_broken_byte(text: str) -> None:
+    assert detect(text.encode() + b"x\xff,y\n").name == "utf-8"
+    assert detect(b"x,y\xe9\n" + text.encode()).name == "utf-8"
+
+
 def test_a_nul_in_ascii_is_no_other_encoding(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,b\n1,x\x00y\n")

@@ -80,7 +80,7 @@ HOSTILE: dict[str, str] = {
 #: Which no encoding has, or several.
 HOSTILE_BYTES = [
     *(b"\xff", b"\x00", b"\xe9", b"\x81\xff", b"\xe9\n", b"a\xe9,", b"\x00a", b"\xc3"),
-    b"\x8f\xa1\xa1",
+    *(b"\x8f\xa1\xa1", b"a" * 30_000 + b" \xe9 "),
 ]
 
 

@@ -16,6 +16,8 @@ from tests.support.imports import engine, site
 BOM = "\ufeff"
 _AB = [("1", "x"), ("2", "y")]
 _ADDRESS = '"Main St 1, Flat 2,\nLondon, UK"'
+#: Longer than the head from which the delimiter is guessed.
+_LONG = "a, b, c\n" * 12_000
 
 
 def table(tmp_path: Path, text: str | bytes, **options: Any) -> tuple[list[str], list[Any]]:
@@ -44,6 +46,8 @@ def table(tmp_path: Path, text: str | bytes, **options: Any) -> tuple[list[str],
         *(f"{BOM}{BOM}a,b\n1,x\n2,y\n", f"{BOM * 3}a,b\n1,x\n2,y\n"),
         *(f"{BOM}a,b\n1,x\n{BOM}2,y\n", f"{BOM}a,b\r\n1,x\r\n{BOM}a,b\r\n2,y\r\n"),
         *("a,b\n1,x\na,b\n2,y\n", f'{BOM}"a","b"\n"1","x"\n{BOM}"a","b"\n"2","y"\n'),
+        *("a,b\n1,x\n2,y\n\x1a\x1a\r\n", "a,b\n1,x\n2,y\n\x1a\x00\x00"),
+        "a,b\r\n1,x\r\n2,y\r\n\x1a".encode("utf-16"),
         *("a,b\n1,x\n2,y\n\x1a", "a,b\r\n1,x\r\n2,y\r\n\x1a\x1a\x1a", "a,b\n1,x\n2,y\x1a"),
         *('a, b\n1, "x"\n2, "y"\n', '"a",  "b"\n"1",  "x"\n"2",  "y"\n'),
         *("Report of 2024\n\na,b\n1,x\n2,y\n", "Report\nMay\nby Ann\na;b\n1;x\n2;y\n"),
@@ -71,10 +75,14 @@ def test_the_same_table_however_it_is_written(tmp_path: Path, text: str | bytes)
         ('name,n\n"Smith, Ann", "1, 2"\n', ("Smith, Ann", "1, 2")),
         ("name,n\n Ann, 1\n", (" Ann", " 1")),
         ('name,size\nPipe,5" long\n', ("Pipe", '5" long')),
+        (f'name;note\nAnn;"{_LONG}"\nBob;x\n', ("Ann", _LONG)),
+        ("Sales\n\nregion;2023;2024\nNorth;1;2\nSouth;3;4\n", ("North", "1", "2")),
+        ("Sales,,\nid,,name\n1,,Ann\n2,,Bob\n", ("1", "", "Ann")),
+        ("name,city\nZoë,Ulm\n\x1a".encode("cp1252"), ("Zoë", "Ulm")),
     ],
     ids=ascii,
 )
-def test_values_stay_whole(tmp_path: Path, text: str, row: tuple[str, str]) -> None:
+def test_values_stay_whole(tmp_path: Path, text: str | bytes, row: tuple[str, ...]) -> None:
     assert table(tmp_path, text)[1][0] == row
 
 

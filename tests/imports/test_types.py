@@ -78,6 +78,7 @@ async def made_then(
         ("1.5", "5E1", 50.0),
         ("1.5", "7", 7.0),
         ("7", "5.0", 5),
+        ("7", "5.00", 5),
         ("7", "5", 5),
         ("1.10", "1.9", "1.9"),
         ("1.10", "7", "7"),
@@ -101,6 +102,14 @@ async def test_a_fraction_does_not_fit_a_column_of_integers(
 ) -> None:
     job = await made_then(datasette, b"id,v\n1,7\n", "append", b"id,v\n2,5.0\n3,5.5\n")
     assert str(job["error"]).startswith("Row 2, column v: '5.5' would not stay as it is")
+    assert site.rows(data) == [(1, 7)]
+
+
+async def test_a_code_like_an_exponent_does_not_fit_a_column_of_integers(
+    datasette: Datasette, data: Path
+) -> None:
+    job = await made_then(datasette, b"id,v\n1,7\n", "append", b"id,v\n2,5E1\n")
+    assert str(job["error"]).startswith("Row 1, column v: '5E1' would not stay as it is")
     assert site.rows(data) == [(1, 7)]
 
 

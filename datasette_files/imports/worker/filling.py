@@ -152,7 +152,7 @@ class Filling:
         for index in range(len(self._columns), width):
             name = table.columns[index]
             chosen = self._chosen.get(name) or self._hints.get(name_key(name))
-            self._columns.append(kind(chosen, any_spelling=name_key(name) in self._numbers))
+            self._columns.append(kind(chosen, self._numbers.get(name_key(name))))
         if self._scratch is not None:
             self._scratch.widen(width)
 
