@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from datasette_files.db import files, garbage, listing, parts, search, settings, trash, uploads
+from datasette_files.db import files, garbage, listing, partial, search, settings, trash, uploads
 from datasette_files.db.partial import Part
 
 _SCAN = re.compile(r"^SCAN (f|u|g|t|datasette_files|datasette_files_(uploads|garbage|trash))\b")
@@ -164,10 +164,10 @@ def test_a_search_reads_the_search_index_in_its_order(filled, q, sources):
 @pytest.mark.parametrize("few", [True, False])
 def test_a_part_of_a_source_is_read_by_its_indexes(filled, few, monkeypatch):
     if not few:
-        monkeypatch.setattr(parts, "_FEW", 3)
-        monkeypatch.setattr(parts, "_MAX_PROBED", 3)
-        monkeypatch.setattr(parts, "_BATCH", 10)
-        monkeypatch.setattr(parts, "_MAX_READ", 50)
+        monkeypatch.setattr(partial, "_FEW", 3)
+        monkeypatch.setattr(partial, "_MAX_PROBED", 3)
+        monkeypatch.setattr(partial, "_BATCH", 10)
+        monkeypatch.setattr(partial, "_MAX_READ", 50)
     ids = frozenset(f"df-{i}" for i in range(3, _ROWS, 9))
     seen = {1: Part(ids), 2: Part(frozenset({"df-4"}), only=False)}
     only = {1: Part(ids)}

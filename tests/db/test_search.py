@@ -216,5 +216,6 @@ def test_any_text_is_indexed_and_any_query_is_answered(text: str) -> None:
         _name(conn, text or "x")
         expression = search.match_expression(conn, text, None)
         if expression is not None:
-            assert [file.filename for file in search.page(conn, expression, None, 9)[0]] == [text]
+            found, _ = search.page(conn, search.Matching(expression), None, 9)
+            assert [file.filename for file in found] == [text]
         check_search_index(conn)

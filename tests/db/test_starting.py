@@ -30,5 +30,4 @@ def test_processes_that_start_at_once_make_one_schema(tmp_path, attempts):
                 "SELECT name FROM _sqlite_migrations WHERE migration_set = 'datasette_files'"
             ).fetchall()
             known = migrations.pending(sqlite_utils.Database(memory=True))
-            assert [name for (name,) in applied] == [one.name for one in known]
-            assert applied[0] == ("0001_core",)
+            assert {name for (name,) in applied} == {one.name for one in known}

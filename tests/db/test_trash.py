@@ -14,9 +14,9 @@ import datasette_files
 from datasette_files.db import files, trash
 from tests.db.conftest import check_search_index, new_catalog
 
-#: Who writes it, who must not take its bytes for garbage, who makes it, who lets owners restore.
+#: Modules that write it, look up its paths or ids, make its table, or let owners restore.
 _KNOWING = {
-    *(f"db/{name}.py" for name in ("trash", "garbage", "health")),
+    *(f"db/{name}.py" for name in ("trash", "bundles", "garbage", "health")),
     *(f"db/migrations/{name}.py" for name in ("additions", "shares")),
     "permissions/rules.py",
 }

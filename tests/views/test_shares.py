@@ -354,7 +354,7 @@ async def test_a_redirect_lives_for_a_minute(
 
     source: Source = Files.of(site).sources.get("docs")
     monkeypatch.setattr(source.storage, "signed_download_url", signed)
-    monkeypatch.setattr("datasette_files.transfer.downloads._redirects", lambda source: True)
+    monkeypatch.setattr("datasette_files.transfer.downloads._redirects", lambda *_: True)
     url = f"{made['path']}/{file['id']}/download"
     for headers in ({}, {"Range": "bytes=3-"}, {"Range": "bytes=0-"}):
         answer = await site.client.get(url, headers=headers, follow_redirects=False)
