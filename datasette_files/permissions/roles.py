@@ -18,6 +18,7 @@ from .actions import (
     DELETE,
     EDIT,
     MANAGE,
+    SHARE,
     UPLOAD,
     VIEW,
     Actor,
@@ -62,11 +63,11 @@ def acl_roles() -> list[AclRole]:
 
     source, file = SourceResource.name, FileResource.name
     uploads = [BROWSE, UPLOAD]
-    edits = [*uploads, EDIT, DELETE]
+    edits = [*uploads, EDIT, DELETE, SHARE]
     return [
         AclRole(source, "Viewer", [BROWSE], 1, description="Can browse and download"),
         AclRole(source, "Contributor", uploads, 2, description="Can also upload"),
-        AclRole(source, "Editor", edits, 3, description="Can also edit and delete files"),
+        AclRole(source, "Editor", edits, 3, description="Can also edit, delete and share files"),
         AclRole(
             source,
             "Manager",

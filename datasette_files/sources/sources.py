@@ -247,7 +247,12 @@ class Sources:
     def warn_of_shown_secrets(self, shown: Mapping[str, Any]) -> None:
         """Log one warning that names the literal secrets in ``shown``, as /-/config.json has it."""
         declared = ((shown.get("plugins") or {}).get(PLUGIN) or {}).get("sources") or {}
-        configs = {str(slug): raw.get("config") or {} for slug, raw in declared.items()}
+        # Datasette hides all of a source whose name looks like a secret's.
+        configs = {
+            str(slug): raw.get("config") or {}
+            for slug, raw in declared.items()
+            if isinstance(raw, dict)
+        }
         found = [
             f'{source.path}.config.{name}: {{"$env": "{name.upper()}"}}'
             for source in self
