@@ -33,6 +33,11 @@ class FileRecord:
     metadata: str | None
     search_text: str | None
     source_slug: str
+    #: "" or ``a/b``: the names of the folders above the file.
+    folder: str = ""
+    tags: tuple[str, ...] = ()
+    #: Eight lower-case hexadecimal digits; None until it is computed.
+    crc32: str | None = None
 
     @property
     def type(self) -> str:
@@ -93,6 +98,10 @@ class Upload:
     stored_size: int | None = None
     #: The attempt counts as alive until then, in seconds since the epoch; moved as bytes arrive.
     claimed_until: float | None = None
+    #: As in ``FileRecord``; crc32 once received, if the bytes passed through Datasette.
+    folder: str = ""
+    tags: tuple[str, ...] = ()
+    crc32: str | None = None
 
     def is_being_received(self, now: float) -> bool:
         """Tell whether a live attempt owns the path."""

@@ -15,7 +15,7 @@ from datasette.utils import sqlite_timelimit
 
 from .. import naming
 from ..db import files as file_rows
-from ..db import listing
+from ..db import folders, listing
 from ..db import search as hits
 from ..db.batching import Catalog
 from ..db.listing import Page
@@ -70,15 +70,20 @@ def _look(conn: sqlite3.Connection, ids: Collection[int], query: SearchQuery) ->
         return _list(conn, scoped)
     if query.q.lower().startswith(naming.ID_PREFIX) and " " not in query.q:
         file = file_rows.get(conn, query.q.lower())
-        if file is not None and file.source_id in wanted:
-            return Page([file], None, 1)
+        if file is not None and file.source_id in wanted and scoped.within.has(file):
+            return Page([file], None, 1, tags=[(tag, 1) for tag in file.tags])
     return _match(conn, scoped, query.q)
 
 
 def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
     found, token = listing.page(conn, query)
     total, truncated = listing.count(conn, query)
-    return Page(found, token, total, truncated)
+    page = Page(found, token, total, truncated, tags=listing.tag_counts(conn, query))
+    within = query.within
+    if within.folder is None or within.recursive or len(query.source_ids) != 1:
+        return page
+    children, more = folders.children(conn, query.source_ids[0], within.folder)
+    return replace(page, folders=children, folders_truncated=more)
 
 
 def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
@@ -88,6 +93,8 @@ def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
     expression = hits.match_expression(conn, q, sources)
     if expression is None:
         return Page([], None, 0)
-    found, token = hits.page(conn, expression, query.after, query.limit)
-    total, truncated = hits.count(conn, expression)
-    return Page(found, token, total, truncated)
+    within = query.within
+    found, token = hits.page(conn, expression, query.after, query.limit, within)
+    total, truncated = hits.count(conn, expression, within)
+    tags = hits.tag_counts(conn, expression, within)
+    return Page(found, token, total, truncated, tags=tags)

@@ -20,7 +20,9 @@ from ..errors import Invalid
 from ..media.families import family
 from ..media.types import type_allowed
 from ..models import FileRecord
+from . import folders
 from .files import COLUMNS, record
+from .folders import Folder, Within
 
 Order = Literal["created_at", "filename", "size"]
 
@@ -28,6 +30,8 @@ Order = Literal["created_at", "filename", "size"]
 COUNT_LIMIT = 10_000
 #: Rows sorted in memory where no index gives the order.
 _MAX_SORTED = 5_000
+#: The same for rows whose index holds all that the sort needs.
+_MAX_SORTED_IN_INDEX = 100_000
 #: Streams that are merged; for more, the plain index is filtered.
 _MAX_STREAMS = 200
 
@@ -48,6 +52,12 @@ class Page:
     total_truncated: bool = False
     #: The slugs of every source that the actor may browse.
     sources: list[str] = field(default_factory=list)
+    #: The folders of the level that is listed; None for a list of no level.
+    folders: list[Folder] | None = None
+    #: Whether there are more folders.
+    folders_truncated: bool = False
+    #: The commonest tags of the files that match, each with its number of files.
+    tags: list[tuple[str, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -66,21 +76,31 @@ class ListQuery:
     created_before: str | None = None
     after: str | None = None
     limit: int = 20
+    within: Within = field(default_factory=Within)
 
     @property
     def filtered(self) -> bool:
-        """Tell whether a filter is set."""
+        """Tell whether a filter is set; a folder is none."""
         filters = (self.content_types, self.uploaded_by, self.created_after, self.created_before)
-        return any(filters)
+        return any(filters) or bool(self.within.tags)
 
 
 @dataclass(frozen=True)
 class _Stream:
-    """One index scan: the index's suffix and the equalities on its leading columns."""
+    """One index scan: the index's suffix and the conditions on its leading columns.
 
-    index: str
+    Without an index, ``where`` finds the rows by ``seq``, and they are sorted.
+    """
+
+    index: str | None
     where: str
     values: tuple[object, ...]
+
+    def table(self, order: str) -> str:
+        """The table to read in this order, with its index."""
+        if self.index is None:
+            return "datasette_files f NOT INDEXED"
+        return f"datasette_files f INDEXED BY datasette_files_by{self.index}_{order}"
 
 
 def page(conn: sqlite3.Connection, query: ListQuery) -> tuple[list[FileRecord], str | None]:
@@ -99,9 +119,10 @@ def page(conn: sqlite3.Connection, query: ListQuery) -> tuple[list[FileRecord], 
 def count(conn: sqlite3.Connection, query: ListQuery) -> tuple[int, bool]:
     """The number of files that match, and whether the count stopped at ``COUNT_LIMIT``.
 
-    Without a span of time it is exact: the sum of a few rows that triggers keep.
+    Without a span of time, a folder and tags it is exact: the sum of rows that triggers keep.
     """
-    if query.created_after is None and query.created_before is None:
+    timed = query.created_after is not None or query.created_before is not None
+    if not timed and not query.within.narrows:
         return sum(files for *_, files in _kinds(conn, query)), False
     total = 0
     for stream in _streams(conn, query):
@@ -109,6 +130,24 @@ def count(conn: sqlite3.Connection, query: ListQuery) -> tuple[int, bool]:
         if total > COUNT_LIMIT:
             return COUNT_LIMIT, True
     return total, False
+
+
+def tag_counts(conn: sqlite3.Connection, query: ListQuery) -> list[tuple[str, int]]:
+    """The commonest tags of the files that match, counted in at most ``_MAX_SORTED`` of them.
+
+    Without a filter the counts are exact.
+    """
+    if not query.filtered and not query.within.narrows:
+        return folders.tag_totals(conn, query.source_ids)
+    rows: list[tuple[str]] = []
+    span, span_values = _span(query)
+    for stream in _streams(conn, query):
+        rows += conn.execute(
+            f"""SELECT f.tags FROM {stream.table("created")}
+            WHERE {stream.where}{span} LIMIT ?""",
+            (*stream.values, *span_values, _MAX_SORTED - len(rows)),
+        )
+    return folders.most_used(rows)
 
 
 def _kinds(conn: sqlite3.Connection, query: ListQuery) -> list[tuple[int, str, int]]:
@@ -137,6 +176,62 @@ def is_wanted(content_type: str, wanted: tuple[str, ...]) -> bool:
 
 
 def _streams(conn: sqlite3.Connection, query: ListQuery) -> list[_Stream]:
+    """The streams that yield the fewest other rows."""
+    if not query.within.narrows:
+        return _kind_streams(conn, query)
+    kinds = None
+    if query.content_types or query.uploaded_by is not None:
+        kinds = _kinds(conn, query)
+        if sum(files for *_, files in kinds) <= _MAX_SORTED:
+            where, values = query.within.condition()
+            return [
+                _Stream(one.index, one.where + where, (*one.values, *values))
+                for one in _kind_streams(conn, query)
+            ]
+    return [
+        stream
+        for source_id in query.source_ids
+        for stream in _narrow_streams(conn, query, source_id, kinds)
+    ]
+
+
+def _narrow_streams(
+    conn: sqlite3.Connection,
+    query: ListQuery,
+    source_id: int,
+    kinds: list[tuple[int, str, int]] | None,
+) -> list[_Stream]:
+    """The streams of one source's files in the folder and with the tags."""
+    within = query.within
+    more, values = within.tags_condition()
+    if kinds is not None:
+        types = json.dumps([kind[1] for kind in kinds if kind[0] == source_id])
+        more += " AND ifnull(f.content_type, '') IN (SELECT value FROM json_each(?))"
+        values = (*values, types)
+    if query.uploaded_by is not None:
+        more, values = more + " AND ifnull(f.uploaded_by, '') = ?", (*values, query.uploaded_by)
+    folder, folder_values = within.folder_condition()
+    tag, tagged = folders.rarest(conn, source_id, within.tags)
+    if tag is not None and tagged <= _MAX_SORTED:
+        by_tag = "f.seq IN (SELECT seq FROM datasette_files_tags WHERE source_id = ? AND tag = ?)"
+        return [_Stream(None, by_tag + folder + more, (source_id, tag, *folder_values, *values))]
+    own = "f.source_id = ?"
+    if not within.in_folder or (
+        within.recursive
+        and folders.files_in(conn, source_id, within.folder or "") > _MAX_SORTED_IN_INDEX
+    ):
+        # Many of the source's files are in the folder, so the order's own index finds them soon.
+        return [_Stream("", own + folder + more, (source_id, *folder_values, *values))]
+    exact = f"{own} AND f.folder = ?"
+    streams = [_Stream("_folder", exact + more, (source_id, within.folder, *values))]
+    if within.recursive:
+        below = f"{own} AND f.folder > ? AND f.folder < ?"
+        streams.append(_Stream("_folder", below + more, (source_id, *within.below(), *values)))
+    return streams
+
+
+def _kind_streams(conn: sqlite3.Connection, query: ListQuery) -> list[_Stream]:
+    """The streams of the files of all folders that match the query's filters other than times."""
     if not query.content_types and query.uploaded_by is None:
         return [_Stream("", "f.source_id = ?", (source_id,)) for source_id in query.source_ids]
     kinds = _kinds(conn, query)
@@ -180,7 +275,7 @@ def _count_span(conn: sqlite3.Connection, query: ListQuery, stream: _Stream, lim
     span, span_values = _span(query)
     row = conn.execute(
         f"""SELECT count(*) FROM (
-            SELECT 1 FROM datasette_files f INDEXED BY datasette_files_by{stream.index}_created
+            SELECT 1 FROM {stream.table("created")}
             WHERE {stream.where}{span} LIMIT ?)""",
         (*stream.values, *span_values, limit),
     ).fetchone()
@@ -200,10 +295,12 @@ def _scan(
     rows: list[tuple[Any, ...]] = []
     for beyond, beyond_values, sorting in _beyond(query, key):
         rows += conn.execute(
-            f"""SELECT {key}, f.seq, {COLUMNS}
-            FROM datasette_files f INDEXED BY datasette_files_by{stream.index}_{order}
-            CROSS JOIN datasette_files_sources s ON s.id = f.source_id
-            WHERE {where}{span}{beyond} ORDER BY {sorting} LIMIT ?""",
+            f"""SELECT hit.key, f.seq, {COLUMNS} FROM (
+                SELECT {key} AS key, f.seq AS seq FROM {stream.table(order)}
+                WHERE {where}{span}{beyond} ORDER BY {sorting} LIMIT ?
+            ) AS hit
+            CROSS JOIN datasette_files f ON f.seq = hit.seq
+            CROSS JOIN datasette_files_sources s ON s.id = f.source_id""",
             (*values, *span_values, *beyond_values, query.limit + 1 - len(rows)),
         )
     return [(row[0], row[1], record(tuple(row)[2:])) for row in rows]

@@ -10,6 +10,7 @@ those of a prefix. The index holds a text of other spellings and of parts of wor
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import unicodedata
@@ -18,11 +19,14 @@ from ..errors import Invalid
 from ..models import FileRecord
 from . import words
 from .files import COLUMNS, record
+from .folders import Within, most_used
 from .listing import decode_token, encode_token
 
 #: Counting stops here.
 COUNT_LIMIT = 1_000
 MAX_TERMS = 20
+_EVERYWHERE = Within()
+_FILES = "CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid"
 #: The name of this list in its pages' tokens.
 _LIST = "search"
 MAX_QUERY_CHARACTERS = 500
@@ -121,16 +125,19 @@ def _in_token(character: str) -> bool:
 
 
 def page(
-    conn: sqlite3.Connection, expression: str, after: str | None, limit: int
+    conn: sqlite3.Connection,
+    expression: str,
+    after: str | None,
+    limit: int,
+    within: Within = _EVERYWHERE,
 ) -> tuple[list[FileRecord], str | None]:
     """One page of hits, newest first, and the token of the next or None."""
-    bound = ""
-    values: tuple[object, ...] = ()
+    bound, values = within.condition()
     if after is not None:
-        bound, values = " AND datasette_files_fts.rowid < ?", (decode_token(_LIST, after)[1],)
+        bound += " AND datasette_files_fts.rowid < ?"
+        values = (*values, decode_token(_LIST, after)[1])
     rows = conn.execute(
-        f"""SELECT f.seq, {COLUMNS} FROM datasette_files_fts
-        CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid
+        f"""SELECT f.seq, {COLUMNS} FROM datasette_files_fts {_FILES}
         CROSS JOIN datasette_files_sources s ON s.id = f.source_id
         WHERE datasette_files_fts MATCH ?{bound}
         ORDER BY datasette_files_fts.rowid DESC LIMIT ?""",
@@ -140,14 +147,30 @@ def page(
     return files, encode_token(_LIST, "", rows[limit - 1][0]) if len(rows) > limit else None
 
 
-def count(conn: sqlite3.Connection, expression: str) -> tuple[int, bool]:
+def count(
+    conn: sqlite3.Connection, expression: str, within: Within = _EVERYWHERE
+) -> tuple[int, bool]:
     """The number of hits, and whether counting stopped at ``COUNT_LIMIT``."""
+    condition, values = within.condition()
+    joined = _FILES if condition else ""
     row = conn.execute(
-        """SELECT count(*) FROM (
-            SELECT 1 FROM datasette_files_fts WHERE datasette_files_fts MATCH ? LIMIT ?)""",
-        (expression, COUNT_LIMIT + 1),
+        f"""SELECT count(*) FROM (SELECT 1 FROM datasette_files_fts {joined}
+            WHERE datasette_files_fts MATCH ?{condition} LIMIT ?)""",
+        (expression, *values, COUNT_LIMIT + 1),
     ).fetchone()
     return min(row[0], COUNT_LIMIT), row[0] > COUNT_LIMIT
+
+
+def tag_counts(conn: sqlite3.Connection, expression: str, within: Within) -> list[tuple[str, int]]:
+    """The commonest tags of hits, counted in the newest ``COUNT_LIMIT``."""
+    condition, values = within.condition()
+    rows = conn.execute(
+        f"""SELECT f.tags FROM datasette_files_fts {_FILES}
+        WHERE datasette_files_fts MATCH ?{condition}
+        ORDER BY datasette_files_fts.rowid DESC LIMIT ?""",
+        (expression, *values, COUNT_LIMIT),
+    )
+    return most_used(rows)
 
 
 def has_other_sources(conn: sqlite3.Connection, source_ids: list[int]) -> bool:
@@ -168,16 +191,16 @@ def any_due(conn: sqlite3.Connection) -> bool:
 def index_due(conn: sqlite3.Connection) -> bool:
     """Index the extra text of files that wait for it, the newest first; tell whether more wait."""
     rows = conn.execute(
-        f"""SELECT f.seq, CAST(f.filename AS BLOB), CAST(f.search_text AS BLOB)
+        f"""SELECT f.seq, CAST(f.filename AS BLOB), CAST(f.search_text AS BLOB), f.tags
         FROM (SELECT seq {_DUE} ORDER BY seq DESC LIMIT ?) due
         CROSS JOIN datasette_files f ON f.seq = due.seq""",
         (_MAX_DUE,),
     ).fetchall()
-    for seq, *texts in rows:
+    for seq, *texts, tags in rows:
         # As bytes, since another tool may have stored some that are not UTF-8.
         filename, text = ((value or b"").decode("utf-8", "replace") for value in texts)
         conn.execute(
             "UPDATE datasette_files_terms SET extra = ? WHERE seq = ?",
-            (words.extra_words(filename, text), seq),
+            (words.extra_words(filename, text, json.loads(tags)), seq),
         )
     return len(rows) == _MAX_DUE

@@ -32,6 +32,7 @@ def get(conn: sqlite3.Connection, upload_id: str) -> Upload | None:
     values: dict[str, Any] = dict(zip((*_COLUMNS, "source_slug"), row, strict=True))
     if values["instructions"] is not None:
         values["instructions"] = json.loads(values["instructions"])
+    values["tags"] = tuple(json.loads(values["tags"]))
     return Upload(**values)
 
 
@@ -39,6 +40,7 @@ def insert(conn: sqlite3.Connection, upload: Upload, now: float) -> None:
     row: dict[str, Any] = {name: getattr(upload, name) for name in _COLUMNS}
     if upload.instructions is not None:
         row["instructions"] = json.dumps(upload.instructions)
+    row["tags"] = json.dumps(upload.tags)
     insert_row(conn, "datasette_files_uploads", {**row, "created_at": now})
 
 
@@ -83,7 +85,7 @@ def extend(
 
 def received(conn: sqlite3.Connection, upload: Upload, expires_at: float) -> bool:
     """Record the facts of the stored object. False when the attempt has lost its claim."""
-    facts = ("stored_type", "stored_size", "content_hash", "width", "height")
+    facts = ("stored_type", "stored_size", "content_hash", "crc32", "width", "height")
     cursor = conn.execute(
         f"""UPDATE datasette_files_uploads SET state = 'received', expires_at = ?,
             {", ".join(f"{name} = ?" for name in facts)}

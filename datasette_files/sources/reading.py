@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import zlib
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
@@ -163,6 +164,24 @@ async def metadata(source: Source, path: str) -> FileMetadata | None:
     """Return the storage's metadata of an object. Raises StorageError, StorageUnavailable."""
     with storage_errors(source.slug):
         return await source.storage.get_file_metadata(path)
+
+
+class Crc32:
+    """Computes the CRC-32 (ISO-HDLC, as in zip files) of a stream, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._crc32 = 0
+
+    async def add(self, chunk: bytes) -> None:
+        if len(chunk) < WORTH_A_THREAD:
+            self._crc32 = zlib.crc32(chunk, self._crc32)
+        else:
+            self._crc32 = await asyncio.to_thread(zlib.crc32, chunk, self._crc32)
+
+    @property
+    def value(self) -> str:
+        """Eight lower-case hexadecimal digits."""
+        return f"{self._crc32:08x}"
 
 
 class Digest:

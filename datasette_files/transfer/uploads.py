@@ -60,6 +60,9 @@ class Incoming:
     content_type: str
     size: int | None = None
     sha256: str | None = None
+    #: As in ``FileRecord``.
+    folder: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class Uploads:
@@ -397,6 +400,8 @@ def new_upload(
         expires_at=expires_at,
         claim=claim,
         instructions=None,
+        folder=incoming.folder,
+        tags=incoming.tags,
     )
 
 
@@ -430,4 +435,7 @@ def _as_file(upload: Upload) -> FileRecord:
         metadata="{}",
         search_text="",
         source_slug=upload.source_slug,
+        folder=upload.folder,
+        tags=upload.tags,
+        crc32=upload.crc32,
     )

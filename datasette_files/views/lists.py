@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from datasette.utils.asgi import Response
 
 from ..catalog.search import SearchQuery
 from ..db import files as file_rows
+from ..db import folders as folder_rows
 from ..db import listing
 from ..db.listing import Page
 from ..errors import Invalid
@@ -17,7 +18,20 @@ from ..permissions.actions import BROWSE, MANAGE, UPLOAD
 from ..permissions.grants import grant
 from ..sources.sources import Source
 from . import records
-from .arguments import TRASHED, first_url, grid, list_query, paging, size, sort_urls, view_urls
+from .arguments import (
+    TRASHED,
+    first_url,
+    folder_url,
+    folder_urls,
+    grid,
+    list_query,
+    paging,
+    size,
+    sort_urls,
+    tag_urls,
+    view_urls,
+    within,
+)
 from .http import Call, answer, page
 
 _MAX_BATCH = 200
@@ -45,6 +59,11 @@ async def source_page(call: Call) -> Response:
     source, query, found = await _source_list(call)
     uploadable = await call.files.lookup.allowed_sources(call.actor, UPLOAD)
     contents = await call.files.catalog.read(lambda conn: file_rows.contents(conn, source.id))
+    shown = found.folders
+    if query.within.folder is None and not query.within.narrows:
+        # The page of the whole source leads to its top folders too.
+        top = await call.files.catalog.read(lambda conn: folder_rows.children(conn, source.id, ""))
+        shown = top[0]
     context = {
         **_as_context(call, found),
         "source": source,
@@ -53,7 +72,10 @@ async def source_page(call: Call) -> Response:
         "query": query,
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
-        "filtered": query.filtered,
+        "filtered": query.filtered or query.within.narrows,
+        "folder_crumbs": folder_urls(call, query.within.folder or ""),
+        "folders": [(one, folder_url(call, one.folder)) for one in shown or []],
+        "tags": tag_urls(call, query.within.tags, found.tags),
         "can_manage": source.slug in await call.files.lookup.allowed_sources(call.actor, MANAGE),
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),
@@ -101,16 +123,25 @@ async def _search(call: Call) -> tuple[str, str, Page]:
     browse = await grant(call.datasette, call.actor, BROWSE)
     q, wanted = (call.argument("q") or "").strip(), call.argument("source") or ""
     ids = tuple(source.id for source in call.files.sources if wanted in ("", source.slug))
-    query = listing.ListQuery(source_ids=ids, after=call.argument("_next"), limit=size(call))
+    query = listing.ListQuery(
+        source_ids=ids,
+        after=call.argument("_next"),
+        limit=size(call),
+        within=within(call, recursive=True),
+    )
     return q, wanted, await call.files.search.page(browse, SearchQuery(query, q))
 
 
 def _as_json(call: Call, found: Page) -> dict[str, Any]:
     """The JSON of every list."""
-    return {
+    described: dict[str, Any] = {
         "files": [records.listed(call, file) for file in found.files],
-        **paging(call, found),
+        "facets": {"tags": [{"value": tag, "count": count} for tag, count in found.tags]},
     }
+    if found.folders is not None:
+        described["folders"] = [asdict(folder) for folder in found.folders]
+        described["folders_truncated"] = found.folders_truncated
+    return {**described, **paging(call, found)}
 
 
 def _as_context(call: Call, found: Page) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from tests.db.conftest import check_search_index, new_catalog
 
 #: Who writes it, who must not take its bytes for garbage, who makes it, who lets owners restore.
 _KNOWING = {f"db/{name}.py" for name in ("trash", "garbage", "health", "migrations/additions")} | {
-    "permissions/rules.py"
+    "db/migrations/folders.py",
+    "permissions/rules.py",
 }
 
 

@@ -21,7 +21,7 @@ async def test_the_record_is_flat_with_every_column(datasette: Datasette) -> Non
     assert set(record) == {
         *("id", "source_id", "path", "filename", "content_type", "content_hash", "size"),
         *("width", "height", "uploaded_by", "created_at", "metadata", "search_text"),
-        *("source_slug", "url", "download_url", "thumbnail_url"),
+        *("folder", "tags", "crc32", "source_slug", "url", "download_url", "thumbnail_url"),
     }
     assert {name: record[name] for name in file} == file
     assert record["uploaded_by"] == "alice"
@@ -45,7 +45,7 @@ async def test_search_text_has_a_largest_size(datasette: Datasette) -> None:
 @pytest.mark.parametrize(
     "body, says",
     [
-        ({"update": {"filename": "x", "size": 1, "search_text": "y"}}, "filename, size"),
+        ({"update": {"path": "x", "size": 1, "search_text": "y"}}, "path, size"),
         ({"update": {"search_text": 1}}, "search_text"),
         ({"update": {"search_text": "\ud800"}}, "search_text"),
         ({"update": {}}, "search_text"),

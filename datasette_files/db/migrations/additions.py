@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite_utils
 
-from .registry import FILE_COLUMNS, migrations, run
+from .registry import FIRST_COLUMNS, migrations, run
 
 #: Types of the trash's columns; the others are TEXT.
 _TRASHED_TYPES = {
@@ -105,7 +105,7 @@ def trash(db: sqlite_utils.Database) -> None:
     Times are seconds since the epoch. A path in the trash is taken, so that a tool which indexes
     the storage does not bring its file back.
     """
-    columns = ", ".join(f"{name} {_TRASHED_TYPES.get(name, 'TEXT')}" for name in FILE_COLUMNS)
+    columns = ", ".join(f"{name} {_TRASHED_TYPES.get(name, 'TEXT')}" for name in FIRST_COLUMNS)
     db.execute(
         f"""CREATE TABLE datasette_files_trash (
             number INTEGER PRIMARY KEY,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sqlite_utils
 
-from .registry import FILE_COLUMNS, migrations, run
+from .registry import FIRST_COLUMNS, migrations, run
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS datasette_files_sources (
@@ -225,7 +225,7 @@ def words(db: sqlite_utils.Database) -> None:
 
 def _adopt(db: sqlite_utils.Database) -> None:
     old = {column.name for column in db["datasette_files_0_1"].columns}
-    shared = ", ".join(column for column in FILE_COLUMNS if column in old)
+    shared = ", ".join(column for column in FIRST_COLUMNS if column in old)
     db.execute(
         f"INSERT INTO datasette_files ({shared})"
         f" SELECT {shared} FROM datasette_files_0_1 ORDER BY created_at, rowid"
