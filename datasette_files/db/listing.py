@@ -32,6 +32,8 @@ COUNT_LIMIT = 10_000
 _MAX_SORTED = 5_000
 #: The same for rows whose index holds all that the sort needs.
 _MAX_SORTED_IN_INDEX = 100_000
+#: Files whose tags are counted for a narrowed list.
+_MAX_TAGGED = 1_000
 #: Streams that are merged; for more, the plain index is filtered.
 _MAX_STREAMS = 200
 
@@ -119,10 +121,15 @@ def page(conn: sqlite3.Connection, query: ListQuery) -> tuple[list[FileRecord], 
 def count(conn: sqlite3.Connection, query: ListQuery) -> tuple[int, bool]:
     """The number of files that match, and whether the count stopped at ``COUNT_LIMIT``.
 
-    Without a span of time, a folder and tags it is exact: the sum of rows that triggers keep.
+    Without times and a folder, the count of everything or of one tag is exact: it is the sum of
+    rows that triggers keep.
     """
     timed = query.created_after is not None or query.created_before is not None
-    if not timed and not query.within.narrows:
+    within = query.within
+    by_tag = len(within.tags) == 1 and not within.in_folder
+    if by_tag and not (timed or query.content_types or query.uploaded_by is not None):
+        return sum(folders.rarest(conn, one, within.tags)[1] for one in query.source_ids), False
+    if not timed and not within.narrows:
         return sum(files for *_, files in _kinds(conn, query)), False
     total = 0
     for stream in _streams(conn, query):
@@ -133,7 +140,7 @@ def count(conn: sqlite3.Connection, query: ListQuery) -> tuple[int, bool]:
 
 
 def tag_counts(conn: sqlite3.Connection, query: ListQuery) -> list[tuple[str, int]]:
-    """The commonest tags of the files that match, counted in at most ``_MAX_SORTED`` of them.
+    """The commonest tags of the files that match, counted in at most ``_MAX_TAGGED`` of them.
 
     Without a filter the counts are exact.
     """
@@ -145,7 +152,7 @@ def tag_counts(conn: sqlite3.Connection, query: ListQuery) -> list[tuple[str, in
         rows += conn.execute(
             f"""SELECT f.tags FROM {stream.table("created")}
             WHERE {stream.where}{span} LIMIT ?""",
-            (*stream.values, *span_values, _MAX_SORTED - len(rows)),
+            (*stream.values, *span_values, _MAX_TAGGED - len(rows)),
         )
     return folders.most_used(rows)
 
