@@ -19,6 +19,8 @@ from tests.conftest import OPEN, disk_source
 from tests.support.moto_server import new_prefix, shared_store
 from tests.support.server import Server
 
+pytestmark = pytest.mark.full
+
 MIB = 1024 * 1024
 SIZE = 8 * MIB
 #: Seconds after which the server looks whether a client is slow.

@@ -1,8 +1,8 @@
 """Whatever a file holds, reading it takes work in proportion to its size.
 
 Each file is made for a loop within a loop. It is read by another process, which the system ends
-once a file has used ``_CPU_SECONDS`` of the processor: a loop within a loop over 1 MB is
-minutes of work, and a reader that goes over them a few times has a second or two.
+once a file has used ``_CPU_SECONDS`` of the processor: a loop within a loop over 100 KB is
+more work than that, and a reader that goes over them a few times takes a second or two.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-_SIZE = 250_000
+_SIZE = 100_000
 _CPU_SECONDS = 15
 
 
