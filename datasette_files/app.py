@@ -154,7 +154,7 @@ class Files:
         with _startup_errors():
             await self.sources.start(self.secrets.get)
             await self.columns.check_all()
-        self.sources.warn_of_shown_secrets(self.datasette._config())
+        self._warn_of_shown_secrets()
         await self._remember_provisioned()
         self.thumbnails.use(_flat(pm.hook.register_thumbnail_generators(datasette=self.datasette)))
         self.imports.formats.registered = _flat(
@@ -175,6 +175,13 @@ class Files:
             self.datasette.add_background_task(loop, name=f"datasette-files {name}")
         if any(source.down is not None for source in self.sources):
             self.datasette.add_background_task(self._recover, name="datasette-files recovery")
+
+    def _warn_of_shown_secrets(self) -> None:
+        try:
+            shown = self.datasette._config()
+        except AttributeError:
+            return  # Datasette cannot show a configuration with a number as a key, so none is seen
+        self.sources.warn_of_shown_secrets(shown)
 
     async def _look(self, datasette: Any) -> None:
         """Remove what children of killed servers left, and learn what the kernel refuses."""

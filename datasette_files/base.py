@@ -361,8 +361,8 @@ class Storage(ABC):
         raise NotSupported(f"Storage {self.storage_type!r} does not take uploads in parts")
 
     #: Bytes that one call of ``append_upload`` is given at most. What one call takes is lost if
-    #: the process ends during it, and is sent again; at most 6 MiB, as the core holds 2 MiB more.
-    append_bytes: ClassVar[int] = 5 * 1024 * 1024
+    #: the process ends during it, and is sent again; at most 6 MiB, as the core holds 1 MiB more.
+    append_bytes: ClassVar[int] = 3 * 1024 * 1024
 
     async def append_upload(
         self, path: str, offset: int, stream: AsyncIterator[bytes], state: dict[str, Any]

@@ -29,9 +29,9 @@ LOOK_SECONDS = 0.25
 LEASE_SECONDS = 10.0
 #: Seconds to wait for the attempt before to stop.
 _PATIENCE = 5.0
-#: Bytes that wait for the storage before the client has to wait. With one ``append_bytes`` they are
-#: what a killed server has lost.
-_MAX_WAITING = 2 * 1024 * 1024
+#: Bytes that wait for the storage before the client has to wait. A killed server has lost them, one
+#: ``append_bytes``, and what was in the socket's buffers: together less than 8 MiB.
+_MAX_WAITING = 1024 * 1024
 
 _TAKEN = "Another request goes on with this upload; ask for its offset, then try again"
 

@@ -76,16 +76,16 @@ async def verify_direct_upload(
     ``content_hash`` is that of an upload whose bytes have passed through Datasette in pieces.
     Raises NothingSent if the client has sent nothing; else as ``receive_stream``.
     """
-    answered = None
     # Parts first: a client that has sent none may have used the other way that it was offered.
     for state in (upload.parts_state, upload.instructions):
-        if state is not None and answered is None:
+        if state is not None:
             with storage_errors(source.slug):
                 try:
                     answered = await source.storage.finish_upload(upload.path, state)
                 except FileNotFoundError:
                     continue
-    if answered is None:
+            break
+    else:
         raise NothingSent
     stored = _as_metadata(answered)
     if stored.size is None:

@@ -181,8 +181,13 @@ class Uploads:
         upload = await self._catalog.write(claim)
         try:
             stored = await receiving.receive_stream(source, upload, chunks, self._extend)
-            recorded = await self._record(stored, await grant.renewed())
+            allowed = await grant.renewed()
         except BaseException:
+            await self._release(source, upload)
+            raise
+        try:
+            recorded = await self._record(stored, allowed)
+        except PermissionDenied:
             await self._release(source, upload)
             raise
         if not recorded:

@@ -164,7 +164,7 @@ async def _page(
     status: int = 200,
 ) -> Response:
     """The page; for a refused form with its entries and errors."""
-    written = {key: as_text(key, value) for key, value in _values(found).items()}
+    texts = {key: as_text(key, value) for key, value in _values(found).items()}
     entered, overtaken = ({}, set()) if form is None else form.against(found)
     wrong = form.error.fields if form and isinstance(form.error, InvalidSettings) else {}
     context = {
@@ -172,7 +172,7 @@ async def _page(
         "found": found,
         # After a mistake the form keeps its version; after a conflict it shows present values.
         "version": form.version if form and wrong else found.version,
-        "entered": {**written, **entered},
+        "entered": {**texts, **entered},
         "overtaken": overtaken,
         "wrong": wrong,
         "problem": str(form.error) if form and not wrong else None,

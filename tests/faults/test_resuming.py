@@ -106,6 +106,7 @@ def _killed_again_and_again(serve: Any, size: int, kills: int) -> None:
     print(f"{len(resent)} kills; sent again, in MiB: {[round(one / MIB, 1) for one in resent]}")
 
 
+@pytest.mark.full
 @everywhere()
 @pytest.mark.timeout(300)
 def test_killed_server_costs_at_most_eight_mib(serve, root):

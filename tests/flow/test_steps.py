@@ -25,6 +25,7 @@ async def test_prepare_answers_with_instructions(flow: Flow) -> None:
         assert sent["Content-Type"] == "image/jpeg"
         assert set(body) == {"ok", "upload_method", "upload_headers", "upload_fields"}
     else:
+        assert body.pop("upload_resumable_url") == "/-/files/upload/docs/-/tus"
         assert body == {
             "ok": True,
             "upload_url": "/-/files/upload/docs/-/upload",

@@ -106,6 +106,14 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/storages/list/{source}.json", "GET"): Need("debug-storages"),
     ("/-/files/upload/{source}", "GET"): Need("files-upload"),
     ("/-/files/upload/{source}", "POST"): Need("files-upload", 201),
+    # Discovery tells nothing of the source; an upload of nobody is absent to who may upload.
+    ("/-/files/upload/{source}/-/tus", "OPTIONS"): Need(None, 204),
+    ("/-/files/upload/{source}/-/tus", "POST"): Need("files-upload", 201),
+    ("/-/files/upload/{source}/-/tus/{upload}", "OPTIONS"): Need(None, 204),
+    ("/-/files/upload/{source}/-/tus/{upload}", "HEAD"): Need("files-upload", 404),
+    ("/-/files/upload/{source}/-/tus/{upload}", "POST"): Need(None, 405),
+    ("/-/files/upload/{source}/-/tus/{upload}", "PATCH"): Need("files-upload", 404),
+    ("/-/files/upload/{source}/-/tus/{upload}", "DELETE"): Need("files-upload", 404),
     ("/-/files/upload/{source}/-/prepare", "POST"): Need("files-upload"),
     ("/-/files/upload/{source}/-/upload", "POST"): Need("files-upload"),
     ("/-/files/upload/{source}/-/complete", "POST"): Need("files-upload", 201),
@@ -213,6 +221,14 @@ SETUPS = {
 RARE = ("grant elsewhere", "owners and denied source", "one file of a source of others")
 
 
+#: Headers of a well-formed request by the tus protocol: to create, and to send bytes.
+_TUS = {
+    **{"Tus-Resumable": "1.0.0", "Upload-Length": "3", "Upload-Offset": "0"},
+    "Upload-Metadata": "filename bmV3LnR4dA==",
+    "Content-Type": "application/offset+octet-stream",
+}
+
+
 async def _chunks() -> AsyncIterator[bytes]:
     yield SECRET
 
@@ -288,6 +304,7 @@ class Stage:
     async def request(self, path: str, method: str, actor: dict[str, Any] | None) -> Any:
         """Send a well-formed request to the route; the answer."""
         parts = {"{source}": "docs", "{filename}": "new.txt", "{token}": "a-wrong-one"}
+        parts["{upload}"] = "0" * 40
         if "{token}" in path:
             self.files.links.guessing = Guessing()  # or all the wrong ones would be answered late
         if "{share_id}" in path:
@@ -305,7 +322,7 @@ class Stage:
             url = url.replace(name, value)
         body = await self._body(path, method, actor)
         # A refusal as JSON: the error page costs ten times as much, and has tests of its own.
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json"} | (_TUS if "/tus" in path else {})
         client = self.datasette.client
         response = await client.request(method, url, actor=actor, headers=headers, **body)
         if response.is_success and (method == "DELETE" or path.endswith("/delete")):
@@ -313,8 +330,10 @@ class Stage:
         return response
 
     async def _body(self, path: str, method: str, actor: dict[str, Any] | None) -> dict[str, Any]:
-        if method in ("GET", "HEAD", "DELETE"):
+        if method in ("GET", "HEAD", "DELETE", "OPTIONS"):
             return {}
+        if "/tus" in path:
+            return {"content": b"" if method == "POST" else b"new"}
         if path == "/-/files/-/share":
             return {"json": {"ids": [(await self.file()).id]}}
         match path.rpartition("/")[2]:
@@ -398,13 +417,14 @@ def routes_and_methods() -> list[tuple[str, str]]:
 
 
 def need(path: str, method: str) -> Need:
-    return NEEDS[path, "GET" if method == "HEAD" else method]
+    return NEEDS.get((path, method)) or NEEDS[path, "GET"]
 
 
 def test_every_route_and_method_has_its_expectation() -> None:
-    assert {(path, method) for path, method in routes_and_methods() if method != "HEAD"} == set(
-        NEEDS
-    )
+    cells = set(routes_and_methods())
+    assert {
+        (path, method) for path, method in cells if method != "HEAD" or (path, "GET") not in cells
+    } == set(NEEDS)
 
 
 @pytest.mark.parametrize(
@@ -451,14 +471,19 @@ async def test_refused_requests_change_nothing(stage: Stage) -> None:
 @pytest.mark.parametrize("actor", ["anonymous", "right"])
 async def test_absent_files_and_sources_are_not_found(stage: Stage, actor: str) -> None:
     parts = {"{source}": "absent", "{file_id}": "df-absent", "{filename}": "a.txt", "{job}": "1"}
+    parts["{upload}"] = "0" * 40
     for path, method in routes_and_methods():
-        if "{source}" not in path and "{file_id}" not in path:
+        if ("{source}" not in path and "{file_id}" not in path) or (
+            "/tus" in path and need(path, method).action is None
+        ):
             continue
         url = path
         for name, value in parts.items():
             url = url.replace(name, value)
         body = await stage._body(path, method, ACTORS[actor])
-        response = await stage.datasette.client.request(method, url, actor=ACTORS[actor], **body)
+        client, headers = stage.datasette.client, _TUS if "/tus" in path else {}
+        who = ACTORS[actor]
+        response = await client.request(method, url, actor=who, headers=headers, **body)
         assert response.status_code == 404, f"{method} {url}"
 
 

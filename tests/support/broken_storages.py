@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -68,6 +69,12 @@ class CountsChunksForSize(MemoryStorage):
         stored = await super().receive_upload(path, again(), content_type)
         stored.size = len(chunks)
         return stored
+
+
+@fails("open_local_gives_the_bytes")
+class GivesAnotherFile(MemoryStorage):
+    async def open_local(self, path: str) -> int | None:
+        return os.open(os.devnull, os.O_RDONLY)
 
 
 @fails("upload_round_trip")
