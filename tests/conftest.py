@@ -55,6 +55,12 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is missing")
 
 
+@pytest.fixture(autouse=True)
+def _probe_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe of the kernel is for servers: a test would end before it, and leave its process."""
+    monkeypatch.setattr("datasette_files.app._PROBE_DELAY", 3600.0)
+
+
 @pytest.fixture
 async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
     """``await make_datasette(sources=…, permissions=…, **plugin_config)``: a started Datasette.
