@@ -18,6 +18,8 @@ from tests.support.browser.site import Site
 from tests.support.columns import ABSENT, column_types, make_people
 from tests.support.fixtures import fixture
 
+pytestmark = pytest.mark.full
+
 ROWS = 100
 HOSTILE = "<img src=x onerror=alert(1)> \u202egpj.exe"
 

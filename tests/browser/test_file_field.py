@@ -17,6 +17,8 @@ from tests.support.browser.watch import Watch
 from tests.support.columns import ABSENT
 from tests.support.fixtures import fixture
 
+pytestmark = pytest.mark.full
+
 PNG = fixture("photos/alpha.png").path.read_bytes()
 TINY = "\x89PNG\r\n\x1a\n0123456789"
 WIDTHS = [1280, 390]

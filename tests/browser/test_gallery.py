@@ -18,6 +18,8 @@ from tests.support.browser.samples import settle, upload_samples
 from tests.support.browser.site import Site
 from tests.support.fixtures import fixture
 
+pytestmark = pytest.mark.full
+
 SOURCE = "/-/files/source/docs"
 GRID = f"{SOURCE}?view=grid"
 

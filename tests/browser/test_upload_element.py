@@ -12,6 +12,8 @@ from tests.support.browser.site import Site
 from tests.support.browser.uploading import Uploading, until
 from tests.support.browser.watch import Watch
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture
 def bare(site: Site, page: Page) -> Iterator[Uploading]:

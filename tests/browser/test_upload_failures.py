@@ -13,6 +13,8 @@ from tests.support.browser.site import Site
 from tests.support.browser.uploading import Uploading
 from tests.support.browser.watch import Watch
 
+pytestmark = pytest.mark.full
+
 LARGE = 16 * 1024 * 1024
 
 

@@ -24,6 +24,8 @@ from tests.conftest import OPEN, disk_source, upload
 from tests.support.fixtures import hostile_names
 from tests.support.loops import shut_down
 
+pytestmark = pytest.mark.full
+
 CODES = {
     *("invalid", "permission_denied", "not_found", "not_supported", "timeout", "conflict"),
     *("expired", "too_large", "bad_type", "range", "checksum_mismatch", "storage_error"),

@@ -23,6 +23,8 @@ from tests.support.broker import SECRET, FakeBroker, answer
 from tests.support.faults.proxy import FaultProxy
 from tests.support.moto_server import Store, new_prefix, own_bucket, shared_store
 
+pytestmark = pytest.mark.full
+
 Run = Callable[..., Result]
 
 
