@@ -21,6 +21,8 @@ from tests.support.client import Answer, Client, Unanswered, expect
 from tests.support.faults.scene import everywhere, held, leftovers, settle
 from tests.support.server import Server
 
+pytestmark = pytest.mark.full
+
 MIB = 1024 * 1024
 COLLECTION = "/-/files/upload/docs/-/tus"
 TUS = {"Tus-Resumable": "1.0.0"}

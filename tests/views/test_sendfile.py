@@ -29,6 +29,8 @@ from datasette_files.views import sendfile
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.support.server import Server, free_port
 
+pytestmark = pytest.mark.full
+
 MIB = 1024 * 1024
 SIZE = 24 * MIB + 12_345
 CONTENT = os.urandom(MIB) * 24 + os.urandom(12_345)
