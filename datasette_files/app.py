@@ -7,6 +7,7 @@ object, so two Datasettes in one process do not share any.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -50,6 +51,8 @@ from .transfer.parts import Parts
 from .transfer.resuming import Resuming
 from .transfer.unbundling import Unbundler
 from .transfer.uploads import Uploads
+
+logger = logging.getLogger("datasette_files")
 
 #: Seconds after the start until a child is asked what the kernel refuses: requests come first.
 _PROBE_DELAY = 5.0
@@ -179,8 +182,10 @@ class Files:
     def _warn_of_shown_secrets(self) -> None:
         try:
             shown = self.datasette._config()
-        except AttributeError:
-            return  # Datasette cannot show a configuration with a number as a key, so none is seen
+        except AttributeError as error:
+            # Datasette cannot show a configuration with a number as a key, so none is seen.
+            logger.info("/-/config.json was not searched for secrets: %s", error)
+            return
         self.sources.warn_of_shown_secrets(shown)
 
     async def _look(self, datasette: Any) -> None:

@@ -6,7 +6,6 @@ Blocking calls run in threads, so that the storages' work on the event loop cont
 from __future__ import annotations
 
 import asyncio
-import errno
 import glob
 import os
 import stat
@@ -19,10 +18,8 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from ..errors import Conflict, FilesError, Invalid, NoSpace, NotFound
+from ..transfer.publishing import FULL, link_new, sync
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: Errors of a file system without hard links.
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 #: Bytes in one chunk.
 _CHUNK_BYTES = 1024 * 1024
 # Without O_NONBLOCK, opening a named pipe would wait for its other end.
@@ -159,7 +156,7 @@ def _file_errors(path: Path) -> Iterator[None]:
     except FileExistsError as error:
         raise Conflict(f"{path} exists already; add --force to replace it") from error
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise NoSpace(f"The disk of {path} is full; free some space") from error
         raise Invalid(f"{path} cannot be written ({error.strerror})") from error
 
@@ -180,19 +177,5 @@ def _publish(file: FileIO, path: Path, replaces: bool) -> None:
     if replaces:
         new.replace(path)
     else:
-        _link(new, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _link(new: Path, path: Path) -> None:
-    """Name the file by a link, which unlike a rename never replaces a file created meanwhile."""
-    try:
-        os.link(new, path)
-    except OSError as error:
-        if error.errno not in _NO_LINKS or os.path.lexists(path):
-            raise
-        new.rename(path)
+        link_new(new, path)
+    sync(path.parent)

@@ -7,7 +7,6 @@ into the bag (bundling.py) and the formats (protocol/bagit.py).
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -24,12 +23,10 @@ from typing import IO
 from ..errors import Conflict, FilesError, Invalid, NoSpace
 from ..naming import stored_name
 from ..protocol import bagit
+from .publishing import FULL, link_new, sync
 
 #: Files in a zip file: its directory is held in memory, by us and by most other programs.
 MAX_ZIP_FILES = 50_000
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: Errors of a file system without hard links.
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -43,7 +40,7 @@ def system_errors(path: Path) -> Iterator[None]:
     except FileExistsError as error:
         raise Conflict(f"{path} exists already; choose another path") from error
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise NoSpace(f"The disk of {path} is full; free some space") from error
         raise Invalid(f"{path} cannot be written ({error.strerror})") from error
 
@@ -157,38 +154,20 @@ class BagWriter:
         """Make the bag durable, and give it its name. Raises Conflict if that is taken."""
         self.close()
         if self._zip is not None:
-            _sync(self._base)
-            _link(self._base, self._out)
+            sync(self._base)
+            link_new(self._base, self._out)
         else:
             for folder in {self._base, *self._made}:
-                _sync(folder)
+                sync(folder)
             if os.path.lexists(self._out):
                 raise FileExistsError
             self._base.rename(self._out)
-        _sync(self._out.parent)
+        sync(self._out.parent)
 
     def close(self) -> None:
         self._manifest.close()
         if self._zip is not None:
             self._zip.close()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _link(new: Path, path: Path) -> None:
-    """Name the file by a link, which unlike a rename never replaces a file created meanwhile."""
-    try:
-        os.link(new, path)
-    except OSError as error:
-        if error.errno not in _NO_LINKS or os.path.lexists(path):
-            raise
-        new.rename(path)
 
 
 @contextmanager
