@@ -41,6 +41,11 @@ class FileRecord:
     source_slug: str
     #: The id of the upload link by which it came; None without one.
     upload_link: str | None = None
+    #: "" or ``a/b``: the names of the folders above the file.
+    folder: str = ""
+    tags: tuple[str, ...] = ()
+    #: Eight lower-case hexadecimal digits; None until it is computed.
+    crc32: str | None = None
 
     @property
     def type(self) -> str:
@@ -121,6 +126,11 @@ class Upload:
     def has_expired(self, now: float) -> bool:
         """Tell whether its time is over. ``now`` in seconds since the epoch."""
         return self.state == "expired" or self.expires_at <= now
+
+    #: As in ``FileRecord``; crc32 once received, if the bytes passed through Datasette.
+    folder: str = ""
+    tags: tuple[str, ...] = ()
+    crc32: str | None = None
 
     def is_being_received(self, now: float) -> bool:
         """Tell whether a live attempt owns the path."""

@@ -24,6 +24,10 @@ TOKEN_PREFIX = "tok_"  # noqa: S105 - a prefix, not a token
 #: UTF-8 bytes of a name in the catalog, and in a storage.
 MAX_FILENAME_BYTES = 1024
 MAX_STORED_NAME_BYTES = 200
+#: Characters of a folder, and of a tag; tags of a file.
+MAX_FOLDER_CHARACTERS = 1000
+MAX_TAG_CHARACTERS = 100
+MAX_TAGS = 50
 
 # Names that Windows reserves, with any extension.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
@@ -90,6 +94,41 @@ def check_filename(name: object) -> str:
     if (length := len(name.encode())) > MAX_FILENAME_BYTES:
         raise Invalid(f"filename has {length} bytes; at most {MAX_FILENAME_BYTES} are allowed")
     return name
+
+
+def check_folder(folder: object) -> str:
+    """A file's folder: "" or ``a/b``. Raises Invalid.
+
+    Refuses empty parts, ``.``, ``..``, NUL, broken Unicode and more than ``MAX_FOLDER_CHARACTERS``.
+    """
+    if not isinstance(folder, str):
+        raise Invalid("folder must be a string")
+    if len(folder) > MAX_FOLDER_CHARACTERS:
+        raise Invalid(f"folder has {len(folder):,} characters; at most 1,000 are allowed")
+    if not storable(folder) or "\x00" in folder:
+        raise Invalid("folder holds characters that cannot be stored; rename the folder")
+    if folder and not {"", ".", ".."}.isdisjoint(folder.split("/")):
+        raise Invalid('folder must be "" or names such as a/b, none of them empty, "." or ".."')
+    return folder
+
+
+def check_tags(tags: object) -> tuple[str, ...]:
+    """A file's tags, trimmed, in Unicode's form NFC, each once, without empty ones.
+
+    Raises Invalid for anything but a list of texts, more than ``MAX_TAGS``, and a tag of more than
+    ``MAX_TAG_CHARACTERS``.
+    """
+    if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
+        raise Invalid('tags must be a list of strings, such as ["draft", "2026"]')
+    if not all(storable(tag) and "\x00" not in tag for tag in tags):
+        raise Invalid("a tag holds characters that cannot be stored; rename the tag")
+    found = dict.fromkeys(unicodedata.normalize("NFC", tag).strip() for tag in tags)
+    found.pop("", None)
+    if len(found) > MAX_TAGS:
+        raise Invalid(f"{len(found)} tags were sent; a file has at most {MAX_TAGS}")
+    if any(len(tag) > MAX_TAG_CHARACTERS for tag in found):
+        raise Invalid(f"a tag has more than {MAX_TAG_CHARACTERS} characters; shorten it")
+    return tuple(found)
 
 
 def form_filename(name: str) -> str:

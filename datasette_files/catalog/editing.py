@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from sqlite3 import Connection
+from typing import Any
 
 from ..db import files as file_rows
 from ..db.batching import Catalog
@@ -16,6 +18,21 @@ from .lookup import absent
 MAX_SEARCH_TEXT = 100 * 1024
 
 
+@dataclass(frozen=True)
+class Changes:
+    """New values of a file's record. None: unchanged."""
+
+    #: The name that people see; bytes and path stay.
+    filename: str | None = None
+    folder: str | None = None
+    tags: tuple[str, ...] | None = None
+    search_text: str | None = None
+
+    def values(self) -> dict[str, Any]:
+        """The columns to change, with their values."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
 class Editing:
     """Changes records of one Datasette's files."""
 
@@ -24,14 +41,14 @@ class Editing:
         self._announcer = announcer
 
     async def update(
-        self, file: FileRecord, actor: Actor, search_text: str, if_match: str | None = None
+        self, file: FileRecord, actor: Actor, changes: Changes, if_match: str | None = None
     ) -> FileRecord:
-        """Set the search text. ``if_match`` is the ``search_text_tag`` of the text it replaces.
+        """Make the changes. ``if_match`` is the ``search_text_tag`` of the text that one replaces.
 
         Raises Invalid for more than ``MAX_SEARCH_TEXT``, NotFound if the file is gone, Conflict if
         the text has changed meanwhile.
         """
-        size = len(search_text.encode())
+        size = len((changes.search_text or "").encode())
         if size > MAX_SEARCH_TEXT:
             raise Invalid(
                 f"search_text has {size:,} bytes, and at most {MAX_SEARCH_TEXT:,} are kept; shorten"
@@ -45,7 +62,9 @@ class Editing:
                     "Somebody else has changed the search text, so yours was not saved; copy it,"
                     " reload the page and add it there"
                 )
-            file_rows.set_search_text(conn, file.id, search_text)
+            if now is not None:
+                values = changes.values()
+                file_rows.change(conn, replace(now, **values), values)
             return file_rows.get(conn, file.id)
 
         changed = await self._catalog.write(change, size)

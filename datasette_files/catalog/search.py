@@ -14,7 +14,7 @@ from datasette.utils import sqlite_timelimit
 
 from .. import naming
 from ..db import files as file_rows
-from ..db import listing
+from ..db import folders, listing, narrowed
 from ..db import search as hits
 from ..db.batching import Catalog
 from ..db.listing import Page
@@ -78,28 +78,43 @@ class Search:
             return _list(conn, scoped)
         if query.q.lower().startswith(naming.ID_PREFIX) and " " not in query.q:
             file = file_rows.get(conn, query.q.lower())
-            if (
-                file is not None
-                and file.source_id in wanted
-                and seen.shows(file.source_slug, file.id)
-            ):
-                return Page([file], None, 1)
+            if file is not None and listing.has(conn, scoped, file.id):
+                return Page([file], None, 1, tags=[(tag, 1) for tag in file.tags])
         return _match(conn, scoped, query.q)
 
 
 def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
     found, token = listing.page(conn, query)
-    return Page(found, token, *_at_least(found, listing.count(conn, query)))
+    tags = listing.tag_counts(conn, query)
+    page = Page(found, token, *_at_least(found, listing.count(conn, query)), tags=tags)
+    within = query.within
+    if within.folder is None or within.recursive or len(query.source_ids) != 1:
+        return page
+    children, more = folders.children(conn, query.source_ids[0], within.folder)
+    return replace(page, folders=children, folders_truncated=more)
 
 
 def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
+    if query.narrows or not query.is_newest_first:
+        return _narrowed(conn, query, q)
     whole, partly = (
         hits.match_expression(conn, q, _scoped(conn, list(ids)))
         for ids in (query.source_ids, query.parts)
     )
     matching = hits.Matching(whole, partly, query.parts)
     found, token = hits.page(conn, matching, query.after, query.limit)
-    return Page(found, token, *_at_least(found, hits.count(conn, matching)))
+    counted = _at_least(found, hits.count(conn, matching))
+    return Page(found, token, *counted, tags=hits.tag_counts(conn, matching))
+
+
+def _narrowed(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
+    sources = [*query.source_ids, *query.parts]
+    expression = hits.match_expression(conn, q, _scoped(conn, sources))
+    if expression is None:
+        return Page([], None, 0)
+    search = narrowed.narrow(conn, expression, query)
+    found, token = narrowed.page(conn, search)
+    return Page(found, token, *narrowed.count(conn, search), tags=narrowed.tag_counts(conn, search))
 
 
 def _scoped(conn: sqlite3.Connection, sources: list[int]) -> list[int] | None:

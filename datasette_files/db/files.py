@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ..media.families import FAMILIES, family
 from ..models import FileRecord, SourceTotals
@@ -15,8 +16,9 @@ from .rows import insert_row, names_of
 
 #: The columns for ``record``, of ``datasette_files f`` joined to its source ``s``.
 COLUMNS = ", ".join(
-    "s.slug" if column == "source_slug" else f"f.{column}" for column in names_of(FileRecord)
+    "s.slug" if name == "source_slug" else f"f.{name}" for name in names_of(FileRecord)
 )
+_TAGS = names_of(FileRecord).index("tags")
 _JOINED = "datasette_files f JOIN datasette_files_sources s ON s.id = f.source_id"
 
 #: Uploaders offered as a choice; any other id is typed.
@@ -36,7 +38,15 @@ class SourceContents:
 
 def record(row: Iterable[object]) -> FileRecord:
     """A row of ``COLUMNS`` as a record."""
-    return FileRecord(*row)  # type: ignore[arg-type]
+    values: list[Any] = list(row)
+    values[_TAGS] = tuple(json.loads(values[_TAGS]))
+    return FileRecord(*values)
+
+
+def row_of(file: FileRecord) -> dict[str, object]:
+    """The file's row, as ``{column: value}``."""
+    row = {name: getattr(file, name) for name in FILE_COLUMNS}
+    return {**row, "tags": json.dumps(file.tags)}
 
 
 def get(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
@@ -87,6 +97,7 @@ def batch_json(
         """SELECT group_concat(json_quote(f.id) || ': ' || json_object(
             'id', f.id, 'filename', f.filename, 'content_type', f.content_type, 'size', f.size,
             'width', f.width, 'height', f.height,
+            'folder', f.folder, 'tags', json(f.tags), 'crc32', f.crc32,
             'download_url', :prefix || f.id || '/download',
             'thumbnail_url', :prefix || f.id || '/thumbnail',
             'info_url', :prefix || f.id), ', ')
@@ -107,13 +118,16 @@ def batch_json(
 
 def insert(conn: sqlite3.Connection, file: FileRecord) -> None:
     """Add a file. Raises sqlite3.IntegrityError where its id or path is taken."""
-    insert_row(conn, "datasette_files", {name: getattr(file, name) for name in FILE_COLUMNS})
+    insert_row(conn, "datasette_files", row_of(file))
 
 
-def set_search_text(conn: sqlite3.Connection, file_id: str, search_text: str) -> bool:
-    """Replace the search text. False if there is no such file."""
+def change(conn: sqlite3.Connection, file: FileRecord, names: Iterable[str]) -> bool:
+    """Set these columns to the values of ``file``. False if its row is gone."""
+    row = row_of(file)
+    changed = {name: row[name] for name in names}
     cursor = conn.execute(
-        "UPDATE datasette_files SET search_text = ? WHERE id = ?", (search_text, file_id)
+        f"UPDATE datasette_files SET {', '.join(f'{name} = ?' for name in changed)} WHERE id = ?",
+        (*changed.values(), file.id),
     )
     return cursor.rowcount > 0
 

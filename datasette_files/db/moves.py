@@ -49,15 +49,15 @@ def purge(conn: sqlite3.Connection, now: float) -> None:
 def switch(
     conn: sqlite3.Connection, file: FileRecord, target_id: int, path: str, facts: FileRecord
 ) -> bool:
-    """Point the file's row to ``path`` in the target, with the hash and size of ``facts``.
+    """Point the file's row to ``path`` in the target, with the hashes and size of ``facts``.
 
     False, with nothing changed, where the row is gone or no longer at the place of ``file``.
     """
     cursor = conn.execute(
-        """UPDATE datasette_files SET source_id = ?, path = ?, content_hash = ?, size = ?
-        WHERE id = ? AND source_id = ? AND path = ?""",
+        """UPDATE datasette_files SET source_id = ?, path = ?, content_hash = ?, crc32 = ?,
+            size = ? WHERE id = ? AND source_id = ? AND path = ?""",
         (
-            *(target_id, path, facts.content_hash, facts.size),
+            *(target_id, path, facts.content_hash, facts.crc32, facts.size),
             *(file.id, file.source_id, file.path),
         ),
     )

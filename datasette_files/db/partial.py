@@ -93,7 +93,7 @@ def hits(
         if ended or len(found) == limit:
             return found
     seqs = sorted((seq for seq in _seqs(conn, only) if seq <= bound), reverse=True)
-    return list(islice(_hits_among(conn, expression, seqs), limit))
+    return list(islice(hits_among(conn, expression, seqs), limit))
 
 
 def count_hits(
@@ -104,7 +104,7 @@ def count_hits(
     if rest or _size(only) > _MAX_PROBED:
         found, ended = _read_hits(conn, expression, parts, 2**63 - 1, most, _MAX_COUNTED_HITS)
         return len(found), not ended
-    return sum(1 for _ in _hits_among(conn, expression, _seqs(conn, only))), False
+    return sum(1 for _ in hits_among(conn, expression, _seqs(conn, only))), False
 
 
 def records(conn: sqlite3.Connection, seqs: list[int]) -> dict[int, FileRecord]:
@@ -239,7 +239,7 @@ def _read_hits(
     return found, True
 
 
-def _hits_among(conn: sqlite3.Connection, expression: str, seqs: list[int]) -> Iterator[int]:
+def hits_among(conn: sqlite3.Connection, expression: str, seqs: list[int]) -> Iterator[int]:
     """Those of the files that are hits, in their order if it is from the newest."""
     if len(seqs) <= _MAX_PROBED:
         ask = (

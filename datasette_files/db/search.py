@@ -10,6 +10,7 @@ those of a prefix. The index holds a text of other spellings and of parts of wor
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import unicodedata
@@ -19,12 +20,16 @@ from ..errors import Invalid
 from ..models import FileRecord
 from . import partial, words
 from .files import COLUMNS, record
+from .folders import most_used
 from .listing import decode_token, encode_token
 from .partial import Parts
 
 #: Counting stops here.
 COUNT_LIMIT = 1_000
 MAX_TERMS = 20
+#: Hits of which tags are counted where a part of a source is searched.
+_MAX_TAGGED = 100
+_FILES = "CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid"
 #: The name of this list in its pages' tokens.
 _LIST = "search"
 MAX_QUERY_CHARACTERS = 500
@@ -137,28 +142,41 @@ def page(
     conn: sqlite3.Connection, matching: Matching, after: str | None, limit: int
 ) -> tuple[list[FileRecord], str | None]:
     """One page of hits, newest first, and the token of the next or None."""
-    before = decode_token(_LIST, after)[1] if after is not None else None
+    before = before_of(after)
     rows: list[tuple[int, FileRecord]] = []
     if matching.whole is not None:
-        rows = _hits(conn, matching.whole, before, limit + 1)
+        rows = newest_hits(conn, matching.whole, before, limit + 1)
     if matching.partly is not None:
         seqs = partial.hits(conn, matching.partly, matching.parts, before, limit + 1)
         rows += partial.records(conn, seqs).items()
         rows.sort(key=lambda row: row[0], reverse=True)
-    files = [file for _, file in rows[:limit]]
-    return files, encode_token(_LIST, "", rows[limit - 1][0]) if len(rows) > limit else None
+    return [file for _, file in rows[:limit]], token_after(rows, limit)
 
 
-def _hits(
-    conn: sqlite3.Connection, expression: str, before: int | None, limit: int
+def before_of(token: str | None) -> int | None:
+    """The ``seq`` before which a page begins. Raises Invalid for another list's token."""
+    return decode_token(_LIST, token)[1] if token is not None else None
+
+
+def token_after(rows: list[tuple[int, FileRecord]], limit: int) -> str | None:
+    """The token of the page after ``limit`` of these hits; None if there are no more."""
+    return encode_token(_LIST, "", rows[limit - 1][0]) if len(rows) > limit else None
+
+
+def newest_hits(
+    conn: sqlite3.Connection,
+    expression: str,
+    before: int | None,
+    limit: int,
+    where: str = "",
+    values: tuple[object, ...] = (),
 ) -> list[tuple[int, FileRecord]]:
-    bound = ""
-    values: tuple[object, ...] = ()
+    """The newest hits before a ``seq``, as ``(seq, file)``; ``where``: further conditions."""
+    bound = where
     if before is not None:
-        bound, values = " AND datasette_files_fts.rowid < ?", (before,)
+        bound, values = f"{bound} AND datasette_files_fts.rowid < ?", (*values, before)
     rows = conn.execute(
-        f"""SELECT f.seq, {COLUMNS} FROM datasette_files_fts
-        CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid
+        f"""SELECT f.seq, {COLUMNS} FROM datasette_files_fts {_FILES}
         CROSS JOIN datasette_files_sources s ON s.id = f.source_id
         WHERE datasette_files_fts MATCH ?{bound}
         ORDER BY datasette_files_fts.rowid DESC LIMIT ?""",
@@ -171,17 +189,41 @@ def count(conn: sqlite3.Connection, matching: Matching) -> tuple[int, bool]:
     """The number of hits, and whether counting stopped, at ``COUNT_LIMIT`` at the latest."""
     total, stopped = 0, False
     if matching.whole is not None:
-        row = conn.execute(
-            """SELECT count(*) FROM (
-                SELECT 1 FROM datasette_files_fts WHERE datasette_files_fts MATCH ? LIMIT ?)""",
-            (matching.whole, COUNT_LIMIT + 1),
-        ).fetchone()
-        total = row[0]
+        total = count_hits(conn, matching.whole)
     if matching.partly is not None and total <= COUNT_LIMIT:
         most = COUNT_LIMIT + 1 - total
         seen, stopped = partial.count_hits(conn, matching.partly, matching.parts, most)
         total += seen
     return min(total, COUNT_LIMIT), stopped or total > COUNT_LIMIT
+
+
+def count_hits(
+    conn: sqlite3.Connection, expression: str, where: str = "", values: tuple[object, ...] = ()
+) -> int:
+    """The number of hits, at most one more than ``COUNT_LIMIT``; ``where``: as above."""
+    row = conn.execute(
+        f"""SELECT count(*) FROM (SELECT 1 FROM datasette_files_fts {_FILES if where else ""}
+            WHERE datasette_files_fts MATCH ?{where} LIMIT ?)""",
+        (expression, *values, COUNT_LIMIT + 1),
+    ).fetchone()
+    return int(row[0])
+
+
+def tag_counts(conn: sqlite3.Connection, matching: Matching) -> list[tuple[str, int]]:
+    """The commonest tags of hits, counted in the newest ones."""
+    found: list[tuple[str, ...]] = []
+    if matching.whole is not None:
+        rows = conn.execute(
+            f"""SELECT f.tags FROM datasette_files_fts {_FILES}
+            WHERE datasette_files_fts MATCH ?
+            ORDER BY datasette_files_fts.rowid DESC LIMIT ?""",
+            (matching.whole, COUNT_LIMIT),
+        )
+        found += [tuple(json.loads(tags)) for (tags,) in rows if tags != "[]"]
+    if matching.partly is not None:
+        seqs = partial.hits(conn, matching.partly, matching.parts, None, _MAX_TAGGED)
+        found += [file.tags for file in partial.records(conn, seqs).values()]
+    return most_used(found)
 
 
 def has_other_sources(conn: sqlite3.Connection, source_ids: list[int]) -> bool:
@@ -202,16 +244,16 @@ def any_due(conn: sqlite3.Connection) -> bool:
 def index_due(conn: sqlite3.Connection) -> bool:
     """Index the extra text of files that wait for it, the newest first; tell whether more wait."""
     rows = conn.execute(
-        f"""SELECT f.seq, CAST(f.filename AS BLOB), CAST(f.search_text AS BLOB)
+        f"""SELECT f.seq, CAST(f.filename AS BLOB), CAST(f.search_text AS BLOB), f.tags
         FROM (SELECT seq {_DUE} ORDER BY seq DESC LIMIT ?) due
         CROSS JOIN datasette_files f ON f.seq = due.seq""",
         (_MAX_DUE,),
     ).fetchall()
-    for seq, *texts in rows:
+    for seq, *texts, tags in rows:
         # As bytes, since another tool may have stored some that are not UTF-8.
         filename, text = ((value or b"").decode("utf-8", "replace") for value in texts)
         conn.execute(
             "UPDATE datasette_files_terms SET extra = ? WHERE seq = ?",
-            (words.extra_words(filename, text), seq),
+            (words.extra_words(filename, text, json.loads(tags)), seq),
         )
     return len(rows) == _MAX_DUE

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..models import FileRecord
 from . import garbage, leases, moves, thumbnails, unhashed
-from .files import COLUMNS, record
+from .files import COLUMNS, record, row_of
 from .listing import COUNT_LIMIT, decode_token, encode_token
 from .migrations import FILE_COLUMNS
 from .rows import insert_row
@@ -95,9 +95,9 @@ def restore(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
         (file_id,),
     ).fetchone()
     conn.execute("DELETE FROM datasette_files_trash WHERE id = ?", (file_id,))
-    row = {name: getattr(found.file, name) for name in FILE_COLUMNS}
+    row = row_of(found.file)
     insert_row(conn, "datasette_files", {"seq": free[0] if free else None, **row})
-    if found.file.sha256 is None:
+    if found.file.sha256 is None or found.file.crc32 is None:
         # Hashing skips a file that is not in the catalog.
         unhashed.add(conn, file_id, found.file.source_id)
     return found.file

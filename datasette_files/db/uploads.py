@@ -35,6 +35,7 @@ def get(conn: sqlite3.Connection, upload_id: str) -> Upload | None:
     for name in _STATES:
         if values[name] is not None:
             values[name] = json.loads(values[name])
+    values["tags"] = tuple(json.loads(values["tags"]))
     return Upload(**values)
 
 
@@ -43,6 +44,7 @@ def insert(conn: sqlite3.Connection, upload: Upload, now: float) -> None:
     for name in _STATES:
         if row[name] is not None:
             row[name] = json.dumps(row[name])
+    row["tags"] = json.dumps(upload.tags)
     insert_row(conn, "datasette_files_uploads", {**row, "created_at": now})
 
 
@@ -88,7 +90,7 @@ def extend(
 
 def received(conn: sqlite3.Connection, upload: Upload, expires_at: float) -> bool:
     """Record the facts of the stored object. False when the attempt has lost its claim."""
-    facts = ("stored_type", "stored_size", "content_hash", "width", "height")
+    facts = ("stored_type", "stored_size", "content_hash", "crc32", "width", "height")
     cursor = conn.execute(
         f"""UPDATE datasette_files_uploads SET state = 'received', expires_at = ?,
             {", ".join(f"{name} = ?" for name in facts)}

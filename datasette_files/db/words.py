@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 #: Letters that no decomposition turns into the plain ones that people type for them. Case folding
 #: does the rest: ß becomes ss.
@@ -47,10 +48,13 @@ _MAX_WORD = 64
 _MAX_CHARACTERS = 100_000
 
 
-def extra_words(filename: str, search_text: str) -> str:
-    """The text to index beside a file's own, empty where the tokenizer finds every word."""
-    found: dict[str, None] = {}
-    for chunk in f"{filename} {search_text[:_MAX_CHARACTERS]}".split():
+def extra_words(filename: str, search_text: str, tags: Iterable[str] = ()) -> str:
+    """The text to index beside a file's name and search text, which the tokenizer reads too.
+
+    Empty where that finds every word.
+    """
+    found = dict.fromkeys(map(folded, tags))
+    for chunk in f"{filename} {' '.join(tags)} {search_text[:_MAX_CHARACTERS]}".split():
         if chunk.isascii() and (chunk.isalpha() and (chunk.islower() or chunk.istitle())):
             continue
         whole, split = folded(chunk), parts(chunk)

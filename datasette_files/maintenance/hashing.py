@@ -1,19 +1,21 @@
-"""Hashing: the sha256 of files whose bytes went straight to their storage.
+"""Hashing: sha256 and crc32 of files whose bytes went straight to their storage.
 
 One process at a time, under a lease per source, hashes one file after another. It reads the bytes
-that the storage serves to clients. Until then the storage's own tag is used. Leaves out hashes that
-are known when an upload completes (transfer/receiving.py).
+that the storage serves to clients. Until then the storage's own tag is used. Files that lack only
+the crc32, such as those of older releases, come last and slowly. Leaves out hashes that are known
+when an upload completes (transfer/receiving.py).
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from contextlib import aclosing
 from sqlite3 import Connection
 
 from ..db import batching, files, unhashed
-from ..errors import FilesError
+from ..errors import ChecksumMismatch, FilesError
 from ..jobs.rounds import Round
 from ..models import FileRecord
 from ..sources.reading import Digest, Missing, stream
@@ -25,6 +27,9 @@ logger = logging.getLogger("datasette_files")
 INTERVAL = 4.0
 #: Seconds. A process that dies with the lease delays the others by at most this.
 _LEASE_SECONDS = 30.0
+#: Bytes a second that are read of a file that lacks only the crc32, and such files of one pass.
+CRC32_RATE = 32 * 1024 * 1024
+CRC32_FILES = 200
 
 
 class Hashing:
@@ -41,6 +46,9 @@ class Hashing:
 
     async def _pass(self) -> None:
         """Hash every file that is due, one by one, unless another process has the lease."""
+        slow = self._source.down is None and await self._catalog.read(self._lacks_crc32)
+        if slow and not await self._catalog.write(self._queue_more):
+            return
         while self._source.down is None and await self._catalog.read(self._due) is not None:
             if not await self._catalog.write(self.round.hold):
                 return
@@ -52,30 +60,49 @@ class Hashing:
     def _due(self, conn: Connection) -> str | None:
         return unhashed.due(conn, self._source.id, time.time())
 
+    def _lacks_crc32(self, conn: Connection) -> bool:
+        """Tell whether a file waits only for its crc32, and no other is due."""
+        return self._due(conn) is None and bool(unhashed.without_crc32(conn, self._source.id, 1))
+
+    def _queue_more(self, conn: Connection) -> bool:
+        held = self.round.hold(conn)
+        if held and self._lacks_crc32(conn):
+            unhashed.queue_more(conn, self._source.id, CRC32_FILES)
+        return held
+
     def _next(self, conn: Connection) -> tuple[str | None, FileRecord | None]:
         file_id = self._due(conn)
         return file_id, None if file_id is None else files.get(conn, file_id)
 
     async def _hash_one(self, file_id: str, file: FileRecord | None) -> None:
-        content_hash = None
+        digest = None
         if file is not None:
             try:
-                content_hash = await self._hash(file)
+                digest = await self._hash(file)
             except Missing:
                 pass  # reading.py has logged it; the file stays without a hash
+            except ChecksumMismatch as error:
+                logger.error("%s", error)  # noqa: TRY400 - the storage is at fault, not our code
             except FilesError as error:
                 logger.warning("File %s cannot be hashed yet: %s", file_id, error)
                 await self._catalog.write(
                     lambda conn: unhashed.postpone(conn, file_id, time.time())
                 )
                 return
-        await self._catalog.write(lambda conn: unhashed.done(conn, file_id, content_hash))
+        hashes = (digest.content_hash, digest.crc32) if digest else None
+        await self._catalog.write(lambda conn: unhashed.done(conn, file_id, hashes))
 
-    async def _hash(self, file: FileRecord) -> str:
-        """Hash the file and renew the lease meanwhile. Raises StorageError, StorageUnavailable."""
-        digest = Digest()
+    async def _hash(self, file: FileRecord) -> Digest:
+        """Read the file. Renews the lease meanwhile.
+
+        Raises StorageError, StorageUnavailable, and ChecksumMismatch against a known sha256.
+        """
+        digest = Digest(crc32=True)
         async with aclosing(stream(self._source, file)) as chunks:
             async for chunk in chunks:
                 await digest.add(chunk)
                 await self.round.keep()
-        return digest.content_hash
+                if file.sha256 is not None:
+                    await asyncio.sleep(len(chunk) / CRC32_RATE)
+        digest.check(file)
+        return digest

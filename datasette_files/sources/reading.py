@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import zlib
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
@@ -193,11 +194,30 @@ async def metadata(source: Source, path: str) -> FileMetadata | None:
         return await source.storage.get_file_metadata(path)
 
 
-class Digest:
-    """Computes the sha256 and the size of a stream, chunk by chunk."""
+class Crc32:
+    """Computes the CRC-32 (ISO-HDLC, as in zip files) of a stream, chunk by chunk."""
 
     def __init__(self) -> None:
+        self._crc32 = 0
+
+    async def add(self, chunk: bytes) -> None:
+        if len(chunk) < WORTH_A_THREAD:
+            self._crc32 = zlib.crc32(chunk, self._crc32)
+        else:
+            self._crc32 = await asyncio.to_thread(zlib.crc32, chunk, self._crc32)
+
+    @property
+    def value(self) -> str:
+        """Eight lower-case hexadecimal digits."""
+        return f"{self._crc32:08x}"
+
+
+class Digest:
+    """Computes the sha256 and the size of a stream, chunk by chunk; on request its crc32 too."""
+
+    def __init__(self, *, crc32: bool = False) -> None:
         self._sha256 = hashlib.sha256()
+        self._crc32 = Crc32() if crc32 else None
         #: Bytes.
         self.size = 0
 
@@ -207,6 +227,13 @@ class Digest:
             self._sha256.update(chunk)
         else:
             await asyncio.to_thread(self._sha256.update, chunk)
+        if self._crc32:
+            await self._crc32.add(chunk)
+
+    @property
+    def crc32(self) -> str | None:
+        """As ``Crc32.value``; None if it was not asked for."""
+        return self._crc32.value if self._crc32 else None
 
     @property
     def content_hash(self) -> str:
@@ -224,10 +251,14 @@ class Digest:
 
 async def content_hash(source: Source, file: FileRecord | Upload) -> str:
     """Hash the stored bytes; return ``sha256:<hex>``. Raises as ``stream``."""
-    digest = Digest()
+    return (await digest(source, file, Digest())).content_hash
+
+
+async def digest(source: Source, file: FileRecord | Upload, into: Digest) -> Digest:
+    """Add the stored bytes to a digest. Raises as ``stream``."""
     async for chunk in stream(source, file):
-        await digest.add(chunk)
-    return digest.content_hash
+        await into.add(chunk)
+    return into
 
 
 async def whole(

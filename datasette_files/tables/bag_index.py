@@ -12,7 +12,7 @@ PAGE = 500
 #: The columns of ``files``: those of data/files.csv, and the id in the target.
 FILE_COLUMNS = (
     *("id", "path", "source", "filename", "content_type", "size", "sha256", "width", "height"),
-    *("uploaded_by", "created_at", "metadata", "search_text"),
+    *("uploaded_by", "created_at", "metadata", "search_text", "folder", "tags"),
 )
 
 

@@ -231,7 +231,7 @@ class _Bag:
         self.bundled.files += 1
         self.bundled.bytes += written.size
         own = {"path": written.path, "source": file.source_slug, "size": written.size}
-        row = {**own, "sha256": written.sha256}
+        row = {**own, "sha256": written.sha256, "tags": json.dumps(file.tags)}
         self._rows.writerow(
             row[name] if name in row else getattr(file, name) for name in FILE_COLUMNS
         )

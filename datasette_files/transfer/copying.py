@@ -188,7 +188,7 @@ class Copier:
     async def _stream(
         self, order: Order, file: FileRecord, upload: Upload, progress: _Progress
     ) -> FileRecord:
-        """Stream the bytes into the target; return the file with the stored hash and size."""
+        """Stream the bytes into the target; return the file with the stored hashes and size."""
         digest = reading.Digest()
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -209,7 +209,7 @@ class Copier:
             raise _damaged(order, "does not have every byte that it was sent")
         if order.reads_back and await reading.content_hash(target, upload) != digest.content_hash:
             raise _damaged(order, "serves other bytes than it was sent")
-        return replace(file, content_hash=digest.content_hash, size=digest.size)
+        return replace(file, content_hash=digest.content_hash, size=digest.size, crc32=stored.crc32)
 
     @asynccontextmanager
     async def _kept_alive(self, file: FileRecord, upload: Upload) -> AsyncIterator[None]:
@@ -327,6 +327,7 @@ def _commit_copy(
         "source_id": order.target.id,
         "path": upload.path,
         "content_hash": facts.content_hash,
+        "crc32": facts.crc32,
         "size": facts.size,
         "created_at": datetime.now(timezone.utc).strftime(TIME_FORMAT),
     }

@@ -3,7 +3,8 @@
 ``receive_stream`` streams a request's bytes in. ``verify_direct_upload`` asks the storage about
 bytes that a client sent to it directly. Both check type, size and sha256 against the declaration
 and the source's limits, and return the upload with ``stored_type``, ``stored_size``,
-``content_hash``, ``width`` and ``height``. Leaves out the upload's row and its owner (uploads.py).
+``content_hash``, ``width`` and ``height``; ``receive_stream`` computes ``crc32`` too. Leaves out
+the upload's row and its owner (uploads.py).
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ async def receive_stream(
     if stored.size not in (None, stream.size):
         raise StorageError("The storage did not take every byte; try again")
     content_hash = await _checked_sha256(source, upload, stored)
-    return _with_facts(upload, stored, content_type, stream.size, content_hash)
+    received = _with_facts(upload, stored, content_type, stream.size, content_hash)
+    return replace(received, crc32=stream.crc32.value)
 
 
 async def verify_direct_upload(
@@ -154,6 +156,7 @@ class _CheckedStream:
             self._limit = min(self._limit, upload.size)
         #: Bytes read until now.
         self.size = 0
+        self.crc32 = reading.Crc32()
         #: The error that ended the stream, as opposed to an error of the storage.
         self.error: BaseException | None = None
 
@@ -177,10 +180,12 @@ class _CheckedStream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             for chunk in self._head:
+                await self.crc32.add(chunk)
                 yield chunk
             self._head.clear()
             async for chunk in self._chunks:
-                yield self._count(chunk)
+                await self.crc32.add(self._count(chunk))
+                yield chunk
                 if time.time() >= self._next_extension:
                     self._next_extension = await self._extend(self._upload)
             check_declared_size(self._upload.size, self.size)

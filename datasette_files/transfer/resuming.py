@@ -322,7 +322,7 @@ class Resuming:
         ``checked``: leave it to the caller to record the offset, once it knows the checksum.
         """
         upload, offset, state = resumable.upload, resumable.offset, resumable.state
-        digest = self._digests.pop(upload.id, None) if offset else Digest()
+        digest = self._digests.pop(upload.id, None) if offset else Digest(crc32=True)
         if digest is not None and digest.size != offset:
             digest = None
         try:
@@ -373,9 +373,10 @@ class Resuming:
         """Make the storage's object final, check it, and add the file to the catalog."""
         upload = replace(resumable.upload, instructions=resumable.state)
         digest = self._digests.pop(upload.id, None)
-        known = digest.content_hash if digest and digest.size == resumable.offset else None
+        if digest is not None and digest.size != resumable.offset:
+            digest = None
         try:
-            stored = await self._final(source, resumable, upload, known)
+            stored = await self._final(source, resumable, upload, digest)
         except (BadType, ChecksumMismatch, FileTooLarge, Invalid):
             await self._end(upload)
             raise
@@ -399,18 +400,19 @@ class Resuming:
         return Progress(replace(resumable, upload=done), file)
 
     async def _final(
-        self, source: Source, resumable: Resumable, upload: Upload, known: str | None
+        self, source: Source, resumable: Resumable, upload: Upload, digest: Digest | None
     ) -> Upload:
         """The upload with the facts of its object; of a partial one, only the size."""
         if resumable.is_partial:
             with reading.storage_errors(source.slug):
                 await source.storage.finish_upload(upload.path, resumable.state)
             return replace(upload, stored_type=upload.content_type, stored_size=resumable.offset)
+        known = digest.content_hash if digest else None
         stored = await receiving.verify_direct_upload(source, upload, known)
-        if stored.content_hash is None:
-            content_hash = await reading.content_hash(source, upload)
-            stored = replace(stored, content_hash=content_hash)
-        return stored
+        if digest is None and stored.content_hash is None:
+            digest = await reading.digest(source, upload, Digest(crc32=True))
+            stored = replace(stored, content_hash=digest.content_hash)
+        return replace(stored, crc32=digest.crc32) if digest else stored
 
     async def _end(self, upload: Upload) -> None:
         keep_until = time.time() + REMEMBERED_SECONDS

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -258,7 +259,10 @@ class Unbundling:
     async def store(self, row: dict[str, Any]) -> FileRecord:
         """Store one of ``files``. Raises as ``Uploads.store``, and for a bag that has changed."""
         source = self._sources[row["source"]]
-        incoming = Incoming(row["filename"], row["content_type"], row["size"], row["sha256"])
+        tags = naming.check_tags(_tags(row))
+        incoming = Incoming(
+            *(row["filename"], row["content_type"], row["size"], row["sha256"]), row["folder"], tags
+        )
 
         def described(file: FileRecord) -> FileRecord:
             return replace(
@@ -407,8 +411,18 @@ def _file_row(row: list[str]) -> dict[str, Any]:
             raise Invalid(f"{FILES_CSV} has a file whose {name} is too long")
     file["source"], file["created_at"] = file["source"] or "", file["created_at"] or ""
     file["filename"] = naming.check_filename(file["filename"] or "")
+    file["folder"] = naming.check_folder(file["folder"] or "")
+    naming.check_tags(_tags(file))
     file["content_type"] = sniffing.declared_type(file["content_type"], file["filename"])
     return file
+
+
+def _tags(row: dict[str, Any]) -> object:
+    """The tags of a row of data/files.csv. Raises Invalid if they are not JSON."""
+    try:
+        return json.loads(row["tags"] or "[]")
+    except (ValueError, RecursionError):
+        raise Invalid(f"{FILES_CSV} has tags that are not JSON") from None
 
 
 def _next_id(row: dict[str, Any], attempt: int) -> str:

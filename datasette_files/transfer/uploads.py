@@ -64,6 +64,9 @@ class Incoming:
     content_type: str
     size: int | None = None
     sha256: str | None = None
+    #: As in ``FileRecord``.
+    folder: str = ""
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -474,6 +477,8 @@ def new_upload(
         claim=claim,
         instructions=None,
         reserved=incoming.size or 0,
+        folder=incoming.folder,
+        tags=incoming.tags,
     )
 
 
@@ -509,4 +514,7 @@ def as_file(upload: Upload) -> FileRecord:
         search_text="",
         source_slug=upload.source_slug,
         upload_link=upload.link,
+        folder=upload.folder,
+        tags=upload.tags,
+        crc32=upload.crc32,
     )

@@ -8,9 +8,11 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 from ..db import listing
+from ..db.folders import Within
 from ..db.listing import Page
 from ..db.trash import TrashPage
 from ..errors import Invalid
+from ..naming import check_folder, check_tags
 from ..previews.thumbnails import SIDES
 from .http import Call
 
@@ -38,6 +40,20 @@ def list_query(call: Call) -> listing.ListQuery:
         created_before=_moment(call, "created_before"),
         after=call.argument("_next"),
         limit=size(call),
+        within=within(call),
+    )
+
+
+def within(call: Call, *, recursive: bool = False) -> Within:
+    """The folder and the tags of a list; ``recursive``: with the files below. Raises Invalid."""
+    folders = call.query.get("folder")
+    asked = call.argument("recursive")
+    if asked not in (None, "0", "1"):
+        raise Invalid("recursive must be 1 or 0")
+    return Within(
+        check_folder(folders[0]) if folders else None,
+        recursive or asked == "1",
+        check_tags(call.query.get("tag", [])),
     )
 
 
@@ -112,6 +128,34 @@ def view_urls(call: Call) -> dict[str, str]:
     return {"list": _changed(call, {"view": None}), "grid": _changed(call, {"view": "grid"})}
 
 
+def folder_url(call: Call, folder: str) -> str:
+    """The URL of this list in another folder."""
+    return _changed(call, {"folder": folder, "recursive": None, "_next": None})
+
+
+def folder_urls(call: Call, folder: str) -> list[tuple[str, str]]:
+    """The name and the URL of the folder and of every folder above it, the top one first."""
+    names = folder.split("/") if folder else []
+    return [
+        (name, folder_url(call, "/".join(names[: depth + 1]))) for depth, name in enumerate(names)
+    ]
+
+
+def tag_urls(
+    call: Call, chosen: tuple[str, ...], found: list[tuple[str, int]]
+) -> list[tuple[str, int | None, str]]:
+    """Tag, files, and the URL of the list with the tag too; for a chosen one, None and without."""
+
+    def url(*tags: str) -> str:
+        address = _changed(call, {"tag": None, "_next": None})
+        joint = "&" if "?" in address else "?"
+        return address + (joint + urlencode([("tag", tag) for tag in tags]) if tags else "")
+
+    removing = [(tag, None, url(*(one for one in chosen if one != tag))) for tag in chosen]
+    adding = [(tag, count, url(*chosen, tag)) for tag, count in found if tag not in chosen]
+    return [*removing, *adding]
+
+
 def first_url(call: Call) -> str | None:
     """The URL of the list's first page; None on the first page."""
     return _changed(call, {"_next": None}) if call.argument("_next") else None
@@ -139,7 +183,7 @@ def _changed(call: Call, changes: dict[str, str | None]) -> str:
         for name, values in call.query.items()
         if name not in changes
         for value in values
-        if value
+        if value or name == "folder"  # an empty one is the top folder
     ]
     pairs.extend((name, value) for name, value in changes.items() if value is not None)
     path = call.url(call.path)

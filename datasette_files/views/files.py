@@ -8,13 +8,13 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
-from ..catalog.editing import MAX_SEARCH_TEXT
+from ..catalog.editing import MAX_SEARCH_TEXT, Changes
 from ..db.trash import TrashedFile
 from ..errors import Invalid, NotFound, PermissionDenied, StorageUnavailable
 from ..jobs.places import NoPlace
 from ..media.inline import shows_inline
 from ..models import FileRecord, written
-from ..naming import plain, storable
+from ..naming import check_filename, check_folder, check_tags, plain, storable
 from ..permissions.actions import BROWSE, DELETE, EDIT, SHARE, UPLOAD
 from ..permissions.grants import file_actions, require_on_file
 from ..previews import file_page as previews
@@ -198,13 +198,13 @@ async def update(call: Call) -> Response:
     if call.sends_form:
         fields = dict(await call.body.form())
         if_match = fields.pop("if_match", None) or None
-        search_text = _search_text(fields).replace("\r\n", "\n")
+        wanted: Any = {name: text.replace("\r\n", "\n") for name, text in fields.items()}
+        if "tags" in wanted:
+            wanted["tags"] = wanted["tags"].split(",")
     else:
-        changes = (await call.body.json()).get("update")
-        if not isinstance(changes, dict):
-            raise Invalid('Send {"update": {"search_text": "…"}}')
-        search_text = _search_text(changes)
-    changed = await call.files.editing.update(file, call.actor, search_text, if_match)
+        wanted = (await call.body.json()).get("update")
+    changes = _changes(wanted)
+    changed = await call.files.editing.update(file, call.actor, changes, if_match)
     visible = await call.files.lookup.sees(call.actor, changed)
     if call.wants_page:
         if visible:
@@ -217,10 +217,22 @@ async def update(call: Call) -> Response:
     return answer(call, {"ok": True, **shown})
 
 
-def _search_text(changes: dict[str, Any]) -> str:
-    if unknown := sorted(set(changes) - {"search_text"}):
-        raise Invalid(f"Cannot update: {', '.join(unknown)}; only search_text can be")
-    value = changes.get("search_text")
+def _changes(wanted: object) -> Changes:
+    """The changes that a request names. Raises Invalid."""
+    checks: dict[str, Callable[[object], Any]] = {
+        "filename": check_filename,
+        "folder": check_folder,
+        "tags": check_tags,
+        "search_text": _search_text,
+    }
+    if not isinstance(wanted, dict) or not wanted:
+        raise Invalid(f'Send {{"update": {{…}}}} with one or more of {", ".join(checks)}')
+    if unknown := sorted(set(wanted) - set(checks)):
+        raise Invalid(f"Cannot update: {', '.join(unknown)}; only {', '.join(checks)} can be")
+    return Changes(**{name: checks[name](value) for name, value in wanted.items()})
+
+
+def _search_text(value: object) -> str:
     if not isinstance(value, str):
         raise Invalid("search_text must be a string")
     if not storable(value):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from datasette.utils.asgi import Response
 
 from ..catalog.search import SearchQuery
 from ..db import files as file_rows
+from ..db import folders as folder_rows
 from ..db import listing
 from ..db.listing import Page
 from ..errors import Invalid
@@ -18,7 +19,19 @@ from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
 from . import access, records, shares
-from .arguments import TRASHED, first_url, grid, list_query, paging, size, sort_urls, view_urls
+from .arguments import (
+    TRASHED,
+    first_url,
+    folder_url,
+    folder_urls,
+    grid,
+    list_query,
+    paging,
+    sort_urls,
+    tag_urls,
+    view_urls,
+    within,
+)
 from .http import Call, answer, page
 
 _MAX_BATCH = 200
@@ -42,6 +55,11 @@ async def source_page(call: Call) -> Response:
     uploadable = await call.files.lookup.allowed_sources(call.actor, UPLOAD)
     can_manage = source.slug in await call.files.lookup.allowed_sources(call.actor, MANAGE)
     contents = await call.files.catalog.read(lambda conn: file_rows.contents(conn, source.id))
+    shown = found.folders
+    if query.within.folder is None and not query.within.narrows:
+        # The page of the whole source leads to its top folders too.
+        top = await call.files.catalog.read(lambda conn: folder_rows.children(conn, source.id, ""))
+        shown = top[0]
     context = {
         **_as_context(call, found),
         "source": source,
@@ -50,10 +68,13 @@ async def source_page(call: Call) -> Response:
         "query": query,
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
-        "filtered": query.filtered,
         "can_manage": can_manage,
         "access_url": access.source_url(call, source.slug) if can_manage else None,
         "sharing": await _sharing(call, source) if source.slug in uploadable else None,
+        "filtered": query.filtered or query.within.narrows,
+        "folder_crumbs": folder_urls(call, query.within.folder or ""),
+        "folders": [(one, folder_url(call, one.folder)) for one in shown or []],
+        "tags": tag_urls(call, query.within.tags, found.tags),
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),
     }
@@ -79,9 +100,11 @@ async def _just_trashed(call: Call, source: Source) -> dict[str, Any] | None:
 async def _source_list(call: Call) -> tuple[Source, listing.ListQuery, Page]:
     source = call.files.sources.get(call.vars["source"])
     browse = await grant(call.datasette, call.actor, BROWSE, source.slug)
+    q = (call.argument("q") or "").strip()
     query = replace(list_query(call), source_ids=(source.id,))
-    query_in_source = SearchQuery(query, required=source.slug)
-    found = await call.files.search.page(Sight(browse), query_in_source)
+    if q:
+        query = replace(query, within=within(call, recursive=True))
+    found = await call.files.search.page(Sight(browse), SearchQuery(query, q, source.slug))
     return source, query, found
 
 
@@ -109,16 +132,20 @@ async def _search(call: Call) -> tuple[str, str, Page]:
     seen = await sight(call.datasette, call.actor)
     q, wanted = (call.argument("q") or "").strip(), call.argument("source") or ""
     ids = tuple(source.id for source in call.files.sources if wanted in ("", source.slug))
-    query = listing.ListQuery(source_ids=ids, after=call.argument("_next"), limit=size(call))
+    query = replace(list_query(call), source_ids=ids, within=within(call, recursive=True))
     return q, wanted, await call.files.search.page(seen, SearchQuery(query, q))
 
 
 def _as_json(call: Call, found: Page) -> dict[str, Any]:
     """The JSON of every list."""
-    return {
+    described: dict[str, Any] = {
         "files": [records.listed(call, file) for file in found.files],
-        **paging(call, found),
+        "facets": {"tags": [{"value": tag, "count": count} for tag, count in found.tags]},
     }
+    if found.folders is not None:
+        described["folders"] = [asdict(folder) for folder in found.folders]
+        described["folders_truncated"] = found.folders_truncated
+    return {**described, **paging(call, found)}
 
 
 def _as_context(call: Call, found: Page) -> dict[str, Any]:

@@ -20,7 +20,10 @@ _UPLOADED = (
     *("id", "filename", "content_type", "content_hash", "size", "width", "height"),
     *("source_slug", "uploaded_by", "created_at"),
 )
-_LISTED = (*_FACTS, "width", "height", "created_at", "uploaded_by", "source_slug")
+_LISTED = (
+    *(*_FACTS, "width", "height", "created_at", "uploaded_by", "source_slug"),
+    *("folder", "tags", "crc32"),
+)
 _TRASHED = (*_FACTS, "created_at", "uploaded_by", "source_slug")
 
 

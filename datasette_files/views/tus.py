@@ -230,7 +230,8 @@ def _incoming(pairs: dict[str, str], size: int | None, *, named: bool) -> Incomi
     filename = naming.check_filename(name if name is not None else "part")
     declared = pairs.get("filetype") or pairs.get("type")
     content_type = sniffing.declared_type(declared, filename)
-    return Incoming(filename, content_type, size, sha256_of(pairs.get("sha256")))
+    sha256, folder = sha256_of(pairs.get("sha256")), naming.check_folder(pairs.get("folder") or "")
+    return Incoming(filename, content_type, size, sha256, folder)
 
 
 async def _check_column(

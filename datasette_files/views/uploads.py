@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 from urllib.parse import unquote
@@ -132,7 +133,14 @@ def _declared(body: dict[str, Any]) -> Incoming:
         content_type=sniffing.declared_type(content_type, filename),
         size=_size(body.get("size")),
         sha256=sha256_of(body.get("sha256")),
+        folder=naming.check_folder(body.get("folder") or ""),
+        tags=naming.check_tags(body.get("tags") or []),
     )
+
+
+def _sorted_in(incoming: Incoming, folder: str, tags: list[str]) -> Incoming:
+    """The file in a folder, with tags. Raises Invalid."""
+    return replace(incoming, folder=naming.check_folder(folder), tags=naming.check_tags(tags))
 
 
 def place_of(value: object) -> ColumnPlace:
@@ -216,8 +224,12 @@ async def one_shot(call: Call, source: Source, allowed: Grant) -> Response:
 async def store_form(call: Call, source: Source, allowed: Grant) -> FileRecord:
     """Store the file of a form that is a whole upload."""
     form = _multipart(call)
+    folder, tags = "", list[str]()
     while (part := await _next_part(form)) is not None:
-        if isinstance(part, FilePart) and part.name == "file":
+        if isinstance(part, Field):
+            folder = part.value if part.name == "folder" else folder
+            tags += [part.value] if part.name == "tags" else []
+        elif part.name == "file":
             if not part.filename:
                 raise Invalid("No file was chosen; choose one and send the form again")
             filename = naming.check_filename(naming.form_filename(part.filename))
@@ -226,7 +238,7 @@ async def store_form(call: Call, source: Source, allowed: Grant) -> FileRecord:
                 source,
                 sender_id(call),
                 allowed,
-                Incoming(filename, content_type),
+                _sorted_in(Incoming(filename, content_type), folder, tags),
                 _to_the_end(form, part),
             )
     raise Invalid("The form has no file; send it as the field named file")
@@ -247,6 +259,7 @@ async def raw_put(call: Call, source: Source, allowed: Grant) -> Response:
     sha256 = next((one.hex for one in declared if one.algorithm == "sha256"), None)
     others = [one for one in declared if one.hex != sha256]
     incoming = Incoming(filename, content_type, int(length) if length else None, sha256)
+    incoming = _sorted_in(incoming, call.argument("folder") or "", call.query.get("tags", []))
     body = _verified(call.body.__aiter__(), others)
     file = await call.files.uploads.store(source, call.actor_id, allowed, incoming, body)
     return await _stored(call, source, file)
@@ -352,3 +365,5 @@ async def _to_the_end(form: MultipartStream, part: FilePart) -> AsyncIterator[by
     while (after := await _next_part(form)) is not None:
         if isinstance(after, FilePart):
             raise Invalid("The form has more than one file; send each in its own request")
+        if after.name in ("folder", "tags"):
+            raise Invalid(f"{after.name} must come before file in the form")

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,16 @@ def new_catalog(path: str = ":memory:") -> sqlite3.Connection:
     with connection:
         schema.sync_sources(connection, [(f"s{n}", "filesystem", None, "{}") for n in (1, 2, 3)])
     return connection
+
+
+def insert_file(conn: sqlite3.Connection, number: int, row: dict[str, Any]) -> str:
+    """Insert a row of the file ``number``, as another tool may; return its id."""
+    values = {"id": f"df-{number:026}", "path": f"p/{number}", **row}
+    marks = ", ".join("?" * len(values))
+    conn.execute(
+        f"INSERT INTO datasette_files ({', '.join(values)}) VALUES ({marks})", list(values.values())
+    )
+    return str(values["id"])
 
 
 def check_search_index(conn: sqlite3.Connection) -> None:

@@ -14,7 +14,19 @@ from typing import Any
 
 import pytest
 
-from datasette_files.db import files, garbage, listing, partial, search, settings, trash, uploads
+from datasette_files.db import (
+    files,
+    folders,
+    garbage,
+    listing,
+    partial,
+    search,
+    settings,
+    trash,
+    unhashed,
+    uploads,
+)
+from datasette_files.db.folders import Within
 from datasette_files.db.partial import Part
 
 _SCAN = re.compile(r"^SCAN (f|u|g|t|datasette_files|datasette_files_(uploads|garbage|trash))\b")
@@ -141,6 +153,37 @@ def test_a_list_within_a_span_of_time_sorts_no_more_than_a_bounded_count(filled,
     with pytest.MonkeyPatch.context() as patch, _Traced(filled) as traced:
         patch.setattr(listing, "_MAX_SORTED", 10)
         listing.page(filled, listing.ListQuery((1, 2), order, **span))
+    _check(traced.plans("datasette_files"))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_list_of_a_folder_or_of_tags_reads_an_index(filled, order):
+    """A list of one folder sorts nothing; one of a subtree or of a rare tag sorts its own rows."""
+    with filled:
+        filled.execute(
+            """UPDATE datasette_files SET folder = 'd' || (seq % 5) || '/e' || (seq % 25),
+            tags = iif(seq % 3, '[]', '["red", "t' || (seq % 7) || '"]')"""
+        )
+    level = Within("d1/e1")
+    subtree, tagged = Within("d1", recursive=True), Within(tags=("red", "t3"))
+    for part, filters in itertools.product((level, subtree, tagged), FILTERS):
+        query = listing.ListQuery((1, 2, 3), order, within=part, limit=10, **filters)
+        with _Traced(filled) as traced:
+            found, token = listing.page(filled, query)
+            assert found
+            if token is not None:
+                listing.page(filled, replace(query, after=token))
+            listing.count(filled, query)
+            listing.tag_counts(filled, query)
+        _check(traced.plans("datasette_files"), sorts=part is not level)
+    with _Traced(filled) as traced:
+        folders.children(filled, 1, "")
+        folders.files_in(filled, 1, "d1/e1")
+    for plan in traced.plans("datasette_files_folders"):
+        assert all(step.startswith("SEARCH") for step in plan), plan
+    with _Traced(filled) as traced:
+        unhashed.without_crc32(filled, 1, 10)
+        unhashed.queue_more(filled, 1, 10)
     _check(traced.plans("datasette_files"))
 
 

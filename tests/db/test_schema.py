@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasette_files.db import files, schema, trash
-from datasette_files.db.migrations import FILE_COLUMNS
+from datasette_files.db.migrations.registry import CORE_COLUMNS
 from datasette_files.models import FileRecord
 from tests.conftest import upload
-from tests.db.conftest import check_search_index, new_catalog
+from tests.db.conftest import check_search_index, insert_file, new_catalog
 
 _TEXT = st.sampled_from(["", "alpha", "beta gamma", "Ünïcode", "a'b\"c", "日本語"])
 _ROW = st.fixed_dictionaries(
@@ -42,22 +43,12 @@ _STEPS = st.lists(
 )
 
 
-def _insert(conn: sqlite3.Connection, number: int, row: dict[str, Any]) -> str:
-    file_id = f"df-{number:026}"
-    values = {"id": file_id, "path": f"p/{number}", **row}
-    marks = ", ".join("?" * len(values))
-    conn.execute(
-        f"INSERT INTO datasette_files ({', '.join(values)}) VALUES ({marks})", list(values.values())
-    )
-    return file_id
-
-
 def _apply(conn: sqlite3.Connection, steps: list[tuple[str, Any]]) -> None:
     ids: list[str] = []
     trashed: list[str] = []
     for number, (kind, what) in enumerate(steps):
         if kind == "insert":
-            ids.append(_insert(conn, number, what))
+            ids.append(insert_file(conn, number, what))
         elif ids and kind == "update":
             assignments = ", ".join(f"{column} = ?" for column in what[1])
             conn.execute(
@@ -65,7 +56,9 @@ def _apply(conn: sqlite3.Connection, steps: list[tuple[str, Any]]) -> None:
                 [*what[1].values(), ids[what[0] % len(ids)]],
             )
         elif ids and kind == "text":
-            files.set_search_text(conn, ids[what[0] % len(ids)], what[1])
+            file = files.get(conn, ids[what[0] % len(ids)])
+            assert file is not None
+            files.change(conn, replace(file, search_text=what[1]), ["search_text"])
         elif ids and kind == "delete":
             assert files.delete(conn, ids.pop(what % len(ids))) is not None
         elif ids and kind == "trash":
@@ -103,7 +96,7 @@ def test_triggers_keep_the_search_index_and_the_totals(steps):
 
 
 def test_the_check_of_the_search_index_sees_a_missing_trigger(conn):
-    _insert(conn, 1, {"source_id": 1, "filename": "alpha"})
+    insert_file(conn, 1, {"source_id": 1, "filename": "alpha"})
     check_search_index(conn)
     conn.execute("DROP TRIGGER datasette_files_au")
     conn.execute("UPDATE datasette_files SET filename = 'beta'")
@@ -112,12 +105,12 @@ def test_the_check_of_the_search_index_sees_a_missing_trigger(conn):
 
 
 def test_an_undone_insert_leaves_index_and_totals_alone(conn):
-    _insert(conn, 1, {"source_id": 1, "filename": "alpha"})
+    insert_file(conn, 1, {"source_id": 1, "filename": "alpha"})
     conn.commit()
     before = _totals(conn)
     with pytest.raises(sqlite3.IntegrityError):
-        _insert(conn, 1, {"source_id": 1, "filename": "beta"})
-    _insert(conn, 2, {"source_id": 1, "filename": "gamma"})
+        insert_file(conn, 1, {"source_id": 1, "filename": "beta"})
+    insert_file(conn, 2, {"source_id": 1, "filename": "gamma"})
     conn.rollback()
     check_search_index(conn)
     assert _totals(conn) == before
@@ -125,7 +118,7 @@ def test_an_undone_insert_leaves_index_and_totals_alone(conn):
 
 def test_a_file_and_its_path_exist_once(conn):
     def record(**other: Any) -> FileRecord:
-        values = dict.fromkeys(FILE_COLUMNS)
+        values = dict.fromkeys(CORE_COLUMNS)
         values |= {"id": "df-1", "source_id": 1, "path": "p", "filename": "f"}
         values |= {"created_at": "2026-01-01 00:00:00", "source_slug": "s1"}
         return FileRecord(**(values | other))
@@ -189,7 +182,7 @@ def test_a_start_beside_a_reading_process_goes_on_without_write_ahead_logging(
     assert any("write-ahead" in message for message in caplog.messages)
     assert conn.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     assert conn.execute("PRAGMA synchronous").fetchone() == (2,)
-    _insert(conn, 1, {"source_id": 1, "filename": "alpha"})
+    insert_file(conn, 1, {"source_id": 1, "filename": "alpha"})
     conn.commit()
     schema.prepare(conn)
     assert conn.execute("PRAGMA journal_mode").fetchone() == ("wal",)

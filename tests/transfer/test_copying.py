@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -372,14 +373,21 @@ async def test_a_file_without_a_hash_gets_one(site: Datasette) -> None:
     files = Files.of(site)
 
     def forget(conn: Any) -> None:
-        conn.execute("UPDATE datasette_files SET content_hash = 'etag:x', size = NULL")
+        conn.execute(
+            """UPDATE datasette_files SET content_hash = 'etag:x', size = NULL, crc32 = NULL,
+            folder = 'a/b', tags = '["red"]'"""
+        )
         conn.execute("INSERT INTO datasette_files_unhashed VALUES (?, 1, 0, 0)", (record["id"],))
 
     await files.catalog.write(forget)
     moved = await carry(site, order(site, "docs", "odd"), record["id"])
     assert moved.file.sha256 == hashlib.sha256(CONTENT).hexdigest()
     assert moved.file.size == len(CONTENT)
+    assert moved.file.crc32 == f"{zlib.crc32(CONTENT):08x}"
     assert await count(site, "unhashed") == 0
+    copied = await carry(site, order(site, "odd", "docs", moves=False), record["id"])
+    kept = (moved.file.crc32, "a/b", ("red",))
+    assert (copied.file.crc32, copied.file.folder, copied.file.tags) == kept
 
 
 async def test_claims_of_the_dead_lapse_and_are_forgotten(site: Datasette) -> None:

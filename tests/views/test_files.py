@@ -49,7 +49,7 @@ async def test_search_text_has_a_largest_size(datasette: Datasette) -> None:
 @pytest.mark.parametrize(
     "body, says",
     [
-        ({"update": {"filename": "x", "size": 1, "search_text": "y"}}, "filename, size"),
+        ({"update": {"path": "x", "size": 1, "search_text": "y"}}, "path, size"),
         ({"update": {"search_text": 1}}, "search_text"),
         ({"update": {"search_text": "\ud800"}}, "search_text"),
         ({"update": {}}, "search_text"),

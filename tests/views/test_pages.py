@@ -316,7 +316,7 @@ async def test_who_may_not_browse_gets_pages_that_work_and_no_name(
         file = await upload(datasette, filename="secret.txt", actor=alice)
         saved = await datasette.client.post(f"{file['url']}/-/update", actor=actor, **form)
         assert saved.status_code == 200
-        assert "The search text is saved" in main_of(saved.text)
+        assert "The changes are saved" in main_of(saved.text)
         for _ in range(2):
             gone = await datasette.client.post(f"{file['url']}/-/delete", actor=actor, **form)
             if actor is bob:  # no page of ours is open to him

@@ -78,3 +78,21 @@ async def test_no_query_is_syntax(make_datasette: MakeDatasette, tmp_path: Any) 
         assert answer.json()["total"] == len(answer.json()["files"]), q
     page = await datasette.client.get("/-/files/search", params={"q": HOSTILE[0]})
     assert page.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/-/files/search.json", "/-/files/source/docs.json"])
+async def test_filters_and_orders_narrow_a_search(datasette: Datasette, path: str) -> None:
+    pdfs = [await upload(datasette, b"%PDF-1.4\n" + b"x" * n, f"report {n}.pdf") for n in (3, 9, 5)]
+    await upload(datasette, filename="report.txt")
+    await upload(datasette, b"%PDF-1.4\n", "note.pdf")
+    query = "q=rep&content_type=application/pdf&_sort=-size&_size=2"
+    first = (await datasette.client.get(f"{path}?{query}")).json()
+    assert [file["id"] for file in first["files"]] == [pdfs[1]["id"], pdfs[2]["id"]]
+    assert first["total"] == 3
+    second = (await datasette.client.get(first["next_url"])).json()
+    assert [file["id"] for file in second["files"]] == [pdfs[0]["id"]]
+    assert second["next"] is None
+    by_id = f"{path}?q={pdfs[0]['id']}&content_type=text/plain"
+    assert (await datasette.client.get(by_id)).json()["files"] == []
+    refused = await datasette.client.get(f"{path}?q=rep&_sort=colour")
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid")

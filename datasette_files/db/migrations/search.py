@@ -27,9 +27,10 @@ def _has_extra(row: str) -> str:
     return " OR ".join([*tests, f"{text} GLOB '*[^' || char(1) || '-~]*'"])
 
 
-def _note(row: str, condition: str) -> str:
+def _note(row: str, condition: str, tags: bool) -> str:
+    extra = _has_extra(row) + (f" OR {row}.tags != '[]'" if tags else "")
     return f"""INSERT INTO datasette_files_terms (seq)
-        SELECT {row}.seq WHERE {condition} AND ({_has_extra(row)})"""
+        SELECT {row}.seq WHERE {condition} AND ({extra})"""
 
 
 def _delete(row: str, text: str) -> str:
@@ -48,6 +49,26 @@ _BEFORE = _EXTRA.format("old")
 _FORGET = "DELETE FROM datasette_files_terms WHERE seq = old.seq"
 _CHANGED = "(old.filename, old.search_text) IS NOT (new.filename, new.search_text)"
 
+
+def file_triggers(*, tags: bool = False) -> tuple[str, ...]:
+    """The triggers that keep the index; ``tags``: a file's tags are part of its extra text."""
+    changed = f"({_CHANGED} OR old.tags IS NOT new.tags)" if tags else _CHANGED
+    columns = "filename, content_type, search_text, source_id" + (", tags" if tags else "")
+    return (
+        f"""CREATE TRIGGER datasette_files_ai AFTER INSERT ON datasette_files BEGIN
+        DELETE FROM datasette_files_terms WHERE seq = new.seq;
+        {_note("new", "true", tags)}; {_add("new", "NULL")}; END""",
+        f"""CREATE TRIGGER datasette_files_ad AFTER DELETE ON datasette_files BEGIN
+        {_delete("old", _BEFORE)}; {_FORGET}; END""",
+        f"""CREATE TRIGGER datasette_files_au
+        AFTER UPDATE OF {columns} ON datasette_files BEGIN
+        {_delete("old", _BEFORE)};
+        {_FORGET} AND {changed};
+        {_note("new", changed, tags)};
+        {_add("new", _NOW)}; END""",
+    )
+
+
 _INDEX = (
     f"""CREATE VIEW datasette_files_indexed AS
         SELECT f.seq, {_VALUES.format("f")}, t.extra
@@ -57,17 +78,7 @@ _INDEX = (
         content='datasette_files_indexed', content_rowid='seq',
         prefix='1 2 3', tokenize='unicode61 remove_diacritics 2'
     )""",
-    f"""CREATE TRIGGER datasette_files_ai AFTER INSERT ON datasette_files BEGIN
-        DELETE FROM datasette_files_terms WHERE seq = new.seq;
-        {_note("new", "true")}; {_add("new", "NULL")}; END""",
-    f"""CREATE TRIGGER datasette_files_ad AFTER DELETE ON datasette_files BEGIN
-        {_delete("old", _BEFORE)}; {_FORGET}; END""",
-    f"""CREATE TRIGGER datasette_files_au
-        AFTER UPDATE OF filename, content_type, search_text, source_id ON datasette_files BEGIN
-        {_delete("old", _BEFORE)};
-        {_FORGET} AND {_CHANGED};
-        {_note("new", _CHANGED)};
-        {_add("new", _NOW)}; END""",
+    *file_triggers(),
     f"""CREATE TRIGGER datasette_files_terms_au AFTER UPDATE OF extra ON datasette_files_terms BEGIN
         {_delete("f", "old.extra")} FROM datasette_files f WHERE f.seq = old.seq;
         {_add("f", "new.extra")} FROM datasette_files f WHERE f.seq = new.seq; END""",

@@ -1,0 +1,88 @@
+"""Searches that filters narrow, or that are read in another order than the newest first.
+
+Where few files are left by the filters, those are asked whether they are hits. Where many are left,
+a page of hits is full soon, so that hits are read and asked for the filters.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+
+from ..models import FileRecord
+from . import folders, listing, partial
+from .listing import ListQuery, Stream
+from .search import COUNT_LIMIT, before_of, count_hits, newest_hits, token_after
+
+#: Files that are asked one by one, or against the list of hits.
+_FEW = 5_000
+_FILES = "CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid"
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """A search as an FTS5 expression over all sources of ``query``, parts included."""
+
+    expression: str
+    query: ListQuery
+    #: The hits, as ``seq``, newest first; None where the filters leave too many files to ask.
+    found: list[int] | None
+    #: A condition on ``f`` for what the actor sees and the filters leave, and its values.
+    where: str
+    values: tuple[object, ...]
+
+
+def narrow(conn: sqlite3.Connection, expression: str, query: ListQuery) -> Narrowed:
+    """Prepare a search over all sources of ``query``, its filters included."""
+    few = listing.seqs(conn, query, _FEW) if query.narrows else None
+    found = None if few is None else list(partial.hits_among(conn, expression, few))
+    return Narrowed(expression, query, found, *listing.condition(conn, query))
+
+
+def page(conn: sqlite3.Connection, narrowed: Narrowed) -> tuple[list[FileRecord], str | None]:
+    """One page of hits in the order of the query, and the token of the next or None."""
+    query = narrowed.query
+    if not query.is_newest_first:
+        return listing.page_of(conn, query, [_stream(conn, narrowed)])
+    before, limit = before_of(query.after), query.limit + 1
+    if narrowed.found is None:
+        where = f" AND {narrowed.where}"
+        rows = newest_hits(conn, narrowed.expression, before, limit, where, narrowed.values)
+    else:
+        seqs = [seq for seq in narrowed.found if before is None or seq < before][:limit]
+        found = partial.records(conn, seqs)
+        rows = [(seq, found[seq]) for seq in seqs]
+    return [file for _, file in rows[: query.limit]], token_after(rows, query.limit)
+
+
+def count(conn: sqlite3.Connection, narrowed: Narrowed) -> tuple[int, bool]:
+    """The number of hits, and whether counting stopped at ``COUNT_LIMIT``."""
+    if narrowed.found is not None:
+        return len(narrowed.found), False
+    total = count_hits(conn, narrowed.expression, f" AND {narrowed.where}", narrowed.values)
+    return min(total, COUNT_LIMIT), total > COUNT_LIMIT
+
+
+def tag_counts(conn: sqlite3.Connection, narrowed: Narrowed) -> list[tuple[str, int]]:
+    """The commonest tags of hits, counted in the newest ``COUNT_LIMIT``."""
+    if narrowed.found is not None:
+        newest = partial.records(conn, narrowed.found[:COUNT_LIMIT])
+        return folders.most_used(file.tags for file in newest.values())
+    rows = conn.execute(
+        f"""SELECT f.tags FROM datasette_files_fts {_FILES}
+        WHERE datasette_files_fts MATCH ? AND {narrowed.where}
+        ORDER BY datasette_files_fts.rowid DESC LIMIT ?""",
+        (narrowed.expression, *narrowed.values, COUNT_LIMIT),
+    )
+    return folders.most_used(json.loads(tags) for (tags,) in rows)
+
+
+def _stream(conn: sqlite3.Connection, narrowed: Narrowed) -> Stream:
+    if narrowed.found is not None:
+        by_seq = "f.seq IN (SELECT value FROM json_each(?))"
+        return Stream(None, by_seq, (json.dumps(narrowed.found),))
+    hits = "SELECT rowid FROM datasette_files_fts WHERE datasette_files_fts MATCH ?"
+    return Stream(
+        None, f"f.seq IN ({hits}) AND {narrowed.where}", (narrowed.expression, *narrowed.values)
+    )
