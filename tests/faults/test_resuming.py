@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from datasette_files.base import Storage
 from tests.support.client import Answer, Client, Unanswered, expect
 from tests.support.faults.scene import everywhere, held, leftovers, settle
 from tests.support.server import Server
@@ -24,6 +25,8 @@ from tests.support.server import Server
 pytestmark = pytest.mark.full
 
 MIB = 1024 * 1024
+#: Bytes after which what arrived is durable.
+CHECKPOINT = Storage.append_bytes
 COLLECTION = "/-/files/upload/docs/-/tus"
 TUS = {"Tus-Resumable": "1.0.0"}
 
@@ -158,11 +161,11 @@ def test_second_server_takes_a_live_upload_within_a_second(serve):
 def test_second_server_takes_a_dead_ones_upload_at_once(serve):
     first, second = serve(), serve()
     uploader = Uploader(first, random.Random(3).randbytes(9 * MIB))
-    silent = uploader.stalled(first, 0, 6 * MIB)
-    settle(lambda: uploader.offset(second) != 5 * MIB, seconds=10)
+    silent = uploader.stalled(first, 0, CHECKPOINT + MIB)
+    settle(lambda: uploader.offset(second) != CHECKPOINT, seconds=10)
     first.kill()
     begun = time.monotonic()
-    answer = uploader.patch(second, 5 * MIB, uploader.content[5 * MIB :])
+    answer = uploader.patch(second, CHECKPOINT, uploader.content[CHECKPOINT:])
     print(f"the rest of a dead server's upload took {time.monotonic() - begun:.2f} s")
     uploader.judge(second, answer)
     silent.close()
@@ -173,14 +176,14 @@ def test_stopped_server_that_goes_on_later_never_writes_into_anothers_upload(ser
     """Its lease lapses while it cannot know; the lock on the file holds."""
     first, second = serve(), serve()
     uploader = Uploader(first, random.Random(4).randbytes(16 * MIB))
-    silent = uploader.stalled(first, 0, 6 * MIB)
-    settle(lambda: uploader.offset(second) != 5 * MIB, seconds=10)
+    silent = uploader.stalled(first, 0, CHECKPOINT + MIB)
+    settle(lambda: uploader.offset(second) != CHECKPOINT, seconds=10)
     os.kill(first.pid, signal.SIGSTOP)
     try:
         deadline = time.monotonic() + 30
-        refused = uploader.patch(second, 5 * MIB, b"x" * 100, length=100)
+        refused = uploader.patch(second, CHECKPOINT, b"x" * 100, length=100)
         while refused.status != 409 and time.monotonic() < deadline:
-            refused = uploader.patch(second, 5 * MIB, b"x" * 100, length=100)
+            refused = uploader.patch(second, CHECKPOINT, b"x" * 100, length=100)
         assert refused.status == 409
     finally:
         os.kill(first.pid, signal.SIGCONT)
