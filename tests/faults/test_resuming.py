@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from datasette_files.base import Storage
+from tests.conftest import missing
+from tests.support import nginx
 from tests.support.client import Answer, Client, Unanswered, expect
 from tests.support.faults.scene import everywhere, held, leftovers, settle
 from tests.support.server import Server
@@ -62,9 +64,14 @@ class Uploader:
             sent[0] += len(piece)
             time.sleep(pause)
 
-    def stalled(self, server: Server, offset: int, size: int) -> socket.socket:
-        """A connection that has sent ``size`` bytes of a request for all, and keeps silent."""
-        connection = socket.create_connection(("127.0.0.1", server.port))
+    def stalled(
+        self, server: Server, offset: int, size: int, *, port: int | None = None
+    ) -> socket.socket:
+        """A connection that has sent ``size`` bytes of a request for all, and keeps silent.
+
+        ``port`` is that of a proxy.
+        """
+        connection = socket.create_connection(("127.0.0.1", port or server.port))
         head = (
             f"PATCH {self.path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n"
             f"Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\n"
@@ -230,3 +237,23 @@ def test_nothing_is_left_of_what_expired(serve, root):
     settle(lambda: leftovers(server, root))
     gone = Client(server.url).request("HEAD", uploader.path, headers=TUS)
     assert gone.status == 410
+
+
+def test_nginx_as_documented_passes_on_what_arrives(serve, tmp_path):
+    """A break costs no more than without it, and a request may be larger than nginx allows."""
+    if nginx.find() is None:
+        missing("nginx (Debian's package nginx)")
+    server = serve()
+    uploader = Uploader(server, random.Random(8).randbytes(20 * MIB))
+    with nginx.passing(server.port, tmp_path / "nginx") as port:
+        connection = uploader.stalled(server, 0, CHECKPOINT + MIB, port=port)
+        settle(lambda: uploader.offset(server) != CHECKPOINT, seconds=10)
+        connection.close()
+        settle(lambda: uploader.offset(server) < CHECKPOINT + MIB // 2, seconds=10)
+        offset, direct = uploader.offset(server), server.port
+        server.port = port
+        try:
+            answer = uploader.patch(server, offset, uploader.content[offset:])
+        finally:
+            server.port = direct
+    uploader.judge(server, answer)
