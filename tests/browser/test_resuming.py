@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.browser.conftest import MakeSite, OpenPage
 from tests.browser.test_upload import make
@@ -247,3 +248,48 @@ def test_a_sender_by_a_link_goes_on_too(
     expect(upload.headline).to_have_text("1 file uploaded")
     assert offsets.count(0) == 1
     judge(site)
+
+
+def resident(browser: Browser) -> int:
+    """Bytes that the largest renderer of the browser holds."""
+    session = browser.new_browser_cdp_session()
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    found = [0]
+    for process in processes:
+        if process["type"] == "renderer":
+            status = Path(f"/proc/{process['id']}/status").read_text("utf-8")
+            found += [
+                int(line.split()[1]) * 1024
+                for line in status.splitlines()
+                if line.startswith("VmRSS:")
+            ]
+    return max(found)
+
+
+@pytest.mark.timeout(900)
+def test_a_gibibyte_does_not_fill_the_pages_memory(
+    make_site: MakeSite, browser: Browser, page: Page, tmp_path: Path
+) -> None:
+    size = 1024 * MIB
+    site = make_site(sources={"docs": {"max_file_size": 2 * size}})
+    path = tmp_path / "large.bin"
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.seek(0)
+        file.write(b"not all zeros")
+    upload = Uploading(page).open(site)
+    before = most = resident(browser)
+    begun = time.monotonic()
+    upload.choose(path)
+    while upload.headline.text_content() != "1 file uploaded":
+        assert time.monotonic() - begun < 800, upload.headline.text_content()
+        most = max(most, resident(browser))
+        page.wait_for_timeout(200)
+    took = time.monotonic() - begun
+    print(
+        f"1 GiB in {took:.0f} s; the page's process: {before / MIB:.0f} MiB before,"
+        f" at most {most / MIB:.0f} MiB"
+    )
+    assert most - before < 300 * MIB
+    assert [one["size"] for one in site.files()] == [size]

@@ -9,6 +9,7 @@ import { ApiError } from "../shared/request.js";
 import { bytesOf, orAborted, sha256 } from "./checksum.js";
 import { exchange } from "./exchange.js";
 import { KeptUploads } from "./kept.js";
+import { NETWORK } from "./network.js";
 import { sendParts } from "./parts.js";
 import { RESUMABLE_FROM, continueKept, sendResumable } from "./resumable.js";
 
@@ -181,14 +182,15 @@ async function complete(api, source, token, options) {
  * @param {() => Promise<Answer>} ask @param {UploadOptions} options
  * @returns {Promise<Answer>}
  */
-async function patiently(ask, { signal, sleep = pause }) {
+async function patiently(ask, { signal, sleep = pause, network = NETWORK }) {
   for (const milliseconds of PAUSES) {
     try {
       return await ask();
     } catch (error) {
       if (!(error instanceof ApiError && PASSING.has(error.code))) throw error;
     }
-    await sleep(milliseconds, signal);
+    // While the device is offline, files that wait in line go on waiting.
+    await (network.isOffline() ? network.wait : sleep)(milliseconds, signal);
   }
   return ask();
 }
