@@ -422,8 +422,7 @@ def owned(
     ``takes_late`` returns an expired direct upload too.
     """
     upload = uploads.get(conn, naming.token_digest(token))
-    other = naming.is_resumable(token) and upload is not None and upload.state != "completed"
-    if upload is None or upload.source_id != source.id or other:
+    if upload is None or upload.source_id != source.id or _goes_on(token, upload):
         raise NotFound("This source has no upload with this token; prepare a new one")
     link = grant.link.id if isinstance(grant, LinkGrant) else None
     if (upload.actor_id, upload.link) != (actor_id, link):
@@ -431,6 +430,11 @@ def owned(
     if upload.has_expired(time.time()) and not (takes_late and upload.is_direct):
         raise Expired(_TOO_LATE)
     return upload
+
+
+def _goes_on(token: str, upload: Upload) -> bool:
+    """Whether the upload is only to be reached by resuming.py, which knows which bytes it has."""
+    return naming.is_resumable(token) and upload.state != "completed"
 
 
 def _conflict(upload: Upload) -> Conflict:

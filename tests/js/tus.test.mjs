@@ -181,6 +181,20 @@ test("a refusal is told at once, and an upload that the server lost begins anew"
   assert.deepEqual(full.asked.slice(0, 4), ["HEAD", "prepare", "POST", "PATCH"]);
 });
 
+test("a proxy that takes only small requests gets small ones, and one that takes none is told", async () => {
+  const small = new Server();
+  small.meddle = ({ method, body }) => (method === "PATCH" && body.size > MIB ? [413] : undefined);
+  const { told, options } = watched(small);
+  await uploadFile(small.api, "docs", new FakeFile([CONTENT]), options);
+  assert.ok(small.upload.bytes.equals(CONTENT));
+  assert.deepEqual([Math.max(...small.patched), told.waits], [MIB, []]);
+  assert.equal(small.asked.filter((step) => step === "PATCH").length, 3 + 21);
+
+  small.meddle = ({ method }) => (method === "PATCH" ? [413] : undefined);
+  const refused = uploadFile(small.api, "docs", new FakeFile([CONTENT]), watched(small).options);
+  await assert.rejects(refused, { code: "too_large" });
+});
+
 test("a queue pauses, goes on, and gives up what is cancelled", async () => {
   const server = new Server();
   let reached = () => {};

@@ -106,6 +106,7 @@ export async function sendRest(url, file, options) {
     } catch (error) {
       signal?.throwIfAborted();
       const known = ApiError.from(error);
+      if (chunks.fitsSmaller(known)) continue;
       // The server ended the upload for the reason that it told before.
       if (last?.code === "checksum_mismatch" && !passes(known)) throw last;
       failures += 1;
@@ -131,6 +132,7 @@ class Chunks {
     this._file = file;
     this._options = options;
     this._size = LARGEST;
+    this._largest = LARGEST;
     /** The checksums of chunks by their places: of the one that is sent, and the next. */
     this._checksums = /** @type {Map<string, Promise<string | null>>} */ (new Map());
   }
@@ -138,6 +140,17 @@ class Chunks {
   shrink() {
     this._size = Math.max(SMALLEST, this._size / 2);
     this._checksums.clear();
+  }
+
+  /**
+   * Whether smaller chunks may pass: a proxy refused one, whose page is no answer of the API.
+   * @param {ApiError} error
+   */
+  fitsSmaller({ status, message }) {
+    if (status !== 413 || message !== "" || this._size === SMALLEST) return false;
+    this.shrink();
+    this._largest = this._size;
+    return true;
   }
 
   /**
@@ -168,7 +181,7 @@ class Chunks {
       if (start + blob.size < this._file.size) this._at(start + blob.size);
       const next = toldOffset(await sending, 204);
       onProgress(next);
-      this._size = Math.min(LARGEST, this._size * 2);
+      this._size = Math.min(this._largest, this._size * 2);
       return next;
     } catch (error) {
       onProgress(start); // what was on its way does not count
