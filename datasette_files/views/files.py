@@ -209,7 +209,7 @@ async def update(call: Call) -> Response:
     if call.wants_page:
         if visible:
             return redirect(records.urls(call, file.id)["url"])
-        return await page(call, "done.html", {"done": "Saved", "text": "The search text is saved."})
+        return await page(call, "done.html", {"done": "Saved", "text": "The changes are saved."})
     shown: dict[str, Any] = {"file": records.full(call, changed)} if visible else {}
     if call.sends_form:
         # The form's next change needs it. No header carries it, as proxies change entity tags.
