@@ -16,6 +16,7 @@ from datasette.app import Datasette
 from hypothesis import settings
 
 from datasette_files.app import Files
+from tests.support.catalog import new_database
 from tests.support.storages import installed
 
 # No deadlines: the time of one example says nothing on a busy machine.
@@ -66,7 +67,8 @@ async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
     """``await make_datasette(sources=…, permissions=…, **plugin_config)``: a started Datasette.
 
     The default source is ``docs``, on disk in ``tmp_path / "docs"``, open to everybody. The
-    internal database is a file, so that another Datasette can be started on it.
+    internal database is a file, so that another Datasette can be started on it. It has its tables
+    already.
     """
     made: list[Datasette] = []
 
@@ -81,6 +83,7 @@ async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
         config: dict[str, Any] | None = None,
         **plugin: Any,
     ) -> Datasette:
+        new_database(tmp_path / internal)
         if sources is None:
             sources = {"docs": disk_source(tmp_path / "docs")}
         datasette = Datasette(
