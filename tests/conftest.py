@@ -11,9 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+from datasette import handle_exception
 from datasette.app import Datasette
 from hypothesis import settings
+from jinja2.bccache import Bucket
 
 from datasette_files.app import Files
 from tests.support.catalog import new_database
@@ -54,6 +57,29 @@ def missing(what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing, and CI has to have it")
     pytest.skip(f"{what} is missing")
+
+
+class _Templates(jinja2.BytecodeCache):
+    """The templates that this process has compiled: half of the time of a page's first request."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._compiled:
+            bucket.bytecode_from_string(self._compiled[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+_TEMPLATES = _Templates()
+
+
+@pytest.fixture(autouse=True)
+def _plain_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Datasette prints every error with all local variables, which takes seconds, if it can."""
+    monkeypatch.setattr(handle_exception, "rich", None)
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +125,7 @@ async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
             },
         )
         made.append(datasette)
+        datasette._jinja_env.bytecode_cache = _TEMPLATES
         await datasette.invoke_startup()
         return datasette
 

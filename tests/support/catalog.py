@@ -7,13 +7,16 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 
-from datasette_files.db import schema
+import sqlite_utils
+
+from datasette_files.db.migrations import migrations
 
 
 @cache
 def _empty() -> sqlite3.Connection:
     conn = sqlite3.connect(":memory:", check_same_thread=False)
-    schema.prepare(conn)
+    migrations.apply(sqlite_utils.Database(conn, execute_plugins=False))
+    conn.commit()
     return conn
 
 
