@@ -24,13 +24,11 @@ from ..media.inline import shows_inline
 from ..models import FileRecord, written
 from ..permissions.shares import LinkGrant, absent
 from ..previews import file_page as previews
-from ..protocol.disposition import content_disposition
 from ..sources.sources import Source
 from ..transfer import downloads, zipping
-from . import files, uploads
+from . import files, uploads, zips
 from .arguments import thumbnail_side
 from .http import Call, answer, page, redirect
-from .stream import Streamed
 
 #: Seconds that an address lives to which a link redirects.
 _SIGNED_SECONDS = 60
@@ -201,35 +199,39 @@ async def thumbnail(call: Call) -> Response:
 
 @_by_link
 async def zipped(call: Call) -> Response | None:
-    """All files as one zip. The link is asked again before each file."""
+    """All files as one zip, or a range of it. The link is asked again as the zip goes on."""
     token, links = call.vars["token"], call.files.links
-    opened = await links.open(token)
+    continues = call.method == "GET" and "range" in call.headers
+    opened = await links.open(token, continues=continues)
 
-    async def again(file: FileRecord) -> None:
-        await links.open(token, file.id, continues=True)
+    async def ask(ids: list[str]) -> zipping.Files:
+        found = (await links.open(token, *ids, continues=True)).files
+        if len(found) < len(ids):
+            raise absent()
+        return {file.id: (file, source) for file, source in found}
 
     for _, source in opened.files:
         source.require_up()
-    archive = zipping.Archive(opened.files, again)
-    name = f"{opened.share.label or 'files'}.zip"
-    headers = {
-        "Content-Disposition": content_disposition("attachment", name),
-        "Accept-Ranges": "none",
-    }
-    if archive.length is not None:
-        headers["Content-Length"] = str(archive.length)
-    guard(headers)
-    if call.method == "HEAD":
-        return Response(b"", 200, headers, zipping.CONTENT_TYPE)
-    async with files.place(call, opened.files[0][1]):
-        body = await archive.open()
-        try:
+    shown = [file for file, _ in opened.files]
+    if unread := [file.id for file in shown if file.crc32 is None]:
+        progress = await call.files.checksums.learn(f"link {opened.share.id}", unread, ask)
+        if progress is not None:
+            return zips.being_read(call, progress)
+        read = await ask([file.id for file in shown])
+        shown = [read[file.id][0] for file in shown]
+
+    async def count(plan: downloads.Plan) -> None:
+        if downloads.begins(plan):
             await links.count_download(opened.share)
-        except BaseException:
-            await body.close()
-            raise
-        await Streamed(200, headers, zipping.CONTENT_TYPE, body).send(call)
-    return None
+
+    listed = zipping.Listed(zipping.members(shown))
+    return await zips.send(
+        *(call, listed, ask, opened.files[0][1]),
+        name=f"{opened.share.label or 'files'}.zip",
+        etag=listed.entity_tag,
+        guard=guard,
+        begin=count,
+    )
 
 
 # Uploads

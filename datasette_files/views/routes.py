@@ -34,6 +34,7 @@ from . import (
     tus,
     uploads,
     verify,
+    zips,
 )
 from .body import Body
 from .http import Call, empty, failure
@@ -66,6 +67,7 @@ class Route:
         parts["{upload}"] = r"(?P<upload>[A-Za-z0-9_]{1,100})"
         parts["{filename}"] = r"(?P<filename>[^/]+)"
         parts["{token}"] = r"(?P<token>[^/]+)"
+        parts["{selection}"] = r"(?P<selection>[A-Za-z0-9_-]{1,100})"
         parts["{share_id}"] = r"(?P<share_id>[A-Za-z0-9-]{1,100})"
         for name, part in parts.items():
             pattern = pattern.replace(name, part)
@@ -114,6 +116,8 @@ ROUTES = (
     Route("/-/files/import/{file_id}/{job}/-/cancel", {"POST": imports.cancel}),
     Route("/-/files/import/{file_id}/{job}/-/restart", {"POST": imports.restart}),
     Route("/-/files/shares.json", {"GET": shares.shares_json}),
+    Route("/-/files/-/selection", {"POST": zips.select}),
+    Route("/-/files/-/selection/{selection}.zip", {"GET": zips.selected}),
     Route("/-/files/-/share", {"POST": shares.make}),
     Route("/-/files/-/share/{share_id}/revoke", {"POST": shares.revoke}),
     Route("/-/files/s/{token}", {"GET": links.shared_page}, page=True, link=True),

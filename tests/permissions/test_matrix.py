@@ -132,6 +132,9 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/{file_id}/download", "GET"): Need("files-view"),
     ("/-/files/{file_id}/inline", "GET"): Need("files-view"),
     ("/-/files/{file_id}/thumbnail", "GET"): Need("files-view"),
+    ("/-/files/-/selection", "POST"): Need("files-view"),
+    # A zip that nobody chose; who gets one is in test_zips.py.
+    ("/-/files/-/selection/{selection}.zip", "GET"): Need(None, 404),
     ("/-/files/-/share", "POST"): Need("files-share", 201),
     ("/-/files/-/share/{share_id}/revoke", "POST"): Need("files-manage"),
     ("/-/files/source/{source}/-/upload-link", "POST"): Need("files-share", 201),
@@ -304,7 +307,7 @@ class Stage:
     async def request(self, path: str, method: str, actor: dict[str, Any] | None) -> Any:
         """Send a well-formed request to the route; the answer."""
         parts = {"{source}": "docs", "{filename}": "new.txt", "{token}": "a-wrong-one"}
-        parts["{upload}"] = "0" * 40
+        parts |= {"{upload}": "0" * 40, "{selection}": "a-wrong-one"}
         if "{token}" in path:
             self.files.links.guessing = Guessing()  # or all the wrong ones would be answered late
         if "{share_id}" in path:
@@ -334,7 +337,7 @@ class Stage:
             return {}
         if "/tus" in path:
             return {"content": b"" if method == "POST" else b"new"}
-        if path == "/-/files/-/share":
+        if path in ("/-/files/-/share", "/-/files/-/selection"):
             return {"json": {"ids": [(await self.file()).id]}}
         match path.rpartition("/")[2]:
             case "prepare":
