@@ -32,7 +32,6 @@ from .http import Call, answer, page, redirect
 
 #: Seconds that an address lives to which a link redirects.
 _SIGNED_SECONDS = 60
-_LENGTH = re.compile(r"[0-9]{1,18}")
 _NO_FRAME = "frame-ancestors 'none'"
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
@@ -237,11 +236,9 @@ async def zipped(call: Call) -> Response | None:
 # Uploads
 
 
-async def _sending(call: Call, *, body: bool = False) -> tuple[LinkGrant, Source]:
-    """The right that the link gives now, and its source. ``body``: the request carries a file."""
-    length = call.headers.get("content-length", "")
-    size = int(length) if body and _LENGTH.fullmatch(length) else None
-    return await call.files.links.upload_grant(call.vars["token"], size)
+async def _sending(call: Call) -> tuple[LinkGrant, Source]:
+    """The right that the link gives now, and its source."""
+    return await call.files.links.upload_grant(call.vars["token"])
 
 
 @_by_link
@@ -272,7 +269,7 @@ async def prepare(call: Call) -> Response:
 
 @_by_link
 async def receive(call: Call) -> Response:
-    right, source = await _sending(call, body=True)
+    right, source = await _sending(call)
     return await uploads.receive_form(call, source, right)
 
 
@@ -289,7 +286,7 @@ async def complete(call: Call) -> Response:
 @_by_link
 async def one_shot(call: Call) -> Response:
     """The ordinary form of the page, for browsers without scripts."""
-    right, source = await _sending(call, body=True)
+    right, source = await _sending(call)
     file = await uploads.store_form(call, source, right)
     await call.files.uploaded(source, file, None)
     if call.wants_page:

@@ -33,6 +33,7 @@ from . import (
     trash,
     tus,
     uploads,
+    usage,
     verify,
     zips,
 )
@@ -87,6 +88,8 @@ ROUTES = (
     Route("/-/files/source/{source}/settings.json", {"GET": settings.settings_json}),
     Route("/-/files/source/{source}/settings/-/update", {"POST": settings.update}),
     Route("/-/files/source/{source}/settings/-/reset", {"POST": settings.reset}),
+    Route("/-/files/source/{source}/usage", {"GET": usage.usage_page}, page=True),
+    Route("/-/files/source/{source}/usage.json", {"GET": usage.usage_json}),
     Route("/-/files/source/{source}/verify", {"GET": verify.verify_page}, page=True),
     Route("/-/files/source/{source}/verify.json", {"GET": verify.verify_json}),
     Route("/-/files/trash", {"GET": trash.trash_page}, page=True),

@@ -89,6 +89,8 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/search.json", "GET"): Need(None),
     ("/-/files/source/{source}", "GET"): Need("files-browse"),
     ("/-/files/source/{source}.json", "GET"): Need("files-browse"),
+    ("/-/files/source/{source}/usage", "GET"): Need("files-manage"),
+    ("/-/files/source/{source}/usage.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/verify", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/verify.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings", "GET"): Need("files-manage"),
