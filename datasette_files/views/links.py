@@ -3,9 +3,6 @@
 A page here stands alone, without the site's navigation, and works without scripts. The one right
 is that of the link: cookies and tokens beside it are not looked at. Every refusal of a link is the
 same 404. Leaves out the making of links (shares.py).
-
-Uploads that go on (tus) belong at ``/-/files/u/{token}/-/tus``: they take the right from
-``_sending``, as the other steps do, and answer without ``Content-Location``.
 """
 
 from __future__ import annotations
@@ -24,9 +21,11 @@ from ..media.inline import shows_inline
 from ..models import FileRecord, written
 from ..permissions.shares import LinkGrant, absent
 from ..previews import file_page as previews
+from ..protocol import tus as protocol
 from ..sources.sources import Source
 from ..transfer import downloads, zipping
-from . import files, uploads, zips
+from ..transfer.authority import Authority
+from . import files, parts, tus, uploads, zips
 from .arguments import thumbnail_side
 from .http import Call, answer, page, redirect
 
@@ -292,3 +291,31 @@ async def one_shot(call: Call) -> Response:
     if call.wants_page:
         return redirect(_url(call, "?sent=1"))
     return answer(call, {"ok": True}, 201)
+
+
+@_by_link
+async def sign_parts(call: Call) -> Response:
+    right, source = await _sending(call)
+    return await parts.sign_at(call, source, right)
+
+
+@_by_link
+async def sent_parts(call: Call) -> Response:
+    right, source = await _sending(call)
+    return await parts.sent_at(call, source, right)
+
+
+async def _mounted(call: Call) -> tus.Mount:
+    """Uploads that go on, by the link. None are joined: each part would count as a file."""
+    right, source = await _sending(call)
+    path = f"/-/files/u/{call.vars['token']}/-/tus"
+    extensions = [
+        one for one in protocol.EXTENSIONS if one not in ("concatenation", "creation-defer-length")
+    ]
+    return tus.Mount(source, Authority(None, right), path, False, extensions)
+
+
+TUS, TUS_UPLOAD = (
+    {method: _by_link(handler) for method, handler in handlers.items()}
+    for handlers in tus.routes_at(_mounted)
+)

@@ -153,6 +153,15 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/u/{token}/-/prepare", "POST"): Need(None, 404),
     ("/-/files/u/{token}/-/upload", "POST"): Need(None, 404),
     ("/-/files/u/{token}/-/complete", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/sign-parts", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/list-parts", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/tus", "OPTIONS"): Need(None, 404),
+    ("/-/files/u/{token}/-/tus", "POST"): Need(None, 404),
+    **{
+        ("/-/files/u/{token}/-/tus/{upload}", method): Need(None, 404)
+        for method in ("OPTIONS", "HEAD", "PATCH", "DELETE")
+    },
+    ("/-/files/u/{token}/-/tus/{upload}", "POST"): Need(None, 405),
     ("/-/files/{file_id}/-/update", "POST"): Need("files-edit"),
     ("/-/files/{file_id}/-/delete", "POST"): Need("files-delete"),
     ("/-/files/{file_id}", "GET"): Need("files-view"),
