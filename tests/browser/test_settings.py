@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import MakeSite, OpenPage
 from tests.conftest import OPEN
 from tests.support.browser.axe import violations
+
+pytestmark = pytest.mark.full
 
 
 def test_settings_are_changed_refused_and_reset(make_site: MakeSite, open_page: OpenPage) -> None:
