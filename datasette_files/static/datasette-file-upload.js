@@ -150,7 +150,7 @@ export class DatasetteFileUpload extends FilesElement {
 
   _makeWaiting() {
     const below = () => this.api.resumableUploads(this.source);
-    return new WaitingUploads(this._kept, below, () => this._zone?.focus());
+    return new WaitingUploads(this._kept, this._queue, below, () => this._zone?.focus());
   }
 
   /** @param {AsyncIterable<Addition[]>} batches */

@@ -16,6 +16,7 @@ import pytest
 from datasette_files.app import Files
 from datasette_files.errors import StorageUnavailable
 from datasette_files.jobs.holder import this_process
+from datasette_files.views import body
 from tests.conftest import OPEN, disk_source
 from tests.support.storages import DirectStorage, MemoryStorage
 
@@ -280,6 +281,25 @@ class TestCreation:
         await tus.patch(url, 0, b"abc")
         last = await tus.patch(url, 3, b"", **{"Upload-Length": "3"})
         assert await content_at(datasette, last) == b"abc"
+
+    async def test_stream_of_unknown_length_that_stalls_keeps_what_arrived(
+        self, datasette, tus, monkeypatch
+    ):
+        monkeypatch.setattr(body, "IDLE_SECONDS", 0.3)
+
+        async def stalls() -> AsyncIterator[bytes]:
+            yield b"hello "
+            await asyncio.Event().wait()
+
+        async def goes_on() -> AsyncIterator[bytes]:
+            for piece in (b"wor", b"ld"):
+                yield piece
+
+        url = await tus.begin(None)
+        assert code_of(await tus.patch(url, 0, stalls())) == (408, "timeout")
+        assert await tus.offset(url) == 6
+        last = await tus.patch(url, 6, goes_on(), **{"Upload-Length": "11"})
+        assert await content_at(datasette, last) == b"hello world"
 
 
 class TestChecksum:

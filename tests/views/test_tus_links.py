@@ -1,4 +1,4 @@
-"""Uploads that go on by an upload link: its bounds and its silence hold as in every other way."""
+"""Large files by an upload link, by tus and in parts: its bounds and its silence hold there too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from datasette_files.app import Files
+from datasette_files.base import SignedPart
 from tests.conftest import MakeDatasette
 from tests.support.sharing import ALICE, PERMISSIONS, upload_link, withdrawable
+from tests.support.storages import PartsStorage, registered
 from tests.views.test_tus import Tus, code_of, meta
 
 
@@ -122,3 +125,39 @@ async def test_link_that_ended_or_lost_its_right_answers_as_a_wrong_one(datasett
     assert await tus.offset(url) == 0
     await datasette.client.post(f"/-/files/-/share/{made['id']}/revoke", json={}, actor=ALICE)
     assert await answers(tus, url) == expected
+
+
+async def test_parts_go_to_the_storage_below_the_link(make_datasette: MakeDatasette) -> None:
+    content = b"0123456789" * 150_000
+    with registered(register_files_storage_types=lambda datasette: [PartsStorage]):
+        datasette = await make_datasette(
+            sources={"docs": {"storage": "parts"}}, permissions=PERMISSIONS
+        )
+        made = await upload_link(datasette, max_files=1, max_bytes=len(content))
+        other = await upload_link(datasette)
+        ways = await prepared(datasette, made["path"], len(content))
+        await prepared(datasette, made["path"], 1, status=413)
+        token, offered = {"upload_token": ways["upload_token"]}, ways["upload_parts"]
+        assert offered["sign_url"] == f"{made['path']}/-/sign-parts"
+        assert offered["list_url"] == f"{made['path']}/-/list-parts"
+
+        async def post(url: str, **body: Any) -> tuple[int, dict[str, Any]]:
+            answer = await datasette.client.post(url, json={**token, **body})
+            return answer.status_code, answer.json()
+
+        numbers = list(range(1, offered["count"] + 1))
+        assert (await post(f"{other['path']}/-/sign-parts", numbers=numbers))[0] == 403
+        assert (await post("/-/files/u/wrong/-/sign-parts", numbers=numbers))[0] == 404
+        status, signed = await post(offered["sign_url"], numbers=numbers)
+        assert status == 200
+        storage = Files.of(datasette).sources.get("docs").storage
+        size = offered["part_size"]
+        for part in signed["parts"]:
+            start = (part["number"] - 1) * size
+            sent = SignedPart(part["number"], part["url"])
+            storage.put_part(sent, content[start : start + size])
+        status, listed = await post(offered["list_url"])
+        assert [part["size"] for part in listed["parts"]] == [size, len(content) - size]
+        complete = f"{made['path']}/-/complete"
+        assert await post(complete) == (201, {"ok": True})
+        await prepared(datasette, made["path"], 0, status=413)

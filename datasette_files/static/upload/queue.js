@@ -75,7 +75,7 @@ export class QueueEvent extends Event {
 
 /**
  * Events: `change` after any change; `uploaded` and `failed` with their `item`; `finished` when no work
- * is left.
+ * is left; `cleared` by `clear`.
  */
 export class UploadQueue extends EventTarget {
   /**
@@ -196,6 +196,7 @@ export class UploadQueue extends EventTarget {
   /** Take all finished, failed and cancelled files off the list. */
   clear() {
     for (const item of this.items) if (!UNFINISHED.has(item.state)) this._drop(item);
+    this._tell("cleared");
     this._tell("change");
   }
 

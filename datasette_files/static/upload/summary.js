@@ -52,13 +52,14 @@ export class UploadSummary {
     const detail = [];
     if (busy) detail.push(`${formatBytes(sent)} of ${formatBytes(total)}`);
     else if (counts.done > 0) detail.push(formatBytes(sent));
-    if (busy && speed !== null) detail.push(formatSpeed(speed));
-    if (busy && left !== null) detail.push(`${formatDuration(left)} left`);
+    const sending = counts.working > counts.interrupted;
+    if (sending && speed !== null) detail.push(formatSpeed(speed));
+    if (sending && left !== null) detail.push(`${formatDuration(left)} left`);
     if (counts.paused > 0 && moving) detail.push(`${formatCount(counts.paused)} paused`);
     if (counts.interrupted > 0) detail.push(`${formatCount(counts.interrupted)} interrupted`);
     if (busy && counts.failed > 0) detail.push(`${formatCount(counts.failed)} failed`);
     setText(this._detail, joined(...detail));
-    this.element.dataset.state = moving ? "busy" : busy ? "paused" : "done";
+    this.element.dataset.state = !busy ? "done" : sending || counts.queued > 0 ? "busy" : "paused";
 
     this._offer({
       retry: counts.retryable > 0 && ended > 1,

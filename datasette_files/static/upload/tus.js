@@ -170,6 +170,9 @@ class Chunks {
       onProgress(next);
       this._size = Math.min(LARGEST, this._size * 2);
       return next;
+    } catch (error) {
+      onProgress(start); // what was on its way does not count
+      throw error;
     } finally {
       watch.end();
     }

@@ -10,6 +10,7 @@ import { drop } from "./resumable.js";
 import { offsetOf } from "./tus.js";
 
 /** @import { Kept, KeptUploads } from "./kept.js" */
+/** @import { UploadQueue } from "./queue.js" */
 
 /** How many are shown; the server is asked about each. */
 const SHOWN = 10;
@@ -19,11 +20,13 @@ const PAUSE = 100;
 export class WaitingUploads {
   /**
    * @param {KeptUploads} kept
+   * @param {UploadQueue} queue What it holds does not wait.
    * @param {() => string} below The addresses of uploads to this place begin so.
    * @param {() => void} leave Moves the focus away from the list when it disappears.
    */
-  constructor(kept, below, leave) {
+  constructor(kept, queue, below, leave) {
     this._kept = kept;
+    this._queue = queue;
     this._below = below;
     this._leave = leave;
     this._timer = 0;
@@ -34,6 +37,7 @@ export class WaitingUploads {
     this._more = element("p", { class: "upload-more", hidden: true });
     this.element = element("div", { class: "upload-waiting" }, this._words);
     kept.addEventListener("change", () => this._soon());
+    queue.addEventListener("cleared", () => this._soon());
     this._soon();
   }
 
@@ -44,6 +48,7 @@ export class WaitingUploads {
 
   async _look() {
     const held = await this._kept.held();
+    for (const { address } of this._queue.items) if (address !== null) held.add(address);
     for (const address of held) this._sent.delete(address); // it moves
     const all = (await this._kept.list(this._below())).filter(({ address }) => !held.has(address));
     const shown = [];
