@@ -46,6 +46,9 @@ class FileRecord:
     tags: tuple[str, ...] = ()
     #: Eight lower-case hexadecimal digits; None until it is computed.
     crc32: str | None = None
+    #: ``pending``, ``done``, ``none`` or ``failed``, and the reason (db/texts.py).
+    text_status: str | None = None
+    text_error: str | None = None
 
     @property
     def type(self) -> str:

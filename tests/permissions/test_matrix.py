@@ -131,6 +131,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/import/{file_id}/{job}.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}/uses.json", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/text.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}/download", "GET"): Need("files-view"),
     ("/-/files/{file_id}/inline", "GET"): Need("files-view"),
     ("/-/files/{file_id}/thumbnail", "GET"): Need("files-view"),
