@@ -4,7 +4,7 @@ A feature's tables, indexes and triggers stand in the module of its name; a migr
 released never changes.
 """
 
-# isort: off - in the order in which they are applied
+# isort: off
 from . import core, additions, verify, search, parts, resuming  # noqa: F401
 from . import shares, folders, versions, quotas, texts  # noqa: F401
 
