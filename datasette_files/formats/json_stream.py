@@ -20,9 +20,11 @@ _PIECE = 64 * 1024
 _MAX_WHOLE = 4 * 1024 * 1024
 #: Most objects around an array of rows.
 _MAX_DEPTH = 4
-#: White space; files that were joined may have a byte order mark in the middle, and those of DOS a
-#: Ctrl-Z at the end.
-SPACE = " \t\r\n\ufeff\x1a"
+#: White space; files that were joined may have a byte order mark in the middle, those of DOS a
+#: Ctrl-Z at the end, and JSON text sequences a record separator before each value (RFC 7464).
+SPACE = " \t\r\n\ufeff\x1a\x1e"
+#: Names of the lists, in a document, of the columns and of the rows as arrays.
+_COLUMNS, _ROWS = ("columns", "fields", "header", "headers"), ("rows", "data", "values")
 #: A float of at most 17 characters, between 1e-300 and 1e300, needs no exact check.
 _SAFE_LENGTH, _SAFE_SIZE = 17, 1e-300
 
@@ -153,9 +155,13 @@ def rows_of(
     first = cursor.peek()
     if first == "[":
         row = 0
+        names: list[Any] | None = None
         for value in _array(cursor):
             row += 1
-            yield value
+            if row == 1 and isinstance(value, list):
+                names = _names(value, row)
+            else:
+                yield value if names is None else _named(names, value, row)
         _check_end(cursor, row)
         return
     if first != "{":
@@ -201,6 +207,9 @@ def _of_document(
 ) -> Iterator[Any]:
     """Yield the rows of a file that is one object: those of an array in it, else the object."""
     lists = _lists(document)
+    if member is None and not lists and (arrays := _rows_of_arrays(document)) is not None:
+        yield from arrays
+        return
     if member is not None and member not in lists:
         raise ImportProblem(f"The file holds no list {member[:100]!r}; choose one of its lists")
     if lists:
@@ -213,6 +222,34 @@ def _of_document(
         yield document
     elif any(document.values()):
         raise ImportProblem("The file is an object without an array of objects: there are no rows")
+
+
+def _rows_of_arrays(document: dict[str, Any]) -> Iterator[Any] | None:
+    """Return the rows of a document with a list of columns and one of arrays; None for others."""
+    names = next((document[key] for key in _COLUMNS if isinstance(document.get(key), list)), None)
+    rows = next((document[key] for key in _ROWS if isinstance(document.get(key), list)), None)
+    if names is None or not rows or not isinstance(rows[0], list):
+        return None
+    checked = _names(names, 0)
+    return (_named(checked, value, row) for row, value in enumerate(rows, 1))
+
+
+def _names(values: list[Any], row: int) -> list[str]:
+    """Return the columns that an array names. Raises ImportProblem."""
+    if not values or not all(isinstance(value, str) for value in values):
+        raise ImportProblem("is an array; the first array has to name the columns, as texts", row)
+    if len(set(values)) < len(values):
+        raise ImportProblem("names a column twice; rename one of them", row)
+    return values
+
+
+def _named(names: list[str], value: Any, row: int) -> Any:
+    if not isinstance(value, list):
+        return value
+    if len(value) > len(names):
+        message = f"has {len(value):,} values; there are only {len(names):,} columns"
+        raise ImportProblem(message, row)
+    return dict(zip(names, value, strict=False))
 
 
 def _is_scalar(value: Any) -> bool:

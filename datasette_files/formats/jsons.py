@@ -27,6 +27,8 @@ from .characters import BAD, Characters
 from .delimited import HEAD
 from .json_stream import SPACE, Cursor, decoded, rows_of
 
+#: An object with a name, or an array of objects or arrays, after a mark or white space.
+_BEGINS = re.compile(rb'(?:\xef\xbb\xbf)?[\s\x1e]*(?:\{\s*"|\{\s*\}|\[\s*[\[{])')
 #: Lone surrogates: JSON can write them, but they are not characters.
 _HALVES = re.compile("[\ud800-\udfff]")
 
@@ -147,10 +149,15 @@ class JsonLines(_Json):
             if not line.strip(SPACE):
                 continue
             row += 1
-            if row == 1 and line.lstrip().startswith("["):
+            if row == 1 and line.lstrip(SPACE).startswith("["):
                 yield from rows_of(Cursor(text, line), None, found, members)
                 return
-            yield decoded(line, row)
+            yield decoded(line.strip(SPACE), row)
+
+
+def begins_json(head: bytes) -> bool:
+    """Tell whether a file that begins so is JSON with rows, whatever its name."""
+    return _BEGINS.match(head) is not None
 
 
 class JsonArray(_Json):

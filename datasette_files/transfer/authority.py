@@ -1,6 +1,7 @@
-"""Who goes on with an upload: whose uploads they are, and what a new one reserves.
+"""Who goes on with an upload: whose uploads they are.
 
-The right is that of an actor or of an upload link. Leaves out the uploads' life (resuming.py).
+The right is that of an actor or of an upload link. Leaves out the uploads' life (resuming.py) and
+what they reserve (reserving.py).
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from .. import naming
 from ..db import resuming
 from ..db import uploads as rows
 from ..db.resuming import Resumable
-from ..errors import Conflict, Expired, Invalid, NotFound, PermissionDenied
-from ..models import Upload
+from ..errors import Conflict, Expired, NotFound, PermissionDenied
 from ..permissions.grants import Grant
 from ..permissions.shares import LinkGrant
 from ..sources.sources import Source
@@ -62,16 +62,3 @@ class Authority:
         if upload.state != "prepared" or upload.is_direct or upload.claim is not None:
             raise Conflict("The prepared upload was sent in another way; prepare a new one")
         rows.discard(conn, upload)
-
-    def reserve(self, conn: Connection, upload: Upload) -> None:
-        """Reserve what a new upload by a link declares. Raises Invalid, QuotaExceeded."""
-        if not isinstance(self.grant, LinkGrant):
-            return
-        if upload.size is None:
-            raise Invalid("Send Upload-Length; this link takes only files whose size is declared")
-        self.grant.reserve(conn, upload)
-
-    def settle(self, conn: Connection, upload: Upload) -> None:
-        """Count a completed upload by a link. Raises QuotaExceeded."""
-        if isinstance(self.grant, LinkGrant):
-            self.grant.settle(conn, upload)

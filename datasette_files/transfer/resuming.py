@@ -19,7 +19,7 @@ from sqlite3 import Connection
 
 from .. import naming
 from ..config import PluginConfig
-from ..db import batching, files, resuming
+from ..db import batching, files, quotas, resuming
 from ..db.resuming import Lease, Resumable
 from ..errors import (
     BadType,
@@ -41,9 +41,10 @@ from ..protocol.digest import Digest as Declared
 from ..sources import reading
 from ..sources.reading import Digest
 from ..sources.sources import Source
-from . import receiving
+from . import receiving, reserving
 from .attempts import Attempt, Piece, Pipe
 from .authority import Authority
+from .reserving import Reservation
 from .uploads import Incoming, Uploads, as_file, new_upload
 
 #: Uploads whose running sha256 is kept between two requests.
@@ -99,7 +100,7 @@ class Resuming:
         """A new upload: its id, and itself. One without bytes is completed at once.
 
         ``prepared`` is the token of a prepared upload that it replaces. Raises FileTooLarge,
-        NotSupported, PermissionDenied, StorageUnavailable, and as ``Authority.reserve``.
+        NotSupported, PermissionDenied, QuotaExceeded, StorageUnavailable.
         """
         resumable_id = naming.new_resumable_id()
 
@@ -107,14 +108,17 @@ class Resuming:
             authority.check(conn, source)
             require_appends(source)
             source.limits.check_size(incoming.size)
+            if authority.link is not None and incoming.size is None:
+                raise Invalid("Send Upload-Length; this link takes only files of a declared size")
             now = time.time()
             token = naming.resumable_token(resumable_id)
             upload = new_upload(source, authority.actor_id, incoming, token, now + self._expiry)
-            upload = replace(upload, link=authority.link)
+            files_of = 0 if concat == "partial" else 1
+            upload = replace(upload, link=authority.link, reserved_files=files_of)
             if prepared is not None:
                 authority.replace_prepared(conn, source, prepared)
             resuming.insert(conn, upload, now, metadata=metadata, concat=concat)
-            authority.reserve(conn, upload)
+            reserving.check(conn, source, upload)
             return Resumable(upload, 0, {}, metadata, concat)
 
         resumable = await self._catalog.write(insert)
@@ -162,6 +166,8 @@ class Resuming:
             if size < resumable.offset:
                 raise Invalid(f"{resumable.offset:,} bytes have arrived; Upload-Length is smaller")
             resuming.set_length(conn, resumable.upload.id, size)
+            quotas.reserve(conn, resumable.upload.id, size)
+            reserving.check(conn, source, resumable.upload)
 
         await self._catalog.write(change)
 
@@ -209,11 +215,12 @@ class Resuming:
             resuming.insert(conn, final, now, metadata=metadata, concat=concat, offset=size)
             joined.append(Resumable(final, size, {}, metadata, concat))
 
-        file = await self._uploads.store(
-            *(source, authority.actor_id, authority.grant, replace(incoming, size=size)),
-            chunks(),
-            also,
-        )
+        async with reserving.lent(self._catalog, [part.upload for part in found]):
+            file = await self._uploads.store(
+                *(source, authority.actor_id, authority.grant, replace(incoming, size=size)),
+                chunks(),
+                also,
+            )
         return resumable_id, Progress(joined[-1], file)
 
     async def terminate(self, source: Source, authority: Authority, resumable_id: str) -> None:
@@ -266,10 +273,12 @@ class Resuming:
         )
         hashed = hashlib.new(sent.digest.algorithm, usedforsecurity=False) if sent.digest else None
         received, failure = resumable.offset, None
+        room = Reservation(self._catalog, source, resumable.upload)
         try:
             async for chunk in attempt.watched(sent.chunks):
                 received += len(chunk)
                 _check_size(source, resumable, received)
+                await room.cover(received)
                 if hashed is not None:
                     await asyncio.to_thread(hashed.update, chunk)
                 if not await pipe.put(chunk):
@@ -378,7 +387,7 @@ class Resuming:
             if not resuming.finish(conn, stored, "completed", time.time() + REMEMBERED_SECONDS):
                 raise Expired("The upload expired or was ended meanwhile; begin it again")
             files.insert(conn, file)
-            allowed.settle(conn, stored)
+            reserving.settle(conn, source, stored)
 
         await self._catalog.write(commit)
         done = replace(stored, state="completed")

@@ -28,6 +28,7 @@ from ..sources.sources import Source
 from ..transfer.uploads import Incoming
 from . import records
 from .http import Call, answer, page, redirect
+from .usage import room_for
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -60,7 +61,8 @@ def to_source(handler: Handler) -> Callable[[Call], Awaitable[Response]]:
 async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
     await call.files.catalog.read(lambda conn: allowed.check(conn, source.slug))
     source.require_uploads()
-    return await page(call, "upload.html", {"source": source, "can_browse": await _browses(call)})
+    context = {"source": source, "can_browse": await _browses(call)}
+    return await page(call, "upload.html", {**context, "left": await room_for(call, source)})
 
 
 @to_source

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from datasette_files.formats.base import ImportProblem
 from tests.support.imports import engine
 
 
@@ -22,6 +23,9 @@ from tests.support.imports import engine
         ('{"a": 1}\n{"a": 2}\n', ["a"], [["1"], ["2"]]),
         ('\ufeff{"a": 1}\r\n\r\n{"a": 2, "b": [1]}', ["a", "b"], [["1", None], ["2", "[1]"]]),
         ('{"a": 1}', ["a"], [["1"]]),
+        ('[["a", "b"], [1, 2], [3]]', ["a", "b"], [["1", "2"], ["3", None]]),
+        ('{"columns": ["a", "b"], "rows": [[1, "x"]]}', ["a", "b"], [["1", "x"]]),
+        ('{"index": [0], "columns": ["a"], "data": [[1]]}', ["a"], [["1"]]),
         (
             '{"tags": ["x"], "a": 1}\n{"tags": [], "a": 2}',
             ["tags", "a"],
@@ -38,3 +42,22 @@ def test_a_table_is_found_in_every_shape(
     # The last columns of a row may be left out.
     padded = [[*row, *[None] * (len(columns) - len(row))] for row in made["rows"]]
     assert (made["columns"], padded) == (columns, rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[[1, 2], [3, 4]]", "the first array has to name the columns"),
+        ('[["a", "a"], [3, 4]]', "names a column twice"),
+        ('[["a"], [3, 4]]', "has 2 values; there are only 1 columns"),
+        ("[null, 1]", "is no object"),
+    ],
+)
+def test_arrays_that_are_no_table_say_why(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    try:
+        problem = engine.preview(path, tmp_path)["problem"]
+    except ImportProblem as error:
+        problem = str(error)
+    assert told in str(problem)

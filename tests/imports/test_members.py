@@ -188,3 +188,37 @@ def test_zstandard_is_unpacked_piece_by_piece(tmp_path: Path, frames: int) -> No
     bomb = zstandard.compress(b"id\n" + b"1" * 50_000_000)
     with pytest.raises(ImportProblem, match="more than"):
         read(tmp_path, bomb, "bomb.csv.zst", max_bytes=1_000_000)
+
+
+def test_packed_files_in_archives_and_json_under_other_names_are_read_as_they_are(
+    tmp_path: Path,
+) -> None:
+    for content, name in (
+        (zipped({"data.csv.gz": gzip.compress(CSV)}), "export.zip"),
+        (gzip.compress(gzip.compress(CSV)), "data.csv.gz"),
+        (gzip.compress(JSON), "data.gz"),
+        (gzip.compress(JSON), "data.csv.gz"),
+        (JSON, "data.csv"),
+        (b"\xef\xbb\xbf\n" + JSON, "data.tsv"),
+        (zipped({"rows": b"\n".join(json.dumps(row).encode() for row in ROWS)}), "export.zip"),
+        (b"".join(b"\x1e" + json.dumps(row).encode() + b"\n" for row in ROWS), "data.jsonl"),
+        (b"".join(b"\x1e" + json.dumps(row).encode() + b"\n" for row in ROWS), "data.json"),
+    ):
+        made = read(tmp_path, content, name)
+        assert (made["columns"], made["types"], made["rows"]) == (
+            *(["name", "n"], ["text", "integer"]),
+            2,
+        ), name
+
+
+def test_archives_in_archives_and_many_layers_end_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(ImportProblem, match="holds an archive; unpack it"):
+        read(tmp_path, zipped({"inner.zip": zipped({"data.csv": CSV})}))
+    thrice = gzip.compress(gzip.compress(gzip.compress(CSV)))
+    with pytest.raises(ImportProblem, match="packed several times; unpack it"):
+        read(tmp_path, thrice, "data.csv.gz")
+
+
+def test_a_chosen_format_stays_though_the_file_looks_like_json(tmp_path: Path) -> None:
+    made = read(tmp_path, b'{"a": 1}\nx\n', "data.csv", asked=True)
+    assert made["columns"] == ['{"a": 1}']

@@ -29,6 +29,7 @@ from ...formats.base import (
 )
 from ...formats.characters import differing
 from ...formats.excel import Workbook
+from ...formats.jsons import JsonArray, begins_json
 from ...formats.types import TEXT, Column, TypedColumn
 from .pipe import Frames, Reports
 
@@ -39,6 +40,10 @@ _SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_CELL = 20, 200, 500
 #: character may take five bytes there.
 _SHOWN_CELLS, _SHOWN_MEMBERS = 60_000, 20_000
 _MEMBERS = 500
+#: Layers of packing, as in ``rows.csv.gz`` in an archive; bytes of a buffer; and those looked at.
+_MAX_LAYERS = 2
+_BUFFER, _HEAD = 256 * 1024, 1024
+_PACKED = (packed.ZIP, packed.GZIP, packed.ZSTD)
 
 
 class Reading:
@@ -80,30 +85,52 @@ class Reading:
     def open(self) -> Table:
         """Unpack the file if it is packed, and return its table. Raises ImportProblem."""
         self.close()
-        stream: Any = io.BufferedReader(self.frames, 256 * 1024)
-        head = stream.peek(8)[:8]
         limit = int(self.task["max_bytes"])
-        options = self.options
-        if head.startswith(packed.ZIP) and not self.format.seeks:
-            spooled = self._spooled(stream, limit)
-            if packed.is_workbook(spooled):
-                self.format, stream = Workbook(), spooled
-            else:
-                stream, options = self._member(spooled, limit)
-        elif head == packed.OLE and not self.format.seeks:
-            self.format = Workbook()
-        elif head.startswith(packed.GZIP) and not self.format.seeks:
-            stream = packed.Gunzipped(stream, limit, bool(self.task.get("cut")))
-        elif head.startswith(packed.ZSTD) and not self.format.seeks:
-            stream = packed.Unzstd(stream, limit, bool(self.task.get("cut")))
-        if isinstance(stream, packed.Limited):
-            self._counter = stream
+        stream, options = self._unpack(io.BufferedReader(self.frames, _BUFFER), limit)
+        self._prefer_json(stream)
         if self.format.seeks:
             stream = self._on_disk_whole(stream, limit)
         table = self.format.read(stream, options)
         if self.members:
             table.members, table.found["member"] = self.members, self.options.member
         return table
+
+    def _unpack(self, stream: Any, limit: int) -> tuple[Any, ReadOptions]:
+        """Return the file's content, and the options for it; set the format that it shows."""
+        options, in_archive = self.options, False
+        for layer in range(_MAX_LAYERS + 1):
+            head = b"" if self.format.seeks else stream.peek(8)[:8]
+            if head.startswith(_PACKED) and layer == _MAX_LAYERS:
+                raise ImportProblem("The file is packed several times; unpack it, and import it")
+            if head.startswith(packed.ZIP):
+                spooled = self._spooled(stream, limit)
+                if packed.is_workbook(spooled):
+                    self.format = Workbook()
+                    return spooled, options
+                if in_archive:
+                    raise ImportProblem(
+                        "The archive holds an archive; unpack it, and import the file inside"
+                    )
+                stream, options = self._member(spooled, limit)
+                in_archive = True
+            elif head.startswith(packed.GZIP):
+                stream = packed.Gunzipped(stream, limit, bool(self.task.get("cut")))
+            elif head.startswith(packed.ZSTD):
+                stream = packed.Unzstd(stream, limit, bool(self.task.get("cut")))
+            else:
+                if head == packed.OLE:
+                    self.format = Workbook()
+                break
+            self._counter = stream
+            stream = io.BufferedReader(stream, _BUFFER)
+        return stream, options
+
+    def _prefer_json(self, stream: Any) -> None:
+        """Read JSON as JSON, whatever the file's name, unless the user chose the format."""
+        if self.task.get("asked") or self.format.name not in ("csv", "tsv"):
+            return
+        if begins_json(stream.peek(_HEAD)[:_HEAD]):
+            self.format = JsonArray()
 
     def _member(self, archive: BinaryIO, limit: int) -> tuple[BinaryIO, ReadOptions]:
         """Open the chosen member, else the first that may be a table; return it and options."""
