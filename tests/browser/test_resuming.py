@@ -21,6 +21,8 @@ from tests.support.browser.watch import Watch
 pytestmark = pytest.mark.full
 
 MIB = 1024 * 1024
+#: A request that ended in the midst. A busy server may learn of it only after the next one.
+ABORTED = r"PATCH .*ERR_ABORTED|409 \(Conflict\)"
 CONTENT = random.Random(18).randbytes(30 * MIB)
 
 
@@ -71,7 +73,7 @@ def leave(page: Page) -> None:
 def test_the_same_file_goes_on_after_a_reload(
     make_site: MakeSite, page: Page, watch: Watch, tmp_path: Path, base_url: str
 ) -> None:
-    watch.expect("PATCH .*ERR_ABORTED")
+    watch.expect(ABORTED)
     site = make_site(base_url=base_url)
     upload, sent = begin(page, site, tmp_path)
     leave(page)
@@ -83,7 +85,8 @@ def test_the_same_file_goes_on_after_a_reload(
     upload.choose(tmp_path / "large.bin")
     expect(upload.headline).to_have_text("1 file uploaded")
     expect(waiting.locator("li")).to_have_count(0)
-    assert sent.offsets == [0, 8 * MIB, 8 * MIB, 16 * MIB, 24 * MIB]
+    assert sent.offsets.count(0) == 1
+    assert list(dict.fromkeys(sent.offsets)) == [0, 8 * MIB, 16 * MIB, 24 * MIB]
     judge(site)
     page.reload()
     expect(upload.button("Choose files")).to_be_visible()
@@ -94,7 +97,7 @@ def test_the_same_file_goes_on_after_a_reload(
 def test_a_row_is_paused_and_goes_on_by_keyboard(
     make_site: MakeSite, page: Page, watch: Watch, tmp_path: Path
 ) -> None:
-    watch.expect("PATCH .*ERR_ABORTED")
+    watch.expect(ABORTED)
     site = make_site()
     upload, sent = begin(page, site, tmp_path)
     row = upload.row("large.bin")
@@ -122,7 +125,7 @@ def test_a_row_is_paused_and_goes_on_by_keyboard(
 def test_a_lost_network_is_noticed_and_the_file_goes_on_by_itself(
     make_site: MakeSite, page: Page, watch: Watch, tmp_path: Path
 ) -> None:
-    watch.expect("ERR_INTERNET_DISCONNECTED|ERR_ABORTED")
+    watch.expect(f"ERR_INTERNET_DISCONNECTED|{ABORTED}")
     site = make_site()
     upload, sent = begin(page, site, tmp_path)
     row = upload.row("large.bin")
@@ -154,14 +157,14 @@ def test_a_server_that_is_killed_costs_one_chunk(
     site.server.start(port=site.server.port)
     expect(upload.headline).to_have_text("1 file uploaded", timeout=60_000)
     assert sent.offsets[:3] == [0, 8 * MIB, 16 * MIB]
-    assert sorted(set(sent.offsets)) == sorted(set(sent.offsets) | {16 * MIB})
+    assert sent.offsets.count(0) == sent.offsets.count(8 * MIB) == 1
     judge(site)
 
 
 def test_what_waits_can_be_removed(
     make_site: MakeSite, page: Page, watch: Watch, tmp_path: Path
 ) -> None:
-    watch.expect("PATCH .*ERR_ABORTED")
+    watch.expect(ABORTED)
     site = make_site()
     upload, _ = begin(page, site, tmp_path)
     leave(page)
@@ -180,7 +183,7 @@ def test_what_waits_can_be_removed(
 def test_other_bytes_under_the_same_name_begin_anew(
     make_site: MakeSite, page: Page, watch: Watch, tmp_path: Path
 ) -> None:
-    watch.expect("PATCH .*ERR_ABORTED")
+    watch.expect(ABORTED)
     site = make_site()
     upload, sent = begin(page, site, tmp_path)
     leave(page)
@@ -221,7 +224,7 @@ def test_a_refusal_of_tus_falls_back_to_one_request(
 def test_a_sender_by_a_link_goes_on_too(
     make_site: MakeSite, page: Page, open_page: OpenPage, watch: Watch, tmp_path: Path
 ) -> None:
-    watch.expect("PATCH .*ERR_(ABORTED|CONNECTION_RESET|EMPTY_RESPONSE)")
+    watch.expect(ABORTED)
     site = make_site(permissions={**OPEN, "files-share": {"id": "alice"}})
     maker = open_page()
     site.sign_in(maker, {"id": "alice"})

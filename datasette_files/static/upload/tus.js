@@ -112,7 +112,7 @@ export async function sendRest(url, file, options) {
       failures += 1;
       if (!passes(known) || (known.code === "checksum_mismatch" && failures >= DAMAGED)) throw known;
       [offset, last] = [null, known];
-      chunks.shrink();
+      if (known.code !== "conflict") chunks.shrink(); // else another request had the upload
       onInterrupted(known);
       await network.wait(PAUSES[Math.min(failures, PAUSES.length) - 1], signal);
     }
