@@ -21,8 +21,10 @@ from . import partial
 from .partial import Parts
 from .texts import SHIFT, span
 
-#: Words by which the beginning of one is replaced, and the fewest characters of a beginning.
-_MAX_WORDS = 20
+#: Words by which the beginning of one is replaced; fewer if it is a word too. And the fewest
+#: characters of a beginning.
+_MAX_WORDS = 12
+_MAX_BESIDE = 5
 _MIN_BEGINNING = 3
 #: Hits that are read at once, and for one page of files.
 _READ = 200
@@ -101,7 +103,7 @@ def _beginning(conn: sqlite3.Connection, term: str) -> str:
         return exact
     words: list[str] = []
     start = plain
-    while len(words) < _MAX_WORDS:
+    while len(words) < (_MAX_BESIDE if words[:1] == [plain] else _MAX_WORDS):
         # Seeks from each word to the next, as a common word has a row for each of its hits.
         row = conn.execute(
             "SELECT term FROM datasette_files_page_words WHERE term >= ? LIMIT 1", (start,)
