@@ -175,6 +175,7 @@ def test_kinds_follow_types_and_names() -> None:
         (office, "x"): "docx",
         ("application/zip", "x.DOCX"): "docx",
         ("application/octet-stream", "x.bin"): None,
+        ("application/x-www-form-urlencoded", "x.pdf"): "pdf",
         ("text/x-python", "x.py"): "text",
         ("image/png", "x.png"): None,
         ("image/svg+xml", "x.svg"): None,
