@@ -68,20 +68,22 @@ class Found:
     stopped: bool
 
 
-def expression(conn: sqlite3.Connection, q: str, source_ids: list[int] | None = None) -> str | None:
+def expression(conn: sqlite3.Connection, q: str) -> str | None:
     """The FTS5 expression for a person's query; None where no page can have all words.
 
-    Every term is quoted, so that no character of the query is syntax. ``source_ids`` None searches
-    every source. The query is one that ``search.match_expression`` accepts.
+    Every term is quoted, so that no character of the query is syntax. The query is one that
+    ``search.check_query`` accepts.
     """
     terms = [term for term in q.replace("\x00", " ").split() if any(map(_is_kept, term))]
-    if not terms or source_ids == []:
+    if not terms:
         return None
     found = [*map(_exact, terms[:-1]), _beginning(conn, terms[-1])]
-    made = "{text} : (" + " AND ".join(found) + ")"
-    if source_ids is not None:
-        made += " AND source_id : (" + " OR ".join(f'"{one}"' for one in source_ids) + ")"
-    return made
+    return "{text} : (" + " AND ".join(found) + ")"
+
+
+def within(made: str, source_ids: list[int]) -> str:
+    """The expression for a search in these sources."""
+    return f"{made} AND source_id : (" + " OR ".join(f'"{one}"' for one in source_ids) + ")"
 
 
 def _is_kept(character: str) -> bool:
