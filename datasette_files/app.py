@@ -47,11 +47,13 @@ from .sources.settings import Settings
 from .sources.sources import Source, Sources, storage_types
 from .texts.extraction import Texts
 from .transfer.bundling import Bundler
+from .transfer.checksums import Checksums
 from .transfer.copying import Carried, Copier, Order
 from .transfer.parts import Parts
 from .transfer.resuming import Resuming
 from .transfer.unbundling import Unbundler
 from .transfer.uploads import Uploads
+from .transfer.zips import Zips
 
 logger = logging.getLogger("datasette_files")
 
@@ -121,6 +123,10 @@ class Files:
         self.links = Links(datasette, self.catalog, self.config, self.sources, self.lookup)
         self.shares = Shares(
             datasette, self.catalog, self.config, self.lookup, self.links, self.announcer
+        )
+        self.checksums = Checksums(self.catalog)
+        self.zips = Zips(
+            *(datasette, self.catalog, self.sources, self.lookup, self.search, self.checksums)
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
         #: Whether our tables are in the internal database.
@@ -222,6 +228,7 @@ class Files:
     async def stop(self) -> None:
         """Close the storages, and stop the background work."""
         await self.jobs.close()
+        await self.checksums.close()
         await self.thumbnails.close()
         await self.inspector.close()
         await self.sources.close()

@@ -94,6 +94,7 @@ _MIN_MEMORY = 128 * 1024 * 1024
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #: A hundred years: a moment that many days from now is still one that can be written.
 _Days = Annotated[int, Field(ge=0, le=36500)]
+_Quota = Annotated[int, Field(ge=0, lt=2**63)]
 _LinkDays = Annotated[int, Field(ge=1, le=36500)]
 
 #: Settings of a source that may change while it runs (sources/settings.py). The last is the
@@ -105,6 +106,9 @@ Setting = Literal[
     "path_template",
     "thumbnails",
     "trash_days",
+    "quota_bytes",
+    "quota_files",
+    "quota_bytes_per_actor",
     "presign_ttl_seconds",
 ]
 
@@ -128,6 +132,10 @@ class SourceConfig(BaseModel):
     text: bool = True
     #: None: the plugin's ``trash_days``.
     trash_days: _Days | None = None
+    #: Bytes and files that the source holds at most, and one actor's bytes; None: any number.
+    quota_bytes: _Quota | None = None
+    quota_files: _Quota | None = None
+    quota_bytes_per_actor: _Quota | None = None
     #: Days within which every byte is verified once; 0: never.
     verify_days: _Days = 0
     #: Settings that the source's settings page may not change.

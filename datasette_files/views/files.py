@@ -169,7 +169,12 @@ async def thumbnail_of(call: Call, source: Source, file: FileRecord, side: int) 
     # If the client disconnects, its queued thumbnail is dropped.
     shown = await unless_gone(
         call,
-        call.files.thumbnails.get(source, file, side, webp=takes_webp(call), asker=_page(call)),
+        call.files.thumbnails.get(
+            *(source, file, side),
+            webp=takes_webp(call),
+            asker=call.client,
+            page=call.headers.get("referer", "")[:500],
+        ),
     )
     made = shown.thumbnail
     tag = entity_tag(made)
@@ -185,11 +190,6 @@ async def thumbnail_of(call: Call, source: Source, file: FileRecord, side: int) 
         return empty(304, headers)
     headers["Content-Length"] = str(len(made.thumbnail))
     return Response(made.thumbnail, 200, headers, made.content_type)
-
-
-def _page(call: Call) -> str:
-    """The client and the page that ask for thumbnails. The queue serves pages in turns."""
-    return f"{call.client} {call.headers.get('referer', '')[:500]}"
 
 
 async def update(call: Call) -> Response:

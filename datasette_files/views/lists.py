@@ -33,6 +33,7 @@ from .arguments import (
     within,
 )
 from .http import Call, answer, page
+from .usage import room_for
 
 _MAX_BATCH = 200
 
@@ -71,6 +72,7 @@ async def source_page(call: Call) -> Response:
         "sort_urls": sort_urls(call, query),
         "can_manage": can_manage,
         "access_url": access.source_url(call, source.slug) if can_manage else None,
+        "left": await room_for(call, source) if source.slug in uploadable else None,
         "sharing": await _sharing(call, source) if source.slug in uploadable else None,
         "filtered": query.filtered or query.within.narrows,
         "folder_crumbs": folder_urls(call, query.within.folder or ""),
