@@ -31,6 +31,7 @@ from benchmarks import (
     lists,
     memory,
     s3,
+    texts,
     thumbnails,
     uploads,
 )
@@ -51,10 +52,11 @@ FAMILIES: dict[str, Callable[[Bench], list[Figure]]] = {
     "P9": imports.million,
     "P10": thumbnails.photos,
     "P11": s3.through,
+    "P15": texts.documents,
     "P19": file_page.many_columns,
 }
-#: Run only when named: they need what not every machine has.
-NAMED = ("P11",)
+#: Run only when named: they need what not every machine has, or long.
+NAMED = ("P11", "P15")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

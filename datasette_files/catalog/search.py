@@ -98,22 +98,17 @@ def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
 def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
     sources = [*query.source_ids, *query.parts]
     searched = _scoped(conn, sources)
+    hits.check_query(q)
+    expression = text_search.expression(conn, q) if sources else None
+    text = None
+    if expression is not None:
+        scoped = expression if searched is None else text_search.within(expression, searched)
+        text = text_search.TextQuery(scoped, frozenset(query.source_ids), query.parts)
     if query.narrows or not query.is_newest_first:
-        expression = hits.match_expression(conn, q, searched)
-        shown = _narrowed(conn, query, expression, _text(conn, query, q, searched))
+        shown = _narrowed(conn, query, hits.match_expression(conn, q, searched), text)
     else:
-        shown = _newest(conn, query, q, _text(conn, query, q, searched))
-    return found.with_hits(conn, shown, text_search.expression(conn, q))
-
-
-def _text(
-    conn: sqlite3.Connection, query: listing.ListQuery, q: str, searched: list[int] | None
-) -> text_search.TextQuery | None:
-    """The search in the text of files; None where no page can match."""
-    expression = text_search.expression(conn, q, searched)
-    if expression is None:
-        return None
-    return text_search.TextQuery(expression, frozenset(query.source_ids), query.parts)
+        shown = _newest(conn, query, q, text)
+    return found.with_hits(conn, shown, expression)
 
 
 def _newest(

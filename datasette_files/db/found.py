@@ -17,8 +17,10 @@ from .narrowed import Narrowed
 from .search import COUNT_LIMIT, Matching
 from .text_search import COUNTED, Found, TextQuery
 
-#: Files that match by a page, which a narrowed or sorted search looks at: the newest.
+#: Files that match by a page, which a narrowed or sorted search looks at: the newest, and the hits
+#: that are read for them.
 _MAX_FILES = 2_000
+_MAX_READ = 10_000
 #: Files that are asked one by one whether they match by a page.
 _FEW = 100
 
@@ -46,7 +48,8 @@ def narrowed_page(
     names = narrowed.newest_seqs(conn, named)
     if query.is_newest_first:
         before, limit = search.before_of(query.after), query.limit + 1
-        by_text = _that_match(conn, named, text, before).seqs[:limit]
+        found = counted if before is None else _that_match(conn, named, text, before)
+        by_text = found.seqs[:limit]
         rows = narrowed.newest(conn, named, before, limit)
         files, token = _merged(conn, rows, by_text, query)
     else:
@@ -77,8 +80,12 @@ def _counted(
     """The page with the number of files, and their commonest tags."""
     seqs = [*names[0], *_without(counted.seqs, names[0])]
     stopped = names[1] or counted.stopped or len(seqs) > COUNT_LIMIT
-    tagged = partial.records(conn, sorted(seqs, reverse=True)[:COUNT_LIMIT]).values()
-    tags = folders.most_used(file.tags for file in tagged)
+    tagged = conn.execute(
+        """SELECT f.tags FROM json_each(?) AS wanted
+        CROSS JOIN datasette_files f ON f.seq = wanted.value WHERE f.tags != '[]'""",
+        (json.dumps(sorted(seqs, reverse=True)[:COUNT_LIMIT]),),
+    )
+    tags = folders.most_used(json.loads(row[0]) for row in tagged)
     total = max(min(len(seqs), COUNT_LIMIT), len(files))
     return Page(files, token, total, stopped, tags=tags)
 
@@ -91,7 +98,7 @@ def _that_match(
     if few is not None:
         asked = [seq for seq in few if before is None or seq < before]
         return Found([seq for seq in asked if text_search.has(conn, text.expression, seq)], False)
-    found = text_search.newest(conn, text, before, _MAX_FILES)
+    found = text_search.newest(conn, text, before, _MAX_FILES, _MAX_READ)
     rows = conn.execute(
         f"""SELECT f.seq FROM json_each(?) AS wanted
         CROSS JOIN datasette_files f ON f.seq = wanted.value WHERE {named.where}""",

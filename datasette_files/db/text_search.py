@@ -21,8 +21,10 @@ from . import partial
 from .partial import Parts
 from .texts import SHIFT, span
 
-#: Words by which the beginning of one is replaced, and the fewest characters of a beginning.
-_MAX_WORDS = 20
+#: Words by which the beginning of one is replaced; fewer if it is a word too. And the fewest
+#: characters of a beginning.
+_MAX_WORDS = 12
+_MAX_BESIDE = 5
 _MIN_BEGINNING = 3
 #: Hits that are read at once, and for one page of files.
 _READ = 200
@@ -66,20 +68,22 @@ class Found:
     stopped: bool
 
 
-def expression(conn: sqlite3.Connection, q: str, source_ids: list[int] | None = None) -> str | None:
+def expression(conn: sqlite3.Connection, q: str) -> str | None:
     """The FTS5 expression for a person's query; None where no page can have all words.
 
-    Every term is quoted, so that no character of the query is syntax. ``source_ids`` None searches
-    every source. The query is one that ``search.match_expression`` accepts.
+    Every term is quoted, so that no character of the query is syntax. The query is one that
+    ``search.check_query`` accepts.
     """
     terms = [term for term in q.replace("\x00", " ").split() if any(map(_is_kept, term))]
-    if not terms or source_ids == []:
+    if not terms:
         return None
     found = [*map(_exact, terms[:-1]), _beginning(conn, terms[-1])]
-    made = "{text} : (" + " AND ".join(found) + ")"
-    if source_ids is not None:
-        made += " AND source_id : (" + " OR ".join(f'"{one}"' for one in source_ids) + ")"
-    return made
+    return "{text} : (" + " AND ".join(found) + ")"
+
+
+def within(made: str, source_ids: list[int]) -> str:
+    """The expression for a search in these sources."""
+    return f"{made} AND source_id : (" + " OR ".join(f'"{one}"' for one in source_ids) + ")"
 
 
 def _is_kept(character: str) -> bool:
@@ -101,7 +105,7 @@ def _beginning(conn: sqlite3.Connection, term: str) -> str:
         return exact
     words: list[str] = []
     start = plain
-    while len(words) < _MAX_WORDS:
+    while len(words) < (_MAX_BESIDE if words[:1] == [plain] else _MAX_WORDS):
         # Seeks from each word to the next, as a common word has a row for each of its hits.
         row = conn.execute(
             "SELECT term FROM datasette_files_page_words WHERE term >= ? LIMIT 1", (start,)

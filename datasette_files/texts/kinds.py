@@ -30,14 +30,14 @@ _TYPES = {
     "application/xhtml+xml": "html",
     "message/rfc822": "mail",
 }
-#: By the end of the name, for types that say little.
+#: By the end of the name, for other types: clients declare some that mean nothing.
 _ENDS = {
     **{f".{name}": name for name in ("pdf", "docx", "pptx", "xlsx", "odt", "ods", "odp", "epub")},
     **{".docm": "docx", ".pptm": "pptx", ".ppsx": "pptx", ".xlsm": "xlsx"},
     **{".eml": "mail", ".htm": "html", ".html": "html", ".xhtml": "html"},
     **{".txt": "text", ".md": "text", ".rst": "text", ".log": "text"},
 }
-_VAGUE = frozenset(("application/octet-stream", "application/zip", "application/x-ole-storage"))
+_TELLING = ("image/", "video/", "audio/", "text/")
 _PICTURES = frozenset(f"image/{name}" for name in ("png", "jpeg", "tiff", "webp", "bmp"))
 
 
@@ -53,7 +53,7 @@ class Kinds:
     def of(self, content_type: str, filename: str) -> str | None:
         """The name of the extractor for a file; None if there is none."""
         kind = _TYPES.get(content_type)
-        if kind is None and content_type in _VAGUE:
+        if kind is None and not content_type.startswith(_TELLING):
             kind = _ENDS.get("." + filename.lower().rpartition(".")[2])
         if kind is None and self.tesseract and content_type in _PICTURES:
             return "ocr"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 import time
 from email.message import EmailMessage
 from typing import Any
 
 import pytest
 from datasette.app import Datasette
+from PIL import Image, ImageDraw, ImageFont
 
 from datasette_files.texts.kinds import Kinds, installed
 from tests.conftest import MakeDatasette, upload
@@ -175,6 +178,7 @@ def test_kinds_follow_types_and_names() -> None:
         (office, "x"): "docx",
         ("application/zip", "x.DOCX"): "docx",
         ("application/octet-stream", "x.bin"): None,
+        ("application/x-www-form-urlencoded", "x.pdf"): "pdf",
         ("text/x-python", "x.py"): "text",
         ("image/png", "x.png"): None,
         ("image/svg+xml", "x.svg"): None,
@@ -186,3 +190,21 @@ def test_kinds_follow_types_and_names() -> None:
     assert scanning.of("application/pdf", "x.pdf") is None
     assert scanning.versions["ocr"] == "1 eng"
     assert installed([]).tesseract == ""
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not shutil.which("tesseract"), reason="tesseract is not installed")
+async def test_pictures_and_scanned_pages_are_read_by_tesseract(
+    datasette: Datasette, extract: Extract
+) -> None:
+    picture = Image.new("RGB", (1200, 300), "white")
+    font = ImageFont.load_default(64)
+    ImageDraw.Draw(picture).text((40, 100), "Scanned ledger words", fill="black", font=font)
+    sent = []
+    for kind in ("png", "pdf", "tiff"):
+        file = io.BytesIO()
+        picture.save(file, kind)
+        sent.append(await upload(datasette, file.getvalue(), f"scan.{kind}"))
+    await extract(datasette)
+    for file_ in sent:
+        assert await pages(datasette, file_["id"]) == [(1, "Scanned ledger words")]

@@ -1,0 +1,64 @@
+"""The text of a file, from its queue to its end: claims, removal, and the index with it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from datasette_files.db import text_search, texts
+from datasette_files.db.text_search import TextQuery
+
+from .conftest import insert_file
+
+_ALL = frozenset((1, 2, 3))
+
+
+def _files(conn: sqlite3.Connection, q: str, before: int | None = None) -> list[int]:
+    made = text_search.expression(conn, q)
+    assert made is not None
+    return text_search.newest(conn, TextQuery(made, _ALL, {}), before, 100).seqs
+
+
+def test_a_writer_whose_file_is_gone_writes_nothing_more(conn: sqlite3.Connection) -> None:
+    file_id = insert_file(conn, 1, {"source_id": 1, "filename": "a.txt", "size": 1})
+    (one,) = texts.due(conn, 1, 0, 10)
+    assert texts.due(conn, 2, 0, 10) == []
+    assert texts.claim(conn, one, "me")
+    assert texts.add(conn, one, "me", 0, [(1, "first words"), (2, "second words")])
+    assert not texts.add(conn, one, "another", 2, [(3, "third")])
+    assert _files(conn, "words") == [one.seq]
+    row = conn.execute("SELECT * FROM datasette_files WHERE id = ?", (file_id,)).fetchone()
+    conn.execute("DELETE FROM datasette_files WHERE id = ?", (file_id,))
+    assert _files(conn, "words") == []
+    # Restored with the same id and seq: what the writer had begun is not completed by it.
+    conn.execute(f"INSERT INTO datasette_files VALUES ({', '.join('?' * len(row))})", row)
+    assert not texts.add(conn, one, "me", 2, [(3, "third")])
+    assert not texts.finish(conn, one.seq, "me", texts.Outcome("done", pages=3))
+    assert [due.seq for due in texts.due(conn, 1, 0, 10)] == [one.seq]
+    assert conn.execute("SELECT count(*) FROM datasette_files_pages").fetchone()[0] == 0
+
+
+def test_files_come_newest_first_and_once_however_many_pages_match(
+    conn: sqlite3.Connection,
+) -> None:
+    for number in range(1, 6):
+        insert_file(conn, number, {"source_id": 1, "filename": "a.txt", "size": 1})
+    for one in texts.due(conn, 1, 0, 10):
+        texts.claim(conn, one, "me")
+        pages = [(page, f"common words {one.seq}") for page in range(1, 451)]
+        assert texts.add(conn, one, "me", 0, pages)
+        assert texts.finish(conn, one.seq, "me", texts.Outcome("done", pages=450))
+    assert _files(conn, "common") == [5, 4, 3, 2, 1]
+    assert _files(conn, "wor", before=4) == [3, 2, 1]
+    assert _files(conn, "common 2") == [2]
+    made = text_search.expression(conn, "common")
+    assert made is not None
+    shown = text_search.hits(conn, made, 3, 2, after=10)
+    assert [(hit.page, hit.snippet, hit.marks) for hit in shown] == [
+        *((page, "common words 3", [(0, 6)]) for page in (11, 12)),
+    ]
+    texts.requeue(conn, 1, "done", -1)
+    (*_, oldest) = texts.due(conn, 1, 0, 10)
+    assert texts.claim(conn, oldest, "me")
+    while texts.remove_some(conn, oldest.seq, "me"):
+        pass
+    assert _files(conn, "common") == [5, 4, 3, 2]
