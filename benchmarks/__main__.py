@@ -33,6 +33,7 @@ from benchmarks import (
     s3,
     thumbnails,
     uploads,
+    zips,
 )
 from benchmarks.bench import Bench, log
 from benchmarks.environments import ROOT, SetupError
@@ -51,6 +52,7 @@ FAMILIES: dict[str, Callable[[Bench], list[Figure]]] = {
     "P9": imports.million,
     "P10": thumbnails.photos,
     "P11": s3.through,
+    "P13": zips.selections,
     "P19": file_page.many_columns,
 }
 #: Run only when named: they need what not every machine has.

@@ -73,7 +73,7 @@ class Search:
             for source_id, source in self._sources.by_id(seen.parts).items()
             if source_id in wanted
         }
-        scoped = replace(query.listing, source_ids=tuple(whole), parts=parts)
+        scoped = replace(query.listing, source_ids=tuple(whole), parts=parts).shelves
         if not query.q:
             return _list(conn, scoped)
         if query.q.lower().startswith(naming.ID_PREFIX) and " " not in query.q:
@@ -88,7 +88,7 @@ def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
     tags = listing.tag_counts(conn, query)
     page = Page(found, token, *_at_least(found, listing.count(conn, query)), tags=tags)
     within = query.within
-    if within.folder is None or within.recursive or len(query.source_ids) != 1:
+    if within.folder is None or within.recursive or len(query.source_ids) != 1 + query.all_versions:
         return page
     children, more = folders.children(conn, query.source_ids[0], within.folder)
     return replace(page, folders=children, folders_truncated=more)

@@ -34,6 +34,7 @@ from . import (
     tus,
     uploads,
     verify,
+    versions,
     zips,
 )
 from .body import Body
@@ -137,6 +138,10 @@ ROUTES = (
     Route("/-/files/u/{token}/-/complete", {"POST": links.complete}, link=True),
     Route("/-/files/{file_id}.json", {"GET": files.record}),
     Route("/-/files/{file_id}/uses.json", {"GET": tables.uses_json}),
+    Route("/-/files/{file_id}/versions.json", {"GET": versions.versions_json}),
+    Route("/-/files/{file_id}/latest", {"GET": versions.latest}),
+    Route("/-/files/{file_id}/latest/download", {"GET": versions.latest_download}),
+    Route("/-/files/{file_id}/-/restore-version", {"POST": versions.restore}),
     Route("/-/files/{file_id}/download", {"GET": files.download}),
     Route("/-/files/{file_id}/inline", {"GET": files.inline}),
     Route("/-/files/{file_id}/thumbnail", {"GET": files.thumbnail}),
