@@ -220,11 +220,16 @@ def _some(
 
 def has(conn: sqlite3.Connection, query: ListQuery, file_id: str) -> bool:
     """Tell whether the file matches."""
+    return seq_of(conn, query, file_id) is not None
+
+
+def seq_of(conn: sqlite3.Connection, query: ListQuery, file_id: str) -> int | None:
+    """The file's ``seq``; None if it does not match."""
     where, values = condition(conn, query)
     found = conn.execute(
-        f"SELECT 1 FROM datasette_files f WHERE f.id = ? AND {where}", (file_id, *values)
+        f"SELECT f.seq FROM datasette_files f WHERE f.id = ? AND {where}", (file_id, *values)
     ).fetchone()
-    return found is not None
+    return None if found is None else int(found[0])
 
 
 def condition(conn: sqlite3.Connection, query: ListQuery) -> tuple[str, tuple[object, ...]]:
