@@ -38,7 +38,7 @@ from .zipping import Ask, Files
 MAX_IDS, MAX_FILES = 5_000, 200_000
 _LIFETIME_SECONDS = 24 * 3600
 #: Files that are chosen in one step, and members that are read in one.
-_STEP, _PAGE = 1_000, 500
+_STEP, _PAGE = 4_000, 500
 
 _GONE = "A file of this zip was deleted; choose the files again"
 
