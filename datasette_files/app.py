@@ -46,6 +46,7 @@ from .sources.health import Inspector
 from .sources.secrets import Secrets
 from .sources.settings import Settings
 from .sources.sources import Source, Sources, storage_types
+from .texts.extraction import Texts
 from .transfer.bundling import Bundler
 from .transfer.checksums import Checksums
 from .transfer.copying import Carried, Copier, Order
@@ -112,6 +113,7 @@ class Files:
         self.protections = Protections()
         self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)
+        self.texts = Texts(self.catalog, self.config)
         self.jobs = Jobs(self.catalog)
         self.imports = Imports(
             *(datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs),
@@ -171,6 +173,7 @@ class Files:
         self.imports.formats.registered = _flat(
             pm.hook.register_import_formats(datasette=self.datasette)
         )
+        self.texts.use(_flat(pm.hook.register_text_extractors(datasette=self.datasette)))
         loops = {
             "sweeper": self.sweeper.run,
             "trash": self.purger.round.run,
@@ -179,6 +182,9 @@ class Files:
             **{one.name: one.run for one in self.hashing.values()},
         }
         for source in self.sources:
+            if source.config.text:
+                extraction = self.texts.of(source).round
+                loops[extraction.name] = extraction.run
             if source.config.verify_days:
                 round_ = Verification(self.catalog, self.verifier, source).round
                 loops[round_.name] = round_.run

@@ -18,7 +18,7 @@ from ..permissions.actions import BROWSE, MANAGE, SHARE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import access, records, shares
+from . import access, records, shares, texts
 from .arguments import (
     TRASHED,
     first_url,
@@ -33,6 +33,7 @@ from .arguments import (
     within,
 )
 from .http import Call, answer, page
+from .usage import room_for
 
 _MAX_BATCH = 200
 
@@ -71,6 +72,7 @@ async def source_page(call: Call) -> Response:
         "sort_urls": sort_urls(call, query),
         "can_manage": can_manage,
         "access_url": access.source_url(call, source.slug) if can_manage else None,
+        "left": await room_for(call, source) if source.slug in uploadable else None,
         "sharing": await _sharing(call, source) if source.slug in uploadable else None,
         "filtered": query.filtered or query.within.narrows,
         "folder_crumbs": folder_urls(call, query.within.folder or ""),
@@ -146,7 +148,7 @@ async def _search(call: Call) -> tuple[str, str, listing.ListQuery, Page]:
 def _as_json(call: Call, found: Page) -> dict[str, Any]:
     """The JSON of every list."""
     described: dict[str, Any] = {
-        "files": [records.listed(call, file) for file in found.files],
+        "files": [records.found(call, file, found.hits) for file in found.files],
         "facets": {"tags": [{"value": tag, "count": count} for tag, count in found.tags]},
     }
     if found.folders is not None:
@@ -159,6 +161,7 @@ def _as_context(call: Call, found: Page) -> dict[str, Any]:
     """The context of every page of a list."""
     return {
         **_as_json(call, found),
+        "snippet_parts": texts.parts,
         "first_url": first_url(call),
         "grid": grid(call),
         "view_urls": view_urls(call),

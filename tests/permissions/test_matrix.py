@@ -89,6 +89,8 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/search.json", "GET"): Need(None),
     ("/-/files/source/{source}", "GET"): Need("files-browse"),
     ("/-/files/source/{source}.json", "GET"): Need("files-browse"),
+    ("/-/files/source/{source}/usage", "GET"): Need("files-manage"),
+    ("/-/files/source/{source}/usage.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/verify", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/verify.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings", "GET"): Need("files-manage"),
@@ -134,6 +136,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/{file_id}/latest/download", "GET"): Need("files-view", 302),
     # It needs files-view and files-edit besides, which test_versions.py takes away.
     ("/-/files/{file_id}/-/restore-version", "POST"): Need("files-upload", 201),
+    ("/-/files/{file_id}/text.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}/download", "GET"): Need("files-view"),
     ("/-/files/{file_id}/inline", "GET"): Need("files-view"),
     ("/-/files/{file_id}/thumbnail", "GET"): Need("files-view"),
@@ -156,6 +159,15 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/u/{token}/-/prepare", "POST"): Need(None, 404),
     ("/-/files/u/{token}/-/upload", "POST"): Need(None, 404),
     ("/-/files/u/{token}/-/complete", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/sign-parts", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/list-parts", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/tus", "OPTIONS"): Need(None, 404),
+    ("/-/files/u/{token}/-/tus", "POST"): Need(None, 404),
+    **{
+        ("/-/files/u/{token}/-/tus/{upload}", method): Need(None, 404)
+        for method in ("OPTIONS", "HEAD", "PATCH", "DELETE")
+    },
+    ("/-/files/u/{token}/-/tus/{upload}", "POST"): Need(None, 405),
     ("/-/files/{file_id}/-/update", "POST"): Need("files-edit"),
     ("/-/files/{file_id}/-/delete", "POST"): Need("files-delete"),
     ("/-/files/{file_id}", "GET"): Need("files-view"),

@@ -195,7 +195,8 @@ async def test_totals_agree_with_the_rows_after_any_order_of_changes(
     await files.catalog.read(_check)
     with sqlite3.connect(tmp_path / "internal.db") as conn:
         conn.execute(
-            "INSERT INTO datasette_files_fts (datasette_files_fts) VALUES ('integrity-check')"
+            "INSERT INTO datasette_files_fts (datasette_files_fts, rank)"
+            " VALUES ('integrity-check', 1)"
         )
 
 
@@ -206,6 +207,11 @@ def _check(conn: sqlite3.Connection) -> None:
     assert rows(
         "SELECT source_id, sum(files), sum(bytes) FROM datasette_files_totals GROUP BY 1"
     ) == (rows("SELECT shelf, count(*), sum(size) FROM datasette_files GROUP BY 1"))
+    # What counts towards a quota has every version.
+    usage = "SELECT source_id, files, bytes FROM datasette_files_usage WHERE kind = 'files'"
+    assert rows(usage) == rows(
+        "SELECT source_id, count(*), sum(size) FROM datasette_files GROUP BY 1"
+    )
     assert rows("SELECT source_id, tag, files FROM datasette_files_tag_totals") == rows(
         """SELECT shelf, value, count(*) FROM datasette_files, json_each(tags)
         GROUP BY shelf, value"""
