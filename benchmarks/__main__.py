@@ -34,6 +34,7 @@ from benchmarks import (
     texts,
     thumbnails,
     uploads,
+    zips,
 )
 from benchmarks.bench import Bench, log
 from benchmarks.environments import ROOT, SetupError
@@ -52,6 +53,7 @@ FAMILIES: dict[str, Callable[[Bench], list[Figure]]] = {
     "P9": imports.million,
     "P10": thumbnails.photos,
     "P11": s3.through,
+    "P13": zips.selections,
     "P15": texts.documents,
     "P19": file_page.many_columns,
 }

@@ -22,6 +22,7 @@ from .catalog.lookup import Lookup
 from .catalog.search import Search
 from .catalog.shares import Shares
 from .catalog.trash import Trash
+from .catalog.versions import Versions
 from .columns.columns import Columns
 from .columns.uses import UsesSearch
 from .config import config_of
@@ -89,6 +90,7 @@ class Files:
         self.announcer = Announcer(datasette)
         self.lookup = Lookup(datasette, self.catalog, self.config, self.sources)
         self.search = Search(datasette, self.catalog, self.sources)
+        self.versions = Versions(datasette, self.catalog, self.lookup)
         self.editing = Editing(self.catalog, self.announcer)
         self.columns = Columns(datasette, self.catalog, self.config)
         self.sweeper = Sweeper(self.catalog, self.sources)

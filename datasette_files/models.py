@@ -46,6 +46,13 @@ class FileRecord:
     tags: tuple[str, ...] = ()
     #: Eight lower-case hexadecimal digits; None until it is computed.
     crc32: str | None = None
+    #: The id of the version that it replaced.
+    replaces: str | None = None
+    #: The id of the first version, where there are several, and the number among them, from 1 on.
+    series: str | None = None
+    version: int = 1
+    #: The id of the next version that is not deleted; None for the newest.
+    superseded_by: str | None = None
     #: ``pending``, ``done``, ``none`` or ``failed``, and the reason (db/texts.py).
     text_status: str | None = None
     text_error: str | None = None
@@ -136,6 +143,8 @@ class Upload:
     folder: str = ""
     tags: tuple[str, ...] = ()
     crc32: str | None = None
+    #: The id of the file whose next version it is to be.
+    replaces: str | None = None
 
     def is_being_received(self, now: float) -> bool:
         """Tell whether a live attempt owns the path."""

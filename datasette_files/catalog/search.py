@@ -7,8 +7,9 @@ that the actor may not see at that moment.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from datasette.utils import sqlite_timelimit
 
@@ -23,6 +24,8 @@ from ..models import FileRecord
 from ..permissions.actions import BROWSE, refusal
 from ..permissions.sight import Scope, Sight
 from ..sources.sources import Sources
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -45,17 +48,36 @@ class Search:
 
     async def page(self, sight: Sight, query: SearchQuery) -> Page:
         """Return one page. Raises PermissionDenied for the required source, Invalid, TimedOut."""
-        limit_ms: int = self._datasette.setting("sql_time_limit_ms")
 
         def look(conn: sqlite3.Connection) -> Page:
+            seen = sight.scope(conn, self._slugs(query))
+            if query.required is not None and query.required not in seen.browsable:
+                raise refusal(BROWSE)
+            return replace(self._look(conn, seen, query), sources=sorted(seen.browsable))
+
+        return await self._in_time(look)
+
+    async def seqs(self, sight: Sight, query: SearchQuery, most: int) -> list[int] | None:
+        """All files that match, as ``seq``, newest first; None for more than ``most``.
+
+        Raises Invalid, TimedOut.
+        """
+
+        def look(conn: sqlite3.Connection) -> list[int] | None:
+            scoped = self._scope(sight.scope(conn, self._slugs(query)), query)
+            return _seqs(conn, scoped, query.q, most)
+
+        return await self._in_time(look)
+
+    async def _in_time(self, look: Callable[[sqlite3.Connection], _T]) -> _T:
+        limit_ms: int = self._datasette.setting("sql_time_limit_ms")
+
+        def look_in_time(conn: sqlite3.Connection) -> _T:
             with sqlite_timelimit(conn, limit_ms):
-                seen = sight.scope(conn, self._slugs(query))
-                if query.required is not None and query.required not in seen.browsable:
-                    raise refusal(BROWSE)
-                return replace(self._look(conn, seen, query), sources=sorted(seen.browsable))
+                return look(conn)
 
         try:
-            return await self._catalog.query(look)
+            return await self._catalog.query(look_in_time)
         except sqlite3.OperationalError as error:
             if error.args == ("interrupted",):
                 raise TimedOut("The search took too long; make it more specific") from None
@@ -65,7 +87,8 @@ class Search:
         wanted = query.listing.source_ids
         return [source.slug for source in self._sources if source.id in wanted]
 
-    def _look(self, conn: sqlite3.Connection, seen: Scope, query: SearchQuery) -> Page:
+    def _scope(self, seen: Scope, query: SearchQuery) -> listing.ListQuery:
+        """The list of those files alone that the actor sees."""
         wanted = query.listing.source_ids
         whole = [source_id for source_id in self._sources.by_id(seen.whole) if source_id in wanted]
         parts = {
@@ -73,7 +96,10 @@ class Search:
             for source_id, source in self._sources.by_id(seen.parts).items()
             if source_id in wanted
         }
-        scoped = replace(query.listing, source_ids=tuple(whole), parts=parts)
+        return replace(query.listing, source_ids=tuple(whole), parts=parts).shelves
+
+    def _look(self, conn: sqlite3.Connection, seen: Scope, query: SearchQuery) -> Page:
+        scoped = self._scope(seen, query)
         if not query.q:
             return _list(conn, scoped)
         if query.q.lower().startswith(naming.ID_PREFIX) and " " not in query.q:
@@ -84,12 +110,31 @@ class Search:
         return _match(conn, scoped, query.q)
 
 
+def _seqs(
+    conn: sqlite3.Connection, query: listing.ListQuery, q: str, most: int
+) -> list[int] | None:
+    if not q:
+        return listing.seqs(conn, query, most)
+    if q.lower().startswith(naming.ID_PREFIX) and " " not in q:
+        seq = listing.seq_of(conn, query, q.lower())
+        return [] if seq is None else [seq]
+    searched = _scoped(conn, [*query.source_ids, *query.parts])
+    expression = hits.match_expression(conn, q, searched)
+    by_name = [] if expression is None else narrowed.seqs(conn, expression, query, most)
+    text = _text(conn, query, q, searched)
+    if text is None or by_name is None:
+        return by_name
+    by_text = found.matching(conn, text, query, most)
+    every = None if by_text is None else sorted({*by_name, *by_text}, reverse=True)
+    return None if every is None or len(every) > most else every
+
+
 def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
     files, token = listing.page(conn, query)
     tags = listing.tag_counts(conn, query)
     page = Page(files, token, *_at_least(files, listing.count(conn, query)), tags=tags)
     within = query.within
-    if within.folder is None or within.recursive or len(query.source_ids) != 1:
+    if within.folder is None or within.recursive or len(query.source_ids) != 1 + query.all_versions:
         return page
     children, more = folders.children(conn, query.source_ids[0], within.folder)
     return replace(page, folders=children, folders_truncated=more)

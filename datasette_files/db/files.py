@@ -10,7 +10,7 @@ from typing import Any
 
 from ..media.families import FAMILIES, family
 from ..models import FileRecord, SourceTotals
-from . import moves, thumbnails
+from . import moves, thumbnails, versions
 from .migrations import FILE_COLUMNS
 from .rows import insert_row, names_of
 
@@ -26,6 +26,8 @@ COLUMNS = ", ".join(_ELSEWHERE.get(name, f"f.{name}") for name in names_of(FileR
 _TAGS = names_of(FileRecord).index("tags")
 _JOINED = "datasette_files f JOIN datasette_files_sources s ON s.id = f.source_id"
 
+#: Versions in one answer.
+_MAX_VERSIONS = 1_000
 #: Uploaders offered as a choice; any other id is typed.
 _MAX_UPLOADERS = 50
 
@@ -68,6 +70,16 @@ def by_ids(conn: sqlite3.Connection, ids: Iterable[str]) -> dict[str, FileRecord
         (json.dumps(list(ids)),),
     )
     return {row[0]: record(row) for row in rows}
+
+
+def versions_of(conn: sqlite3.Connection, file_id: str) -> list[FileRecord]:
+    """Every version of a file, the newest first. The file itself may be in the trash."""
+    rows = conn.execute(
+        f"""SELECT {COLUMNS} FROM {_JOINED}
+        WHERE f.id = ? OR f.series = ? ORDER BY f.version DESC LIMIT ?""",
+        (file_id, versions.series_of(conn, file_id), _MAX_VERSIONS),
+    )
+    return [record(row) for row in rows]
 
 
 def outside(
@@ -122,7 +134,12 @@ def batch_json(
 
 
 def insert(conn: sqlite3.Connection, file: FileRecord) -> None:
-    """Add a file. Raises sqlite3.IntegrityError where its id or path is taken."""
+    """Add a file. Raises sqlite3.IntegrityError where its id or path is taken.
+
+    A file that replaces another becomes its next version: raises as ``versions.placed``.
+    """
+    if file.replaces is not None:
+        file = versions.placed(conn, file)
     insert_row(conn, "datasette_files", row_of(file))
 
 

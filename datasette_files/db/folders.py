@@ -65,7 +65,7 @@ class Within:
     def tags_condition(self) -> tuple[str, tuple[object, ...]]:
         """As ``folder_condition``, for the tags."""
         one = """ AND EXISTS (SELECT 1 FROM datasette_files_tags t
-            WHERE t.source_id = f.source_id AND t.tag = ? AND t.seq = f.seq)"""
+            WHERE t.source_id = f.shelf AND t.tag = ? AND t.seq = f.seq)"""
         return one * len(self.tags), self.tags
 
     def condition(self) -> tuple[str, tuple[object, ...]]:

@@ -107,6 +107,22 @@ def _that_match(
     return Found([row[0] for row in rows], found.stopped)
 
 
+def matching(
+    conn: sqlite3.Connection, text: TextQuery, query: ListQuery, most: int
+) -> list[int] | None:
+    """All files of the query whose text has the words; None for more than ``most``."""
+    seqs = text_search.newest(conn, text, None, most + 1, 2**31).seqs
+    if len(seqs) > most:
+        return None
+    where, values = listing.condition(conn, query)
+    rows = conn.execute(
+        f"""SELECT f.seq FROM json_each(?) AS wanted
+        CROSS JOIN datasette_files f ON f.seq = wanted.value WHERE {where}""",
+        (json.dumps(seqs), *values),
+    )
+    return [row[0] for row in rows]
+
+
 def _without(seqs: list[int], names: list[int]) -> list[int]:
     known = frozenset(names)
     return [seq for seq in seqs if seq not in known]

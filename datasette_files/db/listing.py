@@ -3,7 +3,8 @@
 A list is read as a merge of streams. Each stream fixes its index's leading columns by equality
 (a source; or a source and a content type; or those and an uploader), so its rows come out of the
 index in the list's order, and a page costs one short range scan a stream. A pattern such as
-``image/*`` is resolved to types by ``datasette_files_totals``.
+``image/*`` is resolved to types by ``datasette_files_totals``. Where this
+module says source, it means a shelf (migrations/versions.py): superseded versions have their own.
 Pages are keyset pages: a token names the last row by its sort key and ``seq``; no OFFSET anywhere.
 """
 
@@ -24,6 +25,7 @@ from ..models import FileRecord
 from . import folders, partial
 from .files import COLUMNS, record
 from .folders import Folder, Within
+from .migrations.versions import SUPERSEDED
 from .partial import Parts
 from .text_search import Hit
 
@@ -88,6 +90,17 @@ class ListQuery:
     #: Further sources, of which a part is listed.
     parts: Parts = field(default_factory=dict)
     within: Within = field(default_factory=Within)
+    #: Superseded versions too.
+    all_versions: bool = False
+
+    @property
+    def shelves(self) -> ListQuery:
+        """The same with the shelves of superseded files among its sources, if it wants those."""
+        if not self.all_versions:
+            return self
+        more = {source_id + SUPERSEDED: part for source_id, part in self.parts.items()}
+        ids = tuple(source_id + SUPERSEDED for source_id in self.source_ids)
+        return replace(self, source_ids=self.source_ids + ids, parts={**self.parts, **more})
 
     @property
     def filtered(self) -> bool:
@@ -210,20 +223,25 @@ def _some(
 
 def has(conn: sqlite3.Connection, query: ListQuery, file_id: str) -> bool:
     """Tell whether the file matches."""
+    return seq_of(conn, query, file_id) is not None
+
+
+def seq_of(conn: sqlite3.Connection, query: ListQuery, file_id: str) -> int | None:
+    """The file's ``seq``; None if it does not match."""
     where, values = condition(conn, query)
     found = conn.execute(
-        f"SELECT 1 FROM datasette_files f WHERE f.id = ? AND {where}", (file_id, *values)
+        f"SELECT f.seq FROM datasette_files f WHERE f.id = ? AND {where}", (file_id, *values)
     ).fetchone()
-    return found is not None
+    return None if found is None else int(found[0])
 
 
 def condition(conn: sqlite3.Connection, query: ListQuery) -> tuple[str, tuple[object, ...]]:
     """A condition on ``f`` that holds for the files that match, and its values."""
-    sources = ["f.source_id IN (SELECT value FROM json_each(?))"]
+    sources = ["f.shelf IN (SELECT value FROM json_each(?))"]
     values: list[object] = [json.dumps(query.source_ids)]
     for source_id, part in query.parts.items():
         has = "IN" if part.only else "NOT IN"
-        sources.append(f"f.source_id = ? AND f.id {has} (SELECT value FROM json_each(?))")
+        sources.append(f"f.shelf = ? AND f.id {has} (SELECT value FROM json_each(?))")
         values += [source_id, json.dumps(list(part.ids))]
     types = None
     if query.content_types:
@@ -295,7 +313,7 @@ def _narrow_streams(
     if tag is not None and tagged <= _MAX_SORTED:
         by_tag = "f.seq IN (SELECT seq FROM datasette_files_tags WHERE source_id = ? AND tag = ?)"
         return [Stream(None, by_tag + folder + more, (source_id, tag, *folder_values, *values))]
-    own = "f.source_id = ?"
+    own = "f.shelf = ?"
     if not within.in_folder or (
         within.recursive
         and folders.files_in(conn, source_id, within.folder or "") > _MAX_SORTED_IN_INDEX
@@ -347,7 +365,7 @@ def _part_streams(conn: sqlite3.Connection, query: ListQuery) -> list[Stream]:
             kinds = _kinds(conn, one)
         folder, folder_values = query.within.folder_condition()
         where, values = _row_filters(query, _types_in(source_id, kinds))
-        by_id = """f.source_id = ? AND f.seq IN (SELECT seq FROM datasette_files
+        by_id = """f.shelf = ? AND f.seq IN (SELECT seq FROM datasette_files
             WHERE id IN (SELECT value FROM json_each(?)))"""
         streams.append(
             Stream(None, by_id + folder + where, (source_id, ids, *folder_values, *values))
@@ -358,14 +376,14 @@ def _part_streams(conn: sqlite3.Connection, query: ListQuery) -> list[Stream]:
 def _kind_streams(conn: sqlite3.Connection, query: ListQuery) -> list[Stream]:
     """The streams of the files of all folders that match the query's filters other than times."""
     if not query.content_types and query.uploaded_by is None:
-        return [Stream("", "f.source_id = ?", (source_id,)) for source_id in query.source_ids]
+        return [Stream("", "f.shelf = ?", (source_id,)) for source_id in query.source_ids]
     kinds = _kinds(conn, query)
     if len(kinds) > _MAX_STREAMS:
         return _filtered_streams(query, kinds)
     if query.uploaded_by is None:
-        where = "f.source_id = ? AND ifnull(f.content_type, '') = ?"
+        where = "f.shelf = ? AND ifnull(f.content_type, '') = ?"
         return [Stream("_type", where, kind[:2]) for kind in kinds]
-    where = "f.source_id = ? AND ifnull(f.uploaded_by, '') = ? AND ifnull(f.content_type, '') = ?"
+    where = "f.shelf = ? AND ifnull(f.uploaded_by, '') = ? AND ifnull(f.content_type, '') = ?"
     return [
         Stream("_uploader", where, (source_id, query.uploaded_by, content_type))
         for source_id, content_type, _ in kinds
@@ -377,7 +395,7 @@ def _filtered_streams(query: ListQuery, kinds: list[tuple[int, str, int]]) -> li
     streams = []
     for source_id in sorted({kind[0] for kind in kinds}):
         types = json.dumps([kind[1] for kind in kinds if kind[0] == source_id])
-        where = "f.source_id = ? AND ifnull(f.content_type, '') IN (SELECT value FROM json_each(?))"
+        where = "f.shelf = ? AND ifnull(f.content_type, '') IN (SELECT value FROM json_each(?))"
         values: tuple[object, ...] = (source_id, types)
         if query.uploaded_by is not None:
             where += " AND ifnull(f.uploaded_by, '') = ?"

@@ -40,6 +40,20 @@ def narrow(conn: sqlite3.Connection, expression: str, query: ListQuery) -> Narro
     return Narrowed(expression, query, found, *listing.condition(conn, query))
 
 
+def seqs(
+    conn: sqlite3.Connection, expression: str, query: ListQuery, most: int
+) -> list[int] | None:
+    """All hits, as ``seq``, newest first; None for more than ``most``."""
+    where, values = listing.condition(conn, query)
+    rows = conn.execute(
+        f"""SELECT f.seq FROM datasette_files_fts {_FILES}
+        WHERE datasette_files_fts MATCH ? AND {where}
+        ORDER BY datasette_files_fts.rowid DESC LIMIT ?""",
+        (expression, *values, most + 1),
+    ).fetchall()
+    return None if len(rows) > most else [row[0] for row in rows]
+
+
 def page(conn: sqlite3.Connection, narrowed: Narrowed) -> tuple[list[FileRecord], str | None]:
     """One page of hits in the order of the query, and the token of the next or None."""
     query = narrowed.query

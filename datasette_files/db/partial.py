@@ -168,7 +168,7 @@ def _newest_of(
         rows = conn.execute(
             f"""SELECT f.created_at, f.seq, f.id
             FROM datasette_files f INDEXED BY datasette_files_by_created
-            WHERE f.source_id = ? {where} ORDER BY f.created_at DESC, f.seq DESC""",
+            WHERE f.shelf = ? {where} ORDER BY f.created_at DESC, f.seq DESC""",
             (source_id, *values),
         )
         while batch := rows.fetchmany(_BATCH):
@@ -187,7 +187,7 @@ def _looked_up(conn: sqlite3.Connection, parts: Parts, after: Key | None, limit:
     for source_id, part in parts.items():
         rows = conn.execute(
             """SELECT f.created_at, f.seq FROM json_each(?) AS wanted
-            CROSS JOIN datasette_files f ON f.id = wanted.value WHERE f.source_id = ?""",
+            CROSS JOIN datasette_files f ON f.id = wanted.value WHERE f.shelf = ?""",
             (json.dumps(list(part.ids)), source_id),
         )
         found += [(row[0], row[1]) for row in rows]
@@ -197,7 +197,7 @@ def _looked_up(conn: sqlite3.Connection, parts: Parts, after: Key | None, limit:
 def _existing(conn: sqlite3.Connection, source_id: int, ids: list[str]) -> int:
     row = conn.execute(
         """SELECT count(*) FROM json_each(?) AS wanted
-        CROSS JOIN datasette_files f ON f.id = wanted.value WHERE f.source_id = ?""",
+        CROSS JOIN datasette_files f ON f.id = wanted.value WHERE f.shelf = ?""",
         (json.dumps(ids), source_id),
     ).fetchone()
     return int(row[0])
@@ -222,7 +222,7 @@ def _read_hits(
 ) -> tuple[list[int], bool]:
     """The hits that are seen among the newest ``most``, and whether no hit was left unread."""
     rows = conn.execute(
-        """SELECT f.seq, f.id, f.source_id FROM datasette_files_fts
+        """SELECT f.seq, f.id, f.shelf FROM datasette_files_fts
         CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid
         WHERE datasette_files_fts MATCH ? AND datasette_files_fts.rowid <= ?
         ORDER BY datasette_files_fts.rowid DESC""",

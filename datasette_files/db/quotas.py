@@ -10,6 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from ..models import SourceTotals
+from .migrations.versions import SUPERSEDED
 
 _NOTHING = SourceTotals()
 #: By type and by actor, the largest ones that are told.
@@ -46,10 +47,10 @@ def used_by(conn: sqlite3.Connection, source_id: int, actor_id: str | None) -> S
     row = conn.execute(
         """SELECT ifnull(sum(files), 0), ifnull(sum(bytes), 0) FROM (
             SELECT files, bytes FROM datasette_files_totals
-            WHERE source_id = ?1 AND uploaded_by = ?2
+            WHERE source_id IN (?1, ?3) AND uploaded_by = ?2
             UNION ALL SELECT files, bytes FROM datasette_files_usage
             WHERE source_id = ?1 AND kind IN ('arriving', 'trash') AND actor = ?2)""",
-        (source_id, actor_id or ""),
+        (source_id, actor_id or "", source_id + SUPERSEDED),
     ).fetchone()
     return SourceTotals(*row)
 
@@ -75,8 +76,8 @@ def usage(conn: sqlite3.Connection, source_id: int) -> Usage:
     ) -> list[tuple[str, SourceTotals]]:
         rows = conn.execute(
             f"""SELECT {column}, sum(files), sum(bytes) FROM datasette_files_{table}
-            WHERE source_id = ? {where} GROUP BY 1 ORDER BY 3 DESC, 2 DESC LIMIT ?""",
-            (source_id, _MAX_ROWS),
+            WHERE source_id IN (?, ?) {where} GROUP BY 1 ORDER BY 3 DESC, 2 DESC LIMIT ?""",
+            (source_id, source_id + SUPERSEDED, _MAX_ROWS),
         )
         return [(row[0], SourceTotals(row[1], row[2])) for row in rows]
 

@@ -16,6 +16,7 @@ from ..models import FileRecord, SourceTotals
 from . import search
 from .files import COLUMNS, record
 from .listing import is_wanted
+from .migrations.versions import SUPERSEDED
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _where(conn: sqlite3.Connection, selection: Selection) -> tuple[str, tuple[A
         where += " AND ifnull(f.content_type, '') IN (SELECT value FROM json_each(?))"
         values.append(json.dumps(_types(conn, selection)))
     if selection.search is not None:
-        expression = search.match_expression(conn, selection.search, [selection.source_id])
+        expression = search.match_expression(conn, selection.search, _shelves(selection))
         if expression is None:  # no word that could match
             return "0", ()
         hits = "SELECT rowid FROM datasette_files_fts WHERE datasette_files_fts MATCH ?"
@@ -82,8 +83,13 @@ def _where(conn: sqlite3.Connection, selection: Selection) -> tuple[str, tuple[A
 def _types(conn: sqlite3.Connection, selection: Selection) -> list[str]:
     """The source's types that the selection matches."""
     rows = conn.execute(
-        "SELECT DISTINCT content_type FROM datasette_files_totals WHERE source_id = ?",
-        (selection.source_id,),
+        "SELECT DISTINCT content_type FROM datasette_files_totals WHERE source_id IN (?, ?)",
+        _shelves(selection),
     )
     wanted = tuple(value.lower() for value in selection.content_types)
     return [row[0] for row in rows if is_wanted(row[0], wanted)]
+
+
+def _shelves(selection: Selection) -> list[int]:
+    """Commands choose superseded versions too."""
+    return [selection.source_id, selection.source_id + SUPERSEDED]

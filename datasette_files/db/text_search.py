@@ -171,12 +171,10 @@ def _probed(
 
 
 def _seen(conn: sqlite3.Connection, query: TextQuery, seqs: Iterable[int]) -> list[int]:
-    """Those of the files that the actor may see, in their order."""
-    if not query.parts:
-        return list(seqs)
+    """Those of the files that the actor may see, in their order; none of a shelf not asked for."""
     wanted = list(seqs)
     rows = conn.execute(
-        """SELECT f.seq, f.id, f.source_id FROM json_each(?) AS wanted
+        """SELECT f.seq, f.id, f.shelf FROM json_each(?) AS wanted
         CROSS JOIN datasette_files f ON f.seq = wanted.value""",
         (json.dumps(wanted),),
     )

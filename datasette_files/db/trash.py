@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..models import FileRecord
-from . import garbage, leases, moves, thumbnails, unhashed
+from . import garbage, leases, moves, thumbnails, unhashed, versions
 from .files import COLUMNS, record, row_of
 from .listing import COUNT_LIMIT, decode_token, encode_token
 from .migrations import FILE_COLUMNS
@@ -95,7 +95,7 @@ def restore(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
         (file_id,),
     ).fetchone()
     conn.execute("DELETE FROM datasette_files_trash WHERE id = ?", (file_id,))
-    row = row_of(found.file)
+    row = row_of(replace(found.file, superseded_by=versions.next_of(conn, found.file)))
     insert_row(conn, "datasette_files", {"seq": free[0] if free else None, **row})
     if found.file.sha256 is None or found.file.crc32 is None:
         # Hashing skips a file that is not in the catalog.

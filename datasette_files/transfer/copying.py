@@ -336,6 +336,8 @@ def _commit_copy(
         "crc32": facts.crc32,
         "size": facts.size,
         "created_at": datetime.now(timezone.utc).strftime(TIME_FORMAT),
+        # A copy is a file of its own.
+        **{"replaces": None, "series": None, "version": 1, "superseded_by": None},
     }
     files.insert(conn, replace(row, **changes))
     moves.note_copy(conn, file.id, order.target.id, upload.file_id)

@@ -68,6 +68,7 @@ class Incoming:
     #: As in ``FileRecord``.
     folder: str = ""
     tags: tuple[str, ...] = ()
+    replaces: str | None = None
 
 
 @dataclass(frozen=True)
@@ -483,6 +484,7 @@ def new_upload(
         reserved=incoming.size or 0,
         folder=incoming.folder,
         tags=incoming.tags,
+        replaces=incoming.replaces,
     )
 
 
@@ -521,4 +523,5 @@ def as_file(upload: Upload) -> FileRecord:
         folder=upload.folder,
         tags=upload.tags,
         crc32=upload.crc32,
+        replaces=upload.replaces,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
 from bisect import bisect_right
 from collections.abc import (
@@ -46,9 +47,11 @@ from .zip_names import Names
 _SMALL = 256 * 1024
 #: Bytes of small files that are read at once.
 _RUN_BYTES = 1024 * 1024
+#: Large files that are opened at once.
+_AHEAD = 16
 #: Pieces, each a header or a file, whose permission is asked at once; their bytes, and the seconds
 #: for which the answer counts.
-_ASKED, _ASKED_BYTES, _ASKED_SECONDS = 128, 16 * 1024 * 1024, 0.25
+_ASKED, _ASKED_BYTES, _ASKED_SECONDS = 128, 64 * 1024 * 1024, 0.25
 
 Files = Mapping[str, tuple[FileRecord, Source]]
 #: Finds files by id. Raises PermissionDenied, NotFound or Expired unless all may be read.
@@ -109,6 +112,8 @@ class Archive:
         self._ask = ask
         self._files: Files = {}
         self._asked_at = 0.0
+        #: Descriptors by key; None for a file that is on no local disk.
+        self._opened: dict[str, int | None] = {}
 
     async def open(self, pieces: Sequence[bytes | ByteRange], *, local: bool = False) -> Body:
         """Read the first bytes, so that a failure comes before any header.
@@ -123,13 +128,16 @@ class Archive:
     async def _chunks(
         self, pieces: Sequence[bytes | ByteRange], local: bool
     ) -> AsyncGenerator[bytes | LocalRange, None]:
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                yield piece
-                continue
-            async with aclosing(self._range(piece.start, piece.end, local)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+        try:
+            for piece in pieces:
+                if isinstance(piece, bytes):
+                    yield piece
+                    continue
+                async with aclosing(self._range(piece.start, piece.end, local)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+        finally:
+            self._close()
 
     async def _range(
         self, start: int, end: int, local: bool
@@ -142,7 +150,9 @@ class Archive:
                     await self._ask_for(chain.from_iterable(runs[number:]))
                 one = run[0]
                 if isinstance(one, Data) and one.end - one.start > _SMALL:
-                    async with aclosing(self._large(one, local)) as chunks:
+                    if local and one.member.key not in self._opened:
+                        await self._open_ahead(runs[number:])
+                    async with aclosing(self._large(one)) as chunks:
                         async for chunk in chunks:
                             yield chunk
                 else:
@@ -193,10 +203,29 @@ class Archive:
         _require(piece, len(content))
         return content
 
-    async def _large(self, piece: Data, local: bool) -> AsyncGenerator[bytes | LocalRange, None]:
+    async def _open_ahead(self, runs: list[list[bytes | Data]]) -> None:
+        """Open the next large files that are on a local disk, at once: each takes a thread."""
+        large = [run[0] for run in runs if _length(run[0]) > _SMALL][:_AHEAD]
+        keys = list(dict.fromkeys(one.member.key for one in large if isinstance(one, Data)))
+
+        async def open_one(key: str) -> None:
+            file, source = self._files[key]
+            self._opened[key] = await reading.open_local(source, file)
+
+        results = await asyncio.gather(*map(open_one, keys), return_exceptions=True)
+        if isinstance(results[0], BaseException):  # the others are reported when it is their turn
+            raise results[0]
+
+    def _close(self) -> None:
+        for descriptor in self._opened.values():
+            if descriptor is not None:
+                os.close(descriptor)
+        self._opened.clear()
+
+    async def _large(self, piece: Data) -> AsyncGenerator[bytes | LocalRange, None]:
         file, source = self._files[piece.member.key]
         start = piece.start
-        descriptor = await reading.open_local(source, file) if local else None
+        descriptor = self._opened.pop(piece.member.key, None)
         if descriptor is not None:
             opened = LocalRange(descriptor, start, piece.end, is_whole=False)
             try:

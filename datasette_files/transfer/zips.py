@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from secrets import token_urlsafe
 from sqlite3 import Connection
 from typing import Any
@@ -18,6 +19,7 @@ from ..catalog.links import afresh
 from ..catalog.lookup import Lookup
 from ..catalog.search import Search, SearchQuery
 from ..db import files as file_rows
+from ..db import partial as partly
 from ..db import zips as rows
 from ..db.batching import Catalog
 from ..db.zips import Chosen, Zip
@@ -36,7 +38,7 @@ from .zipping import Ask, Files
 MAX_IDS, MAX_FILES = 5_000, 200_000
 _LIFETIME_SECONDS = 24 * 3600
 #: Files that are chosen in one step, and members that are read in one.
-_STEP, _PAGE = 1_000, 500
+_STEP, _PAGE = 4_000, 500
 
 _GONE = "A file of this zip was deleted; choose the files again"
 
@@ -113,21 +115,20 @@ class Zips:
         return replace(await self._make(pages(), name), refused=refused)
 
     async def of_query(self, actor: Actor, query: SearchQuery, name: str) -> Made:
-        """A zip of all files that match now and that the actor may see, in the list's order.
+        """A zip of all files that match now and that the actor may see, the newest first.
 
         Raises NotFound if there are none, Invalid for more than ``MAX_FILES``, TimedOut.
         """
         seen = await sight(self._datasette, actor)
+        found = await self._search.seqs(seen, query, MAX_FILES)
+        if found is None:
+            raise Invalid(f"More than {MAX_FILES:,} files match; choose fewer")
 
         async def pages() -> AsyncIterator[list[FileRecord]]:
-            after: str | None = None
-            while True:
-                page = replace(query.listing, after=after, limit=_STEP)
-                found = await self._search.page(seen, replace(query, listing=page))
-                yield found.files
-                after = found.next
-                if after is None:
-                    return
+            for start in range(0, len(found), _STEP):
+                some = found[start : start + _STEP]
+                files = await self._catalog.query(partial(partly.records, seqs=some))
+                yield [files[seq] for seq in some if seq in files]
 
         return await self._make(pages(), name)
 

@@ -41,7 +41,15 @@ def list_query(call: Call) -> listing.ListQuery:
         after=call.argument("_next"),
         limit=size(call),
         within=within(call),
+        all_versions=_all_versions(call),
     )
+
+
+def _all_versions(call: Call) -> bool:
+    versions = call.argument("versions")
+    if versions not in (None, "newest", "all"):
+        raise Invalid("versions must be all or newest")
+    return versions == "all"
 
 
 def within(call: Call, *, recursive: bool = False) -> Within:

@@ -36,6 +36,7 @@ from . import (
     uploads,
     usage,
     verify,
+    versions,
     zips,
 )
 from .body import Body
@@ -145,6 +146,10 @@ ROUTES = (
     Route("/-/files/u/{token}/-/tus/{upload}", links.TUS_UPLOAD, link=True),
     Route("/-/files/{file_id}.json", {"GET": files.record}),
     Route("/-/files/{file_id}/uses.json", {"GET": tables.uses_json}),
+    Route("/-/files/{file_id}/versions.json", {"GET": versions.versions_json}),
+    Route("/-/files/{file_id}/latest", {"GET": versions.latest}),
+    Route("/-/files/{file_id}/latest/download", {"GET": versions.latest_download}),
+    Route("/-/files/{file_id}/-/restore-version", {"POST": versions.restore}),
     Route("/-/files/{file_id}/text.json", {"GET": texts.text_json}),
     Route("/-/files/{file_id}/download", {"GET": files.download}),
     Route("/-/files/{file_id}/inline", {"GET": files.inline}),

@@ -26,11 +26,12 @@ from ..protocol.multipart import Field, FilePart, MultipartError, MultipartStrea
 from ..sources.reading import WORTH_A_THREAD
 from ..sources.sources import Source
 from ..transfer.uploads import Incoming
-from . import records
+from . import records, versions
 from .http import Call, answer, page, redirect
 from .usage import room_for
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
+_FILE_ID = re.compile(naming.ID_PATTERN)
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -78,6 +79,8 @@ async def prepare_at(call: Call, source: Source, allowed: Grant, steps: str) -> 
     actor_id = sender_id(call)
     body = await call.body.json()
     incoming = _declared(body)
+    replaced = _replaced(body.get("replaces"))
+    allowed, incoming = await versions.replacing(call, allowed, incoming, replaced)
     if body.get("column") is not None and not call.link:
         place = place_of(body["column"])
         await call.files.columns.check_upload(call.actor, place, source.slug, incoming)
@@ -136,6 +139,13 @@ def _declared(body: dict[str, Any]) -> Incoming:
         folder=naming.check_folder(body.get("folder") or ""),
         tags=naming.check_tags(body.get("tags") or []),
     )
+
+
+def _replaced(value: object) -> str | None:
+    """The id of the file that an upload replaces. Raises Invalid."""
+    if value is not None and not (isinstance(value, str) and _FILE_ID.fullmatch(value)):
+        raise Invalid('replaces must be the id of a file, such as "df-…"')
+    return value
 
 
 def _sorted_in(incoming: Incoming, folder: str, tags: list[str]) -> Incoming:
@@ -197,6 +207,7 @@ async def receive_form(call: Call, source: Source, allowed: Grant) -> Response:
 @to_source
 async def complete(call: Call, source: Source, allowed: Grant) -> Response:
     token = await upload_token(call)
+    allowed = await call.files.versions.completing(call.actor, allowed, token)
     file, created = await call.files.uploads.complete(source, call.actor_id, allowed, token)
     if created:
         await call.files.uploaded(source, file, call.actor)
@@ -224,22 +235,21 @@ async def one_shot(call: Call, source: Source, allowed: Grant) -> Response:
 async def store_form(call: Call, source: Source, allowed: Grant) -> FileRecord:
     """Store the file of a form that is a whole upload."""
     form = _multipart(call)
-    folder, tags = "", list[str]()
+    folder, tags, replaced = "", list[str](), None
     while (part := await _next_part(form)) is not None:
         if isinstance(part, Field):
             folder = part.value if part.name == "folder" else folder
             tags += [part.value] if part.name == "tags" else []
+            replaced = _replaced(part.value) if part.name == "replaces" else replaced
         elif part.name == "file":
             if not part.filename:
                 raise Invalid("No file was chosen; choose one and send the form again")
             filename = naming.check_filename(naming.form_filename(part.filename))
             content_type = sniffing.declared_type(part.content_type, filename)
+            incoming = _sorted_in(Incoming(filename, content_type), folder, tags)
+            allowed, incoming = await versions.replacing(call, allowed, incoming, replaced)
             return await call.files.uploads.store(
-                source,
-                sender_id(call),
-                allowed,
-                _sorted_in(Incoming(filename, content_type), folder, tags),
-                _to_the_end(form, part),
+                source, sender_id(call), allowed, incoming, _to_the_end(form, part)
             )
     raise Invalid("The form has no file; send it as the field named file")
 
@@ -260,6 +270,8 @@ async def raw_put(call: Call, source: Source, allowed: Grant) -> Response:
     others = [one for one in declared if one.hex != sha256]
     incoming = Incoming(filename, content_type, int(length) if length else None, sha256)
     incoming = _sorted_in(incoming, call.argument("folder") or "", call.query.get("tags", []))
+    replaced = _replaced(call.argument("replaces"))
+    allowed, incoming = await versions.replacing(call, allowed, incoming, replaced)
     body = _verified(call.body.__aiter__(), others)
     file = await call.files.uploads.store(source, call.actor_id, allowed, incoming, body)
     return await _stored(call, source, file)
@@ -365,5 +377,5 @@ async def _to_the_end(form: MultipartStream, part: FilePart) -> AsyncIterator[by
     while (after := await _next_part(form)) is not None:
         if isinstance(after, FilePart):
             raise Invalid("The form has more than one file; send each in its own request")
-        if after.name in ("folder", "tags"):
+        if after.name in ("folder", "tags", "replaces"):
             raise Invalid(f"{after.name} must come before file in the form")

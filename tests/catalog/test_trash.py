@@ -64,16 +64,20 @@ async def age(datasette: Datasette, seconds: float) -> None:
     await Files.of(datasette).catalog.write(change)
 
 
-def requests_about(file: dict[str, Any], token: str) -> list[tuple[str, str]]:
+def requests_about(file: dict[str, Any], token: str, zip_url: str) -> list[tuple[str, str]]:
     """``(method, URL)`` for each route: about the file, or where it would be listed.
 
-    ``token`` is that of a link to the file.
+    ``token`` is that of a link to the file, ``zip_url`` the address of a zip with it.
     """
     job = "1"
     found = []
     for route in ROUTES:
         url = route.path.replace("{file_id}", file["id"]).replace("{source}", "docs")
-        url = url.replace("{job}", job).replace("{filename}", "x.png").replace("{token}", token)
+        url = (
+            zip_url
+            if "{selection}" in url
+            else url.replace("{job}", job).replace("{filename}", "x.png").replace("{token}", token)
+        )
         for method in route.methods:
             if "{file_id}" in route.path:
                 found.append((method, url))
@@ -98,7 +102,8 @@ async def test_a_deleted_file_is_hidden_by_every_route_and_restored_whole(
     await client.post(f"{file['url']}/-/update", json=words)
     thumbnail = (await client.get(file["thumbnail_url"])).content
     link = (await share(datasette, file["id"], actor=ALICE))["path"]
-    asked = requests_about(file, link.rpartition("/")[2])
+    selected = await client.post("/-/files/-/selection", json={"ids": [file["id"]]})
+    asked = requests_about(file, link.rpartition("/")[2], selected.json()["zip_url"])
     shown = {url: (await client.get(url)).text for method, url in asked if method == "GET"}
     listing = [url for url, text in shown.items() if file["id"] in text and "df-" not in url]
     assert len(listing) >= 4
@@ -111,6 +116,8 @@ async def test_a_deleted_file_is_hidden_by_every_route_and_restored_whole(
         )
         if "/files/s/" in url or "/files/u/" in url or (file["id"] in url and "?" not in url):
             assert answer.status_code == 404, (method, url)
+        elif url.endswith(".zip"):
+            assert answer.status_code == 410, url
         elif "/trash" not in url and "/storages" not in url:
             assert answer.status_code == 200, url
             assert "hidden.jpg" not in answer.text, url

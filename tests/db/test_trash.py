@@ -14,10 +14,13 @@ import datasette_files
 from datasette_files.db import files, trash
 from tests.db.conftest import check_search_index, new_catalog
 
-#: Modules that write it, look up its paths or ids, make its table, or let owners restore.
+#: Modules that write it, look up its paths, ids or versions, make its table, or let owners restore.
 _KNOWING = {
-    *(f"db/{name}.py" for name in ("trash", "bundles", "garbage", "health")),
-    *(f"db/migrations/{name}.py" for name in ("additions", "folders", "quotas", "shares")),
+    *(f"db/{name}.py" for name in ("trash", "bundles", "garbage", "health", "versions")),
+    *(
+        f"db/migrations/{name}.py"
+        for name in ("additions", "folders", "quotas", "shares", "versions")
+    ),
     "permissions/rules.py",
 }
 

@@ -131,6 +131,11 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/import/{file_id}/{job}.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}/uses.json", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/versions.json", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/latest", "GET"): Need("files-view", 302),
+    ("/-/files/{file_id}/latest/download", "GET"): Need("files-view", 302),
+    # It needs files-view and files-edit besides, which test_versions.py takes away.
+    ("/-/files/{file_id}/-/restore-version", "POST"): Need("files-upload", 201),
     ("/-/files/{file_id}/text.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}/download", "GET"): Need("files-view"),
     ("/-/files/{file_id}/inline", "GET"): Need("files-view"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite_utils
 
 from .registry import migrations, run
+from .versions import SUPERSEDED
 
 _TABLE = """CREATE TABLE datasette_files_usage (
     source_id INTEGER NOT NULL,
@@ -40,7 +41,9 @@ def triggers(
     """
 
     def step(row: str, more: str) -> str:
-        added = f"{row}.source_id, '{kind}', {actor}, {more} ({files}), {more} ({size})"
+        # The shelf of superseded versions (versions.py) counts for its source.
+        source = f"{row}.source_id % {SUPERSEDED}"
+        added = f"{source}, '{kind}', {actor}, {more} ({files}), {more} ({size})"
         return f"""INSERT INTO datasette_files_usage (source_id, kind, actor, files, bytes)
             SELECT {added} WHERE {when} ON CONFLICT DO UPDATE
             SET files = files + excluded.files, bytes = bytes + excluded.bytes;""".replace(
@@ -88,8 +91,8 @@ def quotas(db: sqlite_utils.Database) -> None:
         "ALTER TABLE datasette_files_uploads ADD COLUMN reserved_files INTEGER NOT NULL DEFAULT 1",
         # Uploads that go on have reserved nothing until now.
         "UPDATE datasette_files_uploads SET reserved = size WHERE size > reserved",
-        """INSERT INTO datasette_files_usage
-        SELECT source_id, 'files', '', sum(files), sum(bytes)
+        f"""INSERT INTO datasette_files_usage
+        SELECT source_id % {SUPERSEDED}, 'files', '', sum(files), sum(bytes)
         FROM datasette_files_totals GROUP BY 1""",
         """INSERT INTO datasette_files_usage
         SELECT source_id, 'trash', ifnull(uploaded_by, ''), count(*), sum(ifnull(size, 0))
