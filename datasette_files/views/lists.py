@@ -18,7 +18,7 @@ from ..permissions.actions import BROWSE, MANAGE, SHARE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import access, records, shares
+from . import access, bulk, records, shares
 from .arguments import (
     TRASHED,
     first_url,
@@ -68,6 +68,12 @@ async def source_page(call: Call) -> Response:
         "query": query,
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
+        "selection": await bulk.toolbar(
+            call,
+            found.files,
+            _filters(query, source.slug, (call.argument("q") or "").strip()),
+            [one.folder for one in shown or []],
+        ),
         "can_manage": can_manage,
         "access_url": access.source_url(call, source.slug) if can_manage else None,
         "sharing": await _sharing(call, source) if source.slug in uploadable else None,
@@ -116,11 +122,13 @@ async def search_json(call: Call) -> Response:
 
 async def search_page(call: Call) -> Response:
     q, wanted, found = await _search(call)
+    query = replace(list_query(call), within=within(call, recursive=True))
     sources = [source for source in call.files.sources if source.slug in found.sources]
     context = {
         **_as_context(call, found),
         "q": q,
         "chosen": wanted,
+        "selection": await bulk.toolbar(call, found.files, _filters(query, wanted, q)),
         "source_labels": {source.slug: source.label for source in sources},
         "sources": sources,
     }
@@ -134,6 +142,22 @@ async def _search(call: Call) -> tuple[str, str, Page]:
     ids = tuple(source.id for source in call.files.sources if wanted in ("", source.slug))
     query = replace(list_query(call), source_ids=ids, within=within(call, recursive=True))
     return q, wanted, await call.files.search.page(seen, SearchQuery(query, q))
+
+
+def _filters(query: listing.ListQuery, source: str, q: str = "") -> dict[str, Any]:
+    """The filters of a list, as those of a selection."""
+    part = query.within
+    return {
+        "source": source,
+        "q": q,
+        "folder": part.folder,
+        "recursive": "1" if part.recursive or part.folder is None else "0",
+        "tag": part.tags,
+        "content_type": query.content_types,
+        "uploaded_by": query.uploaded_by,
+        "created_after": query.created_after,
+        "created_before": query.created_before,
+    }
 
 
 def _as_json(call: Call, found: Page) -> dict[str, Any]:
