@@ -26,6 +26,7 @@ from pydantic import BaseModel
 
 from .errors import FileTooLarge, NotSupported
 from .formats.base import ImportFormat, ImportProblem, ReadOptions, Table
+from .formats.extractor import TextExtractor
 
 __all__ = [
     "TIME_FORMAT",
@@ -39,6 +40,7 @@ __all__ = [
     "Storage",
     "StorageCapabilities",
     "Table",
+    "TextExtractor",
     "ThumbnailGenerator",
     "ThumbnailResult",
     "UploadInstructions",

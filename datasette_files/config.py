@@ -94,6 +94,7 @@ _MIN_MEMORY = 128 * 1024 * 1024
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #: A hundred years: a moment that many days from now is still one that can be written.
 _Days = Annotated[int, Field(ge=0, le=36500)]
+_Quota = Annotated[int, Field(ge=0, lt=2**63)]
 _LinkDays = Annotated[int, Field(ge=1, le=36500)]
 
 #: Settings of a source that may change while it runs (sources/settings.py). The last is the
@@ -105,6 +106,9 @@ Setting = Literal[
     "path_template",
     "thumbnails",
     "trash_days",
+    "quota_bytes",
+    "quota_files",
+    "quota_bytes_per_actor",
     "presign_ttl_seconds",
 ]
 
@@ -124,8 +128,14 @@ class SourceConfig(BaseModel):
     path_template: Annotated[str, AfterValidator(_check_template)] = DEFAULT_PATH_TEMPLATE
     #: Whether files get thumbnails instead of icons.
     thumbnails: bool = True
+    #: Whether the text of files is extracted, so that a search finds words inside them.
+    text: bool = True
     #: None: the plugin's ``trash_days``.
     trash_days: _Days | None = None
+    #: Bytes and files that the source holds at most, and one actor's bytes; None: any number.
+    quota_bytes: _Quota | None = None
+    quota_files: _Quota | None = None
+    quota_bytes_per_actor: _Quota | None = None
     #: Days within which every byte is verified once; 0: never.
     verify_days: _Days = 0
     #: Settings that the source's settings page may not change.
@@ -159,6 +169,12 @@ class PluginConfig(BaseModel):
     thumbnail_process_memory_limit_bytes: Annotated[int, Field(ge=_MIN_MEMORY)] = 512 * 1024 * 1024
     #: Whether thumbnails are made right after an upload, rather than when first asked for.
     thumbnail_eager: bool = True
+    #: Bytes of text that are extracted from one file, in UTF-8.
+    text_max_bytes: Annotated[int, Field(gt=0, le=64 * 1024 * 1024)] = 8 * 1024 * 1024
+    #: tesseract's names of the languages in which it reads pictures and scanned pages; none: off.
+    text_ocr_languages: list[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_/]{0,40}$")]] = [
+        "eng"
+    ]
     #: Imports that run at the same time, in all processes that share the internal database.
     import_concurrency: PositiveInt = 2
     #: Bytes of one file that an import reads, unpacked; its rows may take twice as many on the disk

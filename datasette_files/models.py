@@ -46,6 +46,9 @@ class FileRecord:
     tags: tuple[str, ...] = ()
     #: Eight lower-case hexadecimal digits; None until it is computed.
     crc32: str | None = None
+    #: ``pending``, ``done``, ``none`` or ``failed``, and the reason (db/texts.py).
+    text_status: str | None = None
+    text_error: str | None = None
 
     @property
     def type(self) -> str:
@@ -106,9 +109,11 @@ class Upload:
     stored_size: int | None = None
     #: The attempt counts as alive until then, in seconds since the epoch; moved as bytes arrive.
     claimed_until: float | None = None
-    #: The id of the upload link that it belongs to, and the bytes that it reserves there.
+    #: The id of the upload link that it belongs to, and the bytes that it reserves in its source.
     link: str | None = None
     reserved: int = 0
+    #: The files that it reserves: 0 for a partial upload, which others become one file with.
+    reserved_files: int = 1
 
     #: The size of each part in bytes, but the last, and their number; None: not in parts.
     part_size: int | None = None

@@ -60,10 +60,8 @@ class Links:
         self._lookup = lookup
         self.guessing = permission.Guessing()
 
-    async def open(
-        self, token: str, file_id: str | None = None, *, continues: bool = False
-    ) -> Opened:
-        """The link of a token, with the files that it shows now, or with one of them.
+    async def open(self, token: str, *file_ids: str, continues: bool = False) -> Opened:
+        """The link of a token, with the files that it shows now, or with some of them.
 
         ``continues``: the request goes on with a counted download, which works also after the last
         one was counted. Raises NotFound, the same for every reason.
@@ -76,7 +74,7 @@ class Links:
             return share, rows.file_ids(conn, share)
 
         share, ids = await self._catalog.read(look)
-        wanted = [one for one in ids if file_id in (None, one)]
+        wanted = [one for one in ids if not file_ids or one in file_ids]
         shown = await afresh(self._shown(share, wanted))
         if not shown:
             raise absent()
@@ -90,29 +88,26 @@ class Links:
         if not counted:
             raise absent()
 
-    async def upload_grant(
-        self, token: str, body_size: int | None = None
-    ) -> tuple[LinkGrant, Source]:
+    async def upload_grant(self, token: str) -> tuple[LinkGrant, Source]:
         """The right to upload that a token gives now, and the source. Raises NotFound."""
         link = await self._catalog.read(lambda conn: permission.find(conn, token, "upload"))
         source = self.source_of(link) if link else None
         if link is None or source is None:
             raise absent()
-        right = await self._right(link, source, body_size)
+        right = await self._right(link, source)
         await self._catalog.read(lambda conn: right.check(conn, source.slug))
         return right, source
 
-    async def _right(self, link: Share, source: Source, body_size: int | None = None) -> LinkGrant:
+    async def _right(self, link: Share, source: Source) -> LinkGrant:
         upload = await grant(self._datasette, link.maker, UPLOAD, source.slug)
         share = await grant(self._datasette, link.maker, SHARE, source.slug)
         return LinkGrant(
             action=upload.action,
             sql=upload.sql,
             params=upload.params,
-            renew=partial(self._right, link, source, body_size),
+            renew=partial(self._right, link, source),
             link=link,
             share=share,
-            body_size=body_size,
         )
 
     async def is_suspended(self, share: Share) -> bool:

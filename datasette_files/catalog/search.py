@@ -7,15 +7,14 @@ that the actor may not see at that moment.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from datasette.utils import sqlite_timelimit
 
 from .. import naming
 from ..db import files as file_rows
-from ..db import folders, listing, narrowed
+from ..db import folders, found, listing, narrowed, text_search
 from ..db import search as hits
 from ..db.batching import Catalog
 from ..db.listing import Page
@@ -24,8 +23,6 @@ from ..models import FileRecord
 from ..permissions.actions import BROWSE, refusal
 from ..permissions.sight import Scope, Sight
 from ..sources.sources import Sources
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -48,38 +45,17 @@ class Search:
 
     async def page(self, sight: Sight, query: SearchQuery) -> Page:
         """Return one page. Raises PermissionDenied for the required source, Invalid, TimedOut."""
-
-        def look(conn: sqlite3.Connection) -> Page:
-            seen = sight.scope(conn, self._slugs(query))
-            if query.required is not None and query.required not in seen.browsable:
-                raise refusal(BROWSE)
-            return replace(self._look(conn, seen, query), sources=sorted(seen.browsable))
-
-        return await self._limited(look)
-
-    async def ids(self, sight: Sight, query: SearchQuery) -> tuple[list[str], str | None]:
-        """Return the ids of one page, without counts, and the token of the next or None.
-
-        Raises Invalid, TimedOut.
-        """
-
-        def look(conn: sqlite3.Connection) -> tuple[list[str], str | None]:
-            scoped = self._scoped(sight.scope(conn, self._slugs(query)), query)
-            by_id = _by_id(conn, scoped, query.q)
-            files, token = ([by_id], None) if by_id else _files(conn, scoped, query.q)
-            return [file.id for file in files], token
-
-        return await self._limited(look)
-
-    async def _limited(self, look: Callable[[sqlite3.Connection], _T]) -> _T:
         limit_ms: int = self._datasette.setting("sql_time_limit_ms")
 
-        def look_in_time(conn: sqlite3.Connection) -> _T:
+        def look(conn: sqlite3.Connection) -> Page:
             with sqlite_timelimit(conn, limit_ms):
-                return look(conn)
+                seen = sight.scope(conn, self._slugs(query))
+                if query.required is not None and query.required not in seen.browsable:
+                    raise refusal(BROWSE)
+                return replace(self._look(conn, seen, query), sources=sorted(seen.browsable))
 
         try:
-            return await self._catalog.query(look_in_time)
+            return await self._catalog.query(look)
         except sqlite3.OperationalError as error:
             if error.args == ("interrupted",):
                 raise TimedOut("The search took too long; make it more specific") from None
@@ -90,15 +66,6 @@ class Search:
         return [source.slug for source in self._sources if source.id in wanted]
 
     def _look(self, conn: sqlite3.Connection, seen: Scope, query: SearchQuery) -> Page:
-        scoped = self._scoped(seen, query)
-        if not query.q:
-            return _list(conn, scoped)
-        if (file := _by_id(conn, scoped, query.q)) is not None:
-            return Page([file], None, 1, tags=[(tag, 1) for tag in file.tags])
-        return _match(conn, scoped, query.q)
-
-    def _scoped(self, seen: Scope, query: SearchQuery) -> listing.ListQuery:
-        """The list of those files only that the actor may see."""
         wanted = query.listing.source_ids
         whole = [source_id for source_id in self._sources.by_id(seen.whole) if source_id in wanted]
         parts = {
@@ -106,33 +73,21 @@ class Search:
             for source_id, source in self._sources.by_id(seen.parts).items()
             if source_id in wanted
         }
-        return replace(query.listing, source_ids=tuple(whole), parts=parts)
-
-
-def _by_id(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> FileRecord | None:
-    """The file of the list whose id is the whole query."""
-    if not q.lower().startswith(naming.ID_PREFIX) or " " in q:
-        return None
-    file = file_rows.get(conn, q.lower())
-    return file if file is not None and listing.has(conn, query, file.id) else None
-
-
-def _files(
-    conn: sqlite3.Connection, query: listing.ListQuery, q: str
-) -> tuple[list[FileRecord], str | None]:
-    """The files of one page, and the token of the next or None."""
-    if not q:
-        return listing.page(conn, query)
-    if not _is_narrowed(query):
-        return hits.page(conn, _matching(conn, query, q), query.after, query.limit)
-    search = _narrow(conn, query, q)
-    return ([], None) if search is None else narrowed.page(conn, search)
+        scoped = replace(query.listing, source_ids=tuple(whole), parts=parts)
+        if not query.q:
+            return _list(conn, scoped)
+        if query.q.lower().startswith(naming.ID_PREFIX) and " " not in query.q:
+            file = file_rows.get(conn, query.q.lower())
+            if file is not None and listing.has(conn, scoped, file.id):
+                tags = [(tag, 1) for tag in file.tags]
+                return Page([file], None, 1, tags=tags, hits={})
+        return _match(conn, scoped, query.q)
 
 
 def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
-    found, token = listing.page(conn, query)
+    files, token = listing.page(conn, query)
     tags = listing.tag_counts(conn, query)
-    page = Page(found, token, *_at_least(found, listing.count(conn, query)), tags=tags)
+    page = Page(files, token, *_at_least(files, listing.count(conn, query)), tags=tags)
     within = query.within
     if within.folder is None or within.recursive or len(query.source_ids) != 1:
         return page
@@ -141,47 +96,62 @@ def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
 
 
 def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
-    if _is_narrowed(query):
-        return _narrowed(conn, query, q)
-    matching = _matching(conn, query, q)
-    found, token = hits.page(conn, matching, query.after, query.limit)
-    counted = _at_least(found, hits.count(conn, matching))
-    return Page(found, token, *counted, tags=hits.tag_counts(conn, matching))
+    sources = [*query.source_ids, *query.parts]
+    searched = _scoped(conn, sources)
+    if query.narrows or not query.is_newest_first:
+        expression = hits.match_expression(conn, q, searched)
+        shown = _narrowed(conn, query, expression, _text(conn, query, q, searched))
+    else:
+        shown = _newest(conn, query, q, _text(conn, query, q, searched))
+    return found.with_hits(conn, shown, text_search.expression(conn, q))
 
 
-def _is_narrowed(query: listing.ListQuery) -> bool:
-    return query.narrows or not query.is_newest_first
+def _text(
+    conn: sqlite3.Connection, query: listing.ListQuery, q: str, searched: list[int] | None
+) -> text_search.TextQuery | None:
+    """The search in the text of files; None where no page can match."""
+    expression = text_search.expression(conn, q, searched)
+    if expression is None:
+        return None
+    return text_search.TextQuery(expression, frozenset(query.source_ids), query.parts)
 
 
-def _matching(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> hits.Matching:
+def _newest(
+    conn: sqlite3.Connection, query: listing.ListQuery, q: str, text: text_search.TextQuery | None
+) -> Page:
     whole, partly = (
-        hits.match_expression(conn, q, _searched(conn, list(ids)))
+        hits.match_expression(conn, q, _scoped(conn, list(ids)))
         for ids in (query.source_ids, query.parts)
     )
-    return hits.Matching(whole, partly, query.parts)
+    matching = hits.Matching(whole, partly, query.parts)
+    if text is not None and (shown := found.page(conn, matching, text, query)) is not None:
+        return shown
+    files, token = hits.page(conn, matching, query.after, query.limit)
+    counted = _at_least(files, hits.count(conn, matching))
+    return Page(files, token, *counted, tags=hits.tag_counts(conn, matching))
 
 
-def _narrow(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> narrowed.Narrowed | None:
-    """The narrowed search; None where no term can match anything."""
-    sources = [*query.source_ids, *query.parts]
-    expression = hits.match_expression(conn, q, _searched(conn, sources))
-    return None if expression is None else narrowed.narrow(conn, expression, query)
-
-
-def _narrowed(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
-    search = _narrow(conn, query, q)
-    if search is None:
+def _narrowed(
+    conn: sqlite3.Connection,
+    query: listing.ListQuery,
+    expression: str | None,
+    text: text_search.TextQuery | None,
+) -> Page:
+    if expression is None:
         return Page([], None, 0)
-    found, token = narrowed.page(conn, search)
-    return Page(found, token, *narrowed.count(conn, search), tags=narrowed.tag_counts(conn, search))
+    search = narrowed.narrow(conn, expression, query)
+    if text is not None and (shown := found.narrowed_page(conn, search, text, query)) is not None:
+        return shown
+    files, token = narrowed.page(conn, search)
+    return Page(files, token, *narrowed.count(conn, search), tags=narrowed.tag_counts(conn, search))
 
 
-def _searched(conn: sqlite3.Connection, sources: list[int]) -> list[int] | None:
+def _scoped(conn: sqlite3.Connection, sources: list[int]) -> list[int] | None:
     """The sources to search; None for all, which is quicker, where no other holds a file."""
     return sources if not sources or hits.has_other_sources(conn, sources) else None
 
 
-def _at_least(found: list[FileRecord], counted: tuple[int, bool]) -> tuple[int, bool]:
+def _at_least(files: list[FileRecord], counted: tuple[int, bool]) -> tuple[int, bool]:
     """A count, at least the files found where counting stopped before."""
     total, stopped = counted
-    return (max(total, len(found)), True) if stopped else counted
+    return (max(total, len(files)), True) if stopped else counted

@@ -117,7 +117,8 @@ class Selecting:
         if in_trash:
             return await self._in_trash(actor, filters, after, limit)
         seen = await sight(self._datasette, actor)
-        return await self._search.ids(seen, self._query(filters, after, limit))
+        page = await self._search.page(seen, self._query(filters, after, limit))
+        return [file.id for file in page.files], page.next
 
     async def described(
         self, actor: Actor, filters: Filters, in_trash: bool, limit: int

@@ -194,11 +194,6 @@ def within_bounds(conn: sqlite3.Connection, share_id: str) -> bool:
     return bool(row and row[0])
 
 
-def reserve(conn: sqlite3.Connection, upload_id: str, size: int) -> None:
-    """Let an upload whose size was not declared reserve bytes of its link."""
-    conn.execute("UPDATE datasette_files_uploads SET reserved = ? WHERE id = ?", (size, upload_id))
-
-
 def count_upload(conn: sqlite3.Connection, share_id: str, size: int) -> None:
     """Count a completed upload of ``size`` bytes, in the transaction that ends its reservation."""
     conn.execute(

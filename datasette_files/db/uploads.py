@@ -64,8 +64,11 @@ def claim(conn: sqlite3.Connection, upload: Upload, now: float) -> bool:
         return False
     conn.execute(
         """UPDATE datasette_files_uploads SET state = 'receiving', claim = ?, claimed_until = ?,
-            path = ?, expires_at = ? WHERE id = ?""",
-        (upload.claim, upload.claimed_until, upload.path, upload.expires_at, upload.id),
+            path = ?, expires_at = ?, reserved = ? WHERE id = ?""",
+        (
+            *(upload.claim, upload.claimed_until, upload.path, upload.expires_at),
+            *(upload.reserved, upload.id),
+        ),
     )
     if old[1] != upload.path:
         garbage.add(conn, old[0], old[1])
@@ -93,9 +96,12 @@ def received(conn: sqlite3.Connection, upload: Upload, expires_at: float) -> boo
     facts = ("stored_type", "stored_size", "content_hash", "crc32", "width", "height")
     cursor = conn.execute(
         f"""UPDATE datasette_files_uploads SET state = 'received', expires_at = ?,
-            {", ".join(f"{name} = ?" for name in facts)}
+            {", ".join(f"{name} = ?" for name in facts)}, reserved = ifnull(?, reserved)
         WHERE id = ? AND claim = ? AND state = 'receiving'""",
-        (expires_at, *(getattr(upload, name) for name in facts), upload.id, upload.claim),
+        (
+            *(expires_at, *(getattr(upload, name) for name in facts), upload.stored_size),
+            *(upload.id, upload.claim),
+        ),
     )
     return cursor.rowcount > 0
 
@@ -106,7 +112,8 @@ def release(
     """End a failed attempt: its path becomes garbage, and the upload may be tried again."""
     cursor = conn.execute(
         """UPDATE datasette_files_uploads SET state = 'prepared', claim = NULL, path = ?,
-            expires_at = ? WHERE id = ? AND claim = ? AND state = 'receiving'""",
+            expires_at = ?, reserved = ifnull(size, 0)
+        WHERE id = ? AND claim = ? AND state = 'receiving'""",
         (new_path, expires_at, upload.id, attempt),
     )
     if cursor.rowcount:

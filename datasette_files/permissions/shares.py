@@ -17,8 +17,7 @@ from dataclasses import dataclass
 
 from ..db import shares as rows
 from ..db.shares import Share
-from ..errors import Invalid, NotFound, QuotaExceeded
-from ..models import Upload
+from ..errors import NotFound
 from ..naming import storable, token_digest
 from .grants import Grant
 
@@ -56,8 +55,6 @@ class LinkGrant(Grant):
 
     link: Share
     share: Grant
-    #: Bytes that the request's body has at most; None if its client does not say.
-    body_size: int | None = None
 
     def check(self, conn: sqlite3.Connection, source: str) -> None:
         """Raise NotFound if the link has ended, or its maker may not do as much any more."""
@@ -66,36 +63,6 @@ class LinkGrant(Grant):
             raise absent()
         if source not in self.slugs(conn) or source not in self.share.slugs(conn):
             raise absent()
-
-    def reserve(self, conn: sqlite3.Connection, upload: Upload) -> None:
-        """Reserve a place and the declared bytes for a new upload. Raises QuotaExceeded, Invalid.
-
-        An upload without a declared size reserves when its bytes come. That cannot be known of
-        bytes that go to the storage directly, so these need a size.
-        """
-        if upload.size is None and upload.instructions is not None:
-            raise Invalid("size is missing; this link takes only files whose size is declared")
-        self._within_bounds(conn)
-
-    def reserve_body(self, conn: sqlite3.Connection, upload: Upload) -> None:
-        """Reserve what the request's body may hold. Raises QuotaExceeded, Invalid."""
-        if upload.size is not None:
-            return
-        if self.body_size is None:
-            raise Invalid("Declare the file's size in prepare, or send a Content-Length")
-        rows.reserve(conn, upload.id, self.body_size)
-        self._within_bounds(conn)
-
-    def settle(self, conn: sqlite3.Connection, upload: Upload) -> None:
-        """Count a completed upload. Raises QuotaExceeded if the bounds were passed all the same."""
-        rows.count_upload(conn, self.link.id, upload.stored_size or 0)
-        self._within_bounds(conn)
-
-    def _within_bounds(self, conn: sqlite3.Connection) -> None:
-        if not rows.within_bounds(conn, self.link.id):
-            raise QuotaExceeded(
-                "This link takes no more files, or none of this size; ask its sender for a new one"
-            )
 
 
 #: Wrong tokens that an address may try at once, and the seconds after which it has one more.

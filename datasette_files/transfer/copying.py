@@ -38,7 +38,8 @@ from ..maintenance.sweeping import Sweeper
 from ..models import FileRecord, Upload
 from ..sources import reading
 from ..sources.sources import Source
-from . import receiving
+from . import receiving, reserving
+from .reserving import Reservation
 from .uploads import Incoming, new_upload
 
 logger = logging.getLogger("datasette_files")
@@ -194,7 +195,7 @@ class Copier:
             until = upload.claimed_until or now
             if not moves.claim(conn, file.id, order.target.id, upload.claim or "", now, until):
                 raise Conflict(f"Another process is copying or moving {file.id}; try again")
-            uploads.insert(conn, upload, now)
+            reserving.begin(conn, order.target, upload)
             return None
 
         return await self._catalog.write(begin)
@@ -215,7 +216,9 @@ class Copier:
             return time.time() + CLAIM_SECONDS / 4
 
         target = order.target
-        stored = await receiving.receive_stream(target, upload, chunks(), extend)
+        stored = await receiving.receive_stream(
+            target, upload, chunks(), extend, Reservation(self._catalog, target, upload).cover
+        )
         if stored.content_hash != digest.content_hash:
             raise _damaged(order, "stored other bytes than it was sent")
         found = await reading.metadata(target, upload.path)
@@ -330,9 +333,12 @@ def _commit(
         raise _lost_claim(file)
     moves.release(conn, file.id, attempt)
     if not order.moves:
-        return _commit_copy(conn, order, file, upload, facts)
+        copied = _commit_copy(conn, order, file, upload, facts)
+        reserving.check(conn, order.target, upload)
+        return copied
     if not moves.switch(conn, file, order.target.id, upload.path, facts):
         raise _gone(file)
+    reserving.check(conn, order.target, upload)
     garbage.add(conn, file.source_id, file.path, not_before=time.time() + order.grace)
     return Carried("moved", _existing(conn, file.id))
 

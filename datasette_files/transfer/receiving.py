@@ -36,17 +36,19 @@ class NothingSent(Conflict):
 
 #: Postpones the upload's expiry while bytes arrive, and returns the time of the next call.
 Extend = Callable[[Upload], Awaitable[float]]
+#: Reserves room so that as many bytes may be stored in all, before the storage gets them.
+Cover = Callable[[int], Awaitable[None]]
 
 
 async def receive_stream(
-    source: Source, upload: Upload, chunks: AsyncIterator[bytes], extend: Extend
+    source: Source, upload: Upload, chunks: AsyncIterator[bytes], extend: Extend, cover: Cover
 ) -> Upload:
     """Stream the bytes into the storage; return the upload with the facts of the stored object.
 
-    Raises BadType, FileTooLarge, Invalid, ChecksumMismatch if the bytes are refused, and
-    StorageError, StorageUnavailable.
+    Raises BadType, FileTooLarge, Invalid, ChecksumMismatch, QuotaExceeded if the bytes are refused,
+    and StorageError, StorageUnavailable.
     """
-    stream = _CheckedStream(source, upload, chunks, extend)
+    stream = _CheckedStream(source, upload, chunks, extend, cover)
     content_type = sniffing.stored_type(upload.content_type, await stream.head())
     source.limits.check_type(upload.filename, content_type)
     storage = source.storage
@@ -141,12 +143,18 @@ class _CheckedStream:
     """A stream that checks the bytes against declared size and limit, on the way to the storage."""
 
     def __init__(
-        self, source: Source, upload: Upload, chunks: AsyncIterator[bytes], extend: Extend
+        self,
+        source: Source,
+        upload: Upload,
+        chunks: AsyncIterator[bytes],
+        extend: Extend,
+        cover: Cover,
     ) -> None:
         self._source = source
         self._upload = upload
         self._chunks = chunks
         self._extend = extend
+        self._cover = cover
         self._head: list[bytes] = []
         now = time.time()
         alive_until = min(upload.expires_at, upload.claimed_until or upload.expires_at)
@@ -164,17 +172,18 @@ class _CheckedStream:
         """Return the first bytes, enough to sniff the type. Iteration yields them again."""
         length = 0
         async for chunk in self._chunks:
-            self._head.append(self._count(chunk))
+            self._head.append(await self._count(chunk))
             length += len(chunk)
             if length >= sniffing.HEAD:
                 break
         return b"".join(self._head)[: sniffing.HEAD]
 
-    def _count(self, chunk: bytes) -> bytes:
+    async def _count(self, chunk: bytes) -> bytes:
         self.size += len(chunk)
         if self.size > self._limit:
             self._source.limits.check_size(self.size)
             check_declared_size(self._upload.size, self.size)
+        await self._cover(self.size)
         return chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -184,7 +193,7 @@ class _CheckedStream:
                 yield chunk
             self._head.clear()
             async for chunk in self._chunks:
-                await self.crc32.add(self._count(chunk))
+                await self.crc32.add(await self._count(chunk))
                 yield chunk
                 if time.time() >= self._next_extension:
                     self._next_extension = await self._extend(self._upload)

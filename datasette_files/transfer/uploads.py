@@ -40,7 +40,8 @@ from ..permissions.grants import Grant
 from ..permissions.shares import LinkGrant
 from ..sources.reading import storage_errors
 from ..sources.sources import Source
-from . import receiving
+from . import receiving, reserving
+from .reserving import Reservation
 
 logger = logging.getLogger("datasette_files")
 
@@ -95,7 +96,8 @@ class Uploads:
     ) -> tuple[str, Ways]:
         """Return a token, and the ways in which the bytes may be sent.
 
-        Raises FileTooLarge for a declared size over the limit, NotSupported, PermissionDenied.
+        Raises FileTooLarge for a declared size over the limit, NotSupported, PermissionDenied,
+        QuotaExceeded, and Invalid as ``reserving.begin``.
         """
 
         def new() -> tuple[Upload, str]:
@@ -135,11 +137,7 @@ class Uploads:
         def insert(conn: Connection) -> tuple[Upload, str]:
             grant.check(conn, source.slug)
             upload, token = new()
-            uploads.insert(conn, upload, time.time())
-            if isinstance(grant, LinkGrant):
-                grant.reserve(conn, upload)
-                if upload.claim is not None:  # its bytes come by this request
-                    grant.reserve_body(conn, upload)
+            reserving.begin(conn, source, upload)
             return upload, token
 
         return await self._catalog.write(insert)
@@ -175,15 +173,14 @@ class Uploads:
                 claimed_until=now + CLAIM_SECONDS,
                 path=path,
                 expires_at=now + self._expiry,
+                reserved=upload.size or 0,
             )
             uploads.claim(conn, upload, now)
-            if isinstance(grant, LinkGrant):
-                grant.reserve_body(conn, upload)
             return upload
 
         upload = await self._catalog.write(claim)
         try:
-            stored = await receiving.receive_stream(source, upload, chunks, self._extend)
+            stored = await self._stream(source, upload, chunks)
             allowed = await grant.renewed()
         except BaseException:
             await self._release(source, upload)
@@ -240,8 +237,7 @@ class Uploads:
             file = as_file(upload)
             uploads.complete(conn, upload.id, time.time() + REMEMBERED_SECONDS, self._url_lifetime)
             files.insert(conn, file)
-            if isinstance(grant, LinkGrant):
-                grant.settle(conn, upload)
+            reserving.settle(conn, source, upload)
             if file.sha256 is None:
                 unhashed.add(conn, file.id, file.source_id)
             return file, True
@@ -278,7 +274,7 @@ class Uploads:
             source, grant, lambda: self._new(source, actor_id, grant, incoming, claim)
         )
         try:
-            stored = await receiving.receive_stream(source, upload, chunks, self._extend)
+            stored = await self._stream(source, upload, chunks)
             file, allowed = described(as_file(stored)), await grant.renewed()
 
             def commit(conn: Connection) -> None:
@@ -291,14 +287,17 @@ class Uploads:
                     raise Conflict(f"The id {file.id} was taken meanwhile; try again") from None
                 if also is not None:
                     also(conn, stored)
-                if isinstance(grant, LinkGrant):
-                    grant.settle(conn, stored)
+                reserving.settle(conn, source, stored)
 
             await self._catalog.write(commit)
         except BaseException:
             await self._undo(source, upload, lambda conn: uploads.discard(conn, upload))
             raise
         return file
+
+    async def _stream(self, source: Source, upload: Upload, chunks: AsyncIterator[bytes]) -> Upload:
+        room = Reservation(self._catalog, source, upload)
+        return await receiving.receive_stream(source, upload, chunks, self._extend, room.cover)
 
     def _new(
         self,
@@ -422,7 +421,8 @@ def owned(
     ``takes_late`` returns an expired direct upload too.
     """
     upload = uploads.get(conn, naming.token_digest(token))
-    if upload is None or upload.source_id != source.id:
+    other = naming.is_resumable(token) and upload is not None and upload.state != "completed"
+    if upload is None or upload.source_id != source.id or other:
         raise NotFound("This source has no upload with this token; prepare a new one")
     link = grant.link.id if isinstance(grant, LinkGrant) else None
     if (upload.actor_id, upload.link) != (actor_id, link):

@@ -109,7 +109,7 @@ def grid(call: Call) -> bool:
 
 
 def moment(name: str, value: str | None) -> str | None:
-    """A date or an ISO 8601 time, in the catalog's format. Raises Invalid."""
+    """A date or an ISO 8601 time, in the catalog's format. Raises Invalid, with this name."""
     if value is None:
         return None
     try:

@@ -15,6 +15,7 @@ from datasette.utils.asgi import Forbidden, Response
 
 from ..app import Files
 from ..errors import FilesError, Invalid, PermissionDenied
+from ..media.labels import in_words
 from ..naming import plain
 from ..permissions.actions import Actor, actor_id
 from ..sources.reading import Missing
@@ -141,7 +142,7 @@ async def page(call: Call, template: str, context: dict[str, Any], status: int =
     """A page from one of our templates."""
     html = await call.datasette.render_template(
         f"datasette_files/{template}",
-        {**context, "asset": partial(asset, call.files), "human_size": human_size, "plain": plain},
+        {**context, "asset": partial(asset, call.files), **_WRITTEN},
         request=call.request,
         view_name="datasette-files",
     )
@@ -157,6 +158,10 @@ def human_size(size: int | None) -> str:
     units = ("bytes", "KB", "MB", "GB", "TB")
     step = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
     return f"{size:,} bytes" if step == 0 else f"{size / 1024**step:.1f} {units[step]}"
+
+
+#: How templates write facts.
+_WRITTEN = {"human_size": human_size, "in_words": in_words, "plain": plain}
 
 
 async def failure(call: Call, error: FilesError) -> Response | None:

@@ -18,7 +18,7 @@ from ..permissions.actions import BROWSE, MANAGE, SHARE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import access, bulk, records, shares
+from . import access, bulk, records, shares, texts
 from .arguments import (
     TRASHED,
     first_url,
@@ -33,6 +33,7 @@ from .arguments import (
     within,
 )
 from .http import Call, answer, page
+from .usage import room_for
 
 _MAX_BATCH = 200
 
@@ -46,17 +47,17 @@ async def batch(call: Call) -> Response:
 
 
 async def source_json(call: Call) -> Response:
-    source, _, found = await _source_list(call)
+    source, _, _, found = await _source_list(call)
     return answer(call, {"ok": True, "source": source.slug, **_as_json(call, found)})
 
 
 async def source_page(call: Call) -> Response:
-    source, query, found = await _source_list(call)
+    source, q, query, found = await _source_list(call)
     uploadable = await call.files.lookup.allowed_sources(call.actor, UPLOAD)
     can_manage = source.slug in await call.files.lookup.allowed_sources(call.actor, MANAGE)
     contents = await call.files.catalog.read(lambda conn: file_rows.contents(conn, source.id))
     shown = found.folders
-    if query.within.folder is None and not query.within.narrows:
+    if query.within.folder is None and not query.within.narrows and not q:
         # The page of the whole source leads to its top folders too.
         top = await call.files.catalog.read(lambda conn: folder_rows.children(conn, source.id, ""))
         shown = top[0]
@@ -65,6 +66,7 @@ async def source_page(call: Call) -> Response:
         "source": source,
         "contents": contents,
         "family_names": FAMILIES,
+        "q": q,
         "query": query,
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
@@ -76,6 +78,7 @@ async def source_page(call: Call) -> Response:
         ),
         "can_manage": can_manage,
         "access_url": access.source_url(call, source.slug) if can_manage else None,
+        "left": await room_for(call, source) if source.slug in uploadable else None,
         "sharing": await _sharing(call, source) if source.slug in uploadable else None,
         "filtered": query.filtered or query.within.narrows,
         "folder_crumbs": folder_urls(call, query.within.folder or ""),
@@ -103,7 +106,8 @@ async def _just_trashed(call: Call, source: Source) -> dict[str, Any] | None:
     return records.trashed(call, trashed) if trashed else None
 
 
-async def _source_list(call: Call) -> tuple[Source, listing.ListQuery, Page]:
+async def _source_list(call: Call) -> tuple[Source, str, listing.ListQuery, Page]:
+    """The source, the words, the query and the page."""
     source = call.files.sources.get(call.vars["source"])
     browse = await grant(call.datasette, call.actor, BROWSE, source.slug)
     q = (call.argument("q") or "").strip()
@@ -111,37 +115,41 @@ async def _source_list(call: Call) -> tuple[Source, listing.ListQuery, Page]:
     if q:
         query = replace(query, within=within(call, recursive=True))
     found = await call.files.search.page(Sight(browse), SearchQuery(query, q, source.slug))
-    return source, query, found
+    return source, q, query, found
 
 
 async def search_json(call: Call) -> Response:
-    q, wanted, found = await _search(call)
+    q, wanted, _, found = await _search(call)
     described = {"ok": True, "q": q, "source": wanted, "sources": found.sources}
     return answer(call, {**described, **_as_json(call, found)})
 
 
 async def search_page(call: Call) -> Response:
-    q, wanted, found = await _search(call)
-    query = replace(list_query(call), within=within(call, recursive=True))
+    q, wanted, query, found = await _search(call)
     sources = [source for source in call.files.sources if source.slug in found.sources]
     context = {
         **_as_context(call, found),
         "q": q,
+        "query": query,
+        "filtered": query.narrows,
+        "family_names": FAMILIES,
+        "sort_urls": sort_urls(call, query),
         "chosen": wanted,
         "selection": await bulk.toolbar(call, found.files, _filters(query, wanted, q)),
-        "source_labels": {source.slug: source.label for source in sources},
         "sources": sources,
     }
+    if not wanted:
+        context["source_labels"] = {source.slug: source.label for source in sources}
     return await page(call, "search.html", context)
 
 
-async def _search(call: Call) -> tuple[str, str, Page]:
-    """The query, the slug of the only source or "", and the page."""
+async def _search(call: Call) -> tuple[str, str, listing.ListQuery, Page]:
+    """The words, the slug of the only source or "", the query and the page."""
     seen = await sight(call.datasette, call.actor)
     q, wanted = (call.argument("q") or "").strip(), call.argument("source") or ""
     ids = tuple(source.id for source in call.files.sources if wanted in ("", source.slug))
     query = replace(list_query(call), source_ids=ids, within=within(call, recursive=True))
-    return q, wanted, await call.files.search.page(seen, SearchQuery(query, q))
+    return q, wanted, query, await call.files.search.page(seen, SearchQuery(query, q))
 
 
 def _filters(query: listing.ListQuery, source: str, q: str = "") -> dict[str, Any]:
@@ -163,7 +171,7 @@ def _filters(query: listing.ListQuery, source: str, q: str = "") -> dict[str, An
 def _as_json(call: Call, found: Page) -> dict[str, Any]:
     """The JSON of every list."""
     described: dict[str, Any] = {
-        "files": [records.listed(call, file) for file in found.files],
+        "files": [records.found(call, file, found.hits) for file in found.files],
         "facets": {"tags": [{"value": tag, "count": count} for tag, count in found.tags]},
     }
     if found.folders is not None:
@@ -176,6 +184,7 @@ def _as_context(call: Call, found: Page) -> dict[str, Any]:
     """The context of every page of a list."""
     return {
         **_as_json(call, found),
+        "snippet_parts": texts.parts,
         "first_url": first_url(call),
         "grid": grid(call),
         "view_urls": view_urls(call),

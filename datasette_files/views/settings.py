@@ -185,7 +185,7 @@ async def _page(
 
 def as_text(key: str, value: Any) -> str:
     """A setting as text for its field of the form."""
-    if key == "max_file_size" and value is not None:
+    if _PARSERS.get(key) is parse_size and value is not None:
         return size_text(value)
     if isinstance(value, list):
         return "\n".join(value)
@@ -244,5 +244,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "allowed_content_types": lambda text: text.replace(",", " ").split() or None,
     "thumbnails": _parse_switch,
     "trash_days": _parse_number,
+    "quota_bytes": parse_size,
+    "quota_files": _parse_number,
+    "quota_bytes_per_actor": parse_size,
     "presign_ttl_seconds": _parse_number,
 }

@@ -28,6 +28,7 @@ from ..sources.sources import Source
 from ..transfer.uploads import Incoming
 from . import records
 from .http import Call, answer, page, redirect
+from .usage import room_for
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -60,7 +61,8 @@ def to_source(handler: Handler) -> Callable[[Call], Awaitable[Response]]:
 async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
     await call.files.catalog.read(lambda conn: allowed.check(conn, source.slug))
     source.require_uploads()
-    return await page(call, "upload.html", {"source": source, "can_browse": await _browses(call)})
+    context = {"source": source, "can_browse": await _browses(call)}
+    return await page(call, "upload.html", {**context, "left": await room_for(call, source)})
 
 
 @to_source
@@ -82,8 +84,8 @@ async def prepare_at(call: Call, source: Source, allowed: Grant, steps: str) -> 
     token, ways = await call.files.uploads.prepare(source, actor_id, allowed, incoming)
     instructions = ways.instructions
     answered: dict[str, Any] = {"ok": True, "upload_token": token}
-    if ways.parts is not None and not call.link:
-        answered["upload_parts"] = _offered(call, source, ways.parts)
+    if ways.parts is not None:
+        answered["upload_parts"] = _offered(call, steps, ways.parts)
     if instructions is None:
         answered |= {
             "upload_url": call.url(f"{steps}/upload"),
@@ -91,9 +93,8 @@ async def prepare_at(call: Call, source: Source, allowed: Grant, steps: str) -> 
             "upload_headers": {},
             "upload_fields": {"upload_token": token},
         }
-        if source.appends_uploads and not call.link:
-            url = call.url(f"/-/files/upload/{source.slug}/-/tus")
-            answered["upload_resumable_url"] = url
+        if source.appends_uploads:
+            answered["upload_resumable_url"] = call.url(f"{steps}/tus")
     else:
         answered |= {
             "upload_url": instructions.url,
@@ -104,14 +105,13 @@ async def prepare_at(call: Call, source: Source, allowed: Grant, steps: str) -> 
     return answer(call, answered)
 
 
-def _offered(call: Call, source: Source, parts: UploadParts) -> dict[str, Any]:
+def _offered(call: Call, steps: str, parts: UploadParts) -> dict[str, Any]:
     """The parts of an upload, and where to ask for them (parts.py)."""
-    base = f"/-/files/upload/{source.slug}/-"
     return {
         "part_size": parts.part_size,
         "count": parts.count,
-        "sign_url": call.url(f"{base}/sign-parts"),
-        "list_url": call.url(f"{base}/list-parts"),
+        "sign_url": call.url(f"{steps}/sign-parts"),
+        "list_url": call.url(f"{steps}/list-parts"),
     }
 
 

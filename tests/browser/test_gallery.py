@@ -105,7 +105,7 @@ def test_search_filters_and_order_keep_the_grid(site: Site, page: Page) -> None:
     expect(page).to_have_url(site.url(GRID))
     box = page.get_by_role("searchbox")
     box.fill("phone")
-    expect(page.locator("#files-count")).to_have_text("1 file for “phone”")
+    expect(page.locator("#files-count")).to_have_text("1 of 8 files matches “phone”.")
     assert shown(page) == ["phone.jpg"]
     box.fill("")
     expect(page.locator("#files-count")).to_contain_text("8 files, ")
@@ -122,7 +122,7 @@ def test_search_filters_and_order_keep_the_grid(site: Site, page: Page) -> None:
     while not held:
         page.wait_for_timeout(10)
     held.pop().continue_()
-    expect(page.locator("#files-count")).to_have_text("1 file for “phone”")
+    expect(page.locator("#files-count")).to_have_text("1 of 8 files matches “phone”.")
 
 
 @pytest.mark.full

@@ -26,6 +26,7 @@ async def test_the_record_is_flat_with_every_column(datasette: Datasette) -> Non
         *("id", "source_id", "path", "filename", "content_type", "content_hash", "size"),
         *("width", "height", "uploaded_by", "created_at", "metadata", "search_text"),
         *("upload_link", "source_slug", "url", "download_url", "thumbnail_url"),
+        *("folder", "tags", "crc32", "text_status", "text_error"),
     }
     assert {name: record[name] for name in file} == file
     assert record["uploaded_by"] == "alice"

@@ -14,21 +14,16 @@ import { ApiError, request } from "../shared/request.js";
 /** The address of the results that are shown or asked for. */
 let shown = location.href;
 let asked = new AbortController();
-/** The list that an emptied search returns to: as it was filtered, sorted and paged. */
-let list = new URL(shown).searchParams.has("q") ? undefined : shown;
 
 const announcer = element("p", { class: "files-hidden", role: "status" });
 document.querySelector("main")?.append(announcer);
 
 /** @param {HTMLFormElement} form @returns {string} The address that the form leads to, without empty fields. */
 function target(form) {
-  const fields = [...new FormData(form)].filter(([, value]) => value !== "");
-  const query = new URLSearchParams(/** @type {[string, string][]} */ (fields));
-  // An emptied search of a source leads to the page of the source, if there is one.
-  const emptied = form.dataset.filesHome !== undefined && !query.has("q");
-  const home = emptied ? (list ?? form.dataset.filesHome) : undefined;
-  const url = new URL(home ?? form.action, location.href);
-  if (home === undefined) url.search = query.toString();
+  // An empty folder is the top one.
+  const fields = [...new FormData(form)].filter(([name, value]) => value !== "" || name === "folder");
+  const url = new URL(form.action);
+  url.search = new URLSearchParams(/** @type {[string, string][]} */ (fields)).toString();
   return url.href;
 }
 
@@ -80,13 +75,7 @@ async function refresh(url, again = false) {
   asked = new AbortController();
   const { signal } = asked;
   shown = url;
-  const searching = new URL(url).searchParams.has("q");
-  if (!searching) list = url;
   history.replaceState(history.state, "", url);
-  // Filters apply to lists, not to searches.
-  for (const filters of document.querySelectorAll("form.files-filters")) {
-    /** @type {HTMLElement} */ (filters).hidden = searching;
-  }
   document.getElementById("files-results")?.setAttribute("aria-busy", "true");
   try {
     const page = await fetchPage(url, signal);

@@ -1,0 +1,101 @@
+"""What counts towards quotas, beside the files of the catalog: kept totals.
+
+``datasette_files_usage`` has one row for each source, kind and actor; the actor is ``''`` for
+everybody without an id.
+
+* ``files``: every file in the catalog, under the actor ``''``: the sum of datasette_files_totals.
+* ``trash``: files in the trash, by uploader.
+* ``arriving``: uploads on their way, by actor: the files and bytes that they have reserved.
+"""
+
+from __future__ import annotations
+
+import sqlite_utils
+
+from .registry import migrations, run
+
+_TABLE = """CREATE TABLE datasette_files_usage (
+    source_id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    files INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (source_id, kind, actor)
+) WITHOUT ROWID"""
+
+
+def triggers(
+    kind: str,
+    table: str,
+    columns: str,
+    *,
+    actor: str = "ifnull({row}.uploaded_by, '')",
+    files: str = "1",
+    size: str = "ifnull({row}.size, 0)",
+    when: str = "true",
+) -> tuple[str, ...]:
+    """Triggers that keep a kind in step with the rows of a table for which ``when`` is true.
+
+    ``columns`` are those whose change matters; ``{row}`` stands for the trigger's row.
+    """
+
+    def step(row: str, more: str) -> str:
+        added = f"{row}.source_id, '{kind}', {actor}, {more} ({files}), {more} ({size})"
+        return f"""INSERT INTO datasette_files_usage (source_id, kind, actor, files, bytes)
+            SELECT {added} WHERE {when} ON CONFLICT DO UPDATE
+            SET files = files + excluded.files, bytes = bytes + excluded.bytes;""".replace(
+            "{row}", row
+        )
+
+    make = f"CREATE TRIGGER datasette_files_usage_{kind}"
+    add, subtract = step("new", ""), step("old", "-")
+    return (
+        f"{make}_ai AFTER INSERT ON {table} BEGIN {add} END",
+        f"{make}_ad AFTER DELETE ON {table} BEGIN {subtract} END",
+        f"{make}_au AFTER UPDATE OF {columns} ON {table} BEGIN {subtract} {add} END",
+    )
+
+
+_ACTIVE = "{row}.state IN ('prepared', 'receiving', 'received')"
+_TRIGGERS = (
+    *triggers(
+        "files",
+        "datasette_files_totals",
+        "files, bytes",
+        actor="''",
+        files="{row}.files",
+        size="{row}.bytes",
+    ),
+    *triggers("trash", "datasette_files_trash", "source_id, uploaded_by, size"),
+    *triggers(
+        "arriving",
+        "datasette_files_uploads",
+        "source_id, actor_id, state, reserved, reserved_files",
+        actor="ifnull({row}.actor_id, '')",
+        files="{row}.reserved_files",
+        size="{row}.reserved",
+        when=_ACTIVE,
+    ),
+)
+
+
+@migrations(name="0018_quotas")
+def quotas(db: sqlite_utils.Database) -> None:
+    """Make the totals from what is there, and keep them."""
+    run(
+        db,
+        _TABLE,
+        "ALTER TABLE datasette_files_uploads ADD COLUMN reserved_files INTEGER NOT NULL DEFAULT 1",
+        # Uploads that go on have reserved nothing until now.
+        "UPDATE datasette_files_uploads SET reserved = size WHERE size > reserved",
+        """INSERT INTO datasette_files_usage
+        SELECT source_id, 'files', '', sum(files), sum(bytes)
+        FROM datasette_files_totals GROUP BY 1""",
+        """INSERT INTO datasette_files_usage
+        SELECT source_id, 'trash', ifnull(uploaded_by, ''), count(*), sum(ifnull(size, 0))
+        FROM datasette_files_trash GROUP BY 1, 3""",
+        f"""INSERT INTO datasette_files_usage
+        SELECT source_id, 'arriving', ifnull(actor_id, ''), count(*), sum(reserved)
+        FROM datasette_files_uploads u WHERE {_ACTIVE.format(row="u")} GROUP BY 1, 3""",
+        *_TRIGGERS,
+    )
