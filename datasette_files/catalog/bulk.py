@@ -24,6 +24,7 @@ from ..db.batching import Catalog
 from ..db.bulk import DONE, TRASHED
 from ..errors import Conflict, FilesError
 from ..events import Announcer, UpdateFileEvent
+from ..jobs.parallel import to_its_end
 from ..models import FileRecord
 from ..naming import check_tags
 from ..permissions.actions import (
@@ -204,9 +205,13 @@ class Bulk:
             mark(conn, outcome.states)
             return outcome
 
-        outcome = await self._catalog.write(write, _BYTES * len(ids))
-        await self._after(actor, order, outcome)
-        return outcome
+        async def commit() -> Outcome:
+            outcome = await self._catalog.write(write, _BYTES * len(ids))
+            await self._after(actor, order, outcome)
+            return outcome
+
+        # A server that ends announces what it has committed.
+        return await to_its_end(commit())
 
     async def _rights(self, actor: Actor, action: Action, ids: Sequence[str]) -> Rights:
         needed = _NEEDED.get(action, EDIT)
