@@ -16,10 +16,14 @@ from typing import Any
 from datasette.plugins import pm
 from datasette.utils import StartupError
 
+from .catalog.bulk import Bulk
+from .catalog.bulk_job import BulkJobs
 from .catalog.editing import Editing
 from .catalog.links import Links
 from .catalog.lookup import Lookup
+from .catalog.offers import Offers
 from .catalog.search import Search
+from .catalog.selecting import Selecting
 from .catalog.shares import Shares
 from .catalog.trash import Trash
 from .catalog.versions import Versions
@@ -126,6 +130,13 @@ class Files:
         self.shares = Shares(
             datasette, self.catalog, self.config, self.lookup, self.links, self.announcer
         )
+        self.bulk = Bulk(
+            *(datasette, self.catalog, self.sources, self.trash, self.editing, self.shares),
+            *(self.lookup, self.announcer, self.copier.move),
+        )
+        self.offers = Offers(datasette, self.catalog, self.sources, self.lookup, self.shares)
+        self.selecting = Selecting(datasette, self.catalog, self.sources, self.search, self.trash)
+        self.bulk_jobs = BulkJobs(datasette, self.catalog, self.bulk, self.selecting, self.jobs)
         self.checksums = Checksums(self.catalog)
         self.zips = Zips(
             *(datasette, self.catalog, self.sources, self.lookup, self.search, self.checksums)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from sqlite3 import Connection
 from typing import Any
@@ -31,6 +32,13 @@ class Changes:
     def values(self) -> dict[str, Any]:
         """The columns to change, with their values."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    def apply(self, conn: Connection, file: FileRecord) -> FileRecord:
+        """Change the row of a file in the caller's transaction; return the changed record."""
+        values = self.values()
+        changed = replace(file, **values)
+        file_rows.change(conn, changed, values)
+        return changed
 
 
 class Editing:
@@ -62,13 +70,15 @@ class Editing:
                     "Somebody else has changed the search text, so yours was not saved; copy it,"
                     " reload the page and add it there"
                 )
-            if now is not None:
-                values = changes.values()
-                file_rows.change(conn, replace(now, **values), values)
-            return file_rows.get(conn, file.id)
+            return None if now is None else changes.apply(conn, now)
 
         changed = await self._catalog.write(change, size)
         if changed is None:
             raise absent(file.id)
-        await self._announcer.announce(UpdateFileEvent.about(changed, actor))
+        await self.announce([changed], actor)
         return changed
+
+    async def announce(self, files: Iterable[FileRecord], actor: Actor) -> None:
+        """Announce each changed file."""
+        for file in files:
+            await self._announcer.announce(UpdateFileEvent.about(file, actor))

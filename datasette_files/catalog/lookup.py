@@ -150,7 +150,7 @@ class Lookup:
     async def sees_any(self, actor: Actor) -> bool:
         """Tell whether the actor may see any file, or browse a source that may have one."""
         seen = await sight(self._datasette, actor)
-        scope = await self._catalog.query(lambda conn: seen.scope(conn, seen.sources))
+        scope = await self._catalog.query(lambda conn: seen.scope(conn, seen.view.sources))
         return bool(scope.whole or scope.parts)
 
     async def allowed_sources(self, actor: Actor, action: str) -> frozenset[str]:

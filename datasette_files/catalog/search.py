@@ -121,7 +121,7 @@ def _seqs(
     searched = _scoped(conn, [*query.source_ids, *query.parts])
     expression = hits.match_expression(conn, q, searched)
     by_name = [] if expression is None else narrowed.seqs(conn, expression, query, most)
-    text = _text(conn, query, q, searched)
+    text = _text(query, text_search.expression(conn, q), searched)
     if text is None or by_name is None:
         return by_name
     by_text = found.matching(conn, text, query, most)
@@ -145,15 +145,22 @@ def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
     searched = _scoped(conn, sources)
     hits.check_query(q)
     expression = text_search.expression(conn, q) if sources else None
-    text = None
-    if expression is not None:
-        scoped = expression if searched is None else text_search.within(expression, searched)
-        text = text_search.TextQuery(scoped, frozenset(query.source_ids), query.parts)
+    text = _text(query, expression, searched)
     if query.narrows or not query.is_newest_first:
         shown = _narrowed(conn, query, hits.match_expression(conn, q, searched), text)
     else:
         shown = _newest(conn, query, q, text)
     return found.with_hits(conn, shown, expression)
+
+
+def _text(
+    query: listing.ListQuery, expression: str | None, searched: list[int] | None
+) -> text_search.TextQuery | None:
+    """The search in the text of files; None where no page can match."""
+    if expression is None:
+        return None
+    scoped = expression if searched is None else text_search.within(expression, searched)
+    return text_search.TextQuery(scoped, frozenset(query.source_ids), query.parts)
 
 
 def _newest(

@@ -19,7 +19,7 @@ from ..db.batching import Catalog
 from ..db.shares import Share
 from ..errors import Invalid, NotFound, PermissionDenied
 from ..events import Announcer, RevokeShareEvent, ShareFileEvent
-from ..models import written
+from ..models import FileRecord, written
 from ..permissions import shares as permission
 from ..permissions.actions import MANAGE, SHARE, UPLOAD, Actor, actor_id, refusal
 from ..permissions.grants import grant
@@ -146,6 +146,12 @@ class Shares:
                 ShareFileEvent.of_file(shown[file_id], actor, share.id, share.expires_at)
             )
         return share, ids, token
+
+    async def shareable(
+        self, actor: Actor, files: list[FileRecord], enough: int | None = None
+    ) -> set[str]:
+        """The ids of those files that the actor may share; as ``Links.shareable``."""
+        return await self._links.shareable(actor, files, enough)
 
     async def upload_link(self, actor: Actor, source: Source, terms: Terms) -> tuple[Share, str]:
         """Make a link to upload into a source. The link and its token.

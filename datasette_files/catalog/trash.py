@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,30 +71,41 @@ class Trash:
         StorageUnavailable; Conflict for a file that was moved to another source meanwhile, where
         the actor may have other rights.
         """
-        _require_deletion(source)
-
-        def remove(conn: sqlite3.Connection) -> tuple[bool, TrashedFile | None]:
-            if source.trash_days:
-                now = time.time()
-                until = now + source.trash_days * _DAY
-                trashed = rows.add(conn, file.id, actor_id(actor), now, until)
-                if trashed is not None:
-                    _require_same_place(file, trashed.file)
-                return trashed is not None, trashed
-            gone = file_rows.delete(conn, file.id)
-            if gone is None:
-                return False, None
-            _require_same_place(file, gone)
-            garbage.add(conn, file.source_id, file.path, file.id, actor_id(actor))
-            return True, None
-
-        deleted, trashed = await self._catalog.write(remove)
-        if deleted and trashed is None:
-            await self._remove(source, file.path)
+        deleted, trashed = await self._catalog.write(
+            lambda conn: self.delete_row(conn, source, file, actor)
+        )
         if deleted:
-            outcome = "purged" if trashed is None else "trashed"
-            await self._announcer.announce(DeleteFileEvent.about(file, actor, outcome=outcome))
+            await self.after_deletion(source, [file], actor, trashed is not None)
         return trashed
+
+    def delete_row(
+        self, conn: sqlite3.Connection, source: Source, file: FileRecord, actor: Actor
+    ) -> tuple[bool, TrashedFile | None]:
+        """Do the part of ``delete`` that is a transaction. False for a file that is gone."""
+        require_deletion(source)
+        if source.trash_days:
+            now = time.time()
+            until = now + source.trash_days * _DAY
+            trashed = rows.add(conn, file.id, actor_id(actor), now, until)
+            if trashed is not None:
+                _require_same_place(file, trashed.file)
+            return trashed is not None, trashed
+        gone = file_rows.delete(conn, file.id)
+        if gone is None:
+            return False, None
+        _require_same_place(file, gone)
+        garbage.add(conn, file.source_id, file.path, file.id, actor_id(actor))
+        return True, None
+
+    async def after_deletion(
+        self, source: Source, files: Sequence[FileRecord], actor: Actor, trashed: bool
+    ) -> None:
+        """Delete the bytes of files that are not in the trash; announce each deletion."""
+        if not trashed:
+            await self._remove(source, *(file.path for file in files))
+        outcome = "trashed" if trashed else "purged"
+        for file in files:
+            await self._announcer.announce(DeleteFileEvent.about(file, actor, outcome=outcome))
 
     async def deleted_by(self, file_id: str, actor: Actor) -> tuple[bool, TrashedFile | None]:
         """Tell whether this actor deleted the file recently, and its entry if it is in the trash.
@@ -120,26 +131,51 @@ class Trash:
         self, actor: Actor, source: str | None, after: str | None, limit: int
     ) -> TrashPage:
         """The part of the trash that the actor may see, of all sources or one (by slug)."""
+        part = await self._part(actor)
+        manage = await grant(self._datasette, actor, MANAGE)
+
+        def look(conn: sqlite3.Connection) -> TrashPage:
+            seen = part(conn)
+            scopes = [scope for slug, scope in seen.items() if source in (None, slug)]
+            found, token = rows.page(conn, scopes, after, limit)
+            total, truncated = rows.count(conn, scopes)
+            return TrashPage(found, token, total, truncated, sorted(seen), manage.slugs(conn))
+
+        return await self._catalog.query(look)
+
+    async def named(self, actor: Actor, file_ids: Iterable[str]) -> list[FileRecord]:
+        """Those of the files that the actor sees in the trash, in their order."""
+        part = await self._part(actor)
+
+        def look(conn: sqlite3.Connection) -> list[FileRecord]:
+            seen = part(conn)
+            found = [trashed for one in file_ids if (trashed := rows.get(conn, one))]
+            return [
+                one.file
+                for one in found
+                if (scope := seen.get(one.file.source_slug)) is not None
+                and scope.trashed_by in (None, one.trashed_by)
+            ]
+
+        return await self._catalog.read(look)
+
+    async def _part(self, actor: Actor) -> Callable[[sqlite3.Connection], dict[str, rows.Scope]]:
+        """The part of the trash that the actor may see, by slug, decided in a look-up."""
         datasette = self._datasette
         browse = await grant(datasette, actor, BROWSE)
         manage = await grant(datasette, actor, MANAGE)
         delete = await grant_on_sources(datasette, actor, DELETE)
         who = actor_id(actor)
 
-        def look(conn: sqlite3.Connection) -> TrashPage:
-            managed = manage.slugs(conn)
-            restorable = managed | delete.slugs(conn)
-            scopes, seen = [], []
-            for one in self._sources.by_id(browse.slugs(conn)).values():
-                if one.slug in restorable or who is not None:
-                    own = None if one.slug in restorable else who
-                    seen.append(one.slug)
-                    scopes += [rows.Scope(one.id, own)] if source in (None, one.slug) else []
-            found, token = rows.page(conn, scopes, after, limit)
-            total, truncated = rows.count(conn, scopes)
-            return TrashPage(found, token, total, truncated, sorted(seen), managed)
+        def part(conn: sqlite3.Connection) -> dict[str, rows.Scope]:
+            restorable = manage.slugs(conn) | delete.slugs(conn)
+            return {
+                one.slug: rows.Scope(one.id, None if one.slug in restorable else who)
+                for one in self._sources.by_id(browse.slugs(conn)).values()
+                if one.slug in restorable or who is not None
+            }
 
-        return await self._catalog.query(look)
+        return part
 
     async def visible(self, actor: Actor, source: Source | None = None) -> int:
         """The number of files that the actor sees in the trash, of all sources or one."""
@@ -175,9 +211,13 @@ class Trash:
             ):
                 raise refusal(DELETE)
         changed = await self._change([file.id for file in there], file_ids, rows.restore)
-        for file in changed.files:
-            await self._announcer.announce(RestoreFileEvent.about(file, actor))
+        await self.after_restoring(changed.files, actor)
         return changed
+
+    async def after_restoring(self, files: Iterable[FileRecord], actor: Actor) -> None:
+        """Announce each restored file."""
+        for file in files:
+            await self._announcer.announce(RestoreFileEvent.about(file, actor))
 
     async def purge(self, actor: Actor, file_ids: Collection[str]) -> Changed:
         """Purge all of the files that are in the trash, or none if one cannot be purged.
@@ -197,15 +237,13 @@ class Trash:
 
         there = await self._catalog.read(look)
         for slug in {file.source_slug for file in there}:
-            _require_deletion(self._sources.get(slug))
+            require_deletion(self._sources.get(slug))
         changed = await self._change([file.id for file in there], file_ids, purge)
-        by_source: dict[str, list[str]] = {}
+        by_source: dict[str, list[FileRecord]] = {}
         for file in changed.files:
-            by_source.setdefault(file.source_slug, []).append(file.path)
-        for slug, paths in by_source.items():
-            await self._remove(self._sources.get(slug), *paths)
-        for file in changed.files:
-            await self._announcer.announce(DeleteFileEvent.about(file, actor, outcome="purged"))
+            by_source.setdefault(file.source_slug, []).append(file)
+        for slug, files in by_source.items():
+            await self.after_deletion(self._sources.get(slug), files, actor, trashed=False)
         return changed
 
     def _there(self, conn: sqlite3.Connection, file_ids: Collection[str]) -> list[FileRecord]:
@@ -251,7 +289,7 @@ def _require_same_place(seen: FileRecord, now: FileRecord) -> None:
         raise Conflict("The file was moved to another source just now; try again")
 
 
-def _require_deletion(source: Source) -> None:
+def require_deletion(source: Source) -> None:
     """Raise NotSupported; StorageUnavailable while the storage's capabilities are unknown."""
     source.require_up()
     if not source.capabilities.can_delete:

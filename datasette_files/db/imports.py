@@ -92,7 +92,7 @@ def get(
         WHERE id = ? AND file_id = ?""",
         (import_id, file_id),
     ).fetchone()
-    return (ImportJob(*row[:-1]), jobs.get(conn, import_id), row[-1]) if row else None
+    return (ImportJob(*row[:-1]), jobs.get(conn, import_id, KIND), row[-1]) if row else None
 
 
 def add(
@@ -130,7 +130,7 @@ def add(
 
 def cancel(conn: sqlite3.Connection, job_id: int) -> bool:
     """Ask an import to stop; False if it is over. A row of 0.1a3, which has no job, is ended."""
-    if jobs.get(conn, job_id) is not None:
+    if jobs.get(conn, job_id, KIND) is not None:
         return jobs.cancel(conn, job_id) is not None
     ended = conn.execute(
         """UPDATE _datasette_files_imports SET status = 'cancelled', finished_at = datetime('now')

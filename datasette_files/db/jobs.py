@@ -62,9 +62,11 @@ def _job(row: Iterable[Any]) -> Job:
     return Job(**{**values, "cancel": bool(values["cancel"])})
 
 
-def get(conn: sqlite3.Connection, job_id: int) -> Job | None:
+def get(conn: sqlite3.Connection, job_id: int, kind: str | None = None) -> Job | None:
+    """The job of this id; with ``kind`` only if it is of that kind."""
     row = conn.execute(
-        f"SELECT {_COLUMNS} FROM datasette_files_jobs WHERE id = ?", (job_id,)
+        f"SELECT {_COLUMNS} FROM datasette_files_jobs WHERE id = ? AND kind = ifnull(?, kind)",
+        (job_id, kind),
     ).fetchone()
     return _job(row) if row else None
 
@@ -217,6 +219,25 @@ def renew(
     )
     renewed = get(conn, job.id) if cursor.rowcount else None
     return renewed.cancel if renewed else None
+
+
+def stands(conn: sqlite3.Connection, job: Job) -> bool | None:
+    """Tell whether the job may go on: False if it was cancelled, None if its lease is lost."""
+    now = get(conn, job.id)
+    if now is None or now.holder != job.holder or now.status != "running":
+        return None
+    return not now.cancel
+
+
+def again(conn: sqlite3.Connection, job: Job) -> bool:
+    """Let a job that was interrupted wait for its next run. False if it has ended."""
+    cursor = conn.execute(
+        """UPDATE datasette_files_jobs
+        SET status = 'pending', holder = NULL, lease_until = 0, unclean = 0
+        WHERE id = ? AND status = 'running' AND NOT cancel""",
+        (job.id,),
+    )
+    return cursor.rowcount > 0
 
 
 def commits(conn: sqlite3.Connection, job: Job, result: dict[str, Any]) -> bool:

@@ -211,9 +211,23 @@ class Root:
             with self.parent("/".join(components[:depth])) as (directory, _):
                 os.fsync(directory)
 
-    def unlink(self, path: str) -> None:
-        """Delete the file at ``path`` and each directory that becomes empty. May be repeated."""
+    def unlink(self, *paths: str) -> None:
+        """Delete the files at ``paths`` and each directory that becomes empty. May be repeated.
+
+        Returns once all of that is durable: each directory that is left is flushed once.
+        """
+        changed = {directory for path in paths if (directory := self._remove(path)) is not None}
+        for directory in changed:
+            # A file in it, which need not exist, so that the root has a path too.
+            with suppress(FileNotFoundError), self.parent(f"{directory}x") as (fd, _):
+                os.fsync(fd)
+
+    def _remove(self, path: str) -> str | None:
+        """Delete as ``unlink`` does. The last changed directory as ``a/b/``, which is not flushed;
+        None if there was nothing to delete.
+        """
         components = split(path)
+        changed = None
         for depth in range(len(components), 0, -1):
             try:
                 with self.parent("/".join(components[:depth])) as (directory, name):
@@ -221,15 +235,16 @@ class Root:
                         os.unlink(name, dir_fd=directory)
                     else:
                         os.rmdir(name, dir_fd=directory)
-                    os.fsync(directory)
+                    changed = "".join(f"{part}/" for part in components[: depth - 1])
             except FileNotFoundError:
                 continue
             except OSError as error:
                 if depth < len(components) and error.errno in _NOT_EMPTY:
-                    return
+                    break
                 if depth == len(components) and error.errno in _NO_FILE:
-                    return
+                    break
                 raise
+        return changed
 
 
 def split(path: str) -> list[str]:

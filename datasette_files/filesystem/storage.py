@@ -244,8 +244,9 @@ class FilesystemStorage(Storage):
 
     async def delete_files(self, paths: Iterable[str]) -> None:
         def delete() -> None:
-            for path in paths:
-                self._root.unlink(path)
+            wanted = list(paths)
+            self._root.unlink(*wanted)
+            for path in wanted:
                 appending.discard(self._root, path)
 
         await self._run(delete)

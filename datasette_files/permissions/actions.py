@@ -30,8 +30,10 @@ _VERBS = {
     SHARE: "share from this source",
     DEBUG: "look into the storages",
 }
-# The file of a check, so that ownership reads one row and not all rows of the owner.
-checked_file: ContextVar[str | None] = ContextVar("datasette_files_checked_file", default=None)
+# The files of a check, so that ownership reads their rows and not all rows of the owner.
+checked_files: ContextVar[tuple[str, ...] | None] = ContextVar(
+    "datasette_files_checked_files", default=None
+)
 # Whether whoever asks for the rules of files-view decides files-browse itself.
 browse_decided: ContextVar[bool] = ContextVar("datasette_files_browse_decided", default=False)
 # Whether a check is about all files of each source; then no single file is read.

@@ -15,7 +15,7 @@ from .actions import (
     SHARE,
     Actor,
     FileResource,
-    checked_file,
+    checked_files,
     refusal,
     whole_sources,
 )
@@ -84,13 +84,13 @@ async def require_debug(datasette: Any, actor: Actor) -> None:
 
 async def file_actions(datasette: Any, actor: Actor, source: str, file_id: str) -> set[str]:
     """The actions, of edit, delete and share, that the actor may do to the file."""
-    token = checked_file.set(file_id)
+    token = checked_files.set((file_id,))
     try:
         verdicts = await datasette.allowed_many(
             actions=[EDIT, DELETE, SHARE], resource=FileResource(source, file_id), actor=actor
         )
     finally:
-        checked_file.reset(token)
+        checked_files.reset(token)
     return {action for action, allowed in verdicts.items() if allowed}
 
 

@@ -5,6 +5,7 @@ Datasette combines our rules with every other plugin's: the more specific wins, 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +26,7 @@ from .actions import (
     Actor,
     actor_id,
     browse_decided,
-    checked_file,
+    checked_files,
     whole_sources,
 )
 from .roles import roles_on_sources
@@ -201,8 +202,8 @@ def _ownership(
     enabled = {
         EDIT: config.owners_can_edit,
         DELETE: config.owners_can_delete,
-        # The action's resource is a source, so files matter to the check of a single file alone.
-        SHARE: config.owners_can_share and checked_file.get() is not None,
+        # The action's resource is a source, so files matter to the check of files alone.
+        SHARE: config.owners_can_share and checked_files.get() is not None,
     }.get(action, False)
     owner = actor_id(actor)
     if not enabled or owner is None or whole_sources.get():
@@ -216,9 +217,10 @@ def _ownership(
         AND s.slug NOT IN ({closed}) AND s.slug NOT IN (SELECT parent FROM ({given})
             WHERE parent IS NOT NULL AND child IS NULL AND allow = 0)"""
     params["files_owner"] = owner
-    if (file_id := checked_file.get()) is not None:
-        sql += f""" AND f.id = :files_checked UNION ALL
+    if (file_ids := checked_files.get()) is not None:
+        checked = "f.id IN (SELECT value FROM json_each(:files_checked))"
+        sql += f""" AND {checked} UNION ALL
             {sql.replace("datasette_files f", "datasette_files_trash f")}
-            AND f.id = :files_checked AND f.trashed_by = :files_owner"""
-        params["files_checked"] = file_id
+            AND {checked} AND f.trashed_by = :files_owner"""
+        params["files_checked"] = json.dumps(file_ids)
     return PermissionSQL(sql=sql, params=params)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -54,6 +54,9 @@ MAX_ATTEMPTS = 3
 PAUSE_SECONDS = 1.0
 
 State = Literal["moved", "copied", "present"]
+#: Asked when the bytes are there; it returns what runs in the transaction of the commit first, and
+#: may refuse it there.
+Confirm = Callable[[], Awaitable[Callable[[Connection], None]]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Order:
     grace: float = GRACE_SECONDS
     #: Read each stored file back and compare its hash, before it counts.
     reads_back: bool = False
+    #: Checks the permission again before the commit. None: the site's administrator asked.
+    confirm: Confirm | None = None
 
     def check(self) -> None:
         """Raise Invalid, NotSupported or StorageUnavailable if no file can be copied or moved."""
@@ -144,13 +149,22 @@ class Copier:
         try:
             async with self._kept_alive(file, upload):
                 facts = await self._stream(order, file, upload, progress)
+                begin = await order.confirm() if order.confirm else None
                 carried = await self._catalog.write(
-                    lambda conn: _commit(conn, order, file, upload, facts)
+                    lambda conn: _commit(conn, order, file, upload, facts, begin)
                 )
         except BaseException:
             await asyncio.shield(self._undo(order, file, upload))
             raise
         return carried
+
+    async def move(
+        self, source: Source, target: Source, file: FileRecord, confirm: Confirm
+    ) -> Carried:
+        """Move one file for an actor. Raises as ``Order.check``, ``carry`` and ``confirm``."""
+        order = Order(source, target, moves=True, confirm=confirm)
+        order.check()
+        return await self.carry(order, file)
 
     async def clear(self, source: Source, paths: Sequence[str]) -> None:
         """Delete the old bytes of files that were moved without a grace period.
@@ -305,8 +319,15 @@ def _new_upload(order: Order, file: FileRecord) -> Upload:
 
 
 def _commit(
-    conn: Connection, order: Order, file: FileRecord, upload: Upload, facts: FileRecord
+    conn: Connection,
+    order: Order,
+    file: FileRecord,
+    upload: Upload,
+    facts: FileRecord,
+    begin: Callable[[Connection], None] | None,
 ) -> Carried:
+    if begin is not None:
+        begin(conn)
     attempt = upload.claim or ""
     if not uploads.finish(conn, upload.id, attempt):
         raise _lost_claim(file)

@@ -18,7 +18,7 @@ from ..permissions.actions import BROWSE, MANAGE, SHARE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import access, records, shares, texts
+from . import access, bulk, records, shares, texts
 from .arguments import (
     TRASHED,
     first_url,
@@ -70,6 +70,12 @@ async def source_page(call: Call) -> Response:
         "query": query,
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
+        "selection": await bulk.toolbar(
+            call,
+            found.files,
+            _filters(query, source.slug, (call.argument("q") or "").strip()),
+            [one.folder for one in shown or []],
+        ),
         "can_manage": can_manage,
         "access_url": access.source_url(call, source.slug) if can_manage else None,
         "left": await room_for(call, source) if source.slug in uploadable else None,
@@ -129,6 +135,7 @@ async def search_page(call: Call) -> Response:
         "family_names": FAMILIES,
         "sort_urls": sort_urls(call, query),
         "chosen": wanted,
+        "selection": await bulk.toolbar(call, found.files, _filters(query, wanted, q)),
         "sources": sources,
     }
     if not wanted:
@@ -143,6 +150,22 @@ async def _search(call: Call) -> tuple[str, str, listing.ListQuery, Page]:
     ids = tuple(source.id for source in call.files.sources if wanted in ("", source.slug))
     query = replace(list_query(call), source_ids=ids, within=within(call, recursive=True))
     return q, wanted, query, await call.files.search.page(seen, SearchQuery(query, q))
+
+
+def _filters(query: listing.ListQuery, source: str, q: str = "") -> dict[str, Any]:
+    """The filters of a list, as those of a selection."""
+    part = query.within
+    return {
+        "source": source,
+        "q": q,
+        "folder": part.folder,
+        "recursive": "1" if part.recursive or part.folder is None else "0",
+        "tag": part.tags,
+        "content_type": query.content_types,
+        "uploaded_by": query.uploaded_by,
+        "created_after": query.created_after,
+        "created_before": query.created_before,
+    }
 
 
 def _as_json(call: Call, found: Page) -> dict[str, Any]:

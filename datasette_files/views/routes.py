@@ -19,6 +19,7 @@ from ..app import Files
 from ..errors import FilesError, NotFound, NotSupported, StorageUnavailable
 from ..naming import ID_PATTERN
 from . import (
+    bulk,
     cors,
     files,
     imports,
@@ -120,6 +121,11 @@ ROUTES = (
     Route("/-/files/import/{file_id}/{job}.json", {"GET": imports.progress_json}),
     Route("/-/files/import/{file_id}/{job}/-/cancel", {"POST": imports.cancel}),
     Route("/-/files/import/{file_id}/{job}/-/restart", {"POST": imports.restart}),
+    Route("/-/files/-/bulk", {"POST": bulk.bulk}),
+    Route("/-/files/bulk/{job}", {"GET": bulk.job_page}, page=True),
+    Route("/-/files/bulk/{job}.json", {"GET": bulk.job_json}),
+    Route("/-/files/bulk/{job}/-/cancel", {"POST": bulk.cancel}),
+    Route("/-/files/bulk/{job}/-/undo", {"POST": bulk.undo}),
     Route("/-/files/shares.json", {"GET": shares.shares_json}),
     Route("/-/files/-/selection", {"POST": zips.select}),
     Route("/-/files/-/selection/{selection}.zip", {"GET": zips.selected}),

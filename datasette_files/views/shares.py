@@ -30,17 +30,21 @@ async def make(call: Call) -> Response:
     ids = body.get("ids")
     if not (isinstance(ids, list) and all(isinstance(one, str) for one in ids)):
         raise Invalid('ids must be a list of file ids, such as ["df-…"]')
-    share, ids, token = await call.files.shares.share(call.actor, ids, _terms(body))
-    made = {**share_json(share, ids), "url": _address(call, share, token)}
-    return await _made(call, "share", made)
+    share, ids, token = await call.files.shares.share(call.actor, ids, terms(body))
+    return await _made(call, "share", made(call, share, ids, token))
+
+
+def made(call: Call, share: Share, ids: list[str], token: str) -> dict[str, Any]:
+    """The JSON of a new share link, with its address, which is nowhere else."""
+    return {**share_json(share, ids), "url": _address(call, share, token)}
 
 
 async def make_upload_link(call: Call) -> Response:
     source = call.files.sources.get(call.vars["source"])
     body = await _body(call, "expires_in", "label", "max_files", "max_bytes")
-    share, token = await call.files.shares.upload_link(call.actor, source, _terms(body))
-    made = {**upload_json(share, source.slug), "url": _address(call, share, token)}
-    return await _made(call, "upload_link", made)
+    share, token = await call.files.shares.upload_link(call.actor, source, terms(body))
+    shown = {**upload_json(share, source.slug), "url": _address(call, share, token)}
+    return await _made(call, "upload_link", shown)
 
 
 async def shares_json(call: Call) -> Response:
@@ -88,21 +92,26 @@ async def _sharing(
     """What is needed to make a link there. ``links`` are listed where ``?shares`` asks for them."""
     if call.actor_id is None:
         return None
-    config, links = call.files.config, None
+    links = None
     if call.argument("shares"):
         found = await call.files.shares.listed(call.actor, file_id=file_id, source=source)
         links = [as_json(one) for one in found]
-    longest, default = config.share_max_days, min(config.share_default_days, config.share_max_days)
-    choices = {days for days in (1, 7, 30, 90) if days <= longest} | {default, longest}
     return {
         "action": call.url(action),
         "takes": source is not None,
         "file_id": file_id,
         "source": source,
-        "days": sorted(choices),
-        "default_days": default,
+        **choices(call),
         "links": links,
     }
+
+
+def choices(call: Call) -> dict[str, Any]:
+    """The days that the form of a new link offers."""
+    config = call.files.config
+    longest, default = config.share_max_days, min(config.share_default_days, config.share_max_days)
+    days = {one for one in (1, 7, 30, 90) if one <= longest} | {default, longest}
+    return {"days": sorted(days), "default_days": default}
 
 
 def _address(call: Call, share: Share, token: str) -> str:
@@ -111,12 +120,12 @@ def _address(call: Call, share: Share, token: str) -> str:
     return url
 
 
-async def _made(call: Call, name: str, made: dict[str, Any]) -> Response:
+async def _made(call: Call, name: str, shown: dict[str, Any]) -> Response:
     """The answer with a new link; a page for a browser's form. Only here is its address."""
     headers = {"Cache-Control": "no-store"}
     if not call.wants_page:
-        return answer(call, {"ok": True, name: made}, 201, headers)
-    response = await page(call, "share_made.html", {"made": made}, 201)
+        return answer(call, {"ok": True, name: shown}, 201, headers)
+    response = await page(call, "share_made.html", {"made": shown}, 201)
     response.headers.update({**headers, "Referrer-Policy": "no-referrer"})
     return response
 
@@ -127,17 +136,22 @@ async def _body(call: Call, *names: str) -> dict[str, Any]:
         body = await call.body.json()
     else:
         fields = await call.body.fields()
-        body = {name: value for name, value in fields if value and name not in ("id", "days")}
+        body = from_form({name: value for name, value in fields if value and name != "id"})
         if "ids" in names:
             body["ids"] = [value for name, value in fields if name == "id"]
-        for name, value in fields:
-            if name == "days" and value:
-                body["expires_in"] = _number(name, value) * _DAY
-        for name in _NUMBERS:
-            if isinstance(body.get(name), str):
-                body[name] = _number(name, body[name])
     if unknown := sorted(set(body) - set(names)):
         raise Invalid(f"Unknown: {', '.join(unknown)}; known are {', '.join(names)}")
+    return body
+
+
+def from_form(values: dict[str, str]) -> dict[str, Any]:
+    """A form's fields in the types of JSON; ``days`` becomes ``expires_in``. Raises Invalid."""
+    body: dict[str, Any] = dict(values)
+    if "days" in body:
+        body["expires_in"] = _number("days", body.pop("days")) * _DAY
+    for name in _NUMBERS:
+        if isinstance(body.get(name), str):
+            body[name] = _number(name, body[name])
     return body
 
 
@@ -147,7 +161,7 @@ def _number(name: str, value: str) -> int:
     return int(value)
 
 
-def _terms(body: dict[str, Any]) -> Terms:
+def terms(body: dict[str, Any]) -> Terms:
     """The terms of a new link. Raises Invalid for a wrong type."""
     for name in _NUMBERS:
         value = body.get(name)

@@ -7,13 +7,14 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
+from ..catalog.offers import Action
 from ..catalog.trash import Changed
 from ..db.trash import TrashPage
 from ..errors import Invalid
 from ..models import FileRecord
 from ..naming import ID_PATTERN
 from ..permissions.actions import BROWSE
-from . import records
+from . import bulk, records
 from .arguments import first_url, paging, size
 from .files import name_in_message
 from .http import Call, answer, page, redirect
@@ -39,8 +40,21 @@ async def trash_page(call: Call) -> Response:
         "sources": [source for source in call.files.sources if source.slug in found.sources],
         "purgeable": found.purgeable,
         "first_url": first_url(call),
+        "selection": bulk.choosing(
+            call,
+            _offered(found),
+            {"source": wanted},
+            "trash",
+            undoable=False,
+        ),
     }
     return await page(call, "trash.html", context)
+
+
+def _offered(found: TrashPage) -> list[Action]:
+    """The actions that the actor may do to at least one file of the page."""
+    purges = any(one.file.source_slug in found.purgeable for one in found.files)
+    return ["restore", "purge"] if purges else ["restore"]
 
 
 async def _page(call: Call) -> TrashPage:

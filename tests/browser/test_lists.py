@@ -179,7 +179,7 @@ def test_a_phone_sorts_by_a_choice_and_rows_stay_a_table(filled: Site, open_page
     expect(page.locator("td.files-name").nth(1)).to_have_text("clip.webm")
     assert names(page)[1:] == sorted(names(page)[1:])
     expect(page.get_by_role("row")).to_have_count(9)
-    expect(page.get_by_role("cell", name="clip.webm")).to_be_visible()
+    expect(page.get_by_role("cell", name="clip.webm", exact=True)).to_be_visible()
     # As in a window on a desktop, at 200 percent: where the keyboard is, is seen.
     page.get_by_role("link", name="Size").focus()
     expect(page.get_by_role("link", name="Size")).to_be_in_viewport(ratio=1)

@@ -57,6 +57,7 @@ def test_delete_undo_restore_and_purge(site: Site, page: Page, open_page: OpenPa
     expect(page.locator(".message-info")).to_have_text("Restored report 1.txt")
     told = page.locator("[data-files-chosen]")
     expect(told).to_have_text("None chosen")
+    expect(page.get_by_role("button", name="Restore", exact=True)).to_be_disabled()
     page.get_by_label("Choose report 2.txt").press("Space")
     expect(told).to_have_text("1 chosen")
     everything = page.get_by_label("All on this page")
@@ -66,18 +67,21 @@ def test_delete_undo_restore_and_purge(site: Site, page: Page, open_page: OpenPa
     everything.press("Space")
     page.get_by_label("Choose report 2.txt").press("Space")
     page.get_by_label("Choose report 3.txt").press("Space")
-    page.get_by_role("button", name="Restore chosen").press("Enter")
-    expect(page.locator(".message-info")).to_have_text("Restored 2 files")
+    page.get_by_role("button", name="Restore", exact=True).press("Enter")
+    expect(page.locator(".files-outcome")).to_contain_text("2 files restored.")
+    expect(page.get_by_label("Choose report 2.txt")).to_have_count(0)
 
     # On a phone, with the confirmation open.
     phone = open_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     phone.goto(trash)
     phone.get_by_label("All on this page").check()
-    phone.locator("summary", has_text="Delete for good…").click()
+    phone.get_by_role("button", name="Delete for good…").click()
+    dialog = phone.get_by_role("dialog", name="Delete for good 2 files?")
+    expect(dialog.get_by_role("listitem").first).to_be_visible()
     assert violations(phone) == []
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
-    phone.get_by_role("button", name="Delete chosen for good").click()
-    expect(phone.locator(".message-info")).to_have_text("Deleted for good: 2 files")
+    dialog.get_by_role("button", name="Delete for good").click()
+    expect(phone.locator(".files-outcome")).to_contain_text("2 files deleted for good.")
     assert sorted(file["filename"] for file in site.files()) == sorted(names[1:4])
     assert len(site.stored()) == 3
 
@@ -92,6 +96,8 @@ def test_the_trash_works_without_scripts(site: Site, open_page: OpenPage) -> Non
     page.get_by_text("More", exact=True).click()
     page.get_by_role("link", name="Trash (1)").click()
     page.get_by_label("Choose plain.txt").check()
-    page.get_by_role("button", name="Restore chosen").click()
-    expect(page.locator(".message-info")).to_have_text("Restored plain.txt")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    expect(page.locator("form")).to_contain_text("plain.txt")
+    page.locator("main").get_by_role("button", name="Restore").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("1 file restored")
     assert [file["filename"] for file in site.files()] == ["plain.txt"]

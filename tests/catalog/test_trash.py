@@ -67,11 +67,12 @@ async def age(datasette: Datasette, seconds: float) -> None:
 def requests_about(file: dict[str, Any], token: str, zip_url: str) -> list[tuple[str, str]]:
     """``(method, URL)`` for each route: about the file, or where it would be listed.
 
-    ``token`` is that of a link to the file, ``zip_url`` the address of a zip with it.
+    Jobs of bulk actions, of which there are none, are left out. ``token`` is that of a link to the
+    file, ``zip_url`` the address of a zip with it.
     """
     job = "1"
     found = []
-    for route in ROUTES:
+    for route in (one for one in ROUTES if "/bulk/{job}" not in one.path):
         url = route.path.replace("{file_id}", file["id"]).replace("{source}", "docs")
         url = (
             zip_url

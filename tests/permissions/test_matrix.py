@@ -21,6 +21,8 @@ from datasette.database import Database
 from datasette.permissions import PermissionSQL
 
 from datasette_files.app import Files
+from datasette_files.catalog.bulk import Order
+from datasette_files.catalog.selecting import Selection
 from datasette_files.db import shares, trash
 from datasette_files.db.shares import Share
 from datasette_files.models import FileRecord
@@ -140,6 +142,13 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/{file_id}/download", "GET"): Need("files-view"),
     ("/-/files/{file_id}/inline", "GET"): Need("files-view"),
     ("/-/files/{file_id}/thumbnail", "GET"): Need("files-view"),
+    # Answers with the refused files: each is permitted by itself, in test_bulk.py.
+    ("/-/files/-/bulk", "POST"): Need(None),
+    # A job of somebody else.
+    ("/-/files/bulk/{job}", "GET"): Need(None, 403),
+    ("/-/files/bulk/{job}.json", "GET"): Need(None, 403),
+    ("/-/files/bulk/{job}/-/cancel", "POST"): Need(None, 403),
+    ("/-/files/bulk/{job}/-/undo", "POST"): Need(None, 403),
     ("/-/files/-/selection", "POST"): Need("files-view"),
     # A zip that nobody chose; who gets one is in test_zips.py.
     ("/-/files/-/selection/{selection}.zip", "GET"): Need(None, 404),
@@ -265,6 +274,7 @@ class Stage:
         #: The file and job that requests are about, until one deletes them.
         self._shared: tuple[FileRecord, int] | None = None
         self._trashed: str | None = None
+        self._bulk_job: int | None = None
 
     async def file(self, name: str = SECRET_NAME) -> FileRecord:
         """A new file of ``owner``."""
@@ -307,6 +317,14 @@ class Stage:
         await self.files.catalog.write(lambda conn: shares.insert(conn, link, ()))
         return link_id
 
+    async def bulk_job(self) -> int:
+        """The id of a bulk action of ``somebody``."""
+        if self._bulk_job is None:
+            order, selection = Order("tag", ("a",)), Selection(("df-absent",))
+            start = self.files.bulk_jobs.start
+            self._bulk_job = await start({"id": "somebody"}, order, selection)
+        return self._bulk_job
+
     async def job(self, file: FileRecord, status: str = "complete") -> int:
         def insert(conn: Any) -> int:
             return int(
@@ -329,6 +347,8 @@ class Stage:
             self.files.links.guessing = Guessing()  # or all the wrong ones would be answered late
         if "{share_id}" in path:
             parts["{share_id}"] = await self.share()
+        if "/bulk/{job}" in path:
+            parts["{job}"] = str(await self.bulk_job())
         if "{file_id}" in path:
             if self._shared is None:
                 file = await self.file()
@@ -354,6 +374,9 @@ class Stage:
             return {}
         if "/tus" in path:
             return {"content": b"" if method == "POST" else b"new"}
+        if path == "/-/files/-/bulk":
+            selection = {"ids": [(await self.file()).id, await self.trashed()]}
+            return {"json": {"action": "tag", "selection": selection, "tags": ["a"]}}
         if path in ("/-/files/-/share", "/-/files/-/selection"):
             return {"json": {"ids": [(await self.file()).id]}}
         match path.rpartition("/")[2]:
@@ -379,7 +402,7 @@ class Stage:
                 return {"json": {}}
             case "{file_id}":
                 return {"data": {"database_name": "tables", "table_name": new_ulid()}}
-            case "cancel" | "restart":
+            case "cancel" | "restart" | "undo":
                 return {"data": {}}
             case "{filename}":
                 return {"content": b"new"}

@@ -80,12 +80,21 @@ async function refresh(url, again = false) {
   try {
     const page = await fetchPage(url, signal);
     const results = /** @type {HTMLElement} */ (page.getElementById("files-results"));
+    const places = page.getElementById("files-places");
+    if (places) document.getElementById("files-places")?.replaceWith(document.importNode(places, true));
     show(document.importNode(results, true), page.title);
   } catch (error) {
     if (signal.aborted) return;
     const message = `The files could not be fetched. ${explained(error)}`;
     replace(problem(message, () => refresh(url, true)));
   }
+}
+
+/** @param {HTMLInputElement | HTMLSelectElement} field */
+function isChanged(field) {
+  if (field instanceof HTMLInputElement) return field.value !== field.defaultValue;
+  const chosen = [...field.options].findIndex((option) => option.defaultSelected);
+  return field.selectedIndex !== Math.max(chosen, 0);
 }
 
 for (const form of document.querySelectorAll("form[data-files-live]")) {
@@ -96,9 +105,13 @@ for (const form of document.querySelectorAll("form[data-files-live]")) {
     drop();
     refresh(target(live));
   });
-  // Somebody may have typed before this module was loaded.
-  const fields = live.querySelectorAll("input");
-  if ([...fields].some((field) => field.value !== field.defaultValue)) live.dispatchEvent(new Event("input"));
+  // Somebody may have typed or chosen before this module was loaded.
+  const fields = /** @type {(HTMLInputElement | HTMLSelectElement)[]} */ ([
+    ...live.querySelectorAll("input, select"),
+  ]);
+  if (fields.some(isChanged)) live.dispatchEvent(new Event("input"));
 }
-// The list shows what <datasette-file-upload> has uploaded.
-document.addEventListener("datasette-files-finished", () => refresh(shown, true));
+// The list shows what <datasette-file-upload> has uploaded, and what <files-selection> has done.
+for (const event of ["datasette-files-finished", "datasette-files-changed"]) {
+  document.addEventListener(event, () => refresh(shown, true));
+}
