@@ -46,6 +46,8 @@ class FileRecord:
     tags: tuple[str, ...] = ()
     #: Eight lower-case hexadecimal digits; None until it is computed.
     crc32: str | None = None
+    #: When a walk found it missing from the storage, as ``created_at``; None while it is there.
+    missing_since: str | None = None
 
     @property
     def type(self) -> str:

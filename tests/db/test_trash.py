@@ -17,7 +17,7 @@ from tests.db.conftest import check_search_index, new_catalog
 #: Modules that write it, look up its paths or ids, make its table, or let owners restore.
 _KNOWING = {
     *(f"db/{name}.py" for name in ("trash", "bundles", "garbage", "health")),
-    *(f"db/migrations/{name}.py" for name in ("additions", "folders", "quotas", "shares")),
+    *(f"db/migrations/{name}.py" for name in ("additions", "folders", "index", "quotas", "shares")),
     "permissions/rules.py",
 }
 

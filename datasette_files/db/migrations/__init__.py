@@ -4,7 +4,7 @@ A feature's tables, indexes and triggers stand in the module of its name; a migr
 released never changes.
 """
 
-from . import core, additions, verify, search, parts, resuming, shares, folders, quotas  # noqa: F401, I001 - in order
+from . import core, additions, verify, search, parts, resuming, shares, folders, quotas, index  # noqa: F401, I001 - in order
 from .registry import FILE_COLUMNS, migrations
 
 __all__ = ["FILE_COLUMNS", "migrations"]

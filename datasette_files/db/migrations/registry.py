@@ -13,7 +13,7 @@ CORE_COLUMNS = (
     *("width", "height", "uploaded_by", "created_at", "metadata", "search_text"),
 )
 #: The catalog's columns now, which the trash has too. A migration adds each further one to both.
-FILE_COLUMNS = (*CORE_COLUMNS, "upload_link", "folder", "tags", "crc32")
+FILE_COLUMNS = (*CORE_COLUMNS, "upload_link", "folder", "tags", "crc32", "missing_since")
 
 
 def run(db: sqlite_utils.Database, *statements: str) -> None:
