@@ -47,12 +47,15 @@ from .sources.health import Inspector
 from .sources.secrets import Secrets
 from .sources.settings import Settings
 from .sources.sources import Source, Sources, storage_types
+from .texts.extraction import Texts
 from .transfer.bundling import Bundler
+from .transfer.checksums import Checksums
 from .transfer.copying import Carried, Copier, Order
 from .transfer.parts import Parts
 from .transfer.resuming import Resuming
 from .transfer.unbundling import Unbundler
 from .transfer.uploads import Uploads
+from .transfer.zips import Zips
 
 logger = logging.getLogger("datasette_files")
 
@@ -115,6 +118,7 @@ class Files:
         self.protections = Protections()
         self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)
+        self.texts = Texts(self.catalog, self.config)
         self.jobs = Jobs(self.catalog)
         self.imports = Imports(
             *(datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs),
@@ -126,6 +130,10 @@ class Files:
         self.links = Links(datasette, self.catalog, self.config, self.sources, self.lookup)
         self.shares = Shares(
             datasette, self.catalog, self.config, self.lookup, self.links, self.announcer
+        )
+        self.checksums = Checksums(self.catalog)
+        self.zips = Zips(
+            *(datasette, self.catalog, self.sources, self.lookup, self.search, self.checksums)
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
         #: Whether our tables are in the internal database.
@@ -170,6 +178,7 @@ class Files:
         self.imports.formats.registered = _flat(
             pm.hook.register_import_formats(datasette=self.datasette)
         )
+        self.texts.use(_flat(pm.hook.register_text_extractors(datasette=self.datasette)))
         loops = {
             "sweeper": self.sweeper.run,
             "trash": self.purger.round.run,
@@ -179,6 +188,9 @@ class Files:
             **{one.round.name: one.round.run for one in self.indexing.values()},
         }
         for source in self.sources:
+            if source.config.text:
+                extraction = self.texts.of(source).round
+                loops[extraction.name] = extraction.run
             if source.config.verify_days:
                 round_ = Verification(self.catalog, self.verifier, source).round
                 loops[round_.name] = round_.run
@@ -224,6 +236,7 @@ class Files:
     async def stop(self) -> None:
         """Close the storages, and stop the background work."""
         await self.jobs.close()
+        await self.checksums.close()
         await self.thumbnails.close()
         await self.inspector.close()
         await self.sources.close()

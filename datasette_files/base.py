@@ -27,6 +27,7 @@ from pydantic import BaseModel
 
 from .errors import FilesError, FileTooLarge, NotSupported
 from .formats.base import ImportFormat, ImportProblem, ReadOptions, Table
+from .formats.extractor import TextExtractor
 
 __all__ = [
     "TIME_FORMAT",
@@ -40,6 +41,7 @@ __all__ = [
     "Storage",
     "StorageCapabilities",
     "Table",
+    "TextExtractor",
     "ThumbnailGenerator",
     "ThumbnailResult",
     "UploadInstructions",

@@ -151,6 +151,8 @@ class SourceConfig(BaseModel):
     path_template: Annotated[str, AfterValidator(_check_template)] = DEFAULT_PATH_TEMPLATE
     #: Whether files get thumbnails instead of icons.
     thumbnails: bool = True
+    #: Whether the text of files is extracted, so that a search finds words inside them.
+    text: bool = True
     #: None: the plugin's ``trash_days``.
     trash_days: _Days | None = None
     #: Bytes and files that the source holds at most, and one actor's bytes; None: any number.
@@ -194,6 +196,12 @@ class PluginConfig(BaseModel):
     thumbnail_process_memory_limit_bytes: Annotated[int, Field(ge=_MIN_MEMORY)] = 512 * 1024 * 1024
     #: Whether thumbnails are made right after an upload, rather than when first asked for.
     thumbnail_eager: bool = True
+    #: Bytes of text that are extracted from one file, in UTF-8.
+    text_max_bytes: Annotated[int, Field(gt=0, le=64 * 1024 * 1024)] = 8 * 1024 * 1024
+    #: tesseract's names of the languages in which it reads pictures and scanned pages; none: off.
+    text_ocr_languages: list[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_/]{0,40}$")]] = [
+        "eng"
+    ]
     #: Imports that run at the same time, in all processes that share the internal database.
     import_concurrency: PositiveInt = 2
     #: Bytes of one file that an import reads, unpacked; its rows may take twice as many on the disk

@@ -32,6 +32,14 @@ def register_import_formats(datasette: Any) -> Any:
 
 
 @hookspec
+def register_text_extractors(datasette: Any) -> Any:
+    """Return a list of ``datasette_files.base.TextExtractor`` instances: text to search in files.
+
+    They are asked in order, plugins' before ours.
+    """
+
+
+@hookspec
 def file_actions(datasette: Any, actor: Any, file: Any, preview_bytes: Any) -> Any:
     """Return a list of ``{href, label, description}`` for the menu on a file's page, or None.
 

@@ -46,6 +46,9 @@ class FileRecord:
     tags: tuple[str, ...] = ()
     #: Eight lower-case hexadecimal digits; None until it is computed.
     crc32: str | None = None
+    #: ``pending``, ``done``, ``none`` or ``failed``, and the reason (db/texts.py).
+    text_status: str | None = None
+    text_error: str | None = None
     #: When a walk found it missing from the storage, as ``created_at``; None while it is there.
     missing_since: str | None = None
 

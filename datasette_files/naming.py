@@ -57,6 +57,9 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+_RESUMABLE = "resumable/"
+
+
 def new_resumable_id() -> str:
     """The last segment of the address of an upload that goes on: 160 random bits."""
     return secrets.token_hex(20)
@@ -64,7 +67,12 @@ def new_resumable_id() -> str:
 
 def resumable_token(resumable_id: str) -> str:
     """The token of that upload; no other upload has a token of this form."""
-    return f"resumable/{resumable_id}"
+    return f"{_RESUMABLE}{resumable_id}"
+
+
+def is_resumable(token: str) -> bool:
+    """Tell whether the token is that of an upload that goes on."""
+    return token.startswith(_RESUMABLE)
 
 
 def storable(text: str) -> bool:

@@ -11,11 +11,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+from datasette import handle_exception
 from datasette.app import Datasette
 from hypothesis import settings
+from jinja2.bccache import Bucket
 
 from datasette_files.app import Files
+from tests.support.catalog import new_database
 from tests.support.storages import installed
 
 # No deadlines: the time of one example says nothing on a busy machine.
@@ -55,6 +59,29 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is missing")
 
 
+class _Templates(jinja2.BytecodeCache):
+    """The templates that this process has compiled: half of the time of a page's first request."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._compiled:
+            bucket.bytecode_from_string(self._compiled[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+_TEMPLATES = _Templates()
+
+
+@pytest.fixture(autouse=True)
+def _plain_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Datasette prints every error with all local variables, which takes seconds, if it can."""
+    monkeypatch.setattr(handle_exception, "rich", None)
+
+
 @pytest.fixture(autouse=True)
 def _probe_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe of the kernel is for servers: a test would end before it, and leave its process."""
@@ -66,7 +93,8 @@ async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
     """``await make_datasette(sources=…, permissions=…, **plugin_config)``: a started Datasette.
 
     The default source is ``docs``, on disk in ``tmp_path / "docs"``, open to everybody. The
-    internal database is a file, so that another Datasette can be started on it.
+    internal database is a file, so that another Datasette can be started on it. It has its tables
+    already.
     """
     made: list[Datasette] = []
 
@@ -81,6 +109,7 @@ async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
         config: dict[str, Any] | None = None,
         **plugin: Any,
     ) -> Datasette:
+        new_database(tmp_path / internal)
         if sources is None:
             sources = {"docs": disk_source(tmp_path / "docs")}
         datasette = Datasette(
@@ -96,6 +125,7 @@ async def make_datasette(tmp_path: Path) -> AsyncIterator[MakeDatasette]:
             },
         )
         made.append(datasette)
+        datasette._jinja_env.bytecode_cache = _TEMPLATES
         await datasette.invoke_startup()
         return datasette
 

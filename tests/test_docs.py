@@ -128,6 +128,7 @@ def test_every_path_in_the_docs_is_routed(doc: str) -> None:
             "job": "1",
             "upload": "0" * 40,
             "share_id": "sh-1",
+            "selection": "abc",
         }
         for name, value in names.items():
             concrete = concrete.replace(f"{{{name}}}", value)

@@ -60,10 +60,8 @@ class Links:
         self._lookup = lookup
         self.guessing = permission.Guessing()
 
-    async def open(
-        self, token: str, file_id: str | None = None, *, continues: bool = False
-    ) -> Opened:
-        """The link of a token, with the files that it shows now, or with one of them.
+    async def open(self, token: str, *file_ids: str, continues: bool = False) -> Opened:
+        """The link of a token, with the files that it shows now, or with some of them.
 
         ``continues``: the request goes on with a counted download, which works also after the last
         one was counted. Raises NotFound, the same for every reason.
@@ -76,7 +74,7 @@ class Links:
             return share, rows.file_ids(conn, share)
 
         share, ids = await self._catalog.read(look)
-        wanted = [one for one in ids if file_id in (None, one)]
+        wanted = [one for one in ids if not file_ids or one in file_ids]
         shown = await afresh(self._shown(share, wanted))
         if not shown:
             raise absent()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 from ..config import PluginConfig
 from ..db import files as file_rows
@@ -20,6 +20,7 @@ from ..permissions.sight import sight
 from ..sources import reading
 from ..sources.sources import Source, Sources
 
+_T = TypeVar("_T")
 #: Raises PermissionDenied unless the file may be seen.
 Check = Callable[[Connection, FileRecord], None]
 
@@ -57,27 +58,35 @@ class Lookup:
 
         Raises NotFound, PermissionDenied.
         """
-        file, source, _ = await self._look_up(actor, file_id)
+        file, source, _ = await self._look_up(actor, file_id, lambda conn, file, source: None)
         return file, source
 
     async def visible_with_bytes(
         self, actor: Actor, file_id: str
     ) -> tuple[FileRecord, Source, bytes | None]:
         """As ``visible``, with the file's bytes if it is small and in memory, else None."""
-        return await self._look_up(actor, file_id, with_bytes=True)
+        return await self._look_up(
+            actor, file_id, lambda conn, file, source: reading.small(source, file)
+        )
+
+    async def visible_and(
+        self, actor: Actor, file_id: str, also: Callable[[Connection, FileRecord], _T]
+    ) -> tuple[FileRecord, Source, _T]:
+        """As ``visible``, with what ``also`` reads of the file in the same look-up."""
+        return await self._look_up(actor, file_id, lambda conn, file, source: also(conn, file))
 
     async def _look_up(
-        self, actor: Actor, file_id: str, *, with_bytes: bool = False
-    ) -> tuple[FileRecord, Source, bytes | None]:
+        self, actor: Actor, file_id: str, also: Callable[[Connection, FileRecord, Source], _T]
+    ) -> tuple[FileRecord, Source, _T]:
         browse = await grant(self._datasette, actor, BROWSE)
 
-        def look(conn: Connection, check: Check) -> tuple[FileRecord, Source, bytes | None]:
+        def look(conn: Connection, check: Check) -> tuple[FileRecord, Source, _T]:
             file = file_rows.get(conn, file_id)
             if file is None or file.source_slug not in self._config.sources:
                 raise absent(file_id)
             check(conn, file)
             source = self._sources.get(file.source_slug)
-            return file, source, reading.small(source, file) if with_bytes else None
+            return file, source, also(conn, file, source)
 
         try:
             return await self._catalog.read(

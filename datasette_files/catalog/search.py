@@ -14,7 +14,7 @@ from datasette.utils import sqlite_timelimit
 
 from .. import naming
 from ..db import files as file_rows
-from ..db import folders, listing, narrowed
+from ..db import folders, found, listing, narrowed, text_search
 from ..db import search as hits
 from ..db.batching import Catalog
 from ..db.listing import Page
@@ -79,14 +79,15 @@ class Search:
         if query.q.lower().startswith(naming.ID_PREFIX) and " " not in query.q:
             file = file_rows.get(conn, query.q.lower())
             if file is not None and listing.has(conn, scoped, file.id):
-                return Page([file], None, 1, tags=[(tag, 1) for tag in file.tags])
+                tags = [(tag, 1) for tag in file.tags]
+                return Page([file], None, 1, tags=tags, hits={})
         return _match(conn, scoped, query.q)
 
 
 def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
-    found, token = listing.page(conn, query)
+    files, token = listing.page(conn, query)
     tags = listing.tag_counts(conn, query)
-    page = Page(found, token, *_at_least(found, listing.count(conn, query)), tags=tags)
+    page = Page(files, token, *_at_least(files, listing.count(conn, query)), tags=tags)
     within = query.within
     if within.folder is None or within.recursive or len(query.source_ids) != 1:
         return page
@@ -95,26 +96,54 @@ def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
 
 
 def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
+    sources = [*query.source_ids, *query.parts]
+    searched = _scoped(conn, sources)
     if query.narrows or not query.is_newest_first:
-        return _narrowed(conn, query, q)
+        expression = hits.match_expression(conn, q, searched)
+        shown = _narrowed(conn, query, expression, _text(conn, query, q, searched))
+    else:
+        shown = _newest(conn, query, q, _text(conn, query, q, searched))
+    return found.with_hits(conn, shown, text_search.expression(conn, q))
+
+
+def _text(
+    conn: sqlite3.Connection, query: listing.ListQuery, q: str, searched: list[int] | None
+) -> text_search.TextQuery | None:
+    """The search in the text of files; None where no page can match."""
+    expression = text_search.expression(conn, q, searched)
+    if expression is None:
+        return None
+    return text_search.TextQuery(expression, frozenset(query.source_ids), query.parts)
+
+
+def _newest(
+    conn: sqlite3.Connection, query: listing.ListQuery, q: str, text: text_search.TextQuery | None
+) -> Page:
     whole, partly = (
         hits.match_expression(conn, q, _scoped(conn, list(ids)))
         for ids in (query.source_ids, query.parts)
     )
     matching = hits.Matching(whole, partly, query.parts)
-    found, token = hits.page(conn, matching, query.after, query.limit)
-    counted = _at_least(found, hits.count(conn, matching))
-    return Page(found, token, *counted, tags=hits.tag_counts(conn, matching))
+    if text is not None and (shown := found.page(conn, matching, text, query)) is not None:
+        return shown
+    files, token = hits.page(conn, matching, query.after, query.limit)
+    counted = _at_least(files, hits.count(conn, matching))
+    return Page(files, token, *counted, tags=hits.tag_counts(conn, matching))
 
 
-def _narrowed(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
-    sources = [*query.source_ids, *query.parts]
-    expression = hits.match_expression(conn, q, _scoped(conn, sources))
+def _narrowed(
+    conn: sqlite3.Connection,
+    query: listing.ListQuery,
+    expression: str | None,
+    text: text_search.TextQuery | None,
+) -> Page:
     if expression is None:
         return Page([], None, 0)
     search = narrowed.narrow(conn, expression, query)
-    found, token = narrowed.page(conn, search)
-    return Page(found, token, *narrowed.count(conn, search), tags=narrowed.tag_counts(conn, search))
+    if text is not None and (shown := found.narrowed_page(conn, search, text, query)) is not None:
+        return shown
+    files, token = narrowed.page(conn, search)
+    return Page(files, token, *narrowed.count(conn, search), tags=narrowed.tag_counts(conn, search))
 
 
 def _scoped(conn: sqlite3.Connection, sources: list[int]) -> list[int] | None:
@@ -122,7 +151,7 @@ def _scoped(conn: sqlite3.Connection, sources: list[int]) -> list[int] | None:
     return sources if not sources or hits.has_other_sources(conn, sources) else None
 
 
-def _at_least(found: list[FileRecord], counted: tuple[int, bool]) -> tuple[int, bool]:
+def _at_least(files: list[FileRecord], counted: tuple[int, bool]) -> tuple[int, bool]:
     """A count, at least the files found where counting stopped before."""
     total, stopped = counted
-    return (max(total, len(found)), True) if stopped else counted
+    return (max(total, len(files)), True) if stopped else counted

@@ -14,10 +14,15 @@ from . import moves, thumbnails
 from .migrations import FILE_COLUMNS
 from .rows import insert_row, names_of
 
+_TEXT = "(SELECT t.{} FROM datasette_files_texts t WHERE t.seq = f.seq)"
+#: The expressions of fields that are not columns of the file's row.
+_ELSEWHERE = {
+    "source_slug": "s.slug",
+    "text_status": _TEXT.format("status"),
+    "text_error": _TEXT.format("error"),
+}
 #: The columns for ``record``, of ``datasette_files f`` joined to its source ``s``.
-COLUMNS = ", ".join(
-    "s.slug" if name == "source_slug" else f"f.{name}" for name in names_of(FileRecord)
-)
+COLUMNS = ", ".join(_ELSEWHERE.get(name, f"f.{name}") for name in names_of(FileRecord))
 _TAGS = names_of(FileRecord).index("tags")
 _JOINED = "datasette_files f JOIN datasette_files_sources s ON s.id = f.source_id"
 

@@ -25,6 +25,7 @@ from . import folders, partial
 from .files import COLUMNS, record
 from .folders import Folder, Within
 from .partial import Parts
+from .text_search import Hit
 
 Order = Literal["created_at", "filename", "size"]
 
@@ -64,6 +65,8 @@ class Page:
     folders_truncated: bool = False
     #: The commonest tags of the files that match, each with its number of files.
     tags: list[tuple[str, int]] = field(default_factory=list)
+    #: In a search: the pages with the words, by the file's id.
+    hits: dict[str, list[Hit]] | None = None
 
 
 @dataclass(frozen=True)

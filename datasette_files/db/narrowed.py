@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..models import FileRecord
 from . import folders, listing, partial
 from .listing import ListQuery, Stream
-from .search import COUNT_LIMIT, before_of, count_hits, newest_hits, token_after
+from .search import COUNT_LIMIT, before_of, count_hits, newest_hits, newest_matching, token_after
 
 #: Files that are asked one by one, or against the list of hits.
 _FEW = 5_000
@@ -44,16 +44,30 @@ def page(conn: sqlite3.Connection, narrowed: Narrowed) -> tuple[list[FileRecord]
     """One page of hits in the order of the query, and the token of the next or None."""
     query = narrowed.query
     if not query.is_newest_first:
-        return listing.page_of(conn, query, [_stream(conn, narrowed)])
-    before, limit = before_of(query.after), query.limit + 1
+        return listing.page_of(conn, query, [stream(narrowed, [])])
+    rows = newest(conn, narrowed, before_of(query.after), query.limit + 1)
+    return [file for _, file in rows[: query.limit]], token_after(rows, query.limit)
+
+
+def newest(
+    conn: sqlite3.Connection, narrowed: Narrowed, before: int | None, limit: int
+) -> list[tuple[int, FileRecord]]:
+    """The newest hits before a ``seq``, as ``(seq, file)``."""
     if narrowed.found is None:
         where = f" AND {narrowed.where}"
-        rows = newest_hits(conn, narrowed.expression, before, limit, where, narrowed.values)
-    else:
-        seqs = [seq for seq in narrowed.found if before is None or seq < before][:limit]
-        found = partial.records(conn, seqs)
-        rows = [(seq, found[seq]) for seq in seqs]
-    return [file for _, file in rows[: query.limit]], token_after(rows, query.limit)
+        return newest_hits(conn, narrowed.expression, before, limit, where, narrowed.values)
+    seqs = [seq for seq in narrowed.found if before is None or seq < before][:limit]
+    found = partial.records(conn, seqs)
+    return [(seq, found[seq]) for seq in seqs]
+
+
+def newest_seqs(conn: sqlite3.Connection, narrowed: Narrowed) -> tuple[list[int], bool]:
+    """The newest hits as ``seq``, and whether there are more: at most ``COUNT_LIMIT``."""
+    found = narrowed.found
+    if found is None:
+        where, most = f" AND {narrowed.where}", COUNT_LIMIT + 1
+        found = newest_matching(conn, narrowed.expression, most, where, narrowed.values)
+    return found[:COUNT_LIMIT], len(found) > COUNT_LIMIT
 
 
 def count(conn: sqlite3.Connection, narrowed: Narrowed) -> tuple[int, bool]:
@@ -78,11 +92,13 @@ def tag_counts(conn: sqlite3.Connection, narrowed: Narrowed) -> list[tuple[str, 
     return folders.most_used(json.loads(tags) for (tags,) in rows)
 
 
-def _stream(conn: sqlite3.Connection, narrowed: Narrowed) -> Stream:
+def stream(narrowed: Narrowed, more: list[int]) -> Stream:
+    """All hits and the files of ``more``, as ``seq``, to be sorted."""
     if narrowed.found is not None:
         by_seq = "f.seq IN (SELECT value FROM json_each(?))"
-        return Stream(None, by_seq, (json.dumps(narrowed.found),))
+        return Stream(None, by_seq, (json.dumps([*narrowed.found, *more]),))
     hits = "SELECT rowid FROM datasette_files_fts WHERE datasette_files_fts MATCH ?"
-    return Stream(
-        None, f"f.seq IN ({hits}) AND {narrowed.where}", (narrowed.expression, *narrowed.values)
-    )
+    values: tuple[object, ...] = (narrowed.expression,)
+    if more:
+        hits, values = f"{hits} UNION SELECT value FROM json_each(?)", (*values, json.dumps(more))
+    return Stream(None, f"f.seq IN ({hits}) AND {narrowed.where}", (*values, *narrowed.values))

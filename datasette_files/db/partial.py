@@ -203,6 +203,11 @@ def _existing(conn: sqlite3.Connection, source_id: int, ids: list[str]) -> int:
     return int(row[0])
 
 
+def seqs_of(conn: sqlite3.Connection, only: Parts, most: int) -> list[int] | None:
+    """The files of the ids, as ``seq``, newest first; None for more than ``most`` ids."""
+    return None if _size(only) > most else sorted(_seqs(conn, only), reverse=True)
+
+
 def _seqs(conn: sqlite3.Connection, only: Parts) -> list[int]:
     return [seq for _, seq in _looked_up(conn, only, None, _size(only))]
 

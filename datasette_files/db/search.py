@@ -48,6 +48,19 @@ def match_expression(conn: sqlite3.Connection, q: str, source_ids: list[int] | N
     Terms are ANDed, each matches by prefix; everything is quoted, so that no character of the query
     is syntax. ``source_ids`` None searches every source.
     """
+    terms = check_query(q)
+    if not terms or source_ids == []:
+        return None
+    matches = " AND ".join(_match(conn, term) for term in terms)
+    expression = "{filename content_type search_text extra} : (" + matches + ")"
+    if source_ids is not None:
+        sources = " OR ".join(f'"{source_id}"' for source_id in source_ids)
+        expression += f" AND source_id : ({sources})"
+    return expression
+
+
+def check_query(q: str) -> list[str]:
+    """The terms of a query that hold a word. Raises Invalid for too many, or too long a query."""
     if len(q) > MAX_QUERY_CHARACTERS:
         raise Invalid(f"q has more than {MAX_QUERY_CHARACTERS} characters; shorten it")
     terms = [
@@ -55,16 +68,9 @@ def match_expression(conn: sqlite3.Connection, q: str, source_ids: list[int] | N
         for term in q.replace("\x00", " ").split()
         if any(_starts_token(c) for c in words.folded(term))
     ]
-    if not terms or source_ids == []:
-        return None
     if len(terms) > MAX_TERMS:
         raise Invalid(f"q has more than {MAX_TERMS} words; shorten it")
-    matches = " AND ".join(_match(conn, term) for term in terms)
-    expression = "{filename content_type search_text extra} : (" + matches + ")"
-    if source_ids is not None:
-        sources = " OR ".join(f'"{source_id}"' for source_id in source_ids)
-        expression += f" AND source_id : ({sources})"
-    return expression
+    return terms
 
 
 def _match(conn: sqlite3.Connection, term: str) -> str:
@@ -142,15 +148,51 @@ def page(
     conn: sqlite3.Connection, matching: Matching, after: str | None, limit: int
 ) -> tuple[list[FileRecord], str | None]:
     """One page of hits, newest first, and the token of the next or None."""
-    before = before_of(after)
-    rows: list[tuple[int, FileRecord]] = []
+    found = rows(conn, matching, before_of(after), limit + 1)
+    return [file for _, file in found[:limit]], token_after(found, limit)
+
+
+def rows(
+    conn: sqlite3.Connection, matching: Matching, before: int | None, limit: int
+) -> list[tuple[int, FileRecord]]:
+    """The newest hits before a ``seq``, as ``(seq, file)``; perhaps more than ``limit``."""
+    found: list[tuple[int, FileRecord]] = []
     if matching.whole is not None:
-        rows = newest_hits(conn, matching.whole, before, limit + 1)
+        found = newest_hits(conn, matching.whole, before, limit)
     if matching.partly is not None:
-        seqs = partial.hits(conn, matching.partly, matching.parts, before, limit + 1)
-        rows += partial.records(conn, seqs).items()
-        rows.sort(key=lambda row: row[0], reverse=True)
-    return [file for _, file in rows[:limit]], token_after(rows, limit)
+        seqs = partial.hits(conn, matching.partly, matching.parts, before, limit)
+        found += partial.records(conn, seqs).items()
+        found.sort(key=lambda row: row[0], reverse=True)
+    return found
+
+
+def newest_seqs(conn: sqlite3.Connection, matching: Matching) -> tuple[list[int], bool]:
+    """The newest hits as ``seq``, and whether there are more: at most ``COUNT_LIMIT``."""
+    found: list[int] = []
+    total, stopped = count(conn, matching)
+    if matching.whole is not None:
+        found = newest_matching(conn, matching.whole, COUNT_LIMIT)
+    if matching.partly is not None and total:
+        found += partial.hits(conn, matching.partly, matching.parts, None, min(total, COUNT_LIMIT))
+        found.sort(reverse=True)
+    return found[:COUNT_LIMIT], stopped
+
+
+def newest_matching(
+    conn: sqlite3.Connection,
+    expression: str,
+    limit: int,
+    where: str = "",
+    values: tuple[object, ...] = (),
+) -> list[int]:
+    """The newest hits as ``seq``; ``where``: as below."""
+    found = conn.execute(
+        f"""SELECT datasette_files_fts.rowid FROM datasette_files_fts {_FILES if where else ""}
+        WHERE datasette_files_fts MATCH ?{where}
+        ORDER BY datasette_files_fts.rowid DESC LIMIT ?""",
+        (expression, *values, limit),
+    )
+    return [row[0] for row in found]
 
 
 def before_of(token: str | None) -> int | None:

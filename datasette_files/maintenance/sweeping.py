@@ -14,7 +14,7 @@ from functools import partial
 from sqlite3 import Connection
 from typing import Any
 
-from ..db import batching, garbage, search, uploads
+from ..db import batching, garbage, search, uploads, zips
 from ..db.garbage import Garbage
 from ..errors import StorageUnavailable
 from ..jobs.rounds import Round
@@ -59,11 +59,13 @@ class Sweeper:
         await self.round.once()
 
     async def _pass(self) -> None:
-        """Expire uploads, delete garbage, forget old notes, index what other tools wrote."""
+        """Expire uploads, delete garbage, forget old notes and zips, index other tools' files."""
         more = await self._catalog.read(search.any_due)
         while more:
             more = await self._catalog.write(search.index_due)
         now = time.time()
+        if await self._catalog.read(partial(zips.any_due, now=now)):
+            await self._catalog.write(partial(zips.forget_due, now=now))
         slugs = self._swept()
 
         def look(conn: Connection) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .media_types import DEMUXERS, HEIF_TYPES, IMAGE_TYPES
@@ -40,15 +39,20 @@ class Kinds:
 def installed() -> Kinds:
     """Find the installed parts. Blocks, as it reads directories."""
     importlib.invalidate_caches()
-    parts = {name: _version(name) for name in ("pillow", "pillow-heif", "pypdfium2")}
-    heif = importlib.util.find_spec("pillow_heif") is not None
-    pdf = importlib.util.find_spec("pypdfium2") is not None
+    pillow, heif, pdf = (_identity(_module(name)) for name in ("PIL", "pillow_heif", "pypdfium2"))
     ffmpeg = shutil.which("ffmpeg") or ""
-    return Kinds(heif, pdf, ffmpeg, f"{VERSION} {parts} {_identity(ffmpeg)}")
+    versions = f"{VERSION} {pillow} {heif} {pdf} {_identity(ffmpeg)}"
+    return Kinds(bool(heif), bool(pdf), ffmpeg, versions)
+
+
+def _module(name: str) -> str:
+    """Return the path of a package's first module; "" if it is not installed."""
+    found = importlib.util.find_spec(name)
+    return (found.origin or "") if found else ""
 
 
 def _identity(program: str) -> str:
-    """Return a program's path, size and time; its version would take a process."""
+    """Return a file's path, size and time: asking for versions takes long, or a process."""
     if not program:
         return ""
     try:
@@ -56,10 +60,3 @@ def _identity(program: str) -> str:
     except OSError:
         return ""
     return f"{program} {found.st_size} {found.st_mtime_ns}"
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""

@@ -1,4 +1,5 @@
-"""A queue of work: work with a waiting caller comes first, in turn by caller; then the rest.
+"""A queue of work: work with a waiting caller comes first, in turn by caller and by page of a
+caller; then the rest.
 
 Work with the same key is done once, for all its callers. If every waiting caller gives up, queued
 work is dropped. Work belongs to a group, such as a source, and a group that hangs leaves room for
@@ -49,8 +50,9 @@ class _Group(Generic[_T]):
 
     def __init__(self) -> None:
         self.running = 0
-        #: Work by caller. The first entry of the first lane is next; then its lane becomes last.
-        self.lanes: OrderedDict[str, deque[_Entry[_T]]] = OrderedDict()
+        #: Work by caller and page. The first entry of the first caller's first page is next; then
+        #: that page and that caller become the last ones.
+        self.lanes: OrderedDict[str, OrderedDict[str, deque[_Entry[_T]]]] = OrderedDict()
         self.later: deque[_Entry[_T]] = deque()
 
     @property
@@ -60,9 +62,14 @@ class _Group(Generic[_T]):
     def next_asked(self) -> _Entry[_T] | None:
         """Take out the next entry that a caller waits for and that does not run yet."""
         while self.lanes:
-            asker, lane = next(iter(self.lanes.items()))
+            asker, pages = next(iter(self.lanes.items()))
+            page, lane = next(iter(pages.items()))
             entry = lane.popleft()
             if lane:
+                pages.move_to_end(page)
+            else:
+                del pages[page]
+            if pages:
                 self.lanes.move_to_end(asker)
             else:
                 del self.lanes[asker]
@@ -112,15 +119,20 @@ class Queue(Generic[_T]):
         asker: str,
         seconds: float,
         group: str = "",
+        page: str = "",
     ) -> _T:
-        """Wait for the work's result. Raises its errors; NotYet after ``seconds`` or ``close``."""
+        """Wait for the work's result. Raises its errors; NotYet after ``seconds`` or ``close``.
+
+        ``asker`` is the client; ``page`` is one of the pages that it shows.
+        """
         entry = self._entry(key, work, group)
         if entry is None:
             raise NotYet
         future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
         entry.waiters.add(future)
         if entry.task is None:
-            self._group(entry).lanes.setdefault(asker, deque()).append(entry)
+            pages = self._group(entry).lanes.setdefault(asker, OrderedDict())
+            pages.setdefault(page, deque()).append(entry)
         self._go_on()
         try:
             await asyncio.wait([future], timeout=seconds)

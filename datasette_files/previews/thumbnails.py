@@ -134,11 +134,12 @@ class Thumbnails:
         *,
         webp: bool = False,
         asker: str = "",
+        page: str = "",
     ) -> Shown:
         """Return the file's thumbnail within ``side`` by ``side``, cached or made now, or an icon.
 
-        ``webp`` tells whether the client accepts WebP. Callers with different ``asker`` are served
-        in turn.
+        ``webp`` tells whether the client accepts WebP. Clients are served in turn by ``asker``, and
+        each client's pages in turn by ``page``.
         """
         await self._look()
 
@@ -157,7 +158,8 @@ class Thumbnails:
             return Shown(_icon(file), settled=failure is None or failure.retry_at is None)
         work = partial(self._make, source, file, side, failure)
         try:
-            made = await self._queue.ask((file.id, side), work, asker, WAIT_SECONDS, source.slug)
+            asked = self._queue.ask((file.id, side), work, asker, WAIT_SECONDS, source.slug, page)
+            made = await asked
         except NotYet:
             return Shown(_icon(file), settled=False)
         # The last one is the smallest. It may be WebP.

@@ -51,6 +51,7 @@ export { ApiError } from "./shared/request.js";
  * @property {string} upload_method
  * @property {Record<string, string>} upload_headers
  * @property {Record<string, string>} upload_fields
+ * @property {string} [upload_resumable_url] Another way for a large file: by tus, which goes on after a break.
  * @property {UploadParts} [upload_parts] Another way for a large file: straight to the storage in parts.
  */
 
@@ -149,6 +150,11 @@ export class FilesApi {
   /** The address of the page of a source. @param {string} source Its slug. */
   sourcePage(source) {
     return `${this.base}-/files/source/${encodeURIComponent(source)}`;
+  }
+
+  /** How the addresses of uploads to a source that go on begin. @param {string} source Its slug. */
+  resumableUploads(source) {
+    return `${this.base}-/files/${this._uploads(source)}/-/tus/`;
   }
 
   /** The path of uploads to a source, or by the link. @param {string} source */

@@ -13,9 +13,12 @@ import { formatBytes } from "./shared/format.js";
 import { TEXT } from "./shared/messages.js";
 import { uploadFile } from "./upload/client.js";
 import { chosenFiles } from "./upload/dropped-files.js";
+import { KeptUploads } from "./upload/kept.js";
 import { UploadList } from "./upload/list.js";
 import { UploadQueue } from "./upload/queue.js";
+import { drop } from "./upload/resumable.js";
 import { UploadRules } from "./upload/rules.js";
+import { WaitingUploads } from "./upload/waiting.js";
 import { UploadZone } from "./upload/zone.js";
 
 /** @import { FileRecord } from "./api.js" */
@@ -33,8 +36,12 @@ export class DatasetteFileUpload extends FilesElement {
     /** Whether `datasette-files-finished` is still to be told. */
     this._untold = false;
     this._notice = element("p", { class: "upload-notice", role: "status" });
-    this._queue = new UploadQueue(({ file, source }, options) =>
-      uploadFile(this.api, source, file, { ...options, column: this.column ?? undefined }),
+    const kept = new KeptUploads();
+    this._kept = kept;
+    this._queue = new UploadQueue(
+      ({ file, source }, options) =>
+        uploadFile(this.api, source, file, { ...options, kept, column: this.column ?? undefined }),
+      { drop: (address) => drop(kept, address) },
     );
     this._queue.addEventListener("uploaded", (event) => {
       const { record: file, path } = itemOf(event);
@@ -59,7 +66,7 @@ export class DatasetteFileUpload extends FilesElement {
     return [...this._queue.items].flatMap(({ record }) => (record === null ? [] : [record]));
   }
 
-  /** Whether files are being uploaded or wait. */
+  /** Whether files are being uploaded, wait, or are paused. */
   get busy() {
     return this._queue.busy || this._reading.size > 0;
   }
@@ -136,8 +143,14 @@ export class DatasetteFileUpload extends FilesElement {
     if (form) form.replaceWith(this._zone.element);
     else this.append(this._zone.element);
     this.append(this._notice, list.live, list.element);
+    if (!this.hasAttribute("compact")) this.append(this._makeWaiting().element);
     // Files may have been chosen before this module was loaded.
     if (input instanceof HTMLInputElement && input.files) this.add(input.files);
+  }
+
+  _makeWaiting() {
+    const below = () => this.api.resumableUploads(this.source);
+    return new WaitingUploads(this._kept, this._queue, below, () => this._zone?.focus());
   }
 
   /** @param {AsyncIterable<Addition[]>} batches */
@@ -207,7 +220,8 @@ export class DatasetteFileUpload extends FilesElement {
 
   /** @param {BeforeUnloadEvent} event */
   _leaving(event) {
-    if (!this.busy) return;
+    // What is paused goes on after a reload.
+    if (!this._queue.moving && this._reading.size === 0) return;
     event.preventDefault();
     event.returnValue = "";
   }

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from ..base import signing_window
 from ..errors import NotFound, RangeUnsatisfiable
@@ -48,6 +48,17 @@ _MAX_KEPT_SECONDS = 300
 
 
 @dataclass(frozen=True)
+class Representation:
+    """What a request's conditions and ranges are about (RFC 9110, 3.2)."""
+
+    content_type: str
+    #: Bytes; None: not known, so that ranges are impossible.
+    size: int | None
+    etag: str | None
+    modified: datetime | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """An answer. ``pieces`` is the body: literal bytes and ranges of the object, in order."""
 
@@ -77,13 +88,14 @@ class LocalRange:
 class Body:
     """The body of an opened object: iterate ``chunks``, then ``close``.
 
-    ``local`` may be sent first, and moved on; ``chunks`` is then the rest of it.
+    ``local`` may be sent first, and moved on; ``chunks`` is then the rest of it. A local range
+    among the chunks may be moved on too: what is left of it comes next.
     """
 
     def __init__(
         self,
-        chunks: AsyncGenerator[bytes, None],
-        opened: AsyncGenerator[bytes, None] | None = None,
+        chunks: AsyncGenerator[bytes | LocalRange, None] | AsyncGenerator[bytes, None],
+        opened: AsyncGenerator[Any, None] | None = None,
         local: LocalRange | None = None,
     ) -> None:
         self.chunks = chunks
@@ -123,24 +135,45 @@ async def plan(
     common = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}
     if kind == "inline":
         common["Content-Security-Policy"] = _SANDBOX
-    etag, modified = _entity_tag(file), file.modified
-    outcome = evaluate(method, headers, etag, modified)
+    one = Representation(file.type, file.size, _entity_tag(file), file.modified)
+    outcome = evaluate(method, headers, one.etag, one.modified)
     redirects = method == "GET" and _redirects(source, file, kind)
-    if outcome is Outcome.PROCEED and redirects and not _judged_again(headers, etag, modified):
+    if outcome is Outcome.PROCEED and redirects and not _judged_again(headers, one):
         seconds = min(source.signed_seconds, max_signed_seconds or source.signed_seconds)
         url = await _signed_url(source, file, disposition, seconds)
         kept = seconds_kept(source) if inline and max_signed_seconds is None else None
         lasting = "no-store" if kept is None else f"private, max-age={kept}"
         moved = {**common, "Location": url, "Cache-Control": lasting}
         return Plan(302, moved, file.type, kept=kept is not None)
-    common |= {"Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
-    common |= {"ETag": etag} if etag else {}
-    common |= {"Last-Modified": http_date(modified)} if modified else {}
+    return _plan_of(one, outcome, method, headers, common)
+
+
+def plan_of(
+    one: Representation, method: str, headers: Mapping[str, str], common: dict[str, str]
+) -> Plan:
+    """As ``plan``, for other bytes than a file's; ``common`` are headers of any answer.
+
+    Raises RangeUnsatisfiable.
+    """
+    outcome = evaluate(method, headers, one.etag, one.modified)
+    return _plan_of(one, outcome, method, headers, common)
+
+
+def _plan_of(
+    one: Representation,
+    outcome: Outcome,
+    method: str,
+    headers: Mapping[str, str],
+    common: dict[str, str],
+) -> Plan:
+    common = {**common, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
+    common |= {"ETag": one.etag} if one.etag else {}
+    common |= {"Last-Modified": http_date(one.modified)} if one.modified else {}
     if outcome is Outcome.NOT_MODIFIED:
-        return Plan(304, common, file.type)
+        return Plan(304, common, one.content_type)
     if outcome is Outcome.PRECONDITION_FAILED:
-        return Plan(412, common, file.type)
-    return _whole_plan(file, method, headers, common)
+        return Plan(412, common, one.content_type)
+    return _whole_plan(one, method, headers, common)
 
 
 async def address(source: Source, file: FileRecord, kind: Kind) -> str | None:
@@ -175,7 +208,7 @@ def _redirects(source: Source, file: FileRecord, kind: Kind) -> bool:
     return kind == "attachment" or shows_inline(file.type)
 
 
-def _judged_again(headers: Mapping[str, str], etag: str | None, modified: datetime | None) -> bool:
+def _judged_again(headers: Mapping[str, str], one: Representation) -> bool:
     """Tell whether the request has a condition that holds here and would fail in the storage.
 
     Clients repeat their headers after a redirect, and the storage has other entity tags and dates.
@@ -183,7 +216,7 @@ def _judged_again(headers: Mapping[str, str], etag: str | None, modified: dateti
     if headers.get("if-match", "*").strip() != "*" or "if-unmodified-since" in headers:
         return True
     if_range = headers.get("if-range") if "range" in headers else None
-    return if_range is not None and if_range_matches(if_range, etag, modified)
+    return if_range is not None and if_range_matches(if_range, one.etag, one.modified)
 
 
 async def _signed_url(source: Source, file: FileRecord, disposition: str, seconds: int) -> str:
@@ -198,38 +231,38 @@ async def _signed_url(source: Source, file: FileRecord, disposition: str, second
 
 
 def _whole_plan(
-    file: FileRecord, method: str, headers: Mapping[str, str], common: dict[str, str]
+    one: Representation, method: str, headers: Mapping[str, str], common: dict[str, str]
 ) -> Plan:
-    """The answer with all bytes of the file, or with the requested ones."""
-    if file.size is None:
-        # Another tool added the file without a size, so ranges are impossible.
-        return Plan(200, common, file.type, (ByteRange(0, 2**63 - 1),))
+    """The answer with all bytes, or with the requested ones."""
+    if one.size is None:
+        # Another tool added the file without a size.
+        return Plan(200, common, one.content_type, (ByteRange(0, 2**63 - 1),))
     wanted = headers.get("range") if method == "GET" else None
     if_range = headers.get("if-range")
-    if wanted and not if_range_matches(if_range, _entity_tag(file), file.modified):
+    if wanted and not if_range_matches(if_range, one.etag, one.modified):
         wanted = None
-    return _ranges_plan(file, file.size, wanted, common)
+    return _ranges_plan(one.content_type, one.size, wanted, common)
 
 
-def _ranges_plan(file: FileRecord, size: int, wanted: str | None, common: dict[str, str]) -> Plan:
+def _ranges_plan(content_type: str, size: int, wanted: str | None, common: dict[str, str]) -> Plan:
     """Plan the answer with all ``size`` bytes, or with the ranges in the header ``wanted``."""
     try:
         ranges = parse_range(wanted, size)
     except RangeNotSatisfiable:
         raise RangeUnsatisfiable(
-            f"The file has {size} bytes, and the requested ranges lie outside; request others",
+            f"There are {size} bytes, and the requested ranges lie outside; request others",
             headers={"Content-Range": unsatisfied_range(size), "Accept-Ranges": "bytes"},
         ) from None
     if not ranges:
         length = {"Content-Length": str(size)}
-        return Plan(200, {**common, **length}, file.type, (ByteRange(0, size),))
+        return Plan(200, {**common, **length}, content_type, (ByteRange(0, size),))
     if len(ranges) == 1:
         single = {
             "Content-Length": str(ranges[0].length),
             "Content-Range": content_range(ranges[0], size),
         }
-        return Plan(206, {**common, **single}, file.type, (ranges[0],))
-    framing = ByteRanges(ranges, file.type, size)
+        return Plan(206, {**common, **single}, content_type, (ranges[0],))
+    framing = ByteRanges(ranges, content_type, size)
     pieces = tuple(piece for header, part in framing.parts for piece in (header, part))
     length = {"Content-Length": str(framing.content_length)}
     return Plan(206, {**common, **length}, framing.content_type, (*pieces, framing.closing))
@@ -244,12 +277,17 @@ def _entity_tag(file: FileRecord) -> str | None:
 def starts_at_zero(file: FileRecord, plan: Plan, headers: Mapping[str, str]) -> bool:
     """Tell whether the answer holds the file's first byte, so that a download begins with it."""
     if plan.status != 302:
-        return any(isinstance(one, ByteRange) and one.start == 0 for one in plan.pieces)
+        return begins(plan)
     try:
         ranges = parse_range(headers.get("range"), file.size or 0)
     except RangeNotSatisfiable:
         return False
     return not ranges or any(one.start == 0 for one in ranges)
+
+
+def begins(plan: Plan) -> bool:
+    """Tell whether the body of the answer holds the first byte."""
+    return any(isinstance(one, ByteRange) and one.start == 0 for one in plan.pieces)
 
 
 def is_small(file: FileRecord, pieces: tuple[bytes | ByteRange, ...]) -> bool:

@@ -2,8 +2,9 @@
 
 The bytes reach the storage in checkpoints. The offset is recorded after each, so it is durable, and
 whatever ends the server costs its client one checkpoint. The last byte completes the upload by the
-rules of every other way in. Leaves out HTTP (views/tus.py), the lease and the stream of one request
-(attempts.py), and the removal of what expired (maintenance/sweeping.py).
+rules of every other way in. Leaves out HTTP (views/tus.py), whose uploads they are (authority.py),
+the lease and the stream of one request (attempts.py), and the removal of what expired
+(maintenance/sweeping.py).
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from ..errors import (
     FilesError,
     FileTooLarge,
     Invalid,
-    NotFound,
     NotSupported,
     PermissionDenied,
     StorageError,
@@ -37,13 +37,13 @@ from ..jobs.holder import this_process
 from ..maintenance.sweeping import REMEMBERED_SECONDS
 from ..media import sniffing
 from ..models import FileRecord, Upload
-from ..permissions.grants import Grant
 from ..protocol.digest import Digest as Declared
 from ..sources import reading
 from ..sources.reading import Digest
 from ..sources.sources import Source
 from . import receiving, reserving
 from .attempts import Attempt, Piece, Pipe
+from .authority import Authority
 from .reserving import Reservation
 from .uploads import Incoming, Uploads, as_file, new_upload
 
@@ -52,26 +52,6 @@ _MAX_DIGESTS = 10_000
 
 _GONE = "The bytes received are gone from the storage; begin the upload again"
 _WHOLE = "The upload has all its bytes; it takes no more"
-
-
-@dataclass(frozen=True)
-class Authority:
-    """Who asks: whose the uploads are, and the right to upload, decided in each transaction."""
-
-    actor_id: str | None
-    grant: Grant
-
-    def check(self, conn: Connection, source: Source) -> None:
-        """Raise PermissionDenied without the right to upload."""
-        self.grant.check(conn, source.slug)
-
-    async def renewed(self) -> Authority:
-        """Ask for the right again, by the permissions of this moment."""
-        return replace(self, grant=await self.grant.renewed())
-
-    def owns(self, upload: Upload) -> bool:
-        """Tell whether the upload was created by the same."""
-        return upload.actor_id == self.actor_id
 
 
 @dataclass(frozen=True)
@@ -115,10 +95,12 @@ class Resuming:
         *,
         metadata: str = "",
         concat: str | None = None,
+        prepared: str | None = None,
     ) -> tuple[str, Progress]:
         """A new upload: its id, and itself. One without bytes is completed at once.
 
-        Raises FileTooLarge, NotSupported, PermissionDenied, QuotaExceeded, StorageUnavailable.
+        ``prepared`` is the token of a prepared upload that it replaces. Raises FileTooLarge,
+        NotSupported, PermissionDenied, QuotaExceeded, StorageUnavailable.
         """
         resumable_id = naming.new_resumable_id()
 
@@ -126,10 +108,15 @@ class Resuming:
             authority.check(conn, source)
             require_appends(source)
             source.limits.check_size(incoming.size)
+            if authority.link is not None and incoming.size is None:
+                raise Invalid("Send Upload-Length; this link takes only files of a declared size")
             now = time.time()
             token = naming.resumable_token(resumable_id)
             upload = new_upload(source, authority.actor_id, incoming, token, now + self._expiry)
-            upload = replace(upload, reserved_files=0 if concat == "partial" else 1)
+            files_of = 0 if concat == "partial" else 1
+            upload = replace(upload, link=authority.link, reserved_files=files_of)
+            if prepared is not None:
+                authority.replace_prepared(conn, source, prepared)
             resuming.insert(conn, upload, now, metadata=metadata, concat=concat)
             reserving.check(conn, source, upload)
             return Resumable(upload, 0, {}, metadata, concat)
@@ -145,7 +132,7 @@ class Resuming:
         Raises Conflict while another request completes it, NotFound, PermissionDenied, Expired.
         """
         resumable = await self._catalog.read(
-            lambda conn: _owned(conn, source, authority, resumable_id)
+            lambda conn: authority.owned(conn, source, resumable_id)
         )
         if resumable.is_whole and resumable.upload.state == "prepared":
             return await self._with_attempt(source, authority, resumable_id, None)
@@ -171,7 +158,7 @@ class Resuming:
         """
 
         def change(conn: Connection) -> None:
-            resumable = _owned(conn, source, authority, resumable_id)
+            resumable = authority.owned(conn, source, resumable_id)
             known = resumable.upload.size
             if known is not None and known != size:
                 raise Conflict(f"The upload has {known:,} bytes; Upload-Length cannot change")
@@ -203,7 +190,7 @@ class Resuming:
         def parts_now(conn: Connection) -> list[Resumable]:
             authority.check(conn, source)
             require_appends(source)
-            found = [_owned(conn, source, authority, part) for part in parts]
+            found = [authority.owned(conn, source, part) for part in parts]
             if not all(part.is_partial and part.upload.state == "received" for part in found):
                 raise Conflict("A partial upload has not all its bytes yet; end it, then join")
             return found
@@ -242,7 +229,7 @@ class Resuming:
         try:
             await self._catalog.write(
                 lambda conn: resuming.forget(
-                    conn, _owned(conn, source, authority, resumable_id).upload
+                    conn, authority.owned(conn, source, resumable_id).upload
                 )
             )
         finally:
@@ -252,7 +239,7 @@ class Resuming:
         upload_id = naming.token_digest(naming.resumable_token(resumable_id))
         lease = Lease(upload_id, naming.new_claim(), this_process())
         attempt = Attempt(self._catalog, lease, self._expiry)
-        await attempt.take(lambda conn: _owned(conn, source, authority, resumable_id))
+        await attempt.take(lambda conn: authority.owned(conn, source, resumable_id))
         return attempt
 
     async def _with_attempt(
@@ -261,9 +248,7 @@ class Resuming:
         """Take the upload, append what was sent, and complete it if that was the last byte."""
         attempt = await self._attempt(source, authority, resumable_id)
         try:
-            now = await self._catalog.read(
-                lambda conn: _owned(conn, source, authority, resumable_id)
-            )
+            now = await self._catalog.read(lambda conn: authority.owned(conn, source, resumable_id))
             if sent is not None:
                 _check_offset(now, sent)
             if now.upload.state != "prepared":
@@ -435,19 +420,6 @@ def require_appends(source: Source) -> None:
         raise NotSupported(
             f"The source {source.slug!r} takes no uploads that go on; prepare an ordinary one"
         )
-
-
-def _owned(conn: Connection, source: Source, authority: Authority, resumable_id: str) -> Resumable:
-    """The upload of this id. Raises PermissionDenied, NotFound, Expired."""
-    authority.check(conn, source)
-    found = resuming.get(conn, naming.token_digest(naming.resumable_token(resumable_id)))
-    if found is None or found.upload.source_id != source.id:
-        raise NotFound("There is no such upload; begin a new one")
-    if not authority.owns(found.upload):
-        raise PermissionDenied("Another user began this upload; begin your own")
-    if found.upload.state == "expired" or found.upload.expires_at <= time.time():
-        raise Expired("The upload expired or was refused; begin a new one")
-    return found
 
 
 def _check_offset(now: Resumable, sent: Sent) -> None:

@@ -421,7 +421,8 @@ def owned(
     ``takes_late`` returns an expired direct upload too.
     """
     upload = uploads.get(conn, naming.token_digest(token))
-    if upload is None or upload.source_id != source.id:
+    other = naming.is_resumable(token) and upload is not None and upload.state != "completed"
+    if upload is None or upload.source_id != source.id or other:
         raise NotFound("This source has no upload with this token; prepare a new one")
     link = grant.link.id if isinstance(grant, LinkGrant) else None
     if (upload.actor_id, upload.link) != (actor_id, link):

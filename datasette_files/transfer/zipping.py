@@ -1,182 +1,283 @@
-"""Several files as one zip, made while it is sent: stored, not compressed, with zip64.
+"""A zip made while it is sent, from any byte on: files as they are stored, in bounded memory.
 
-The checksum of a file is known once its bytes are read, so it follows them in a data descriptor
-(4.3.9). The length of the archive is known before, as nothing is compressed. The numbers are those
-of sections in APPNOTE 6.3.10. Leaves out HTTP.
+The places come from protocol/zipfile64.py, the bytes of the files from the guarded reader. Whether
+the files may be read is asked again as the archive goes on; a refusal ends the stream before its
+announced length. Leaves out HTTP, and where the members are kept (zips.py).
 """
 
 from __future__ import annotations
 
-import re
-import struct
-import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+import asyncio
+import hashlib
+import time
+from bisect import bisect_right
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
-from dataclasses import dataclass
-from datetime import datetime
+from itertools import chain
+from typing import Protocol
 
+from ..errors import NotFound, StorageError
 from ..models import FileRecord
-from ..naming import plain
+from ..protocol.ranges import ByteRange
+from ..protocol.zipfile64 import (
+    Data,
+    Entry,
+    Member,
+    Totals,
+    central_piece,
+    end_piece,
+    member_pieces,
+)
 from ..sources import reading
 from ..sources.sources import Source
-from .downloads import Body
+from .downloads import Body, LocalRange
+from .zip_names import Names
 
-CONTENT_TYPE = "application/zip"
+#: Bytes of a file up to which it is read in one piece, beside others.
+_SMALL = 256 * 1024
+#: Bytes of small files that are read at once.
+_RUN_BYTES = 1024 * 1024
+#: Pieces, each a header or a file, whose permission is asked at once; their bytes, and the seconds
+#: for which the answer counts.
+_ASKED, _ASKED_BYTES, _ASKED_SECONDS = 128, 16 * 1024 * 1024, 0.25
 
-#: 4.4.3.2: zip64. 4.4.4: bit 3, a data descriptor follows; bit 11, names are UTF-8.
-_VERSION, _FLAGS = 45, 0x0808
-_ZIP64, _FULL32, _FULL16 = 0x0001, 0xFFFFFFFF, 0xFFFF
-_LOCAL, _CENTRAL, _DESCRIPTOR = 0x04034B50, 0x02014B50, 0x08074B50
-_END64, _LOCATOR, _END = 0x06064B50, 0x07064B50, 0x06054B50
-_LOCAL_BYTES, _DESCRIPTOR_BYTES, _CENTRAL_BYTES = 30 + 20, 24, 46 + 28
-_END_BYTES = 56 + 20 + 22
-
-_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
-#: Names that Windows reserves, with any extension.
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
-_MAX_NAME_BYTES = 240
+Files = Mapping[str, tuple[FileRecord, Source]]
+#: Finds files by id. Raises PermissionDenied, NotFound or Expired unless all may be read.
+Ask = Callable[[list[str]], Awaitable[Files]]
 
 
-@dataclass
-class _Entry:
-    name: bytes
-    file: FileRecord
-    source: Source
-    offset: int = 0
-    size: int = 0
-    crc: int = 0
+class Directory(Protocol):
+    """The members of one archive in their order."""
+
+    totals: Totals
+
+    async def holding(self, place: int, *, central: bool) -> int:
+        """The start of the member whose bytes, or whose record, a place is in."""
+
+    async def page(self, start: int) -> list[Entry]:
+        """The next members that begin at a place or after it; none at the end."""
+
+
+class Listed:
+    """A directory in memory, for few members."""
+
+    def __init__(self, members: Iterable[Member]) -> None:
+        self.totals = Totals()
+        self._entries: list[Entry] = []
+        for member in members:
+            entry, self.totals = self.totals.with_member(member)
+            self._entries.append(entry)
+
+    @property
+    def entity_tag(self) -> str:
+        """A strong one: all that the archive is made of."""
+        digest = hashlib.sha256(repr([entry.member for entry in self._entries]).encode())
+        return f'"{digest.hexdigest()}"'
+
+    async def holding(self, place: int, *, central: bool) -> int:
+        places = [entry.central if central else entry.start for entry in self._entries]
+        return self._entries[bisect_right(places, place) - 1].start
+
+    async def page(self, start: int) -> list[Entry]:
+        return [entry for entry in self._entries if entry.start >= start]
+
+
+def members(files: Iterable[FileRecord]) -> Iterator[Member]:
+    """Files, whose crc32 is known, as members. Raises NotFound if the size of one is not."""
+    names = Names()
+    for file in files:
+        if file.size is None or file.crc32 is None:
+            raise NotFound(f"The size of {file.filename} is not known; it cannot be in a zip")
+        name = names.add("", file.filename)
+        yield Member(file.id, name, file.size, int(file.crc32, 16), file.modified)
 
 
 class Archive:
-    """A zip of these files, in their order. ``again`` is asked before each file is read."""
+    """The bytes of a zip. ``ask`` is called again and again while they are read."""
 
-    def __init__(
-        self,
-        files: Sequence[tuple[FileRecord, Source]],
-        again: Callable[[FileRecord], Awaitable[None]],
-    ) -> None:
-        names = unique_names(file.filename for file, _ in files)
-        self._entries = [
-            _Entry(name.encode(), file, source)
-            for name, (file, source) in zip(names, files, strict=True)
-        ]
-        self._again = again
+    def __init__(self, directory: Directory, ask: Ask) -> None:
+        self._directory = directory
+        self._ask = ask
+        self._files: Files = {}
+        self._asked_at = 0.0
 
-    @property
-    def length(self) -> int | None:
-        """Bytes of the archive; None if the size of a file is not known."""
-        around = _LOCAL_BYTES + _DESCRIPTOR_BYTES + _CENTRAL_BYTES
-        total = _END_BYTES
-        for entry in self._entries:
-            if entry.file.size is None:
-                return None
-            total += around + 2 * len(entry.name) + entry.file.size
-        return total
+    async def open(self, pieces: Sequence[bytes | ByteRange], *, local: bool = False) -> Body:
+        """Read the first bytes, so that a failure comes before any header.
 
-    async def open(self) -> Body:
-        """Read the beginning of the first file, so that its failure comes before any header.
-
-        Raises StorageError, StorageUnavailable, and as ``again``.
+        ``local``: the body's chunks may be ranges of local files, which their consumer moves on.
+        Raises StorageError, StorageUnavailable, and as ``ask``.
         """
-        chunks = self._chunks()
-        ahead = [await anext(chunks), await anext(chunks)]
+        chunks = self._chunks(pieces, local)
+        ahead = [chunk async for chunk in _first(chunks, 2)]
         return Body(_after(ahead, chunks), chunks)
 
-    async def _chunks(self) -> AsyncGenerator[bytes, None]:
-        offset = 0
-        for entry in self._entries:
-            entry.offset = offset
-            await self._again(entry.file)
-            yield _local(entry)
-            async with aclosing(reading.stream(entry.source, entry.file)) as chunks:
+    async def _chunks(
+        self, pieces: Sequence[bytes | ByteRange], local: bool
+    ) -> AsyncGenerator[bytes | LocalRange, None]:
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                yield piece
+                continue
+            async with aclosing(self._range(piece.start, piece.end, local)) as chunks:
                 async for chunk in chunks:
-                    entry.crc = zlib.crc32(chunk, entry.crc)
-                    entry.size += len(chunk)
                     yield chunk
-            yield struct.pack("<IIQQ", _DESCRIPTOR, entry.crc, entry.size, entry.size)
-            offset += _LOCAL_BYTES + len(entry.name) + entry.size + _DESCRIPTOR_BYTES
-        central = [_central(entry) for entry in self._entries]
-        for record in central:
-            yield record
-        yield _end(len(central), sum(map(len, central)), offset)
+
+    async def _range(
+        self, start: int, end: int, local: bool
+    ) -> AsyncGenerator[bytes | LocalRange, None]:
+        async for batch in _batches(self._pieces(start, end)):
+            self._asked_at = 0.0
+            runs = list(_runs(batch))
+            for number, run in enumerate(runs):
+                if time.monotonic() - self._asked_at > _ASKED_SECONDS:
+                    await self._ask_for(chain.from_iterable(runs[number:]))
+                one = run[0]
+                if isinstance(one, Data) and one.end - one.start > _SMALL:
+                    async with aclosing(self._large(one, local)) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
+                else:
+                    yield b"".join(await asyncio.gather(*map(self._small, run)))
+
+    async def _pieces(self, start: int, end: int) -> AsyncIterator[bytes | Data]:
+        """What the archive is made of between two of its places."""
+        totals = self._directory.totals
+        if start < totals.members:
+            first = await self._directory.holding(start, central=False)
+            async for entry in self._entries(first):
+                if entry.start >= end:
+                    return
+                for piece in member_pieces(entry, start, end):
+                    yield piece
+        if totals.files and start < totals.members + totals.central and end > totals.members:
+            place = max(start - totals.members, 0)
+            first = await self._directory.holding(place, central=True)
+            async for entry in self._entries(first):
+                if totals.members + entry.central >= end:
+                    break
+                yield central_piece(entry, totals, start, end)
+        yield end_piece(totals, start, end)
+
+    async def _entries(self, start: int) -> AsyncIterator[Entry]:
+        while page := await self._directory.page(start):
+            for entry in page:
+                yield entry
+            start = page[-1].start + 1
+
+    async def _ask_for(self, pieces: Iterable[bytes | Data]) -> None:
+        if keys := [one.member.key for one in pieces if isinstance(one, Data)]:
+            self._files = await self._ask(keys)
+        self._asked_at = time.monotonic()
+
+    async def _small(self, piece: bytes | Data) -> bytes:
+        if isinstance(piece, bytes):
+            return piece
+        file, source = self._files[piece.member.key]
+        content = reading.small(source, file)
+        if content is not None:
+            content = content[piece.start : piece.end]
+        elif piece.start == 0:
+            content = await reading.head(source, file, piece.end)
+        else:
+            chunks = reading.stream(source, file, piece.start, piece.end)
+            content = b"".join([chunk async for chunk in chunks])
+        _require(piece, len(content))
+        return content
+
+    async def _large(self, piece: Data, local: bool) -> AsyncGenerator[bytes | LocalRange, None]:
+        file, source = self._files[piece.member.key]
+        start = piece.start
+        descriptor = await reading.open_local(source, file) if local else None
+        if descriptor is not None:
+            opened = LocalRange(descriptor, start, piece.end, is_whole=False)
+            try:
+                yield opened
+            finally:
+                opened.close()
+            start = opened.position
+        if start == piece.end:
+            return
+        async with aclosing(reading.stream(source, file, start, piece.end)) as chunks:
+            async for chunk in chunks:
+                start += len(chunk)
+                yield chunk
+        _require(piece, start - piece.start)
+
+
+def _require(piece: Data, size: int) -> None:
+    """Raise StorageError if the storage gave another number of bytes."""
+    if size != piece.end - piece.start:
+        raise StorageError(
+            f"The storage has another number of bytes of {piece.member.key} than when the zip was"
+            " made; choose the files again"
+        )
+
+
+async def _batches(
+    pieces: AsyncIterator[bytes | Data],
+) -> AsyncIterator[list[bytes | Data]]:
+    """The pieces in lists of at most ``_ASKED`` and ``_ASKED_BYTES``, or of one."""
+    batch: list[bytes | Data] = []
+    size = 0
+    async for piece in pieces:
+        length = _length(piece)
+        if batch and (len(batch) == _ASKED or size + length > _ASKED_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(piece)
+        size += length
+    yield batch
+
+
+def _length(piece: bytes | Data) -> int:
+    return piece.end - piece.start if isinstance(piece, Data) else len(piece)
+
+
+def _runs(batch: list[bytes | Data]) -> Iterable[list[bytes | Data]]:
+    """The pieces in lists: one that is large, or small ones that are read at once."""
+    run: list[bytes | Data] = []
+    size = 0
+    for piece in batch:
+        length = _length(piece)
+        is_large = isinstance(piece, Data) and length > _SMALL
+        if run and (is_large or size + length > _RUN_BYTES):
+            yield run
+            run, size = [], 0
+        if is_large:
+            yield [piece]
+            continue
+        run.append(piece)
+        size += length
+    if run:
+        yield run
+
+
+async def _first(
+    chunks: AsyncGenerator[bytes | LocalRange, None], count: int
+) -> AsyncIterator[bytes | LocalRange]:
+    """The first chunks, up to a range of a local file, which is read only once it is sent."""
+    for _ in range(count):
+        chunk = await anext(chunks, None)
+        if chunk is None:
+            return
+        yield chunk
+        if isinstance(chunk, LocalRange):
+            return
 
 
 async def _after(
-    ahead: Iterable[bytes], chunks: AsyncGenerator[bytes, None]
-) -> AsyncGenerator[bytes, None]:
-    for chunk in ahead:
-        yield chunk
+    ahead: list[bytes | LocalRange], chunks: AsyncGenerator[bytes | LocalRange, None]
+) -> AsyncGenerator[bytes | LocalRange, None]:
+    while ahead:
+        yield ahead.pop(0)  # a slow client holds no chunk longer than it takes
     async for chunk in chunks:
         yield chunk
-
-
-def _local(entry: _Entry) -> bytes:
-    """A local file header (4.3.7): sizes are in the descriptor, as its zip64 field says by 0."""
-    time, date = _moment(entry.file.modified)
-    head = struct.pack(
-        "<IHHHHHIIIHH",
-        *(_LOCAL, _VERSION, _FLAGS, 0, time, date),
-        *(0, _FULL32, _FULL32, len(entry.name), 20),
-    )
-    return head + entry.name + struct.pack("<HHQQ", _ZIP64, 16, 0, 0)
-
-
-def _central(entry: _Entry) -> bytes:
-    """A header of the central directory (4.3.12)."""
-    time, date = _moment(entry.file.modified)
-    head = struct.pack(
-        "<IHHHHHHIIIHHHHHII",
-        *(_CENTRAL, _VERSION, _VERSION, _FLAGS, 0, time, date),
-        *(entry.crc, _FULL32, _FULL32, len(entry.name), 28, 0, 0, 0, 0, _FULL32),
-    )
-    return (
-        head + entry.name + struct.pack("<HHQQQ", _ZIP64, 24, entry.size, entry.size, entry.offset)
-    )
-
-
-def _end(count: int, size: int, offset: int) -> bytes:
-    """The end of the central directory, of zip64 (4.3.14 to 4.3.16) and of zip."""
-    return (
-        struct.pack("<IQHHIIQQQQ", _END64, 44, _VERSION, _VERSION, 0, 0, count, count, size, offset)
-        + struct.pack("<IIQI", _LOCATOR, 0, offset + size, 1)
-        + struct.pack("<IHHHHIIH", _END, 0, 0, _FULL16, _FULL16, _FULL32, _FULL32, 0)
-    )
-
-
-def _moment(moment: datetime | None) -> tuple[int, int]:
-    """MS-DOS time and date, which begin in 1980."""
-    if moment is None or not 1980 <= moment.year < 2108:
-        return 0, 0x21
-    time = moment.hour << 11 | moment.minute << 5 | moment.second // 2
-    return time, (moment.year - 1980) << 9 | moment.month << 5 | moment.day
-
-
-def unique_names(names: Iterable[str]) -> list[str]:
-    """The names made safe on Windows too, each different from the others in any case."""
-    taken: set[str] = set()
-    numbers: dict[str, int] = {}
-    unique = []
-    for name in map(_safe, names):
-        stem, dot, extension = name.rpartition(".")
-        if not stem:
-            stem, dot, extension = name, "", ""
-        chosen, key = name, name.casefold()
-        while chosen.casefold() in taken:
-            numbers[key] = numbers.get(key, 1) + 1
-            chosen = f"{stem} ({numbers[key]}){dot}{extension}"
-        taken.add(chosen.casefold())
-        unique.append(chosen)
-    return unique
-
-
-def _safe(name: str) -> str:
-    name = _UNSAFE.sub("_", plain(name)).strip(" ").rstrip(". ") or "file"
-    if _RESERVED.match(name):
-        name = f"_{name}"
-    if len(name.encode()) <= _MAX_NAME_BYTES:
-        return name
-    stem, dot, extension = name.rpartition(".")
-    if not stem or len(extension.encode()) > 20:
-        stem, dot, extension = name, "", ""
-    end = dot + extension
-    return stem.encode()[: _MAX_NAME_BYTES - len(end.encode())].decode(errors="ignore") + end

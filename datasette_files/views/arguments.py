@@ -36,8 +36,8 @@ def list_query(call: Call) -> listing.ListQuery:
         descending=descending,
         content_types=tuple(filter(None, types)),
         uploaded_by=call.argument("uploaded_by"),
-        created_after=_moment(call, "created_after"),
-        created_before=_moment(call, "created_before"),
+        created_after=moment("created_after", call.argument("created_after")),
+        created_before=moment("created_before", call.argument("created_before")),
         after=call.argument("_next"),
         limit=size(call),
         within=within(call),
@@ -108,17 +108,16 @@ def grid(call: Call) -> bool:
     return view == "grid"
 
 
-def _moment(call: Call, name: str) -> str | None:
-    """A date or an ISO 8601 time, in the catalog's format. Raises Invalid."""
-    value = call.argument(name)
+def moment(name: str, value: str | None) -> str | None:
+    """A date or an ISO 8601 time, in the catalog's format. Raises Invalid, with this name."""
     if value is None:
         return None
     try:
-        moment = datetime.fromisoformat(value.replace("Z", "+00:00").replace(" 00:00", "+00:00"))
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(timezone.utc)
+        found = datetime.fromisoformat(value.replace("Z", "+00:00").replace(" 00:00", "+00:00"))
+        if found.tzinfo is not None:
+            found = found.astimezone(timezone.utc)
         # Not strftime: its %Y need not pad the years before 1000, and texts are compared.
-        return moment.replace(tzinfo=None).isoformat(" ", "seconds")
+        return found.replace(tzinfo=None).isoformat(" ", "seconds")
     except (ValueError, OverflowError):
         raise Invalid(f"{name} must be a date such as 2026-03-31, or 2026-03-31T12:00:00") from None
 

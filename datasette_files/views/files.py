@@ -23,7 +23,7 @@ from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..sources.sources import Source
 from ..transfer import downloads
-from . import access, caching, imports, menu, records, sendfile, shares, tables
+from . import access, caching, imports, menu, records, sendfile, shares, tables, texts
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -46,7 +46,7 @@ async def record(call: Call) -> Response:
 
 
 async def file_page(call: Call) -> Response:
-    file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
+    file, source, text = await texts.of_file(call, call.vars["file_id"])
     allowed = await file_actions(call.datasette, call.actor, source.slug, file.id)
     full = records.full(call, file)
     deletes = source.capabilities.can_delete and source.down is None
@@ -67,6 +67,7 @@ async def file_page(call: Call) -> Response:
         "sharing": await shares.of_file(call, file) if SHARE in allowed else None,
         "inline": shows_inline(file.type),
         "preview": preview,
+        "text": text,
         "copies": records.copies(call, file),
         "imports": await imports.of_file(call, file),
         "uses": used,
@@ -168,7 +169,12 @@ async def thumbnail_of(call: Call, source: Source, file: FileRecord, side: int) 
     # If the client disconnects, its queued thumbnail is dropped.
     shown = await unless_gone(
         call,
-        call.files.thumbnails.get(source, file, side, webp=takes_webp(call), asker=_page(call)),
+        call.files.thumbnails.get(
+            *(source, file, side),
+            webp=takes_webp(call),
+            asker=call.client,
+            page=call.headers.get("referer", "")[:500],
+        ),
     )
     made = shown.thumbnail
     tag = entity_tag(made)
@@ -184,11 +190,6 @@ async def thumbnail_of(call: Call, source: Source, file: FileRecord, side: int) 
         return empty(304, headers)
     headers["Content-Length"] = str(len(made.thumbnail))
     return Response(made.thumbnail, 200, headers, made.content_type)
-
-
-def _page(call: Call) -> str:
-    """The client and the page that ask for thumbnails. The queue serves pages in turns."""
-    return f"{call.client} {call.headers.get('referer', '')[:500]}"
 
 
 async def update(call: Call) -> Response:

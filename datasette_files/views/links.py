@@ -3,9 +3,6 @@
 A page here stands alone, without the site's navigation, and works without scripts. The one right
 is that of the link: cookies and tokens beside it are not looked at. Every refusal of a link is the
 same 404. Leaves out the making of links (shares.py).
-
-Uploads that go on (tus) belong at ``/-/files/u/{token}/-/tus``: they take the right from
-``_sending``, as the other steps do, and answer without ``Content-Location``.
 """
 
 from __future__ import annotations
@@ -24,13 +21,13 @@ from ..media.inline import shows_inline
 from ..models import FileRecord, written
 from ..permissions.shares import LinkGrant, absent
 from ..previews import file_page as previews
-from ..protocol.disposition import content_disposition
+from ..protocol import tus as protocol
 from ..sources.sources import Source
 from ..transfer import downloads, zipping
-from . import files, uploads
+from ..transfer.authority import Authority
+from . import files, parts, tus, uploads, zips
 from .arguments import thumbnail_side
 from .http import Call, answer, page, redirect
-from .stream import Streamed
 
 #: Seconds that an address lives to which a link redirects.
 _SIGNED_SECONDS = 60
@@ -200,35 +197,39 @@ async def thumbnail(call: Call) -> Response:
 
 @_by_link
 async def zipped(call: Call) -> Response | None:
-    """All files as one zip. The link is asked again before each file."""
+    """All files as one zip, or a range of it. The link is asked again as the zip goes on."""
     token, links = call.vars["token"], call.files.links
-    opened = await links.open(token)
+    continues = call.method == "GET" and "range" in call.headers
+    opened = await links.open(token, continues=continues)
 
-    async def again(file: FileRecord) -> None:
-        await links.open(token, file.id, continues=True)
+    async def ask(ids: list[str]) -> zipping.Files:
+        found = (await links.open(token, *ids, continues=True)).files
+        if len(found) < len(ids):
+            raise absent()
+        return {file.id: (file, source) for file, source in found}
 
     for _, source in opened.files:
         source.require_up()
-    archive = zipping.Archive(opened.files, again)
-    name = f"{opened.share.label or 'files'}.zip"
-    headers = {
-        "Content-Disposition": content_disposition("attachment", name),
-        "Accept-Ranges": "none",
-    }
-    if archive.length is not None:
-        headers["Content-Length"] = str(archive.length)
-    guard(headers)
-    if call.method == "HEAD":
-        return Response(b"", 200, headers, zipping.CONTENT_TYPE)
-    async with files.place(call, opened.files[0][1]):
-        body = await archive.open()
-        try:
+    shown = [file for file, _ in opened.files]
+    if unread := [file.id for file in shown if file.crc32 is None]:
+        progress = await call.files.checksums.learn(f"link {opened.share.id}", unread, ask)
+        if progress is not None:
+            return zips.being_read(call, progress)
+        read = await ask([file.id for file in shown])
+        shown = [read[file.id][0] for file in shown]
+
+    async def count(plan: downloads.Plan) -> None:
+        if downloads.begins(plan):
             await links.count_download(opened.share)
-        except BaseException:
-            await body.close()
-            raise
-        await Streamed(200, headers, zipping.CONTENT_TYPE, body).send(call)
-    return None
+
+    listed = zipping.Listed(zipping.members(shown))
+    return await zips.send(
+        *(call, listed, ask, opened.files[0][1]),
+        name=f"{opened.share.label or 'files'}.zip",
+        etag=listed.entity_tag,
+        guard=guard,
+        begin=count,
+    )
 
 
 # Uploads
@@ -290,3 +291,31 @@ async def one_shot(call: Call) -> Response:
     if call.wants_page:
         return redirect(_url(call, "?sent=1"))
     return answer(call, {"ok": True}, 201)
+
+
+@_by_link
+async def sign_parts(call: Call) -> Response:
+    right, source = await _sending(call)
+    return await parts.sign_at(call, source, right)
+
+
+@_by_link
+async def sent_parts(call: Call) -> Response:
+    right, source = await _sending(call)
+    return await parts.sent_at(call, source, right)
+
+
+async def _mounted(call: Call) -> tus.Mount:
+    """Uploads that go on, by the link. None are joined: each part would count as a file."""
+    right, source = await _sending(call)
+    path = f"/-/files/u/{call.vars['token']}/-/tus"
+    extensions = [
+        one for one in protocol.EXTENSIONS if one not in ("concatenation", "creation-defer-length")
+    ]
+    return tus.Mount(source, Authority(None, right), path, False, extensions)
+
+
+TUS, TUS_UPLOAD = (
+    {method: _by_link(handler) for method, handler in handlers.items()}
+    for handlers in tus.routes_at(_mounted)
+)

@@ -18,7 +18,7 @@ from ..permissions.actions import BROWSE, MANAGE, SHARE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import access, records, shares
+from . import access, records, shares, texts
 from .arguments import (
     TRASHED,
     first_url,
@@ -148,7 +148,7 @@ async def _search(call: Call) -> tuple[str, str, listing.ListQuery, Page]:
 def _as_json(call: Call, found: Page) -> dict[str, Any]:
     """The JSON of every list."""
     described: dict[str, Any] = {
-        "files": [records.listed(call, file) for file in found.files],
+        "files": [records.found(call, file, found.hits) for file in found.files],
         "facets": {"tags": [{"value": tag, "count": count} for tag, count in found.tags]},
     }
     if found.folders is not None:
@@ -161,6 +161,7 @@ def _as_context(call: Call, found: Page) -> dict[str, Any]:
     """The context of every page of a list."""
     return {
         **_as_json(call, found),
+        "snippet_parts": texts.parts,
         "first_url": first_url(call),
         "grid": grid(call),
         "view_urls": view_urls(call),

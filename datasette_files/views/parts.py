@@ -9,22 +9,32 @@ from ..permissions.grants import Grant
 from ..sources.sources import Source
 from ..transfer.parts import Asked
 from .http import Call, answer
-from .uploads import sha256_of, to_source, token_of
+from .uploads import sender_id, sha256_of, to_source, token_of
 
 
 @to_source
 async def sign(call: Call, source: Source, allowed: Grant) -> Response:
-    body = await call.body.json()
-    token, asked = token_of(body), _asked(body.get("numbers"))
-    signed, seconds = await call.files.parts.sign(source, call.actor_id, allowed, token, asked)
-    shown = [{"number": part.number, "url": part.url, "headers": part.headers} for part in signed]
-    return answer(call, {"ok": True, "parts": shown, "expires_in": seconds})
+    return await sign_at(call, source, allowed)
 
 
 @to_source
 async def sent(call: Call, source: Source, allowed: Grant) -> Response:
+    return await sent_at(call, source, allowed)
+
+
+async def sign_at(call: Call, source: Source, allowed: Grant) -> Response:
+    """Answer a request for URLs."""
+    body = await call.body.json()
+    token, asked = token_of(body), _asked(body.get("numbers"))
+    signed, seconds = await call.files.parts.sign(source, sender_id(call), allowed, token, asked)
+    shown = [{"number": part.number, "url": part.url, "headers": part.headers} for part in signed]
+    return answer(call, {"ok": True, "parts": shown, "expires_in": seconds})
+
+
+async def sent_at(call: Call, source: Source, allowed: Grant) -> Response:
+    """Answer a request for the parts that have arrived."""
     token = token_of(await call.body.json())
-    parts = await call.files.parts.sent(source, call.actor_id, allowed, token)
+    parts = await call.files.parts.sent(source, sender_id(call), allowed, token)
     shown = [{"number": part.number, "size": part.size} for part in parts]
     return answer(call, {"ok": True, "parts": shown})
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import asdict
 from typing import Any
 
 from ..db.migrations import FILE_COLUMNS
+from ..db.text_search import Hit
 from ..db.trash import TrashedFile
 from ..media.inline import shows_inline
 from ..models import FileRecord, written
@@ -43,7 +45,14 @@ def _fields(file: FileRecord, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def full(call: Call, file: FileRecord) -> dict[str, Any]:
-    return {**flat(file), **urls(call, file.id)}
+    return {**flat(file), **text_state(call, file), **urls(call, file.id)}
+
+
+def text_state(call: Call, file: FileRecord) -> dict[str, str | None]:
+    """What became of the file's text; ``none`` where its source is without."""
+    if not call.files.sources.get(file.source_slug).config.text:
+        return {"text_status": "none", "text_error": None}
+    return {"text_status": file.text_status or "pending", "text_error": file.text_error}
 
 
 def uploaded(call: Call, file: FileRecord) -> dict[str, Any]:
@@ -54,6 +63,14 @@ def uploaded(call: Call, file: FileRecord) -> dict[str, Any]:
 def listed(call: Call, file: FileRecord) -> dict[str, Any]:
     """An entry of a list or a search."""
     return {**_fields(file, _LISTED), **urls(call, file.id)}
+
+
+def found(call: Call, file: FileRecord, hits: dict[str, list[Hit]] | None) -> dict[str, Any]:
+    """An entry of a list; in a search with the pages that have the words."""
+    shown = listed(call, file)
+    if hits is None:
+        return shown
+    return {**shown, "hits": [asdict(one) for one in hits.get(file.id, [])]}
 
 
 def trashed(call: Call, one: TrashedFile) -> dict[str, Any]:

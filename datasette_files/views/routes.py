@@ -31,11 +31,13 @@ from . import (
     sources,
     storages,
     tables,
+    texts,
     trash,
     tus,
     uploads,
     usage,
     verify,
+    zips,
 )
 from .body import Body
 from .http import Call, empty, failure
@@ -68,6 +70,7 @@ class Route:
         parts["{upload}"] = r"(?P<upload>[A-Za-z0-9_]{1,100})"
         parts["{filename}"] = r"(?P<filename>[^/]+)"
         parts["{token}"] = r"(?P<token>[^/]+)"
+        parts["{selection}"] = r"(?P<selection>[A-Za-z0-9_-]{1,100})"
         parts["{share_id}"] = r"(?P<share_id>[A-Za-z0-9-]{1,100})"
         for name, part in parts.items():
             pattern = pattern.replace(name, part)
@@ -121,6 +124,8 @@ ROUTES = (
     Route("/-/files/import/{file_id}/{job}/-/cancel", {"POST": imports.cancel}),
     Route("/-/files/import/{file_id}/{job}/-/restart", {"POST": imports.restart}),
     Route("/-/files/shares.json", {"GET": shares.shares_json}),
+    Route("/-/files/-/selection", {"POST": zips.select}),
+    Route("/-/files/-/selection/{selection}.zip", {"GET": zips.selected}),
     Route("/-/files/-/share", {"POST": shares.make}),
     Route("/-/files/-/share/{share_id}/revoke", {"POST": shares.revoke}),
     Route("/-/files/s/{token}", {"GET": links.shared_page}, page=True, link=True),
@@ -138,8 +143,13 @@ ROUTES = (
     Route("/-/files/u/{token}/-/prepare", {"POST": links.prepare}, link=True),
     Route("/-/files/u/{token}/-/upload", {"POST": links.receive}, link=True),
     Route("/-/files/u/{token}/-/complete", {"POST": links.complete}, link=True),
+    Route("/-/files/u/{token}/-/sign-parts", {"POST": links.sign_parts}, link=True),
+    Route("/-/files/u/{token}/-/list-parts", {"POST": links.sent_parts}, link=True),
+    Route("/-/files/u/{token}/-/tus", links.TUS, link=True),
+    Route("/-/files/u/{token}/-/tus/{upload}", links.TUS_UPLOAD, link=True),
     Route("/-/files/{file_id}.json", {"GET": files.record}),
     Route("/-/files/{file_id}/uses.json", {"GET": tables.uses_json}),
+    Route("/-/files/{file_id}/text.json", {"GET": texts.text_json}),
     Route("/-/files/{file_id}/download", {"GET": files.download}),
     Route("/-/files/{file_id}/inline", {"GET": files.inline}),
     Route("/-/files/{file_id}/thumbnail", {"GET": files.thumbnail}),

@@ -83,6 +83,12 @@ def way(scope: Mapping[str, Any], send: Any) -> Way | None:
     return partial(_past_uvicorn, cycle)
 
 
+def amid(scope: Mapping[str, Any], send: Any) -> Way | None:
+    """As ``way``, for a file in the middle of a body: the other ways end the answer."""
+    found = way(scope, send)
+    return found if getattr(found, "func", None) is _past_uvicorn else None
+
+
 async def _zero_copy(send: Any, local: LocalRange, _pace: Pace, _gone: object) -> bool:
     message = {"file": local.descriptor, "offset": local.position}
     message |= {"count": local.end - local.position, "more_body": False}

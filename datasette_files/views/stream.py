@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ..errors import FilesError
 from ..jobs.parallel import uncancel
 from ..sources.reading import Missing
-from ..transfer.downloads import Body
+from ..transfer.downloads import Body, LocalRange
 from . import cors
 from .body import Disconnected
 from .http import Call
@@ -45,7 +45,7 @@ class Streamed:
     async def send(self, call: Call, way: Way | None = None) -> None:
         """Send all, or end before the announced length: a cut body must not look complete.
 
-        ``way`` sends the body's local file, if it has one.
+        ``way`` sends the body's local file, if it has one, and local ranges among its chunks.
         """
         if call.datasette.cors:
             cors.allow(self._headers)
@@ -60,7 +60,10 @@ class Streamed:
             async for chunk in self._body.chunks:
                 if watcher.done():
                     return
-                await self._pass_on(call, chunk)
+                if not isinstance(chunk, LocalRange):
+                    await self._pass_on(call, chunk)
+                elif way is not None:
+                    await way(chunk, self._pace, watcher)
             await call.send({"type": "http.response.body", "body": b"", "more_body": False})
         except Missing:
             return  # logged; the headers are sent, so the only signal is an early end

@@ -7,7 +7,7 @@ upload link has the same below its own address. The headers' rules are in protoc
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -21,7 +21,8 @@ from ..permissions.actions import UPLOAD
 from ..permissions.grants import grant
 from ..protocol import tus
 from ..sources.sources import Source
-from ..transfer.resuming import Authority, Progress, Sent, require_appends
+from ..transfer.authority import Authority
+from ..transfer.resuming import Progress, Sent, require_appends
 from ..transfer.uploads import Incoming
 from .http import Call, empty
 from .uploads import place_of, sha256_of
@@ -42,6 +43,8 @@ class Mount:
     path: str
     #: Whether an answer may tell the address of the file.
     tells_file: bool = True
+    #: The protocol's extensions that are spoken there.
+    extensions: Sequence[str] = tus.EXTENSIONS
 
 
 Open = Callable[[Call], Awaitable[Mount]]
@@ -107,30 +110,37 @@ async def _denied(call: Call, mount: Mount | None) -> FilesError | None:
 
 
 async def _options(call: Call, opened: Open) -> Response:
-    """The powers of the protocol here. A preflight has no actor, so it learns no limit."""
+    """The powers of the protocol here. A preflight has no actor, so it learns no limit.
+
+    Raises NotFound for a link that does not work.
+    """
     headers = {
         "Allow": "DELETE, HEAD, OPTIONS, PATCH, POST",
         "Tus-Resumable": tus.VERSION,
         "Tus-Version": tus.VERSION,
-        "Tus-Extension": ",".join(tus.EXTENSIONS),
         "Tus-Checksum-Algorithm": ",".join(tus.CHECKSUM_ALGORITHMS),
     }
+    extensions: Sequence[str] = tus.EXTENSIONS
     try:
         mount = await opened(call)
+        extensions = mount.extensions
         await call.files.catalog.read(lambda conn: mount.authority.check(conn, mount.source))
         require_appends(mount.source)
         headers["Tus-Max-Size"] = str(mount.source.max_file_size)
     except NotSupported as error:
         raise tus.as_tus(error) from error
     except FilesError:
-        pass
-    return empty(204, headers)
+        if call.link:
+            raise  # an answer to a wrong token would tell it from a right one
+    return empty(204, {**headers, "Tus-Extension": ",".join(extensions)})
 
 
 async def _create(call: Call, mount: Mount) -> Response:
     raw = call.headers.get("upload-metadata", "")
     concat = tus.concat(call.headers.get("upload-concat"))
     pairs = tus.metadata(raw)
+    if concat is not None and "concatenation" not in mount.extensions:
+        raise NotSupported("Only whole files can be sent here; leave Upload-Concat out")
     if concat is not None and concat.is_final:
         return await _join(call, mount, pairs, concat)
     size = tus.declared_length(call.headers)
@@ -143,6 +153,7 @@ async def _create(call: Call, mount: Mount) -> Response:
         *(mount.source, mount.authority, incoming),
         metadata=raw,
         concat=None if concat is None else "partial",
+        prepared=pairs.get("upload_token"),
     )
     if sent is not None and progress.file is None and progress.upload.state == "prepared":
         progress = await resuming.append(mount.source, mount.authority, resumable_id, sent)
@@ -239,7 +250,7 @@ async def _check_column(
 ) -> None:
     """Check the file against the column that the metadata names, if it does."""
     text = pairs.get("column")
-    if not text:
+    if not text or call.link:
         return
     try:
         value: Any = json.loads(text)
@@ -264,7 +275,8 @@ def _state(call: Call, mount: Mount, progress: Progress) -> dict[str, str]:
 
 async def _announce(call: Call, mount: Mount, progress: Progress) -> None:
     if progress.file is not None:
-        await call.files.uploaded(mount.source, progress.file, call.actor)
+        sender = None if call.link else call.actor
+        await call.files.uploaded(mount.source, progress.file, sender)
 
 
 COLLECTION, UPLOAD_ITSELF = routes_at(_at_source)

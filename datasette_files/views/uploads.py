@@ -84,8 +84,8 @@ async def prepare_at(call: Call, source: Source, allowed: Grant, steps: str) -> 
     token, ways = await call.files.uploads.prepare(source, actor_id, allowed, incoming)
     instructions = ways.instructions
     answered: dict[str, Any] = {"ok": True, "upload_token": token}
-    if ways.parts is not None and not call.link:
-        answered["upload_parts"] = _offered(call, source, ways.parts)
+    if ways.parts is not None:
+        answered["upload_parts"] = _offered(call, steps, ways.parts)
     if instructions is None:
         answered |= {
             "upload_url": call.url(f"{steps}/upload"),
@@ -93,9 +93,8 @@ async def prepare_at(call: Call, source: Source, allowed: Grant, steps: str) -> 
             "upload_headers": {},
             "upload_fields": {"upload_token": token},
         }
-        if source.appends_uploads and not call.link:
-            url = call.url(f"/-/files/upload/{source.slug}/-/tus")
-            answered["upload_resumable_url"] = url
+        if source.appends_uploads:
+            answered["upload_resumable_url"] = call.url(f"{steps}/tus")
     else:
         answered |= {
             "upload_url": instructions.url,
@@ -106,14 +105,13 @@ async def prepare_at(call: Call, source: Source, allowed: Grant, steps: str) -> 
     return answer(call, answered)
 
 
-def _offered(call: Call, source: Source, parts: UploadParts) -> dict[str, Any]:
+def _offered(call: Call, steps: str, parts: UploadParts) -> dict[str, Any]:
     """The parts of an upload, and where to ask for them (parts.py)."""
-    base = f"/-/files/upload/{source.slug}/-"
     return {
         "part_size": parts.part_size,
         "count": parts.count,
-        "sign_url": call.url(f"{base}/sign-parts"),
-        "list_url": call.url(f"{base}/list-parts"),
+        "sign_url": call.url(f"{steps}/sign-parts"),
+        "list_url": call.url(f"{steps}/list-parts"),
     }
 
 

@@ -19,6 +19,8 @@ from importlib.metadata import distribution
 import datasette_acl
 from datasette.plugins import pm
 from pluggy._manager import DistFacade
+
+pytestmark = pytest.mark.full
 pm.register(datasette_acl, name="datasette-acl")
 pm._plugin_distinfo.append((datasette_acl, DistFacade(distribution("datasette-acl"))))
 """

@@ -14,6 +14,8 @@ from tests.support.browser.samples import settle, upload_sample
 from tests.support.browser.site import Site
 from tests.support.browser.watch import Watch
 
+pytestmark = pytest.mark.full
+
 
 def visit(site: Site, page: Page, record: dict[str, Any]) -> None:
     page.goto(site.server.url + record["url"])

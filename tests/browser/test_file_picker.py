@@ -15,6 +15,8 @@ from tests.support.browser.uploading import until
 from tests.support.browser.watch import Watch
 from tests.support.fixtures import fixture
 
+pytestmark = pytest.mark.full
+
 DOC = Path(__file__).resolve().parents[2] / "docs" / "file-picker.md"
 PNG = fixture("photos/alpha.png").path.read_bytes()
 

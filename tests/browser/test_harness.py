@@ -1,11 +1,14 @@
 """The harness itself notices what it is there to notice."""
 
+import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import MakeSite, OpenPage
 from tests.support.browser.axe import violations
 from tests.support.browser.site import Site
 from tests.support.browser.watch import Watch
+
+pytestmark = pytest.mark.full
 
 
 def test_a_clean_page_is_found_clean(site: Site, page: Page) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import MakeSite
 from tests.support.browser.samples import settle, upload_sample
 from tests.support.browser.site import Site
+
+pytestmark = pytest.mark.full
 
 
 def test_sources_tell_what_is_in_them_and_lead_there(site: Site, page: Page) -> None:

@@ -13,6 +13,8 @@ from tests.support.browser.axe import violations
 from tests.support.browser.samples import pages, settle, upload_sample, upload_samples
 from tests.support.browser.site import Site
 
+pytestmark = pytest.mark.full
+
 _SHIFTS = """() => new Promise((resolve) => {
     let sum = 0;
     new PerformanceObserver((list) => {

@@ -71,6 +71,8 @@ def test_every_error_code_has_a_message() -> None:
         *("api.js", "shared/request.js", "shared/format.js", "shared/messages.js"),
         "shared/file-records.js",
         *("upload/checksum.js", "upload/client.js", "upload/parts.js", "upload/queue.js"),
+        *("upload/exchange.js", "upload/kept.js", "upload/network.js", "upload/resumable.js"),
+        "upload/tus.js",
         *("picker/search.js", "picker/sources.js", "field/value.js"),
     ],
 )

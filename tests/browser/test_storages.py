@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import MakeSite, OpenPage
 from tests.conftest import OPEN
 from tests.support.browser.axe import violations
 from tests.support.browser.samples import settle, upload_sample
+
+pytestmark = pytest.mark.full
 
 _AWAY = {
     "label": "Away",

@@ -13,6 +13,8 @@ from tests.support.browser.axe import violations
 from tests.support.browser.site import Site
 from tests.support.browser.uploading import Uploading
 
+pytestmark = pytest.mark.full
+
 LONG = "a name that some program made up " + "x" * 150 + ".txt"
 
 

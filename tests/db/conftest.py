@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from datasette_files.db import schema
+from tests.support.catalog import fill
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ def conn(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 def new_catalog(path: str = ":memory:") -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=0.2)
+    fill(connection)
     schema.prepare(connection)
     with connection:
         schema.sync_sources(connection, [(f"s{n}", "filesystem", None, "{}") for n in (1, 2, 3)])

@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from datasette_files.base import Storage
+from tests.conftest import missing
+from tests.support import nginx
 from tests.support.client import Answer, Client, Unanswered, expect
 from tests.support.faults.scene import everywhere, held, leftovers, settle
 from tests.support.server import Server
@@ -24,6 +27,8 @@ from tests.support.server import Server
 pytestmark = pytest.mark.full
 
 MIB = 1024 * 1024
+#: Bytes after which what arrived is durable.
+CHECKPOINT = Storage.append_bytes
 COLLECTION = "/-/files/upload/docs/-/tus"
 TUS = {"Tus-Resumable": "1.0.0"}
 
@@ -59,9 +64,14 @@ class Uploader:
             sent[0] += len(piece)
             time.sleep(pause)
 
-    def stalled(self, server: Server, offset: int, size: int) -> socket.socket:
-        """A connection that has sent ``size`` bytes of a request for all, and keeps silent."""
-        connection = socket.create_connection(("127.0.0.1", server.port))
+    def stalled(
+        self, server: Server, offset: int, size: int, *, port: int | None = None
+    ) -> socket.socket:
+        """A connection that has sent ``size`` bytes of a request for all, and keeps silent.
+
+        ``port`` is that of a proxy.
+        """
+        connection = socket.create_connection(("127.0.0.1", port or server.port))
         head = (
             f"PATCH {self.path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n"
             f"Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\n"
@@ -158,11 +168,11 @@ def test_second_server_takes_a_live_upload_within_a_second(serve):
 def test_second_server_takes_a_dead_ones_upload_at_once(serve):
     first, second = serve(), serve()
     uploader = Uploader(first, random.Random(3).randbytes(9 * MIB))
-    silent = uploader.stalled(first, 0, 6 * MIB)
-    settle(lambda: uploader.offset(second) != 5 * MIB, seconds=10)
+    silent = uploader.stalled(first, 0, CHECKPOINT + MIB)
+    settle(lambda: uploader.offset(second) != CHECKPOINT, seconds=10)
     first.kill()
     begun = time.monotonic()
-    answer = uploader.patch(second, 5 * MIB, uploader.content[5 * MIB :])
+    answer = uploader.patch(second, CHECKPOINT, uploader.content[CHECKPOINT:])
     print(f"the rest of a dead server's upload took {time.monotonic() - begun:.2f} s")
     uploader.judge(second, answer)
     silent.close()
@@ -173,14 +183,14 @@ def test_stopped_server_that_goes_on_later_never_writes_into_anothers_upload(ser
     """Its lease lapses while it cannot know; the lock on the file holds."""
     first, second = serve(), serve()
     uploader = Uploader(first, random.Random(4).randbytes(16 * MIB))
-    silent = uploader.stalled(first, 0, 6 * MIB)
-    settle(lambda: uploader.offset(second) != 5 * MIB, seconds=10)
+    silent = uploader.stalled(first, 0, CHECKPOINT + MIB)
+    settle(lambda: uploader.offset(second) != CHECKPOINT, seconds=10)
     os.kill(first.pid, signal.SIGSTOP)
     try:
         deadline = time.monotonic() + 30
-        refused = uploader.patch(second, 5 * MIB, b"x" * 100, length=100)
+        refused = uploader.patch(second, CHECKPOINT, b"x" * 100, length=100)
         while refused.status != 409 and time.monotonic() < deadline:
-            refused = uploader.patch(second, 5 * MIB, b"x" * 100, length=100)
+            refused = uploader.patch(second, CHECKPOINT, b"x" * 100, length=100)
         assert refused.status == 409
     finally:
         os.kill(first.pid, signal.SIGCONT)
@@ -227,3 +237,23 @@ def test_nothing_is_left_of_what_expired(serve, root):
     settle(lambda: leftovers(server, root))
     gone = Client(server.url).request("HEAD", uploader.path, headers=TUS)
     assert gone.status == 410
+
+
+def test_nginx_as_documented_passes_on_what_arrives(serve, tmp_path):
+    """A break costs no more than without it, and a request may be larger than nginx allows."""
+    if nginx.find() is None:
+        missing("nginx (Debian's package nginx)")
+    server = serve()
+    uploader = Uploader(server, random.Random(8).randbytes(20 * MIB))
+    with nginx.passing(server.port, tmp_path / "nginx") as port:
+        connection = uploader.stalled(server, 0, CHECKPOINT + MIB, port=port)
+        settle(lambda: uploader.offset(server) != CHECKPOINT, seconds=10)
+        connection.close()
+        settle(lambda: uploader.offset(server) < CHECKPOINT + MIB // 2, seconds=10)
+        offset, direct = uploader.offset(server), server.port
+        server.port = port
+        try:
+            answer = uploader.patch(server, offset, uploader.content[offset:])
+        finally:
+            server.port = direct
+    uploader.judge(server, answer)

@@ -134,9 +134,13 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/import/{file_id}/{job}.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}/uses.json", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/text.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}/download", "GET"): Need("files-view"),
     ("/-/files/{file_id}/inline", "GET"): Need("files-view"),
     ("/-/files/{file_id}/thumbnail", "GET"): Need("files-view"),
+    ("/-/files/-/selection", "POST"): Need("files-view"),
+    # A zip that nobody chose; who gets one is in test_zips.py.
+    ("/-/files/-/selection/{selection}.zip", "GET"): Need(None, 404),
     ("/-/files/-/share", "POST"): Need("files-share", 201),
     ("/-/files/-/share/{share_id}/revoke", "POST"): Need("files-manage"),
     ("/-/files/source/{source}/-/upload-link", "POST"): Need("files-share", 201),
@@ -153,6 +157,15 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/u/{token}/-/prepare", "POST"): Need(None, 404),
     ("/-/files/u/{token}/-/upload", "POST"): Need(None, 404),
     ("/-/files/u/{token}/-/complete", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/sign-parts", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/list-parts", "POST"): Need(None, 404),
+    ("/-/files/u/{token}/-/tus", "OPTIONS"): Need(None, 404),
+    ("/-/files/u/{token}/-/tus", "POST"): Need(None, 404),
+    **{
+        ("/-/files/u/{token}/-/tus/{upload}", method): Need(None, 404)
+        for method in ("OPTIONS", "HEAD", "PATCH", "DELETE")
+    },
+    ("/-/files/u/{token}/-/tus/{upload}", "POST"): Need(None, 405),
     ("/-/files/{file_id}/-/update", "POST"): Need("files-edit"),
     ("/-/files/{file_id}/-/delete", "POST"): Need("files-delete"),
     ("/-/files/{file_id}", "GET"): Need("files-view"),
@@ -309,7 +322,7 @@ class Stage:
     async def request(self, path: str, method: str, actor: dict[str, Any] | None) -> Any:
         """Send a well-formed request to the route; the answer."""
         parts = {"{source}": "docs", "{filename}": "new.txt", "{token}": "a-wrong-one"}
-        parts["{upload}"] = "0" * 40
+        parts |= {"{upload}": "0" * 40, "{selection}": "a-wrong-one"}
         if "{token}" in path:
             self.files.links.guessing = Guessing()  # or all the wrong ones would be answered late
         if "{share_id}" in path:
@@ -339,7 +352,7 @@ class Stage:
             return {}
         if "/tus" in path:
             return {"content": b"" if method == "POST" else b"new"}
-        if path == "/-/files/-/share":
+        if path in ("/-/files/-/share", "/-/files/-/selection"):
             return {"json": {"ids": [(await self.file()).id]}}
         match path.rpartition("/")[2]:
             case "prepare":

@@ -223,3 +223,20 @@ async def test_the_end_ends_what_runs_and_who_waits() -> None:
     with pytest.raises(NotYet):
         await bench.queue.ask("more", bench.work("more"), "one", 60)
     assert bench.began == ["running"]
+
+
+async def test_a_client_with_many_pages_waits_as_one_with_one() -> None:
+    bench = Bench()
+    blocker = bench.ask("blocker")
+    await asyncio.sleep(0)
+    greedy = [
+        asyncio.create_task(
+            bench.queue.ask(f"g{n}", bench.work(f"g{n}"), "greedy", 60, page=f"page {n % 3}")
+        )
+        for n in range(6)
+    ]
+    modest = [bench.ask(f"m{n}", "modest") for n in range(2)]
+    await turns()
+    await bench.drain()
+    await asyncio.gather(blocker, *greedy, *modest)
+    assert bench.began[1:] == ["g0", "m0", "g1", "m1", "g2", "g3", "g4", "g5"]

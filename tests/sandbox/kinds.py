@@ -18,6 +18,7 @@ from tests.conftest import missing
 #: Kind: its program, and its limits by default.
 KINDS = {
     "thumbnails": ("previews.worker.main", workers.Limits(512 << 20, 64 << 20, 10)),
+    "texts": ("texts.worker.main", process.Limits(1 << 30, 256 << 20, 30, 500)),
     "imports": ("imports.worker.main", limits_of("import", 4 << 30)),
 }
 

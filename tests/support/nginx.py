@@ -1,4 +1,4 @@
-"""nginx before a server, with the configuration that docs/operations.md shows."""
+"""nginx before a server, with the configurations that docs/ shows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.support.server import free_port
 
-_DOC = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
+_DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 _MAIN = """
 daemon off;
@@ -46,16 +46,38 @@ def before(upstream: int, root: Path, folder: Path) -> Iterator[int]:
 
     ``root`` is the directory of the source ``docs``.
     """
-    port, program = free_port(), find()
+    port = free_port()
+    replaced = {
+        "listen 80;": f"listen 127.0.0.1:{port};",
+        "127.0.0.1:8001": f"127.0.0.1:{upstream}",
+        "/data/docs/": f"{root}/",
+    }
+    with _running(_documented("operations.md", replaced), port, folder):
+        yield port
+
+
+@contextmanager
+def passing(upstream: int, folder: Path) -> Iterator[int]:
+    """The same with the location that docs/large-files.md shows."""
+    port = free_port()
+    location = _documented("large-files.md", {"127.0.0.1:8001": f"127.0.0.1:{upstream}"})
+    with _running(f"server {{ listen 127.0.0.1:{port}; {location} }}", port, folder):
+        yield port
+
+
+def _documented(page: str, replaced: dict[str, str]) -> str:
+    """The one block of a page, with what is another here."""
+    (block,) = re.findall(r"^```nginx\n(.*?)^```$", (_DOCS / page).read_text("utf-8"), re.M | re.S)
+    for shown, real in replaced.items():
+        assert shown in block
+        block = block.replace(shown, real)
+    return str(block)
+
+
+@contextmanager
+def _running(documented: str, port: int, folder: Path) -> Iterator[None]:
+    program = find()
     assert program is not None
-    (documented,) = re.findall(r"^```nginx\n(.*?)^```$", _DOC.read_text("utf-8"), re.M | re.S)
-    for shown, real in (
-        ("listen 80;", f"listen 127.0.0.1:{port};"),
-        ("127.0.0.1:8001", f"127.0.0.1:{upstream}"),
-        ("/data/docs/", f"{root}/"),
-    ):
-        assert shown in documented
-        documented = documented.replace(shown, real)
     # Started by root, its workers would become a user that cannot read a temporary folder.
     user = "user root;" if os.getuid() == 0 else ""
     folder.mkdir()
@@ -64,7 +86,7 @@ def before(upstream: int, root: Path, folder: Path) -> Iterator[int]:
     process = subprocess.Popen([program, "-c", str(config), "-p", str(folder)])
     try:
         _wait_for(port)
-        yield port
+        yield
     finally:
         process.terminate()
         process.wait(30)

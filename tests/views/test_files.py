@@ -27,6 +27,7 @@ async def test_the_record_is_flat_with_every_column(datasette: Datasette) -> Non
         *("width", "height", "uploaded_by", "created_at", "metadata", "search_text"),
         *("folder", "tags", "crc32", "missing_since"),
         *("upload_link", "source_slug", "url", "download_url", "thumbnail_url"),
+        *("folder", "tags", "crc32", "text_status", "text_error"),
     }
     assert {name: record[name] for name in file} == file
     assert record["uploaded_by"] == "alice"

@@ -16,6 +16,7 @@ import pytest
 from datasette_files.app import Files
 from datasette_files.errors import StorageUnavailable
 from datasette_files.jobs.holder import this_process
+from datasette_files.views import body
 from tests.conftest import OPEN, disk_source
 from tests.support.storages import DirectStorage, MemoryStorage
 
@@ -280,6 +281,25 @@ class TestCreation:
         await tus.patch(url, 0, b"abc")
         last = await tus.patch(url, 3, b"", **{"Upload-Length": "3"})
         assert await content_at(datasette, last) == b"abc"
+
+    async def test_stream_of_unknown_length_that_stalls_keeps_what_arrived(
+        self, datasette, tus, monkeypatch
+    ):
+        monkeypatch.setattr(body, "IDLE_SECONDS", 0.3)
+
+        async def stalls() -> AsyncIterator[bytes]:
+            yield b"hello "
+            await asyncio.Event().wait()
+
+        async def goes_on() -> AsyncIterator[bytes]:
+            for piece in (b"wor", b"ld"):
+                yield piece
+
+        url = await tus.begin(None)
+        assert code_of(await tus.patch(url, 0, stalls())) == (408, "timeout")
+        assert await tus.offset(url) == 6
+        last = await tus.patch(url, 6, goes_on(), **{"Upload-Length": "11"})
+        assert await content_at(datasette, last) == b"hello world"
 
 
 class TestChecksum:
@@ -581,3 +601,48 @@ class TestLease:
 def _dead_holder() -> str:
     system, _, rest = this_process().partition("/")
     return f"{system}/{2**22 - 3}/{rest.rpartition('/')[2]}"
+
+
+class TestPrepared:
+    """``prepare`` and ``complete`` beside an upload that goes on."""
+
+    async def test_prepared_upload_gives_its_place_to_the_one_that_names_it(self, datasette, tus):
+        prepared = await datasette.client.post(
+            "/-/files/upload/docs/-/prepare", json={"filename": "a.bin", "size": 3}
+        )
+        assert prepared.json()["upload_resumable_url"] == tus.collection
+        token = prepared.json()["upload_token"]
+        metadata = {"Upload-Metadata": meta(filename="a.bin", upload_token=token)}
+        url = await tus.begin(3, **metadata)
+        gone = await datasette.client.post(
+            "/-/files/upload/docs/-/complete", json={"upload_token": token}
+        )
+        assert gone.status_code == 404
+        assert code_of(await tus.create(3, **metadata)) == (404, "not_found")
+        assert await content_at(datasette, await tus.patch(url, 0, b"abc")) == b"abc"
+
+    async def test_complete_tells_the_file_again(self, datasette, tus):
+        url = await tus.begin(3)
+        token = {"upload_token": f"resumable/{url.rpartition('/')[2]}"}
+        complete = "/-/files/upload/docs/-/complete"
+        assert (await datasette.client.post(complete, json=token)).status_code == 404
+        last = await tus.patch(url, 0, b"abc")
+        answer = await datasette.client.post(complete, json=token)
+        assert answer.status_code == 200
+        assert answer.json()["file"]["id"] == last.headers["content-location"].rpartition("/")[2]
+
+    async def test_partial_upload_never_becomes_a_file_that_nobody_checked(
+        self, make_datasette, tmp_path
+    ):
+        """Its bytes have no type yet: the join looks at them."""
+        source = {**disk_source(tmp_path / "pictures"), "allowed_content_types": ["image/*"]}
+        datasette = await make_datasette(sources={"pictures": source}, permissions=OPEN)
+        tus = Tus(datasette, "pictures")
+        page = b"<!DOCTYPE html><script>alert(1)</script>"
+        metadata = meta(filename="a.png", filetype="image/png")
+        sent = {"Upload-Concat": "partial", "Upload-Metadata": metadata}
+        url = await tus.begin(len(page), **sent)
+        assert (await tus.patch(url, 0, page)).status_code == 204
+        token = {"upload_token": f"resumable/{url.rpartition('/')[2]}"}
+        answer = await datasette.client.post("/-/files/upload/pictures/-/complete", json=token)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -4,7 +4,11 @@ A feature's tables, indexes and triggers stand in the module of its name; a migr
 released never changes.
 """
 
-from . import core, additions, verify, search, parts, resuming, shares, folders, quotas, index  # noqa: F401, I001 - in order
+# isort: off
+from . import core, additions, verify, search, parts, resuming  # noqa: F401
+from . import shares, folders, versions, quotas, index, texts  # noqa: F401
+
+# isort: on
 from .registry import FILE_COLUMNS, migrations
 
 __all__ = ["FILE_COLUMNS", "migrations"]

@@ -12,6 +12,8 @@ const ICONS = {
   up: "M12 19V5m-6 6 6-6 6 6",
   down: "M12 5v14m-6-6 6 6 6-6",
   check: "M5 12.5l4.5 4.5L19 7.5",
+  pause: "M9 5v14M15 5v14",
+  resume: "M8 5l11 7-11 7z",
   retry: "M4 12a8 8 0 1 0 2.5-5.8M4 4v4.5h4.5",
 };
 

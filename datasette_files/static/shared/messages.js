@@ -66,6 +66,7 @@ export function explained(error) {
 /** Sentences of the elements and pages. */
 export const TEXT = {
   leftOut: "One file at a time: the others were left out.",
+  goesOn: "It goes on by itself.",
   noFiles: "No files were found in it.",
   leaving: "Files are still being uploaded. Cancel the uploads and close?",
   uploading: "A file is still being uploaded. Wait until it is done, or cancel it; then save.",

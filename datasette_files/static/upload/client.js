@@ -7,29 +7,37 @@
 
 import { ApiError } from "../shared/request.js";
 import { bytesOf, orAborted, sha256 } from "./checksum.js";
+import { exchange } from "./exchange.js";
+import { KeptUploads } from "./kept.js";
 import { sendParts } from "./parts.js";
+import { RESUMABLE_FROM, continueKept, sendResumable } from "./resumable.js";
 
 /** @import { ColumnPlace, FilesApi, FileRecord, Instructions } from "../api.js" */
-/** @typedef {"checking" | "preparing" | "sending" | "finishing"} Step */
+/** @import { Answer } from "./exchange.js" */
+/** @import { ResumableOptions } from "./resumable.js" */
+/** @typedef {"checking" | "preparing" | "sending" | "interrupted" | "finishing"} Step */
 
 /**
  * @typedef {object} UploadOptions
  * @property {AbortSignal} [signal]
- * @property {(step: Step) => void} [onStep]
+ * @property {(step: Step, why?: ApiError) => void} [onStep] `why` of an interruption, after which it goes on.
  * @property {(bytes: number) => void} [onProgress] Bytes of the file that have been sent.
+ * @property {(bytes: number) => void} [onOffset] Bytes that the server has from earlier, before it goes on.
+ * @property {(address: string | null) => void} [onAddress] The upload can be paused, until null is told.
  * @property {string} [token] The upload token of an earlier try whose bytes have all arrived.
+ * @property {string | null} [address] The address of an earlier try that was paused or failed.
+ * @property {KeptUploads} [kept] The uploads that are on their way.
  * @property {ColumnPlace} [column] The file column that the file is for; prepare applies its rules.
  * @property {typeof sendBytes} [send] For tests.
  * @property {(milliseconds: number, signal?: AbortSignal) => Promise<void>} [sleep] For tests.
+ * @property {ResumableOptions["exchange"]} [exchange] For tests.
+ * @property {ResumableOptions["network"]} [network] For tests.
  */
 
 /** Milliseconds before each further try of prepare and of complete. */
 const PAUSES = [1000, 3000];
 /** Codes of errors that may pass by themselves. */
 const PASSING = new Set(["network", "storage_unavailable", "busy"]);
-/** Headers that only the browser may set; it logs a warning when a script does. */
-const OWN_HEADERS = new Set(["content-length", "host"]);
-
 /**
  * Our code for each error code of S3 (its API reference, "Error responses"), and a sentence where the
  * title of our code says too little.
@@ -79,27 +87,66 @@ export class NotCompleted extends ApiError {
  * @returns {Promise<FileRecord>}
  */
 export async function uploadFile(api, source, file, options = {}) {
-  const { signal, onStep = () => {}, onProgress = () => {}, send = sendBytes } = options;
+  const { onStep = () => {} } = options;
   if (options.token !== undefined) {
     onStep("finishing");
     const record = await finishEarlier(api, source, options.token, options);
     if (record !== null) return record;
   }
   onStep("checking");
+  const kept = await goOn(api, source, file, options);
+  const token = kept ?? (await sendNew(api, source, file, options));
+  onStep("finishing");
+  return complete(api, source, token, options);
+}
+
+/**
+ * Prepare an upload, and send the bytes in the way that the answer offers.
+ * @param {FilesApi} api @param {string} source @param {File} file @param {UploadOptions} options
+ * @returns {Promise<string>} The token with which it is completed.
+ */
+async function sendNew(api, source, file, options) {
+  const { signal, onStep = () => {}, onProgress = () => {}, send = sendBytes, sleep = pause } = options;
   const digest = await sha256(file, signal);
   onStep("preparing");
   const { name: filename, type: content_type, size } = file;
   const declared = { filename, content_type, size, sha256: digest, column: options.column };
   const instructions = await patiently(() => api.prepare(source, declared, signal), options);
   onStep("sending");
-  const { upload_parts: parts } = instructions;
-  const { sleep = pause } = options;
+  const { upload_token, upload_parts: parts, upload_resumable_url: url } = instructions;
+  if (url !== undefined && size > RESUMABLE_FROM) {
+    const token = await sendResumable(url, instructions, file, digest, resumable(options));
+    if (token !== null) return token;
+  }
   const inParts =
     parts !== undefined &&
     (await sendParts(api, { ...instructions, upload_parts: parts }, file, { signal, onProgress, send, sleep }));
   if (!inParts) await send(instructions, file, { signal, onProgress });
-  onStep("finishing");
-  return complete(api, source, instructions.upload_token, options);
+  return upload_token;
+}
+
+/**
+ * Go on with an upload of the file that was interrupted.
+ * @param {FilesApi} api @param {string} source @param {File} file @param {UploadOptions} options
+ * @returns {Promise<string | null>} The token with which it is completed; null if there is none.
+ */
+async function goOn(api, source, file, options) {
+  if (file.size <= RESUMABLE_FROM) return null;
+  return continueKept(api.resumableUploads(source), file, resumable(options));
+}
+
+/** @param {UploadOptions} options @returns {ResumableOptions} */
+function resumable(options) {
+  const { onStep = () => {}, onProgress = () => {}, onOffset = onProgress } = options;
+  const { onAddress = () => {}, kept = new KeptUploads() } = options;
+  return {
+    ...{ ...options, kept, onProgress, onAddress },
+    onOffset: (bytes) => {
+      onStep("sending");
+      onOffset(bytes);
+    },
+    onInterrupted: (why) => onStep("interrupted", why),
+  };
 }
 
 /**
@@ -155,41 +202,28 @@ function pause(milliseconds, signal) {
 }
 
 /**
- * Send the bytes as prepare's answer says. XMLHttpRequest reports the progress of a body; fetch does
- * not. Cookies are sent to this site alone.
+ * Send the bytes as prepare's answer says.
  * @param {Instructions} instructions
  * @param {Blob} file
  * @param {{signal?: AbortSignal, onProgress: (bytes: number) => void}} options
  * @returns {Promise<void>}
  */
-export function sendBytes(instructions, file, { signal, onProgress }) {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const request = new XMLHttpRequest();
-    const url = new URL(instructions.upload_url, location.href);
-    const body = bodyOf(instructions, file);
-    request.open(instructions.upload_method, url);
-    if (url.origin === location.origin) request.setRequestHeader("Accept", "application/json");
-    for (const [name, value] of Object.entries(instructions.upload_headers)) {
-      if (!OWN_HEADERS.has(name.toLowerCase())) request.setRequestHeader(name, value);
-    }
-    request.upload.onprogress = (event) => {
-      // The form around the file counts too; most of it is sent before the file.
-      const around = Math.max(0, event.total - file.size);
-      onProgress(Math.min(file.size, Math.max(0, event.loaded - around)));
-    };
-    request.onload = () => {
-      if (led(request, url)) reject(ApiError.signedOut());
-      else if (request.status >= 200 && request.status < 300) resolve();
-      else reject(refusal(request, url));
-    };
+export async function sendBytes(instructions, file, { signal, onProgress }) {
+  const { upload_method: method, upload_url: url, upload_headers: headers } = instructions;
+  const onSent = (/** @type {number} */ sent, /** @type {number} */ total) => {
+    // The form around the file counts too; most of it is sent before the file.
+    const around = Math.max(0, total - file.size);
+    onProgress(Math.min(file.size, Math.max(0, sent - around)));
+  };
+  let answer;
+  try {
+    answer = await exchange({ method, url, headers, body: bodyOf(instructions, file), signal, onSent });
+  } catch (error) {
     // Browsers do not tell the reason: the file is gone, or the server cannot be reached.
-    request.onerror = () =>
-      bytesOf(file.slice(0, 1)).then(() => reject(unanswered(url)), reject);
-    request.onabort = () => reject(signal?.reason);
-    signal?.addEventListener("abort", () => request.abort(), { once: true });
-    request.send(body);
-  });
+    if (error instanceof ApiError && error.code === "network") await bytesOf(file.slice(0, 1));
+    throw error;
+  }
+  if (answer.status < 200 || answer.status >= 300) throw refusal(answer, new URL(url, location.href));
 }
 
 /**
@@ -207,30 +241,9 @@ function bodyOf(instructions, file) {
   return form;
 }
 
-/**
- * Whether this site redirected the request. A storage may, as S3 does to another region.
- * @param {XMLHttpRequest} request @param {URL} url
- */
-function led(request, url) {
-  return url.origin === location.origin && request.responseURL !== url.href;
-}
-
-/**
- * Browsers do not tell scripts why another server's answer is unreadable.
- * @param {URL} url
- */
-function unanswered(url) {
-  const message =
-    url.origin === location.origin
-      ? "The server could not be reached."
-      : `The storage at ${url.host} cannot be reached, or does not accept uploads from this site.`;
-  return new ApiError("network", message);
-}
-
-/** @param {XMLHttpRequest} request @param {URL} url */
-function refusal({ status, responseText }, url) {
-  if (url.origin === location.origin) return ApiError.of(status, responseText);
-  return storeError(status, responseText);
+/** @param {Answer} answer @param {URL} url */
+function refusal({ status, text }, url) {
+  return url.origin === location.origin ? ApiError.of(status, text) : storeError(status, text);
 }
 
 /**

@@ -7,16 +7,17 @@ import { messageFor } from "../shared/messages.js";
 import { ApiError } from "../shared/request.js";
 import { NotCompleted } from "./client.js";
 import { TransferRate, secondsLeft } from "./rate.js";
+import { PAUSED } from "./resumable.js";
 
 /** @import { FileRecord } from "../api.js" */
 /** @import { UploadOptions } from "./client.js" */
-/** @typedef {"queued" | "checking" | "preparing" | "sending" | "finishing" | "done" | "failed" |
- *   "cancelled"} State */
+/** @import { Step } from "./client.js" */
+/** @typedef {"queued" | Step | "paused" | "done" | "failed" | "cancelled"} State */
 /** @typedef {"queued" | "done" | "failed" | "cancelled"} Settled */
 /** @typedef {{file: File, path?: string, source?: string, problem?: ApiError | null}} Addition */
 
-const WORKING = new Set(["checking", "preparing", "sending", "finishing"]);
-const UNFINISHED = new Set(["queued", ...WORKING]);
+const WORKING = new Set(["checking", "preparing", "sending", "interrupted", "finishing"]);
+const UNFINISHED = new Set(["queued", "paused", ...WORKING]);
 
 /** One file of a queue. Only the queue writes to it. */
 export class UploadItem {
@@ -40,6 +41,8 @@ export class UploadItem {
     this.controller = null;
     /** Refused before anything was sent, so that a retry cannot help. */
     this.refused = problem !== null;
+    /** Of an upload that can go on later. @type {string | null} */
+    this.address = null;
   }
 
   get working() {
@@ -49,6 +52,10 @@ export class UploadItem {
   /** A file that is being completed cannot be cancelled: it may be stored already. */
   get cancellable() {
     return UNFINISHED.has(this.state) && this.state !== "finishing";
+  }
+
+  get pausable() {
+    return this.address !== null && (this.state === "sending" || this.state === "interrupted");
   }
 
   get retryable() {
@@ -68,16 +75,18 @@ export class QueueEvent extends Event {
 
 /**
  * Events: `change` after any change; `uploaded` and `failed` with their `item`; `finished` when no work
- * is left.
+ * is left; `cleared` by `clear`.
  */
 export class UploadQueue extends EventTarget {
   /**
    * @param {(item: UploadItem, options: UploadOptions) => Promise<FileRecord>} upload
-   * @param {{atOnce?: number, now?: () => number}} [options]
+   * @param {{atOnce?: number, now?: () => number, drop?: (address: string) => void}} [options] `drop`
+   *   gives up an upload that could have gone on.
    */
-  constructor(upload, { atOnce = 4, now = () => performance.now() } = {}) {
+  constructor(upload, { atOnce = 4, now = () => performance.now(), drop = () => {} } = {}) {
     super();
     this._upload = upload;
+    this._dropUpload = drop;
     this._atOnce = atOnce;
     this._now = now;
     this._rate = new TransferRate();
@@ -90,6 +99,8 @@ export class UploadQueue extends EventTarget {
     this._waiting = new Set();
     /** @type {Set<UploadItem>} */
     this._failed = new Set();
+    /** @type {Set<UploadItem>} */
+    this._paused = new Set();
   }
 
   /** How many files have failed. */
@@ -97,8 +108,13 @@ export class UploadQueue extends EventTarget {
     return this._failed.size;
   }
 
-  /** Whether any file is being uploaded or waits. */
+  /** Whether any file is being uploaded, waits, or is paused. */
   get busy() {
+    return this.moving || this._paused.size > 0;
+  }
+
+  /** Whether any file is being uploaded or waits. */
+  get moving() {
     return this._working > 0 || this._waiting.size > 0;
   }
 
@@ -125,8 +141,9 @@ export class UploadQueue extends EventTarget {
   /** @param {UploadItem} item */
   cancel(item) {
     if (!item.cancellable) return;
-    if (this._waiting.delete(item)) {
+    if (this._waiting.delete(item) || this._paused.delete(item)) {
       item.state = "cancelled";
+      this._giveUp(item);
       this._tell("change");
       if (!this.busy) this._tell("finished");
     } else item.controller?.abort();
@@ -135,6 +152,19 @@ export class UploadQueue extends EventTarget {
   cancelAll() {
     // Waiting files first: each upload that ends would start the next one.
     for (const item of [...this._waiting, ...this.items]) this.cancel(item);
+  }
+
+  /** Stop sending a file, so that it can go on where it is. @param {UploadItem} item */
+  pause(item) {
+    if (item.pausable) item.controller?.abort(PAUSED);
+  }
+
+  /** Go on with a paused file, before those that wait. @param {UploadItem} item */
+  resume(item) {
+    if (!this._paused.delete(item)) return;
+    item.state = "queued";
+    this._waiting = new Set([item, ...this._waiting]);
+    this._advance();
   }
 
   /** @param {UploadItem} item */
@@ -158,6 +188,7 @@ export class UploadQueue extends EventTarget {
   remove(item) {
     this.cancel(item);
     if (item.state === "finishing") return;
+    this._giveUp(item);
     this._drop(item);
     this._tell("change");
   }
@@ -165,7 +196,15 @@ export class UploadQueue extends EventTarget {
   /** Take all finished, failed and cancelled files off the list. */
   clear() {
     for (const item of this.items) if (!UNFINISHED.has(item.state)) this._drop(item);
+    this._tell("cleared");
     this._tell("change");
+  }
+
+  /** What was sent of it is not needed any more. @param {UploadItem} item */
+  _giveUp(item) {
+    // An upload that runs is dropped by the one who sends it, once it has stopped.
+    if (item.address !== null && !item.working) this._dropUpload(item.address);
+    if (!item.working) item.address = null;
   }
 
   /** @param {UploadItem} item */
@@ -176,11 +215,15 @@ export class UploadQueue extends EventTarget {
 
   /** The state of the queue in numbers. Bytes count from the moment when it last was idle. */
   summary() {
-    const counts = { queued: 0, working: 0, done: 0, failed: 0, cancelled: 0, retryable: 0 };
+    const counts = {
+      ...{ queued: 0, working: 0, interrupted: 0, paused: 0 },
+      ...{ done: 0, failed: 0, cancelled: 0, retryable: 0 },
+    };
     let [sent, total] = [0, 0];
     for (const item of this.items) {
       if (item.working) counts.working += 1;
-      else counts[/** @type {Settled} */ (item.state)] += 1;
+      else counts[/** @type {Settled | "paused"} */ (item.state)] += 1;
+      if (item.state === "interrupted") counts.interrupted += 1;
       if (item.state === "failed" && item.retryable) counts.retryable += 1;
       if (item.batch === this._batch && (UNFINISHED.has(item.state) || item.state === "done")) {
         sent += item.sent;
@@ -223,8 +266,18 @@ export class UploadQueue extends EventTarget {
       item.record = await this._upload(item, {
         signal: item.controller.signal,
         token,
-        onStep: (step) => {
-          item.state = step;
+        address: item.address,
+        onStep: (step, why) => {
+          [item.state, item.error] = [step, why ?? null];
+          this._tell("change");
+        },
+        onAddress: (address) => {
+          item.address = address;
+          this._tell("change");
+        },
+        onOffset: (bytes) => {
+          item.sent = bytes; // not by _progress: they were sent before
+          item.rate = new TransferRate();
           this._tell("change");
         },
         onProgress: (bytes) => this._progress(item, bytes),
@@ -232,7 +285,9 @@ export class UploadQueue extends EventTarget {
       item.sent = item.file.size; // not by _progress: these bytes say nothing about the speed
       item.state = "done";
     } catch (error) {
-      if (item.controller.signal.aborted) item.state = "cancelled";
+      const { aborted, reason } = item.controller.signal;
+      if (aborted && reason === PAUSED) item.state = "paused";
+      else if (aborted) [item.state, item.address] = ["cancelled", null];
       else {
         item.state = "failed";
         item.error = ApiError.from(error);
@@ -241,6 +296,7 @@ export class UploadQueue extends EventTarget {
     }
     item.controller = null;
     this._working -= 1;
+    if (item.state === "paused") this._paused.add(item);
     if (item.state === "done") this._tell("uploaded", item);
     if (item.state === "failed") this._tell("failed", item);
     this._advance();

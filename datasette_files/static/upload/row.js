@@ -5,24 +5,28 @@
 
 import { button, element, icon, setText } from "../shared/dom.js";
 import { formatBytes, formatDuration, formatSpeed } from "../shared/format.js";
-import { messageFor } from "../shared/messages.js";
+import { TEXT, messageFor } from "../shared/messages.js";
 import { UploadPreview } from "./preview.js";
 
 /** @import { UploadItem, UploadQueue } from "./queue.js" */
-/** @typedef {"cancel" | "retry" | "remove" | "copy"} Action */
+/** @typedef {"cancel" | "pause" | "resume" | "retry" | "remove" | "copy"} Action */
 
 const STATUS = {
   queued: "Waiting",
   checking: "Checking",
   preparing: "Preparing",
+  interrupted: "Interrupted",
+  paused: "Paused",
   finishing: "Finishing",
   done: "Uploaded",
   cancelled: "Cancelled",
 };
 
-/** @type {Record<Action, {icon?: "close" | "retry", text?: string, label: string}>} */
+/** @type {Record<Action, {icon?: "close" | "retry" | "pause" | "resume", text?: string, label: string}>} */
 const BUTTONS = {
   cancel: { icon: "close", label: "Cancel" },
+  pause: { icon: "pause", label: "Pause" },
+  resume: { icon: "resume", text: "Go on", label: "Go on with" },
   remove: { icon: "close", label: "Remove" },
   retry: { icon: "retry", text: "Retry", label: "Retry" },
   copy: { text: "Copy id", label: "Copy id of" },
@@ -67,9 +71,9 @@ export class UploadRow {
     this._bar.value = item.state === "done" ? this._bar.max : item.sent;
     const facts = this._statusFacts();
     this._facts.forEach((fact, place) => setText(fact, facts[place] ?? ""));
-    const failed = item.state === "failed";
-    setText(this._next, failed ? messageFor(item.error?.code ?? "").next : "");
-    this._next.hidden = !failed;
+    const next = this._nextStep();
+    setText(this._next, next);
+    this._next.hidden = next === "";
     this._link();
     this._offer();
   }
@@ -79,6 +83,13 @@ export class UploadRow {
     this._preview.release();
   }
 
+  /** What to do, or what will happen; "" while all goes well. */
+  _nextStep() {
+    const { title, next } = messageFor(this.item.error?.code ?? "");
+    if (this.item.state === "interrupted") return `${title}. ${TEXT.goesOn}`;
+    return this.item.state === "failed" ? next : "";
+  }
+
   /** @returns {string[]} The state, and while bytes are sent the speed and the time left. */
   _statusFacts() {
     const { item } = this;
@@ -86,6 +97,9 @@ export class UploadRow {
     if (item.state === "failed") {
       const { title } = messageFor(item.error?.code ?? "");
       return [item.error?.message ? `${title}. ${item.error.message}` : `${title}.`];
+    }
+    if (item.state === "paused" || item.state === "interrupted") {
+      return [`${STATUS[item.state]} at ${formatBytes(item.sent)} of ${size}`];
     }
     if (item.state !== "sending") return [`${STATUS[item.state]} · ${size}`];
     const { speed, left } = this._queue.pace(item);
@@ -108,6 +122,8 @@ export class UploadRow {
     const actions = /** @type {Action[]} */ ([]);
     if (item.state === "done" && item.record?.id) actions.push("copy");
     if (item.retryable) actions.push("retry");
+    if (item.pausable) actions.push("pause");
+    if (item.state === "paused") actions.push("resume");
     if (item.cancellable) actions.push("cancel");
     if (item.state === "failed" || item.state === "cancelled") actions.push("remove");
     if (actions.join() === this._actions) return;

@@ -43,7 +43,7 @@ export class UploadSummary {
 
   update() {
     const { counts, sent, total, speed, left } = this._queue.summary();
-    const { busy } = this._queue;
+    const { busy, moving } = this._queue;
     setText(this._title, busy ? progressText(counts) : outcomeText(counts));
     // While busy, the bar counts bytes; afterwards, files.
     const ended = counts.done + counts.failed + counts.cancelled;
@@ -52,11 +52,14 @@ export class UploadSummary {
     const detail = [];
     if (busy) detail.push(`${formatBytes(sent)} of ${formatBytes(total)}`);
     else if (counts.done > 0) detail.push(formatBytes(sent));
-    if (busy && speed !== null) detail.push(formatSpeed(speed));
-    if (busy && left !== null) detail.push(`${formatDuration(left)} left`);
+    const sending = counts.working > counts.interrupted;
+    if (sending && speed !== null) detail.push(formatSpeed(speed));
+    if (sending && left !== null) detail.push(`${formatDuration(left)} left`);
+    if (counts.paused > 0 && moving) detail.push(`${formatCount(counts.paused)} paused`);
+    if (counts.interrupted > 0) detail.push(`${formatCount(counts.interrupted)} interrupted`);
     if (busy && counts.failed > 0) detail.push(`${formatCount(counts.failed)} failed`);
     setText(this._detail, joined(...detail));
-    this.element.dataset.state = busy ? "busy" : "done";
+    this.element.dataset.state = !busy ? "done" : sending || counts.queued > 0 ? "busy" : "paused";
 
     this._offer({
       retry: counts.retryable > 0 && ended > 1,
@@ -93,9 +96,12 @@ export class UploadSummary {
   }
 }
 
-/** @param {{done: number, working: number, queued: number}} counts */
-function progressText({ done, working, queued }) {
-  return `Uploading: ${formatCount(done)} of ${counted(done + working + queued, "file")} done`;
+/** @param {{done: number, working: number, queued: number, interrupted: number, paused: number}} counts */
+function progressText({ done, working, queued, interrupted, paused }) {
+  const all = counted(done + working + queued + paused, "file");
+  const moving = working > interrupted;
+  const doing = moving ? "Uploading" : interrupted > 0 ? "Interrupted" : queued > 0 ? "Uploading" : "Paused";
+  return `${doing}: ${formatCount(done)} of ${all} done`;
 }
 
 /** @param {{done: number, failed: number, cancelled: number}} counts */

@@ -24,7 +24,7 @@ export function windowOf(items) {
 
   const over = all.filter((item) => item.state === "done" || item.state === "cancelled");
   const wanted = new Set([
-    ...all.filter((item) => item.working),
+    ...all.filter((item) => item.working || item.state === "paused"),
     ...all.filter((item) => item.state === "failed").slice(0, FAILED),
     ...over.slice(-LATEST),
     ...all.filter((item) => item.state === "queued").slice(0, NEXT),

@@ -1,0 +1,82 @@
+"""Text of files by page, its search index, and the queue of files whose text is due.
+
+* ``datasette_files_texts``: a row for each file. Triggers add it as ``pending`` with the file, also
+  for files of other tools and for restored ones, and remove it with the file.
+* ``datasette_files_pages``: the pages. ``id`` is the file's ``seq`` times 2^20 plus the row's
+  number, so that hits come out of the index newest file first, and a file is a range of rows. A
+  long page has several rows.
+* ``datasette_files_pages_fts``: their index, with external content, so that it can be dropped and
+  made anew. The source's id is a token in it, as in ``datasette_files_fts``. Nothing is ranked, so
+  no sizes are stored.
+
+The triggers remove the text of a file in the transaction that deletes it, puts it into the trash,
+or moves it to another source, where it is queued again.
+"""
+
+from __future__ import annotations
+
+import sqlite_utils
+
+from .registry import migrations, run
+
+_REMOVE = """DELETE FROM datasette_files_pages
+    WHERE id BETWEEN old.seq << 20 AND ((old.seq + 1) << 20) - 1;"""
+_QUEUE = """INSERT OR REPLACE INTO datasette_files_texts (seq, source_id)
+    VALUES (new.seq, new.source_id);"""
+
+_TABLES = (
+    """CREATE TABLE datasette_files_texts (
+        seq INTEGER PRIMARY KEY,
+        source_id INTEGER NOT NULL,
+        status TEXT NOT NULL DEFAULT 'pending',
+        error TEXT,
+        extractor TEXT,
+        pages INTEGER NOT NULL DEFAULT 0,
+        claim TEXT,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        not_before REAL NOT NULL DEFAULT 0
+    )""",
+    """CREATE TABLE datasette_files_pages (
+        id INTEGER PRIMARY KEY,
+        source_id INTEGER NOT NULL,
+        page INTEGER NOT NULL,
+        text TEXT NOT NULL
+    )""",
+    """CREATE VIRTUAL TABLE datasette_files_pages_fts USING fts5(
+        text, source_id, content='datasette_files_pages', content_rowid='id', columnsize=0,
+        tokenize='unicode61 remove_diacritics 2'
+    )""",
+    """CREATE VIRTUAL TABLE datasette_files_page_words
+        USING fts5vocab(datasette_files_pages_fts, instance)""",
+    """CREATE TRIGGER datasette_files_pages_ai AFTER INSERT ON datasette_files_pages BEGIN
+        INSERT INTO datasette_files_pages_fts (rowid, text, source_id)
+        VALUES (new.id, new.text, new.source_id); END""",
+    """CREATE TRIGGER datasette_files_pages_ad AFTER DELETE ON datasette_files_pages BEGIN
+        INSERT INTO datasette_files_pages_fts
+            (datasette_files_pages_fts, rowid, text, source_id)
+        VALUES ('delete', old.id, old.text, old.source_id); END""",
+    f"""CREATE TRIGGER datasette_files_texts_ai AFTER INSERT ON datasette_files BEGIN
+        {_QUEUE} END""",
+    f"""CREATE TRIGGER datasette_files_texts_ad AFTER DELETE ON datasette_files BEGIN
+        {_REMOVE} DELETE FROM datasette_files_texts WHERE seq = old.seq; END""",
+    f"""CREATE TRIGGER datasette_files_texts_moved AFTER UPDATE OF source_id ON datasette_files
+        WHEN old.source_id != new.source_id BEGIN {_REMOVE} {_QUEUE} END""",
+    """CREATE TRIGGER datasette_files_texts_renamed
+        AFTER UPDATE OF filename, content_type ON datasette_files
+        WHEN (old.filename, old.content_type) IS NOT (new.filename, new.content_type) BEGIN
+        UPDATE datasette_files_texts SET status = 'pending', attempts = 0, not_before = 0
+        WHERE seq = new.seq AND status IN ('none', 'failed'); END""",
+)
+
+
+@migrations(name="0020_texts")
+def texts(db: sqlite_utils.Database) -> None:
+    """Make the tables, and queue the files that are there."""
+    run(
+        db,
+        *_TABLES,
+        "INSERT INTO datasette_files_texts (seq, source_id) SELECT seq, source_id"
+        " FROM datasette_files",
+        """CREATE INDEX datasette_files_texts_by_status
+        ON datasette_files_texts (source_id, status, seq)""",
+    )

@@ -1,0 +1,250 @@
+"""Search in the text of files: the files of which a page has every word, the newest first.
+
+A page row's id begins with its file's ``seq`` (texts.py), so that hits are read in the order of
+files, and all of a file but one hit is skipped by a seek. Everything is bounded: hits that are
+read, files that are counted, pages and characters of a file's snippets.
+
+Words are those of the tokenizer (unicode61). The beginning of a word finds the first words of the
+index that begin so; FTS5 would collect every hit of such a beginning before it yields one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from . import partial
+from .partial import Parts
+from .texts import SHIFT, span
+
+#: Words by which the beginning of one is replaced, and the fewest characters of a beginning.
+_MAX_WORDS = 20
+_MIN_BEGINNING = 3
+#: Hits that are read at once, and for one page of files.
+_READ = 200
+_MAX_READ = 20_000
+#: Single files that are asked one by one.
+_MAX_PROBED = 500
+#: Hits that are read to count files.
+COUNTED = 4_000
+#: Pages of a file that a search shows, characters of a snippet, and those before its first mark.
+MAX_HITS = 3
+_SNIPPET, _BEFORE = 240, 60
+_OPEN, _CLOSE = "\x01", "\x02"
+_SPACES = re.compile(r"\s+")
+_MARKS = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
+_LAST = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A page with the words. ``marks``: their ``[start, end)`` in ``snippet``, in characters."""
+
+    page: int
+    snippet: str
+    marks: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class TextQuery:
+    """A search as an FTS5 expression, and the sources of which only a part is searched."""
+
+    expression: str
+    whole: frozenset[int]
+    parts: Parts
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files with hits, as ``seq``, the newest first; ``stopped``: there may be more."""
+
+    seqs: list[int]
+    stopped: bool
+
+
+def expression(conn: sqlite3.Connection, q: str, source_ids: list[int] | None = None) -> str | None:
+    """The FTS5 expression for a person's query; None where no page can have all words.
+
+    Every term is quoted, so that no character of the query is syntax. ``source_ids`` None searches
+    every source. The query is one that ``search.match_expression`` accepts.
+    """
+    terms = [term for term in q.replace("\x00", " ").split() if any(map(_is_kept, term))]
+    if not terms or source_ids == []:
+        return None
+    found = [*map(_exact, terms[:-1]), _beginning(conn, terms[-1])]
+    made = "{text} : (" + " AND ".join(found) + ")"
+    if source_ids is not None:
+        made += " AND source_id : (" + " OR ".join(f'"{one}"' for one in source_ids) + ")"
+    return made
+
+
+def _is_kept(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] in "LN" or category == "Co"
+
+
+def _exact(term: str) -> str:
+    return '"' + term.replace('"', '""') + '"'
+
+
+def _beginning(conn: sqlite3.Connection, term: str) -> str:
+    """An FTS5 expression for a word, and for those that begin with it."""
+    exact = _exact(term)
+    # As the tokenizer spells it (remove_diacritics 2).
+    marked = unicodedata.normalize("NFKD", term.lower())
+    plain = "".join(one for one in marked if not unicodedata.combining(one))
+    if len(plain) < _MIN_BEGINNING or not all(map(_is_kept, plain)):
+        return exact
+    words: list[str] = []
+    start = plain
+    while len(words) < _MAX_WORDS:
+        # Seeks from each word to the next, as a common word has a row for each of its hits.
+        row = conn.execute(
+            "SELECT term FROM datasette_files_page_words WHERE term >= ? LIMIT 1", (start,)
+        ).fetchone()
+        if row is None or not row[0].startswith(plain):
+            break
+        words.append(row[0])
+        start = row[0] + "\x00"
+    if not words:
+        return exact
+    return "(" + " OR ".join(f'"{one}"' for one in words) + ")"
+
+
+def newest(
+    conn: sqlite3.Connection,
+    query: TextQuery,
+    before: int | None,
+    limit: int,
+    most: int = _MAX_READ,
+) -> Found:
+    """The newest files before a ``seq`` with hits, at most ``limit``, which the actor may see.
+
+    About ``most`` hits are read.
+    """
+    bound = _LAST if before is None else (before << SHIFT) - 1
+    only = {source: part for source, part in query.parts.items() if part.only}
+    if not query.whole and len(only) == len(query.parts):
+        seqs = partial.seqs_of(conn, only, _MAX_PROBED)
+        if seqs is not None:
+            return _probed(conn, query, seqs, bound, limit)
+    found: list[int] = []
+    read, rows = 0, _rows(conn, query.expression, bound)
+    while batch := rows.fetchmany(_READ):
+        seqs = list(dict.fromkeys(row[0] >> SHIFT for row in batch))
+        # A file may go on in the next batch.
+        found += [seq for seq in _seen(conn, query, seqs) if not found or seq != found[-1]]
+        read += len(batch)
+        if len(found) >= limit or read >= most:
+            return Found(found[:limit], True)
+        if len(seqs) == 1:
+            rows = _rows(conn, query.expression, (seqs[0] << SHIFT) - 1)  # skip what is left of it
+    return Found(found, False)
+
+
+def _rows(conn: sqlite3.Connection, made: str, bound: int) -> sqlite3.Cursor:
+    return conn.execute(
+        """SELECT rowid FROM datasette_files_pages_fts
+        WHERE datasette_files_pages_fts MATCH ? AND rowid <= ? ORDER BY rowid DESC""",
+        (made, bound),
+    )
+
+
+def _probed(
+    conn: sqlite3.Connection, query: TextQuery, seqs: list[int], bound: int, limit: int
+) -> Found:
+    found = []
+    for seq in seqs:
+        if seq << SHIFT <= bound and has(conn, query.expression, seq):
+            found.append(seq)
+            if len(found) == limit:
+                return Found(found, True)
+    return Found(found, False)
+
+
+def _seen(conn: sqlite3.Connection, query: TextQuery, seqs: Iterable[int]) -> list[int]:
+    """Those of the files that the actor may see, in their order."""
+    if not query.parts:
+        return list(seqs)
+    wanted = list(seqs)
+    rows = conn.execute(
+        """SELECT f.seq, f.id, f.source_id FROM json_each(?) AS wanted
+        CROSS JOIN datasette_files f ON f.seq = wanted.value""",
+        (json.dumps(wanted),),
+    )
+    seen = {
+        row[0]
+        for row in rows
+        if row[2] in query.whole or (row[2] in query.parts and row[1] in query.parts[row[2]])
+    }
+    return [seq for seq in wanted if seq in seen]
+
+
+def has(conn: sqlite3.Connection, made: str, seq: int) -> bool:
+    """Tell whether a page of the file is a hit."""
+    row = conn.execute(
+        """SELECT 1 FROM datasette_files_pages_fts
+        WHERE datasette_files_pages_fts MATCH ? AND rowid BETWEEN ? AND ? LIMIT 1""",
+        (made, *span(seq)),
+    ).fetchone()
+    return row is not None
+
+
+def hits(
+    conn: sqlite3.Connection, made: str, seq: int, limit: int = MAX_HITS, after: int = 0
+) -> list[Hit]:
+    """The first pages of a file with the words, after a page, at most ``limit``."""
+    first, last = span(seq)
+    found: dict[int, Hit] = {}
+    rows = conn.execute(
+        f"""SELECT p.page, highlight(datasette_files_pages_fts, 0, '{_OPEN}', '{_CLOSE}')
+        FROM datasette_files_pages_fts
+        CROSS JOIN datasette_files_pages p ON p.id = datasette_files_pages_fts.rowid
+        WHERE datasette_files_pages_fts MATCH ? AND datasette_files_pages_fts.rowid BETWEEN ? AND ?
+            AND p.page > ? ORDER BY datasette_files_pages_fts.rowid""",
+        (made, first, last, after),
+    )
+    for page, marked in rows:
+        if page not in found and len(found) == limit:
+            break
+        found.setdefault(page, _snippet(page, marked))
+    return list(found.values())
+
+
+def _snippet(page: int, marked: str) -> Hit:
+    """A piece of the page around its first mark, its white space as single spaces."""
+    start = max(marked.find(_OPEN), 0)
+    # Wide enough for the spaces that go.
+    piece = marked[max(start - 3 * _BEFORE, 0) : start + 3 * _SNIPPET]
+    before = max(start - 3 * _BEFORE, 0) > 0
+    text = _SPACES.sub(" ", piece)
+    at = max(text.find(_OPEN), 0)
+    begin = 0
+    if at > _BEFORE:
+        begin = text.find(" ", at - _BEFORE, at) + 1 or at - _BEFORE
+    text = ("…" if before or begin else "") + text[begin:].lstrip()
+    plain: list[str] = []
+    marks: list[tuple[int, int]] = []
+    size = end = 0
+    for mark in _MARKS.finditer(text):
+        plain.append(text[end : mark.start()])
+        size += mark.start() - end
+        end = mark.end()
+        if size >= _SNIPPET:
+            break
+        marks.append((size, size + len(mark[1])))
+        plain.append(mark[1])
+        size += len(mark[1])
+    plain.append(text[end:])
+    whole = "".join(plain).replace(_OPEN, "").replace(_CLOSE, "").rstrip()
+    most = max(_SNIPPET, marks[0][1] if marks else 0)
+    if len(whole) > most:
+        cut = whole.rfind(" ", most // 2, most)
+        end = max(cut, marks[0][1] if marks else 0) if cut > 0 else most
+        whole = whole[:end].rstrip() + "…"
+        marks = [mark for mark in marks if mark[1] <= end]
+    return Hit(page, whole, marks)

@@ -1,0 +1,188 @@
+"""Zips of selections: their members at their places, read by page from any place on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..models import parse_time
+from ..protocol.zipfile64 import Entry, Member, Totals
+
+#: Seconds that an expired zip is remembered, so that its address answers 410 and not 404; members
+#: of such zips that are forgotten in one transaction.
+_REMEMBERED_SECONDS = 24 * 3600
+_FORGOTTEN = 5_000
+_UNREAD = "datasette_files_zip_members m INDEXED BY datasette_files_zip_members_unread"
+
+
+@dataclass(frozen=True, slots=True)
+class Zip:
+    """One archive of a selection."""
+
+    number: int
+    #: A part of its address.
+    id: str
+    #: The name of the archive, for who saves it.
+    name: str
+    #: Seconds since the epoch.
+    expires_at: float
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A member at its place, with what of it may not be known yet."""
+
+    entry: Entry
+    crc32: int | None
+    created_at: str
+
+
+def begin(conn: sqlite3.Connection, zip_id: str, name: str, now: float, expires_at: float) -> int:
+    """Make a zip without members; return its number. It is absent until ``finish``."""
+    cursor = conn.execute(
+        """INSERT INTO datasette_files_zips (id, name, created_at, expires_at)
+        VALUES (?, ?, ?, ?)""",
+        (zip_id, name, now, expires_at),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def add(conn: sqlite3.Connection, number: int, chosen: Iterable[Chosen]) -> None:
+    """Add members."""
+    conn.executemany(
+        """INSERT INTO datasette_files_zip_members
+            (zip, start, central, file_id, name, size, crc32, created_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            (
+                *(number, one.entry.start, one.entry.central, one.entry.member.key),
+                *(one.entry.member.name, one.entry.member.size, one.crc32, one.created_at),
+            )
+            for one in chosen
+        ),
+    )
+
+
+def finish(conn: sqlite3.Connection, number: int, totals: Totals) -> None:
+    """Record that all members are there."""
+    conn.execute(
+        """UPDATE datasette_files_zips SET files = ?, members = ?, central = ? WHERE number = ?""",
+        (totals.files, totals.members, totals.central, number),
+    )
+
+
+def get(conn: sqlite3.Connection, zip_id: str) -> Zip | None:
+    row = conn.execute(
+        """SELECT number, id, name, expires_at, files, members, central
+        FROM datasette_files_zips WHERE id = ? AND files IS NOT NULL""",
+        (zip_id,),
+    ).fetchone()
+    return None if row is None else Zip(row[0], row[1], row[2], row[3], Totals(*row[4:]))
+
+
+def holding(conn: sqlite3.Connection, number: int, place: int, *, central: bool) -> int:
+    """The start of the member whose bytes, or whose record of the directory, a place is in.
+
+    ``place`` counts from the beginning of the archive, or of the central directory.
+    """
+    column = "central" if central else "start"
+    row = conn.execute(
+        f"""SELECT start FROM datasette_files_zip_members WHERE zip = ? AND {column} <= ?
+        ORDER BY start DESC LIMIT 1""",
+        (number, place),
+    ).fetchone()
+    return int(row[0])
+
+
+def page(conn: sqlite3.Connection, number: int, start: int, limit: int) -> list[Entry]:
+    """The first members that begin at a place or after it."""
+    rows = conn.execute(
+        """SELECT file_id, name, size, crc32, created_at, start, central
+        FROM datasette_files_zip_members WHERE zip = ? AND start >= ? ORDER BY start LIMIT ?""",
+        (number, start, limit),
+    )
+    return [
+        Entry(Member(key, name, size, crc32 or 0, moment(created_at)), start, central)
+        for key, name, size, crc32, created_at, start, central in rows
+    ]
+
+
+def moment(created_at: str) -> datetime | None:
+    """The time of a member."""
+    try:
+        return parse_time(created_at)
+    except ValueError:
+        return None
+
+
+def learn(conn: sqlite3.Connection, number: int) -> None:
+    """Take over each crc32 that has become known."""
+    rows = conn.execute(
+        f"""SELECT m.start, f.crc32 FROM {_UNREAD} JOIN datasette_files f ON f.id = m.file_id
+        WHERE m.zip = ? AND m.crc32 IS NULL AND f.crc32 IS NOT NULL""",
+        (number,),
+    ).fetchall()
+    conn.executemany(
+        "UPDATE datasette_files_zip_members SET crc32 = ? WHERE zip = ? AND start = ?",
+        [(int(crc32, 16), number, start) for start, crc32 in rows],
+    )
+
+
+def unread(conn: sqlite3.Connection, number: int) -> list[str]:
+    """The ids of the members whose crc32 is not known."""
+    rows = conn.execute(
+        f"SELECT m.file_id FROM {_UNREAD} WHERE m.zip = ? AND m.crc32 IS NULL", (number,)
+    )
+    return [row[0] for row in rows]
+
+
+def by_source(conn: sqlite3.Connection, number: int) -> dict[str | None, int]:
+    """The number of members by the slug of their source; None: members that are gone."""
+    rows = conn.execute(
+        """SELECT s.slug, sum(counted.files) FROM (
+            SELECT f.source_id, count(*) AS files FROM datasette_files_zip_members m
+            LEFT JOIN datasette_files f ON f.id = m.file_id WHERE m.zip = ? GROUP BY f.source_id
+        ) counted LEFT JOIN datasette_files_sources s ON s.id = counted.source_id
+        GROUP BY s.slug""",
+        (number,),
+    )
+    return dict(rows.fetchall())
+
+
+def ids_in(conn: sqlite3.Connection, number: int, slug: str) -> list[str]:
+    """The ids of the members that are in a source."""
+    rows = conn.execute(
+        """SELECT m.file_id FROM datasette_files_zip_members m
+        JOIN datasette_files f ON f.id = m.file_id
+        JOIN datasette_files_sources s ON s.id = f.source_id WHERE m.zip = ? AND s.slug = ?""",
+        (number, slug),
+    )
+    return [row[0] for row in rows]
+
+
+def any_due(conn: sqlite3.Connection, now: float) -> bool:
+    """Tell whether a zip ended so long ago that it is to be forgotten."""
+    return _due(conn, now) is not None
+
+
+def forget_due(conn: sqlite3.Connection, now: float) -> None:
+    """Forget some members of a zip that ended long ago; with the last of them the zip."""
+    number = _due(conn, now)
+    cursor = conn.execute(
+        """DELETE FROM datasette_files_zip_members WHERE (zip, start) IN (
+            SELECT zip, start FROM datasette_files_zip_members WHERE zip = ? LIMIT ?)""",
+        (number, _FORGOTTEN),
+    )
+    if cursor.rowcount < _FORGOTTEN:
+        conn.execute("DELETE FROM datasette_files_zips WHERE number = ?", (number,))
+
+
+def _due(conn: sqlite3.Connection, now: float) -> int | None:
+    row = conn.execute(
+        "SELECT number FROM datasette_files_zips WHERE expires_at <= ? LIMIT 1",
+        (now - _REMEMBERED_SECONDS,),
+    ).fetchone()
+    return None if row is None else int(row[0])

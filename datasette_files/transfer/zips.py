@@ -1,0 +1,250 @@
+"""Zips of selections: chosen once, then fetched from an address that lives for a day.
+
+An archive's bytes are fixed when its files are chosen, so its address gives the same bytes after a
+restart, and also if a file was renamed meanwhile. Whoever fetches it must be allowed to see every
+file in it at that moment. Leaves out the bytes (zipping.py) and HTTP (views/zips.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from secrets import token_urlsafe
+from sqlite3 import Connection
+from typing import Any
+
+from ..catalog.links import afresh
+from ..catalog.lookup import Lookup
+from ..catalog.search import Search, SearchQuery
+from ..db import files as file_rows
+from ..db import zips as rows
+from ..db.batching import Catalog
+from ..db.zips import Chosen, Zip
+from ..errors import Expired, Invalid, NotFound, PermissionDenied
+from ..models import FileRecord
+from ..permissions.actions import VIEW, Actor, refusal
+from ..permissions.sight import Sight, sight
+from ..protocol.zipfile64 import Entry, Member, Totals
+from ..sources import reading
+from ..sources.sources import Source, Sources
+from .checksums import Checksums, Progress
+from .zip_names import Names
+from .zipping import Ask, Files
+
+#: Ids in one selection, and files that a query may select.
+MAX_IDS, MAX_FILES = 5_000, 200_000
+_LIFETIME_SECONDS = 24 * 3600
+#: Files that are chosen in one step, and members that are read in one.
+_STEP, _PAGE = 1_000, 500
+
+_GONE = "A file of this zip was deleted; choose the files again"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A new zip; with it the ``(id, code)`` of files that it leaves out, and the files' bytes."""
+
+    zip: Zip
+    bytes: int
+    refused: list[tuple[str, str]]
+
+
+@dataclass
+class _Draft:
+    """A zip whose members are being chosen."""
+
+    number: int
+    zip_id: str
+    totals: Totals = field(default_factory=Totals)
+    bytes: int = 0
+    names: Names = field(default_factory=Names)
+
+    def place(self, file: FileRecord, size: int) -> Chosen:
+        crc32 = None if file.crc32 is None else int(file.crc32, 16)
+        name = self.names.add(file.folder, file.filename)
+        member = Member(file.id, name, size, crc32 or 0, file.modified)
+        entry, self.totals = self.totals.with_member(member)
+        self.bytes += size
+        return Chosen(entry, crc32, file.created_at)
+
+
+class Zips:
+    """The zips of one Datasette's selections."""
+
+    def __init__(
+        self,
+        datasette: Any,
+        database: Catalog,
+        sources: Sources,
+        lookup: Lookup,
+        search: Search,
+        checksums: Checksums,
+    ) -> None:
+        self._datasette = datasette
+        self._catalog = database
+        self._sources = sources
+        self._lookup = lookup
+        self._search = search
+        self._checksums = checksums
+
+    async def of_ids(self, actor: Actor, ids: list[str], name: str) -> Made:
+        """A zip of those of the files that the actor may see, in their order.
+
+        Raises Invalid for no id and for too many; NotFound or PermissionDenied if it would be
+        empty.
+        """
+        ids = list(dict.fromkeys(ids))
+        if not 1 <= len(ids) <= MAX_IDS:
+            raise Invalid(f"{len(ids):,} files were chosen; choose 1 to {MAX_IDS:,}, or a query")
+        found = await self._lookup.visible_many(actor, ids)
+        seen = {file.id for file, _ in found}
+        others = [one for one in ids if one not in seen]
+        there = await self._catalog.read(lambda conn: file_rows.by_ids(conn, others))
+        codes = {True: PermissionDenied.code, False: NotFound.code}
+        refused = [(one, codes[one in there]) for one in others]
+        if not found:
+            raise refusal(VIEW) if there else NotFound("None of these files exists any more")
+
+        async def pages() -> AsyncIterator[list[FileRecord]]:
+            for start in range(0, len(found), _STEP):
+                yield [file for file, _ in found[start : start + _STEP]]
+
+        return replace(await self._make(pages(), name), refused=refused)
+
+    async def of_query(self, actor: Actor, query: SearchQuery, name: str) -> Made:
+        """A zip of all files that match now and that the actor may see, in the list's order.
+
+        Raises NotFound if there are none, Invalid for more than ``MAX_FILES``, TimedOut.
+        """
+        seen = await sight(self._datasette, actor)
+
+        async def pages() -> AsyncIterator[list[FileRecord]]:
+            after: str | None = None
+            while True:
+                page = replace(query.listing, after=after, limit=_STEP)
+                found = await self._search.page(seen, replace(query, listing=page))
+                yield found.files
+                after = found.next
+                if after is None:
+                    return
+
+        return await self._make(pages(), name)
+
+    async def _make(self, pages: AsyncIterator[list[FileRecord]], name: str) -> Made:
+        now, zip_id = time.time(), token_urlsafe(24)
+        expires_at = now + _LIFETIME_SECONDS
+        number = await self._catalog.write(
+            lambda conn: rows.begin(conn, zip_id, name, now, expires_at)
+        )
+        draft = _Draft(number, zip_id)
+        async for files in pages:
+            sizes = [await self._size(file) for file in files]
+
+            def add(
+                conn: Connection, files: list[FileRecord] = files, sizes: list[int] = sizes
+            ) -> None:
+                rows.add(conn, number, map(draft.place, files, sizes))
+
+            await self._catalog.write(add)
+            if draft.totals.files > MAX_FILES:
+                raise Invalid(f"More than {MAX_FILES:,} files match; choose fewer")
+        if not draft.totals.files:
+            raise NotFound("No file that you may see matches")
+        await self._catalog.write(lambda conn: rows.finish(conn, number, draft.totals))
+        made = Zip(number, zip_id, name, expires_at, draft.totals)
+        return Made(made, draft.bytes, [])
+
+    async def _size(self, file: FileRecord) -> int:
+        """The file's size, from the storage where another tool left it out of the catalog."""
+        if file.size is not None:
+            return file.size
+        found = await reading.metadata(self._sources.get(file.source_slug), file.path)
+        if found is None or found.size is None:
+            raise NotFound(f"The size of {file.id} is not known; leave it out")
+        return found.size
+
+    async def open(self, actor: Actor, zip_id: str) -> Zip:
+        """The zip, of which the actor may see every file now.
+
+        Raises NotFound, PermissionDenied; Expired after its time, and if a file is gone.
+        """
+        seen = await sight(self._datasette, actor)
+
+        def look(conn: Connection) -> Zip:
+            found = rows.get(conn, zip_id)
+            if found is None:
+                raise NotFound("There is no such zip; choose the files again")
+            if found.expires_at <= time.time():
+                raise Expired("The address of a zip lives for a day; choose the files again")
+            self._check(conn, seen, found)
+            return found
+
+        return await self._catalog.query(look)
+
+    def _check(self, conn: Connection, seen: Sight, found: Zip) -> None:
+        counts = rows.by_source(conn, found.number)
+        configured = {source.slug for source in self._sources}
+        for slug in configured.intersection(filter(None, counts)) - seen.browse.slugs(conn):
+            ids = rows.ids_in(conn, found.number, slug)
+            for start in range(0, len(ids), _PAGE):
+                some = [(slug, one) for one in ids[start : start + _PAGE]]
+                if len(seen.among(conn, some)) < len(some):
+                    raise refusal(VIEW)
+        if not configured.issuperset(counts):
+            raise Expired(_GONE)
+
+    async def lacks(self, actor: Actor, found: Zip) -> Progress | None:
+        """Read the members whose crc32 is not known; return None once there are none.
+
+        Raises as ``Checksums.learn``.
+        """
+        if not await self._unread(found):
+            return None
+        await self._catalog.write(lambda conn: rows.learn(conn, found.number))
+        if unread := await self._unread(found):
+            progress = await self._checksums.learn(f"zip {found.id}", unread, self.ask(actor))
+            if progress is not None:
+                return progress
+            await self._catalog.write(lambda conn: rows.learn(conn, found.number))
+        return None
+
+    async def _unread(self, found: Zip) -> list[str]:
+        return await self._catalog.read(lambda conn: rows.unread(conn, found.number))
+
+    def ask(self, actor: Actor) -> Ask:
+        """Find files that the actor may see, by the permissions of the moment."""
+
+        async def ask(ids: list[str]) -> Files:
+            found = await afresh(self._lookup.visible_many(actor, ids))
+            if len(found) < len(ids):
+                raise refusal(VIEW)
+            return {file.id: (file, source) for file, source in found}
+
+        return ask
+
+    def directory(self, found: Zip) -> Members:
+        return Members(self._catalog, found)
+
+    async def first_source(self, found: Zip) -> Source:
+        """The source of the first member, whose place for downloads the zip takes."""
+        entry = (await self.directory(found).page(0))[0]
+        _, source = await self._lookup.existing(entry.member.key)
+        return source
+
+
+class Members:
+    """The members of one zip, as the archive reads them."""
+
+    def __init__(self, catalog: Catalog, found: Zip) -> None:
+        self._catalog = catalog
+        self._number = found.number
+        self.totals = found.totals
+
+    async def holding(self, place: int, *, central: bool) -> int:
+        return await self._catalog.query(
+            lambda conn: rows.holding(conn, self._number, place, central=central)
+        )
+
+    async def page(self, start: int) -> list[Entry]:
+        return await self._catalog.query(lambda conn: rows.page(conn, self._number, start, _PAGE))

@@ -1,0 +1,282 @@
+"""Zips of selections and of links: their bytes, ranges, and who gets them."""
+
+import asyncio
+import io
+import sqlite3
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasette.app import Datasette
+
+from datasette_files.app import Files
+from datasette_files.errors import PermissionDenied
+from datasette_files.models import FileRecord
+from datasette_files.protocol.ranges import ByteRange
+from datasette_files.sources import reading
+from datasette_files.transfer.zipping import Archive
+from tests.conftest import OPEN, MakeDatasette, upload
+from tests.support.sharing import ALICE, MALLORY, PERMISSIONS, share, withdrawable
+
+SELECTION = "/-/files/-/selection"
+
+
+async def select(
+    datasette: Datasette, wanted: dict[str, Any], actor: dict[str, Any] | None = None
+) -> Any:
+    return await datasette.client.post(SELECTION, json=wanted, actor=actor)
+
+
+async def get(datasette: Datasette, url: str, **headers: str) -> Any:
+    return await datasette.client.get(url, headers=headers)
+
+
+def packed(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def internal(tmp_path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(tmp_path / "internal.db", isolation_level=None)
+
+
+async def put(datasette: Datasette, name: str, content: bytes, folder: str = "") -> str:
+    answer = await datasette.client.put(
+        f"/-/files/upload/docs/{name}", params={"folder": folder}, content=content
+    )
+    file_id: str = answer.json()["file_id"]
+    return file_id
+
+
+async def test_a_selection_is_a_zip_of_which_any_part_can_be_had(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    datasette = await make_datasette(trash_days=30)
+    contents = {
+        "a.txt": b"one",
+        "b/A.txt": b"",
+        "b/c/picture.bin": bytes(range(256)) * 4_000,  # larger than what is read in one piece
+        "b/c/\u65e5\u672c.txt": b"x" * 1_000,
+    }
+    ids = []
+    for name, content in contents.items():
+        folder, _, last = name.rpartition("/")
+        ids.append(await put(datasette, last, content, folder))
+    answer = await select(datasette, {"ids": [*ids, ids[0], "df-nothing"]})
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    url = body.pop("zip_url")
+    assert body == {
+        "ok": True,
+        "files": 4,
+        "bytes": sum(map(len, contents.values())),
+        "refused": [{"id": "df-nothing", "code": "not_found"}],
+    }
+
+    whole = await get(datasette, url)
+    assert packed(whole.content) == contents
+    etag, length = whole.headers["etag"], int(whole.headers["content-length"])
+    assert length == len(whole.content)
+    assert whole.headers["content-type"] == "application/zip"
+    assert 'filename="files.zip"' in whole.headers["content-disposition"]
+    head = await datasette.client.head(url)
+    assert (head.headers["content-length"], head.content) == (str(length), b"")
+    assert (await get(datasette, url, **{"If-None-Match": etag})).status_code == 304
+
+    for start in [0, 1, 40, 5_000, 900_000, length - 500, length - 30, length - 1]:
+        part = await get(datasette, url, Range=f"bytes={start}-", **{"If-Range": etag})
+        assert (part.status_code, part.content) == (206, whole.content[start:])
+    part = await get(datasette, url, Range="bytes=20-1000019")
+    assert part.content == whole.content[20:1_000_020]
+    assert (await get(datasette, url, Range=f"bytes={length}-")).status_code == 416
+    other = await get(datasette, url, Range="bytes=5-", **{"If-Range": '"other"'})
+    assert (other.status_code, other.content) == (200, whole.content)
+
+    # Neither a new name nor a restart changes a byte.
+    await datasette.client.post(
+        f"/-/files/{ids[0]}/-/update", json={"update": {"filename": "new.txt", "folder": "z"}}
+    )
+    again = await make_datasette(trash_days=30)
+    same = await get(again, url)
+    assert (same.content, same.headers["etag"]) == (whole.content, etag)
+
+    # A deleted file ends it; a restored one is back.
+    await datasette.client.post(f"/-/files/{ids[1]}/-/delete")
+    assert (await get(datasette, url)).status_code == 410
+    await Files.of(datasette).trash.restore(None, [ids[1]])
+    assert (await get(datasette, url)).content == whole.content
+    with internal(tmp_path) as conn:
+        conn.execute("UPDATE datasette_files_zips SET expires_at = expires_at - 86400")
+    late = await get(datasette, url)
+    assert (late.status_code, late.json()["code"]) == (410, "expired")
+    with internal(tmp_path) as conn:
+        conn.execute("UPDATE datasette_files_zips SET expires_at = expires_at - 86400")
+    await Files.of(datasette).sweeper.sweep()
+    assert (await get(datasette, url)).status_code == 404
+    with internal(tmp_path) as conn:
+        left = conn.execute("SELECT count(*) FROM datasette_files_zip_members").fetchone()
+    assert left == (0,)
+
+
+async def test_a_query_selects_what_matches_now(datasette: Datasette) -> None:
+    await put(datasette, "report.txt", b"1", "in")
+    await put(datasette, "report.csv", b"2", "in/side")
+    await put(datasette, "other.txt", b"3", "in")
+    kept = await put(datasette, "report.txt", b"4", "out")
+    tags = {"update": {"tags": ["kept"]}}
+    await datasette.client.post(f"/-/files/{kept}/-/update", json=tags)
+
+    async def names(**wanted: Any) -> set[str]:
+        answer = await select(datasette, {"selection": wanted})
+        assert answer.status_code == 200, answer.text
+        found = packed((await get(datasette, answer.json()["zip_url"])).content)
+        assert len(found) == answer.json()["files"]
+        return set(found)
+
+    assert await names(source="docs", folder="in") == {
+        *("in/report.txt", "in/side/report.csv", "in/other.txt")
+    }
+    assert await names(folder="in", recursive=False) == {"in/report.txt", "in/other.txt"}
+    assert await names(q="report", content_type="text/csv") == {"in/side/report.csv"}
+    assert await names(tag="kept") == {"out/report.txt"}
+    assert len(await names(created_after="2020-01-01")) == 4
+    assert (await select(datasette, {"q": "nothing"})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"ids": []},
+        {"ids": "df-1"},
+        {"ids": [1]},
+        {"ids": ["df-1"], "q": "x"},
+        {"ids": [f"df-{n}" for n in range(5_001)]},
+        {"unknown": "x"},
+        {"tag": 5},
+        {"q": 5},
+        {"folder": "a//b"},
+        {"recursive": "yes"},
+        {"created_after": "soon"},
+        {"selection": []},
+    ],
+)
+async def test_a_malformed_selection_is_refused(
+    datasette: Datasette, wanted: dict[str, Any]
+) -> None:
+    answer = await select(datasette, wanted)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+
+
+async def test_a_form_leads_to_the_zip(datasette: Datasette) -> None:
+    ids = [await put(datasette, "a.txt", b"1"), await put(datasette, "b.txt", b"2")]
+    answer = await datasette.client.post(SELECTION, data={"id": ids}, follow_redirects=False)
+    assert answer.status_code == 303
+    assert len(packed((await get(datasette, answer.headers["location"])).content)) == 2
+
+
+async def test_only_who_may_see_every_file_gets_the_zip(make_datasette: MakeDatasette) -> None:
+    site = await make_datasette(permissions=PERMISSIONS)
+    # More bytes than are permitted by one look.
+    large = [await upload(site, bytes(9 * 2**20), actor=ALICE) for _ in range(3)]
+    ids = [one["id"] for one in large]
+    assert (await select(site, {"ids": ids}, MALLORY)).status_code == 403
+    assert (await select(site, {"source": "docs"}, MALLORY)).status_code == 404
+    url = (await select(site, {"ids": ids}, ALICE)).json()["zip_url"]
+    assert (await site.client.get(url, actor=MALLORY)).status_code == 403
+
+    files = Files.of(site)
+    found = await files.zips.open(ALICE, url.rpartition("/")[2].removesuffix(".zip"))
+    archive_of = files.zips.directory(found)
+    with withdrawable() as withdrawn:
+        pieces = [ByteRange(0, found.totals.length)]
+        body = await Archive(archive_of, files.zips.ask(ALICE)).open(pieces)
+        sent = 0
+        with pytest.raises(PermissionDenied):
+            async for chunk in body.chunks:
+                assert isinstance(chunk, bytes)
+                sent += len(chunk)
+                if sent > 2**20:
+                    withdrawn.actions.add("files-browse")
+        await body.close()
+        # What was lost in the middle of the first file is noticed before the second or third.
+        assert sent < 19 * 2**20
+        assert (await site.client.get(url, actor=ALICE)).status_code == 403
+    assert (await site.client.get(url, actor=ALICE)).status_code == 200
+
+
+async def test_files_without_a_crc32_are_read_first(
+    datasette: Datasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [await put(datasette, f"{n}.txt", b"text %d" % n) for n in range(3)]
+    with internal(tmp_path) as conn:
+        conn.execute("UPDATE datasette_files SET crc32 = NULL WHERE id != ?", (ids[0],))
+    monkeypatch.setattr("datasette_files.transfer.checksums._PATIENCE", 0.05)
+    gate = asyncio.Event()
+    whole = reading.whole
+
+    async def held(source: Any, file: FileRecord, *digest: Any) -> Any:
+        await gate.wait()
+        async for chunk in whole(source, file, *digest):
+            yield chunk
+
+    monkeypatch.setattr(reading, "whole", held)
+    answer = (await select(datasette, {"ids": ids})).json()
+    assert answer["files"] == 3
+    waiting = await get(datasette, answer["zip_url"])
+    assert (waiting.status_code, waiting.headers["retry-after"]) == (202, "2")
+    assert waiting.json()["reading"] == {"files": 2, "done": 0, "bytes_read": 0}
+    page = await get(datasette, answer["zip_url"], Accept="text/html")
+    assert (page.status_code, page.headers["refresh"]) == (202, "2")
+    gate.set()
+    monkeypatch.setattr("datasette_files.transfer.checksums._PATIENCE", 5.0)
+    ready = await get(datasette, answer["zip_url"])
+    assert packed(ready.content) == {f"{n}.txt": b"text %d" % n for n in range(3)}
+    with internal(tmp_path) as conn:
+        assert not conn.execute("SELECT 1 FROM datasette_files WHERE crc32 IS NULL").fetchall()
+
+
+async def test_a_damaged_file_is_told_instead_of_a_zip(
+    datasette: Datasette, tmp_path: Path
+) -> None:
+    file_id = await put(datasette, "a.txt", b"text")
+    with internal(tmp_path) as conn:
+        conn.execute("UPDATE datasette_files SET crc32 = NULL")
+        (path,) = conn.execute("SELECT path FROM datasette_files").fetchone()
+    (tmp_path / "docs" / path).write_bytes(b"TEXT")
+    url = (await select(datasette, {"ids": [file_id]})).json()["zip_url"]
+    answer = await get(datasette, url)
+    assert (answer.status_code, answer.json()["code"]) == (422, "checksum_mismatch")
+
+
+async def test_a_links_zip_can_be_continued_and_counts_its_beginning(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    site = await make_datasette(permissions=PERMISSIONS)
+    ids = [(await upload(site, b"text" * 500, "a.txt", actor=ALICE))["id"] for _ in range(2)]
+    with internal(tmp_path) as conn:
+        conn.execute("UPDATE datasette_files SET crc32 = NULL")
+    url = (await share(site, *ids, max_downloads=2))["path"] + "/zip"
+    whole = await get(site, url)
+    assert set(packed(whole.content)) == {"a.txt", "a (2).txt"}
+    etag = whole.headers["etag"]
+    assert (await get(site, url, Range="bytes=0-9", **{"If-Range": etag})).status_code == 206
+    # Both downloads are counted now, and what began goes on.
+    assert (await get(site, url)).status_code == 404
+    assert (await get(site, url, Range="bytes=0-")).status_code == 404
+    rest = await get(site, url, Range="bytes=10-", **{"If-Range": etag})
+    assert (rest.status_code, rest.content) == (206, whole.content[10:])
+
+
+async def test_another_tools_file_without_a_size_is_measured(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    site = await make_datasette(permissions=dict(OPEN))
+    file_id = await put(site, "a.txt", b"text")
+    with internal(tmp_path) as conn:
+        conn.execute("UPDATE datasette_files SET size = NULL, crc32 = NULL")
+    answer = (await select(site, {"ids": [file_id]})).json()
+    assert answer["bytes"] == 4
+    assert packed((await get(site, answer["zip_url"])).content) == {"a.txt": b"text"}
