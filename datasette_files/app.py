@@ -37,6 +37,8 @@ from .events import Announcer, UpdateFileEvent, UploadFileEvent
 from .imports.imports import Imports
 from .jobs.jobs import Jobs
 from .maintenance.hashing import Hashing
+from .maintenance.index_round import Indexing
+from .maintenance.indexing import Indexer
 from .maintenance.purging import Purger
 from .maintenance.sweeping import Sweeper
 from .maintenance.verify import Verifier
@@ -100,6 +102,11 @@ class Files:
         self.sweeper = Sweeper(self.catalog, self.sources)
         self.hashing = {source.slug: Hashing(self.catalog, source).round for source in self.sources}
         self.verifier = Verifier(self.catalog)
+        self.indexer = Indexer(self.catalog)
+        self.indexing = {
+            source.slug: Indexing(self.catalog, self.indexer, source, self.announcer)
+            for source in self.sources
+        }
         self.uses = UsesSearch(datasette, self.catalog)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.parts = Parts(self.catalog, self.config)
@@ -191,6 +198,7 @@ class Files:
             "jobs": self.jobs.run,
             "sandbox": self._look,
             **{one.name: one.run for one in self.hashing.values()},
+            **{one.round.name: one.round.run for one in self.indexing.values()},
         }
         for source in self.sources:
             if source.config.text:

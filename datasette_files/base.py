@@ -17,6 +17,7 @@ How bytes are laid out is the storage's business. What the core relies on is lis
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from .errors import FileTooLarge, NotSupported
+from .errors import FilesError, FileTooLarge, NotSupported
 from .formats.base import ImportFormat, ImportProblem, ReadOptions, Table
 from .formats.extractor import TextExtractor
 
@@ -99,6 +100,8 @@ class FileMetadata:
     height: int | None = None
     #: As ``TIME_FORMAT``.
     created_at: str | None = None
+    #: ``version``, from ``list_files``: a text that changes with the bytes, and stays when the
+    #: object gets another path, such as an ETag.
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -262,6 +265,23 @@ class Storage(ABC):
     async def read_bytes(self, path: str, num_bytes: int = 2048) -> bytes:
         """The first ``num_bytes`` bytes, or all of a smaller object."""
         return (await self.read_file(path))[:num_bytes]
+
+    async def read_heads(self, paths: Sequence[str], num_bytes: int = 2048) -> list[bytes | None]:
+        """As ``read_bytes`` of each object, in order; None for one that cannot be read."""
+        turns = asyncio.Semaphore(16)
+
+        async def head(path: str) -> bytes | None:
+            async with turns:
+                try:
+                    return await self.read_bytes(path, num_bytes)
+                except (FileNotFoundError, FilesError):
+                    return None
+
+        return list(await asyncio.gather(*map(head, paths)))
+
+    def unlisted(self) -> list[str]:
+        """Objects that the listing which ran last left out as their names are no text."""
+        return []
 
     def cached_bytes(self, path: str, size: int) -> bytes | None:
         """An object of ``size`` bytes if it is in memory; else None (the default).

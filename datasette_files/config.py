@@ -113,6 +113,29 @@ Setting = Literal[
 ]
 
 
+def _check_globs(globs: list[str]) -> list[str]:
+    if any(not glob or glob.startswith("/") or "\x00" in glob for glob in globs):
+        raise ValueError("a glob is a path relative to the source, such as photos/**")
+    return globs
+
+
+_Globs = Annotated[list[str], Field(max_length=100), AfterValidator(_check_globs)]
+
+
+class IndexConfig(BaseModel):
+    """``index`` of a source: what its storage holds becomes files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Seconds between two walks; 0: only by command or button.
+    interval_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    #: Globs over whole paths (maintenance/globs.py); no ``include``: all but hidden names.
+    include: _Globs = []
+    exclude: _Globs = []
+    #: Whether the source takes no uploads and deletes nothing.
+    read_only: bool = False
+
+
 class SourceConfig(BaseModel):
     """One entry of ``sources``. ``config`` is the storage's own and passed to it whole."""
 
@@ -136,6 +159,10 @@ class SourceConfig(BaseModel):
     quota_bytes: _Quota | None = None
     quota_files: _Quota | None = None
     quota_bytes_per_actor: _Quota | None = None
+    #: None: walks are made only by command or button.
+    index: IndexConfig | None = None
+    #: Days after which a file that is missing from the storage leaves the catalog; 0: never.
+    missing_days: _Days = 0
     #: Days within which every byte is verified once; 0: never.
     verify_days: _Days = 0
     #: Settings that the source's settings page may not change.

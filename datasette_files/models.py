@@ -56,6 +56,8 @@ class FileRecord:
     #: ``pending``, ``done``, ``none`` or ``failed``, and the reason (db/texts.py).
     text_status: str | None = None
     text_error: str | None = None
+    #: When a walk found it missing from the storage, as ``created_at``; None while it is there.
+    missing_since: str | None = None
 
     @property
     def type(self) -> str:

@@ -182,7 +182,9 @@ class S3Storage(Storage):
                 path = entry["Key"][len(folder.prefix) :]
                 # A key that ends with a slash is another tool's folder, not a file.
                 if not path.endswith("/") and not path.startswith(direct.STAGING) and path:
-                    found.append(_described(path, entry["Size"], entry["LastModified"]))
+                    listed = _described(path, entry["Size"], entry["LastModified"])
+                    listed.metadata["version"] = entry.get("ETag")
+                    found.append(listed)
             cursor = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
             if cursor is None or len(found) >= limit:
                 return found, cursor

@@ -30,7 +30,7 @@ from datasette_files import base, errors, hookspecs
 from datasette_files.columns import columns, uses
 from datasette_files.columns import values as column_values
 from datasette_files.columns.values import ColumnOptions
-from datasette_files.config import PluginConfig, SourceConfig, load_config
+from datasette_files.config import IndexConfig, PluginConfig, SourceConfig, load_config
 from datasette_files.events import EVENTS
 from datasette_files.filesystem import FilesystemConfig
 from datasette_files.permissions.actions import ACTIONS
@@ -79,6 +79,7 @@ def blocks(doc: str, language: str) -> list[str]:
     [
         ("docs/configuration.md", "## The plugin's keys", PluginConfig),
         ("docs/configuration.md", "## A source's keys", SourceConfig),
+        ("docs/indexing.md", "## The keys of `index`", IndexConfig),
         ("docs/configuration.md", "## The filesystem storage's `config`", FilesystemConfig),
         ("docs/s3.md", "## The S3 storage's `config`", S3Config),
         ("docs/file-columns.md", "## Options", ColumnOptions),

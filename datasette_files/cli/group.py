@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 from datasette.plugins import pm
 
-from . import bundle, copy, get, ls, put, rm, share, text, verify
+from . import bundle, copy, get, ls, put, rm, share, sync, text, verify
 from .site import Commands, Site
 
 _HELP = """Administer the files of a site (datasette-files).
@@ -42,7 +42,7 @@ class FilesGroup(click.Group):
 def _gather() -> dict[str, click.Command]:
     commands = Commands()
     _own(commands)
-    for module in (ls, get, put, rm, copy, share, text, verify, bundle):
+    for module in (ls, get, put, rm, copy, share, sync, text, verify, bundle):
         module.register(commands)
     pm.hook.register_files_commands(commands=commands)
     return commands.by_name

@@ -115,6 +115,7 @@ def batch_json(
             'id', f.id, 'filename', f.filename, 'content_type', f.content_type, 'size', f.size,
             'width', f.width, 'height', f.height,
             'folder', f.folder, 'tags', json(f.tags), 'crc32', f.crc32,
+            'missing_since', f.missing_since,
             'download_url', :prefix || f.id || '/download',
             'thumbnail_url', :prefix || f.id || '/thumbnail',
             'info_url', :prefix || f.id), ', ')

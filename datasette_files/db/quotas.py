@@ -49,7 +49,7 @@ def used_by(conn: sqlite3.Connection, source_id: int, actor_id: str | None) -> S
             SELECT files, bytes FROM datasette_files_totals
             WHERE source_id IN (?1, ?3) AND uploaded_by = ?2
             UNION ALL SELECT files, bytes FROM datasette_files_usage
-            WHERE source_id = ?1 AND kind IN ('arriving', 'trash') AND actor = ?2)""",
+            WHERE source_id = ?1 AND kind != 'files' AND actor = ?2)""",
         (source_id, actor_id or "", source_id + SUPERSEDED),
     ).fetchone()
     return SourceTotals(*row)

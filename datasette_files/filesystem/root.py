@@ -177,17 +177,7 @@ class Root:
     def open(self, path: str) -> tuple[int, os.stat_result]:
         """Open the regular file at ``path``; return its descriptor, to be closed, and its stat."""
         with self.parent(path) as (directory, name):
-            try:
-                fd = os.open(name, _READ, dir_fd=directory)
-            except OSError as error:
-                if error.errno in (*_MISSING, errno.ENXIO):
-                    raise FileNotFoundError(path) from None
-                raise
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode):
-            os.close(fd)
-            raise FileNotFoundError(path)
-        return fd, info
+            return open_file(directory, name)
 
     @contextmanager
     def temporary(self) -> Iterator[int]:
@@ -245,6 +235,21 @@ class Root:
                     break
                 raise
         return changed
+
+
+def open_file(directory: int, name: str) -> tuple[int, os.stat_result]:
+    """As ``Root.open``, of a name in a directory."""
+    try:
+        fd = os.open(name, _READ, dir_fd=directory)
+    except OSError as error:
+        if error.errno in (*_MISSING, errno.ENXIO):
+            raise FileNotFoundError(name) from None
+        raise
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(fd)
+        raise FileNotFoundError(name)
+    return fd, info
 
 
 def split(path: str) -> list[str]:

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from ..base import FileMetadata, GetSecret, Storage, StorageCapabilities
-from ..errors import FilesError, FileTooLarge
+from ..errors import FilesError, FileTooLarge, Invalid
 from . import appending, page_cache
-from .root import Root, split, storage_errors
+from .root import Root, open_file, split, storage_errors
 from .threads import DiskThreads
 from .walk import Walks, describe
 from .writing import SmallFile, SmallFiles, StreamedFile
@@ -174,6 +175,33 @@ class FilesystemStorage(Storage):
     async def read_bytes(self, path: str, num_bytes: int = 2048) -> bytes:
         return await self._run(self._read, path, num_bytes, 2**63)
 
+    async def read_heads(self, paths: Sequence[str], num_bytes: int = 2048) -> list[bytes | None]:
+        def read(directory: int, name: str) -> bytes | None:
+            try:
+                fd, _ = open_file(directory, name)
+            except OSError:
+                return None
+            try:
+                return os.pread(fd, num_bytes, 0)
+            except OSError:
+                return None
+            finally:
+                os.close(fd)
+
+        def read_all() -> list[bytes | None]:
+            found: list[bytes | None] = []
+            # A listing gives the files of a directory one after the other.
+            for _, group in groupby(paths, lambda path: path.rpartition("/")[0]):
+                together = list(group)
+                try:
+                    with self._root.parent(together[0]) as (fd, _):
+                        found += [read(fd, path.rpartition("/")[2]) for path in together]
+                except (FileNotFoundError, PermissionError, Invalid):
+                    found += [None] * len(together)
+            return found
+
+        return await self._run(read_all)
+
     async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
         return await self._run(self._read, path, None, max_bytes)
 
@@ -255,6 +283,9 @@ class FilesystemStorage(Storage):
         self, prefix: str = "", cursor: str | None = None, limit: int = 100
     ) -> tuple[list[FileMetadata], str | None]:
         return await self._run(self._walks.page, prefix, cursor, limit)
+
+    def unlisted(self) -> list[str]:
+        return list(self._walks.unlisted)
 
     async def close(self) -> None:
         if hasattr(self, "_root"):  # configured

@@ -31,6 +31,7 @@ logger = logging.getLogger("datasette_files")
 
 #: Names of one directory in memory at a time.
 WINDOW = 20_000
+_MAX_UNLISTED = 100
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Walks:
         self._lock = threading.Lock()
         self._walk = ""
         self._windows: dict[str, _Window] = {}
+        #: The names of the latest walk that are not UTF-8, written with escapes, at most 100.
+        self.unlisted: list[str] = []
 
     def page(
         self, prefix: str, cursor: str | None, limit: int
@@ -68,6 +71,7 @@ class Walks:
         with self._lock:
             if walk != self._walk:
                 self._walk, self._windows = walk, {}
+                self.unlisted = []
             for file in self._files(prefix, after):
                 if found and len(found) >= limit:
                     return found, _encode(walk, found[-1].path)
@@ -125,21 +129,25 @@ class Walks:
             with os.scandir(fd) as entries:
                 for entry in entries:
                     name = entry.name
-                    if (name > start or (inclusive and name == start)) and _listable(path, name):
+                    if (name > start or (inclusive and name == start)) and self._listable(
+                        path, name
+                    ):
                         yield name
 
         return _Window(start, inclusive, heapq.nsmallest(WINDOW, names()))
 
-
-def _listable(path: str, name: str) -> bool:
-    if not path and name == TEMPORARY:
-        return False
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        logger.warning("Not listed, as its name is not UTF-8: %r", path + name)
-        return False
-    return True
+    def _listable(self, path: str, name: str) -> bool:
+        if not path and name == TEMPORARY:
+            return False
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            logger.warning("Not listed, as its name is not UTF-8: %r", path + name)
+            written = (path + name).encode("utf-8", "backslashreplace").decode()
+            if written not in self.unlisted and len(self.unlisted) < _MAX_UNLISTED:
+                self.unlisted.append(written)
+            return False
+        return True
 
 
 def describe(path: str, name: str, info: os.stat_result) -> FileMetadata:
@@ -150,6 +158,7 @@ def describe(path: str, name: str, info: os.stat_result) -> FileMetadata:
         content_type=mimetypes.guess_type(name)[0],
         size=info.st_size,
         created_at=created.strftime(TIME_FORMAT),
+        metadata={"version": f"{info.st_ino}-{info.st_mtime_ns}"},
     )
 
 

@@ -78,11 +78,13 @@ class Round:
         try:
             await self._work()
         finally:
-            if self._is_holding:
-                self._is_holding = False
-                await self._catalog.write(
-                    lambda conn: leases.give_up(conn, self.name, self._holder)
-                )
+            await self.end()
+
+    async def end(self) -> None:
+        """Give up the lease."""
+        if self._is_holding:
+            self._is_holding = False
+            await self._catalog.write(lambda conn: leases.give_up(conn, self.name, self._holder))
 
     async def run(self, _datasette: Any = None) -> None:
         """Repeat passes until cancelled. A failed pass is logged and tried again later."""

@@ -27,7 +27,8 @@ logger = logging.getLogger("datasette_files")
 INTERVAL = 4.0
 #: Seconds. A process that dies with the lease delays the others by at most this.
 _LEASE_SECONDS = 30.0
-#: Bytes a second that are read of a file that lacks only the crc32, and such files of one pass.
+#: Bytes a second that are read of files that were indexed, or lack only the crc32, and such files
+#: of one pass.
 CRC32_RATE = 32 * 1024 * 1024
 CRC32_FILES = 200
 
@@ -38,6 +39,8 @@ class Hashing:
     def __init__(self, database: batching.Catalog, source: Source) -> None:
         self._catalog = database
         self._source = source
+        #: Whether the files of this pass came with a walk, or lack only the crc32.
+        self._slow = False
         self.round = Round(
             *(database, f"hash {source.slug}", self._pass),
             interval=INTERVAL,
@@ -46,8 +49,8 @@ class Hashing:
 
     async def _pass(self) -> None:
         """Hash every file that is due, one by one, unless another process has the lease."""
-        slow = self._source.down is None and await self._catalog.read(self._lacks_crc32)
-        if slow and not await self._catalog.write(self._queue_more):
+        self._slow = self._source.down is None and await self._catalog.read(self._lacks_crc32)
+        if self._slow and not await self._catalog.write(self._queue_more):
             return
         while self._source.down is None and await self._catalog.read(self._due) is not None:
             if not await self._catalog.write(self.round.hold):
@@ -102,7 +105,7 @@ class Hashing:
             async for chunk in chunks:
                 await digest.add(chunk)
                 await self.round.keep()
-                if file.sha256 is not None:
+                if self._slow or file.sha256 is not None:
                     await asyncio.sleep(len(chunk) / CRC32_RATE)
         digest.check(file)
         return digest

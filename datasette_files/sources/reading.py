@@ -12,7 +12,7 @@ import hashlib
 import logging
 import os
 import zlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 
 from ..base import FileMetadata
@@ -192,6 +192,12 @@ async def metadata(source: Source, path: str) -> FileMetadata | None:
     """Return the storage's metadata of an object. Raises StorageError, StorageUnavailable."""
     with storage_errors(source.slug):
         return await source.storage.get_file_metadata(path)
+
+
+async def heads(source: Source, paths: Sequence[str], num_bytes: int) -> list[bytes | None]:
+    """The first bytes of objects, in order; None for one that cannot be read."""
+    with storage_errors(source.slug):
+        return await source.storage.read_heads(paths, num_bytes)
 
 
 class Crc32:

@@ -12,7 +12,7 @@ import inspect
 import json
 import logging
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from pydantic import SecretBytes, SecretStr
@@ -165,6 +165,8 @@ class Source:
             if isinstance(error, _CONFIGURATION_ERRORS):
                 raise ConfigurationError(f"{self.path}.config: {_reason(error)}") from error
             raise
+        if self.declared.index is not None and self.declared.index.read_only:
+            capabilities = replace(capabilities, can_upload=False, can_delete=False)
         self.capabilities = capabilities
         self.takes_bytes = "content" in inspect.signature(storage.receive_upload).parameters
         self.prepares_uploads = (

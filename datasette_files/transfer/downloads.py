@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from ..base import signing_window
-from ..errors import RangeUnsatisfiable
+from ..errors import NotFound, RangeUnsatisfiable
 from ..media.inline import shows_inline
 from ..models import FileRecord
 from ..protocol.conditional import Outcome, evaluate, http_date, if_range_matches
@@ -123,8 +123,13 @@ async def plan(
 
     ``max_signed_seconds`` bounds the life of a signed URL besides the source's setting.
 
-    Raises RangeUnsatisfiable, StorageError, StorageUnavailable.
+    Raises NotFound if the file is missing, RangeUnsatisfiable, StorageError, StorageUnavailable.
     """
+    if file.missing_since is not None:
+        raise NotFound(
+            f"The file's bytes are missing from its source since {file.missing_since} UTC; put them"
+            " back, or delete the file"
+        )
     inline = kind == "inline" and shows_inline(file.type)
     disposition = content_disposition("inline" if inline else "attachment", file.filename)
     common = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}

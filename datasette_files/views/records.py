@@ -24,7 +24,7 @@ _UPLOADED = (
 )
 _LISTED = (
     *(*_FACTS, "width", "height", "created_at", "uploaded_by", "source_slug"),
-    *("folder", "tags", "crc32"),
+    *("folder", "tags", "crc32", "missing_since"),
 )
 _TRASHED = (*_FACTS, "created_at", "uploaded_by", "source_slug")
 

@@ -311,3 +311,24 @@ def test_the_internal_database_has_to_be_the_servers(run: Run, tmp_path: Path) -
     assert f"Made {tmp_path}/internal.db" in ran.stderr
     assert run("ls", "elsewhere").stderr.startswith("Error (not_found)")
     assert rows(tmp_path / "internal.db", "SELECT count(*) FROM datasette_files") == [(1,)]
+
+
+def test_sync_tells_by_its_exit_status_how_it_went(run: Run, tmp_path: Path) -> None:
+    put(run, tmp_path / "sent.txt")
+    root = tmp_path / "docs"
+    for number in range(20):
+        (root / f"n{number}.txt").write_bytes(b"%d" % number)
+    ran = run("sync", "docs", "--json")
+    told = json.loads(ran.stdout)
+    assert (ran.exit_code, told["added"], told["complete"]) == (0, 20, True)
+    os.close(os.open(os.fsencode(root) + b"/\xff", os.O_CREAT))
+    ran = run("sync", "docs")
+    assert (ran.exit_code, "UTF-8" in ran.stderr) == (3, True)
+    assert "21 unchanged, 1 failed" in ran.stdout
+    for path in root.glob("n*.txt"):
+        path.unlink()
+    ran = run("sync", "docs")
+    assert (ran.exit_code, "20 of 21 files" in ran.stderr) == (1, True)
+    assert "missing_since" not in run("ls", "docs").stdout
+    assert run("sync", "docs", "--accept-missing").exit_code == 3
+    assert "0 added, 0 changed, 0 renamed, 0 returned, 0 missing" in run("sync", "docs").stdout

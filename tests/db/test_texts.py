@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from datasette_files.db import text_search, texts
+from datasette_files.db.migrations import FILE_COLUMNS
 from datasette_files.db.text_search import TextQuery
 
 from .conftest import insert_file
@@ -26,11 +27,15 @@ def test_a_writer_whose_file_is_gone_writes_nothing_more(conn: sqlite3.Connectio
     assert texts.add(conn, one, "me", 0, [(1, "first words"), (2, "second words")])
     assert not texts.add(conn, one, "another", 2, [(3, "third")])
     assert _files(conn, "words") == [one.seq]
-    row = conn.execute("SELECT * FROM datasette_files WHERE id = ?", (file_id,)).fetchone()
+    names = ", ".join(FILE_COLUMNS)
+    row = conn.execute(
+        f"SELECT seq, {names} FROM datasette_files WHERE id = ?", (file_id,)
+    ).fetchone()
     conn.execute("DELETE FROM datasette_files WHERE id = ?", (file_id,))
     assert _files(conn, "words") == []
     # Restored with the same id and seq: what the writer had begun is not completed by it.
-    conn.execute(f"INSERT INTO datasette_files VALUES ({', '.join('?' * len(row))})", row)
+    marks = ", ".join("?" * len(row))
+    conn.execute(f"INSERT INTO datasette_files (seq, {names}) VALUES ({marks})", row)
     assert not texts.add(conn, one, "me", 2, [(3, "third")])
     assert not texts.finish(conn, one.seq, "me", texts.Outcome("done", pages=3))
     assert [due.seq for due in texts.due(conn, 1, 0, 10)] == [one.seq]

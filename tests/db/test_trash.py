@@ -19,7 +19,7 @@ _KNOWING = {
     *(f"db/{name}.py" for name in ("trash", "bundles", "garbage", "health", "versions")),
     *(
         f"db/migrations/{name}.py"
-        for name in ("additions", "folders", "quotas", "shares", "versions")
+        for name in ("additions", "folders", "index", "quotas", "shares", "versions")
     ),
     "permissions/rules.py",
 }

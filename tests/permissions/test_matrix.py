@@ -91,6 +91,9 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/search.json", "GET"): Need(None),
     ("/-/files/source/{source}", "GET"): Need("files-browse"),
     ("/-/files/source/{source}.json", "GET"): Need("files-browse"),
+    ("/-/files/source/{source}/index", "GET"): Need("files-manage"),
+    ("/-/files/source/{source}/index.json", "GET"): Need("files-manage"),
+    ("/-/files/source/{source}/index/-/start", "POST"): Need("files-manage", 202),
     ("/-/files/source/{source}/usage", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/usage.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/verify", "GET"): Need("files-manage"),
@@ -394,7 +397,7 @@ class Stage:
                 return {"json": {"ids": [await self.trashed()]}}
             case "update" if "settings" in path:
                 return {"json": {"settings": {"label": "Papers"}}}
-            case "reset" | "upload-link" | "revoke":
+            case "reset" | "upload-link" | "revoke" | "start":
                 return {"json": {}}
             case "update":
                 return {"json": {"update": {"search_text": "words"}}}

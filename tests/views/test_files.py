@@ -25,6 +25,7 @@ async def test_the_record_is_flat_with_every_column(datasette: Datasette) -> Non
     assert set(record) == {
         *("id", "source_id", "path", "filename", "content_type", "content_hash", "size"),
         *("width", "height", "uploaded_by", "created_at", "metadata", "search_text"),
+        *("folder", "tags", "crc32", "missing_since"),
         *("upload_link", "source_slug", "url", "download_url", "thumbnail_url"),
         *("folder", "tags", "crc32", "replaces", "series", "version", "superseded_by"),
         *("text_status", "text_error"),

@@ -269,6 +269,7 @@ async def test_batch(datasette: Datasette) -> None:
         "folder": "",
         "tags": [],
         "crc32": "3610a686",
+        "missing_since": None,
         "download_url": f"{url}/download",
         "thumbnail_url": f"{url}/thumbnail",
         "info_url": url,

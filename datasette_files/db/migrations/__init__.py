@@ -6,7 +6,7 @@ released never changes.
 
 # isort: off
 from . import core, additions, verify, search, parts, resuming  # noqa: F401
-from . import shares, folders, bulk, versions, quotas, texts  # noqa: F401
+from . import shares, folders, bulk, versions, quotas, index, texts  # noqa: F401
 
 # isort: on
 from .registry import FILE_COLUMNS, migrations

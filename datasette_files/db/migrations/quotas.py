@@ -40,22 +40,28 @@ def triggers(
     ``columns`` are those whose change matters; ``{row}`` stands for the trigger's row.
     """
 
-    def step(row: str, more: str) -> str:
+    def step(row: str, more: str, where: str = "true") -> str:
         # The shelf of superseded versions (versions.py) counts for its source.
         source = f"{row}.source_id % {SUPERSEDED}"
         added = f"{source}, '{kind}', {actor}, {more} ({files}), {more} ({size})"
         return f"""INSERT INTO datasette_files_usage (source_id, kind, actor, files, bytes)
-            SELECT {added} WHERE {when} ON CONFLICT DO UPDATE
+            SELECT {added} WHERE {where} ON CONFLICT DO UPDATE
             SET files = files + excluded.files, bytes = bytes + excluded.bytes;""".replace(
             "{row}", row
         )
 
-    make = f"CREATE TRIGGER datasette_files_usage_{kind}"
-    add, subtract = step("new", ""), step("old", "-")
+    def trigger(name: str, event: str, condition: str, *steps: str) -> str:
+        return f"""CREATE TRIGGER datasette_files_usage_{kind}_{name} AFTER {event} ON {table}
+            WHEN {condition} BEGIN {" ".join(steps)} END"""
+
+    old, new = when.replace("{row}", "old"), when.replace("{row}", "new")
     return (
-        f"{make}_ai AFTER INSERT ON {table} BEGIN {add} END",
-        f"{make}_ad AFTER DELETE ON {table} BEGIN {subtract} END",
-        f"{make}_au AFTER UPDATE OF {columns} ON {table} BEGIN {subtract} {add} END",
+        trigger("ai", "INSERT", new, step("new", "")),
+        trigger("ad", "DELETE", old, step("old", "-")),
+        trigger(
+            *("au", f"UPDATE OF {columns}", f"{old} OR {new}"),
+            *(step("old", "-", old), step("new", "", new)),
+        ),
     )
 
 

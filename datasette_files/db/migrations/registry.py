@@ -15,7 +15,7 @@ CORE_COLUMNS = (
 #: The catalog's columns now, which the trash has too. A migration adds each further one to both.
 FILE_COLUMNS = (
     *(*CORE_COLUMNS, "upload_link", "folder", "tags", "crc32"),
-    *("replaces", "series", "version", "superseded_by"),
+    *("replaces", "series", "version", "superseded_by", "missing_since"),
 )
 
 

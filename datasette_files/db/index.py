@@ -1,0 +1,336 @@
+"""Indexing in the catalog: walks over a source, the comparison of a page, and its changes.
+
+Every page of a listing is compared by one query and applied by one transaction, which moves the
+walk's place too, so that a walk goes on after a crash. Leaves out the storage (maintenance/).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..models import FileRecord, written
+from . import files, health
+from .files import COLUMNS, record, row_of
+
+#: Walks and failures that are kept.
+_WALKS = 20
+_MAX_FAILURES = 100
+
+Phase = Literal["list", "renames", "missing"]
+
+
+@dataclass(slots=True)
+class Walk:
+    """One walk over a source. Times are seconds since the epoch."""
+
+    id: int
+    source_id: int
+    started_at: float
+    ended_at: float | None = None
+    #: Whether any number of files may be missing.
+    accepts_missing: bool = False
+    phase: Phase = "list"
+    #: The place in the phase: the storage's cursor, or a path.
+    cursor: str | None = None
+    #: How many objects or files were listed, added, changed, renamed, …
+    counts: dict[str, int] = field(default_factory=dict)
+    #: ``(path, reason)`` of the first objects that failed.
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    #: Why it stopped.
+    problem: str | None = None
+
+    def count(self, **more: int) -> None:
+        for name, number in more.items():
+            if number:
+                self.counts[name] = self.counts.get(name, 0) + number
+
+    def fail(self, path: str, reason: str) -> None:
+        """Count an object that failed."""
+        self.count(failed=1)
+        if len(self.failures) < _MAX_FAILURES:
+            self.failures.append((path, reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An object of a listing. ``version`` is a mark that changes with its bytes (indexing.py)."""
+
+    path: str
+    version: str
+    size: int | None
+    created_at: str | None = None
+
+
+@dataclass(slots=True)
+class Difference:
+    """The objects of a page that are not as they were, by what the catalog has at their path."""
+
+    #: Nothing.
+    unknown: list[Seen] = field(default_factory=list)
+    #: A file of the same size that no walk saw yet, or one that was missing and is back.
+    known: list[tuple[Seen, bool]] = field(default_factory=list)
+    #: A file whose bytes may be others.
+    suspect: list[tuple[Seen, str]] = field(default_factory=list)
+
+
+_FIELDS = """id, source_id, started_at, ended_at, accepts_missing, phase, cursor, counts, failures,
+    problem"""
+
+
+def _walk(row: Sequence[Any]) -> Walk:
+    walk = Walk(*row)
+    walk.accepts_missing = bool(walk.accepts_missing)
+    walk.counts, walk.failures = json.loads(row[7]), json.loads(row[8])
+    return walk
+
+
+def latest(conn: sqlite3.Connection, source_id: int, limit: int = 1) -> list[Walk]:
+    """The latest walks over a source, the newest first."""
+    rows = conn.execute(
+        f"""SELECT {_FIELDS} FROM datasette_files_walks WHERE source_id = ?
+        ORDER BY id DESC LIMIT ?""",
+        (source_id, limit),
+    )
+    return [_walk(row) for row in rows]
+
+
+def begin(
+    conn: sqlite3.Connection, source_id: int, now: float, *, accepts_missing: bool = False
+) -> Walk:
+    """The walk that is to go on, or a new one. Forgets the oldest walks."""
+    for walk in latest(conn, source_id):
+        if walk.ended_at is None:
+            walk.accepts_missing |= accepts_missing
+            conn.execute(
+                "UPDATE datasette_files_walks SET accepts_missing = ? WHERE id = ?",
+                (walk.accepts_missing, walk.id),
+            )
+            return walk
+    cursor = conn.execute(
+        """INSERT INTO datasette_files_walks (source_id, started_at, accepts_missing)
+        VALUES (?, ?, ?)""",
+        (source_id, now, accepts_missing),
+    )
+    conn.execute(
+        """DELETE FROM datasette_files_walks WHERE source_id = ?1 AND id <= (
+            SELECT id FROM datasette_files_walks WHERE source_id = ?1
+            ORDER BY id DESC LIMIT 1 OFFSET ?2)""",
+        (source_id, _WALKS),
+    )
+    return Walk(cursor.lastrowid or 0, source_id, now, accepts_missing=accepts_missing)
+
+
+def keep(conn: sqlite3.Connection, walk: Walk, before: tuple[Phase, str | None]) -> bool:
+    """Record where a walk stands. False if it is no longer where this process left it."""
+    cursor = conn.execute(
+        """UPDATE datasette_files_walks SET phase = ?, cursor = ?, counts = ?, failures = ?,
+            problem = ?, ended_at = ?
+        WHERE id = ? AND phase = ? AND cursor IS ? AND ended_at IS NULL""",
+        (
+            *(walk.phase, walk.cursor, json.dumps(walk.counts), json.dumps(walk.failures)),
+            *(walk.problem, walk.ended_at, walk.id, *before),
+        ),
+    )
+    return cursor.rowcount > 0
+
+
+def compare(conn: sqlite3.Connection, source_id: int, seen: Sequence[Seen]) -> Difference:
+    """The objects of a page that are not as the last walk saw them."""
+    by_path = {one.path: one for one in seen}
+    rows = conn.execute(
+        """SELECT w.value ->> 0, f.id, f.size, f.missing_since IS NOT NULL, o.version
+        FROM json_each(?2) AS w
+        LEFT JOIN datasette_files f ON f.source_id = ?1 AND f.path = w.value ->> 0
+        LEFT JOIN datasette_files_objects o ON o.source_id = ?1 AND o.path = w.value ->> 0
+        WHERE f.id IS NULL OR f.missing_since IS NOT NULL OR o.version IS NOT w.value ->> 1""",
+        (source_id, json.dumps([(one.path, one.version) for one in seen])),
+    )
+    found = Difference()
+    for path, file_id, size, is_missing, version in rows:
+        one = by_path[path]
+        if file_id is None:
+            found.unknown.append(one)
+        elif version == one.version or (version is None and size in (None, one.size)):
+            found.known.append((one, bool(is_missing)))
+        else:
+            found.suspect.append((one, file_id))
+    return found
+
+
+def see(
+    conn: sqlite3.Connection, walk: Walk, seen: Iterable[Seen], *, is_pending: bool = False
+) -> None:
+    """Record these objects as they are now."""
+    conn.executemany(
+        """INSERT INTO datasette_files_objects (source_id, path, version, walk, is_pending)
+        VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version,
+            walk = excluded.walk, is_pending = excluded.is_pending""",
+        [(walk.source_id, one.path, one.version, walk.id, is_pending) for one in seen],
+    )
+
+
+def mark(conn: sqlite3.Connection, walk: Walk, paths: Sequence[str]) -> None:
+    """Record that these objects were seen, unchanged."""
+    conn.execute(
+        """UPDATE datasette_files_objects SET walk = ?
+        WHERE source_id = ? AND path IN (SELECT value FROM json_each(?))""",
+        (walk.id, walk.source_id, json.dumps(paths)),
+    )
+
+
+def free(conn: sqlite3.Connection, source_id: int, paths: Iterable[str]) -> set[str]:
+    """Those of the paths at which no file, trashed file, upload or garbage is."""
+    states = health.paths(conn, source_id, paths)
+    return {
+        path
+        for path, state in states.items()
+        if state.file_id is None and not (state.in_trash or state.is_garbage or state.is_arriving)
+    }
+
+
+def perhaps_moved(conn: sqlite3.Connection, walk: Walk, versions: Iterable[str]) -> set[str]:
+    """Those of the marks that a file had at a path where this walk has not seen it yet."""
+    rows = conn.execute(
+        """SELECT DISTINCT w.value FROM json_each(?) AS w
+        CROSS JOIN datasette_files_objects o INDEXED BY datasette_files_objects_version
+            ON o.source_id = ? AND o.version = w.value
+        WHERE o.walk < ? AND NOT o.is_pending""",
+        (json.dumps(list(versions)), walk.source_id, walk.id),
+    )
+    return {row[0] for row in rows}
+
+
+def add(conn: sqlite3.Connection, added: Sequence[FileRecord]) -> None:
+    """Insert files. One statement for all: the journal of each costs more than its row."""
+    if added:
+        names = list(row_of(added[0]))
+        values = ", ".join(f"value ->> {place}" for place in range(len(names)))
+        conn.execute(
+            f"""INSERT INTO datasette_files ({", ".join(names)})
+            SELECT {values} FROM json_each(?)""",
+            (json.dumps([list(row_of(file).values()) for file in added]),),
+        )
+
+
+def come_back(conn: sqlite3.Connection, source_id: int, paths: Sequence[str]) -> None:
+    """Take the files at these paths for present."""
+    conn.execute(
+        """UPDATE datasette_files SET missing_since = NULL WHERE missing_since IS NOT NULL
+        AND source_id = ? AND path IN (SELECT value FROM json_each(?))""",
+        (source_id, json.dumps(paths)),
+    )
+
+
+def supersede(conn: sqlite3.Connection, old_id: str, new: FileRecord, now: float) -> bool:
+    """Let a new file take the path of one whose bytes were replaced in the storage.
+
+    The old row keeps its id, sha256 and name, under a path that no storage has, and is missing. The
+    one place that knows of both, for whatever links versions. False if the old file has left the
+    path.
+    """
+    cursor = conn.execute(
+        """UPDATE datasette_files SET path = '.versions/' || id || '/' || filename,
+            missing_since = ifnull(missing_since, ?)
+        WHERE id = ? AND source_id = ? AND path = ?""",
+        (written(now), old_id, new.source_id, new.path),
+    )
+    if cursor.rowcount:
+        files.insert(conn, new)
+    return cursor.rowcount > 0
+
+
+def pending(conn: sqlite3.Connection, walk: Walk, limit: int) -> list[tuple[str, str, str | None]]:
+    """``(path, version, id)`` of the first objects that may be a file's new place.
+
+    The id is that of the one file that had this mark elsewhere, if no other object has it now.
+    """
+    rows = conn.execute(
+        """SELECT p.path, p.version, (
+            SELECT CASE count(*) WHEN 1 THEN min(f.id) END
+            FROM datasette_files_objects o INDEXED BY datasette_files_objects_version
+            JOIN datasette_files f ON f.source_id = o.source_id AND f.path = o.path
+            WHERE o.source_id = p.source_id AND o.version = p.version AND NOT o.is_pending
+                AND o.walk < ?2
+                AND 1 = (SELECT count(*)
+                    FROM datasette_files_objects t INDEXED BY datasette_files_objects_version
+                    WHERE t.source_id = p.source_id AND t.version = p.version AND t.walk = ?2))
+        FROM datasette_files_objects p INDEXED BY datasette_files_objects_pending
+        WHERE p.source_id = ?1 AND p.is_pending ORDER BY p.path LIMIT ?3""",
+        (walk.source_id, walk.id, limit),
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def rename(
+    conn: sqlite3.Connection, source_id: int, file_id: str, path: str, name: str, folder: str
+) -> None:
+    """Move a file's row to another path of its source, where its bytes are now."""
+    conn.execute(
+        """DELETE FROM datasette_files_objects WHERE source_id = ? AND path = (
+            SELECT path FROM datasette_files WHERE id = ?)""",
+        (source_id, file_id),
+    )
+    conn.execute(
+        """UPDATE datasette_files SET path = ?, filename = ?, folder = ?, missing_since = NULL
+        WHERE id = ? AND source_id = ?""",
+        (path, name, folder, file_id, source_id),
+    )
+
+
+#: Files that a walk should have seen, and did not: those that it, or one before, may have listed.
+_UNSEEN = """datasette_files f LEFT JOIN datasette_files_objects o
+        ON o.source_id = f.source_id AND o.path = f.path
+    WHERE f.source_id = ?1 AND f.missing_since IS NULL AND ifnull(o.walk, 0) < ?2
+        AND (o.path IS NOT NULL OR f.created_at < ?3)"""
+
+
+def _of(walk: Walk) -> tuple[int, int, str]:
+    return walk.source_id, walk.id, written(walk.started_at)
+
+
+def unseen(conn: sqlite3.Connection, walk: Walk) -> tuple[int, int]:
+    """The number of files that the walk did not see, and of all that are not missing."""
+    row = conn.execute(f"SELECT count(*) FROM {_UNSEEN}", _of(walk)).fetchone()
+    all_ = conn.execute(
+        """SELECT ifnull(sum(files), 0) FROM datasette_files_usage
+        WHERE source_id = ? AND kind IN ('files', 'missing')""",
+        (walk.source_id,),
+    ).fetchone()
+    return row[0], all_[0]
+
+
+def next_unseen(conn: sqlite3.Connection, walk: Walk, limit: int) -> list[tuple[str, str]]:
+    """``(path, id)`` of the next files that the walk did not see, after its place."""
+    rows = conn.execute(
+        f"""SELECT f.path, f.id FROM {_UNSEEN} AND f.path > ?4 ORDER BY f.path LIMIT ?5""",
+        (*_of(walk), walk.cursor or "", limit),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def miss(conn: sqlite3.Connection, absent: Iterable[tuple[str, str]], now: float) -> int:
+    """Mark files, each ``(path, id)``, as missing; return how many."""
+    cursor = conn.executemany(
+        """UPDATE datasette_files SET missing_since = ?
+        WHERE path = ? AND id = ? AND missing_since IS NULL""",
+        [(written(now), path, file_id) for path, file_id in absent],
+    )
+    return cursor.rowcount
+
+
+def long_missing(
+    conn: sqlite3.Connection, source_id: int, before: float, limit: int
+) -> list[FileRecord]:
+    """Files that are missing since before this moment."""
+    rows = conn.execute(
+        f"""SELECT {COLUMNS} FROM datasette_files f INDEXED BY datasette_files_missing
+        CROSS JOIN datasette_files_sources s ON s.id = f.source_id
+        WHERE f.source_id = ? AND f.missing_since IS NOT NULL AND f.missing_since < ?
+        LIMIT ?""",
+        (source_id, written(before), limit),
+    )
+    return [record(row) for row in rows]

@@ -1,0 +1,344 @@
+"""Indexing: what a storage holds becomes files; what changed, moved or vanished there is followed.
+
+A walk lists the storage page by page, compares each page in SQL, and keeps its place with each
+page's changes, so that it goes on after a crash. New files get a type by name and first bytes;
+hashing.py reads the rest later. Renames are decided after the listing, when it is known what left
+its path, and last what is missing. An outage is no deletion: a listing that fails marks nothing,
+and nor does one that lacks many files. Leaves out when walks are made (index_round.py).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+
+from .. import naming
+from ..base import FileMetadata
+from ..config import IndexConfig
+from ..db import batching, files, index
+from ..db.index import Seen, Walk
+from ..errors import Conflict, FilesError, Invalid, NotSupported
+from ..jobs.parallel import several
+from ..media import sniffing
+from ..models import FileRecord, written
+from ..sources import reading
+from ..sources.sources import Source
+from .globs import Chosen
+
+#: Objects in one page of a listing; files that are looked at once more at a time.
+PAGE = 2000
+_CONFIRMED = 200
+_MAX_CONCURRENT = 4
+#: A walk stops if more files than both of these are not there any more.
+_FEW_MISSING = 10
+_MAX_MISSING = 0.2
+#: So large a write shares no transaction with others.
+_LARGE = 1 << 30
+#: Before the mark of a storage that gives none: two such marks tell nothing about a rename.
+_UNMARKED = "?"
+
+
+class TooManyMissing(Conflict):
+    """A walk stops, as an outage is likelier than a deletion of this size."""
+
+
+async def _nothing() -> None:
+    """Keep no lease."""
+
+
+class Indexer:
+    """Walks over the sources of one Datasette."""
+
+    def __init__(self, database: batching.Catalog) -> None:
+        self._catalog = database
+
+    async def request(self, source: Source, *, accepts_missing: bool = False) -> Walk:
+        """Note that a walk is to be made, or to go on. Raises NotSupported, StorageUnavailable."""
+        source.require_up()
+        if not source.capabilities.can_list:
+            raise NotSupported(f"The source {source.slug!r} cannot list its files")
+        return await self._catalog.write(
+            lambda conn: index.begin(conn, source.id, time.time(), accepts_missing=accepts_missing)
+        )
+
+    async def walk(
+        self,
+        source: Source,
+        *,
+        accepts_missing: bool = False,
+        keep: Callable[[], Awaitable[None]] = _nothing,
+        tell: Callable[[Walk], None] = lambda walk: None,
+    ) -> Walk:
+        """Make a walk, or go on with one. ``keep`` is called often; ``tell`` after each page.
+
+        A storage that fails leaves the walk to go on later, with its ``problem``. Raises as
+        ``request``, and Conflict if another process goes on with it.
+        """
+        walk = await self.request(source, accepts_missing=accepts_missing)
+        walking = _Walking(self._catalog, source, walk, keep, tell)
+        try:
+            await walking.run()
+        except FilesError as error:
+            walk.problem = str(error)
+            if isinstance(error, TooManyMissing):
+                walk.ended_at = time.time()
+            await walking.save()
+        return walk
+
+
+class _Walking:
+    def __init__(
+        self,
+        database: batching.Catalog,
+        source: Source,
+        walk: Walk,
+        keep: Callable[[], Awaitable[None]],
+        tell: Callable[[Walk], None],
+    ) -> None:
+        self._catalog = database
+        self._source = source
+        self._walk = walk
+        self._keep = keep
+        self._tell = tell
+        self._place = (walk.phase, walk.cursor)
+        config = source.config.index or IndexConfig()
+        self._chosen = Chosen(config.include, config.exclude)
+
+    async def run(self) -> None:
+        walk = self._walk
+        walk.problem = None
+        if walk.phase == "list":
+            await self._list()
+        if walk.phase == "renames":
+            await self._rename()
+        await self._miss()
+
+    async def save(self, change: Callable[[sqlite3.Connection], None] | None = None) -> None:
+        """Apply a change and record where the walk stands, in one transaction."""
+
+        def apply(conn: sqlite3.Connection) -> None:
+            if change is not None:
+                change(conn)
+            if not index.keep(conn, self._walk, self._place):
+                raise Conflict(f"Another process indexes the source {self._source.slug!r}")
+
+        await self._catalog.write(apply, _LARGE)
+        self._place = (self._walk.phase, self._walk.cursor)
+        self._tell(self._walk)
+        await self._keep()
+
+    # The listing
+
+    async def _list(self) -> None:
+        storage, walk = self._source.storage, self._walk
+        more = True
+        while more:
+            with reading.storage_errors(self._source.slug):
+                try:
+                    listed, cursor = await storage.list_files("", walk.cursor, PAGE)
+                except Invalid:
+                    if walk.cursor is None:
+                        raise
+                    # The storage does not know the place any more: what was seen counts twice.
+                    listed, cursor = await storage.list_files("", None, PAGE)
+            more = cursor is not None
+            change = await self._page([_seen(one) for one in listed])
+            walk.cursor = cursor
+            if not more:
+                walk.phase = "renames"
+                for name in storage.unlisted():
+                    walk.fail(name, "its name is not UTF-8; rename it")
+            await self.save(change)
+
+    async def _page(self, seen: list[Seen]) -> Callable[[sqlite3.Connection], None]:
+        """Compare a page with the catalog. Returns the change to apply."""
+        walk, source = self._walk, self._source
+        found = await self._catalog.query(lambda conn: index.compare(conn, source.id, seen))
+        differing = {one.path for one in found.unknown}
+        differing.update(one.path for one, _ in (*found.known, *found.suspect))
+        unchanged = [one.path for one in seen if one.path not in differing]
+        walk.count(listed=len(seen), unchanged=len(unchanged))
+        fresh = [one for one in found.unknown if one.path in self._chosen]
+        made = await self._records(fresh)
+        same, replaced = await self._judge(found.suspect)
+        records = {file.path: file for file in await self._records([one for one, _ in replaced])}
+
+        def change(conn: sqlite3.Connection) -> None:
+            now = time.time()
+            if unchanged:
+                index.mark(conn, walk, unchanged)
+            index.see(conn, walk, (*(one for one, _ in found.known), *same))
+            back = [one.path for one, is_missing in found.known if is_missing]
+            if back := back + [one.path for one in same]:
+                index.come_back(conn, source.id, back)
+            walk.count(returned=sum(is_missing for _, is_missing in found.known))
+            if made:
+                self._add(conn, fresh, made)
+            for one, old_id in replaced:
+                if one.path in records and index.supersede(conn, old_id, records[one.path], now):
+                    index.see(conn, walk, [one])
+                    walk.count(changed=1)
+
+        return change
+
+    def _add(self, conn: sqlite3.Connection, fresh: list[Seen], made: list[FileRecord]) -> None:
+        """Add new files, but those that may be known ones at a new path."""
+        walk = self._walk
+        free = index.free(conn, self._source.id, [file.path for file in made])
+        seen = {one.path: one for one in fresh if one.path in free}
+        marks = {one.version for one in seen.values() if not one.version.startswith(_UNMARKED)}
+        moved = index.perhaps_moved(conn, walk, marks)
+        added = [
+            file for file in made if file.path in seen and seen[file.path].version not in moved
+        ]
+        index.add(conn, added)
+        index.see(conn, walk, [seen[file.path] for file in added])
+        waiting = [one for one in seen.values() if one.version in moved]
+        index.see(conn, walk, waiting, is_pending=True)
+        walk.count(added=len(added))
+
+    async def _records(self, seen: list[Seen]) -> list[FileRecord]:
+        """New files for these objects. Counts those that cannot be files as failed."""
+        heads = await reading.heads(self._source, [one.path for one in seen], sniffing.HEAD)
+        made = []
+        for one, head in zip(seen, heads, strict=True):
+            try:
+                if head is None:
+                    raise Invalid("it cannot be read")
+                made.append(self._record(one, head))
+            except Invalid as error:
+                self._walk.fail(one.path, str(error))
+        return made
+
+    def _record(self, one: Seen, head: bytes) -> FileRecord:
+        name, folder = _names(one.path)
+        return FileRecord(
+            id=naming.ID_PREFIX + naming.new_ulid(),
+            source_id=self._source.id,
+            path=one.path,
+            filename=name,
+            content_type=sniffing.stored_type(sniffing.declared_type(None, name), head),
+            content_hash=None,
+            size=one.size,
+            width=None,
+            height=None,
+            uploaded_by=None,
+            created_at=one.created_at or written(time.time()),
+            metadata="{}",
+            search_text="",
+            source_slug=self._source.slug,
+            folder=folder,
+        )
+
+    async def _judge(
+        self, suspects: list[tuple[Seen, str]]
+    ) -> tuple[list[Seen], list[tuple[Seen, str]]]:
+        """Divide objects with another mark: those with the same bytes, and those with others."""
+        same: list[Seen] = []
+        replaced: list[tuple[Seen, str]] = []
+        for one, file_id in suspects:
+            await self._keep()
+            file = await self._catalog.read(partial(files.get, file_id=file_id))
+            if file is None or file.path != one.path:
+                continue
+            try:
+                if file.size == one.size and file.sha256 is not None:
+                    found = await reading.content_hash(self._source, file)
+                    if found == file.content_hash:
+                        same.append(one)
+                        continue
+            except FilesError as error:
+                self._walk.fail(one.path, str(error))
+                continue
+            replaced.append((one, file_id))
+        return same, replaced
+
+    # After the listing
+
+    async def _rename(self) -> None:
+        """Decide which objects are known files at a new path; the others become new files."""
+        walk, source = self._walk, self._source
+        while True:
+            found = await self._catalog.query(lambda conn: index.pending(conn, walk, PAGE))
+            if not found:
+                break
+            made = {
+                file.path: file
+                for file in await self._records(
+                    [await self._again(path, version) for path, version, _ in found]
+                )
+            }
+
+            def change(
+                conn: sqlite3.Connection,
+                found: list[tuple[str, str, str | None]] = found,
+                made: dict[str, FileRecord] = made,
+            ) -> None:
+                free = index.free(conn, source.id, made)
+                for path, version, file_id in found:
+                    if path in free and file_id is not None:
+                        index.rename(conn, source.id, file_id, path, *_names(path))
+                        walk.count(renamed=1)
+                    elif path in free:
+                        index.add(conn, [made[path]])
+                        walk.count(added=1)
+                    index.see(conn, walk, [Seen(path, version, None)])
+
+            await self.save(change)
+        walk.phase, walk.cursor = "missing", None
+        await self.save()
+
+    async def _again(self, path: str, version: str) -> Seen:
+        """The object as the storage has it now."""
+        object_ = await reading.metadata(self._source, path)
+        if object_ is None:
+            return Seen(path, version, None)
+        return Seen(path, version, object_.size, object_.created_at)
+
+    async def _miss(self) -> None:
+        """Mark the files that the walk did not see, each after one more look at its path."""
+        walk = self._walk
+        number, all_ = await self._catalog.query(lambda conn: index.unseen(conn, walk))
+        if number > max(_FEW_MISSING, _MAX_MISSING * all_) and not walk.accepts_missing:
+            raise TooManyMissing(
+                f"{number:,} of {all_:,} files are not in the storage; nothing was marked missing."
+                " Check that the storage is mounted and complete; if they were deleted, walk again"
+                " with --accept-missing"
+            )
+
+        async def look(one: tuple[str, str]) -> tuple[str, str] | None:
+            return one if await reading.metadata(self._source, one[0]) is None else None
+
+        while True:
+            page = await self._catalog.query(lambda conn: index.next_unseen(conn, walk, _CONFIRMED))
+            if not page:
+                break
+            async with aclosing(several(_each(page), look, _MAX_CONCURRENT)) as looked:
+                absent = [one async for one in looked if one is not None]
+            walk.cursor = page[-1][0]
+
+            def change(conn: sqlite3.Connection, absent: list[tuple[str, str]] = absent) -> None:
+                walk.count(missing=index.miss(conn, absent, time.time()))
+
+            await self.save(change)
+        walk.ended_at = time.time()
+        await self.save()
+
+
+def _seen(listed: FileMetadata) -> Seen:
+    version = listed.metadata.get("version") or f"{_UNMARKED}{listed.created_at}"
+    return Seen(listed.path, f"{version} {listed.size}", listed.size, listed.created_at)
+
+
+def _names(path: str) -> tuple[str, str]:
+    """The catalog's name and folder of an object. Raises Invalid."""
+    folder, _, name = path.rpartition("/")
+    return naming.check_filename(name), naming.check_folder(folder)
+
+
+async def _each(items: list[tuple[str, str]]) -> AsyncIterator[tuple[str, str]]:
+    for item in items:
+        yield item
