@@ -42,3 +42,13 @@ def zips(db: sqlite_utils.Database) -> None:
         """CREATE INDEX datasette_files_zip_members_unread ON datasette_files_zip_members (zip)
         WHERE crc32 IS NULL""",
     )
+
+
+@migrations(name="0030_zip_actors")
+def zip_actors(db: sqlite_utils.Database) -> None:
+    """Note who chose a zip, as each actor's zips are bounded. Earlier ones count as nobody's."""
+    run(
+        db,
+        "ALTER TABLE datasette_files_zips ADD COLUMN actor_id TEXT",
+        "CREATE INDEX datasette_files_zips_actor ON datasette_files_zips (actor_id, number)",
+    )
