@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..errors import Expired
 from ..models import parse_time
 from ..protocol.zipfile64 import Entry, Member, Totals
 
@@ -14,6 +15,8 @@ from ..protocol.zipfile64 import Entry, Member, Totals
 #: of such zips that are forgotten in one transaction.
 _REMEMBERED_SECONDS = 24 * 3600
 _FORGOTTEN = 5_000
+#: Seconds after which a zip that is still being chosen was given up, as by the end of its process.
+_CHOOSING_SECONDS = 600
 _UNREAD = "datasette_files_zip_members m INDEXED BY datasette_files_zip_members_unread"
 
 
@@ -40,12 +43,19 @@ class Chosen:
     created_at: str
 
 
-def begin(conn: sqlite3.Connection, zip_id: str, name: str, now: float, expires_at: float) -> int:
+def begin(
+    conn: sqlite3.Connection,
+    actor_id: str | None,
+    zip_id: str,
+    name: str,
+    now: float,
+    expires_at: float,
+) -> int:
     """Make a zip without members; return its number. It is absent until ``finish``."""
     cursor = conn.execute(
-        """INSERT INTO datasette_files_zips (id, name, created_at, expires_at)
-        VALUES (?, ?, ?, ?)""",
-        (zip_id, name, now, expires_at),
+        """INSERT INTO datasette_files_zips (actor_id, id, name, created_at, expires_at)
+        VALUES (?, ?, ?, ?, ?)""",
+        (actor_id, zip_id, name, now, expires_at),
     )
     return int(cursor.lastrowid or 0)
 
@@ -86,7 +96,8 @@ def get(conn: sqlite3.Connection, zip_id: str) -> Zip | None:
 def holding(conn: sqlite3.Connection, number: int, place: int, *, central: bool) -> int:
     """The start of the member whose bytes, or whose record of the directory, a place is in.
 
-    ``place`` counts from the beginning of the archive, or of the central directory.
+    ``place`` counts from the beginning of the archive, or of the central directory. Raises Expired
+    if the zip is gone.
     """
     column = "central" if central else "start"
     row = conn.execute(
@@ -94,6 +105,8 @@ def holding(conn: sqlite3.Connection, number: int, place: int, *, central: bool)
         ORDER BY start DESC LIMIT 1""",
         (number, place),
     ).fetchone()
+    if row is None:
+        raise Expired("The zip was forgotten meanwhile; choose the files again")
     return int(row[0])
 
 
@@ -171,13 +184,51 @@ def any_due(conn: sqlite3.Connection, now: float) -> bool:
 def forget_due(conn: sqlite3.Connection, now: float) -> None:
     """Forget some members of a zip that ended long ago; with the last of them the zip."""
     number = _due(conn, now)
+    if number is not None:
+        forget(conn, number)
+
+
+def forget(conn: sqlite3.Connection, number: int) -> bool:
+    """Forget some members of a zip, or the zip with the last of them. Tell whether some are left.
+
+    It is absent from the first step on, and the sweeper ends what is interrupted.
+    """
+    conn.execute(
+        "UPDATE datasette_files_zips SET files = NULL, expires_at = 0 WHERE number = ?", (number,)
+    )
     cursor = conn.execute(
         """DELETE FROM datasette_files_zip_members WHERE (zip, start) IN (
             SELECT zip, start FROM datasette_files_zip_members WHERE zip = ? LIMIT ?)""",
         (number, _FORGOTTEN),
     )
-    if cursor.rowcount < _FORGOTTEN:
-        conn.execute("DELETE FROM datasette_files_zips WHERE number = ?", (number,))
+    if cursor.rowcount == _FORGOTTEN:
+        return True
+    conn.execute("DELETE FROM datasette_files_zips WHERE number = ?", (number,))
+    return False
+
+
+def make_room(
+    conn: sqlite3.Connection, actor_id: str | None, now: float, zips: int, members: int
+) -> bool:
+    """Forget some members of an actor's oldest zip beyond these bounds; False if there is none.
+
+    Zips that are being chosen stay.
+    """
+    rows = conn.execute(
+        """SELECT number FROM (
+            SELECT number, files, created_at, expires_at, count(*) OVER newest AS zips,
+                sum(ifnull(files, 0)) OVER newest AS members
+            FROM datasette_files_zips WHERE actor_id IS ? WINDOW newest AS (ORDER BY number DESC)
+        ) WHERE expires_at = 0
+            OR ((zips > ? OR members > ?) AND (files IS NOT NULL OR created_at < ?))
+        ORDER BY number LIMIT 1""",
+        (actor_id, zips, members, now - _CHOOSING_SECONDS),
+    )
+    row = rows.fetchone()
+    if row is None:
+        return False
+    forget(conn, row[0])
+    return True
 
 
 def _due(conn: sqlite3.Connection, now: float) -> int | None:

@@ -118,10 +118,13 @@ async def plan(
     method: str,
     headers: Mapping[str, str],
     max_signed_seconds: int | None = None,
+    *,
+    may_redirect: bool = True,
 ) -> Plan:
     """Plan the answer to GET or HEAD for a file. ``headers`` are the request's, in lower case.
 
-    ``max_signed_seconds`` bounds the life of a signed URL besides the source's setting.
+    ``max_signed_seconds`` bounds the life of a signed URL besides the source's setting. Without
+    ``may_redirect`` the bytes go through Datasette, as a signed URL gives more than a range.
 
     Raises NotFound if the file is missing, RangeUnsatisfiable, StorageError, StorageUnavailable.
     """
@@ -137,7 +140,7 @@ async def plan(
         common["Content-Security-Policy"] = _SANDBOX
     one = Representation(file.type, file.size, _entity_tag(file), file.modified)
     outcome = evaluate(method, headers, one.etag, one.modified)
-    redirects = method == "GET" and _redirects(source, file, kind)
+    redirects = may_redirect and method == "GET" and _redirects(source, file, kind)
     if outcome is Outcome.PROCEED and redirects and not _judged_again(headers, one):
         seconds = min(source.signed_seconds, max_signed_seconds or source.signed_seconds)
         url = await _signed_url(source, file, disposition, seconds)

@@ -7,6 +7,7 @@ file in it at that moment. Leaves out the bytes (zipping.py) and HTTP (views/zip
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from functools import partial
 from secrets import token_urlsafe
 from sqlite3 import Connection
 from typing import Any
+from weakref import WeakValueDictionary
 
 from ..catalog.links import afresh
 from ..catalog.lookup import Lookup
@@ -25,7 +27,7 @@ from ..db.batching import Catalog
 from ..db.zips import Chosen, Zip
 from ..errors import Expired, Invalid, NotFound, PermissionDenied
 from ..models import FileRecord
-from ..permissions.actions import VIEW, Actor, refusal
+from ..permissions.actions import VIEW, Actor, actor_id, refusal
 from ..permissions.sight import Sight, sight
 from ..protocol.zipfile64 import Entry, Member, Totals
 from ..sources import reading
@@ -37,6 +39,8 @@ from .zipping import Ask, Files
 #: Ids in one selection, and files that a query may select.
 MAX_IDS, MAX_FILES = 5_000, 200_000
 _LIFETIME_SECONDS = 24 * 3600
+#: An actor's newest zips that are kept, and their files in all.
+_KEPT_ZIPS, _KEPT_MEMBERS = 100, 1_000_000
 #: Files that are chosen in one step, and members that are read in one.
 _STEP, _PAGE = 4_000, 500
 
@@ -89,6 +93,8 @@ class Zips:
         self._lookup = lookup
         self._search = search
         self._checksums = checksums
+        #: By the actor's id, the turn to choose.
+        self._turns: WeakValueDictionary[str | None, asyncio.Lock] = WeakValueDictionary()
 
     async def of_ids(self, actor: Actor, ids: list[str], name: str) -> Made:
         """A zip of those of the files that the actor may see, in their order.
@@ -112,7 +118,7 @@ class Zips:
             for start in range(0, len(found), _STEP):
                 yield [file for file, _ in found[start : start + _STEP]]
 
-        return replace(await self._make(pages(), name), refused=refused)
+        return replace(await self._make(actor, pages(), name), refused=refused)
 
     async def of_query(self, actor: Actor, query: SearchQuery, name: str) -> Made:
         """A zip of all files that match now and that the actor may see, the newest first.
@@ -130,16 +136,37 @@ class Zips:
                 files = await self._catalog.query(partial(partly.records, seqs=some))
                 yield [files[seq] for seq in some if seq in files]
 
-        return await self._make(pages(), name)
+        return await self._make(actor, pages(), name)
 
-    async def _make(self, pages: AsyncIterator[list[FileRecord]], name: str) -> Made:
-        now, zip_id = time.time(), token_urlsafe(24)
-        expires_at = now + _LIFETIME_SECONDS
-        number = await self._catalog.write(
-            lambda conn: rows.begin(conn, zip_id, name, now, expires_at)
-        )
-        draft = _Draft(number, zip_id)
+    async def _make(self, actor: Actor, pages: AsyncIterator[list[FileRecord]], name: str) -> Made:
+        """Choose the files; then forget the oldest zips of an actor who has too many.
+
+        One at a time for each actor, so that nobody fills the database.
+        """
+        who = actor_id(actor)
+        async with self._turns.setdefault(who, asyncio.Lock()):
+            now, zip_id = time.time(), token_urlsafe(24)
+            made = Zip(0, zip_id, name, now + _LIFETIME_SECONDS, Totals())
+            number = await self._catalog.write(
+                lambda conn: rows.begin(conn, who, zip_id, name, now, made.expires_at)
+            )
+            try:
+                draft = await self._chosen(_Draft(number, zip_id), pages)
+            except BaseException:
+                await asyncio.shield(self._forget(number))
+                raise
+            while await self._catalog.write(
+                lambda conn: rows.make_room(conn, who, time.time(), _KEPT_ZIPS, _KEPT_MEMBERS)
+            ):
+                pass
+        return Made(replace(made, number=number, totals=draft.totals), draft.bytes, [])
+
+    async def _chosen(self, draft: _Draft, pages: AsyncIterator[list[FileRecord]]) -> _Draft:
+        """The draft with these files, which is recorded. Raises Invalid, NotFound."""
+        number = draft.number
         async for files in pages:
+            if draft.totals.files + len(files) > MAX_FILES:
+                raise Invalid(f"More than {MAX_FILES:,} files match; choose fewer")
             sizes = [await self._size(file) for file in files]
 
             def add(
@@ -148,13 +175,14 @@ class Zips:
                 rows.add(conn, number, map(draft.place, files, sizes))
 
             await self._catalog.write(add)
-            if draft.totals.files > MAX_FILES:
-                raise Invalid(f"More than {MAX_FILES:,} files match; choose fewer")
         if not draft.totals.files:
             raise NotFound("No file that you may see matches")
         await self._catalog.write(lambda conn: rows.finish(conn, number, draft.totals))
-        made = Zip(number, zip_id, name, expires_at, draft.totals)
-        return Made(made, draft.bytes, [])
+        return draft
+
+    async def _forget(self, number: int) -> None:
+        while await self._catalog.write(lambda conn: rows.forget(conn, number)):
+            pass
 
     async def _size(self, file: FileRecord) -> int:
         """The file's size, from the storage where another tool left it out of the catalog."""

@@ -179,7 +179,8 @@ async def thumbnail_of(call: Call, source: Source, file: FileRecord, side: int) 
     )
     made = shown.thumbnail
     tag = entity_tag(made)
-    kept = downloads.seconds_kept(source) if shown.settled else None
+    # By a link nothing is kept, as it may be revoked.
+    kept = downloads.seconds_kept(source) if shown.settled and not call.link else None
     if kept is not None:
         # The file itself can be fetched that long, by a URL that the browser has.
         lasting = f"private, max-age={kept}"

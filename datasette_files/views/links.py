@@ -175,7 +175,11 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     """The file's bytes. What begins at its first byte counts as a download, a continuation not."""
     continues = call.method == "GET" and "range" in call.headers
     opened, file, source = await _one(call, continues=continues)
-    plan = await downloads.plan(source, file, kind, call.method, call.headers, _SIGNED_SECONDS)
+    counted = opened.share.max_downloads is not None
+    plan = await downloads.plan(
+        *(source, file, kind, call.method, call.headers, _SIGNED_SECONDS),
+        may_redirect=not (counted and continues),
+    )
     guard(plan.headers)
 
     async def count() -> None:

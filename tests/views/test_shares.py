@@ -356,13 +356,35 @@ async def test_a_redirect_lives_for_a_minute(
     monkeypatch.setattr(source.storage, "signed_download_url", signed)
     monkeypatch.setattr("datasette_files.transfer.downloads._redirects", lambda *_: True)
     url = f"{made['path']}/{file['id']}/download"
-    for headers in ({}, {"Range": "bytes=3-"}, {"Range": "bytes=0-"}):
-        answer = await site.client.get(url, headers=headers, follow_redirects=False)
-        assert answer.status_code == 302
-        assert answer.headers["referrer-policy"] == "no-referrer"
-    assert asked == [60, 60, 60]
+    answer = await site.client.get(url, follow_redirects=False)
+    assert (answer.status_code, answer.headers["referrer-policy"]) == (302, "no-referrer")
+    # A signed URL gives the whole file, so what is counted as a range is given as a range.
+    for number, start in ((1, 3), (2, 0), (2, 3)):
+        answer = await site.client.get(
+            url, headers={"Range": f"bytes={start}-"}, follow_redirects=False
+        )
+        assert (answer.status_code, answer.content) == (206, b"0123456789"[start:])
+        assert await downloads(site) == number
+    assert asked == [60]
     answer = await site.client.get(url, follow_redirects=False)
     assert answer.status_code == 404
+    free = f"{(await share(site, file['id']))['path']}/{file['id']}/download"
+    answer = await site.client.get(free, headers={"Range": "bytes=3-"}, follow_redirects=False)
+    assert (answer.status_code, asked) == (302, [60, 60])
+
+
+async def test_no_browser_keeps_a_thumbnail_by_a_link(
+    site: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = fixture("photos/phone.jpg").path.read_bytes()
+    file = await upload(site, content, "phone.jpg", content_type="image/jpeg", actor=ALICE)
+    path = (await share(site, file["id"]))["path"]
+    # As if the storage served downloads by URLs that it signs.
+    monkeypatch.setattr("datasette_files.transfer.downloads.seconds_kept", lambda source: 300)
+    own = await site.client.get(f"/-/files/{file['id']}/thumbnail", actor=ALICE)
+    assert own.headers["cache-control"] == "private, max-age=300"
+    answer = await site.client.get(f"{path}/{file['id']}/thumbnail")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
 
 
 async def test_a_site_below_a_path_has_its_links_there(make_datasette: MakeDatasette) -> None:

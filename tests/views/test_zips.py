@@ -272,6 +272,40 @@ async def test_a_links_zip_can_be_continued_and_counts_its_beginning(
     assert (rest.status_code, rest.content) == (206, whole.content[10:])
 
 
+async def test_repeated_selections_do_not_fill_the_database(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasette_files.transfer.zips._KEPT_ZIPS", 3)
+    monkeypatch.setattr("datasette_files.transfer.zips._KEPT_MEMBERS", 10)
+    monkeypatch.setattr("datasette_files.transfer.zips.MAX_FILES", 5)
+    monkeypatch.setattr("datasette_files.db.zips._FORGOTTEN", 2)
+    site = await make_datasette(permissions=dict(OPEN))
+    ids = [await put(site, f"{number}.txt", b"text") for number in range(5)]
+
+    def kept() -> tuple[int, int]:
+        with internal(tmp_path) as conn:
+            found: tuple[int, int] = conn.execute(
+                "SELECT (SELECT count(*) FROM datasette_files_zips), "
+                "(SELECT count(*) FROM datasette_files_zip_members)"
+            ).fetchone()
+        return found
+
+    mine = (await select(site, {"ids": ids}, MALLORY)).json()["zip_url"]
+    made = [(await select(site, {"ids": ids[:1]})).json()["zip_url"] for _ in range(5)]
+    assert kept() == (4, 8)
+    whole = [(await select(site, {"source": "docs"})).json()["zip_url"] for _ in range(5)]
+    assert kept() == (3, 15)  # ten of nobody's, five of another actor
+    for url in (mine, *whole[-2:]):
+        assert (await site.client.get(url, actor=MALLORY)).status_code == 200
+    for url in (*made, *whole[:-2]):
+        assert (await get(site, url)).status_code == 404
+    await put(site, "6.txt", b"text")
+    for wanted, code in (({"source": "docs"}, 400), ({"q": "absent"}, 404)):
+        for _ in range(3):
+            assert (await select(site, wanted)).status_code == code
+    assert kept() == (3, 15)
+
+
 async def test_another_tools_file_without_a_size_is_measured(
     make_datasette: MakeDatasette, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Zips of selections, whose bytes are fixed when they are chosen; versions of files.
 
-* ``datasette_files_zips``: one archive, for as long as its address lives. Seconds since the epoch.
+* ``datasette_files_zips``: one archive, for as long as its address lives, and who chose it; each
+  actor's archives are bounded. Seconds since the epoch.
 * ``datasette_files_zip_members``: its members at their places. What makes up its bytes is copied,
   so that a renamed file changes no byte of it. ``crc32`` is NULL until it is known.
 * ``datasette_files.superseded_by``: the next version of a file; triggers keep it where a version
@@ -66,6 +67,7 @@ def zips(db: sqlite_utils.Database) -> None:
         """CREATE TABLE datasette_files_zips (
             number INTEGER PRIMARY KEY,
             id TEXT NOT NULL UNIQUE,
+            actor_id TEXT,
             name TEXT NOT NULL,
             created_at REAL NOT NULL,
             expires_at REAL NOT NULL,
@@ -73,7 +75,8 @@ def zips(db: sqlite_utils.Database) -> None:
             members INTEGER,
             central INTEGER
         )""",
-        """CREATE INDEX datasette_files_zips_expiry ON datasette_files_zips (expires_at)""",
+        "CREATE INDEX datasette_files_zips_expiry ON datasette_files_zips (expires_at)",
+        "CREATE INDEX datasette_files_zips_actor ON datasette_files_zips (actor_id, number)",
         """CREATE TABLE datasette_files_zip_members (
             zip INTEGER NOT NULL,
             start INTEGER NOT NULL,
