@@ -117,7 +117,7 @@ class Selecting:
         if in_trash:
             return await self._in_trash(actor, filters, after, limit)
         seen = await sight(self._datasette, actor)
-        page = await self._search.page(seen, self._query(filters, after, limit))
+        page = await self._search.page(seen, self.search(filters, after, limit))
         return [file.id for file in page.files], page.next
 
     async def described(
@@ -135,10 +135,13 @@ class Selecting:
             more = shown.total_truncated or (not is_whole and shown.next is not None)
             return number, more, found[:limit]
         seen = await sight(self._datasette, actor)
-        page = await self._search.page(seen, self._query(filters, None, limit))
+        page = await self._search.page(seen, self.search(filters, None, limit))
         return page.total, page.total_truncated, page.files
 
-    def _query(self, filters: Filters, after: str | None, limit: int) -> SearchQuery:
+    def search(self, filters: Filters, after: str | None = None, limit: int = 20) -> SearchQuery:
+        """The search that finds the files which match, not those in the trash. Raises NotFound."""
+        if filters.source is not None:
+            self._sources.get(filters.source)
         query = ListQuery(
             source_ids=tuple(one.id for one in self._sources if filters.source in (None, one.slug)),
             content_types=filters.content_types,

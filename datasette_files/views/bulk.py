@@ -9,31 +9,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from datasette.utils.asgi import Response
 
 from ..catalog.bulk import MAX_AT_ONCE, OF_TRASH, Order, Outcome
 from ..catalog.bulk_job import Shown
 from ..catalog.offers import ACTIONS, Action
-from ..catalog.selecting import MAX_IDS, Filters, Selection
+from ..catalog.selecting import Selection
 from ..catalog.shares import Terms
 from ..errors import Invalid
 from ..models import FileRecord
 from ..naming import check_folder, check_tags
-from . import shares
-from .arguments import moment
+from . import selections, shares
 from .http import Call, answer, page, redirect
 
-#: Fields of a form: an id for each file, and the rest.
-_MAX_FIELDS = MAX_IDS + 100
 #: Names on the page that asks.
 _MAX_NAMES = 10
 _KEYS = ("action", "selection", "to", "tags", "folder", "share")
-_FILTERS = (
-    *("source", "q", "folder", "recursive", "tag", "content_type", "uploaded_by"),
-    *("created_after", "created_before"),
-)
 _TERMS = ("expires_in", "label", "max_downloads")
 #: The past tense of each action, for the outcome.
 _DONE: dict[Action, str] = {
@@ -106,7 +99,7 @@ def _check(call: Call, wanted: _Wanted) -> None:
 async def _wanted(call: Call) -> _Wanted:
     fields: list[tuple[str, str]] = []
     if call.sends_form:
-        fields = await call.body.fields(_MAX_FIELDS)
+        fields = await call.body.fields(selections.MAX_FIELDS)
         body = _from_form(fields)
     else:
         body = await call.body.json()
@@ -125,20 +118,13 @@ async def _wanted(call: Call) -> _Wanted:
     if not isinstance(share, dict) or set(share) - set(_TERMS):
         raise Invalid(f"share must be an object of {', '.join(_TERMS)}")
     order = Order(action, tags, folder, to)
-    return _Wanted(order, _selection(body.get("selection")), shares.terms(share), fields)
+    return _Wanted(order, selections.parse(body.get("selection")), shares.terms(share), fields)
 
 
 def _from_form(fields: list[tuple[str, str]]) -> dict[str, Any]:
     """A form's fields in the shape of JSON. ``match``, a query string, has the filters."""
     values = dict(fields)
-    selection: dict[str, Any] = {"ids": [value for name, value in fields if name == "id"]}
-    if values.get("match"):
-        selection = dict(parse_qs(values["match"], keep_blank_values=True, max_num_fields=100))
-        for name, given in selection.items():
-            if name not in ("tag", "content_type"):
-                selection[name] = given[0]
-        if "recursive" in selection:
-            selection["recursive"] = selection["recursive"] == "1"
+    selection = selections.from_form(fields)
     body: dict[str, Any] = {"action": values.get("action"), "selection": selection}
     if values.get("tags"):
         body["tags"] = values["tags"].split(",")
@@ -149,57 +135,6 @@ def _from_form(fields: list[tuple[str, str]]) -> dict[str, Any]:
     if share:
         body["share"] = shares.from_form(share)
     return body
-
-
-def _selection(value: object) -> Selection:
-    """Raises Invalid. A selection without ids needs a filter, so that a slip is not everything."""
-    if not isinstance(value, dict):
-        raise Invalid('selection must be {"ids": ["df-…"]}, or filters such as {"source": "docs"}')
-    if "ids" in value:
-        ids = value["ids"]
-        if len(value) > 1 or not isinstance(ids, list):
-            raise Invalid('Send {"ids": ["df-…"]} without filters')
-        if not all(isinstance(one, str) and 0 < len(one) <= 200 for one in ids):
-            raise Invalid("ids must be a list of file ids")
-        return Selection.of_ids(ids)
-    if unknown := sorted(set(value) - set(_FILTERS)):
-        raise Invalid(
-            f"Unknown in selection: {', '.join(unknown)}; known are {', '.join(_FILTERS)}"
-        )
-    if not any(value.get(name) not in (None, "", []) for name in _FILTERS if name != "recursive"):
-        raise Invalid("selection names no file; send ids, or a filter such as source")
-    recursive = value.get("recursive", True)
-    if not isinstance(recursive, bool):
-        raise Invalid("recursive must be true or false")
-    folder = value.get("folder")
-    return Selection(
-        filters=Filters(
-            source=_text(value, "source"),
-            q=(_text(value, "q") or "").strip(),
-            folder=None if folder is None else check_folder(folder),
-            recursive=recursive,
-            tags=check_tags(_several(value, "tag")),
-            content_types=tuple(one.lower() for one in _several(value, "content_type") if one),
-            uploaded_by=_text(value, "uploaded_by"),
-            created_after=moment("created_after", _text(value, "created_after")),
-            created_before=moment("created_before", _text(value, "created_before")),
-        )
-    )
-
-
-def _text(value: dict[str, Any], name: str) -> str | None:
-    given = value.get(name)
-    if not isinstance(given, str | None):
-        raise Invalid(f"{name} must be text")
-    return given or None
-
-
-def _several(value: dict[str, Any], name: str) -> list[str]:
-    given = value.get(name, [])
-    several = [given] if isinstance(given, str) else given
-    if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
-        raise Invalid(f"{name} must be text, or a list of texts")
-    return several
 
 
 def match_of(filters: dict[str, Any]) -> str:
@@ -379,7 +314,9 @@ async def toolbar(
     offered = await call.files.offers.offered(call.actor, files) if files else frozenset()
     slugs = {file.source_slug for file in files}
     kept = all(call.files.sources.get(slug).trash_days for slug in slugs)
-    return choosing(call, offered, filters, str(filters.get("source") or ""), kept, folders)
+    shown = choosing(call, offered, filters, str(filters.get("source") or ""), kept, folders)
+    # Whoever sees a list may fetch its files.
+    return {**shown, "shown": True, "zip_url": call.url("/-/files/-/selection")}
 
 
 def choosing(
@@ -394,8 +331,10 @@ def choosing(
 
     ``undoable``: whether a deletion can be undone.
     """
+    buttons = [(action, label) for action, label in _BUTTONS if action in offered]
     return {
-        "buttons": [(action, label) for action, label in _BUTTONS if action in offered],
+        "buttons": buttons,
+        "shown": bool(buttons),
         "match": match_of(filters),
         "key": key,
         "undoable": undoable,

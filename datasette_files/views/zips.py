@@ -4,55 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Any
 
 from datasette.utils.asgi import Response
 
-from .. import naming
-from ..catalog.search import SearchQuery
-from ..db.folders import Within
-from ..db.listing import ListQuery
-from ..errors import Invalid
+from ..catalog.selecting import Filters
 from ..protocol.disposition import content_disposition
 from ..protocol.zipfile64 import CONTENT_TYPE
 from ..sources.sources import Source
 from ..transfer import downloads
 from ..transfer.checksums import Progress
 from ..transfer.zipping import Archive, Ask, Directory
-from . import files, sendfile
-from .arguments import moment
+from . import files, selections, sendfile
 from .http import Call, answer, redirect
 from .stream import Streamed
 
 #: Seconds after which a client asks again for a zip whose files are being read.
 _AGAIN = 2
-_FILTERS = (
-    *("source", "q", "folder", "recursive", "tag"),
-    *("content_type", "uploaded_by", "created_after", "created_before"),
-)
 
 
 async def select(call: Call) -> Response:
     """Choose files by ids or by a query, for one zip."""
-    name = "files"
     if call.sends_form:
-        ids: object = [value for key, value in await call.body.fields(5_100) if key == "id"]
-        query = None
+        wanted: object = selections.from_form(await call.body.fields(selections.MAX_FIELDS))
     else:
         body = await call.body.json()
         wanted = body.get("selection", body)
-        if not isinstance(wanted, dict):
-            raise Invalid('selection must be {"ids": […]}, or filters such as {"source": "…"}')
-        ids, query = wanted.get("ids"), wanted
-    if ids is not None:
-        if query is not None and set(query) != {"ids"}:
-            raise Invalid("Give ids or filters, not both")
-        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-            raise Invalid('ids must be a list of file ids, such as ["df-…"]')
-        made = await call.files.zips.of_ids(call.actor, ids, name)
+    selection, name = selections.parse(wanted), "files"
+    if selection.ids is not None:
+        made = await call.files.zips.of_ids(call.actor, list(selection.ids), name)
     else:
-        search = _query(call, query or {})
-        within = search.listing.within.folder or (query or {}).get("source") or name
+        filters = selection.filters or Filters()
+        search = call.files.selecting.search(filters)
+        within = filters.folder or filters.source or name
         made = await call.files.zips.of_query(call.actor, search, within.rpartition("/")[2])
     url = call.url(f"/-/files/-/selection/{made.zip.id}.zip")
     if call.sends_form:
@@ -67,52 +50,6 @@ async def select(call: Call) -> Response:
             "refused": [{"id": one, "code": code} for one, code in made.refused],
         },
     )
-
-
-def _query(call: Call, wanted: dict[str, Any]) -> SearchQuery:
-    """The search that a selection's filters name. Raises Invalid."""
-    if not wanted or (unknown := sorted(set(wanted) - set(_FILTERS))):
-        known = ", ".join(_FILTERS)
-        raise Invalid(
-            f"Cannot select by {', '.join(unknown)}; send ids, or some of {known}"
-            if wanted
-            else f"Send ids, or some of {known}"
-        )
-    slug, folder = _text(wanted, "source"), wanted.get("folder")
-    if slug:
-        call.files.sources.get(slug)
-    recursive = wanted.get("recursive", True)
-    if not isinstance(recursive, bool):
-        raise Invalid("recursive must be true or false")
-    listing = ListQuery(
-        source_ids=tuple(one.id for one in call.files.sources if slug in (None, one.slug)),
-        content_types=tuple(one.lower() for one in _texts(wanted, "content_type")),
-        uploaded_by=_text(wanted, "uploaded_by"),
-        created_after=moment("created_after", _text(wanted, "created_after")),
-        created_before=moment("created_before", _text(wanted, "created_before")),
-        within=Within(
-            None if folder is None else naming.check_folder(folder),
-            recursive,
-            naming.check_tags(_texts(wanted, "tag")),
-        ),
-    )
-    return SearchQuery(listing, (_text(wanted, "q") or "").strip())
-
-
-def _text(wanted: dict[str, Any], name: str) -> str | None:
-    value = wanted.get(name)
-    if value is not None and not isinstance(value, str):
-        raise Invalid(f"{name} must be a string")
-    return value or None
-
-
-def _texts(wanted: dict[str, Any], name: str) -> list[str]:
-    """A string, or a list of strings."""
-    value = wanted.get(name) or []
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
-        raise Invalid(f"{name} must be a string or a list of strings")
-    return texts
 
 
 async def selected(call: Call) -> Response | None:

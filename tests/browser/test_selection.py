@@ -6,6 +6,7 @@ import json
 import re
 import urllib.request
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -77,6 +78,18 @@ def test_the_keyboard_alone_chooses_tags_deletes_and_undoes(site: Site, page: Pa
     expect(page.locator(".files-outcome")).to_contain_text("1 file restored.")
     expect(page.get_by_label("Choose 00.txt")).to_have_count(1)
     assert len(names(site)) == 6
+
+
+def test_what_is_chosen_is_fetched_as_one_zip(site: Site, page: Page, open_page: OpenPage) -> None:
+    fill(site, 3)
+    for one in (page, open_page(java_script_enabled=False)):
+        one.goto(site.url(f"{SOURCE}?_sort=filename"))
+        for name in ("00.txt", "02.txt"):
+            one.get_by_label(f"Choose {name}").check()
+        with one.expect_download() as fetched:
+            one.get_by_role("button", name="Download as zip").click()
+        assert ZipFile(fetched.value.path()).namelist() == ["00.txt", "02.txt"]
+    expect(page.locator("[data-files-chosen]")).to_have_text("2 chosen")
 
 
 def test_a_choice_lasts_over_pages_and_takes_all_that_match(

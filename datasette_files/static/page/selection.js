@@ -140,7 +140,7 @@ class FilesSelection extends HTMLElement {
     this.more.hidden =
       !this.all.checked || chosen.everything || this.total <= this.boxes.length || !this.dataset.match;
     setText(this.more, `Select all ${many} that match`);
-    for (const button of this.form.querySelectorAll("button[name=action]")) {
+    for (const button of this.form.querySelectorAll("button[name=action], button[name=zip]")) {
       /** @type {HTMLButtonElement} */ (button).disabled = !some;
     }
   }
@@ -231,6 +231,10 @@ class FilesSelection extends HTMLElement {
   /** @param {SubmitEvent} event */
   async onSubmit(event) {
     const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
+    if (button?.name === "zip") {
+      event.preventDefault();
+      return sendForm(button.formAction, this.fields("zip"));
+    }
     if (button?.name !== "action" || !window.DatasetteModal) return;
     event.preventDefault();
     const action = button.value;
@@ -289,6 +293,16 @@ class FilesSelection extends HTMLElement {
 function told(error) {
   if (!(error instanceof ApiError)) return /** @type {Error} */ (error).message;
   return error.status > 0 && error.message ? error.message : explained(error);
+}
+
+/** Send a form that is not on the page: its answer is a download, so the page stays.
+ *  @param {string} action @param {URLSearchParams} fields */
+function sendForm(action, fields) {
+  const inputs = [...fields].map(([name, value]) => element("input", { type: "hidden", name, value }));
+  const form = element("form", { method: "post", action, hidden: "" }, ...inputs);
+  document.body.append(form);
+  form.submit();
+  form.remove();
 }
 
 /** Let the list be fetched again (live-search.js). */

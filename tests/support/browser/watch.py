@@ -33,6 +33,7 @@ class Watch:
             or "/thumbnail" in request.url  # and pictures
             # and names, and where its file is used
             or request.url.partition("?")[0].endswith(("/batch.json", "/search.json", "/uses.json"))
+            or request.url.endswith(".zip")  # so Chromium calls a page that became a download
             or request.resource_type == "media"  # the browser has read of it what it shows
         ):
             return
