@@ -238,6 +238,31 @@ async def test_every_answer_is_guarded(site: Datasette) -> None:
         assert "set-cookie" not in headers, url
 
 
+async def test_an_unforeseen_error_shows_the_token_to_nobody(
+    site: Datasette,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = (await share(site, (await upload(site, actor=ALICE))["id"]))["path"]
+
+    async def fail(*_: object, **more: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr("datasette_files.catalog.links.Links.open", fail)
+    capfd.readouterr()
+    answer = await site.client.get(path, headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["referrer-policy"]) == (502, "no-referrer")
+    assert '/-/files"' not in answer.text
+    written = "".join(capfd.readouterr())
+    logged = "".join(
+        one.getMessage() + str(one.exc_text) for one in caplog.records if "httpx" not in one.name
+    )
+    assert "unforeseen" in logged
+    token = path.rpartition("/")[2]
+    assert token not in written + logged
+
+
 async def test_a_refusal_is_a_page_for_browsers_and_json_for_programs(site: Datasette) -> None:
     page = await site.client.get("/-/files/s/wrong", headers={"Accept": "text/html"})
     assert (page.status_code, "This link does not work" in page.text) == (404, True)
