@@ -101,8 +101,8 @@ def _query(call: Call, wanted: dict[str, Any]) -> SearchQuery:
 
 def _text(wanted: dict[str, Any], name: str) -> str | None:
     value = wanted.get(name)
-    if value is not None and not isinstance(value, str):
-        raise Invalid(f"{name} must be a string")
+    if value is not None and not (isinstance(value, str) and naming.storable(value)):
+        raise Invalid(f"{name} must be a string of valid Unicode")
     return value or None
 
 

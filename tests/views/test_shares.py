@@ -96,8 +96,9 @@ async def test_a_longest_and_a_default_life_are_configured(make_datasette: MakeD
 
 
 async def test_an_absent_file_is_not_found(site: Datasette) -> None:
-    answer = await make(site, {"ids": ["df-01j5a3b4c5d6e7f8g9h0jkmnpq"]})
-    assert answer.status_code == 404
+    for absent in ("df-01j5a3b4c5d6e7f8g9h0jkmnpq", "\ud800"):
+        answer = await make(site, {"ids": [absent]})
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 async def test_a_page_of_another_site_makes_no_link(site: Datasette) -> None:
