@@ -10,6 +10,7 @@ from typing import Any
 
 from ..media.families import FAMILIES, family
 from ..models import FileRecord, SourceTotals
+from ..naming import storable
 from . import moves, thumbnails, versions
 from .migrations import FILE_COLUMNS
 from .rows import insert_row, names_of
@@ -57,6 +58,9 @@ def row_of(file: FileRecord) -> dict[str, object]:
 
 
 def get(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
+    """The file of this id, which may be any text of a request."""
+    if not storable(file_id):
+        return None
     row = conn.execute(f"SELECT {COLUMNS} FROM {_JOINED} WHERE f.id = ?", (file_id,)).fetchone()
     return record(row) if row else None
 

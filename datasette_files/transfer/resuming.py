@@ -166,7 +166,8 @@ class Resuming:
             if size < resumable.offset:
                 raise Invalid(f"{resumable.offset:,} bytes have arrived; Upload-Length is smaller")
             resuming.set_length(conn, resumable.upload.id, size)
-            quotas.reserve(conn, resumable.upload.id, size)
+            # A request whose bytes still arrive may fill what it has reserved.
+            quotas.reserve(conn, resumable.upload.id, max(size, resumable.upload.reserved))
             reserving.check(conn, source, resumable.upload)
 
         await self._catalog.write(change)

@@ -7,6 +7,7 @@ same 404. Leaves out the making of links (shares.py).
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -16,7 +17,7 @@ from datasette.utils.asgi import Response
 
 from ..catalog.links import Opened
 from ..db.shares import Share
-from ..errors import FilesError, NotFound
+from ..errors import FilesError, NotFound, StorageError
 from ..media.inline import shows_inline
 from ..models import FileRecord, written
 from ..permissions.shares import LinkGrant, absent
@@ -29,6 +30,8 @@ from . import files, parts, tus, uploads, zips
 from .arguments import thumbnail_side
 from .http import Call, answer, page, redirect
 
+logger = logging.getLogger("datasette_files")
+
 #: Seconds that an address lives to which a link redirects.
 _SIGNED_SECONDS = 60
 _NO_FRAME = "frame-ancestors 'none'"
@@ -38,6 +41,8 @@ _CSP = (
 )
 #: A source's name in the messages of its limits, which senders do not get to know.
 _SOURCE = re.compile(r"The source '[^']*'")
+
+_FAILED = "This does not work at the moment; try again later, or tell the sender of the link"
 
 Handler = Callable[[Call], Awaitable["Response | None"]]
 
@@ -57,7 +62,10 @@ def guard(headers: dict[str, str]) -> None:
 
 
 def _by_link(handler: Handler) -> Handler:
-    """A view whose answer to a wrong token is late for those who guess, and names no source."""
+    """A view whose answer to a wrong token is late for those who guess.
+
+    No answer to an error names the source, and no log line the token.
+    """
 
     @wraps(handler)
     async def view(call: Call) -> Response | None:
@@ -71,6 +79,11 @@ def _by_link(handler: Handler) -> Handler:
             error.messages = [_SOURCE.sub("This link", message) for message in error.messages]
             error.args = (error.messages[0],)
             raise
+        except Exception as error:
+            # Datasette would print the variables of each frame, the token among them, and answer
+            # with a page of the site.
+            logger.exception("A request by a link failed")
+            raise StorageError(_FAILED) from error
 
     return view
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 from ..catalog.selecting import MAX_IDS, Filters, Selection
 from ..errors import Invalid
-from ..naming import check_folder, check_tags
+from ..naming import check_folder, check_tags, storable
 from .arguments import moment
 
 #: Fields of a form: an id for each file, and the rest.
@@ -59,16 +59,18 @@ def parse(value: object) -> Selection:
 
 def _text(value: dict[str, Any], name: str) -> str | None:
     given = value.get(name)
-    if not isinstance(given, str | None):
-        raise Invalid(f"{name} must be text")
+    if given is not None and not (isinstance(given, str) and storable(given)):
+        raise Invalid(f"{name} must be text of valid Unicode")
     return given or None
 
 
 def _several(value: dict[str, Any], name: str) -> list[str]:
     given = value.get(name, [])
     several = [given] if isinstance(given, str) else given
-    if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
-        raise Invalid(f"{name} must be text, or a list of texts")
+    if not isinstance(several, list) or not all(
+        isinstance(one, str) and storable(one) for one in several
+    ):
+        raise Invalid(f"{name} must be text of valid Unicode, or a list of such texts")
     return several
 
 

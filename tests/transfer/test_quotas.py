@@ -11,9 +11,12 @@ import pytest
 from datasette.app import Datasette
 
 from datasette_files.app import Files
+from datasette_files.db import resuming
 from datasette_files.errors import QuotaExceeded
+from datasette_files.naming import resumable_token, token_digest
 from datasette_files.permissions.grants import administrator
 from datasette_files.transfer.copying import Order
+from datasette_files.transfer.reserving import Reservation
 from datasette_files.transfer.uploads import Incoming
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.support.storages import DirectStorage
@@ -188,6 +191,25 @@ async def test_what_has_no_size_is_stored_up_to_the_last_byte_and_no_further(
     assert told(await datasette.client.put(url, content=chunks(5 * mib + 7))) == 201
     assert told(await datasette.client.put(url, content=b"")) == 201, "no byte needs no room"
     assert told(await datasette.client.put(url, content=b"x")) == 413
+
+
+async def test_a_length_told_while_bytes_arrive_frees_no_room(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    source = disk_source(tmp_path / "docs", quota_bytes=4_000_000)
+    datasette = await make_datasette({"docs": source}, MANAGED)
+    client, files = Tus(datasette), Files.of(datasette)
+    url = (await client.create(None)).headers["location"]
+    upload_id = token_digest(resumable_token(url.rpartition("/")[2]))
+    found = await files.catalog.read(lambda conn: resuming.get(conn, upload_id))
+    assert found is not None
+    # As a request does that is sending.
+    await Reservation(files.catalog, files.sources.get("docs"), found.upload).cover(1_500_000)
+    before = (await usage(datasette))["on_the_way"]["bytes"]
+    assert before >= 1_500_000
+    answer = await client.patch(url, 0, b"", **{"Upload-Length": "1"})
+    assert answer.status_code == 204
+    assert (await usage(datasette))["on_the_way"]["bytes"] == before
 
 
 async def test_partial_uploads_reserve_once_what_they_become_together(

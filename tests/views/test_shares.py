@@ -96,8 +96,9 @@ async def test_a_longest_and_a_default_life_are_configured(make_datasette: MakeD
 
 
 async def test_an_absent_file_is_not_found(site: Datasette) -> None:
-    answer = await make(site, {"ids": ["df-01j5a3b4c5d6e7f8g9h0jkmnpq"]})
-    assert answer.status_code == 404
+    for absent in ("df-01j5a3b4c5d6e7f8g9h0jkmnpq", "\ud800"):
+        answer = await make(site, {"ids": [absent]})
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 async def test_a_page_of_another_site_makes_no_link(site: Datasette) -> None:
@@ -236,6 +237,31 @@ async def test_every_answer_is_guarded(site: Datasette) -> None:
         assert headers["x-content-type-options"] == "nosniff", url
         assert "frame-ancestors 'none'" in headers["content-security-policy"], url
         assert "set-cookie" not in headers, url
+
+
+async def test_an_unforeseen_error_shows_the_token_to_nobody(
+    site: Datasette,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = (await share(site, (await upload(site, actor=ALICE))["id"]))["path"]
+
+    async def fail(*_: object, **more: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr("datasette_files.catalog.links.Links.open", fail)
+    capfd.readouterr()
+    answer = await site.client.get(path, headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["referrer-policy"]) == (502, "no-referrer")
+    assert '/-/files"' not in answer.text
+    written = "".join(capfd.readouterr())
+    logged = "".join(
+        one.getMessage() + str(one.exc_text) for one in caplog.records if "httpx" not in one.name
+    )
+    assert "unforeseen" in logged
+    token = path.rpartition("/")[2]
+    assert token not in written + logged
 
 
 async def test_a_refusal_is_a_page_for_browsers_and_json_for_programs(site: Datasette) -> None:

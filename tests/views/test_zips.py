@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import sqlite3
 import zipfile
 from pathlib import Path
@@ -25,7 +26,12 @@ SELECTION = "/-/files/-/selection"
 async def select(
     datasette: Datasette, wanted: dict[str, Any], actor: dict[str, Any] | None = None
 ) -> Any:
-    return await datasette.client.post(SELECTION, json=wanted, actor=actor)
+    return await datasette.client.post(
+        SELECTION,
+        content=json.dumps(wanted),
+        headers={"Content-Type": "application/json"},
+        actor=actor,
+    )
 
 
 async def get(datasette: Datasette, url: str, **headers: str) -> Any:
@@ -160,6 +166,7 @@ async def test_a_query_selects_what_matches_now(datasette: Datasette) -> None:
         {"folder": "a//b"},
         {"recursive": "yes"},
         {"created_after": "soon"},
+        {"uploaded_by": "\ud800"},
         {"selection": []},
     ],
 )
