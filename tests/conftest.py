@@ -84,8 +84,12 @@ def _plain_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _probe_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The probe of the kernel is for servers: a test would end before it, and leave its process."""
+    """The probe of the kernel is for servers: a test would end before it, and leave its process.
+
+    So are the rounds that read the text of every upload.
+    """
     monkeypatch.setattr("datasette_files.app._PROBE_DELAY", 3600.0)
+    monkeypatch.setattr("datasette_files.texts.extraction.INTERVAL", 3600.0)
 
 
 @pytest.fixture

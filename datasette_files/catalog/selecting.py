@@ -139,9 +139,10 @@ class Selecting:
         return page.total, page.total_truncated, page.files
 
     def search(self, filters: Filters, after: str | None = None, limit: int = 20) -> SearchQuery:
-        """The search that finds the files which match, not those in the trash. Raises NotFound."""
-        if filters.source is not None:
-            self._sources.get(filters.source)
+        """The search that finds the files which match, not those in the trash.
+
+        A source that does not exist matches nothing, as one whose files the actor may not see.
+        """
         query = ListQuery(
             source_ids=tuple(one.id for one in self._sources if filters.source in (None, one.slug)),
             content_types=filters.content_types,

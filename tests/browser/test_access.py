@@ -5,11 +5,14 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import MakeSite, OpenPage
 from tests.conftest import missing
 from tests.support.browser.axe import violations
+
+pytestmark = pytest.mark.full
 
 _ADMIN = {"id": "admin"}
 _ALICE = {"id": "alice"}
@@ -19,8 +22,6 @@ from importlib.metadata import distribution
 import datasette_acl
 from datasette.plugins import pm
 from pluggy._manager import DistFacade
-
-pytestmark = pytest.mark.full
 pm.register(datasette_acl, name="datasette-acl")
 pm._plugin_distinfo.append((datasette_acl, DistFacade(distribution("datasette-acl"))))
 """

@@ -539,6 +539,7 @@ def test_a_zip_of_too_many_files_is_not_made(
     assert not (tmp_path / "x.zip").exists()
 
 
+@pytest.mark.full
 def test_a_source_on_s3_goes_to_disk_and_back(
     make_site: Callable[..., Site], tmp_path: Path
 ) -> None:

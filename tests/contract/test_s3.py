@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from datasette_files.base import SignedPart, Storage, UploadInstructions
 from datasette_files.testing import StorageContract
 from datasette_files_s3.storage import S3Storage
 from tests.support.flow import s3
 from tests.support.moto_server import new_prefix, shared_store
+
+pytestmark = pytest.mark.full
 
 
 async def no_secrets(name: str) -> None:

@@ -56,6 +56,7 @@ async def test_one_that_tells_nothing_is_ended(
         await run(tmp_path)
 
 
+@pytest.mark.full
 async def test_one_that_takes_too_much_cpu_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,6 +203,7 @@ async def test_it_exceeds_neither_memory_nor_file_size_nor_descriptors(
         assert (await ask(child, code))["errno"] == errno.EMFILE
 
 
+@pytest.mark.full
 @each_kind
 async def test_the_kernel_ends_it_over_its_cpu(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     async with obeying(monkeypatch, kind, seconds=1) as child:

@@ -158,6 +158,7 @@ async def test_hostile_documents_give_a_reason_within_the_limits(
         assert (await datasette.client.get(sent[name]["url"])).status_code == 200, name
 
 
+@pytest.mark.full
 async def test_text_ends_at_its_bound(make_datasette: MakeDatasette, extract: Extract) -> None:
     datasette = await make_datasette(text_max_bytes=10_000)
     bomb = await upload(datasette, _bomb(), "bomb.docx")
