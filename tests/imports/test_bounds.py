@@ -180,18 +180,12 @@ async def test_the_pages_of_a_wide_file_say_what_they_leave_out(
     assert '<option value="c200">' in page  # for a primary key
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "name, begin, row",
     [
-        pytest.param(
-            *("sparse.ndjson", "{" + ", ".join(f'"c{n}": 1' for n in range(2000)) + "}\n"),
-            "{}\n",
-            marks=pytest.mark.full,
-        ),
-        pytest.param(
-            *("short.csv", ",".join(f"c{n}" for n in range(2000)) + "\n", "1\n"),
-            marks=pytest.mark.full,
-        ),
+        ("sparse.ndjson", "{" + ", ".join(f'"c{n}": 1' for n in range(2000)) + "}\n", "{}\n"),
+        ("short.csv", ",".join(f"c{n}" for n in range(2000)) + "\n", "1\n"),
     ],
 )
 def test_values_that_are_missing_do_not_fill_the_disk(
