@@ -38,7 +38,8 @@ class Round:
     """A pass of work, repeated. ``work`` calls ``hold`` to take the lease once it finds work.
 
     So an idle site writes nothing. ``name`` is the lease's name, ``interval`` the seconds between
-    two passes. A process that dies with the lease delays the others by at most ``lease_seconds``.
+    two passes, ``first_after`` those before the first one. A process that dies with the lease
+    delays the others by at most ``lease_seconds``.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Round:
         *,
         interval: float,
         lease_seconds: float,
+        first_after: float = 0.0,
     ) -> None:
         self.name = name
         self._catalog = catalog
         self._work = work
         self._interval = interval
         self._lease_seconds = lease_seconds
+        self._first_after = first_after
         self._holder = naming.new_ulid()
         self._is_holding = False
         self._renew_at = 0.0
@@ -89,6 +92,7 @@ class Round:
     async def run(self, _datasette: Any = None) -> None:
         """Repeat passes until cancelled. A failed pass is logged and tried again later."""
         failures = 0
+        await asyncio.sleep(self._first_after)
         while True:
             try:
                 await self.once()

@@ -252,10 +252,15 @@ class Child:
         if self._process.returncode is not None and not self._ended:
             await self._errors
         self.kill()
-        if self._loop is asyncio.get_running_loop():
-            self._input.close()
-            await self._process.wait()
-            await self._errors
+        if self._loop is not asyncio.get_running_loop():
+            return
+        self._input.close()
+        ended = asyncio.gather(self._process.wait(), self._errors)
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            await ended  # soon, as it was killed; else its pipes would stay
+            raise
 
 
 class Protections:

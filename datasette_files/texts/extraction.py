@@ -91,6 +91,7 @@ class Extraction:
             *(catalog, f"text {source.slug}", self._pass),
             interval=INTERVAL,
             lease_seconds=_LEASE_SECONDS,
+            first_after=INTERVAL,
         )
 
     async def again(self) -> None:
