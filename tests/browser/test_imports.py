@@ -14,6 +14,8 @@ from tests.support.browser.axe import violations
 from tests.support.browser.site import Site
 from tests.support.imports import site as imports
 
+pytestmark = pytest.mark.full
+
 PEOPLE = "id;name;height\n1;José;1,5\n2;Bob;\n".encode("cp1252")
 
 

@@ -13,6 +13,8 @@ from tests.conftest import OPEN
 from tests.support.browser.axe import violations
 from tests.support.browser.site import Site
 
+pytestmark = pytest.mark.full
+
 
 def delete_on_its_page(site: Site, page: Page, record: dict[str, Any]) -> None:
     page.goto(site.server.url + record["url"])

@@ -49,6 +49,7 @@ def test_chosen_files_are_stored_with_their_bytes(
     assert {file["content_type"] for file in site.files()} == {"text/plain"}
 
 
+@pytest.mark.full
 def test_files_without_bytes_are_files(site: Site, upload: Uploading, tmp_path: Path) -> None:
     upload.choose(make(tmp_path, "empty.txt", b""))
     expect(upload.headline).to_have_text("1 file uploaded")
@@ -80,6 +81,7 @@ def test_files_and_folders_are_dropped_with_their_paths(
     }
 
 
+@pytest.mark.full
 def test_a_folder_is_chosen(site: Site, upload: Uploading, tmp_path: Path) -> None:
     make(tmp_path, "album/inner/one.txt")
     with upload.page.expect_file_chooser() as chooser:
@@ -97,6 +99,7 @@ PASTE = """(element) => {
 }"""
 
 
+@pytest.mark.full
 def test_files_are_pasted(site: Site, upload: Uploading) -> None:
     upload.page.locator("body").evaluate(PASTE)
     expect(upload.headline).to_have_text("1 file uploaded")
@@ -107,6 +110,7 @@ def test_files_are_pasted(site: Site, upload: Uploading) -> None:
     assert site.contents() == [b"pasted"]
 
 
+@pytest.mark.full
 def test_a_drop_beside_the_zone_does_not_leave_the_page(
     site: Site, upload: Uploading, tmp_path: Path
 ) -> None:
@@ -115,6 +119,7 @@ def test_a_drop_beside_the_zone_does_not_leave_the_page(
     assert upload.page.url == site.url("/-/files/upload/docs")
 
 
+@pytest.mark.full
 def test_a_drag_is_shown_until_it_ends(upload: Uploading, tmp_path: Path) -> None:
     path = make(tmp_path, "dragged.txt")
     upload.drag([path], "dragOver")
@@ -183,6 +188,7 @@ def test_the_form_works_without_scripts(site: Site, open_page: OpenPage, tmp_pat
 # What is declared and shown
 
 
+@pytest.mark.full
 def test_the_digest_of_what_is_sent_is_declared(
     site: Site, upload: Uploading, tmp_path: Path
 ) -> None:
@@ -194,6 +200,7 @@ def test_the_digest_of_what_is_sent_is_declared(
     assert (declared["filename"], declared["size"]) == ("a.bin", len(content))
 
 
+@pytest.mark.full
 def test_a_file_too_large_to_digest_in_memory_goes_without(
     site: Site, upload: Uploading, tmp_path: Path
 ) -> None:
@@ -228,6 +235,7 @@ def test_four_are_sent_at_once_and_progress_is_told_in_bytes(
     expect(upload.announced).to_have_text("6 files uploaded.")
 
 
+@pytest.mark.full
 def test_images_are_previewed_and_their_memory_is_given_back(
     upload: Uploading, tmp_path: Path
 ) -> None:
@@ -272,6 +280,7 @@ def test_hostile_names_are_text(site: Site, upload: Uploading) -> None:
 # The end
 
 
+@pytest.mark.full
 def test_the_end_offers_links_and_ids(site: Site, upload: Uploading, tmp_path: Path) -> None:
     page = upload.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -296,6 +305,7 @@ def test_the_end_offers_links_and_ids(site: Site, upload: Uploading, tmp_path: P
     page.wait_for_url(site.url("/-/files/source/docs"))
 
 
+@pytest.mark.full
 def test_who_may_not_browse_gets_ids_but_no_links(
     make_site: MakeSite, page: Page, tmp_path: Path
 ) -> None:
@@ -308,6 +318,7 @@ def test_who_may_not_browse_gets_ids_but_no_links(
     assert [path.name for path in site.stored()] == ["dropped_off.txt"]
 
 
+@pytest.mark.full
 def test_uploads_work_under_a_prefix(make_site: MakeSite, page: Page, tmp_path: Path) -> None:
     site = make_site(base_url="/prefix/")
     upload = Uploading(page).open(site)
@@ -326,6 +337,7 @@ def test_the_source_page_uploads_too(site: Site, page: Page, tmp_path: Path) -> 
     assert [file["filename"] for file in site.files()] == ["from the list.txt"]
 
 
+@pytest.mark.full
 def test_what_is_pasted_on_the_source_page_is_seen(site: Site, page: Page) -> None:
     site.upload(b"before", "before.txt")
     page.goto(site.url("/-/files/source/docs"))
