@@ -342,7 +342,7 @@ class Uploads:
         )
         claimed = await self._catalog.write(lambda conn: uploads.claim(conn, upload, now))
         if not claimed:
-            raise Conflict(_COMPLETING)
+            raise await self._catalog.read(lambda conn: _unclaimed(conn, found))
         alive = asyncio.create_task(self._keep_claim(upload))
         try:
             stored = await receiving.verify_direct_upload(source, upload)
@@ -435,6 +435,13 @@ def owned(
 def _goes_on(token: str, upload: Upload) -> bool:
     """Whether the upload is only to be reached by resuming.py, which knows which bytes it has."""
     return naming.is_resumable(token) and upload.state != "completed"
+
+
+def _unclaimed(conn: Connection, found: Upload) -> Conflict | Expired:
+    """The reason why a direct upload cannot be claimed: another attempt, or the sweeper came."""
+    upload, now = uploads.get(conn, found.id), time.time()
+    swept = upload is None or not (upload.state == "completed" or upload.is_being_received(now))
+    return Expired(_TOO_LATE) if swept and found.has_expired(now) else Conflict(_COMPLETING)
 
 
 def _conflict(upload: Upload) -> Conflict:
