@@ -10,6 +10,7 @@ Leaves out which files a selection has (selecting.py).
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -46,6 +47,8 @@ from .lookup import Lookup, absent
 from .offers import Action, Rights
 from .shares import Shares, Terms
 from .trash import Trash, require_deletion
+
+logger = logging.getLogger("datasette_files")
 
 #: Actions on files of the trash.
 OF_TRASH = frozenset(("restore", "purge"))
@@ -195,9 +198,14 @@ class Bulk:
                 conn.execute("SAVEPOINT one_of_many")
                 try:
                     step = self._step(conn, order, actor, files.get(file_id), file_id, allowed)
-                except (FilesError, sqlite3.IntegrityError) as error:
+                except FilesError as error:
                     conn.execute("ROLLBACK TO one_of_many")
-                    outcome.states[file_id] = getattr(error, "code", Conflict.code)
+                    outcome.states[file_id] = error.code
+                except sqlite3.IntegrityError as error:
+                    # Another file has taken the id, the path or the version meanwhile.
+                    logger.warning("%s of %s met another file: %s", order.action, file_id, error)
+                    conn.execute("ROLLBACK TO one_of_many")
+                    outcome.states[file_id] = Conflict.code
                 else:
                     outcome.states[file_id] = step[0]
                     outcome.changed += step[1:]

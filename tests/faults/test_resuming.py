@@ -121,11 +121,9 @@ def _killed_again_and_again(server: Server, size: int, kills: int) -> None:
 
 
 @pytest.mark.full
-@everywhere()
+@everywhere(direct=False)
 @pytest.mark.timeout(300)
 def test_killed_server_costs_at_most_eight_mib(serve, root):
-    if not isinstance(root, Path) and root.upload == "direct":
-        pytest.skip("the same way as s3-proxy")
     kills = 4 if isinstance(root, Path) else 2
     _killed_again_and_again(serve(), 40 * MIB, kills=kills)
 
@@ -229,10 +227,8 @@ def test_servers_that_share_an_upload_never_mix(serve):
     uploader.judge(servers[1], uploader.head(servers[1]))
 
 
-@everywhere()
+@everywhere(direct=False)
 def test_nothing_is_left_of_what_expired(serve, root):
-    if not isinstance(root, Path) and root.upload == "direct":
-        pytest.skip("the same way as s3-proxy")
     server = serve(upload_expiry_seconds=2)
     uploader = Uploader(server, random.Random(6).randbytes(20 * MIB))
     uploader.patch(server, 0, uploader.content[: 9 * MIB + 5], length=9 * MIB + 5)

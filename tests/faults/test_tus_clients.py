@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import missing
 from tests.support.client import Client, expect
-from tests.support.faults.scene import Bucket, everywhere
+from tests.support.faults.scene import everywhere
 from tests.support.server import Server
 
 pytestmark = pytest.mark.full
@@ -55,15 +55,9 @@ def _location(server: Server, url: str) -> str:
     return expect(answer, 200).headers["content-location"]
 
 
-def _where(root: Path | Bucket) -> None:
-    if isinstance(root, Bucket) and root.upload == "direct":
-        pytest.skip("the same way as s3-proxy")
-
-
-@everywhere()
+@everywhere(direct=False)
 @pytest.mark.parametrize("mode", ["chunks", "parallel", "deferred", "resume"])
 def test_tus_js_client(serve, large, mode, root):
-    _where(root)
     node = shutil.which("node")
     if node is None or not (_ROOT / "node_modules" / "tus-js-client").is_dir():
         missing("tus-js-client (npm install --no-save --no-package-lock tus-js-client)")
@@ -95,9 +89,8 @@ def _tuspy() -> Any:
     return client
 
 
-@everywhere()
+@everywhere(direct=False)
 def test_tuspy_with_checksums(serve, large, root):
-    _where(root)
     server = serve()
     tus = _tuspy().TusClient(_collection(server))
     options: dict[str, Any] = {"chunk_size": 1_000_000, "upload_checksum": True}

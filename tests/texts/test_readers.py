@@ -13,7 +13,7 @@ from datasette.app import Datasette
 from PIL import Image, ImageDraw, ImageFont
 
 from datasette_files.texts.kinds import Kinds, installed
-from tests.conftest import MakeDatasette, upload
+from tests.conftest import MakeDatasette, missing, upload
 
 from . import documents
 from .conftest import Extract, pages
@@ -194,10 +194,11 @@ def test_kinds_follow_types_and_names() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.skipif(not shutil.which("tesseract"), reason="tesseract is not installed")
 async def test_pictures_and_scanned_pages_are_read_by_tesseract(
     datasette: Datasette, extract: Extract
 ) -> None:
+    if shutil.which("tesseract") is None:
+        missing("tesseract (Debian's package tesseract-ocr)")
     picture = Image.new("RGB", (1200, 300), "white")
     font = ImageFont.load_default(64)
     ImageDraw.Draw(picture).text((40, 100), "Scanned ledger words", fill="black", font=font)
