@@ -19,6 +19,7 @@ from ..db import folders, found, listing, narrowed, text_search
 from ..db import search as hits
 from ..db.batching import Catalog
 from ..db.listing import Page
+from ..db.streams import ListQuery
 from ..errors import TimedOut
 from ..models import FileRecord
 from ..permissions.actions import BROWSE, refusal
@@ -32,7 +33,7 @@ _T = TypeVar("_T")
 class SearchQuery:
     """A search: ``listing`` has the sources, order, filters and page; ``q`` the words."""
 
-    listing: listing.ListQuery
+    listing: ListQuery
     q: str = ""
     #: A source that the actor must be allowed to browse; others are left out silently.
     required: str | None = None
@@ -87,7 +88,7 @@ class Search:
         wanted = query.listing.source_ids
         return [source.slug for source in self._sources if source.id in wanted]
 
-    def _scope(self, seen: Scope, query: SearchQuery) -> listing.ListQuery:
+    def _scope(self, seen: Scope, query: SearchQuery) -> ListQuery:
         """The list of those files alone that the actor sees."""
         wanted = query.listing.source_ids
         whole = [source_id for source_id in self._sources.by_id(seen.whole) if source_id in wanted]
@@ -110,9 +111,7 @@ class Search:
         return _match(conn, scoped, query.q)
 
 
-def _seqs(
-    conn: sqlite3.Connection, query: listing.ListQuery, q: str, most: int
-) -> list[int] | None:
+def _seqs(conn: sqlite3.Connection, query: ListQuery, q: str, most: int) -> list[int] | None:
     if not q:
         return listing.seqs(conn, query, most)
     if q.lower().startswith(naming.ID_PREFIX) and " " not in q:
@@ -129,7 +128,7 @@ def _seqs(
     return None if every is None or len(every) > most else every
 
 
-def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
+def _list(conn: sqlite3.Connection, query: ListQuery) -> Page:
     files, token = listing.page(conn, query)
     tags = listing.tag_counts(conn, query)
     page = Page(files, token, *_at_least(files, listing.count(conn, query)), tags=tags)
@@ -140,7 +139,7 @@ def _list(conn: sqlite3.Connection, query: listing.ListQuery) -> Page:
     return replace(page, folders=children, folders_truncated=more)
 
 
-def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
+def _match(conn: sqlite3.Connection, query: ListQuery, q: str) -> Page:
     sources = [*query.source_ids, *query.parts]
     searched = _scoped(conn, sources)
     hits.check_query(q)
@@ -154,7 +153,7 @@ def _match(conn: sqlite3.Connection, query: listing.ListQuery, q: str) -> Page:
 
 
 def _text(
-    query: listing.ListQuery, expression: str | None, searched: list[int] | None
+    query: ListQuery, expression: str | None, searched: list[int] | None
 ) -> text_search.TextQuery | None:
     """The search in the text of files; None where no page can match."""
     if expression is None:
@@ -164,7 +163,7 @@ def _text(
 
 
 def _newest(
-    conn: sqlite3.Connection, query: listing.ListQuery, q: str, text: text_search.TextQuery | None
+    conn: sqlite3.Connection, query: ListQuery, q: str, text: text_search.TextQuery | None
 ) -> Page:
     whole, partly = (
         hits.match_expression(conn, q, _scoped(conn, list(ids)))
@@ -180,7 +179,7 @@ def _newest(
 
 def _narrowed(
     conn: sqlite3.Connection,
-    query: listing.ListQuery,
+    query: ListQuery,
     expression: str | None,
     text: text_search.TextQuery | None,
 ) -> Page:

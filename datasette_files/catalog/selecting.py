@@ -12,7 +12,7 @@ from typing import Any
 from ..db import words
 from ..db.batching import Catalog
 from ..db.folders import Within
-from ..db.listing import ListQuery, is_wanted
+from ..db.streams import ListQuery, is_wanted
 from ..errors import Invalid
 from ..models import FileRecord
 from ..permissions.actions import Actor

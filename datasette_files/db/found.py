@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from ..models import FileRecord
 from . import folders, listing, narrowed, partial, search, text_search
-from .listing import ListQuery, Page
+from .listing import Page
 from .narrowed import Narrowed
 from .search import COUNT_LIMIT, Matching
+from .streams import ListQuery, condition
 from .text_search import COUNTED, Found, TextQuery
 
 #: Files that match by a page, which a narrowed or sorted search looks at: the newest, and the hits
@@ -114,7 +115,7 @@ def matching(
     seqs = text_search.newest(conn, text, None, most + 1, 2**31).seqs
     if len(seqs) > most:
         return None
-    where, values = listing.condition(conn, query)
+    where, values = condition(conn, query)
     rows = conn.execute(
         f"""SELECT f.seq FROM json_each(?) AS wanted
         CROSS JOIN datasette_files f ON f.seq = wanted.value WHERE {where}""",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from ..models import FileRecord
 from . import folders, listing, partial
-from .listing import ListQuery, Stream
 from .search import COUNT_LIMIT, before_of, count_hits, newest_hits, newest_matching, token_after
+from .streams import ListQuery, Stream, condition
 
 #: Files that are asked one by one, or against the list of hits.
 _FEW = 5_000
@@ -37,14 +37,14 @@ def narrow(conn: sqlite3.Connection, expression: str, query: ListQuery) -> Narro
     """Prepare a search over all sources of ``query``, its filters included."""
     few = listing.seqs(conn, query, _FEW) if query.narrows else None
     found = None if few is None else list(partial.hits_among(conn, expression, few))
-    return Narrowed(expression, query, found, *listing.condition(conn, query))
+    return Narrowed(expression, query, found, *condition(conn, query))
 
 
 def seqs(
     conn: sqlite3.Connection, expression: str, query: ListQuery, most: int
 ) -> list[int] | None:
     """All hits, as ``seq``, newest first; None for more than ``most``."""
-    where, values = listing.condition(conn, query)
+    where, values = condition(conn, query)
     rows = conn.execute(
         f"""SELECT f.seq FROM datasette_files_fts {_FILES}
         WHERE datasette_files_fts MATCH ? AND {where}

@@ -21,8 +21,8 @@ from ..models import FileRecord
 from . import partial, words
 from .files import COLUMNS, record
 from .folders import most_used
-from .listing import decode_token, encode_token
 from .partial import Parts
+from .tokens import decode_token, encode_token
 
 #: Counting stops here.
 COUNT_LIMIT = 1_000

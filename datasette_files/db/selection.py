@@ -15,8 +15,8 @@ from typing import Any
 from ..models import FileRecord, SourceTotals
 from . import search
 from .files import COLUMNS, record
-from .listing import is_wanted
 from .migrations.versions import SUPERSEDED
+from .streams import is_wanted
 
 
 @dataclass(frozen=True)

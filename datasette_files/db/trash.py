@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from ..models import FileRecord
 from . import garbage, leases, moves, thumbnails, unhashed, versions
 from .files import COLUMNS, record, row_of
-from .listing import COUNT_LIMIT, decode_token, encode_token
+from .listing import COUNT_LIMIT
 from .migrations import FILE_COLUMNS
 from .rows import insert_row
+from .tokens import decode_token, encode_token
 
 _FILE = ", ".join(FILE_COLUMNS)
 _SELECT = f"""SELECT f.number, f.trashed_at, f.trashed_by, f.purge_at, {COLUMNS}

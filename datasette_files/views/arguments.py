@@ -7,9 +7,9 @@ from datetime import datetime, timezone
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from ..db import listing
 from ..db.folders import Within
 from ..db.listing import Page
+from ..db.streams import ListQuery, Order
 from ..db.trash import TrashPage
 from ..errors import Invalid
 from ..naming import check_folder, check_tags
@@ -26,11 +26,11 @@ TRASHED = "trashed"
 _SORTS = ("created_at", "filename", "size")
 
 
-def list_query(call: Call) -> listing.ListQuery:
+def list_query(call: Call) -> ListQuery:
     """The order, filters and page of a list. Raises Invalid."""
     order, descending = _order(call)
     types = (value.lower() for value in call.query.get("content_type", []))
-    return listing.ListQuery(
+    return ListQuery(
         source_ids=(),
         order=order,
         descending=descending,
@@ -65,7 +65,7 @@ def within(call: Call, *, recursive: bool = False) -> Within:
     )
 
 
-def _order(call: Call) -> tuple[listing.Order, bool]:
+def _order(call: Call) -> tuple[Order, bool]:
     """The sort key, and whether the greatest comes first."""
     ascending, descending = call.argument("_sort"), call.argument("_sort_desc")
     if ascending and descending:
@@ -75,7 +75,7 @@ def _order(call: Call) -> tuple[listing.Order, bool]:
     order = written.removeprefix("-")
     if order not in _SORTS:
         raise Invalid(f"A list can be sorted by {', '.join(_SORTS)}, not by {order}")
-    return cast(listing.Order, order), written.startswith("-")
+    return cast(Order, order), written.startswith("-")
 
 
 def size(call: Call) -> int:
@@ -197,7 +197,7 @@ def _changed(call: Call, changes: dict[str, str | None]) -> str:
     return f"{path}?{urlencode(pairs)}" if pairs else path
 
 
-def sort_urls(call: Call, query: listing.ListQuery) -> dict[str, str]:
+def sort_urls(call: Call, query: ListQuery) -> dict[str, str]:
     """The URL of the list sorted by each column; reversed for the present one."""
     urls = {}
     for order in _SORTS:

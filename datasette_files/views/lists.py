@@ -10,8 +10,8 @@ from datasette.utils.asgi import Response
 from ..catalog.search import SearchQuery
 from ..db import files as file_rows
 from ..db import folders as folder_rows
-from ..db import listing
 from ..db.listing import Page
+from ..db.streams import ListQuery
 from ..errors import Invalid
 from ..media.families import FAMILIES
 from ..permissions.actions import BROWSE, MANAGE, SHARE, UPLOAD
@@ -106,7 +106,7 @@ async def _just_trashed(call: Call, source: Source) -> dict[str, Any] | None:
     return records.trashed(call, trashed) if trashed else None
 
 
-async def _source_list(call: Call) -> tuple[Source, str, listing.ListQuery, Page]:
+async def _source_list(call: Call) -> tuple[Source, str, ListQuery, Page]:
     """The source, the words, the query and the page."""
     source = call.files.sources.get(call.vars["source"])
     browse = await grant(call.datasette, call.actor, BROWSE, source.slug)
@@ -143,7 +143,7 @@ async def search_page(call: Call) -> Response:
     return await page(call, "search.html", context)
 
 
-async def _search(call: Call) -> tuple[str, str, listing.ListQuery, Page]:
+async def _search(call: Call) -> tuple[str, str, ListQuery, Page]:
     """The words, the slug of the only source or "", the query and the page."""
     seen = await sight(call.datasette, call.actor)
     q, wanted = (call.argument("q") or "").strip(), call.argument("source") or ""
@@ -152,7 +152,7 @@ async def _search(call: Call) -> tuple[str, str, listing.ListQuery, Page]:
     return q, wanted, query, await call.files.search.page(seen, SearchQuery(query, q))
 
 
-def _filters(query: listing.ListQuery, source: str, q: str = "") -> dict[str, Any]:
+def _filters(query: ListQuery, source: str, q: str = "") -> dict[str, Any]:
     """The filters of a list, as those of a selection."""
     part = query.within
     return {

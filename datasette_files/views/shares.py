@@ -12,8 +12,8 @@ from datasette.utils.asgi import Response
 
 from .. import naming
 from ..catalog.shares import Terms, as_json, share_json, upload_json
-from ..db.listing import decode_token, encode_token
 from ..db.shares import Share
+from ..db.tokens import decode_token, encode_token
 from ..errors import Invalid
 from ..models import FileRecord
 from .arguments import next_url, size

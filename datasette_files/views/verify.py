@@ -7,7 +7,7 @@ from typing import Any, get_args
 from datasette.utils.asgi import Response
 
 from ..db import verify as rows
-from ..db.listing import decode_token, encode_token
+from ..db.tokens import decode_token, encode_token
 from ..db.verify import Finding, Kind, Pass, utc
 from ..errors import Invalid
 from ..permissions.actions import MANAGE

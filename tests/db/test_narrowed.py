@@ -10,8 +10,8 @@ import pytest
 
 from datasette_files.db import listing, narrowed, search
 from datasette_files.db.folders import Within
-from datasette_files.db.listing import ListQuery
 from datasette_files.db.partial import Part
+from datasette_files.db.streams import ListQuery
 from tests.db.conftest import insert_file
 
 _FILTERS: list[dict[str, Any]] = [

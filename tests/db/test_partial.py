@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from datasette_files.db import listing, partial, search
+from datasette_files.db import listing, partial, search, tokens
 from datasette_files.db.partial import Part
+from datasette_files.db.streams import ListQuery
+from datasette_files.errors import Invalid
 
 _ROWS = 900
 
@@ -73,7 +75,7 @@ def test_a_list_shows_each_file_of_the_parts_once(filled: sqlite3.Connection, ca
     found: list[str] = []
     token = None
     while True:
-        query = listing.ListQuery(whole, after=token, limit=37, parts=partly)
+        query = ListQuery(whole, after=token, limit=37, parts=partly)
         files, token = listing.page(filled, query)
         found += [file.id for file in files]
         if token is None:
@@ -121,15 +123,15 @@ def test_a_count_of_many_single_files_stops(
     monkeypatch.setattr(partial, "_FEW", 50)
     monkeypatch.setattr(partial, "_MAX_COUNTED", 50)
     many = {1: Part(_ids(1, 1.0))}
-    assert listing.count(filled, listing.ListQuery((), parts=many)) == (50, True)
-    assert listing.count(filled, listing.ListQuery((2,), parts=FEW)) == (300 + 30, False)
+    assert listing.count(filled, ListQuery((), parts=many)) == (50, True)
+    assert listing.count(filled, ListQuery((2,), parts=FEW)) == (300 + 30, False)
 
 
 def test_a_token_of_another_list_is_refused(filled: sqlite3.Connection) -> None:
     for value in (7, "rare"):
-        token = listing.encode_token("size asc", value, 1)
-        with pytest.raises(listing.Invalid):
-            listing.page(filled, listing.ListQuery((), after=token, parts=FEW))
-    token = listing.encode_token("created_at desc", 7, 1)
-    with pytest.raises(listing.Invalid):
-        listing.page(filled, listing.ListQuery((), after=token, parts=FEW))
+        token = tokens.encode_token("size asc", value, 1)
+        with pytest.raises(Invalid):
+            listing.page(filled, ListQuery((), after=token, parts=FEW))
+    token = tokens.encode_token("created_at desc", 7, 1)
+    with pytest.raises(Invalid):
+        listing.page(filled, ListQuery((), after=token, parts=FEW))

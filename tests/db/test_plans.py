@@ -22,17 +22,19 @@ from datasette_files.db import (
     partial,
     search,
     settings,
+    streams,
     trash,
     unhashed,
     uploads,
 )
 from datasette_files.db.folders import Within
 from datasette_files.db.partial import Part
+from datasette_files.db.streams import ListQuery, Order
 
 _SCAN = re.compile(r"^SCAN (f|u|g|t|datasette_files|datasette_files_(uploads|garbage|trash))\b")
 _ROWS = 3_000
 
-ORDERS: tuple[listing.Order, ...] = ("created_at", "filename", "size")
+ORDERS: tuple[Order, ...] = ("created_at", "filename", "size")
 FILTERS: tuple[dict[str, Any], ...] = (
     {},
     {"content_types": ("text/plain",)},
@@ -103,10 +105,10 @@ def _check(plans: list[list[str]], sorts: bool = False) -> None:
 @pytest.mark.parametrize("order", ORDERS)
 def test_every_page_of_a_list_is_an_index_seek(filled, order, descending, sources):
     for filters, merged in itertools.product(FILTERS, (True, False)):
-        query = listing.ListQuery(sources, order, descending, **filters)
+        query = ListQuery(sources, order, descending, **filters)
         with pytest.MonkeyPatch.context() as patch, _Traced(filled) as traced:
             if not merged:
-                patch.setattr(listing, "_MAX_STREAMS", 0)
+                patch.setattr(streams, "_MAX_STREAMS", 0)
             found, token = listing.page(filled, query)
             assert len(found) == query.limit
             assert token is not None
@@ -115,7 +117,7 @@ def test_every_page_of_a_list_is_an_index_seek(filled, order, descending, source
         _check(traced.plans("datasette_files"))
 
 
-def _steps(conn: sqlite3.Connection, query: listing.ListQuery) -> int:
+def _steps(conn: sqlite3.Connection, query: ListQuery) -> int:
     """How many thousands of SQLite's instructions a page takes."""
     steps = 0
 
@@ -134,7 +136,7 @@ def _steps(conn: sqlite3.Connection, query: listing.ListQuery) -> int:
 @pytest.mark.full
 def test_a_deep_page_costs_what_the_first_does(filled, order, descending):
     for filters in FILTERS:
-        query = listing.ListQuery((1, 2, 3), order, descending, **filters)
+        query = ListQuery((1, 2, 3), order, descending, **filters)
         first, deepest = _steps(filled, query), query
         while (token := listing.page(filled, deepest)[1]) is not None:
             deepest = replace(query, after=token)
@@ -145,14 +147,14 @@ def test_a_deep_page_costs_what_the_first_does(filled, order, descending):
 def test_a_list_within_a_span_of_time_sorts_no_more_than_a_bounded_count(filled, order):
     span = {"created_after": "2026-01-01 01:00:00", "created_before": "2026-01-01 03:00:00"}
     for filters in FILTERS:
-        query = listing.ListQuery((1, 2), order, **filters, **span)
+        query = ListQuery((1, 2), order, **filters, **span)
         with _Traced(filled) as traced:
             listing.page(filled, query)
             listing.count(filled, query)
         _check(traced.plans("datasette_files"), sorts=True)
     with pytest.MonkeyPatch.context() as patch, _Traced(filled) as traced:
-        patch.setattr(listing, "_MAX_SORTED", 10)
-        listing.page(filled, listing.ListQuery((1, 2), order, **span))
+        patch.setattr(streams, "MAX_SORTED", 10)
+        listing.page(filled, ListQuery((1, 2), order, **span))
     _check(traced.plans("datasette_files"))
 
 
@@ -167,7 +169,7 @@ def test_a_list_of_a_folder_or_of_tags_reads_an_index(filled, order):
     level = Within("d1/e1")
     subtree, tagged = Within("d1", recursive=True), Within(tags=("red", "t3"))
     for part, filters in itertools.product((level, subtree, tagged), FILTERS):
-        query = listing.ListQuery((1, 2, 3), order, within=part, limit=10, **filters)
+        query = ListQuery((1, 2, 3), order, within=part, limit=10, **filters)
         with _Traced(filled) as traced:
             found, token = listing.page(filled, query)
             assert found
@@ -219,7 +221,7 @@ def test_a_part_of_a_source_is_read_by_its_indexes(filled, few, monkeypatch):
     )
     with _Traced(filled) as traced:
         for one in (seen, only):
-            query = listing.ListQuery((3,), parts=one)
+            query = ListQuery((3,), parts=one)
             _, token = listing.page(filled, query)
             listing.page(filled, replace(query, after=token))
             listing.count(filled, query)
@@ -278,7 +280,7 @@ def test_no_statement_about_files_looks_into_the_trash(filled):
         files.batch_json(filled, ["df-17"], ["s1"], "/")
         files.contents(filled, 1)
         for order, filters in itertools.product(ORDERS, FILTERS):
-            query = listing.ListQuery((1, 2), order, **filters)
+            query = ListQuery((1, 2), order, **filters)
             listing.page(filled, query)
             listing.count(filled, query)
         expression = search.match_expression(filled, "name", [1])
