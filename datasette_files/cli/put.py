@@ -20,7 +20,7 @@ from ..models import FileRecord
 from ..permissions.actions import UPLOAD
 from ..permissions.grants import administrator
 from ..sources.sources import Source
-from ..transfer.uploads import Incoming
+from ..transfer.incoming import Incoming
 from . import disk
 from .output import Output, as_json, progress, shown, text
 from .site import Commands, Site

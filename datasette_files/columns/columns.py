@@ -21,7 +21,7 @@ from ..errors import ConfigurationError, FilesError, Invalid, PermissionDenied
 from ..imports.checking import Refusal
 from ..models import FileRecord
 from ..permissions.actions import Actor
-from ..transfer.uploads import Incoming
+from ..transfer.incoming import Incoming
 from .types import FileColumnType, FilesColumnType, ids_of_any
 from .values import ColumnOptions
 

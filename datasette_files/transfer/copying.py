@@ -39,8 +39,8 @@ from ..models import FileRecord, Upload
 from ..sources import reading
 from ..sources.sources import Source
 from . import receiving, reserving
+from .incoming import Incoming, new_upload
 from .reserving import Reservation
-from .uploads import Incoming, new_upload
 
 logger = logging.getLogger("datasette_files")
 

@@ -44,8 +44,9 @@ from ..sources.sources import Source
 from . import receiving, reserving
 from .attempts import Attempt, Piece, Pipe
 from .authority import Authority
+from .incoming import Incoming, as_file, new_upload
 from .reserving import Reservation
-from .uploads import Incoming, Uploads, as_file, new_upload
+from .uploads import Uploads
 
 #: Uploads whose running sha256 is kept between two requests.
 _MAX_DIGESTS = 10_000

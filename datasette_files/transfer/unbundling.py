@@ -52,7 +52,8 @@ from .bundling import (
     VERSION,
     in_thread,
 )
-from .uploads import Incoming, Uploads
+from .incoming import Incoming
+from .uploads import Uploads
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 #: A file's id as bundles have it: ``df-`` and a ULID.

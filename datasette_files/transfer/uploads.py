@@ -15,13 +15,12 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from functools import partial
 from sqlite3 import Connection, IntegrityError
 from typing import Any
 
 from .. import naming
-from ..base import TIME_FORMAT, UploadInstructions, UploadParts
+from ..base import UploadInstructions, UploadParts
 from ..config import PluginConfig
 from ..db import batching, files, unhashed, uploads
 from ..errors import (
@@ -41,6 +40,7 @@ from ..permissions.shares import LinkGrant
 from ..sources.reading import storage_errors
 from ..sources.sources import Source
 from . import receiving, reserving
+from .incoming import Incoming, as_file, new_upload, next_path
 from .reserving import Reservation
 
 logger = logging.getLogger("datasette_files")
@@ -55,20 +55,6 @@ _MIN_READ_RATE = 16 * 1024 * 1024
 _TOO_LATE = "The upload was prepared too long ago; prepare a new one"
 _LOST_CLAIM = "The upload expired, or was sent again, while it was received; send the file again"
 _COMPLETING = "Another request is completing this upload; try again"
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """A file as its client declares it. ``size`` in bytes, ``sha256`` in hexadecimal."""
-
-    filename: str
-    content_type: str
-    size: int | None = None
-    sha256: str | None = None
-    #: As in ``FileRecord``.
-    folder: str = ""
-    tags: tuple[str, ...] = ()
-    replaces: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +153,7 @@ class Uploads:
             ):
                 raise _conflict(upload)
             # The first attempt uses the prepared path; a later one must not overwrite it.
-            path = upload.path if upload.claim is None else _next_path(source, upload)
+            path = upload.path if upload.claim is None else next_path(source, upload)
             upload = replace(
                 upload,
                 claim=naming.new_claim(),
@@ -385,7 +371,7 @@ class Uploads:
 
     async def _release(self, source: Source, upload: Upload) -> None:
         """Remove a failed attempt's bytes, and let the client send the upload again."""
-        fresh = _next_path(source, upload)
+        fresh = next_path(source, upload)
         await self._undo(
             source,
             upload,
@@ -456,79 +442,3 @@ def _conflict(upload: Upload) -> Conflict:
     if upload.instructions is not None:
         return Conflict("This upload goes to the storage; send the file to the URL from prepare")
     return receiving.NothingSent()
-
-
-def new_upload(
-    source: Source,
-    actor_id: str | None,
-    incoming: Incoming,
-    token: str,
-    expires_at: float,
-    claim: str | None = None,
-) -> Upload:
-    """Make an upload with an unused path: prepared, or receiving if ``claim`` is given.
-
-    ``expires_at`` in seconds since the epoch. No path is used twice: the path of a failed attempt
-    is swept as garbage, and a later attempt's bytes must not be there.
-    """
-    ulid = naming.new_ulid()
-    return Upload(
-        id=naming.token_digest(token),
-        source_id=source.id,
-        source_slug=source.slug,
-        file_id=naming.ID_PREFIX + ulid,
-        path=_path(source, ulid, incoming.filename, actor_id),
-        filename=incoming.filename,
-        content_type=incoming.content_type,
-        size=incoming.size,
-        sha256=incoming.sha256,
-        content_hash=None,
-        actor_id=actor_id,
-        state="prepared" if claim is None else "receiving",
-        expires_at=expires_at,
-        claim=claim,
-        instructions=None,
-        reserved=incoming.size or 0,
-        folder=incoming.folder,
-        tags=incoming.tags,
-        replaces=incoming.replaces,
-    )
-
-
-def _path(source: Source, ulid: str, filename: str, actor_id: str | None) -> str:
-    return naming.storage_path(
-        source.config.path_template,
-        ulid=ulid,
-        filename=filename,
-        source=source.slug,
-        actor_id=actor_id,
-    )
-
-
-def _next_path(source: Source, upload: Upload) -> str:
-    return _path(source, naming.new_ulid(), upload.filename, upload.actor_id)
-
-
-def as_file(upload: Upload) -> FileRecord:
-    """The catalog's row of a received upload."""
-    return FileRecord(
-        id=upload.file_id,
-        source_id=upload.source_id,
-        path=upload.path,
-        filename=upload.filename,
-        content_type=upload.stored_type,
-        content_hash=upload.content_hash,
-        size=upload.stored_size,
-        width=upload.width,
-        height=upload.height,
-        uploaded_by=upload.actor_id,
-        created_at=datetime.now(timezone.utc).strftime(TIME_FORMAT),
-        metadata="{}",
-        search_text="",
-        source_slug=upload.source_slug,
-        upload_link=upload.link,
-        folder=upload.folder,
-        tags=upload.tags,
-        crc32=upload.crc32,
-        replaces=upload.replaces,
-    )

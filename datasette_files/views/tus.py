@@ -22,8 +22,8 @@ from ..permissions.grants import grant
 from ..protocol import tus
 from ..sources.sources import Source
 from ..transfer.authority import Authority
+from ..transfer.incoming import Incoming
 from ..transfer.resuming import Progress, Sent, require_appends
-from ..transfer.uploads import Incoming
 from .http import Call, empty
 from .uploads import place_of, sha256_of
 

@@ -25,7 +25,7 @@ from ..protocol.digest import Digest, declared_digests
 from ..protocol.multipart import Field, FilePart, MultipartError, MultipartStream
 from ..sources.reading import WORTH_A_THREAD
 from ..sources.sources import Source
-from ..transfer.uploads import Incoming
+from ..transfer.incoming import Incoming
 from . import records, versions
 from .http import Call, answer, page, redirect
 from .usage import room_for

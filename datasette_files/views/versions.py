@@ -12,7 +12,7 @@ from ..permissions.actions import EDIT, UPLOAD
 from ..permissions.grants import Grant, grant
 from ..sources import reading
 from ..sources.sources import Source
-from ..transfer.uploads import Incoming
+from ..transfer.incoming import Incoming
 from . import records
 from .http import Call, answer, redirect
 

@@ -39,7 +39,7 @@ from datasette_files.permissions.actions import (
 )
 from datasette_files.permissions.grants import Grant
 from datasette_files.permissions.shares import Guessing
-from datasette_files.transfer.uploads import Incoming
+from datasette_files.transfer.incoming import Incoming
 from datasette_files.views.routes import ROUTES
 from tests.conftest import MakeDatasette, disk_source
 from tests.support.storages import registered

@@ -16,8 +16,8 @@ from datasette_files.errors import QuotaExceeded
 from datasette_files.naming import resumable_token, token_digest
 from datasette_files.permissions.grants import administrator
 from datasette_files.transfer.copying import Order
+from datasette_files.transfer.incoming import Incoming
 from datasette_files.transfer.reserving import Reservation
-from datasette_files.transfer.uploads import Incoming
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.support.storages import DirectStorage
 from tests.views.test_tus import Tus
