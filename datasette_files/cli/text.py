@@ -35,7 +35,7 @@ async def _text(site: Site, slug: str, again: bool, index: bool) -> int:
         raise Invalid(f"{slug} has `text: false` in the configuration; remove it there")
     if index:
         await files.catalog.maintain(texts.remake_index)
-    extraction = files.texts.of(source)
+    extraction = files.texts.of(source, rests=False)
     if again:
         await extraction.again()
     await extraction.round.once()

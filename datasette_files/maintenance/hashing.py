@@ -30,7 +30,7 @@ _LEASE_SECONDS = 30.0
 #: Bytes a second that are read of files that were indexed, or lack only the crc32, and such files
 #: of one pass.
 CRC32_RATE = 32 * 1024 * 1024
-CRC32_FILES = 200
+CRC32_FILES = 50
 
 
 class Hashing:

@@ -1,6 +1,8 @@
 """Extraction: the text of files, after their upload and again when an extractor improves.
 
 One process at a time, under a lease per source, reads one file after the other, the newest first.
+Between files that have been there for long it rests, so that a site that begins to read a million
+of them stays as quick as it was.
 Pages are written in small transactions. Leaves out which extractor reads a file (kinds.py) and the
 confined process (reader.py).
 """
@@ -24,6 +26,7 @@ from ..db.batching import Catalog
 from ..db.texts import Due, Outcome, Status
 from ..errors import FilesError
 from ..jobs.rounds import Round
+from ..models import FileRecord, written
 from ..sources import reading
 from ..sources.reading import Missing
 from ..sources.sources import Source
@@ -40,6 +43,9 @@ INTERVAL = 3.0
 _LEASE_SECONDS = 30.0
 #: Files that are looked at together.
 _BATCH = 200
+#: Seconds after which a file is an old one. After each of those the round rests as long as it
+#: worked, and at least so many seconds.
+_OLD_SECONDS, _REST_SECONDS = 3600.0, 0.1
 #: Characters that one transaction writes.
 _WRITTEN = 64 * 1024
 #: Seconds that a plugin's extractor has for one file.
@@ -61,11 +67,14 @@ class Texts:
         """Ask plugins' extractors too, before ours. To be called once, at start."""
         self._extractors = extractors
 
-    def of(self, source: Source) -> Extraction:
-        """The extraction of one source."""
+    def of(self, source: Source, *, rests: bool = True) -> Extraction:
+        """The extraction of one source; ``rests``: between old files."""
         settings = _Settings(
-            *(self._config.text_max_bytes, self._config.text_ocr_languages),
-            *(self._extractors, self._turn),
+            self._config.text_max_bytes,
+            self._config.text_ocr_languages,
+            self._extractors,
+            self._turn,
+            rests,
         )
         return Extraction(self._catalog, source, settings)
 
@@ -76,6 +85,7 @@ class _Settings:
     languages: list[str]
     extractors: list[TextExtractor]
     turn: asyncio.Semaphore
+    rests: bool
 
 
 class Extraction:
@@ -168,9 +178,20 @@ class Extraction:
             if found is not None:
                 await self.round.keep()
                 async with self._settings.turn:
+                    begun = time.monotonic()
                     if not await self._read(kinds, one, found):
                         return False
+                await self._rest(one.file, time.monotonic() - begun)
         return True
+
+    async def _rest(self, file: FileRecord, worked: float) -> None:
+        is_old = file.created_at < written(time.time() - _OLD_SECONDS)
+        if not (is_old and self._settings.rests):
+            return
+        until = time.monotonic() + max(worked, _REST_SECONDS)
+        while (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, _LEASE_SECONDS / 6))
+            await self.round.keep()
 
     async def _extractor(self, kinds: Kinds, one: Due) -> TextExtractor | str | None:
         """The plugin's extractor or the built-in one's name."""
@@ -226,7 +247,9 @@ class Extraction:
         if self._reader is None:
             self._reader = Reader(kinds, self._settings.max_bytes)
         async with aclosing(reading.stream(self._source, one.file, 0, end)) as content:
-            reading_it = self._reader.read(found, _bounded(content), writing.take)
+            # The first bytes before all else: no process is begun for a file that is missing.
+            first = await anext(content, b"")
+            reading_it = self._reader.read(found, _bounded(first, content), writing.take)
             outcome = await _keeping(self.round, reading_it)
         return replace(outcome, extractor=made_by)
 
@@ -300,9 +323,10 @@ def storable_text(text: str) -> str:
     return text.replace("\x00", "").replace("\x01", "").replace("\x02", "")
 
 
-async def _bounded(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _bounded(first: bytes, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same pieces. Ends after MAX_FILE bytes, where the catalog did not know the size."""
-    left = MAX_FILE
+    yield first
+    left = MAX_FILE - len(first)
     async for piece in content:
         yield piece[:left]
         left -= len(piece)

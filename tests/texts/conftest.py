@@ -23,7 +23,7 @@ def extract() -> Extract:
         pending = f"""SELECT count(*) FROM datasette_files_texts WHERE status = 'pending'
             AND source_id = {files.sources.get(source).id}"""
         # Another pass, in the background of this Datasette, may have the lease.
-        extraction = files.texts.of(files.sources.get(source))
+        extraction = files.texts.of(files.sources.get(source), rests=False)
         await extraction.round.once()
         while await stored(datasette, pending):
             await asyncio.sleep(0.05)
