@@ -16,6 +16,8 @@ from ..models import FileRecord
 #: Folders in one answer, and tags.
 MAX_FOLDERS = 1_000
 MAX_TAGS = 50
+#: Files whose tags are counted where the counts are not kept: their rows are read one by one.
+MAX_TAGGED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,12 @@ def tag_totals(conn: sqlite3.Connection, source_ids: Iterable[int]) -> list[tupl
         GROUP BY t.tag ORDER BY 2 DESC, 1 LIMIT ?""",
         (json.dumps(list(source_ids)), MAX_TAGS),
     ).fetchall()
+
+
+def any_tag(conn: sqlite3.Connection) -> bool:
+    """Tell whether a file of any source has a tag."""
+    row = conn.execute("SELECT 1 FROM datasette_files_tag_totals LIMIT 1").fetchone()
+    return row is not None
 
 
 def most_used(tags_of_files: Iterable[Iterable[str]]) -> list[tuple[str, int]]:

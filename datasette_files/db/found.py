@@ -84,7 +84,7 @@ def _counted(
     tagged = conn.execute(
         """SELECT f.tags FROM json_each(?) AS wanted
         CROSS JOIN datasette_files f ON f.seq = wanted.value WHERE f.tags != '[]'""",
-        (json.dumps(sorted(seqs, reverse=True)[:COUNT_LIMIT]),),
+        (json.dumps(sorted(seqs, reverse=True)[: folders.MAX_TAGGED]),),
     )
     tags = folders.most_used(json.loads(row[0]) for row in tagged)
     total = max(min(len(seqs), COUNT_LIMIT), len(files))

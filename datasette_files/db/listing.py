@@ -32,8 +32,6 @@ from .tokens import FOREIGN, decode_token, encode_token
 
 #: A count of rows in a span of time stops here.
 COUNT_LIMIT = 10_000
-#: Files whose tags are counted for a narrowed list.
-_MAX_TAGGED = 1_000
 
 _KEYS: dict[Order, tuple[str, str]] = {
     "created_at": ("created", "f.created_at"),
@@ -114,13 +112,15 @@ def count(conn: sqlite3.Connection, query: ListQuery) -> tuple[int, bool]:
 
 
 def tag_counts(conn: sqlite3.Connection, query: ListQuery) -> list[tuple[str, int]]:
-    """The commonest tags of the files that match, counted in at most ``_MAX_TAGGED`` of them.
+    """The commonest tags of the files that match, counted in at most ``MAX_TAGGED`` of them.
 
     Without a filter the counts are exact.
     """
     if not (query.narrows or query.parts):
         return folders.tag_totals(conn, query.source_ids)
-    rows = _some(conn, query, "f.tags", _MAX_TAGGED)
+    if not folders.any_tag(conn):
+        return []
+    rows = _some(conn, query, "f.tags", folders.MAX_TAGGED)
     return folders.most_used(json.loads(tags) for (tags,) in rows)
 
 

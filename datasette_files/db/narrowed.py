@@ -93,15 +93,17 @@ def count(conn: sqlite3.Connection, narrowed: Narrowed) -> tuple[int, bool]:
 
 
 def tag_counts(conn: sqlite3.Connection, narrowed: Narrowed) -> list[tuple[str, int]]:
-    """The commonest tags of hits, counted in the newest ``COUNT_LIMIT``."""
+    """The commonest tags of hits, counted in the newest ``MAX_TAGGED``."""
+    if not folders.any_tag(conn):
+        return []
     if narrowed.found is not None:
-        newest = partial.records(conn, narrowed.found[:COUNT_LIMIT])
+        newest = partial.records(conn, narrowed.found[: folders.MAX_TAGGED])
         return folders.most_used(file.tags for file in newest.values())
     rows = conn.execute(
         f"""SELECT f.tags FROM datasette_files_fts {_FILES}
         WHERE datasette_files_fts MATCH ? AND {narrowed.where}
         ORDER BY datasette_files_fts.rowid DESC LIMIT ?""",
-        (narrowed.expression, *narrowed.values, COUNT_LIMIT),
+        (narrowed.expression, *narrowed.values, folders.MAX_TAGGED),
     )
     return folders.most_used(json.loads(tags) for (tags,) in rows)
 

@@ -20,7 +20,7 @@ from ..errors import Invalid
 from ..models import FileRecord
 from . import partial, words
 from .files import COLUMNS, record
-from .folders import most_used
+from .folders import MAX_TAGGED, any_tag, most_used
 from .partial import Parts
 from .tokens import decode_token, encode_token
 
@@ -254,12 +254,14 @@ def count_hits(
 def tag_counts(conn: sqlite3.Connection, matching: Matching) -> list[tuple[str, int]]:
     """The commonest tags of hits, counted in the newest ones."""
     found: list[tuple[str, ...]] = []
+    if not any_tag(conn):
+        return []
     if matching.whole is not None:
         rows = conn.execute(
             f"""SELECT f.tags FROM datasette_files_fts {_FILES}
             WHERE datasette_files_fts MATCH ?
             ORDER BY datasette_files_fts.rowid DESC LIMIT ?""",
-            (matching.whole, COUNT_LIMIT),
+            (matching.whole, MAX_TAGGED),
         )
         found += [tuple(json.loads(tags)) for (tags,) in rows if tags != "[]"]
     if matching.partly is not None:
