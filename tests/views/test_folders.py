@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import unicodedata
 import zlib
 from typing import Any
 from urllib.parse import quote
@@ -218,3 +219,23 @@ async def test_damaged_bytes_get_no_crc32_and_keep_their_sha256(datasette, tmp_p
     await files.hashing["docs"].once()
     after = (await datasette.client.get(f"{file['url']}.json")).json()
     assert (after["crc32"], after["content_hash"]) == (None, record["content_hash"])
+
+
+async def test_a_folder_and_a_tag_are_one_in_every_form_of_unicode(datasette):
+    """Systems that write accents apart send the other form; people type the composed one."""
+    folder, tag, both = "Fotos für/보고서", "café", ["a.txt", "b.txt"]
+    forms = {
+        form: (unicodedata.normalize(form, folder), unicodedata.normalize(form, tag))
+        for form in ("NFC", "NFD")
+    }
+    for name, (written, written_tag) in zip(both, forms.values(), strict=True):
+        file = await _put(datasette, name, written, written_tag)
+        assert (file["folder"], file["tags"]) == (folder, [tag])
+    for written, written_tag in forms.values():
+        in_folder, with_tag = f"folder={quote(written)}", f"tag={quote(written_tag)}"
+        for query in (in_folder, with_tag, f"{in_folder}&{with_tag}"):
+            assert _names(await _list(datasette, query)) == both
+        found = await _list(datasette, f"q=txt&{in_folder}", "/-/files/search.json")
+        assert _names(found) == both
+    top = await _list(datasette, "folder=")
+    assert [(one["folder"], one["files"]) for one in top["folders"]] == [("Fotos für", 2)]

@@ -11,6 +11,8 @@ Rows that other tools insert have the defaults: the top folder, no tags, no crc3
 
 from __future__ import annotations
 
+import unicodedata
+
 import sqlite_utils
 
 from .registry import migrations, run
@@ -122,3 +124,20 @@ def folders(db: sqlite_utils.Database) -> None:
         *file_triggers(tags=True),
         *(*_TABLES, *_INDEXES, *_TRIGGERS),
     )
+
+
+def _composed(folder: str) -> str:
+    return unicodedata.normalize("NFC", folder)
+
+
+@migrations(name="0022_composed_folders")
+def compose_folders(db: sqlite_utils.Database) -> None:
+    """Write the names of folders in Unicode's form NFC, as they are compared."""
+    db.conn.create_function("datasette_files_composed", 1, _composed, deterministic=True)
+    for table in ("datasette_files", "datasette_files_trash", "datasette_files_uploads"):
+        run(
+            db,
+            f"""UPDATE {table} SET folder = datasette_files_composed(folder)
+            WHERE folder GLOB '*[^' || char(1) || '-~]*'
+            AND folder != datasette_files_composed(folder)""",
+        )
