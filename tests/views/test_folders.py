@@ -239,3 +239,35 @@ async def test_a_folder_and_a_tag_are_one_in_every_form_of_unicode(datasette):
         assert _names(found) == both
     top = await _list(datasette, "folder=")
     assert [(one["folder"], one["files"]) for one in top["folders"]] == [("Fotos für", 2)]
+
+
+async def test_no_page_is_over_two_megabytes_whatever_people_name_things(datasette):
+    """1,000 folders and 200 files with the longest names and most tags, and a long query."""
+    kanji, quotes = "報" * 999, "'" * 1000
+    tags = json.dumps([f"{number:02}" + "告" * 98 for number in range(50)])
+    rows = [
+        *((f"df-{n:04}", f"p/{n}", quotes, "", tags) for n in range(200)),
+        *((f"df-f{n:04}", f"f/{n}", "a", f"{chr(0x4E00 + n)}{kanji}", "[]") for n in range(1000)),
+        ("df-deep", "deep", "a", "/".join("a" * 500), "[]"),
+    ]
+    source_id = Files.of(datasette).sources.get("docs").id
+    await datasette.get_internal_database().execute_write_fn(
+        lambda conn: conn.executemany(
+            f"""INSERT INTO datasette_files (id, source_id, path, filename, folder, tags, size)
+            VALUES (?, {source_id}, ?, ?, ?, ?, 1)""",
+            rows,
+        )
+    )
+    padding = "uploaded_by=" + "x" * 20_000
+    for path in (
+        "/-/files/source/docs?_size=200",
+        "/-/files/source/docs?folder=&_size=200&view=grid",
+        f"/-/files/source/docs?folder=&{padding}",
+        f"/-/files/source/docs?folder={'/'.join('a' * 500)}&{padding}",
+        f"/-/files/search?_size=200&q={'x' * 20}&{padding}",
+        "/-/files/search?_size=200",
+        f"/-/files/source/docs?{'&'.join(f'tag=t{n}' for n in range(50))}&{padding}",
+    ):
+        answer = await datasette.client.get(path)
+        assert answer.status_code == 200, answer.text[:500]
+        assert len(answer.content) < 2_000_000, (path[:80], len(answer.content))
