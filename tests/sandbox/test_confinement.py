@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -110,7 +111,8 @@ async def test_both_kinds_look_alike_but_for_their_limits(
         assert found["nice"] == str(min(os.nice(0) + 10, 19))
         assert found["group"] == "True"
     assert seen["imports"]["working directory"] == str(tmp_path)
-    assert seen["thumbnails"]["working directory"].startswith("/tmp/datasette-files-child-")
+    folder = seen["thumbnails"]["working directory"]
+    assert folder.startswith(f"{tempfile.gettempdir()}/datasette-files-child-")
     child = await Child.start("sandbox.child", limits)
     await child.close()
     needs(child, NETWORK)
