@@ -27,6 +27,8 @@ HOSTILE: dict[str, bytes] = {
     + b";" * 8 * _MANY
     + b"\n\n",
     "boundary.eml": b'Subject: s\nContent-Type: multipart/mixed; x="' + b";" * 8 * _MANY + b"\n\n",
+    "charset.html": b"<meta charset=punycode>-" + b"a" * 50 * _MANY,
+    "charset.eml": b"Content-Type: text/plain; charset=punycode\n\n-" + b"a" * 50 * _MANY,
     "hyphens.txt": b"a- " * _MANY,
     "lines.txt": b"\n \n " * _MANY,
 }

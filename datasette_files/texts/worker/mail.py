@@ -9,7 +9,7 @@ from email.header import decode_header
 from email.message import Message
 from pathlib import Path
 
-from .markup import MAX_HTML, decoded, text_of_html
+from .markup import MAX_HTML, decoded_as, text_of_html
 from .pages import Pages, Unreadable
 
 #: Bytes of a mail, and its parts.
@@ -73,7 +73,8 @@ def _named(name: str) -> str:
     except (HeaderParseError, ValueError):
         return name
     return "".join(
-        _in(text, charset) if isinstance(text, bytes) else text for text, charset in parts
+        decoded_as(text, charset or "utf-8") if isinstance(text, bytes) else text
+        for text, charset in parts
     )
 
 
@@ -86,12 +87,4 @@ def _text(part: Message) -> str:
         return ""
     if kind == "text/html":
         return text_of_html(content[:MAX_HTML])
-    return _in(content, part.get_content_charset())
-
-
-def _in(content: bytes, charset: str | None) -> str:
-    """Bytes in a declared encoding, which may be wrong or unknown."""
-    try:
-        return content.decode(charset or "utf-8")
-    except (LookupError, ValueError):
-        return decoded(content)
+    return decoded_as(content, part.get_content_charset() or "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import posixpath
 import re
 from html import unescape
@@ -16,6 +17,8 @@ from .xml import Archive, parse
 MAX_HTML = 16 * 1024 * 1024
 #: Bytes by which the encoding is detected.
 _HEAD = 256 * 1024
+#: Codecs of Python that are no charsets; the first takes the square of a text's length.
+_NO_CHARSETS = frozenset(("punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined"))
 #: Elements whose content is no text, and what ends them.
 _SILENT = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style")}
 _TAG = re.compile(r"</?([A-Za-z][^\s/>]*)")
@@ -66,6 +69,16 @@ _CELLS = frozenset(("td", "th"))
 _DECLARED = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
 
 
+def decoded_as(content: bytes, charset: str) -> str:
+    """A text in a declared encoding; in the one that its bytes tell if that is wrong or unknown."""
+    try:
+        if codecs.lookup(charset).name not in _NO_CHARSETS:
+            return content.decode(charset)
+    except (LookupError, ValueError):
+        pass
+    return decoded(content)
+
+
 def decoded(content: bytes) -> str:
     """A text in the encoding that a byte order mark or its bytes tell."""
     return content.decode(ENCODINGS[detect(content[:_HEAD]).name], "replace")
@@ -78,10 +91,7 @@ def text_of_html(content: bytes) -> str:
     file's length). What is not closed ends with the document, as in browsers.
     """
     declared = _DECLARED.search(content[:4096])
-    try:
-        text = content.decode(declared[1].decode()) if declared else decoded(content)
-    except (LookupError, ValueError):
-        text = decoded(content)
+    text = decoded_as(content, declared[1].decode()) if declared else decoded(content)
     return _Html(re.sub(r"\s+", " ", text)).text()
 
 
