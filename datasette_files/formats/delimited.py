@@ -29,6 +29,7 @@ from .base import (
 )
 from .characters import BAD, Characters
 from .dialect import guess_delimiter, guess_header
+from .others import check_text
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 #: Bytes of the head from which encoding, dialect and header are detected.
@@ -49,6 +50,7 @@ class Delimited(ImportFormat):
     def read(self, stream: BinaryIO, options: ReadOptions) -> Table:
         buffered = io.BufferedReader(stream, HEAD)  # type: ignore[type-var]
         head = buffered.peek(HEAD)[:HEAD]
+        check_text(head)
         characters = Characters(buffered, options, head)
         first = _first_text(head, characters)
         declared, rest = dialect.declared_delimiter(first)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
 import json
+import lzma
 import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +99,43 @@ def test_the_beginning_is_whole_in_whatever_pieces_it_comes(tmp_path: Path, chun
     found = engine.read(path, tmp_path, chunk=chunk)
     assert (found["columns"], found["rows"]) == (["name", "n"], 2)
     assert found["found"]["encoding"] == "windows-1252"
+
+
+_TAR = io.BytesIO()
+with tarfile.open(fileobj=_TAR, mode="w") as _archive:
+    _archive.addfile(tarfile.TarInfo("a.csv"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (bz2.compress(b"a,b\n1,2\n"), "packed by bzip2"),
+        (bz2.compress(b""), "packed by bzip2"),
+        (lzma.compress(b"a,b\n1,2\n"), "packed by xz"),
+        (b"7z\xbc\xaf\x27\x1c" + b"\x01" * 60, "a 7-Zip archive"),
+        (b"Rar!\x1a\x07\x01" + b"x" * 60, "a RAR archive"),
+        (_TAR.getvalue(), "a tar archive"),
+        (gzip.compress(_TAR.getvalue()), "a tar archive"),
+        (b"\n%PDF-1.4\n1 0 obj\n", "a PDF"),
+        (b"SQLite format 3\x00" + b"x" * 60, "an SQLite database"),
+        (b"PAR1\x15\x04", "a Parquet file"),
+        (b"\xef\xbb\xbf <!DOCTYPE html><table><tr><td>1</table>", "a web page"),
+        (b'<?xml version="1.0"?><Workbook/>', "XML"),
+        (b"\xff\xd8\xff\xe0" + b"x" * 60, "a picture"),
+    ],
+)
+def test_a_file_that_is_no_text_is_named_and_not_read(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    for name in ("a.csv", "a.tsv"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ImportProblem, match=f"The file is {said}, whatever its name"):
+            engine.preview(path, tmp_path)
+
+
+@pytest.mark.parametrize("begin", ["PAR1", "%PDF", "BZh9", "<html", "7z", "ustar", "<?xmlish"])
+def test_a_header_may_look_like_one(tmp_path: Path, begin: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{begin},b\n1,2\n")
+    assert engine.preview(path, tmp_path)["columns"] == [begin, "b"]
