@@ -30,9 +30,9 @@ EXPIRY = 6
 CLAIM = 2
 
 _SHORT_CLAIMS = f"""
-from datasette_files import uploads
+from datasette_files.transfer import claims
 
-uploads.CLAIM_SECONDS = {CLAIM}
+claims.CLAIM_SECONDS = {CLAIM}
 """
 
 

@@ -17,7 +17,8 @@ from datasette_files.errors import StorageError
 from datasette_files.testing import chunked, content_of
 from datasette_files_s3.client import Connection
 from datasette_files_s3.config import Folder, S3Config
-from datasette_files_s3.rights import Trial, policy
+from datasette_files_s3.policy import policy
+from datasette_files_s3.rights import Trial
 from datasette_files_s3.storage import S3Storage
 from tests.conftest import MakeDatasette
 from tests.s3.conftest import MakeStorage, no_secrets
