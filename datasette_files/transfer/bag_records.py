@@ -45,17 +45,18 @@ def parse(row: list[str]) -> dict[str, Any]:
     file["source"], file["created_at"] = file["source"] or "", file["created_at"] or ""
     file["filename"] = naming.check_filename(file["filename"] or "")
     file["folder"] = naming.check_folder(file["folder"] or "")
-    naming.check_tags(tags(file))
+    tags(file)
     file["content_type"] = sniffing.declared_type(file["content_type"], file["filename"])
     return file
 
 
-def tags(row: dict[str, Any]) -> object:
-    """The tags of a row of data/files.csv. Raises Invalid if they are not JSON."""
+def tags(row: dict[str, Any]) -> tuple[str, ...]:
+    """The tags of a row of data/files.csv. Raises Invalid."""
     try:
-        return json.loads(row["tags"] or "[]")
+        found = json.loads(row["tags"] or "[]")
     except (ValueError, RecursionError):
         raise Invalid(f"{FILES_CSV} has tags that are not JSON") from None
+    return naming.check_tags(found)
 
 
 def next_id(row: dict[str, Any], attempt: int) -> str:

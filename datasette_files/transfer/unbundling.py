@@ -21,7 +21,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from .. import naming
 from ..db import bundles
 from ..db.batching import Catalog
 from ..errors import FilesError, Invalid, NotFound
@@ -247,7 +246,7 @@ class Unbundling:
     async def store(self, row: dict[str, Any]) -> FileRecord:
         """Store one of ``files``. Raises as ``Uploads.store``, and for a bag that has changed."""
         source = self._sources[row["source"]]
-        tags = naming.check_tags(bag_records.tags(row))
+        tags = bag_records.tags(row)
         incoming = Incoming(
             *(row["filename"], row["content_type"], row["size"], row["sha256"]), row["folder"], tags
         )
