@@ -30,9 +30,6 @@ class Scope:
     #: By slug, the others of which a part is seen. Its ids may be those of deleted files.
     parts: Mapping[str, Part]
 
-    def shows(self, slug: str, file_id: str) -> bool:
-        return slug in self.whole or (slug in self.parts and file_id in self.parts[slug])
-
 
 @dataclass(frozen=True)
 class Sight:

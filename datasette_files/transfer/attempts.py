@@ -213,8 +213,6 @@ class Piece:
         self._confirm = confirm
         #: Bytes taken.
         self.size = 0
-        #: Whether the client has sent no more.
-        self.is_last = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         # The storage has its lock now, so nobody can take the upload between this and its writes.
@@ -222,7 +220,6 @@ class Piece:
         while self.size < self._limit:
             chunk = await self._pipe.take(self._limit - self.size)
             if not chunk:
-                self.is_last = True
                 return
             self.size += len(chunk)
             hashing = None

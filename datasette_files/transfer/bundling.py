@@ -39,7 +39,8 @@ from ..sources import reading
 from ..sources.sources import Sources
 from ..tables import bundled
 from ..tables.bag_index import FILE_COLUMNS, PAGE, BagIndex
-from .bag_writing import BagWriter, Written, system_errors, workspace
+from .bag_writing import BagWriter, Written, workspace
+from .publishing import system_errors
 
 FILES, FILES_CSV = "data/files/", "data/files.csv"
 ROWS_CSV, ROWS_SCHEMA = "data/rows.csv", "rows.schema.json"
