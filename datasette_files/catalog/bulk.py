@@ -81,7 +81,7 @@ Move = Callable[[Source, Source, FileRecord, _Confirm], Awaitable[Moved]]
 
 @dataclass(frozen=True)
 class Order:
-    """What to do with each file, and how."""
+    """The action on each file, and its options."""
 
     action: Action
     #: For ``tag`` and ``untag``.
@@ -107,7 +107,7 @@ def size_of(order: Order) -> int:
 
 @dataclass
 class Outcome:
-    """What became of files. Each file that was asked for is in ``states``."""
+    """The outcome for each file. ``states`` holds every file that was asked for."""
 
     #: By id: ``done``, ``trashed``, or the code of the refusal.
     states: dict[str, str] = field(default_factory=dict)

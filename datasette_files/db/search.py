@@ -135,7 +135,7 @@ def _in_token(character: str) -> bool:
 
 @dataclass(frozen=True)
 class Matching:
-    """What to search for, as FTS5 expressions; None where no term can match anything."""
+    """A query as FTS5 expressions; None where no term can match anything."""
 
     #: In sources of which all is searched.
     whole: str | None

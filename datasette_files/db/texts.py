@@ -41,7 +41,7 @@ class Due:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file's text. ``extractor``: its name and version."""
+    """The outcome for one file's text. ``extractor``: its name and version."""
 
     status: Status
     error: str | None = None

@@ -76,7 +76,7 @@ class Sight:
 
 
 async def sight(datasette: Any, actor: Actor) -> Sight:
-    """What the actor may see, to be decided in the same look-up as the rows."""
+    """The files that the actor may see, to be decided in the same look-up as the rows."""
     browse = await grant(datasette, actor, BROWSE)
     # A token may be restricted to files-view, which files-browse on a source then still implies.
     token = browse_decided.set("_r" not in (actor or {}))

@@ -181,7 +181,7 @@ class Pipe:
         return b"".join(self._chunks)[:size]
 
     async def take(self, limit: int) -> bytes:
-        """What waits, at most ``limit`` bytes; empty at the end."""
+        """Take at most ``limit`` of the bytes that wait; empty at the end."""
         while not self._size and not self._ended:
             await self._change()
         taken: list[bytes] = []

@@ -188,7 +188,7 @@ class _Bag:
         """Write the rows that ``each`` passes on, and note the ids in their file columns."""
         described = schema.as_json()
         if len(described) > MAX_SCHEMA:
-            raise Invalid("The table has too many or too long column names to be bundled")
+            raise Invalid("The table's column names are too many or too long; shorten them")
         kinds = [field.kind for field in schema.fields]
         ids = schema.file_columns
         with self.writer.member(ROWS_CSV) as member:

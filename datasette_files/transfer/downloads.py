@@ -49,7 +49,7 @@ _MAX_KEPT_SECONDS = 300
 
 @dataclass(frozen=True)
 class Representation:
-    """What a request's conditions and ranges are about (RFC 9110, 3.2)."""
+    """The representation to which conditions and ranges apply (RFC 9110, 3.2)."""
 
     content_type: str
     #: Bytes; None: not known, so that ranges are impossible.

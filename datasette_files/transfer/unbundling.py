@@ -116,7 +116,7 @@ class Unbundling:
             raise Invalid(f"The bag is no bundle of datasette-files of the version {VERSION}")
         rows = self._cells(FILES_CSV)
         if next(rows, None) != list(FILE_COLUMNS):
-            raise Invalid(f"{FILES_CSV} does not have the columns of a bundle")
+            raise Invalid(f"{FILES_CSV} has not the columns of a bundle; take a sound copy")
         for row in rows:
             stop()
             file = bag_records.parse(row)
@@ -177,7 +177,7 @@ class Unbundling:
     def _values(self, schema: TableSchema, stop: Callable[[], None]) -> Iterator[tuple[Any, ...]]:
         rows = self._cells(ROWS_CSV)
         if next(rows, None) != [one.name for one in schema.fields]:
-            raise Invalid(f"{ROWS_CSV} does not have the columns of its schema")
+            raise Invalid(f"{ROWS_CSV} has not the columns of its schema; take a sound copy")
         kinds = [one.kind for one in schema.fields]
         for row in rows:
             stop()

@@ -60,7 +60,7 @@ async def _made_flow(make_datasette: MakeDatasette, tmp_path: Path, **options: A
 
 
 def _encryption(store: Store, flow: Flow) -> list[tuple[str, str | None]]:
-    """Of each object of the source."""
+    """The encryption of each object of the source."""
     prefix = flow.storage.connection.config.prefix
     heads = [store.boto.head_object(Bucket=store.bucket, Key=key) for key in store.keys(prefix)]
     return [(head["ServerSideEncryption"], head.get("SSEKMSKeyId")) for head in heads]
