@@ -120,12 +120,7 @@ class Trial:
         return [finding for finding in self.findings if finding.problem is not None]
 
     async def _try(
-        self,
-        name: str,
-        actions: tuple[str, ...],
-        trial: _Try,
-        *,
-        possible: bool,
+        self, name: str, actions: tuple[str, ...], trial: _Try, *, possible: bool
     ) -> None:
         finding = Finding(name, actions)
         self.findings.append(finding)

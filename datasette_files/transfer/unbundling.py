@@ -36,15 +36,7 @@ from ..tables import restoring
 from ..tables.bag_index import FILE_COLUMNS, BagIndex
 from . import bag_reading, bag_records
 from .bag_reading import Bag
-from .bundling import (
-    FILES,
-    FILES_CSV,
-    LABEL,
-    ROWS_CSV,
-    ROWS_SCHEMA,
-    VERSION,
-    in_thread,
-)
+from .bundling import FILES, FILES_CSV, LABEL, ROWS_CSV, ROWS_SCHEMA, VERSION, in_thread
 from .databases import Databases
 from .incoming import Incoming
 from .uploads import Uploads
@@ -307,6 +299,7 @@ class Unbundling:
                 await datasette.set_column_type(*found, one.column_type, one.config)
 
 
+@dataclass(frozen=True)
 class Unbundler:
     """Brings bundles back into one Datasette.
 
@@ -314,21 +307,12 @@ class Unbundler:
     argument is the column's name.
     """
 
-    def __init__(
-        self,
-        datasette: Any,
-        database: Catalog,
-        sources: Sources,
-        uploads: Uploads,
-        announcer: Announcer,
-        check_config: Callable[[object, str], object],
-    ) -> None:
-        self.datasette = datasette
-        self.catalog = database
-        self.sources = sources
-        self.uploads = uploads
-        self.announcer = announcer
-        self.check_config = check_config
+    datasette: Any
+    catalog: Catalog
+    sources: Sources
+    uploads: Uploads
+    announcer: Announcer
+    check_config: Callable[[object, str], object]
 
     @asynccontextmanager
     async def opened(self, path: Path, databases: Databases) -> AsyncIterator[Unbundling]:

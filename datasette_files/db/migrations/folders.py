@@ -15,11 +15,7 @@ import sqlite_utils
 
 from .registry import migrations, run
 
-_COLUMNS = (
-    "folder TEXT NOT NULL DEFAULT ''",
-    "tags TEXT NOT NULL DEFAULT '[]'",
-    "crc32 TEXT",
-)
+_COLUMNS = ("folder TEXT NOT NULL DEFAULT ''", "tags TEXT NOT NULL DEFAULT '[]'", "crc32 TEXT")
 _TABLES = (
     """CREATE TABLE datasette_files_folders (
         source_id INTEGER NOT NULL,
