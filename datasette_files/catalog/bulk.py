@@ -28,16 +28,7 @@ from ..events import Announcer, UpdateFileEvent
 from ..jobs.parallel import to_its_end
 from ..models import FileRecord
 from ..naming import check_tags
-from ..permissions.actions import (
-    DELETE,
-    EDIT,
-    MANAGE,
-    SHARE,
-    UPLOAD,
-    Actor,
-    actor_id,
-    refusal,
-)
+from ..permissions.actions import DELETE, EDIT, MANAGE, SHARE, UPLOAD, Actor, actor_id, refusal
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..permissions.verdicts import FileRules, file_rules

@@ -274,8 +274,7 @@ def has_other_sources(conn: sqlite3.Connection, source_ids: list[int]) -> bool:
     """Tell whether a source other than these holds a file."""
     marks = ", ".join("?" * len(source_ids))
     row = conn.execute(
-        f"SELECT 1 FROM datasette_files_totals WHERE source_id NOT IN ({marks}) LIMIT 1",
-        source_ids,
+        f"SELECT 1 FROM datasette_files_totals WHERE source_id NOT IN ({marks}) LIMIT 1", source_ids
     ).fetchone()
     return row is not None
 

@@ -201,11 +201,7 @@ class Piece:
     """The stream of one ``append_upload``: from the pipe up to a checkpoint, hashed on its way."""
 
     def __init__(
-        self,
-        pipe: Pipe,
-        limit: int,
-        digest: Digest | None,
-        confirm: Callable[[], Awaitable[None]],
+        self, pipe: Pipe, limit: int, digest: Digest | None, confirm: Callable[[], Awaitable[None]]
     ) -> None:
         self._pipe = pipe
         self._limit = limit

@@ -301,11 +301,7 @@ def is_small(file: FileRecord, pieces: tuple[bytes | ByteRange, ...]) -> bool:
 
 
 async def open_body(
-    source: Source,
-    file: FileRecord,
-    pieces: tuple[bytes | ByteRange, ...],
-    *,
-    local: bool = False,
+    source: Source, file: FileRecord, pieces: tuple[bytes | ByteRange, ...], *, local: bool = False
 ) -> Body:
     """Open the object and read its first chunks, before headers are sent. Raises StorageError.
 

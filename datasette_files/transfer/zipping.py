@@ -251,9 +251,7 @@ def _require(piece: Data, size: int) -> None:
         )
 
 
-async def _batches(
-    pieces: AsyncIterator[bytes | Data],
-) -> AsyncIterator[list[bytes | Data]]:
+async def _batches(pieces: AsyncIterator[bytes | Data]) -> AsyncIterator[list[bytes | Data]]:
     """The pieces in lists of at most ``_ASKED`` and ``_ASKED_BYTES``, or of one."""
     batch: list[bytes | Data] = []
     size = 0
