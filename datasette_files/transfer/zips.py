@@ -112,7 +112,7 @@ class Zips:
         codes = {True: PermissionDenied.code, False: NotFound.code}
         refused = [(one, codes[one in there]) for one in others]
         if not found:
-            raise refusal(VIEW) if there else NotFound("None of these files exists any more")
+            raise refusal(VIEW) if there else NotFound("No such file exists; choose others")
 
         async def pages() -> AsyncIterator[list[FileRecord]]:
             for start in range(0, len(found), _STEP):
@@ -176,7 +176,7 @@ class Zips:
 
             await self._catalog.write(add)
         if not draft.totals.files:
-            raise NotFound("No file that you may see matches")
+            raise NotFound("No file that you may see matches; choose others")
         await self._catalog.write(lambda conn: rows.finish(conn, number, draft.totals))
         return draft
 
