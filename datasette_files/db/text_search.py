@@ -5,8 +5,8 @@ files, and all of a file but one hit is skipped by a seek. Everything is bounded
 read, files that are counted, pages and characters of a file's snippets.
 
 Words are those of the tokenizer (unicode61) in the text for the index (page_words.py). The
-beginning of a word finds the first words of the index that begin so; FTS5 would collect every hit
-of such a beginning before it yields one.
+beginning of a word finds the first words of the index that begin with it; FTS5 would collect every
+hit of all of them before it yields one.
 """
 
 from __future__ import annotations

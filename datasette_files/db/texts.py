@@ -42,7 +42,7 @@ class Due:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file's text. ``extractor``: its name and version."""
+    """The outcome for one file's text. ``extractor``: its name and version."""
 
     status: Status
     error: str | None = None
@@ -141,10 +141,7 @@ def finish(conn: sqlite3.Connection, seq: int, claimed: str, outcome: Outcome) -
     cursor = conn.execute(
         """UPDATE datasette_files_texts SET status = ?, error = ?, extractor = ?, pages = ?,
             claim = NULL, attempts = 0, not_before = 0 WHERE seq = ? AND claim = ?""",
-        (
-            *(outcome.status, outcome.error, outcome.extractor, outcome.pages),
-            *(seq, claimed),
-        ),
+        (*(outcome.status, outcome.error, outcome.extractor, outcome.pages), *(seq, claimed)),
     )
     return cursor.rowcount > 0
 

@@ -94,7 +94,7 @@ def _sheet(stream: BinaryIO, name: str | None) -> tuple[Any, list[str]]:
     sheets = [one for one in book.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
     names = [one.name for one in sheets]
     if not names:
-        raise ImportProblem("The workbook has no sheet with rows")
+        raise ImportProblem("The workbook has no sheet with rows; upload another")
     if name is not None and name not in names:
         raise ImportProblem(f"The workbook has no sheet {name!r}; choose one of its sheets")
     visible = [one.name for one in sheets if one.visible == SheetVisibleEnum.Visible]

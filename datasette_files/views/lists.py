@@ -26,8 +26,10 @@ from .arguments import (
     folder_url,
     folder_urls,
     grid,
+    keep_look,
     list_query,
     paging,
+    size_urls,
     sort_urls,
     tag_urls,
     view_urls,
@@ -90,7 +92,7 @@ async def source_page(call: Call) -> Response:
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),
     }
-    return await page(call, "source.html", context)
+    return keep_look(call, await page(call, "source.html", context))
 
 
 async def _sharing(call: Call, source: Source) -> dict[str, Any] | None:
@@ -143,7 +145,7 @@ async def search_page(call: Call) -> Response:
     }
     if not wanted:
         context["source_labels"] = {source.slug: source.label for source in sources}
-    return await page(call, "search.html", context)
+    return keep_look(call, await page(call, "search.html", context))
 
 
 async def _search(call: Call) -> tuple[str, str, ListQuery, Page]:
@@ -191,4 +193,5 @@ def _as_context(call: Call, found: Page) -> dict[str, Any]:
         "first_url": first_url(call),
         "grid": grid(call),
         "view_urls": view_urls(call),
+        "size_urls": size_urls(call, found.total),
     }

@@ -21,9 +21,10 @@ from ..permissions.actions import UPLOAD
 from ..permissions.grants import grant
 from ..protocol import tus
 from ..sources.sources import Source
+from ..transfer.appending import Sent
 from ..transfer.authority import Authority
 from ..transfer.incoming import Incoming
-from ..transfer.resuming import Progress, Sent, require_appends
+from ..transfer.resuming import Progress, require_appends
 from .http import Call, empty
 from .uploads import digests_of, place_of, sha256_of
 

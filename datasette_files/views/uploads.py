@@ -119,7 +119,7 @@ def _offered(call: Call, steps: str, parts: UploadParts) -> dict[str, Any]:
 
 
 def sender_id(call: Call) -> str | None:
-    """Whose upload it is. What comes by a link is nobody's, also if its sender is signed in."""
+    """The id of the upload's owner. An upload by a link has none, whoever sends it."""
     return None if call.link else call.actor_id
 
 

@@ -146,7 +146,7 @@ class TestCore:
     ):
         url = await tus.begin(6)
         await tus.patch(url, 0, b"abc")
-        Files.of(datasette).resuming._digests.clear()
+        Files.of(datasette).resuming._appending._digests.clear()
         assert await content_at(datasette, await tus.patch(url, 3, b"def")) == b"abcdef"
 
     async def test_another_offset_is_refused_and_the_right_one_told(self, tus):
