@@ -51,7 +51,8 @@ def check_table(request: ImportRequest, table: target.Existing | None) -> None:
     if mode in ("merge", "compare") and table is not None:
         if len(table.keys) != 1:
             raise Invalid(
-                f"{name!r} has no primary key of one column to match rows by; add the rows to it instead",
+                f"{name!r} has no primary key of one column to match rows by; add the rows to it"
+                " instead",
                 field="mode",
             )
         if request.key is not None and name_key(request.key) != name_key(table.keys[0]):
