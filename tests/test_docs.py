@@ -62,7 +62,7 @@ def section(doc: str, heading: str) -> str:
 
 
 def first_cells(text: str) -> list[str]:
-    """What stands in backquotes in the first column of each row of the tables."""
+    """The words in backquotes in the first column of each row of the tables."""
     rows = re.findall(r"^\|([^|]*)\|", text, flags=re.MULTILINE)
     return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 from ..db.imports import IMPORT_MODES, ImportRequest
 from ..errors import Invalid
+from ..formats.base import composed
 from ..formats.characters import ENCODINGS
 from ..formats.types import TYPES
 from ..naming import storable
@@ -82,4 +84,10 @@ def table_name(filename: str) -> str:
         end = Path(stem).suffix
         if end and end[1:].isalnum():
             stem = stem.removesuffix(end)
-    return re.sub(r"\W+", "_", stem).strip("_").lower()[:_MAX_NAME] or "imported"
+    # Composed, as on systems that write accents apart; a vowel sign is part of its word.
+    kept = "".join(c if _is_in_word(c) else " " for c in composed(stem))
+    return "_".join(kept.split()).strip("_").lower()[:_MAX_NAME] or "imported"
+
+
+def _is_in_word(character: str) -> bool:
+    return character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"

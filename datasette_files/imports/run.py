@@ -43,8 +43,7 @@ logger = logging.getLogger("datasette_files")
 async def require(datasette: Any, actor: Actor, request: ImportRequest, then: str) -> None:
     """Raise PermissionDenied unless the actor may run the request; ``then`` ends the message."""
     missing = await missing_for_import(
-        *(datasette, actor, request.database, request.table, request.mode),
-        removes=request.removes,
+        *(datasette, actor, request.database, request.table, request.mode), removes=request.removes
     )
     if missing:
         raise PermissionDenied(

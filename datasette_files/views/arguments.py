@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timezone
-from typing import Any, cast
+from itertools import chain
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
 from datasette.utils.asgi import Response
@@ -31,6 +33,10 @@ _SIZE = re.compile(r"[0-9]{1,3}")
 #: Names the file that was deleted just before a source's page was opened.
 TRASHED = "trashed"
 _SORTS = ("created_at", "filename", "size")
+#: Characters of all URLs in one list of links. A page stays under 2 MB.
+_MAX_LINKS = 200_000
+
+_Link = TypeVar("_Link", bound=tuple[Any, ...])
 
 
 def list_query(call: Call) -> ListQuery:
@@ -177,11 +183,31 @@ def folder_url(call: Call, folder: str) -> str:
 
 
 def folder_urls(call: Call, folder: str) -> list[tuple[str, str]]:
-    """The name and the URL of the folder and of every folder above it, the top one first."""
+    """The name and the URL of the folder and of every folder above it, the top one first.
+
+    Of too many only the lowest ones.
+    """
     names = folder.split("/") if folder else []
-    return [
-        (name, folder_url(call, "/".join(names[: depth + 1]))) for depth, name in enumerate(names)
-    ]
+    lowest_first = (
+        (names[depth - 1], folder_url(call, "/".join(names[:depth])))
+        for depth in range(len(names), 0, -1)
+    )
+    return bounded(lowest_first)[::-1]
+
+
+def bounded(links: Iterable[_Link]) -> list[_Link]:
+    """The first links, each of which ends with its URL, that a page has room for.
+
+    Each repeats the whole query, so that a few long filters would make megabytes.
+    """
+    found: list[_Link] = []
+    left = _MAX_LINKS
+    for link in links:
+        left -= len(link[-1])
+        if left < 0:
+            break
+        found.append(link)
+    return found
 
 
 def tag_urls(
@@ -194,9 +220,9 @@ def tag_urls(
         joint = "&" if "?" in address else "?"
         return address + (joint + urlencode([("tag", tag) for tag in tags]) if tags else "")
 
-    removing = [(tag, None, url(*(one for one in chosen if one != tag))) for tag in chosen]
-    adding = [(tag, count, url(*chosen, tag)) for tag, count in found if tag not in chosen]
-    return [*removing, *adding]
+    removing = ((tag, None, url(*(one for one in chosen if one != tag))) for tag in chosen)
+    adding = ((tag, count, url(*chosen, tag)) for tag, count in found if tag not in chosen)
+    return bounded(chain(removing, adding))
 
 
 def first_url(call: Call) -> str | None:

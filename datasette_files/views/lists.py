@@ -21,6 +21,7 @@ from ..sources.sources import Source
 from . import access, bulk, records, shares, texts
 from .arguments import (
     TRASHED,
+    bounded,
     first_url,
     folder_url,
     folder_urls,
@@ -63,6 +64,7 @@ async def source_page(call: Call) -> Response:
         # The page of the whole source leads to its top folders too.
         top = await call.files.catalog.read(lambda conn: folder_rows.children(conn, source.id, ""))
         shown = top[0]
+    links = bounded((one, folder_url(call, one.folder)) for one in shown or [])
     context = {
         **_as_context(call, found),
         "source": source,
@@ -76,7 +78,7 @@ async def source_page(call: Call) -> Response:
             call,
             found.files,
             _filters(query, source.slug, (call.argument("q") or "").strip()),
-            [one.folder for one in shown or []],
+            [one.folder for one, _ in links],
         ),
         "can_manage": can_manage,
         "access_url": access.source_url(call, source.slug) if can_manage else None,
@@ -84,7 +86,8 @@ async def source_page(call: Call) -> Response:
         "sharing": await _sharing(call, source) if source.slug in uploadable else None,
         "filtered": query.filtered or query.within.narrows,
         "folder_crumbs": folder_urls(call, query.within.folder or ""),
-        "folders": [(one, folder_url(call, one.folder)) for one in shown or []],
+        "folders": links,
+        "folders_truncated": found.folders_truncated or len(links) < len(shown or []),
         "tags": tag_urls(call, query.within.tags, found.tags),
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),

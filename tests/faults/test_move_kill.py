@@ -29,7 +29,7 @@ from tests.support.server import Server
 CLAIM = 2
 GRACE = 2
 _SHORT_CLAIMS = f"""
-from datasette_files import copying
+from datasette_files.transfer import copying
 
 copying.CLAIM_SECONDS = {CLAIM}
 copying.PAUSE_SECONDS = 0.05
@@ -74,7 +74,7 @@ class Site:
         return {file_id: (slug, path) for file_id, slug, path in found}
 
     def leftovers(self) -> dict[str, Any]:
-        """What is neither a file nor the memory of one."""
+        """Everything that is neither a file nor the memory of one."""
         open_rows = {
             "uploads": _UNFINISHED,
             "garbage": """SELECT path FROM datasette_files_garbage WHERE done_at IS NULL

@@ -77,7 +77,7 @@ Needed = (
 
 @dataclass(frozen=True)
 class Need:
-    """What one route and method asks for, and what it answers when that is given."""
+    """The permissions that one route and method asks for, and its answer when they are given."""
 
     action: Needed
     status: int = 200
