@@ -238,8 +238,10 @@ def test_links_lead_somewhere(doc: str) -> None:
         path, _, anchor = target.partition("#")
         aim = (ROOT / doc).parent / path
         assert aim.is_file(), target
+        if not anchor:
+            continue  # it may be a picture
         headings = re.findall(r"^#+ (.*)$", aim.read_text("utf-8"), re.MULTILINE)
-        assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings]
+        assert anchor in [heading.lower().replace(" ", "-") for heading in headings]
 
 
 @pytest.mark.parametrize("doc", DOCS)

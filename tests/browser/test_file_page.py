@@ -67,7 +67,7 @@ def test_a_recording_that_cannot_be_played_says_so(site: Site, page: Page, kind:
 @pytest.mark.parametrize("kind", [pytest.param("audio", marks=pytest.mark.full), "video"])
 def test_sound_and_pictures_play_from_where_one_seeks(site: Site, page: Page, kind: str) -> None:
     record = upload_sample(site, kind)
-    with page.expect_response(f"**{record['url']}/inline") as answered:
+    with page.expect_response(f"**{record['url']}/inline/*") as answered:
         visit(site, page, record)
     assert answered.value.status == 206
     player = page.locator(f".files-preview {kind}")
@@ -77,7 +77,7 @@ def test_sound_and_pictures_play_from_where_one_seeks(site: Site, page: Page, ki
 
 def test_a_pdf_is_shown_by_the_browsers_viewer(site: Site, page: Page) -> None:
     record = upload_sample(site, "pdf")
-    path = f"{record['url']}/inline"
+    path = f"{record['url']}/inline/one-page.pdf"
     viewer = page.expect_event(
         "requestfinished",
         lambda request: re.match("chrome-extension://[a-z]+/index.html", request.url) is not None,

@@ -26,6 +26,11 @@ def filled(site: Site) -> Site:
     return site
 
 
+def next_page(page: Page) -> str:
+    """The address that a tab of its own, or a browser without scripts, opens."""
+    return page.locator("a[rel=next]").get_attribute("href") or ""
+
+
 def names(page: Page) -> list[str]:
     return page.locator("td.files-name").all_inner_texts()
 
@@ -191,13 +196,13 @@ def test_pages_go_on_and_back(site: Site, page: Page) -> None:
     page.goto(site.url(f"{SOURCE}?_size=2&_sort=filename"))
     seen = names(page)
     settle(page)
-    page.get_by_role("link", name="Next page").click()
+    page.goto(site.server.url + next_page(page))
     expect(page.locator("td.files-name").first).to_have_text("2.txt")
     stable = page.url
     settle(page)
-    page.get_by_role("link", name="Next page").click()
+    page.goto(site.server.url + next_page(page))
     expect(page.locator("td.files-name")).to_have_text(["4.txt"])
-    expect(page.get_by_role("link", name="Next page")).to_have_count(0)
+    expect(page.locator("a[rel=next]")).to_have_count(0)
     settle(page)
     page.go_back()
     expect(page).to_have_url(stable)

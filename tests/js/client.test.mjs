@@ -137,7 +137,9 @@ test("Datasette's own refusal of another site is told as that", async () => {
 test("bytes that break off are sent again with the same upload, and a storage elsewhere once", async () => {
   const lost = new ApiError("network", "gone");
   const sending = async (url, ...errors) => {
-    const { api: files, asked } = api(ok({ ...INSTRUCTIONS, upload_url: url }), ok({ file: RECORD }));
+    const prepared = ok({ ...INSTRUCTIONS, upload_url: url });
+    const held = errors.length > 2 && errors.at(-1).code === "conflict";
+    const { api: files, asked } = api(prepared, ...(held ? [prepared] : []), ok({ file: RECORD }));
     const seen = [];
     let tries = 0;
     const send = async () => {
@@ -155,6 +157,10 @@ test("bytes that break off are sent again with the same upload, and a storage el
   assert.equal(own.asked, "prepare complete");
   const again = ["interrupted", "sending"];
   assert.deepEqual(own.seen, ["checking", "preparing", "sending", ...again, ...again, "finishing"]);
+  // That of a server that died is held for long, so another one is prepared.
+  const conflict = new ApiError("conflict", "held");
+  const dead = await sending("/-/files/upload/docs/-/upload", lost, conflict, conflict);
+  assert.deepEqual([dead.outcome, dead.asked], [RECORD, "prepare prepare complete"]);
   const elsewhere = await sending("https://bucket.test/", lost, lost, lost);
   assert.deepEqual([elsewhere.outcome, elsewhere.tries], [lost, 2]);
   const refused = await sending("/-/files/upload/docs/-/upload", new ApiError("conflict", "held"));

@@ -79,7 +79,7 @@ export class PickerChooser {
   _showGrid(grid, keep) {
     this._list.grid = grid;
     setText(this._view, grid ? "List" : "Grid");
-    this._view.setAttribute("aria-label", grid ? "Show the files as a list" : "Show the files as pictures");
+    this._view.title = grid ? "Show the files as a list" : "Show the files as pictures";
     if (!keep) return;
     try {
       localStorage.setItem(KEPT, grid ? "grid" : "list");

@@ -40,6 +40,8 @@ import { RESUMABLE_FROM, continueKept, sendResumable } from "./resumable.js";
 const PAUSES = [1000, 3000];
 /** Milliseconds before each further try of the bytes. */
 const SENDING = [1000, 3000, 10_000, 30_000];
+/** Tries that find the one before still there, after which another upload is prepared. */
+const HELD = 2;
 /** Codes of errors that may pass by themselves. */
 const PASSING = new Set(["network", "storage_unavailable", "busy"]);
 /**
@@ -127,35 +129,41 @@ async function sendNew(api, source, file, options) {
   const inParts =
     parts !== undefined &&
     (await sendParts(api, { ...instructions, upload_parts: parts }, file, { signal, onProgress, send, sleep }));
-  if (!inParts) await sendAgain(() => send(instructions, file, { signal, onProgress }), instructions, options);
+  const sendWhole = () => send(instructions, file, { signal, onProgress });
+  if (!inParts && !(await sendAgain(sendWhole, instructions, options))) {
+    return sendNew(api, source, file, options);
+  }
   return upload_token;
 }
 
 /**
  * Send the bytes; after a break, again. Raises ApiError, and the signal's reason.
  * @param {() => Promise<void>} send @param {Instructions} instructions @param {UploadOptions} options
+ * @returns {Promise<boolean>} False: the server, or one that died, still holds the broken try.
  */
 async function sendAgain(send, { upload_url: url }, options) {
   const { signal, onStep = () => {}, onProgress = () => {}, sleep = pause, network = NETWORK } = options;
   // A storage elsewhere may refuse this site for good, and browsers do not tell that from a break.
   const elsewhere = /^[a-z]+:/i.test(url ?? "");
-  let broken = false;
-  for (const milliseconds of elsewhere ? SENDING.slice(0, 1) : SENDING) {
+  const pauses = elsewhere ? SENDING.slice(0, 1) : SENDING;
+  let [broken, held] = [false, 0];
+  for (let tries = 0; ; tries++) {
     try {
-      return await send();
+      await send();
+      return true;
     } catch (error) {
       signal?.throwIfAborted();
-      // The server may still wait for the bytes of the try before.
-      const passes = error instanceof ApiError && (PASSING.has(error.code) || (broken && error.code === "conflict"));
-      if (!passes) throw error;
-      onStep("interrupted", error);
+      const code = error instanceof ApiError ? error.code : "";
+      if (broken && code === "conflict") held += 1;
+      else if (!PASSING.has(code) || tries >= pauses.length) throw error;
+      if (held >= HELD || tries >= pauses.length) return false;
+      onStep("interrupted", /** @type {ApiError} */ (error));
     }
     broken = true;
-    await (network.isOffline() ? network.wait : sleep)(milliseconds, signal);
+    await (network.isOffline() ? network.wait : sleep)(pauses[tries], signal);
     onStep("sending");
     onProgress(0);
   }
-  return send();
 }
 
 /**
