@@ -29,7 +29,7 @@ from tests.support.server import Server
 CLAIM = 2
 GRACE = 2
 _SHORT_CLAIMS = f"""
-from datasette_files import copying
+from datasette_files.transfer import copying
 
 copying.CLAIM_SECONDS = {CLAIM}
 copying.PAUSE_SECONDS = 0.05

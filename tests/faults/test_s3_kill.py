@@ -30,7 +30,7 @@ EXPIRY = 6
 CLAIM = 2
 
 _SHORT_CLAIMS = f"""
-from datasette_files import uploads
+from datasette_files.transfer import uploads
 
 uploads.CLAIM_SECONDS = {CLAIM}
 """
