@@ -152,6 +152,11 @@ values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
+_READ = (
+    "update datasette_files set crc32 = printf('%08x', seq * 2654435761 % 4294967296)",
+    "update datasette_files_texts set status = 'done'",
+    "delete from datasette_files_unhashed",
+)
 _HAS_TEXTS = "select 1 from sqlite_master where name = 'datasette_files_texts'"
 
 
@@ -212,9 +217,10 @@ def _fill(path: Path, count: int) -> dict[str, int]:
         rows = Generator(count, slugs)
         connection.execute("begin")
         connection.executemany(INSERT, rows)
-        # The rows have no bytes, of which the text could be read.
+        # The rows have no bytes: what is read of bytes in the background is done for them.
         if connection.execute(_HAS_TEXTS).fetchone():
-            connection.execute("update datasette_files_texts set status = 'none'")
+            for statement in _READ:
+                connection.execute(statement)
         connection.execute("commit")
     return rows.hits
 

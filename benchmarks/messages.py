@@ -15,7 +15,7 @@ BOUNDARY = "benchmarks-7f3d1c9a52e84b06"
 
 @dataclass(frozen=True)
 class Wire:
-    """What every request of a run carries: `cookie` is a `Cookie` value, or empty."""
+    """The headers of every request of a run: `cookie` is a `Cookie` value, or empty."""
 
     cookie: str = ""
 

@@ -14,7 +14,7 @@ from statistics import median
 
 
 class Against(Enum):
-    """What our figure is compared with."""
+    """The figure that ours is compared with."""
 
     PUBLIC = "public"
     LIMIT = "limit"

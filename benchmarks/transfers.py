@@ -18,7 +18,7 @@ BLOCK = 1 << 20
 
 
 def block() -> bytes:
-    """What files consist of."""
+    """The bytes of files."""
     return random.Random(4).randbytes(BLOCK)
 
 

@@ -129,11 +129,7 @@ class ShareFileEvent(Event):  # type: ignore[misc]
     ) -> ShareFileEvent:
         """The event about a source into which the link takes files."""
         return cls(
-            actor=actor,
-            share_id=share_id,
-            kind="upload",
-            expires_at=expires_at,
-            source_slug=slug,
+            actor=actor, share_id=share_id, kind="upload", expires_at=expires_at, source_slug=slug
         )
 
 

@@ -1,6 +1,6 @@
 """``datasette files s3-cors`` and ``s3-check``: help for the administrator of a bucket.
 
-Holds the commands' arguments and output. Leaves out their work (cors.py, rights.py).
+Holds the commands' arguments and output. Leaves out their work (cors.py, rights.py, policy.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from datasette_files.errors import (
 from . import cors
 from .client import Connection
 from .config import Folder, S3Config
-from .rights import Trial, policy
+from .policy import policy
+from .rights import Trial
 
 _CREDENTIALS = (
     *("access_key_id", "secret_access_key", "session_token"),

@@ -192,8 +192,7 @@ class Broker:
         except ValidationError as error:
             wrong = {str(part["loc"][0]) if part["loc"] else "JSON" for part in error.errors()}
             raise _Refused(
-                f"gave an invalid answer (wrong: {', '.join(sorted(wrong))})",
-                again=True,
+                f"gave an invalid answer (wrong: {', '.join(sorted(wrong))})", again=True
             ) from None
         except ValueError:
             raise _Refused("gave an S3Folder that is not s3://bucket/prefix", again=True) from None

@@ -1,8 +1,8 @@
-"""The rights of a source in its bucket, found out by trying each, and the policy that gives them.
+"""The rights of a source in its bucket, found out by trying each.
 
-Holds the list of rights, the trial of each in keys of its own below the source's prefix, and the
-smallest policy. Leaves out the report (cli.py). The trial deletes its objects; where that is
-forbidden, ``Trial.left`` names them.
+Holds the list of rights, and the trial of each in keys of its own below the source's prefix. Leaves
+out the report (cli.py) and the policy that gives the rights (policy.py). The trial deletes its
+objects; where that is forbidden, ``Trial.left`` names them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from datasette_files.errors import StorageError, StorageUnavailable
 
 from .client import Connection
-from .config import Folder, S3Config, is_access_point
+from .config import Folder, is_access_point
 from .deleting import ONE_BY_ONE
 from .direct import encryption_headers
 from .errors import code_of, region_of, status_of
@@ -120,12 +120,7 @@ class Trial:
         return [finding for finding in self.findings if finding.problem is not None]
 
     async def _try(
-        self,
-        name: str,
-        actions: tuple[str, ...],
-        trial: _Try,
-        *,
-        possible: bool,
+        self, name: str, actions: tuple[str, ...], trial: _Try, *, possible: bool
     ) -> None:
         finding = Finding(name, actions)
         self.findings.append(finding)
@@ -361,56 +356,3 @@ class Trial:
             await self._run_trial(remove)
         except (_Refused, StorageError, StorageUnavailable):
             self.left.append(key)
-
-
-def policy(folder: Folder, region: str, config: S3Config | None = None) -> dict[str, Any]:
-    """The smallest policy of AWS IAM for a source in this bucket and prefix.
-
-    Actions: "Actions, resources, and condition keys for Amazon S3" of the service authorization
-    reference. Listing has no condition on the prefix: S3 answers 404 rather than 403 for a missing
-    object only to those who may list without one.
-    """
-    partition = "aws"
-    for begins, other in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")):
-        partition = other if region.startswith(begins) else partition
-    # Escapes ``*``, ``?`` and ``$`` (IAM policy elements: variables).
-    prefix = re.sub(r"[*?$]", lambda match: f"${{{match[0]}}}", folder.prefix)
-    if is_access_point(folder.bucket):
-        bucket, objects = folder.bucket, f"{folder.bucket}/object/{prefix}*"
-    else:
-        bucket = f"arn:{partition}:s3:::{folder.bucket}"
-        objects = f"{bucket}/{prefix}*"
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": [
-                    "s3:GetObject",
-                    "s3:PutObject",
-                    "s3:DeleteObject",
-                    "s3:AbortMultipartUpload",
-                    "s3:ListMultipartUploadParts",
-                ],
-                "Resource": objects,
-            },
-            {
-                "Effect": "Allow",
-                "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
-                "Resource": bucket,
-            },
-            *([] if config is None else _key_statements(partition, config)),
-        ],
-    }
-
-
-def _key_statements(partition: str, config: S3Config) -> list[dict[str, Any]]:
-    """The right to use the KMS key, where the source names KMS. An alias is no resource."""
-    if config.sse in (None, "AES256"):
-        return []
-    key = config.sse_kms_key_id or ""
-    if not key.startswith("arn:") or ":alias/" in key:
-        named = key if re.fullmatch(r"[0-9a-fA-F-]+|mrk-\w+", key) else "*"
-        key = f"arn:{partition}:kms:{config.region}:*:key/{named}"
-    actions = ["kms:GenerateDataKey", "kms:Decrypt"]
-    return [{"Effect": "Allow", "Action": actions, "Resource": key}]

@@ -30,10 +30,7 @@ def signed_at(url: str, moment: float, secret_access_key: str) -> str:
     stamp = datetime.fromtimestamp(moment, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     key_id, _, *scope = values["X-Amz-Credential"].split("/")
     scope = [stamp[:8], *scope]
-    changed = {
-        "X-Amz-Date": stamp,
-        "X-Amz-Credential": "%2F".join([key_id, *scope]),
-    }
+    changed = {"X-Amz-Date": stamp, "X-Amz-Credential": "%2F".join([key_id, *scope])}
     pairs = [pair.partition("=")[::2] for pair in parts.query.split("&")]
     pairs = [(name, changed.get(name, value)) for name, value in pairs if name != _SIGNATURE]
     canonical = "\n".join(

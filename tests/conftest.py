@@ -1,4 +1,4 @@
-"""What every test may use: a Datasette in this process, with sources below ``tmp_path``.
+"""Fixtures for every test: a Datasette in this process, with sources below ``tmp_path``.
 
 ``--full`` runs the slow proofs too. Real server processes are in ``tests/support/server.py``.
 """

@@ -28,16 +28,7 @@ from ..events import Announcer, UpdateFileEvent
 from ..jobs.parallel import to_its_end
 from ..models import FileRecord
 from ..naming import check_tags
-from ..permissions.actions import (
-    DELETE,
-    EDIT,
-    MANAGE,
-    SHARE,
-    UPLOAD,
-    Actor,
-    actor_id,
-    refusal,
-)
+from ..permissions.actions import DELETE, EDIT, MANAGE, SHARE, UPLOAD, Actor, actor_id, refusal
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..permissions.verdicts import FileRules, file_rules
@@ -81,7 +72,7 @@ Move = Callable[[Source, Source, FileRecord, _Confirm], Awaitable[Moved]]
 
 @dataclass(frozen=True)
 class Order:
-    """What to do with each file, and how."""
+    """The action on each file, and its options."""
 
     action: Action
     #: For ``tag`` and ``untag``.
@@ -107,7 +98,7 @@ def size_of(order: Order) -> int:
 
 @dataclass
 class Outcome:
-    """What became of files. Each file that was asked for is in ``states``."""
+    """The outcome for each file. ``states`` holds every file that was asked for."""
 
     #: By id: ``done``, ``trashed``, or the code of the refusal.
     states: dict[str, str] = field(default_factory=dict)

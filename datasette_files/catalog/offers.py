@@ -27,7 +27,7 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 
 @dataclass(frozen=True)
 class Rights:
-    """What an actor may do to some files by one action, decided in a transaction."""
+    """The files to which an actor may do one action, decided in a transaction."""
 
     #: All of these must allow a file.
     rules: tuple[FileRules | Sight, ...] = ()

@@ -56,7 +56,7 @@ class Listed:
     file_ids: list[str]
     #: The slug of an upload link's source.
     source: str | None
-    #: Whether its maker may not do so much now, so that it shows and takes nothing.
+    #: Whether its maker has fewer rights now, so that it shows and takes nothing.
     suspended: bool
 
 

@@ -16,7 +16,8 @@ from ..db.selection import Selection
 from ..errors import FilesError, Invalid, NoSpace, NotFound, StorageUnavailable
 from ..jobs.parallel import several
 from ..transfer.bundling import TableOrder
-from ..transfer.unbundling import Databases, Unbundling
+from ..transfer.databases import Databases
+from ..transfer.unbundling import Unbundling
 from .output import Output, count, progress
 from .site import Commands, Site
 

@@ -10,16 +10,17 @@ import glob
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from ..errors import Conflict, FilesError, Invalid, NoSpace, NotFound
-from ..transfer.publishing import FULL, link_new, sync
+from ..errors import Conflict, FilesError, Invalid, NotFound
+from ..transfer.publishing import link_new, sync, system_errors
 
+_TAKEN = "add --force to replace it"
 #: Bytes in one chunk.
 _CHUNK_BYTES = 1024 * 1024
 # Without O_NONBLOCK, opening a named pipe would wait for its other end.
@@ -144,37 +145,25 @@ async def new_file(path: Path, replaces: bool) -> AsyncIterator[Callable[[bytes]
     The context's value writes a chunk. Raises Conflict if something is at ``path``, unless it is a
     regular file and ``replaces`` is true; NoSpace; Invalid for other errors of the system.
     """
-    with _file_errors(path):
+    with system_errors(path, _TAKEN):
         _check_free(path, replaces)
         # Leaving the context removes the folder with an unfinished file.
         folder = TemporaryDirectory(
             prefix=".datasette-files-", dir=path.parent, ignore_cleanup_errors=True
         )
     with folder:
-        with _file_errors(path):
+        with system_errors(path, _TAKEN):
             # Unbuffered, so that closing writes nothing and cannot fail.
             file = FileIO(Path(folder.name, "new"), "x")
         with file:
 
             async def write(chunk: bytes) -> None:
-                with _file_errors(path):
+                with system_errors(path, _TAKEN):
                     await asyncio.to_thread(write_all, file, chunk)
 
             yield write
-            with _file_errors(path):
+            with system_errors(path, _TAKEN):
                 await asyncio.to_thread(_publish, file, path, replaces)
-
-
-@contextmanager
-def _file_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileExistsError as error:
-        raise Conflict(f"{path} exists already; add --force to replace it") from error
-    except OSError as error:
-        if error.errno in FULL:
-            raise NoSpace(f"The disk of {path} is full; free some space") from error
-        raise Invalid(f"{path} cannot be written ({error.strerror})") from error
 
 
 def _check_free(path: Path, replaces: bool) -> None:

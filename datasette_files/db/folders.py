@@ -1,6 +1,6 @@
 """Folders and tags in lists: which files a list is narrowed to, subfolders, and counts by tag.
 
-Everything is read from the tables that the triggers of migrations/folders.py keep.
+Everything is read from the tables that the triggers of migrations/shelves.py keep.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def _in_token(character: str) -> bool:
 
 @dataclass(frozen=True)
 class Matching:
-    """What to search for, as FTS5 expressions; None where no term can match anything."""
+    """A query as FTS5 expressions; None where no term can match anything."""
 
     #: In sources of which all is searched.
     whole: str | None
@@ -274,8 +274,7 @@ def has_other_sources(conn: sqlite3.Connection, source_ids: list[int]) -> bool:
     """Tell whether a source other than these holds a file."""
     marks = ", ".join("?" * len(source_ids))
     row = conn.execute(
-        f"SELECT 1 FROM datasette_files_totals WHERE source_id NOT IN ({marks}) LIMIT 1",
-        source_ids,
+        f"SELECT 1 FROM datasette_files_totals WHERE source_id NOT IN ({marks}) LIMIT 1", source_ids
     ).fetchone()
     return row is not None
 

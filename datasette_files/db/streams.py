@@ -1,4 +1,4 @@
-"""What a list asks for, and the streams of rows that answer it.
+"""Queries for lists, and the streams of rows that answer them.
 
 Each stream fixes its index's leading columns by equality (a source; or a source and a content type;
 or those and an uploader), so its rows come out of the index in the list's order. A pattern such as

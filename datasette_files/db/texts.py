@@ -18,6 +18,7 @@ from typing import Literal
 from ..models import FileRecord
 from .files import COLUMNS, record
 from .leases import RETRY_AT
+from .page_words import indexed
 
 #: A page row's id is its file's ``seq`` shifted by this, plus its number.
 SHIFT = 20
@@ -41,7 +42,7 @@ class Due:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file's text. ``extractor``: its name and version."""
+    """The outcome for one file's text. ``extractor``: its name and version."""
 
     status: Status
     error: str | None = None
@@ -125,9 +126,10 @@ def add(
         return False
     start = (one.seq << SHIFT) + first
     conn.executemany(
-        "INSERT INTO datasette_files_pages (id, source_id, page, text) VALUES (?, ?, ?, ?)",
+        """INSERT INTO datasette_files_pages (id, source_id, page, text, words)
+        VALUES (?1, ?2, ?3, ?4, nullif(?5, ?4))""",
         (
-            (start + number, one.file.source_id, page, text)
+            (start + number, one.file.source_id, page, text, indexed(text))
             for number, (page, text) in enumerate(pages)
         ),
     )
@@ -139,10 +141,7 @@ def finish(conn: sqlite3.Connection, seq: int, claimed: str, outcome: Outcome) -
     cursor = conn.execute(
         """UPDATE datasette_files_texts SET status = ?, error = ?, extractor = ?, pages = ?,
             claim = NULL, attempts = 0, not_before = 0 WHERE seq = ? AND claim = ?""",
-        (
-            *(outcome.status, outcome.error, outcome.extractor, outcome.pages),
-            *(seq, claimed),
-        ),
+        (*(outcome.status, outcome.error, outcome.extractor, outcome.pages), *(seq, claimed)),
     )
     return cursor.rowcount > 0
 

@@ -76,11 +76,7 @@ def claim(conn: sqlite3.Connection, upload: Upload, now: float) -> bool:
 
 
 def extend(
-    conn: sqlite3.Connection,
-    upload_id: str,
-    attempt: str,
-    claimed_until: float,
-    expires_at: float,
+    conn: sqlite3.Connection, upload_id: str, attempt: str, claimed_until: float, expires_at: float
 ) -> bool:
     """Move claim and expiry while bytes arrive. False when the attempt has lost its claim."""
     cursor = conn.execute(

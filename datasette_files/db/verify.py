@@ -100,7 +100,7 @@ def page(conn: sqlite3.Connection, source_id: int, after: str, limit: int) -> li
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a comparison needs of a file. ``seq``: the row's number; ``size`` in bytes."""
+    """The facts of a file that are compared. ``seq``: the row's number; ``size`` in bytes."""
 
     path: str
     id: str

@@ -135,7 +135,7 @@ def read(chunks: Iterable[bytes]) -> Iterator[list[str]]:
             raise Invalid(f"A cell of the bundle has more than {MAX_CELL:,} characters")
         wanted = 2 * len(buffer)
     if row or buffer:
-        raise Invalid("A CSV file of the bundle is not in the form that bundles have")
+        raise Invalid("A CSV file of the bundle has another form; take a sound copy")
 
 
 def _decoded(chunks: Iterable[bytes]) -> Iterator[tuple[str, bool]]:

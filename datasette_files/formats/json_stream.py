@@ -99,7 +99,7 @@ class Cursor:
         """Do the same within an array or object. Raises ImportProblem if the file ends."""
         found = self.peek()
         if not found:
-            raise ImportProblem("The file ends within its array; it may be cut short")
+            raise ImportProblem("The file is cut short: its array does not end; upload it again")
         return found
 
     def step(self) -> None:

@@ -14,15 +14,7 @@ from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Any, BinaryIO
 
-from .base import (
-    MAX_COLUMNS,
-    ImportFormat,
-    ImportProblem,
-    ReadOptions,
-    Table,
-    check_name,
-    composed,
-)
+from .base import MAX_COLUMNS, ImportFormat, ImportProblem, ReadOptions, Table, check_name, composed
 from .characters import BAD, Characters
 from .delimited import HEAD
 from .json_stream import SPACE, Cursor, decoded, rows_of

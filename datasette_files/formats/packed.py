@@ -250,5 +250,5 @@ def _listed(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 def _bounded(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     if len(infos) > _MAX_MEMBERS:
-        raise ImportProblem(f"The archive holds more than {_MAX_MEMBERS:,} files")
+        raise ImportProblem(f"The archive holds over {_MAX_MEMBERS:,} files; import one of them")
     return infos

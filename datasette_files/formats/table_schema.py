@@ -93,11 +93,11 @@ def parse(content: bytes) -> TableSchema:
         raise Invalid(f"The schema of the bundle's rows cannot be read ({error})") from None
     names = [field.name.lower() for field in fields]
     if not 0 < len(fields) <= MAX_CELLS or len(set(names)) < len(names):
-        raise Invalid("The schema of the bundle's rows names no columns, or one twice")
+        raise Invalid("The schema of the rows names no columns, or one twice; bundle again")
     if not isinstance(null, str):
-        raise Invalid("The schema of the bundle's rows has no text for NULL")
+        raise Invalid("The schema of the rows has no text for NULL; bundle again")
     if not all(one in [field.name for field in fields] and key.count(one) == 1 for one in key):
-        raise Invalid("The schema of the bundle's rows has a key of other columns")
+        raise Invalid("The schema of the rows has a key of other columns; bundle again")
     return schema
 
 

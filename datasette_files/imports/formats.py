@@ -8,10 +8,7 @@ from ..formats.excel import Workbook
 from ..models import FileRecord
 
 _PACKED = (".gz", ".gzip", ".zip", ".zst")
-_PACKED_TYPES = (
-    *("application/gzip", "application/x-gzip", "application/zip"),
-    "application/zstd",
-)
+_PACKED_TYPES = (*("application/gzip", "application/x-gzip", "application/zip"), "application/zstd")
 
 
 class Formats:

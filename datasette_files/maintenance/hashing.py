@@ -31,6 +31,8 @@ _LEASE_SECONDS = 30.0
 #: of one pass.
 CRC32_RATE = 32 * 1024 * 1024
 CRC32_FILES = 50
+#: Files without bytes after which a pass ends: of a source that lost them all, few are asked for.
+_MISSING_FILES = 5
 
 
 class Hashing:
@@ -52,13 +54,14 @@ class Hashing:
         self._slow = self._source.down is None and await self._catalog.read(self._lacks_crc32)
         if self._slow and not await self._catalog.write(self._queue_more):
             return
+        missing = 0
         while self._source.down is None and await self._catalog.read(self._due) is not None:
-            if not await self._catalog.write(self.round.hold):
+            if missing == _MISSING_FILES or not await self._catalog.write(self.round.hold):
                 return
             # Read again under the lease: another process may have hashed the file meanwhile.
             file_id, file = await self._catalog.read(self._next)
             if file_id is not None:
-                await self._hash_one(file_id, file)
+                missing += await self._hash_one(file_id, file)
 
     def _due(self, conn: Connection) -> str | None:
         return unhashed.due(conn, self._source.id, time.time())
@@ -77,13 +80,14 @@ class Hashing:
         file_id = self._due(conn)
         return file_id, None if file_id is None else files.get(conn, file_id)
 
-    async def _hash_one(self, file_id: str, file: FileRecord | None) -> None:
-        digest = None
+    async def _hash_one(self, file_id: str, file: FileRecord | None) -> bool:
+        """Hash the file and take it off the queue, or put it off. Tell whether it has no bytes."""
+        digest, missing = None, False
         if file is not None:
             try:
                 digest = await self._hash(file)
             except Missing:
-                pass  # reading.py has logged it; the file stays without a hash
+                missing = True  # reading.py has logged it; the file stays without a hash
             except ChecksumMismatch as error:
                 logger.error("%s", error)  # noqa: TRY400 - the storage is at fault, not our code
             except FilesError as error:
@@ -91,9 +95,10 @@ class Hashing:
                 await self._catalog.write(
                     lambda conn: unhashed.postpone(conn, file_id, time.time())
                 )
-                return
+                return False
         hashes = (digest.content_hash, digest.crc32) if digest else None
         await self._catalog.write(lambda conn: unhashed.done(conn, file_id, hashes))
+        return missing
 
     async def _hash(self, file: FileRecord) -> Digest:
         """Read the file. Renews the lease meanwhile.

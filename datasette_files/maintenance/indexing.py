@@ -123,7 +123,7 @@ class _Walking:
             if change is not None:
                 change(conn)
             if not index.keep(conn, self._walk, self._place):
-                raise Conflict(f"Another process indexes the source {self._source.slug!r}")
+                raise Conflict(f"Another process indexes {self._source.slug!r}; wait for it")
 
         await self._catalog.write(apply, _LARGE)
         self._place = (self._walk.phase, self._walk.cursor)

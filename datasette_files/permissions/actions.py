@@ -115,8 +115,6 @@ ACTIONS = [
 ]
 #: Actions that the yaml grants on all sources or on one.
 SOURCE_ACTIONS = (BROWSE, VIEW, UPLOAD, EDIT, DELETE, MANAGE, SHARE)
-#: Actions on a file; a grant on its source holds for each of its files.
-FILE_ACTIONS = (VIEW, EDIT, DELETE)
 
 
 def actor_id(actor: Actor) -> str | None:

@@ -30,9 +30,6 @@ class Scope:
     #: By slug, the others of which a part is seen. Its ids may be those of deleted files.
     parts: Mapping[str, Part]
 
-    def shows(self, slug: str, file_id: str) -> bool:
-        return slug in self.whole or (slug in self.parts and file_id in self.parts[slug])
-
 
 @dataclass(frozen=True)
 class Sight:
@@ -79,7 +76,7 @@ class Sight:
 
 
 async def sight(datasette: Any, actor: Actor) -> Sight:
-    """What the actor may see, to be decided in the same look-up as the rows."""
+    """The files that the actor may see, to be decided in the same look-up as the rows."""
     browse = await grant(datasette, actor, BROWSE)
     # A token may be restricted to files-view, which files-browse on a source then still implies.
     token = browse_decided.set("_r" not in (actor or {}))

@@ -39,7 +39,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class FileRules:
-    """What an actor may do to files by one action's rules, as SQL: decided when it runs."""
+    """One action's rules for an actor, as SQL, which decides when it runs."""
 
     #: Slugs of the sources in which the rules count: the configured ones.
     sources: frozenset[str] = frozenset()
@@ -104,7 +104,7 @@ class FileRules:
         return frozenset(json.loads(allowed)) - never, never
 
     def limits(self, conn: sqlite3.Connection) -> Limits | None:
-        """What a token is restricted to; None where nothing restricts the actor."""
+        """The restrictions of the actor's token; None where nothing restricts the actor."""
         if not self.restrictions:
             return None
         each = " INTERSECT ".join(f"SELECT parent, child FROM ({sql})" for sql in self.restrictions)

@@ -44,11 +44,7 @@ class Generators:
         self._turns = asyncio.Semaphore(count)
 
     async def first(
-        self,
-        content_type: str,
-        filename: str,
-        side: int,
-        content: Callable[[], Awaitable[bytes]],
+        self, content_type: str, filename: str, side: int, content: Callable[[], Awaitable[bytes]]
     ) -> tuple[tuple[str, ThumbnailResult] | None, str]:
         """Return ``((name, thumbnail), trouble)`` of the first generator that makes a thumbnail.
 

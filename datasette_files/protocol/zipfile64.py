@@ -133,7 +133,7 @@ def end_records(totals: Totals) -> bytes:
 
 
 def member_pieces(entry: Entry, start: int, end: int) -> Iterator[bytes | Data]:
-    """What of an entry's header and data lies between two places of the archive."""
+    """The parts of an entry's header and data between two places of the archive."""
     header = local_header(entry.member)
     if piece := _cut(header, entry.start, start, end):
         yield piece
@@ -144,12 +144,12 @@ def member_pieces(entry: Entry, start: int, end: int) -> Iterator[bytes | Data]:
 
 
 def central_piece(entry: Entry, totals: Totals, start: int, end: int) -> bytes:
-    """What of an entry's record lies between two places of the archive."""
+    """The part of an entry's record between two places of the archive."""
     return _cut(central_record(entry), totals.members + entry.central, start, end)
 
 
 def end_piece(totals: Totals, start: int, end: int) -> bytes:
-    """What of the end lies between two places of the archive."""
+    """The part of the archive's end between two places."""
     return _cut(end_records(totals), totals.members + totals.central, start, end)
 
 

@@ -35,11 +35,7 @@ PRIVILEGES, NETWORK, FILES = "no new privileges", "a network of its own", "Landl
 
 
 def enter(
-    folder: str,
-    limits: dict[str, int],
-    seconds: float,
-    read: Sequence[str],
-    run: Sequence[str],
+    folder: str, limits: dict[str, int], seconds: float, read: Sequence[str], run: Sequence[str]
 ) -> dict[str, str | None]:
     """Confine this process for good. ``folder`` is its own, and its working directory.
 

@@ -75,11 +75,7 @@ class SignedUrlChecks(Part):
         needs(storage, "can_generate_signed_urls")
         await self.place(storage, _PATH, b"signed")
         url = await storage.signed_download_url(
-            _PATH,
-            filename="ä b.bin",
-            content_type=_TYPE,
-            disposition=_DISPOSITION,
-            expires_in=60,
+            _PATH, filename="ä b.bin", content_type=_TYPE, disposition=_DISPOSITION, expires_in=60
         )
         headers, body = await self.fetch(storage, url)
         assert body == b"signed"

@@ -43,8 +43,8 @@ INTERVAL = 3.0
 _LEASE_SECONDS = 30.0
 #: Files that are looked at together.
 _BATCH = 200
-#: Seconds after which a file is an old one. After each of those the round rests as long as it
-#: worked, and at least so many seconds.
+#: Seconds after which a file is an old one. After each old file the round rests as long as it
+#: worked, and at least the second number of seconds.
 _OLD_SECONDS, _REST_SECONDS = 3600.0, 0.1
 #: Characters that one transaction writes.
 _WRITTEN = 64 * 1024

@@ -55,7 +55,7 @@ class NotNow(Exception):
 
 @dataclass
 class _Got:
-    """What has come of a file until now: rows, and the last page."""
+    """The rows of a file so far, and its last page."""
 
     rows: int = 0
     last: int = 0

@@ -181,7 +181,7 @@ class Pipe:
         return b"".join(self._chunks)[:size]
 
     async def take(self, limit: int) -> bytes:
-        """What waits, at most ``limit`` bytes; empty at the end."""
+        """Take at most ``limit`` of the bytes that wait; empty at the end."""
         while not self._size and not self._ended:
             await self._change()
         taken: list[bytes] = []
@@ -201,11 +201,7 @@ class Piece:
     """The stream of one ``append_upload``: from the pipe up to a checkpoint, hashed on its way."""
 
     def __init__(
-        self,
-        pipe: Pipe,
-        limit: int,
-        digest: Digest | None,
-        confirm: Callable[[], Awaitable[None]],
+        self, pipe: Pipe, limit: int, digest: Digest | None, confirm: Callable[[], Awaitable[None]]
     ) -> None:
         self._pipe = pipe
         self._limit = limit
@@ -213,8 +209,6 @@ class Piece:
         self._confirm = confirm
         #: Bytes taken.
         self.size = 0
-        #: Whether the client has sent no more.
-        self.is_last = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         # The storage has its lock now, so nobody can take the upload between this and its writes.
@@ -222,7 +216,6 @@ class Piece:
         while self.size < self._limit:
             chunk = await self._pipe.take(self._limit - self.size)
             if not chunk:
-                self.is_last = True
                 return
             self.size += len(chunk)
             hashing = None

@@ -1,4 +1,4 @@
-"""Who goes on with an upload: whose uploads they are.
+"""The owner of an upload that goes on, and the right to upload.
 
 The right is that of an actor or of an upload link. Leaves out the uploads' life (resuming.py) and
 what they reserve (reserving.py).
@@ -23,7 +23,7 @@ from . import uploads
 
 @dataclass(frozen=True)
 class Authority:
-    """Who asks: whose the uploads are, and the right to upload, decided in each transaction."""
+    """The owner of the uploads and the right to upload, decided in each transaction."""
 
     actor_id: str | None
     grant: Grant

@@ -20,29 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..errors import Conflict, FilesError, Invalid, NoSpace
+from ..errors import Invalid
 from ..naming import stored_name
 from ..protocol import bagit
-from .publishing import FULL, link_new, sync
+from .publishing import link_new, sync, system_errors
 
 #: Files in a zip file: its directory is held in memory, by us and by most other programs.
 MAX_ZIP_FILES = 50_000
 _CHUNK_BYTES = 1024 * 1024
-
-
-@contextmanager
-def system_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's errors at ``path`` into NoSpace, Conflict or Invalid."""
-    try:
-        yield
-    except FilesError:
-        raise
-    except FileExistsError as error:
-        raise Conflict(f"{path} exists already; choose another path") from error
-    except OSError as error:
-        if error.errno in FULL:
-            raise NoSpace(f"The disk of {path} is full; free some space") from error
-        raise Invalid(f"{path} cannot be written ({error.strerror})") from error
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ from ..sources import reading
 from ..sources.sources import Sources
 from ..tables import bundled
 from ..tables.bag_index import FILE_COLUMNS, PAGE, BagIndex
-from .bag_writing import BagWriter, Written, system_errors, workspace
+from .bag_writing import BagWriter, Written, workspace
+from .publishing import system_errors
 
 FILES, FILES_CSV = "data/files/", "data/files.csv"
 ROWS_CSV, ROWS_SCHEMA = "data/rows.csv", "rows.schema.json"
@@ -187,7 +188,7 @@ class _Bag:
         """Write the rows that ``each`` passes on, and note the ids in their file columns."""
         described = schema.as_json()
         if len(described) > MAX_SCHEMA:
-            raise Invalid("The table has too many or too long column names to be bundled")
+            raise Invalid("The table's column names are too many or too long; shorten them")
         kinds = [field.kind for field in schema.fields]
         ids = schema.file_columns
         with self.writer.member(ROWS_CSV) as member:

@@ -22,10 +22,11 @@ from ..errors import Expired, FileTooLarge, Invalid
 from ..jobs.holder import is_gone, this_process
 from ..models import FileRecord
 from ..sources.sources import Source
+from .appending import Sent
 from .attempts import LEASE_SECONDS
 from .authority import Authority
 from .incoming import Incoming
-from .resuming import Resuming, Sent
+from .resuming import Resuming
 
 #: Bytes. A smaller file is sent again as a whole, in one pass.
 _MIN_BYTES = 8 * 1024 * 1024

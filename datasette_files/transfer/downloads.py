@@ -49,7 +49,7 @@ _MAX_KEPT_SECONDS = 300
 
 @dataclass(frozen=True)
 class Representation:
-    """What a request's conditions and ranges are about (RFC 9110, 3.2)."""
+    """The representation to which conditions and ranges apply (RFC 9110, 3.2)."""
 
     content_type: str
     #: Bytes; None: not known, so that ranges are impossible.
@@ -301,11 +301,7 @@ def is_small(file: FileRecord, pieces: tuple[bytes | ByteRange, ...]) -> bool:
 
 
 async def open_body(
-    source: Source,
-    file: FileRecord,
-    pieces: tuple[bytes | ByteRange, ...],
-    *,
-    local: bool = False,
+    source: Source, file: FileRecord, pieces: tuple[bytes | ByteRange, ...], *, local: bool = False
 ) -> Body:
     """Open the object and read its first chunks, before headers are sent. Raises StorageError.
 

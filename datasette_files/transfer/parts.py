@@ -46,12 +46,7 @@ class Parts:
         self._expiry = config.upload_expiry_seconds
 
     async def sign(
-        self,
-        source: Source,
-        actor_id: str | None,
-        grant: Grant,
-        token: str,
-        asked: Sequence[Asked],
+        self, source: Source, actor_id: str | None, grant: Grant, token: str, asked: Sequence[Asked]
     ) -> tuple[list[SignedPart], int]:
         """A URL for each part, and the seconds that they live. The upload's expiry starts anew.
 

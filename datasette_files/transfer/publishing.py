@@ -1,13 +1,17 @@
-"""Giving a finished file on the local disk its name, so that it appears whole and is durable."""
+"""Writing to the local disk: a finished file gets its name, and is durable; errors are ours."""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from ..errors import Conflict, FilesError, Invalid, NoSpace
+
 #: Errors of a file system that has no more room.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Errors of a file system without hard links.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -32,3 +36,21 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def system_errors(path: Path, taken: str = "choose another path") -> Iterator[None]:
+    """Turn the operating system's errors at ``path`` into NoSpace, Conflict or Invalid.
+
+    ``taken`` tells what to do where something is there already.
+    """
+    try:
+        yield
+    except FilesError:
+        raise
+    except FileExistsError as error:
+        raise Conflict(f"{path} exists already; {taken}") from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace(f"The disk of {path} is full; free some space") from error
+        raise Invalid(f"{path} cannot be written ({error.strerror})") from error

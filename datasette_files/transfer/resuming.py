@@ -3,16 +3,14 @@
 The bytes reach the storage in checkpoints. The offset is recorded after each, so it is durable, and
 whatever ends the server costs its client one checkpoint. The last byte completes the upload by the
 rules of every other way in. Leaves out HTTP (views/tus.py), whose uploads they are (authority.py),
-the lease and the stream of one request (attempts.py), and the removal of what expired
+the bytes of one request (appending.py) and its lease (attempts.py), and the removal of what expired
 (maintenance/sweeping.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from sqlite3 import Connection
@@ -26,32 +24,24 @@ from ..errors import (
     ChecksumMismatch,
     Conflict,
     Expired,
-    FilesError,
     FileTooLarge,
     Invalid,
     NotSupported,
     PermissionDenied,
-    StorageError,
 )
 from ..jobs.holder import this_process
 from ..maintenance.sweeping import REMEMBERED_SECONDS
-from ..media import sniffing
 from ..models import FileRecord, Upload
-from ..protocol.digest import Digest as Declared
 from ..sources import reading
 from ..sources.reading import Digest
 from ..sources.sources import Source
 from . import receiving, reserving
-from .attempts import Attempt, Piece, Pipe
+from .appending import Appending, Sent
+from .attempts import Attempt
 from .authority import Authority
 from .incoming import Incoming, as_file, new_upload
-from .reserving import Reservation
 from .uploads import Uploads
 
-#: Uploads whose running sha256 is kept between two requests.
-_MAX_DIGESTS = 10_000
-
-_GONE = "The bytes received are gone from the storage; begin the upload again"
 _WHOLE = "The upload has all its bytes; it takes no more"
 
 
@@ -67,16 +57,6 @@ class Progress:
         return self.resumable.upload
 
 
-@dataclass(frozen=True)
-class Sent:
-    """The bytes of one request. ``length`` (bytes) and ``digest`` as its headers declare them."""
-
-    offset: int
-    chunks: AsyncIterator[bytes]
-    length: int | None = None
-    digest: Declared | None = None
-
-
 class Resuming:
     """The uploads of one Datasette that go on."""
 
@@ -84,9 +64,7 @@ class Resuming:
         self._catalog = database
         self._expiry = config.upload_expiry_seconds
         self._uploads = uploads
-        #: The sha256 up to the durable offset, by upload. Lost with the process; then the stored
-        #: bytes are hashed at the end.
-        self._digests: OrderedDict[str, Digest] = OrderedDict()
+        self._appending = Appending(database, config)
 
     async def create(
         self,
@@ -256,124 +234,25 @@ class Resuming:
             if now.upload.state != "prepared":
                 return Progress(now)
             if sent is not None:
-                now = await self._receive(source, now, attempt, sent)
+                now = await self._appending.receive(source, now, attempt, sent)
             if not now.is_whole:
                 return Progress(now)
             if now.offset == 0:
-                now = await self._store(source, now, attempt, _nothing(), checked=False)
+                now = await self._appending.receive_nothing(source, now, attempt)
             return await self._complete(source, authority, now)
         finally:
             await asyncio.shield(attempt.release())
-
-    async def _receive(
-        self, source: Source, resumable: Resumable, attempt: Attempt, sent: Sent
-    ) -> Resumable:
-        """Append the bytes of a request. The upload with its new offset."""
-        pipe = Pipe()
-        storing = asyncio.create_task(
-            self._store(source, resumable, attempt, pipe, checked=sent.digest is not None)
-        )
-        hashed = hashlib.new(sent.digest.algorithm, usedforsecurity=False) if sent.digest else None
-        received, failure = resumable.offset, None
-        room = Reservation(self._catalog, source, resumable.upload)
-        try:
-            async for chunk in attempt.watched(sent.chunks):
-                received += len(chunk)
-                _check_size(source, resumable, received)
-                await room.cover(received)
-                if hashed is not None:
-                    await asyncio.to_thread(hashed.update, chunk)
-                if not await pipe.put(chunk):
-                    break
-        except FilesError as error:
-            failure = error
-        except BaseException:
-            storing.cancel()
-            await asyncio.gather(storing, return_exceptions=True)
-            raise
-        pipe.end()
-        stored = await storing
-        if failure is not None:
-            raise failure
-        if sent.digest is None or hashed is None:
-            return stored
-        if not sent.digest.holds(hashed.hexdigest()):
-            self._digests.pop(stored.upload.id, None)
-            raise ChecksumMismatch("The bytes do not have the Upload-Checksum; send them again")
-        await attempt.advance(stored.offset, stored.state)
-        return stored
-
-    async def _store(
-        self,
-        source: Source,
-        resumable: Resumable,
-        attempt: Attempt,
-        pipe: Pipe,
-        *,
-        checked: bool,
-    ) -> Resumable:
-        """Hand the pipe to the storage, checkpoint by checkpoint.
-
-        ``checked``: leave it to the caller to record the offset, once it knows the checksum.
-        """
-        upload, offset, state = resumable.upload, resumable.offset, resumable.state
-        digest = self._digests.pop(upload.id, None) if offset else Digest(crc32=True)
-        if digest is not None and digest.size != offset:
-            digest = None
-        try:
-            if offset == 0 and not resumable.is_partial:
-                await self._check_head(source, upload, pipe)
-            while await pipe.head(1) or upload.size == offset == 0:
-                piece = Piece(pipe, source.storage.append_bytes, digest, attempt.confirm)
-                try:
-                    with reading.storage_errors(source.slug):
-                        state = await source.storage.append_upload(
-                            upload.path, offset, piece.__aiter__(), state
-                        )
-                except StorageError as error:
-                    if isinstance(error.__cause__, FileNotFoundError):
-                        await self._end(upload)
-                        raise Expired(_GONE) from error
-                    raise
-                offset += piece.size
-                if not checked:
-                    await attempt.advance(offset, state)
-                if not piece.size:
-                    break
-        finally:
-            pipe.abandon()
-        if digest is not None:
-            self._digests[upload.id] = digest
-            if len(self._digests) > _MAX_DIGESTS:
-                self._digests.popitem(last=False)
-        upload = replace(upload, expires_at=time.time() + self._expiry)
-        return replace(resumable, upload=upload, offset=offset, state=state)
-
-    async def _check_head(self, source: Source, upload: Upload, pipe: Pipe) -> None:
-        """Raise BadType, and end the upload, if its first bytes say that it cannot be stored."""
-        head = await pipe.head(sniffing.HEAD)
-        if len(head) < sniffing.HEAD and len(head) != upload.size:
-            return  # too few to tell; all bytes are checked at the end
-        try:
-            source.limits.check_type(
-                upload.filename, sniffing.stored_type(upload.content_type, head)
-            )
-        except BadType:
-            await self._end(upload)
-            raise
 
     async def _complete(
         self, source: Source, authority: Authority, resumable: Resumable
     ) -> Progress:
         """Make the storage's object final, check it, and add the file to the catalog."""
         upload = replace(resumable.upload, instructions=resumable.state)
-        digest = self._digests.pop(upload.id, None)
-        if digest is not None and digest.size != resumable.offset:
-            digest = None
+        digest = self._appending.digest_at(upload, resumable.offset)
         try:
             stored = await self._final(source, resumable, upload, digest)
         except (BadType, ChecksumMismatch, FileTooLarge, Invalid):
-            await self._end(upload)
+            await self._appending.end(upload)
             raise
         stored = replace(stored, instructions=None)
         if resumable.is_partial:
@@ -410,10 +289,6 @@ class Resuming:
             stored = replace(stored, content_hash=digest.content_hash)
         return replace(stored, crc32=digest.crc32) if digest else stored
 
-    async def _end(self, upload: Upload) -> None:
-        keep_until = time.time() + REMEMBERED_SECONDS
-        await self._catalog.write(lambda conn: resuming.end(conn, upload, keep_until))
-
 
 def require_appends(source: Source) -> None:
     """Raise NotSupported for a storage without ``append_upload``; as ``require_uploads``."""
@@ -438,16 +313,3 @@ def _check_offset(now: Resumable, sent: Sent) -> None:
     size = now.upload.size
     if size is not None and sent.length is not None and now.offset + sent.length > size:
         raise FileTooLarge(f"The upload has {size:,} bytes in all; the request holds more")
-
-
-def _check_size(source: Source, resumable: Resumable, received: int) -> None:
-    source.limits.check_size(received)
-    size = resumable.upload.size
-    if size is not None and received > size:
-        raise FileTooLarge(f"The upload has {size:,} bytes in all; more arrived")
-
-
-def _nothing() -> Pipe:
-    pipe = Pipe()
-    pipe.end()
-    return pipe

@@ -6,15 +6,13 @@ keeps its id where that is free, and is there already if the file of that id has
 Else its new id follows from the old one and its sha256, so that a repetition finds it: after a
 crash the same command does the rest.
 
-Leaves out the bag (bag_reading.py) and the SQL (tables/restoring.py).
+Leaves out the bag (bag_reading.py), the records in it (bag_records.py), and the SQL
+(tables/restoring.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
@@ -23,16 +21,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from datasette.database import Database
-
-from .. import naming
 from ..db import bundles
 from ..db.batching import Catalog
 from ..errors import FilesError, Invalid, NotFound
 from ..events import Announcer, UploadFileEvent
 from ..formats import bag_csv, table_schema
 from ..formats.table_schema import MAX_SCHEMA, TableSchema
-from ..media import sniffing
 from ..models import FileRecord, SourceTotals
 from ..permissions.actions import UPLOAD
 from ..permissions.grants import administrator
@@ -40,31 +34,15 @@ from ..sources import reading
 from ..sources.sources import Source, Sources
 from ..tables import restoring
 from ..tables.bag_index import FILE_COLUMNS, BagIndex
-from . import bag_reading
+from . import bag_reading, bag_records
 from .bag_reading import Bag
-from .bundling import (
-    FILES,
-    FILES_CSV,
-    INTEGERS,
-    LABEL,
-    ROWS_CSV,
-    ROWS_SCHEMA,
-    VERSION,
-    in_thread,
-)
+from .bundling import FILES, FILES_CSV, LABEL, ROWS_CSV, ROWS_SCHEMA, VERSION, in_thread
+from .databases import Databases
 from .incoming import Incoming
 from .uploads import Uploads
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-#: A file's id as bundles have it: ``df-`` and a ULID.
-_ID = re.compile(naming.ID_PREFIX + f"[{_ALPHABET}]{{26}}")
-_SHA256 = re.compile("[0-9a-f]{64}")
-_NUMBER = re.compile("[0-9]{1,18}", re.ASCII)
 #: Attempts at a new id for a file whose id is taken.
 _MAX_IDS = 100
-
-#: Characters of a short text in data/files.csv, such as an actor's id.
-_MAX_TEXT = 1000
 
 _T = TypeVar("_T")
 
@@ -130,10 +108,10 @@ class Unbundling:
             raise Invalid(f"The bag is no bundle of datasette-files of the version {VERSION}")
         rows = self._cells(FILES_CSV)
         if next(rows, None) != list(FILE_COLUMNS):
-            raise Invalid(f"{FILES_CSV} does not have the columns of a bundle")
+            raise Invalid(f"{FILES_CSV} has not the columns of a bundle; take a sound copy")
         for row in rows:
             stop()
-            file = _file_row(row)
+            file = bag_records.parse(row)
             if self._index.member(file["path"]) != (file["size"], file["sha256"]):
                 raise Invalid(f"{FILES_CSV} names {file['path']!r} otherwise than the manifest")
             if not self._index.add_file(file):
@@ -191,7 +169,7 @@ class Unbundling:
     def _values(self, schema: TableSchema, stop: Callable[[], None]) -> Iterator[tuple[Any, ...]]:
         rows = self._cells(ROWS_CSV)
         if next(rows, None) != [one.name for one in schema.fields]:
-            raise Invalid(f"{ROWS_CSV} does not have the columns of its schema")
+            raise Invalid(f"{ROWS_CSV} has not the columns of its schema; take a sound copy")
         kinds = [one.kind for one in schema.fields]
         for row in rows:
             stop()
@@ -206,7 +184,7 @@ class Unbundling:
         """Find out which files are there, and under which ids the others are stored."""
         wanted = {row["id"]: row for row in page}
         for attempt in range(_MAX_IDS):
-            ids = {_next_id(row, attempt): row for row in wanted.values()}
+            ids = {bag_records.next_id(row, attempt): row for row in wanted.values()}
             taken = await self._unbundler.catalog.query(
                 lambda conn, ids=ids: bundles.taken(conn, ids)  # type: ignore[misc]
             )
@@ -260,7 +238,7 @@ class Unbundling:
     async def store(self, row: dict[str, Any]) -> FileRecord:
         """Store one of ``files``. Raises as ``Uploads.store``, and for a bag that has changed."""
         source = self._sources[row["source"]]
-        tags = naming.check_tags(_tags(row))
+        tags = bag_records.tags(row)
         incoming = Incoming(
             *(row["filename"], row["content_type"], row["size"], row["sha256"]), row["folder"], tags
         )
@@ -321,44 +299,7 @@ class Unbundling:
                 await datasette.set_column_type(*found, one.column_type, one.config)
 
 
-@dataclass
-class Databases:
-    """The databases that rows may go to, by name. A file that does not exist is made at last."""
-
-    datasette: Any
-    paths: dict[str, Path]
-
-    def target(self, name: str) -> Any:
-        """Datasette's database of this name, or the only one; None if its file is yet to be made.
-
-        Raises Invalid.
-        """
-        name, path = self._place(name)
-        if not path.exists():
-            return None
-        return self._opened(name, path)
-
-    def made(self, name: str) -> Any:
-        """As ``target``, with the file made if needed: an empty file is an empty database."""
-        name, path = self._place(name)
-        path.touch()
-        return self._opened(name, path)
-
-    def _place(self, name: str) -> tuple[str, Path]:
-        if name in self.paths:
-            return name, self.paths[name]
-        if len(self.paths) == 1:
-            ((name, path),) = self.paths.items()
-            return name, path
-        raise Invalid(f"The bundle has rows of the database {name!r}; name it with --database FILE")
-
-    def _opened(self, name: str, path: Path) -> Any:
-        found = self.datasette.databases.get(name)
-        if found is None:
-            found = self.datasette.add_database(Database(self.datasette, str(path)), name=name)
-        return found
-
-
+@dataclass(frozen=True)
 class Unbundler:
     """Brings bundles back into one Datasette.
 
@@ -366,21 +307,12 @@ class Unbundler:
     argument is the column's name.
     """
 
-    def __init__(
-        self,
-        datasette: Any,
-        database: Catalog,
-        sources: Sources,
-        uploads: Uploads,
-        announcer: Announcer,
-        check_config: Callable[[object, str], object],
-    ) -> None:
-        self.datasette = datasette
-        self.catalog = database
-        self.sources = sources
-        self.uploads = uploads
-        self.announcer = announcer
-        self.check_config = check_config
+    datasette: Any
+    catalog: Catalog
+    sources: Sources
+    uploads: Uploads
+    announcer: Announcer
+    check_config: Callable[[object, str], object]
 
     @asynccontextmanager
     async def opened(self, path: Path, databases: Databases) -> AsyncIterator[Unbundling]:
@@ -391,51 +323,6 @@ class Unbundler:
             unbundling = Unbundling(self, bag, Path(folder), databases)
             stack.callback(unbundling.close)
             yield unbundling
-
-
-def _file_row(row: list[str]) -> dict[str, Any]:
-    """A row of data/files.csv, checked. Raises Invalid."""
-    if len(row) != len(FILE_COLUMNS):
-        raise Invalid(f"{FILES_CSV} has a row with more or fewer cells than columns")
-    file: dict[str, Any] = {
-        name: text or None for name, text in zip(FILE_COLUMNS, row, strict=True)
-    }
-    for name in INTEGERS:
-        if file[name] is not None and not _NUMBER.fullmatch(file[name]):
-            raise Invalid(f"{FILES_CSV} has a wrong {name}")
-        file[name] = None if file[name] is None else int(file[name])
-    wrong = not _ID.fullmatch(file["id"] or "") or not _SHA256.fullmatch(file["sha256"] or "")
-    if wrong or not (file["path"] or "").startswith(FILES) or file["size"] is None:
-        raise Invalid(f"{FILES_CSV} has a file with a wrong id, sha256, path or size")
-    for name in ("source", "content_type", "uploaded_by", "created_at"):
-        if len(file[name] or "") > _MAX_TEXT:
-            raise Invalid(f"{FILES_CSV} has a file whose {name} is too long")
-    file["source"], file["created_at"] = file["source"] or "", file["created_at"] or ""
-    file["filename"] = naming.check_filename(file["filename"] or "")
-    file["folder"] = naming.check_folder(file["folder"] or "")
-    naming.check_tags(_tags(file))
-    file["content_type"] = sniffing.declared_type(file["content_type"], file["filename"])
-    return file
-
-
-def _tags(row: dict[str, Any]) -> object:
-    """The tags of a row of data/files.csv. Raises Invalid if they are not JSON."""
-    try:
-        return json.loads(row["tags"] or "[]")
-    except (ValueError, RecursionError):
-        raise Invalid(f"{FILES_CSV} has tags that are not JSON") from None
-
-
-def _next_id(row: dict[str, Any], attempt: int) -> str:
-    """The file's own id at first; then ids that follow from it and its sha256."""
-    file_id: str = row["id"]
-    if attempt == 0:
-        return file_id
-    seed = f"{file_id} {row['sha256']} {attempt}".encode()
-    number = int.from_bytes(hashlib.sha256(seed).digest()[:10], "big")  # 80 bits
-    letters = "".join(_ALPHABET[number >> 5 * place & 31] for place in range(16))
-    # A ULID's first ten letters are its time, which stays.
-    return file_id[: len(naming.ID_PREFIX) + 10] + letters
 
 
 async def _translated(work: Awaitable[_T]) -> _T:

@@ -1,8 +1,8 @@
 """Uploads: prepare, receive, complete. Every route and command uploads through this engine.
 
 All state is one row in the internal database, so an upload survives a restart and may go through
-several processes. Leaves out HTTP (views/), streaming into the storage (receiving.py), and the
-removal of unfinished uploads (maintenance/sweeping.py).
+several processes. Leaves out HTTP (views/), the claims of attempts (claims.py), streaming into the
+storage (receiving.py), and the removal of unfinished uploads (maintenance/sweeping.py).
 
 The order of the steps keeps rows and bytes together after a crash: first the path is recorded,
 then the bytes become durable, then the file's row is committed.
@@ -10,29 +10,17 @@ then the bytes become durable, then the file's row is committed.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from sqlite3 import Connection, IntegrityError
-from typing import Any
 
 from .. import naming
 from ..base import UploadInstructions, UploadParts
 from ..config import PluginConfig
 from ..db import batching, files, unhashed, uploads
-from ..errors import (
-    BadType,
-    ChecksumMismatch,
-    Conflict,
-    Expired,
-    FileTooLarge,
-    Invalid,
-    NotFound,
-    PermissionDenied,
-)
+from ..errors import Conflict, Expired, NotFound, PermissionDenied
 from ..maintenance.sweeping import REMEMBERED_SECONDS, Sweeper
 from ..models import FileRecord, Upload
 from ..permissions.grants import Grant
@@ -40,21 +28,9 @@ from ..permissions.shares import LinkGrant
 from ..sources.reading import storage_errors
 from ..sources.sources import Source
 from . import receiving, reserving
+from .claims import COMPLETING, LOST_CLAIM, TOO_LATE, Claims
 from .incoming import Incoming, as_file, new_upload, next_path
 from .reserving import Reservation
-
-logger = logging.getLogger("datasette_files")
-
-#: An attempt without progress for this long is dead, and another may replace it.
-CLAIM_SECONDS = 60.0
-#: How long a direct upload may stay in verification. The storage reports no progress meanwhile.
-_MAX_VERIFY_SECONDS = 600.0
-#: Bytes a second, for a declared sha256: the time above grows with the file.
-_MIN_READ_RATE = 16 * 1024 * 1024
-
-_TOO_LATE = "The upload was prepared too long ago; prepare a new one"
-_LOST_CLAIM = "The upload expired, or was sent again, while it was received; send the file again"
-_COMPLETING = "Another request is completing this upload; try again"
 
 
 @dataclass(frozen=True)
@@ -75,8 +51,7 @@ class Uploads:
         self._catalog = database
         self._expiry = config.upload_expiry_seconds
         self._sweeper = sweeper
-        #: Seconds after which no more bytes can arrive through a URL from ``prepare``.
-        self._url_lifetime = config.upload_expiry_seconds + uploads.ON_THE_WAY_SECONDS
+        self._claims = Claims(database, self._expiry, sweeper)
 
     async def prepare(
         self, source: Source, actor_id: str | None, grant: Grant, incoming: Incoming
@@ -154,14 +129,8 @@ class Uploads:
                 raise _conflict(upload)
             # The first attempt uses the prepared path; a later one must not overwrite it.
             path = upload.path if upload.claim is None else next_path(source, upload)
-            upload = replace(
-                upload,
-                claim=naming.new_claim(),
-                claimed_until=now + CLAIM_SECONDS,
-                path=path,
-                expires_at=now + self._expiry,
-                reserved=upload.size or 0,
-            )
+            upload = self._claims.new(upload, now)
+            upload = replace(upload, path=path, reserved=upload.size or 0)
             uploads.claim(conn, upload, now)
             return upload
 
@@ -170,29 +139,16 @@ class Uploads:
             stored = await self._stream(source, upload, chunks)
             allowed = await grant.renewed()
         except BaseException:
-            await self._release(source, upload)
+            await self._claims.release(source, upload)
             raise
         try:
-            recorded = await self._record(stored, allowed)
+            recorded = await self._claims.record(stored, allowed)
         except PermissionDenied:
-            await self._release(source, upload)
+            await self._claims.release(source, upload)
             raise
         if not recorded:
             await self._sweeper.remove(source, upload.path)
-            raise Expired(_LOST_CLAIM)
-
-    async def _record(self, stored: Upload, grant: Grant) -> bool:
-        """Mark the upload as received. Returns False if another attempt has taken it.
-
-        Raises PermissionDenied if the permission was withdrawn while the bytes arrived.
-        """
-        expires_at = time.time() + self._expiry
-
-        def record(conn: Connection) -> bool:
-            grant.check(conn, stored.source_slug)
-            return uploads.received(conn, stored, expires_at)
-
-        return await self._catalog.write(record)
+            raise Expired(LOST_CLAIM)
 
     async def complete(
         self, source: Source, actor_id: str | None, grant: Grant, token: str
@@ -222,7 +178,9 @@ class Uploads:
             if upload.state != "received":
                 raise _conflict(upload)
             file = as_file(upload)
-            uploads.complete(conn, upload.id, time.time() + REMEMBERED_SECONDS, self._url_lifetime)
+            uploads.complete(
+                conn, upload.id, time.time() + REMEMBERED_SECONDS, self._claims.url_lifetime
+            )
             files.insert(conn, file)
             reserving.settle(conn, source, upload)
             if file.sha256 is None:
@@ -232,7 +190,7 @@ class Uploads:
         # The body of the request may have come slowly.
         committed = await self._catalog.write(partial(commit, grant=await grant.renewed()))
         if isinstance(committed, Upload):
-            await self._verify_direct(source, committed, grant)
+            await self._claims.verify_direct(source, committed, grant)
             committed = await self._catalog.write(partial(commit, grant=await grant.renewed()))
         if isinstance(committed, Upload):
             raise Conflict("Another request changed the upload meanwhile; try again")
@@ -267,7 +225,7 @@ class Uploads:
             def commit(conn: Connection) -> None:
                 allowed.check(conn, source.slug)
                 if not uploads.finish(conn, upload.id, claim):
-                    raise Expired(_LOST_CLAIM)
+                    raise Expired(LOST_CLAIM)
                 try:
                     files.insert(conn, file)
                 except IntegrityError:
@@ -278,13 +236,15 @@ class Uploads:
 
             await self._catalog.write(commit)
         except BaseException:
-            await self._undo(source, upload, lambda conn: uploads.discard(conn, upload))
+            await self._claims.undo(source, upload, lambda conn: uploads.discard(conn, upload))
             raise
         return file
 
     async def _stream(self, source: Source, upload: Upload, chunks: AsyncIterator[bytes]) -> Upload:
         room = Reservation(self._catalog, source, upload)
-        return await receiving.receive_stream(source, upload, chunks, self._extend, room.cover)
+        return await receiving.receive_stream(
+            source, upload, chunks, self._claims.extend, room.cover
+        )
 
     def _new(
         self,
@@ -300,93 +260,6 @@ class Uploads:
         upload = new_upload(source, actor_id, incoming, token, expires_at, claim)
         link = grant.link.id if isinstance(grant, LinkGrant) else None
         return replace(upload, link=link), token
-
-    async def _extend(self, upload: Upload) -> float:
-        """Postpone claim and expiry while bytes arrive; return the time of the next call.
-
-        Raises Expired if another attempt has taken the upload.
-        """
-        now = time.time()
-        held = await self._catalog.write(
-            lambda conn: uploads.extend(
-                conn, upload.id, upload.claim or "", now + CLAIM_SECONDS, now + self._expiry
-            )
-        )
-        if not held:
-            raise Expired(_LOST_CLAIM)
-        return now + min(CLAIM_SECONDS, self._expiry) / 4
-
-    async def _verify_direct(self, source: Source, upload: Upload, grant: Grant) -> None:
-        """Verify the bytes that a client sent to the storage, and mark the upload as received."""
-        now = time.time()
-        found = upload
-        upload = replace(
-            upload,
-            claim=naming.new_claim(),
-            claimed_until=now + CLAIM_SECONDS,
-            expires_at=now + self._expiry,
-        )
-        claimed = await self._catalog.write(lambda conn: uploads.claim(conn, upload, now))
-        if not claimed:
-            raise await self._catalog.read(lambda conn: _unclaimed(conn, found))
-        alive = asyncio.create_task(self._keep_claim(upload))
-        try:
-            stored = await receiving.verify_direct_upload(source, upload)
-        except (BadType, ChecksumMismatch, FileTooLarge, Invalid):
-            keep_until = time.time() + REMEMBERED_SECONDS
-            await self._undo(
-                source,
-                upload,
-                lambda conn: uploads.reject(conn, upload, keep_until, self._url_lifetime),
-            )
-            raise
-        except BaseException as error:
-            # The bytes may be correct: keep them, so that the client can complete again.
-            vain = found.has_expired(now) and isinstance(error, receiving.NothingSent)
-            expires_at = found.expires_at if vain else time.time() + self._expiry
-            state = "expired" if found.state == "expired" and vain else "prepared"
-            await self._catalog.write(
-                lambda conn: uploads.hand_back(
-                    conn, upload.id, upload.claim or "", expires_at, state
-                )
-            )
-            if vain:
-                raise Expired(_TOO_LATE) from error
-            raise
-        finally:
-            alive.cancel()
-        await self._record(stored, grant)
-
-    async def _keep_claim(self, upload: Upload) -> None:
-        """Postpone claim and expiry until cancelled: only the claim of a dead process may lapse."""
-        until = time.time() + _MAX_VERIFY_SECONDS + (upload.size or 0) / _MIN_READ_RATE
-        try:
-            while time.time() < until:
-                await asyncio.sleep(min(CLAIM_SECONDS, self._expiry) / 4)
-                await self._extend(upload)
-        except Expired:
-            logger.warning("Another attempt took over an upload during its verification")
-        except Exception:
-            logger.exception("The claim on an upload cannot be renewed; it will lapse")
-
-    async def _release(self, source: Source, upload: Upload) -> None:
-        """Remove a failed attempt's bytes, and let the client send the upload again."""
-        fresh = next_path(source, upload)
-        await self._undo(
-            source,
-            upload,
-            lambda conn: uploads.release(
-                conn, upload, upload.claim or "", fresh, time.time() + self._expiry
-            ),
-        )
-
-    async def _undo(self, source: Source, upload: Upload, change: Any) -> None:
-        try:
-            if await self._catalog.write(change) is not False:  # False: another attempt has it
-                await self._sweeper.remove(source, upload.path)
-        except Exception:
-            # The caller needs the first error, not this one. The sweeper removes the leftovers.
-            logger.exception("Cleaning up after a failed upload failed")
 
 
 def by_id(conn: Connection, upload_id: str) -> Upload | None:
@@ -414,7 +287,7 @@ def owned(
     if (upload.actor_id, upload.link) != (actor_id, link):
         raise PermissionDenied("Another user prepared this upload; prepare your own")
     if upload.has_expired(time.time()) and not (takes_late and upload.is_direct):
-        raise Expired(_TOO_LATE)
+        raise Expired(TOO_LATE)
     return upload
 
 
@@ -423,17 +296,10 @@ def _goes_on(token: str, upload: Upload) -> bool:
     return naming.is_resumable(token) and upload.state != "completed"
 
 
-def _unclaimed(conn: Connection, found: Upload) -> Conflict | Expired:
-    """The reason why a direct upload cannot be claimed: another attempt, or the sweeper came."""
-    upload, now = uploads.get(conn, found.id), time.time()
-    swept = upload is None or not (upload.state == "completed" or upload.is_being_received(now))
-    return Expired(_TOO_LATE) if swept and found.has_expired(now) else Conflict(_COMPLETING)
-
-
 def _conflict(upload: Upload) -> Conflict:
     if upload.state == "receiving" and upload.is_being_received(time.time()):
         return Conflict(
-            _COMPLETING
+            COMPLETING
             if upload.instructions is not None
             else "The upload is still being received; wait until it ends, then try again"
         )

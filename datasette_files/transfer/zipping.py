@@ -99,7 +99,7 @@ def members(files: Iterable[FileRecord]) -> Iterator[Member]:
     names = Names()
     for file in files:
         if file.size is None or file.crc32 is None:
-            raise NotFound(f"The size of {file.filename} is not known; it cannot be in a zip")
+            raise NotFound(f"The size of {file.filename} is not known; leave it out")
         name = names.add("", file.filename)
         yield Member(file.id, name, file.size, int(file.crc32, 16), file.modified)
 
@@ -159,7 +159,7 @@ class Archive:
                     yield b"".join(await asyncio.gather(*map(self._small, run)))
 
     async def _pieces(self, start: int, end: int) -> AsyncIterator[bytes | Data]:
-        """What the archive is made of between two of its places."""
+        """The pieces of the archive between two of its places."""
         totals = self._directory.totals
         if start < totals.members:
             first = await self._directory.holding(start, central=False)
@@ -251,9 +251,7 @@ def _require(piece: Data, size: int) -> None:
         )
 
 
-async def _batches(
-    pieces: AsyncIterator[bytes | Data],
-) -> AsyncIterator[list[bytes | Data]]:
+async def _batches(pieces: AsyncIterator[bytes | Data]) -> AsyncIterator[list[bytes | Data]]:
     """The pieces in lists of at most ``_ASKED`` and ``_ASKED_BYTES``, or of one."""
     batch: list[bytes | Data] = []
     size = 0

@@ -1,4 +1,4 @@
-"""Who may see a file, for its page: as far as the reader may know."""
+"""The people who may see a file, for its page, as far as the reader may know."""
 
 from __future__ import annotations
 

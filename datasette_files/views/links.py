@@ -1,4 +1,4 @@
-"""What people without an account get by a link: files, or an upload into one source.
+"""The pages of a link for people without an account: files, or an upload into one source.
 
 A page here stands alone, without the site's navigation, and works without scripts. The one right
 is that of the link: cookies and tokens beside it are not looked at. Every refusal of a link is the
@@ -136,7 +136,7 @@ async def _page_of(call: Call, opened: Opened, file: FileRecord, source: Source)
 
 
 def _terms(share: Share) -> dict[str, Any]:
-    """What every page of a link tells: its label, until when it works, and downloads left."""
+    """The facts on every page of a link: its label, its end, and the downloads left."""
     most = share.max_downloads
     return {
         "label": share.label,

@@ -49,7 +49,7 @@ def full(call: Call, file: FileRecord) -> dict[str, Any]:
 
 
 def text_state(call: Call, file: FileRecord) -> dict[str, str | None]:
-    """What became of the file's text; ``none`` where its source is without."""
+    """The status of the file's text; ``none`` where its source reads no text."""
     if not call.files.sources.get(file.source_slug).config.text:
         return {"text_status": "none", "text_error": None}
     return {"text_status": file.text_status or "pending", "text_error": file.text_error}

@@ -157,11 +157,7 @@ def _touched(entered: dict[str, str], values: dict[str, Any]) -> dict[str, str]:
 
 
 async def _page(
-    call: Call,
-    source: Source,
-    found: SourceSettings,
-    form: _Form | None = None,
-    status: int = 200,
+    call: Call, source: Source, found: SourceSettings, form: _Form | None = None, status: int = 200
 ) -> Response:
     """The page; for a refused form with its entries and errors."""
     texts = {key: as_text(key, value) for key, value in _values(found).items()}

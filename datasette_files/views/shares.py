@@ -89,7 +89,7 @@ async def of_source(call: Call, slug: str) -> dict[str, Any] | None:
 async def _sharing(
     call: Call, action: str, *, file_id: str | None = None, source: str | None = None
 ) -> dict[str, Any] | None:
-    """What is needed to make a link there. ``links`` are listed where ``?shares`` asks for them."""
+    """The values that a form for a link needs. ``?shares`` adds the ``links`` that there are."""
     if call.actor_id is None:
         return None
     links = None

@@ -110,6 +110,6 @@ def page(open_page: OpenPage) -> Page:
 
 @pytest.fixture
 def watch(page: Page) -> Watch:
-    """What ``page`` complains of."""
+    """The complaints of ``page``."""
     watch: Watch = page.watch  # type: ignore[attr-defined]
     return watch

@@ -1,4 +1,4 @@
-"""What every page of ours owes its visitors: accessible in both schemes, at any width, under any
+"""Every page of ours is accessible in both schemes, at any width, under any
 prefix, without scripts, by keyboard, and standing still."""
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Site:
         )
 
     def written(self) -> tuple[Any, ...]:
-        """What a command may have written: files, the catalog, uploads, rows."""
+        """Everything that a command may have written: files, the catalog, uploads, rows."""
         tables = self.sql("SELECT name, sql FROM sqlite_master") if self.shop.exists() else None
         held_rows = tables and {name: self.sql(f'SELECT * FROM "{name}"') for name, _ in tables}
         catalog = self.catalog() if self.internal.exists() else None

@@ -224,7 +224,7 @@ def test_help_says_what_each_command_does(name: str) -> None:
 @pytest.mark.full
 @pytest.mark.timeout(600)
 def test_a_deployment_moves_to_s3_and_back(capsys: pytest.CaptureFixture[str]) -> None:
-    """What the benchmark does, with less: every sha256 is read past Datasette."""
+    """The benchmark with fewer files: every sha256 is read past Datasette."""
     from benchmarks import moving
 
     moving.main(["--large", "20000000", "--files", "50"])

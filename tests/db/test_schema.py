@@ -1,4 +1,4 @@
-"""What the schema keeps by itself: the search index, the totals, and both over a VACUUM."""
+"""The schema keeps by itself: the search index, the totals, and both over a VACUUM."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ MAY_GROW = 32 * 1024 * 1024
 
 @dataclass
 class Tally:
-    """What all clients did, and the digests of the files that must still be there."""
+    """The actions of all clients, and the digests of the files that must still be there."""
 
     uploads: int = 0
     downloads: int = 0

@@ -36,7 +36,7 @@ LIMIT = 2000
 
 @dataclass
 class Answer:
-    """What the application sent."""
+    """The answer that the application sent."""
 
     status: int
     headers: dict[str, str]

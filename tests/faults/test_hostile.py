@@ -46,7 +46,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: its tags and their attributes."""
+    """A page as a browser reads it: its tags and their attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

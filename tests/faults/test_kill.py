@@ -30,7 +30,7 @@ EXPIRY = 2
 
 @dataclass
 class Ledger:
-    """What clients were told, and what they had begun when nobody answered any more."""
+    """The answers that clients got, and the requests that nobody answered any more."""
 
     stored: dict[str, str] = field(default_factory=dict)
     deleting: set[str] = field(default_factory=set)

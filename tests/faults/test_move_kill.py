@@ -74,7 +74,7 @@ class Site:
         return {file_id: (slug, path) for file_id, slug, path in found}
 
     def leftovers(self) -> dict[str, Any]:
-        """What is neither a file nor the memory of one."""
+        """Everything that is neither a file nor the memory of one."""
         open_rows = {
             "uploads": _UNFINISHED,
             "garbage": """SELECT path FROM datasette_files_garbage WHERE done_at IS NULL

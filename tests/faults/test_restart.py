@@ -104,7 +104,7 @@ def test_two_sweepers_undo_nothing_of_each_others(serve, root):
 
 @everywhere()
 def test_what_expired_is_gone_within_ten_seconds(serve, root):
-    """Of all three states: only prepared, received, and half received by a process that died."""
+    """In all three states: prepared, received, and half received by a process that died."""
     server = serve(upload_expiry_seconds=2)
     client = Client(server.url)
     prepared = expect(client.prepare("docs", "prepared.txt"), 200).json()

@@ -30,9 +30,9 @@ EXPIRY = 6
 CLAIM = 2
 
 _SHORT_CLAIMS = f"""
-from datasette_files.transfer import uploads
+from datasette_files.transfer import claims
 
-uploads.CLAIM_SECONDS = {CLAIM}
+claims.CLAIM_SECONDS = {CLAIM}
 """
 
 
@@ -143,7 +143,7 @@ def test_a_kill_within_the_completion_of_a_direct_upload_is_made_good(
 
 @pytest.mark.full
 def test_a_completion_that_takes_long_is_nobody_elses(scene: Callable[..., Scene]) -> None:
-    """Who is alive keeps its claim, however long the store takes."""
+    """A process that is alive keeps its claim, however long the store takes."""
     one, other = scene(), scene()
     prepared = one.prepared(CONTENT)
     one.proxy.holds_answers("CopyObject", seconds=CLAIM * 2.5)

@@ -1,4 +1,4 @@
-"""Who asks for a thumbnail of a file on S3 and goes away leaves nothing behind, and no error."""
+"""A client that asks for a thumbnail of a file on S3 and goes away leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ async def test_result_that_nobody_takes_is_undone(threads: DiskThreads) -> None:
 
 
 def _open_below(folder: Path) -> list[str]:
-    """What this process has open of the folder."""
+    """The files of the folder that this process has open."""
     descriptors = Path("/proc/self/fd")
     if not descriptors.exists():
         pytest.skip("only Linux tells what a process has open")

@@ -134,6 +134,15 @@ async def test_hash_of_what_is_not_there_any_more_is_given_up(
     assert deleted["id"] not in caplog.text
 
 
+async def test_of_a_storage_that_lost_all_its_bytes_a_pass_asks_for_few(unhashed: Flow) -> None:
+    for _ in range(7):
+        await unhashed.upload()
+    unhashed.storage.objects.clear()
+    for left in (2, 0):
+        await _hash(unhashed)
+        assert len(await unhashed.rows("SELECT * FROM datasette_files_unhashed")) == left
+
+
 async def test_another_process_that_hashes_is_left_alone(unhashed: Flow) -> None:
     await unhashed.upload()
     await unhashed.change(

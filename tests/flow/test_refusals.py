@@ -1,4 +1,4 @@
-"""What is refused, on every storage: with a clear code, and nothing left behind."""
+"""Refusals, on every storage: with a clear code, and nothing left behind."""
 
 from __future__ import annotations
 

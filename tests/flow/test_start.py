@@ -14,7 +14,7 @@ from tests.support.storages import registered
 async def test_a_first_start_announces_nothing(
     make_datasette: MakeDatasette, tmp_path: Path
 ) -> None:
-    """Of a database whose table of migrations an older library made: it is made anew."""
+    """Write a database whose table of migrations an older library made; it is made anew."""
     with closing(sqlite3.connect(tmp_path / "internal.db")) as conn:
         conn.execute(
             """CREATE TABLE _sqlite_migrations (migration_set TEXT, name TEXT, applied_at TEXT,

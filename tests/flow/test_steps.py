@@ -113,6 +113,7 @@ async def test_complete_without_bytes_is_a_conflict(flow: Flow) -> None:
     prepared = (await flow.prepare(size=5)).json
     early = await flow.complete(prepared["upload_token"])
     assert (early.status, early.json["code"]) == (409, "conflict")
+    assert "No bytes have arrived" in early.json["error"]
     await flow.send(prepared, b"hello")
     completed = await flow.complete(prepared["upload_token"])
     assert completed.status == 201, "the upload goes on after a complete that came too early"
@@ -164,12 +165,15 @@ async def test_attempt_that_died_gives_way_and_one_that_lives_does_not(flow: Flo
     if not flow.direct:
         early.append(await flow.send(prepared, b"second"))
     assert {(answer.status, answer.json["code"]) for answer in early} == {(409, "conflict")}
+    why = "is completing this upload" if flow.direct else "is still being received"
+    assert all(why in answer.json["error"] for answer in early)
     await flow.change(claim, time.time() - 1)
     if not flow.direct:
         early = [await flow.complete(prepared["upload_token"])]
         assert (early[0].status, early[0].json["code"]) == (409, "conflict"), (
             "its bytes are not whole"
         )
+        assert "No bytes have arrived" in early[0].json["error"]
     assert (await flow.send(prepared, b"second")).status == 200
     completed = await flow.complete(prepared["upload_token"])
     assert completed.status == 201

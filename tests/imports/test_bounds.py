@@ -1,4 +1,4 @@
-"""What imports may take: places in the queue, and disk."""
+"""Bounds of imports: places in the queue, and disk."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ TASK = {
 
 
 def program(body: str) -> str:
-    """What a child does in place of an import, once it has its task."""
+    """The code that a child runs in place of an import, once it has its task."""
     return f"""
 from datasette_files.sandbox import framing
 def work(source, sink):

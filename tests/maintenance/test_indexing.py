@@ -196,7 +196,7 @@ async def test_an_outage_marks_nothing_missing(
 async def test_files_that_come_or_reappear_meanwhile_are_not_missing(
     make_datasette: MakeDatasette, register_storages: Callable[..., None]
 ) -> None:
-    """Of a storage whose listing lags, gives no marks, and has keys that cannot be files."""
+    """A storage whose listing lags, gives no marks, and has keys that cannot be files."""
 
     class Lagging(MemoryStorage):
         storage_type = "lagging"

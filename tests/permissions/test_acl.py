@@ -69,7 +69,7 @@ async def change(
 
 
 async def abilities(datasette: Datasette, file: dict[str, Any], actor: Any) -> set[str]:
-    """What the actor may do to the file and its source."""
+    """The actions that the actor may do to the file and its source."""
     client, url = datasette.client, file["url"]
     listed = await client.get("/-/files/search.json", actor=actor)
     answers = {

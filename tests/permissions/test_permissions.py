@@ -42,7 +42,7 @@ PEOPLE = {"nobody": None, "alice": ALICE, "bob": BOB, "staff": STAFF}
 
 
 async def browsers(datasette: Datasette, source: str = "docs") -> set[str]:
-    """Who may read the source's list."""
+    """The actors who may read the source's list."""
     found = set()
     for name, actor in PEOPLE.items():
         answer = await datasette.client.get(f"/-/files/source/{source}.json", actor=actor)

@@ -1,4 +1,4 @@
-"""What a link gives: never more than its maker may do at that moment, and nothing once it ended."""
+"""A link's rights: never more than its maker has at that moment, and none once it ended."""
 
 import asyncio
 import sqlite3

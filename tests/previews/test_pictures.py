@@ -1,4 +1,4 @@
-"""What a worker makes of images: upright, in true colours, small, and without metadata.
+"""Pictures that a worker makes of images: upright, in true colours, small, and without metadata.
 
 In this process, on our own samples; that the server leaves it to workers is in test_workers.py.
 """

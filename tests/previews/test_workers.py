@@ -139,7 +139,7 @@ async def test_a_playlist_under_a_videos_name_opens_nothing(pool: Workers, tmp_p
 
 
 def program(folder: Path, script: str) -> str:
-    """What stands in ffmpeg's place."""
+    """The program in ffmpeg's place."""
     path = folder / "ffmpeg"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)

@@ -17,7 +17,8 @@ from datasette_files.errors import Invalid, StorageUnavailable
 from datasette_files_s3.client import Connection
 from datasette_files_s3.config import Folder, S3Config
 from datasette_files_s3.cors import joined, origin_of, rule
-from datasette_files_s3.rights import Trial, policy
+from datasette_files_s3.policy import policy
+from datasette_files_s3.rights import Trial
 from tests.conftest import disk_source
 from tests.support.broker import SECRET, FakeBroker, answer
 from tests.support.faults.proxy import FaultProxy

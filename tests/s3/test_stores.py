@@ -17,7 +17,8 @@ from datasette_files.errors import StorageError
 from datasette_files.testing import chunked, content_of
 from datasette_files_s3.client import Connection
 from datasette_files_s3.config import Folder, S3Config
-from datasette_files_s3.rights import Trial, policy
+from datasette_files_s3.policy import policy
+from datasette_files_s3.rights import Trial
 from datasette_files_s3.storage import S3Storage
 from tests.conftest import MakeDatasette
 from tests.s3.conftest import MakeStorage, no_secrets
@@ -59,7 +60,7 @@ async def _made_flow(make_datasette: MakeDatasette, tmp_path: Path, **options: A
 
 
 def _encryption(store: Store, flow: Flow) -> list[tuple[str, str | None]]:
-    """Of each object of the source."""
+    """The encryption of each object of the source."""
     prefix = flow.storage.connection.config.prefix
     heads = [store.boto.head_object(Bucket=store.bucket, Key=key) for key in store.keys(prefix)]
     return [(head["ServerSideEncryption"], head.get("SSEKMSKeyId")) for head in heads]

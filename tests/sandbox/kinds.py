@@ -64,7 +64,7 @@ async def obeying(
 
 
 async def ask(child: Child, run: str) -> dict[str, Any]:
-    """What became of this code in the child."""
+    """The outcome of this code in the child."""
     child.send({"run": run})
     return await child.receive()
 

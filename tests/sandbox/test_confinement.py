@@ -36,7 +36,7 @@ _LIMITS = (
 
 
 def looks(pid: int) -> dict[str, str]:
-    """What /proc shows of a child."""
+    """A child's state in /proc."""
     folder = Path(f"/proc/{pid}")
     status = dict(
         line.split(":\t", 1) for line in folder.joinpath("status").read_text().splitlines()

@@ -15,7 +15,7 @@ SECRET = "shared-secret-that-nobody-shows"
 
 
 def answer(folder: str = "s3://bucket/team-1/", lives: float = 3600, **more: Any) -> dict[str, Any]:
-    """What a broker says, by the documentation. ``lives`` in seconds."""
+    """The answer of a broker, by the documentation. ``lives`` in seconds."""
     expires = datetime.fromtimestamp(time.time() + lives, timezone.utc)
     return {
         "AccessKeyId": "ASIAEXAMPLE",

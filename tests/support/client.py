@@ -92,7 +92,7 @@ class Client:
         return client.request("POST", path, body, {"Content-Type": kind})
 
     def there(self, url: str) -> tuple[Client, str]:
-        """Who talks to the server of a URL, which may be another, and the URL's path there."""
+        """The client for the server of a URL, which may be another, and the URL's path there."""
         parts = urlsplit(url)
         if not parts.netloc:
             return self, url

@@ -83,7 +83,7 @@ def _install(environment: Path, python: Path) -> None:
 
 @dataclass(frozen=True)
 class Installation:
-    """What the public release left in ``folder``: internal.db, data.db, docs/, old/."""
+    """The files that the public release left in ``folder``: internal.db, data.db, docs/, old/."""
 
     folder: Path
     #: The records that it answered, by their name here, in the order of their making.

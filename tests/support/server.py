@@ -133,7 +133,7 @@ class Server:
 
     @property
     def descriptors(self) -> list[str]:
-        """What the process's descriptors lead to: paths, and ``socket:[…]`` and the like."""
+        """The targets of the process's descriptors: paths, and ``socket:[…]`` and the like."""
         found = []
         for link in Path(f"/proc/{self.pid}/fd").iterdir():
             with suppress(FileNotFoundError):  # closed during the look

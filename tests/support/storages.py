@@ -276,7 +276,7 @@ class SignedStorage(MemoryStorage):
         return f"{BUCKET}/{quote(path)}?{urlencode({**headers, 'expires_in': expires_in})}"
 
     def serve(self, url: str) -> tuple[dict[str, str], bytes]:
-        """What the bucket answers to a GET: the headers that were signed, and the body."""
+        """The bucket's answer to a GET: the headers that were signed, and the body."""
         parts = urlsplit(url)
         assert f"{parts.scheme}://{parts.netloc}" == BUCKET
         headers = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -323,7 +323,7 @@ class DirectStorage(SignedStorage):
         )
 
     def put(self, url: str, content: bytes) -> None:
-        """What the bucket does with a client's PUT."""
+        """Take a client's PUT as the bucket."""
         path = unquote(url.removeprefix(f"{BUCKET}/incoming/"))
         if path not in self.incoming:
             raise FileNotFoundError(url)
@@ -379,7 +379,7 @@ class PartsStorage(DirectStorage):
         return [SignedPart(part.number, f"{BUCKET}/parts/{quote(path)}") for part in wanted]
 
     def put_part(self, signed: SignedPart, content: bytes) -> None:
-        """What the bucket does with a client's PUT."""
+        """Take a client's PUT as the bucket."""
         self.parts[unquote(signed.url.removeprefix(f"{BUCKET}/parts/"))][signed.number] = content
 
     async def list_parts(self, path: str, parts_state: dict[str, Any]) -> list[SentPart]:

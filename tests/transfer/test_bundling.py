@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from datasette_files.app import Files
-from datasette_files.errors import Conflict, NotFound
-from datasette_files.transfer import unbundling
-from datasette_files.transfer.unbundling import Databases
+from datasette_files.errors import Conflict, FilesError, NotFound
+from datasette_files.transfer.databases import Databases
 from tests.conftest import MakeDatasette, disk_source, missing, upload
 from tests.support.faults.scene import held
 from tests.support.storages import MemoryStorage
@@ -133,7 +132,7 @@ async def test_a_bag_that_changes_after_its_verification_is_not_stored(
         await work.check({})
         (tmp_path / "bag" / "data" / "files" / "a.txt").write_bytes(b"another")
         async for row in work.files():
-            with pytest.raises(unbundling.FilesError, match="sha256"):
+            with pytest.raises(FilesError, match="sha256"):
                 await work.store(row)
     assert held(tmp_path / "new") == set()
     with pytest.raises(NotFound, match="cannot be read"):

@@ -224,7 +224,7 @@ async def test_an_object_that_is_gone_or_cut_is_an_error_before_any_header(
 
 
 class Broken(Exception):
-    """What an SDK raises."""
+    """An error that an SDK raises."""
 
 
 def breaking(after: int) -> Any:

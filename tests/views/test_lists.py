@@ -123,7 +123,7 @@ def is_kind(content_type: str, kind: str) -> bool:
 
 
 def expected(rows: list[Row], arguments: dict[str, str]) -> list[str]:
-    """What the list has to hold, in its order, by plain Python."""
+    """The names of the list in its order, by plain Python."""
     kind, who = arguments.get("content_type"), arguments.get("uploaded_by")
     after, before = arguments.get("created_after"), arguments.get("created_before")
     found = [

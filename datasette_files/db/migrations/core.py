@@ -4,11 +4,10 @@ Tables that 0.1a3 made keep their names and columns. What we add:
 
 * ``datasette_files.seq``: an explicit integer key. The search index refers to it; an implicit rowid
   may be renumbered by VACUUM, which silently breaks an external-content index.
-* ``datasette_files_fts.source_id``: a token for the source inside the index, so that a search
-  within a source never visits another's rows; prefix indexes for search as you type.
-* ``datasette_files_totals``: files and bytes by source, type and uploader, kept by triggers.
-* one index for each order and filter that a list offers (listing.py names them).
+* ``datasette_files_totals``: files and bytes by source, type and uploader.
 * uploads, garbage (bytes to delete), leases, a small key-value table.
+
+The search index follows in search.py, indexes and triggers of files in shelves.py.
 """
 
 from __future__ import annotations
@@ -130,70 +129,10 @@ _TABLES = (
     "ALTER TABLE datasette_files_sources ADD COLUMN provisioned TEXT",
 )
 
-_ORDERS = {
-    "created": "created_at",
-    "filename": "filename COLLATE NOCASE",
-    "size": "ifnull(size, -1)",
-}
-_FILTERS = {
-    "": "source_id",
-    "_type": "source_id, ifnull(content_type, '')",
-    "_uploader": "source_id, ifnull(uploaded_by, ''), ifnull(content_type, '')",
-}
-
-_INDEXES = tuple(
-    f"CREATE INDEX datasette_files_by{prefix}_{order} ON datasette_files ({columns}, {key})"
-    for prefix, columns in _FILTERS.items()
-    for order, key in _ORDERS.items()
-)
-
-_SEARCH_COLUMNS = "id, filename, content_type, search_text, source_id"
-_DELETE_FROM_INDEX = f"""INSERT INTO datasette_files_fts
-    (datasette_files_fts, rowid, {_SEARCH_COLUMNS}) VALUES
-    ('delete', old.seq, old.id, old.filename, old.content_type, old.search_text, old.source_id);"""
-_ADD_TO_INDEX = f"""INSERT INTO datasette_files_fts (rowid, {_SEARCH_COLUMNS}) VALUES
-    (new.seq, new.id, new.filename, new.content_type, new.search_text, new.source_id);"""
-
-_SUBTRACT = """UPDATE datasette_files_totals
-    SET files = files - 1, bytes = bytes - ifnull(old.size, 0)
-    WHERE source_id = old.source_id AND uploaded_by = ifnull(old.uploaded_by, '')
-        AND content_type = ifnull(old.content_type, '');
-    DELETE FROM datasette_files_totals
-    WHERE source_id = old.source_id AND uploaded_by = ifnull(old.uploaded_by, '')
-        AND content_type = ifnull(old.content_type, '') AND files <= 0;"""
-_ADD = """INSERT INTO datasette_files_totals (source_id, uploaded_by, content_type, files, bytes)
-    VALUES (new.source_id, ifnull(new.uploaded_by, ''), ifnull(new.content_type, ''),
-        1, ifnull(new.size, 0))
-    ON CONFLICT DO UPDATE SET files = files + 1, bytes = bytes + excluded.bytes;"""
-
-_SEARCH_INDEX = (
-    f"""CREATE VIRTUAL TABLE datasette_files_fts USING fts5(
-        {_SEARCH_COLUMNS.replace("id,", "id UNINDEXED,", 1)},
-        content='datasette_files', content_rowid='seq',
-        prefix='1 2 3', tokenize='unicode61 remove_diacritics 2'
-    )""",
-    f"""CREATE TRIGGER datasette_files_ai AFTER INSERT ON datasette_files BEGIN
-        {_ADD_TO_INDEX} END""",
-    f"""CREATE TRIGGER datasette_files_ad AFTER DELETE ON datasette_files BEGIN
-        {_DELETE_FROM_INDEX} END""",
-    f"""CREATE TRIGGER datasette_files_au
-        AFTER UPDATE OF filename, content_type, search_text, source_id ON datasette_files BEGIN
-        {_DELETE_FROM_INDEX} {_ADD_TO_INDEX} END""",
-)
-_TOTALS_TRIGGERS = (
-    f"""CREATE TRIGGER datasette_files_totals_ai AFTER INSERT ON datasette_files BEGIN
-        {_ADD} END""",
-    f"""CREATE TRIGGER datasette_files_totals_ad AFTER DELETE ON datasette_files BEGIN
-        {_SUBTRACT} END""",
-    f"""CREATE TRIGGER datasette_files_totals_au
-        AFTER UPDATE OF source_id, content_type, uploaded_by, size ON datasette_files BEGIN
-        {_SUBTRACT} {_ADD} END""",
-)
-
 
 @migrations(name="0001_core")
 def core(db: sqlite_utils.Database) -> None:
-    """Make every table, or adopt those of the public 0.1a3 with all their rows."""
+    """Make the tables, or adopt those of the public 0.1a3 with all their rows."""
     adopted = db["datasette_files"].exists()
     if adopted:
         for name in ("ai", "ad", "au"):
@@ -203,9 +142,6 @@ def core(db: sqlite_utils.Database) -> None:
     run(db, *_TABLES)
     if adopted:
         _adopt(db)
-    run(db, *_INDEXES, *_SEARCH_INDEX, *_TOTALS_TRIGGERS)
-    if adopted:
-        db.execute("INSERT INTO datasette_files_fts (datasette_files_fts) VALUES ('rebuild')")
         db.execute(
             """INSERT INTO datasette_files_totals
             SELECT source_id, ifnull(uploaded_by, ''), ifnull(content_type, ''),

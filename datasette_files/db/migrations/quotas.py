@@ -1,4 +1,4 @@
-"""What counts towards quotas, beside the files of the catalog: kept totals.
+"""Kept totals of everything that counts towards quotas.
 
 ``datasette_files_usage`` has one row for each source, kind and actor; the actor is ``''`` for
 everybody without an id.

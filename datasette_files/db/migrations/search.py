@@ -1,8 +1,9 @@
 """The search index: from ``0011_search`` on it finds words in any spelling, and parts of words.
 
 * ``datasette_files_terms``: the extra text (words.py) of files that have one; NULL until
-  ``search.index_due`` makes it. Triggers note the file, so that rows of other tools, which cannot
-  call Python, are indexed too.
+  ``search.index_due`` makes it. Triggers (shelves.py) note the file.
+* ``datasette_files_fts.source_id``: a token for the source inside the index, so that a search
+  within a source never visits another's rows; prefix indexes for search as you type.
 * ``datasette_files_indexed``: a view of the files with that text, the index's external content.
 """
 
@@ -13,13 +14,11 @@ import sqlite_utils
 from ..words import extra_words
 from .registry import migrations, run
 
-_OWN = "id, filename, content_type, search_text, source_id"
-_COLUMNS = f"{_OWN}, extra"
-_EXTRA = "(SELECT extra FROM datasette_files_terms WHERE seq = {0}.seq)"
-_VALUES = "{0}.id, {0}.filename, {0}.content_type, {0}.search_text, {0}.source_id"
+#: The columns of the index; by source, or by shelf since there are versions.
+COLUMNS = "id, filename, content_type, search_text, source_id, extra"
 
 
-def _has_extra(row: str) -> str:
+def has_extra(row: str) -> str:
     """A condition on a file: it may have words beyond the tokenizer's. GLOB knows cases."""
     text = f"({row}.filename || ' ' || ifnull({row}.search_text, ''))"
     borders = ("[a-z][A-Z]", "[A-Z][A-Z][a-z]", "[A-Za-z][0-9]", "[0-9][A-Za-z]")
@@ -27,62 +26,11 @@ def _has_extra(row: str) -> str:
     return " OR ".join([*tests, f"{text} GLOB '*[^' || char(1) || '-~]*'"])
 
 
-def _note(row: str, condition: str, tags: bool) -> str:
-    extra = _has_extra(row) + (f" OR {row}.tags != '[]'" if tags else "")
-    return f"""INSERT INTO datasette_files_terms (seq)
-        SELECT {row}.seq WHERE {condition} AND ({extra})"""
-
-
-def _delete(row: str, text: str) -> str:
-    return f"""INSERT INTO datasette_files_fts
-        (datasette_files_fts, rowid, {_COLUMNS})
-        SELECT 'delete', {row}.seq, {_VALUES.format(row)}, {text}"""
-
-
-def _add(row: str, text: str) -> str:
-    return f"""INSERT INTO datasette_files_fts (rowid, {_COLUMNS})
-        SELECT {row}.seq, {_VALUES.format(row)}, {text}"""
-
-
-_NOW = _EXTRA.format("new")
-_BEFORE = _EXTRA.format("old")
-_FORGET = "DELETE FROM datasette_files_terms WHERE seq = old.seq"
-_CHANGED = "(old.filename, old.search_text) IS NOT (new.filename, new.search_text)"
-
-
-def file_triggers(*, tags: bool = False) -> tuple[str, ...]:
-    """The triggers that keep the index; ``tags``: a file's tags are part of its extra text."""
-    changed = f"({_CHANGED} OR old.tags IS NOT new.tags)" if tags else _CHANGED
-    columns = "filename, content_type, search_text, source_id" + (", tags" if tags else "")
-    return (
-        f"""CREATE TRIGGER datasette_files_ai AFTER INSERT ON datasette_files BEGIN
-        DELETE FROM datasette_files_terms WHERE seq = new.seq;
-        {_note("new", "true", tags)}; {_add("new", "NULL")}; END""",
-        f"""CREATE TRIGGER datasette_files_ad AFTER DELETE ON datasette_files BEGIN
-        {_delete("old", _BEFORE)}; {_FORGET}; END""",
-        f"""CREATE TRIGGER datasette_files_au
-        AFTER UPDATE OF {columns} ON datasette_files BEGIN
-        {_delete("old", _BEFORE)};
-        {_FORGET} AND {changed};
-        {_note("new", changed, tags)};
-        {_add("new", _NOW)}; END""",
-    )
-
-
-_INDEX = (
-    f"""CREATE VIEW datasette_files_indexed AS
-        SELECT f.seq, {_VALUES.format("f")}, t.extra
-        FROM datasette_files f LEFT JOIN datasette_files_terms t ON t.seq = f.seq""",
-    f"""CREATE VIRTUAL TABLE datasette_files_fts USING fts5(
-        {_COLUMNS.replace("id,", "id UNINDEXED,", 1)},
-        content='datasette_files_indexed', content_rowid='seq',
-        prefix='1 2 3', tokenize='unicode61 remove_diacritics 2'
-    )""",
-    *file_triggers(),
-    f"""CREATE TRIGGER datasette_files_terms_au AFTER UPDATE OF extra ON datasette_files_terms BEGIN
-        {_delete("f", "old.extra")} FROM datasette_files f WHERE f.seq = old.seq;
-        {_add("f", "new.extra")} FROM datasette_files f WHERE f.seq = new.seq; END""",
-)
+def indexed(source: str) -> str:
+    """The view of the index's content, with this column of the file as its ``source_id``."""
+    return f"""CREATE VIEW datasette_files_indexed AS
+        SELECT f.seq, f.id, f.filename, f.content_type, f.search_text, {source}, t.extra
+        FROM datasette_files f LEFT JOIN datasette_files_terms t ON t.seq = f.seq"""
 
 
 @migrations(name="0011_search")
@@ -96,10 +44,15 @@ def search(db: sqlite_utils.Database) -> None:
         "CREATE TABLE datasette_files_terms (seq INTEGER PRIMARY KEY, extra TEXT)",
         f"""INSERT INTO datasette_files_terms
         SELECT seq, datasette_files_extra(CAST(filename AS BLOB), CAST(search_text AS BLOB))
-        FROM datasette_files f WHERE {_has_extra("f")}""",
+        FROM datasette_files f WHERE {has_extra("f")}""",
         """CREATE INDEX datasette_files_terms_due ON datasette_files_terms (seq)
         WHERE extra IS NULL""",
-        *_INDEX,
+        indexed("f.source_id"),
+        f"""CREATE VIRTUAL TABLE datasette_files_fts USING fts5(
+            {COLUMNS.replace("id,", "id UNINDEXED,", 1)},
+            content='datasette_files_indexed', content_rowid='seq',
+            prefix='1 2 3', tokenize='unicode61 remove_diacritics 2'
+        )""",
         "INSERT INTO datasette_files_fts (datasette_files_fts) VALUES ('rebuild')",
     )
 

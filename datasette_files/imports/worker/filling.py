@@ -81,7 +81,7 @@ class Filling:
                 self._reading.folder / "rows.db", len(table.columns), self._tell
             )
         for name in sorted(set(self._chosen) - set(table.columns)):
-            raise ImportProblem(f"There is no column {name!r} to choose a type for")
+            raise ImportProblem(f"There is no column {name!r}; choose types for others")
         self._widen(table, len(table.columns))
         for batch in self._reading.batches(table):
             self._take(table, batch)

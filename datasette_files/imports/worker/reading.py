@@ -209,10 +209,7 @@ def found(reading: Reading, table: Table, rows: Sequence[Sequence[Any]]) -> dict
     told = {**table.found}
     if told.get("guessed"):
         told["others"] = [
-            {
-                "encoding": other,
-                "cells": differing(rows, table.columns, told["encoding"], other),
-            }
+            {"encoding": other, "cells": differing(rows, table.columns, told["encoding"], other)}
             for other in told["others"]
         ]
     if len(str(told.get("member") or "")) > MAX_LISTED_NAME:

@@ -30,10 +30,7 @@ _FRAMES = 24
 _BLACK_SHARE, _DARK = 0.98, 32
 #: Where a video begins black, a later frame is looked for: among its key frames, then among all
 #: frames of its beginning. ``(options of the input, filters)``.
-_LATER = (
-    (("-skip_frame", "nokey"), ""),
-    (("-t", "30"), f",thumbnail={_FRAMES}"),
-)
+_LATER = ((("-skip_frame", "nokey"), ""), (("-t", "30"), f",thumbnail={_FRAMES}"))
 _NOT_BLACK = (
     f",blackframe=amount=0:threshold={_DARK},metadata=mode=select"
     f":key=lavfi.blackframe.pblack:value={100 * _BLACK_SHARE:.0f}:function=less"

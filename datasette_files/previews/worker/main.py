@@ -68,11 +68,7 @@ def _answer(job: dict[str, Any], source: BinaryIO) -> tuple[dict[str, Any], list
     except pictures.Absent as error:
         # The part may be installed again soon; only a new process is sure to find it.
         answer = {"ok": False, "reason": str(error)[:500], "absent": True, "ends": True}
-    except (
-        pictures.Unfit,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+    except (pictures.Unfit, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         answer = {"ok": False, "reason": str(error)}
     except framing.Broken:
         raise

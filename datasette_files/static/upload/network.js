@@ -14,7 +14,7 @@ export const NETWORK = {
   onOffline: (act, signal) => globalThis.addEventListener?.("offline", act, { signal }),
 
   /**
-   * Wait so many milliseconds, but not past the moment in which the device comes back online; while it is
+   * Wait for a number of milliseconds, but not past the moment in which the device comes back online; while it is
    * offline, wait for that. Raises the signal's reason.
    */
   wait: (milliseconds, signal) =>

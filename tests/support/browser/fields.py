@@ -59,7 +59,7 @@ class People:
         return row
 
     def value(self, column: str) -> Any:
-        """Of the newest row."""
+        """The cell of the newest row."""
         with self._open() as conn:
             (found,) = conn.execute(f"SELECT {column} FROM people ORDER BY id DESC").fetchone()
         return found
@@ -96,7 +96,7 @@ class Dialog:
         return self
 
     def field(self, column: str) -> Locator:
-        """What edits a column."""
+        """The element that edits a column."""
         return self.element.locator(f".row-edit-plugin-control[data-column={column}] .files-field")
 
     def names(self, column: str) -> Locator:

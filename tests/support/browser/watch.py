@@ -1,4 +1,4 @@
-"""What a page complained of: console, uncaught errors, refused policies, failed requests."""
+"""The complaints of a page: console, uncaught errors, refused policies, failed requests."""
 
 from __future__ import annotations
 

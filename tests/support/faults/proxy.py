@@ -37,7 +37,7 @@ class Asked:
 
 @dataclass
 class Fault:
-    """What happens to some requests. ``act`` serves the request that it is given."""
+    """The fate of some requests. ``act`` serves the request that it is given."""
 
     name: str
     operations: frozenset[str]

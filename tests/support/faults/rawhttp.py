@@ -14,14 +14,14 @@ from tests.support.server import Server
 
 @dataclass(frozen=True)
 class RawAnswer:
-    """What came back before the connection ended; ``status`` 0 for nothing."""
+    """The answer before the connection ended; ``status`` 0 for nothing."""
 
     status: int
     body: bytes
 
     @property
     def code(self) -> str:
-        """Of our error body."""
+        """The code in our error body."""
         value: Any = json.loads(self.body)
         return str(value["code"])
 

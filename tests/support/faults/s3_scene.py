@@ -111,7 +111,7 @@ class Scene:
         return {row[0] for row in rows(self.server.internal, "SELECT path FROM datasette_files")}
 
     def differences(self) -> dict[str, Any]:
-        """What the store has beside the catalog's files, and what the catalog has without bytes."""
+        """Objects beside the catalog's files, and files of the catalog without bytes."""
         found = {
             "left": sorted(self.keys() - self.catalogued()),
             "lost": sorted(self.catalogued() - self.keys()),

@@ -1,4 +1,4 @@
-"""What a fault test looks at from outside: where a source's bytes are, the catalog's tables.
+"""A fault test's view from outside: where a source's bytes are, the catalog's tables.
 
 Holds only looking and waiting; nothing here goes through the server's own code. A source is on
 disk, or in a bucket of the S3 that tests/support/moto_server.py finds.
@@ -111,7 +111,7 @@ def catalogued(database: Path) -> dict[str, str]:
 
 
 def leftovers(server: Server, root: Place) -> dict[str, Any]:
-    """What is neither a file nor the memory of one; empty when all is swept.
+    """Everything that is neither a file nor the memory of one; empty when all is swept.
 
     A look that is still to come, at what a client may send by a URL that lives, is none.
     """

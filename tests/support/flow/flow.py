@@ -25,7 +25,7 @@ BOB = {"id": "bob"}
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client sees of any answer, ours or a bucket's."""
+    """An answer as a client sees it, ours or a bucket's."""
 
     status: int
     headers: dict[str, str]

@@ -23,7 +23,7 @@ _FILLED = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 
 
 def _shapes(inline):
-    """What of a kind Datasette's templates hold, as one expression for what pages then have."""
+    """Everything of a kind in Datasette's templates, as one expression for what pages then have."""
     texts = {
         text
         for template in _TEMPLATES.rglob("*.html")
