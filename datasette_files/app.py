@@ -55,6 +55,7 @@ from .sources.sources import Source, Sources, storage_types
 from .texts.extraction import Texts
 from .transfer.bundling import Bundler
 from .transfer.checksums import Checksums
+from .transfer.continuing import Continuing
 from .transfer.copying import Carried, Copier, Order
 from .transfer.parts import Parts
 from .transfer.resuming import Resuming
@@ -111,6 +112,7 @@ class Files:
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.parts = Parts(self.catalog, self.config)
         self.resuming = Resuming(self.catalog, self.config, self.uploads)
+        self.continuing = Continuing(self.catalog, self.config, self.resuming)
         self.copier = Copier(self.catalog, self.sweeper)
         self.bundler = Bundler(self.catalog, self.sources)
         self.unbundler = Unbundler(

@@ -9,7 +9,7 @@ import asyncio
 import glob
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import FileIO
@@ -36,6 +36,13 @@ class Found:
     size: int
     #: Device and inode, to notice another file that takes its place before it is read.
     identity: tuple[int, int]
+    #: Nanoseconds of the last change of its bytes, and of its inode.
+    changed: tuple[int, int]
+
+    @property
+    def version(self) -> str:
+        """Names the file and its version: another text after every change of its bytes."""
+        return repr((os.fsencode(self.path.absolute()), self.size, self.changed))
 
 
 def found(
@@ -64,7 +71,7 @@ def _given(path: Path, recursive: bool, fail: Callable[[str, FilesError], None])
         fail(str(path), NotFound(f"The file cannot be read ({error.strerror})"))
         return
     if stat.S_ISREG(info.st_mode):
-        yield Found(path, info.st_size, (info.st_dev, info.st_ino))
+        yield _of(path, info)
     elif not stat.S_ISDIR(info.st_mode):
         fail(str(path), Invalid("This is neither a file nor a directory; choose another path"))
     elif recursive:
@@ -88,17 +95,26 @@ def _below(folder: Path, fail: Callable[[str, FilesError], None]) -> Iterator[Fo
                 unreadable(error)
                 continue
             if stat.S_ISREG(info.st_mode):
-                yield Found(path, info.st_size, (info.st_dev, info.st_ino))
+                yield _of(path, info)
 
 
-async def chunks(file: Found) -> AsyncIterator[bytes]:
-    """The file's bytes. Raises NotFound if unreadable, Invalid if another file replaced it."""
+def _of(path: Path, info: os.stat_result) -> Found:
+    changed = (info.st_mtime_ns, info.st_ctime_ns)
+    return Found(path, info.st_size, (info.st_dev, info.st_ino), changed)
+
+
+async def chunks(file: Found, start: int = 0) -> AsyncGenerator[bytes, None]:
+    """The file's bytes from ``start``.
+
+    Raises NotFound if it is unreadable, Invalid if another file replaced it.
+    """
     try:
         opened = await asyncio.to_thread(os.open, file.path, _OPEN_FLAGS)
         with os.fdopen(opened, "rb", buffering=0) as stream:
             info = os.fstat(opened)
             if (info.st_dev, info.st_ino) != file.identity:
                 raise Invalid("Another file replaced this one during the upload; try again")
+            stream.seek(start)
             async for chunk in read(stream):
                 yield chunk
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -20,6 +20,8 @@ from ..models import FileRecord
 from ..permissions.actions import UPLOAD
 from ..permissions.grants import administrator
 from ..sources.sources import Source
+from ..transfer.authority import Authority
+from ..transfer.continuing import LocalFile, can_continue
 from ..transfer.incoming import Incoming
 from . import disk
 from .output import Output, as_json, progress, shown, text
@@ -42,15 +44,40 @@ class _Putting:
     content_type: str | None
     uploader: str | None
 
-    async def store(
-        self, filename: str, size: int | None, chunks: AsyncIterator[bytes]
-    ) -> FileRecord:
-        """Upload one file, as a request would. Raises FilesError."""
+    def incoming(self, filename: str, size: int | None) -> Incoming:
+        """The file to upload, as the options describe it. Raises Invalid."""
         name = naming.check_filename(self.name or filename)
-        declared = sniffing.declared_type(self.content_type, name)
-        incoming = Incoming(name, declared, size)
+        return Incoming(name, sniffing.declared_type(self.content_type, name), size)
+
+    async def stream(self, incoming: Incoming, chunks: AsyncIterator[bytes]) -> FileRecord:
+        """Upload a stream in one pass, as a request would. Raises FilesError."""
         grant = administrator(UPLOAD, self.source.slug)
         stored = await self.files.uploads.store(self.source, self.uploader, grant, incoming, chunks)
+        await self.files.uploaded(self.source, stored, None, picture=False)
+        return stored
+
+    async def file(
+        self, item: disk.Found, tell: Callable[[int], None], output: Output
+    ) -> FileRecord:
+        """Upload a file, or the rest of a large one that was interrupted. Raises FilesError.
+
+        ``tell`` is told the bytes of each step.
+        """
+        filename = os.fsencode(item.path.name).decode("utf-8", "replace")
+        incoming = self.incoming(filename, item.size)
+
+        def read(start: int) -> AsyncGenerator[bytes, None]:
+            return _telling(disk.chunks(item, start), tell)
+
+        def goes_on(offset: int) -> None:
+            tell(offset)
+            output.note(f"{shown(str(item.path))}: goes on at byte {offset:,} of {item.size:,}")
+
+        if not can_continue(self.source, item.size):
+            return await self.stream(incoming, read(0))
+        authority = Authority(self.uploader, administrator(UPLOAD, self.source.slug))
+        file = LocalFile(incoming, item.version, read)
+        stored = await self.files.continuing.store(self.source, authority, file, goes_on)
         await self.files.uploaded(self.source, stored, None, picture=False)
         return stored
 
@@ -83,7 +110,8 @@ async def _put(
     A PATH may be a pattern. With --recursive all files below directories are uploaded, without
     following links. A file keeps its name, but not its directory: the source's path_template sets
     its path. The source's limits on size and type apply. The output has one line with the id of
-    each file. A second run stores all files again.
+    each file. A second run stores all files again; a file of more than 8 MiB, during which an
+    earlier run was killed, goes on where that run stopped.
 
     \b
     datasette files put docs photos/ --recursive -c datasette.yaml --internal internal.db
@@ -101,7 +129,7 @@ async def _put(
     putting = _Putting(site, files, source, name, content_type, uploader)
     output = Output(site)
     if paths == ("-",):
-        stored = await putting.store("", None, disk.read(sys.stdin.buffer))
+        stored = await putting.stream(putting.incoming("", None), disk.read(sys.stdin.buffer))
         output.add(as_json(stored), stored.id)
         return output.end()
     try:
@@ -125,9 +153,7 @@ async def _put_all(
 
         async def one(item: disk.Found) -> tuple[disk.Found, FileRecord | FilesError]:
             try:
-                chunks = _telling(disk.chunks(item), tell)
-                name = os.fsencode(item.path.name).decode("utf-8", "replace")
-                return item, await putting.store(name, item.size, chunks)
+                return item, await putting.file(item, tell, output)
             except FilesError as error:
                 return item, error
 
@@ -148,8 +174,9 @@ async def _each(items: Iterator[disk.Found]) -> AsyncIterator[disk.Found]:
 
 
 async def _telling(
-    chunks: AsyncIterator[bytes], tell: Callable[[int], None]
-) -> AsyncIterator[bytes]:
-    async for chunk in chunks:
-        tell(len(chunk))
-        yield chunk
+    chunks: AsyncGenerator[bytes, None], tell: Callable[[int], None]
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            tell(len(chunk))
+            yield chunk

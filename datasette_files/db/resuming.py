@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,30 @@ def get(conn: sqlite3.Connection, upload_id: str) -> Resumable | None:
     if upload is None or row is None:
         return None
     return Resumable(upload, row[0], json.loads(row[1]), row[2], row[3])
+
+
+def marked(conn: sqlite3.Connection, source_id: int, mark: str) -> list[tuple[str, str, float]]:
+    """``(upload id, metadata, expiry)`` of uploads that may go on, the longest first.
+
+    ``mark`` is the beginning of their metadata.
+    """
+    return conn.execute(
+        """SELECT u.id, r.metadata, u.expires_at FROM datasette_files_resuming r
+        JOIN datasette_files_uploads u ON u.id = r.upload_id
+        WHERE u.source_id = ? AND u.state = 'prepared' AND u.expires_at > ?
+            AND substr(r.metadata, 1, ?) = ? ORDER BY r.offset DESC""",
+        (source_id, time.time(), len(mark), mark),
+    ).fetchall()
+
+
+def take_over(conn: sqlite3.Connection, upload_id: str, new_id: str, metadata: str) -> None:
+    """Give an upload another id and metadata. An attempt under the old id has lost it."""
+    conn.execute("UPDATE datasette_files_uploads SET id = ? WHERE id = ?", (new_id, upload_id))
+    conn.execute(
+        """UPDATE datasette_files_resuming SET upload_id = ?, metadata = ?, attempt = NULL,
+            holder = NULL, lease_until = 0, wanted = NULL WHERE upload_id = ?""",
+        (new_id, metadata, upload_id),
+    )
 
 
 def take(

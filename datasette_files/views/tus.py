@@ -149,7 +149,9 @@ async def _create(call: Call, mount: Mount) -> Response:
     if concat is None:
         await _check_column(call, mount, pairs, incoming)
     resuming = call.files.resuming
-    sent = _sent(call, 0) if "content-type" in call.headers else None
+    # Some clients, such as those made with aiohttp, name a type for a body without bytes too.
+    has_body = "content-type" in call.headers and call.headers.get("content-length") != "0"
+    sent = _sent(call, 0) if has_body else None
     resumable_id, progress = await resuming.create(
         *(mount.source, mount.authority, incoming),
         metadata=raw,

@@ -19,6 +19,7 @@ from tests.browser.conftest import OpenPage
 from tests.browser.test_file_page import seek
 from tests.browser.test_upload import make
 from tests.conftest import missing
+from tests.support.browser.judges import bundled
 from tests.support.browser.samples import upload_sample
 from tests.support.browser.site import Site
 from tests.support.browser.uploading import Uploading
@@ -218,3 +219,102 @@ def test_a_download_is_saved_under_its_name(site: Site, page: Page, watch: Watch
         page.get_by_role("link", name="Download").first.click()
     assert download.value.suggested_filename == "Zürich 日本.txt"
     assert download.value.path().read_bytes() == b"text"
+
+
+#: ``@uppy/aws-s3`` speaks to Uppy's own server, Companion. A site answers in its place by our API,
+#: and the bytes go to the store. After the first part the file is paused, and goes on.
+_IN_PARTS = """async ([size, source]) => {
+    const file = new File([new Uint8Array(size).fill(7)], "judge.bin");
+    const post = async (url, body) => {
+        const answer = await fetch(url, {method: "POST", body: JSON.stringify(body),
+                                         headers: {"Content-Type": "application/json"}});
+        if (!answer.ok) throw new Error(await answer.text());
+        return answer.json();
+    };
+    const prepared = await post(`${source}/-/prepare`, {filename: file.name, size});
+    const {upload_token, upload_parts: parts} = prepared;
+    const asked = [];
+    const answers = async (path, method) => {
+        const [, , number] = path.slice(1).split("/");
+        asked.push(`${method} ${number ?? ""}`);
+        if (path === "/multipart") return {uploadId: "the upload", key: file.name};
+        if (number === "complete") {
+            await post(`${source}/-/complete`, {upload_token});
+            return {location: location.href, key: file.name};
+        }
+        if (number === undefined) {
+            const listed = await post(parts.list_url, {upload_token});
+            return listed.parts.map((part) => ({PartNumber: part.number, ETag: "listed"}));
+        }
+        const signed = await post(parts.sign_url, {upload_token, numbers: [Number(number)]});
+        return {url: signed.parts[0].url};
+    };
+    const fetched = window.fetch;
+    window.fetch = async (url, options = {}) => {
+        const path = String(url).split("companion/s3")[1];
+        if (path === undefined) return fetched(url, options);
+        return Response.json(await answers(path.split("?")[0], options.method ?? "GET"));
+    };
+    const uppy = new judges.Uppy().use(judges.AwsS3, {
+        companionEndpoint: `${location.origin}/companion`, shouldUseMultipart: true,
+        getChunkSize: () => parts.part_size});
+    const id = uppy.addFile({name: file.name, data: file});
+    uppy.once("s3-multipart:part-uploaded", () => {
+        uppy.pauseResume(id);
+        setTimeout(() => uppy.pauseResume(id), 300);
+    });
+    const {successful, failed} = await uppy.upload();
+    if (failed.length || successful.length !== 1) throw new Error(failed[0]?.error);
+    return asked;
+}"""
+#: A file in one piece: its form is the one that *prepare* answers.
+_IN_A_FORM = """async ([size, source]) => {
+    const file = new File([new Uint8Array(size).fill(7)], "judge.bin");
+    const post = (url, body) => fetch(url, {
+        method: "POST", body: JSON.stringify(body), headers: {"Content-Type": "application/json"}});
+    let token;
+    const uppy = new judges.Uppy().use(judges.AwsS3, {shouldUseMultipart: false,
+        signRequest: async ({contentType: content_type}) => {
+            const declared = {filename: file.name, size, content_type};
+            const prepared = await (await post(`${source}/-/prepare`, declared)).json();
+            token = prepared.upload_token;
+            return {url: prepared.upload_url, fields: prepared.upload_fields};
+        }});
+    uppy.addFile({name: file.name, data: file});
+    const {successful, failed} = await uppy.upload();
+    if (failed.length || successful.length !== 1) throw new Error(failed[0]?.error);
+    return (await post(`${source}/-/complete`, {upload_token: token})).status;
+}"""
+
+
+@pytest.fixture(scope="module")
+def judges(tmp_path_factory: pytest.TempPathFactory) -> str:
+    clients = {"Uppy": ("default", "@uppy/core"), "AwsS3": ("default", "@uppy/aws-s3")}
+    return bundled(clients, tmp_path_factory.mktemp("judges"))
+
+
+def _judged(site: Site, page: Page, judges: str, script: str, size: int) -> Any:
+    """Run a client of others; the file is then whole."""
+    page.goto(site.url("/-/versions"))
+    page.evaluate(judges)
+    page.set_default_timeout(120_000)
+    told = page.evaluate(script, [size, site.url("/-/files/upload/docs")])
+    (file,) = site.files()
+    assert (file["filename"], file["size"]) == ("judge.bin", size)
+    assert site.contents() == [b"\7" * size]
+    return told
+
+
+def test_uppy_sends_parts_and_goes_on_after_a_pause(site: Site, page: Page, judges: str) -> None:
+    asked = _judged(site, page, judges, _IN_PARTS, 50 * 1024 * 1024 + 1)
+    assert asked[0] == "POST "
+    assert asked.count("GET ") == 1, "it lists the parts when it goes on"
+    assert asked[-1] == "POST complete"
+    assert {"GET 1", "GET 2", "GET 3", "GET 4"} <= set(asked)
+    assert asked.count("GET 1") == 1, "a part that arrived is not sent again"
+
+
+def test_uppy_sends_a_form(site: Site, page: Page, watch: Watch, judges: str) -> None:
+    if shared_store().is_moto:  # its answer to a form shows the page no header
+        watch.expect('Refused to get unsafe header "etag"')
+    assert _judged(site, page, judges, _IN_A_FORM, 1_000_000) == 201

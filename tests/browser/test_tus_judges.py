@@ -5,30 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import MakeSite
-from tests.conftest import missing
+from tests.support.browser.judges import bundled
 from tests.support.browser.site import Site
 from tests.support.browser.uploading import until
 from tests.support.browser.watch import Watch
 
 pytestmark = pytest.mark.full
 
-_MODULES = Path(__file__).parents[2] / "node_modules"
 _SIZE = 20 * 1024 * 1024 + 5
-_BUNDLE = """require("esbuild").buildSync({
-    stdin: {resolveDir: process.cwd(), contents: `
-        export * as tus from "tus-js-client";
-        export {default as Uppy} from "@uppy/core";
-        export {default as Tus} from "@uppy/tus";`},
-    bundle: true, format: "iife", globalName: "judges", logLevel: "error", outfile: process.argv[1],
-})"""
 #: Chunks of 4 MiB, and a first try that is aborted in the midst.
 _TUS_JS = """async ([endpoint, content]) => {
     const file = new File([content()], "judge.bin", {lastModified: 7});
@@ -59,13 +48,12 @@ _UPPY = """async ([endpoint, content]) => {
 @pytest.fixture(scope="module")
 def judges(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A script that defines ``judges``: the clients in one bundle."""
-    node = shutil.which("node")
-    packages = ("tus-js-client", "@uppy/core", "@uppy/tus", "esbuild")
-    if node is None or not all((_MODULES / package).is_dir() for package in packages):
-        missing(f"npm install --no-save --no-package-lock {' '.join(packages)}")
-    out = tmp_path_factory.mktemp("judges") / "judges.js"
-    subprocess.run([node, "-e", _BUNDLE, str(out)], check=True, cwd=_MODULES.parent, timeout=120)
-    return out.read_text("utf-8")
+    clients = {
+        "tus": ("*", "tus-js-client"),
+        "Uppy": ("default", "@uppy/core"),
+        "Tus": ("default", "@uppy/tus"),
+    }
+    return bundled(clients, tmp_path_factory.mktemp("judges"))
 
 
 @pytest.mark.parametrize("script", [_TUS_JS, _UPPY], ids=["tus-js-client", "uppy"])
@@ -74,7 +62,7 @@ def test_a_client_of_others_uploads(
 ) -> None:
     site = make_site(base_url="/prefix/")
     page.goto(site.url("/-/versions"))
-    page.evaluate(f"{judges}; globalThis.judges = judges; 0")
+    page.evaluate(judges)
     endpoint = site.url("/-/files/upload/docs/-/tus")
     seed = random.Random(3).randbytes(1021)
     page.evaluate(

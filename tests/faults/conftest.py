@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import missing
+from tests.support.faults.proxy import FaultProxy
+from tests.support.faults.s3_scene import Scene, s3_sources, site, store_address
 from tests.support.faults.scene import Bucket, Place, config, place
+from tests.support.moto_server import new_prefix, shared_store
 from tests.support.server import Server
 
 Serve = Callable[..., Server]
@@ -39,6 +42,29 @@ def serve(tmp_path: Path, root: Place) -> Iterator[Serve]:
     yield start
     for server in servers:
         server.__exit__()
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[FaultProxy]:
+    proxy = FaultProxy(store_address())
+    yield proxy
+    proxy.refuse_connections()
+
+
+@pytest.fixture(scope="module")
+def _scene(proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    prefix = new_prefix()
+    sources = s3_sources(proxy, prefix, multipart_threshold_bytes=32 * 1024 * 1024)
+    with site(tmp_path_factory.mktemp("s3"), sources) as server:
+        yield Scene(server, shared_store(), proxy, prefix)
+
+
+@pytest.fixture
+def scene(_scene: Scene) -> Iterator[Scene]:
+    """Empty, and without faults. A server for all, as a start takes seconds."""
+    _scene.empty()
+    yield _scene
+    _scene.proxy.heal()
 
 
 class Disk:

@@ -1,16 +1,20 @@
-"""Clients of tus that nobody here wrote, on a real server: tuspy, and tus-js-client in Node."""
+"""Clients of tus that nobody here wrote, on a real server: tuspy, aiotus, tus-js-client in Node."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
+import io
 import json
 import random
 import shutil
 import subprocess
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -127,3 +131,82 @@ def test_tuspy_goes_on_while_the_server_is_killed(serve, large):
         finally:
             killer.join()
     _judge(server, large, _location(server, uploader.url))
+
+
+class _Aiotus:
+    """aiotus on one server.
+
+    It appends a ``Location`` without a host to the address of the request, in place of resolving it
+    (RFC 9110, 10.2.2), so its session is given whole addresses.
+    """
+
+    def __init__(self, server: Server) -> None:
+        try:
+            self.aiotus = importlib.import_module("aiotus")
+        except ImportError:
+            missing("aiotus (pip install aiotus)")
+        self.aiohttp = importlib.import_module("aiohttp")
+        self._server = server
+
+    async def _resolved(self, request: Any, handler: Any) -> Any:
+        response = await handler(request)
+        if location := response.headers.get("Location"):
+            headers = response.headers.copy()
+            headers["Location"] = urljoin(self._server.url, location)
+            response._headers = headers
+            response._cache.pop("headers")
+        return response
+
+    async def send(self, content: Any, metadata: dict[str, bytes], **more: Any) -> str:
+        """Upload a stream, or join the streams of a list; the upload's address."""
+        upload = self.aiotus.upload_multiple if isinstance(content, list) else self.aiotus.upload
+        retries = self.aiotus.RetryConfiguration(50, 0.5)
+        async with self.aiohttp.ClientSession(middlewares=(self._resolved,)) as session:
+            url = await upload(
+                *(_collection(self._server), content, metadata),
+                **{"client_session": session, "config": retries, **more},
+            )
+        assert url is not None
+        return str(url)
+
+
+@everywhere(direct=False)
+async def test_aiotus_uploads_and_reads_its_metadata(serve, large, root):
+    server = serve()
+    client = _Aiotus(server)
+    metadata = {"filename": "ä.bin".encode(), "filetype": b"application/octet-stream"}
+    with large.open("rb") as content:
+        url = await client.send(content, metadata, chunksize=1_000_000)
+    assert await client.aiotus.metadata(url) == metadata
+    _judge(server, large, _location(server, url))
+
+
+@everywhere(direct=False)
+async def test_aiotus_joins_partial_uploads(serve, large, root):
+    server, whole = serve(), large.read_bytes()
+    bounds = [0, 2_000_000, 5_500_000, _SIZE]
+    parts = [io.BytesIO(whole[start:end]) for start, end in pairwise(bounds)]
+    url = await _Aiotus(server).send(parts, {"filename": b"joined.bin"}, chunksize=1_000_000)
+    _judge(server, large, _location(server, url))
+
+
+async def test_aiotus_goes_on_while_the_server_is_killed(serve, tmp_path):
+    server = serve()
+    port = server.port
+    path = tmp_path / "larger.bin"
+    path.write_bytes(random.Random(13).randbytes(60_000_000))
+
+    def kill() -> None:
+        for _ in range(3):
+            time.sleep(0.4)
+            server.kill()
+            server.start(port=port)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with path.open("rb") as content:
+            url = await _Aiotus(server).send(content, {"filename": b"a.bin"}, chunksize=500_000)
+    finally:
+        killer.join()
+    _judge(server, path, _location(server, url))

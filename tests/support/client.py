@@ -75,8 +75,10 @@ class Client:
         finally:
             connection.close()
 
-    def post_json(self, path: str, value: dict[str, Any]) -> Answer:
-        headers = {"Content-Type": "application/json"}
+    def post_json(
+        self, path: str, value: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> Answer:
+        headers = {"Content-Type": "application/json", **(headers or {})}
         return self.request("POST", path, json.dumps(value).encode(), headers)
 
     def prepare(self, source: str, filename: str, **declared: Any) -> Answer:
@@ -86,10 +88,10 @@ class Client:
     def send(self, prepared: dict[str, Any], content: bytes, content_type: str) -> Answer:
         """The second step, to where prepare says: 200 of Datasette's, 204 of most stores'."""
         kind, body = multipart(prepared["upload_fields"], content, content_type=content_type)
-        client, path = self._there(prepared["upload_url"])
+        client, path = self.there(prepared["upload_url"])
         return client.request("POST", path, body, {"Content-Type": kind})
 
-    def _there(self, url: str) -> tuple[Client, str]:
+    def there(self, url: str) -> tuple[Client, str]:
         """The client for the server of a URL, which may be another, and the URL's path there."""
         parts = urlsplit(url)
         if not parts.netloc:
@@ -128,7 +130,7 @@ class Client:
         answer = self.request("GET", f"/-/files/{file_id}/download")
         if answer.status != 302:
             return answer
-        client, path = self._there(answer.headers["location"])
+        client, path = self.there(answer.headers["location"])
         return client.request("GET", path)
 
     def delete(self, file_id: str) -> Answer:

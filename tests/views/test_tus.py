@@ -248,6 +248,12 @@ class TestCreation:
     async def test_malformed_creations_are_refused(self, tus, headers):
         assert code_of(await tus.create(3, **headers)) == (400, "invalid")
 
+    async def test_type_of_a_body_without_bytes_is_not_judged(self, tus):
+        """aiohttp sends one with each request."""
+        told = {"Content-Type": "application/octet-stream", "Content-Length": "0"}
+        url = await tus.begin(5, **told)
+        assert await tus.offset(url) == 0
+
     async def test_with_upload(self, datasette, tus):
         created = await tus.create(5, b"hello")
         assert created.status_code == 201

@@ -1,4 +1,4 @@
-"""A proxy in front of any S3 endpoint that misbehaves as it is told: ``FaultProxy``.
+"""A proxy in front of a server, such as any S3, that misbehaves as it is told: ``FaultProxy``.
 
 Holds the faults that a store or the network between can have, and a log of what was asked. What a
 test expects of the storage stands in the test. Requests pass as they are, ``Host`` included, so
@@ -12,7 +12,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -114,7 +114,7 @@ class _Exchange(BaseHTTPRequestHandler):
             # The client or the store went away: the other side sees that too.
             self.reset()
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = _serve
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = do_OPTIONS = _serve
 
     def body(self) -> Iterator[bytes]:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -131,8 +131,16 @@ class _Exchange(BaseHTTPRequestHandler):
             left -= len(chunk)
             yield chunk
 
-    def forward(self, after: int | None = None, then: Callable[[], None] | None = None) -> None:
-        """Pass request and answer on; ``after`` so many bytes of the answer's body do ``then``."""
+    def forward(
+        self,
+        after: int | None = None,
+        then: Callable[[], None] | None = None,
+        body: Iterable[bytes] | None = None,
+    ) -> None:
+        """Pass request and answer on; ``after`` so many bytes of the answer's body do ``then``.
+
+        ``body`` is that of the request, if it was read before.
+        """
         store = http.client.HTTPConnection(*self.server.proxy.store, timeout=_STALL)
         try:
             store.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -143,7 +151,7 @@ class _Exchange(BaseHTTPRequestHandler):
             if chunked:
                 store.putheader("Transfer-Encoding", "chunked")
             store.endheaders()
-            for chunk in self.body():
+            for chunk in self.body() if body is None else body:
                 store.send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
             if chunked:
                 store.send(b"0\r\n\r\n")
@@ -308,6 +316,30 @@ class FaultProxy:
     def cuts_answers(self, *operations: str, after: int, **when: Any) -> None:
         """A reset after so many bytes of the answer's body."""
         self._add("cut", operations, lambda e: e.forward(after, e.reset), when)
+
+    def doubles(self, *operations: str, **when: Any) -> None:
+        """The request arrives twice, as from a proxy that tries again; the second answer counts."""
+
+        def act(exchange: _Exchange) -> None:
+            body = list(exchange.body())
+            exchange.forward(-1, lambda: None, body)
+            exchange.forward(body=body)
+
+        self._add("double", operations, act, when)
+
+    def truncates(self, *operations: str, after: int, **when: Any) -> None:
+        """So many bytes of the request's body arrive; then both sides are cut off."""
+
+        def some(exchange: _Exchange) -> Iterator[bytes]:
+            left = after
+            for chunk in exchange.body():
+                yield chunk[:left]
+                left -= len(chunk)
+                if left <= 0:
+                    break
+            raise ConnectionError("The rest of the body is lost")
+
+        self._add("truncated", operations, lambda e: e.forward(body=some(e)), when)
 
     def stalls(self, *operations: str, **when: Any) -> None:
         """Takes the request, and answers nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,36 @@ from tests.support.server import Server
 
 #: More than one part, and more than what is hashed at once.
 LARGE = b"sixteen bytes it" * (1024 * 1024 + 3)
+
+#: What may pass, as a change to the proxy, by its name; each hits one operation.
+PASSING: dict[str, Callable[[FaultProxy, str], Any]] = {
+    "500": lambda proxy, op: proxy.answers(500, "InternalError", op),
+    "503 twice": lambda proxy, op: proxy.answers(503, "SlowDown", op, times=2),
+    "reset": lambda proxy, op: proxy.resets(op),
+    "lost": lambda proxy, op: proxy.loses_answers(op),
+    "double": lambda proxy, op: proxy.doubles(op),
+    "truncated": lambda proxy, op: proxy.truncates(op, after=5),
+    "late": lambda proxy, op: proxy.holds_answers(op, seconds=2),
+}
+#: What lasts: the status and the code that a client is given.
+LASTING: dict[str, tuple[Callable[[FaultProxy, str], Any], int, str]] = {
+    "503": (
+        lambda proxy, op: proxy.answers(503, "SlowDown", op, times=100),
+        503,
+        "storage_unavailable",
+    ),
+    "reset": (lambda proxy, op: proxy.resets(op, times=100), 503, "storage_unavailable"),
+    "denied": (
+        lambda proxy, op: proxy.answers(403, "AccessDenied", op, times=100),
+        502,
+        "storage_error",
+    ),
+    "expired": (
+        lambda proxy, op: proxy.answers(403, "ExpiredToken", op, times=100),
+        503,
+        "storage_unavailable",
+    ),
+}
 
 
 def store_address() -> tuple[str, int]:
