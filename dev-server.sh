@@ -70,6 +70,14 @@ link_last() {
     done
 }
 
+# Whoever is signed in stays so over a restart.
+if [ -z "${DATASETTE_SECRET:-}" ]; then
+    secret="$here/.dev/secret"
+    [ -s "$secret" ] || (umask 077 && python3 -c 'import secrets; print(secrets.token_hex(32))' >"$secret")
+    DATASETTE_SECRET="$(cat "$secret")"
+    export DATASETTE_SECRET
+fi
+
 exec 3> >(link_last)
 filter=$!
 "$here/.venv/bin/datasette" serve "$here/.dev/sample.db" \

@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     cache = options.cache.absolute()
     cache.mkdir(parents=True, exist_ok=True)
     try:
-        ours = environments.ours(options.ours_python)
+        ours = environments.ours(cache, options.ours_python)
         public = environments.public(cache)
     except SetupError as error:
         log(str(error))

@@ -1,13 +1,14 @@
 """The interpreters that are compared: ours, the public release, and ours with httptools beside it.
 
-The public release is installed from the package index by uv into a virtual environment of its own
-inside the cache folder, once. httptools is installed into a folder of its own that is put on
-`PYTHONPATH`: the interpreter and all its other packages stay the same, so that the difference is
-httptools alone.
+Each is installed by uv into a virtual environment of its own inside the cache folder, once. There
+our environment has no plugin that only our tests need: every plugin costs each request a little.
+httptools is installed into a folder of its own that is put on `PYTHONPATH`: the interpreter and all
+its other packages stay the same, so that the difference is httptools alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -69,12 +70,21 @@ def _run_uv(*arguments: str) -> None:
         raise SetupError(f"uv {' '.join(arguments)}: {done.stderr.strip()}")
 
 
-def ours(python: Path | None) -> Interpreter:
-    """The repo's environment, which is the one running, or any interpreter that was named.
+def ours(cache: Path, python: Path | None) -> Interpreter:
+    """This tree in its own virtual environment, built at the first call; or a named interpreter.
 
-    Raises SetupError when it holds no datasette-files.
+    Raises SetupError when that one holds no datasette-files.
     """
-    interpreter = Interpreter("ours", (python or Path(sys.executable)).absolute())
+    if python is None:
+        projects = (ROOT, ROOT / "datasette_files_s3")
+        needs = b"".join((project / "pyproject.toml").read_bytes() for project in projects)
+        name = f"ours-{hashlib.sha256(needs + str(ROOT).encode()).hexdigest()[:12]}"
+        python = _environment(
+            cache / name,
+            *("--project", str(ROOT)),
+            *("--editable", f"{ROOT}[pdf,excel]", "--editable", str(ROOT / "datasette_files_s3")),
+        )
+    interpreter = Interpreter("ours", python.absolute())
     if interpreter.version("datasette-files") is None:
         raise SetupError(f"{interpreter.python} has no datasette-files installed")
     return interpreter
@@ -92,19 +102,19 @@ def public_s3(cache: Path) -> Interpreter:
 
 
 def _public(cache: Path, name: str, *more: str) -> Interpreter:
-    home = cache / name
+    wanted = (f"datasette-files=={PUBLIC_FILES}", f"datasette=={PUBLIC_DATASETTE}", *more)
+    return Interpreter("public", _environment(cache / name, *wanted))
+
+
+def _environment(home: Path, *wanted: str) -> Path:
+    """The Python of a virtual environment in which this is installed, built at the first call."""
     python = home / "bin" / "python"
     complete = home / "complete"
     if not complete.exists():
         _run_uv("venv", "--quiet", "--clear", "--python", sys.executable, str(home))
-        _run_uv(
-            *("pip", "install", "--quiet", "--python", str(python)),
-            f"datasette-files=={PUBLIC_FILES}",
-            f"datasette=={PUBLIC_DATASETTE}",
-            *more,
-        )
+        _run_uv("pip", "install", "--quiet", "--python", str(python), *wanted)
         complete.touch()
-    return Interpreter("public", python)
+    return python
 
 
 def with_httptools(base: Interpreter, cache: Path) -> Interpreter:

@@ -61,12 +61,20 @@ class FilesError(Exception):
         super().__init_subclass__()
         cls.code, cls.status = code or cls.code, status or cls.status
 
-    def __init__(self, message: str, *more: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *more: str,
+        headers: dict[str, str] | None = None,
+        field: str | None = None,
+    ) -> None:
         super().__init__(message)
         #: Every message, for Datasette's ``errors`` list.
         self.messages = [message, *more]
         #: Extra response headers, such as ``Content-Range`` with a 416.
         self.headers = headers or {}
+        #: The field of a form that the message is about, so that the form shows it there.
+        self.field = field
 
 
 class Invalid(FilesError, code="invalid", status=400):

@@ -105,12 +105,14 @@ def check_filename(name: object) -> str:
 
 
 def check_folder(folder: object) -> str:
-    """A file's folder: "" or ``a/b``. Raises Invalid.
+    """A file's folder: "" or ``a/b``, in Unicode's form NFC. Raises Invalid.
 
     Refuses empty parts, ``.``, ``..``, NUL, broken Unicode and more than ``MAX_FOLDER_CHARACTERS``.
     """
     if not isinstance(folder, str):
         raise Invalid("folder must be a string")
+    if storable(folder):
+        folder = unicodedata.normalize("NFC", folder)
     if len(folder) > MAX_FOLDER_CHARACTERS:
         raise Invalid(f"folder has {len(folder):,} characters; at most 1,000 are allowed")
     if not storable(folder) or "\x00" in folder:

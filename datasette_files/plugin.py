@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,9 @@ def datasette_acl_roles(datasette: Any) -> Any:
 
 
 @hookimpl
-def file_actions(datasette: Any, file: Any) -> Any:
-    return imports.action(Files.of(datasette), file)
+def file_actions(datasette: Any, actor: Any, file: Any) -> Any:
+    # A function: a coroutine that nobody awaits, as another plugin fails before it, is a warning.
+    return partial(imports.action, Files.of(datasette), actor, file)
 
 
 @hookimpl
@@ -198,9 +200,13 @@ def homepage_actions(datasette: Any, actor: Any, request: Any) -> Any:
 @hookimpl
 def menu_links(datasette: Any, actor: Any, request: Any) -> Any:
     async def inner() -> list[dict[str, str]]:
-        if not await datasette.allowed(action=actions.DEBUG, actor=actor):
-            return []
-        return [{"href": datasette.urls.path("/-/files/storages"), "label": "File storages"}]
+        links = []
+        if await _may_see_files(datasette, actor):
+            links.append({"href": datasette.urls.path("/-/files"), "label": "Files"})
+        if await datasette.allowed(action=actions.DEBUG, actor=actor):
+            href = datasette.urls.path("/-/files/storages")
+            links.append({"href": href, "label": "File storages"})
+        return links
 
     return inner
 
@@ -212,7 +218,7 @@ def jump_items_sql(datasette: Any, actor: Any, request: Any) -> Any:
         if await _may_see_files(datasette, actor):
             items.append(
                 JumpSQL.menu_item(
-                    label="Manage files",
+                    label="Files",
                     url=datasette.urls.path("/-/files"),
                     description="Browse, search and upload files",
                 )

@@ -266,7 +266,8 @@ def test_commands_are_those_of_the_group() -> None:
 
 
 def test_readme_opens_with_two_commands_that_exist() -> None:
-    server, tests = blocks("README.md", "bash")[0].splitlines()
+    # A block each: pasted together, the tests would wait for the server's end.
+    server, tests = (block.strip() for block in blocks("README.md", "bash")[:2])
     assert README.index(server) < 100
     assert os.access(ROOT / server, os.X_OK)
     assert tests == "python3 -m venv .uv && .uv/bin/pip install --quiet uv && .uv/bin/uv run pytest"

@@ -210,6 +210,16 @@ class Trash:
                 self._datasette, actor, file.source_slug, file.id
             ):
                 raise refusal(DELETE)
+        return await self._restore(there, file_ids, actor)
+
+    async def restore_by_command(self, file_ids: Collection[str]) -> Changed:
+        """Restore as an administrator at the command line. Raises NotFound, Conflict."""
+        there = await self._catalog.read(lambda conn: self._there(conn, file_ids))
+        return await self._restore(there, file_ids, None)
+
+    async def _restore(
+        self, there: list[FileRecord], file_ids: Collection[str], actor: Actor
+    ) -> Changed:
         changed = await self._change([file.id for file in there], file_ids, rows.restore)
         await self.after_restoring(changed.files, actor)
         return changed
@@ -226,16 +236,28 @@ class Trash:
         """
         manage = await grant(self._datasette, actor, MANAGE)
 
-        def purge(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
-            return rows.purge(conn, file_id, actor_id(actor))
-
         def look(conn: sqlite3.Connection) -> list[FileRecord]:
             there = self._there(conn, file_ids)
             for slug in {file.source_slug for file in there}:
                 manage.check(conn, slug)
             return there
 
-        there = await self._catalog.read(look)
+        return await self._purge(await self._catalog.read(look), file_ids, actor)
+
+    async def purge_by_command(self, file_ids: Collection[str]) -> Changed:
+        """Purge as an administrator at the command line.
+
+        Raises NotFound, NotSupported, StorageUnavailable.
+        """
+        there = await self._catalog.read(lambda conn: self._there(conn, file_ids))
+        return await self._purge(there, file_ids, None)
+
+    async def _purge(
+        self, there: list[FileRecord], file_ids: Collection[str], actor: Actor
+    ) -> Changed:
+        def purge(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
+            return rows.purge(conn, file_id, actor_id(actor))
+
         for slug in {file.source_slug for file in there}:
             require_deletion(self._sources.get(slug))
         changed = await self._change([file.id for file in there], file_ids, purge)

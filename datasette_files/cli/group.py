@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 from datasette.plugins import pm
 
-from . import bundle, copy, get, ls, put, rm, share, sync, text, verify
+from . import bundle, copy, get, importing, ls, put, rm, share, sync, text, trash, verify
 from .site import Commands, Site
 
 _HELP = """Administer the files of a site (datasette-files).
@@ -19,6 +19,9 @@ It acts as an administrator: no permission is checked.
 
 \b
 datasette files ls my-files -c datasette.yaml --internal internal.db
+
+Instead of these options the variables DATASETTE_FILES_CONFIG and DATASETTE_FILES_INTERNAL may name
+both files.
 
 The exit status is 0 for success, 1 for an error, 2 for wrong arguments or options, and 3 if some
 files failed and the others are done.
@@ -42,7 +45,7 @@ class FilesGroup(click.Group):
 def _gather() -> dict[str, click.Command]:
     commands = Commands()
     _own(commands)
-    for module in (ls, get, put, rm, copy, share, sync, text, verify, bundle):
+    for module in (ls, get, put, rm, trash, importing, copy, share, sync, text, verify, bundle):
         module.register(commands)
     pm.hook.register_files_commands(commands=commands)
     return commands.by_name

@@ -73,7 +73,10 @@ async def _info(site: Site, given: tuple[str, ...]) -> int:
     output = Output(site)
     async for file in by_id(files, ids(given), output.fail):
         record = {**as_json(file), "stored": await _stored(files, file)}
-        lines = [f"{name}: {shown(str(value))}" for name, value in record.items()]
+        lines = [
+            f"{name}: {'' if value is None else shown(str(value))}".rstrip()
+            for name, value in record.items()
+        ]
         output.add(record, "\n".join(lines) + "\n")
     return output.end()
 

@@ -91,7 +91,8 @@ async def by_id(
             if file is None:
                 fail(file_id, absent(file_id))
             elif isinstance(file, TrashedFile):
-                fail(file_id, NotFound("The file is in the trash; restore it at /-/files/trash"))
+                message = "The file is in the trash; restore it with `datasette files restore`"
+                fail(file_id, NotFound(message))
             elif all(source.slug != file.source_slug for source in files.sources):
                 slug = file.source_slug
                 fail(file_id, NotFound(f"Its source {slug!r} is not configured; configure it"))

@@ -42,6 +42,8 @@ _SITE_OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] 
         "-c",
         "--config",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="DATASETTE_FILES_CONFIG",
+        show_envvar=True,
         help="The server's datasette.yaml or .json",
     ),
     click.option(
@@ -56,6 +58,8 @@ _SITE_OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] 
     click.option(
         "--internal",
         type=click.Path(dir_okay=False),
+        envvar="DATASETTE_FILES_INTERNAL",
+        show_envvar=True,
         help="The server's internal database, as in `datasette --internal`",
     ),
     click.option(
@@ -101,7 +105,10 @@ class Site:
         and ``may_make`` is false; StartupError for a wrong configuration.
         """
         if self.internal is None:
-            raise Invalid("The internal database is missing; name the server's with --internal")
+            raise Invalid(
+                "The internal database is missing; name the server's with --internal, or in"
+                " DATASETTE_FILES_INTERNAL"
+            )
         if not may_make and not self.internal.is_file():
             raise Invalid(f"--internal: {self.internal} does not exist; give the server's file")
         if not self.internal.is_file():

@@ -106,10 +106,20 @@ def add(
     actor_id: str | None,
     content_hash: str | None,
     source_id: int,
+    by_command: bool = False,
 ) -> int:
-    """Add a pending import; return its id. Raises Conflict if too many wait."""
+    """Add a pending import; return its id. Raises Conflict if too many wait.
+
+    ``by_command``: an administrator runs it at the command line, and no permission is checked.
+    """
     (last,) = conn.execute("SELECT ifnull(max(id), 0) FROM _datasette_files_imports").fetchone()
-    notes = {"file_id": file_id, "content_hash": content_hash, "source_id": source_id}
+    notes: dict[str, Any] = {
+        "file_id": file_id,
+        "content_hash": content_hash,
+        "source_id": source_id,
+    }
+    if by_command:
+        notes["by_command"] = True
     job_id = jobs.add(
         conn,
         kind=KIND,

@@ -127,12 +127,13 @@ def claim(
     now: float,
     length: float,
     limit: int,
+    job_id: int | None = None,
 ) -> Job | None:
     """Take the oldest pending job of a kind, unless ``limit`` of them run in all processes.
 
-    ``length`` is the length of the lease in seconds.
+    ``length`` is the length of the lease in seconds. ``job_id``: take that pending job.
     """
-    values = {"kind": kind, "now": now, "length": length}
+    values = {"kind": kind, "now": now, "length": length, "job_id": job_id}
     (running,) = conn.execute(
         f"""SELECT count(*) FROM datasette_files_jobs
         WHERE status = 'running' AND kind = :kind AND {_IS_HELD}""",
@@ -140,6 +141,7 @@ def claim(
     ).fetchone()
     row = conn.execute(
         """SELECT id FROM datasette_files_jobs WHERE status = 'pending' AND kind = :kind
+            AND (:job_id IS NULL OR id = :job_id)
         ORDER BY id LIMIT 1""",
         values,
     ).fetchone()

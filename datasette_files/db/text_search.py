@@ -4,8 +4,9 @@ A page row's id begins with its file's ``seq`` (texts.py), so that hits are read
 files, and all of a file but one hit is skipped by a seek. Everything is bounded: hits that are
 read, files that are counted, pages and characters of a file's snippets.
 
-Words are those of the tokenizer (unicode61). The beginning of a word finds the first words of the
-index that begin with it; FTS5 would collect every hit of all of them before it yields one.
+Words are those of the tokenizer (unicode61) in the text for the index (page_words.py). The
+beginning of a word finds the first words of the index that begin with it; FTS5 would collect every
+hit of all of them before it yields one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from . import partial
+from . import page_words, partial, words
 from .partial import Parts
 from .texts import SHIFT, span
 
@@ -36,6 +37,8 @@ COUNTED = 4_000
 #: Pages of a file that a search shows, characters of a snippet, and those before its first mark.
 MAX_HITS = 3
 _SNIPPET, _BEFORE = 240, 60
+#: Characters of a page behind its first mark that a snippet may take.
+_SHOWN = 4 * _SNIPPET
 _OPEN, _CLOSE = "\x01", "\x02"
 _SPACES = re.compile(r"\s+")
 _MARKS = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
@@ -74,7 +77,8 @@ def expression(conn: sqlite3.Connection, q: str) -> str | None:
     Every term is quoted, so that no character of the query is syntax. The query is one that
     ``search.check_query`` accepts.
     """
-    terms = [term for term in q.replace("\x00", " ").split() if any(map(_is_kept, term))]
+    given = (page_words.term(term) for term in q.replace("\x00", " ").split())
+    terms = [term for term in given if any(map(_is_kept, term))]
     if not terms:
         return None
     found = [*map(_exact, terms[:-1]), _beginning(conn, terms[-1])]
@@ -98,25 +102,23 @@ def _exact(term: str) -> str:
 def _beginning(conn: sqlite3.Connection, term: str) -> str:
     """An FTS5 expression for a word, and for those that begin with it."""
     exact = _exact(term)
-    # As the tokenizer spells it (remove_diacritics 2).
-    marked = unicodedata.normalize("NFKD", term.lower())
-    plain = "".join(one for one in marked if not unicodedata.combining(one))
+    plain = words.folded(term)  # as the tokenizer spells it
     if len(plain) < _MIN_BEGINNING or not all(map(_is_kept, plain)):
         return exact
-    words: list[str] = []
+    found: list[str] = []
     start = plain
-    while len(words) < (_MAX_BESIDE if words[:1] == [plain] else _MAX_WORDS):
+    while len(found) < (_MAX_BESIDE if found[:1] == [plain] else _MAX_WORDS):
         # Seeks from each word to the next, as a common word has a row for each of its hits.
         row = conn.execute(
             "SELECT term FROM datasette_files_page_words WHERE term >= ? LIMIT 1", (start,)
         ).fetchone()
         if row is None or not row[0].startswith(plain):
             break
-        words.append(row[0])
+        found.append(row[0])
         start = row[0] + "\x00"
-    if not words:
+    if not found:
         return exact
-    return "(" + " OR ".join(f'"{one}"' for one in words) + ")"
+    return "(" + " OR ".join(f'"{one}"' for one in found) + ")"
 
 
 def newest(
@@ -203,17 +205,23 @@ def hits(
     first, last = span(seq)
     found: dict[int, Hit] = {}
     rows = conn.execute(
-        f"""SELECT p.page, highlight(datasette_files_pages_fts, 0, '{_OPEN}', '{_CLOSE}')
+        f"""SELECT p.page, CASE WHEN p.words IS NOT NULL THEN p.text END,
+            highlight(datasette_files_pages_fts, 0, '{_OPEN}', '{_CLOSE}')
         FROM datasette_files_pages_fts
         CROSS JOIN datasette_files_pages p ON p.id = datasette_files_pages_fts.rowid
         WHERE datasette_files_pages_fts MATCH ? AND datasette_files_pages_fts.rowid BETWEEN ? AND ?
             AND p.page > ? ORDER BY datasette_files_pages_fts.rowid""",
         (made, first, last, after),
     )
-    for page, marked in rows:
+    for page, text, marked in rows:
         if page not in found and len(found) == limit:
             break
-        found.setdefault(page, _snippet(page, marked))
+        if page not in found:
+            shown = marked
+            if text is not None:
+                begin = marked[: marked.find(_OPEN) + _SHOWN]  # the rest takes long
+                shown = page_words.restored(text, begin, _OPEN, _CLOSE)
+            found[page] = _snippet(page, shown)
     return list(found.values())
 
 

@@ -18,6 +18,7 @@ from typing import Literal
 from ..models import FileRecord
 from .files import COLUMNS, record
 from .leases import RETRY_AT
+from .page_words import indexed
 
 #: A page row's id is its file's ``seq`` shifted by this, plus its number.
 SHIFT = 20
@@ -125,9 +126,10 @@ def add(
         return False
     start = (one.seq << SHIFT) + first
     conn.executemany(
-        "INSERT INTO datasette_files_pages (id, source_id, page, text) VALUES (?, ?, ?, ?)",
+        """INSERT INTO datasette_files_pages (id, source_id, page, text, words)
+        VALUES (?1, ?2, ?3, ?4, nullif(?5, ?4))""",
         (
-            (start + number, one.file.source_id, page, text)
+            (start + number, one.file.source_id, page, text, indexed(text))
             for number, (page, text) in enumerate(pages)
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -150,6 +151,38 @@ def unread(conn: sqlite3.Connection, number: int) -> list[str]:
         f"SELECT m.file_id FROM {_UNREAD} WHERE m.zip = ? AND m.crc32 IS NULL", (number,)
     )
     return [row[0] for row in rows]
+
+
+def whole(conn: sqlite3.Connection, number: int) -> set[str] | None:
+    """The slugs of the members' sources, if it was noted that no member was gone, and none of the
+    sources has lost a file since; else None."""
+    rows = conn.execute(
+        """SELECT s.slug, ifnull(d.files, 0) = noted.value
+        FROM datasette_files_zips z, json_each(z.sources) noted
+        LEFT JOIN datasette_files_sources s ON s.id = noted.key
+        LEFT JOIN datasette_files_departures d ON d.source_id = noted.key
+        WHERE z.number = ?""",
+        (number,),
+    ).fetchall()
+    return {slug for slug, _ in rows} if rows and all(same for _, same in rows) else None
+
+
+def departures(conn: sqlite3.Connection) -> dict[int, int]:
+    """The number of files that have left each source."""
+    return dict(
+        conn.execute(
+            """SELECT s.id, ifnull(d.files, 0) FROM datasette_files_sources s
+            LEFT JOIN datasette_files_departures d ON d.source_id = s.id"""
+        ).fetchall()
+    )
+
+
+def note_whole(conn: sqlite3.Connection, number: int, sources: dict[int, int]) -> None:
+    """Note that no member was gone when so many files had left the members' sources."""
+    conn.execute(
+        "UPDATE datasette_files_zips SET sources = ? WHERE number = ?",
+        (json.dumps(sources), number),
+    )
 
 
 def by_source(conn: sqlite3.Connection, number: int) -> dict[str | None, int]:

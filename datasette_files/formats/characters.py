@@ -54,6 +54,7 @@ ENCODINGS = {
     "macintosh": "mac_roman",
     "shift_jis": "cp932",
     "euc-jp": "euc_jp",
+    "iso-2022-jp": "iso2022_jp",
     "gb18030": "gb18030",
     "big5": "cp950",
     "euc-kr": "cp949",
@@ -68,6 +69,10 @@ _MARKS = (
 )
 
 
+#: Switches to Japanese characters, which have ASCII's bytes (RFC 1468).
+_JAPANESE = re.compile(rb"\x1b\$[@B]")
+#: Zeros among the second bytes of UTF-16: their least number and share.
+_MIN_ZEROS, _ZEROS = 2, 0.02
 #: Number of alternatives offered beside a guessed encoding.
 _MAX_OTHERS = 2
 #: A head is UTF-8 if it has this many valid multi-byte characters for each broken byte. A letter
@@ -97,6 +102,8 @@ def detect(head: bytes) -> Detected:
             return Detected(name)
     if (wide := _utf_16(head)) is not None:
         return Detected(wide)
+    if _JAPANESE.search(head) and _is_valid(head, "iso-2022-jp"):
+        return Detected("iso-2022-jp", True, ("utf-8",))
     if _is_utf_8(head):
         return Detected("utf-8")
     from .guessing import ranked  # noqa: PLC0415 - large, and most files do not need it
@@ -122,12 +129,32 @@ def _is_utf_8(head: bytes) -> bool:
 
 
 def _utf_16(head: bytes) -> str | None:
-    """Detect UTF-16 without a byte order mark: every second byte is mostly zero."""
+    """Detect UTF-16 without a byte order mark: every second byte is mostly zero.
+
+    In scripts of other languages only those of delimiters, digits and line ends are; then no other
+    byte may be zero, and all must be valid.
+    """
     pairs = len(head) // 2
-    for name, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
-        if pairs and zeros.count(0) > pairs * 0.4:
+    for name, zeros, others in (
+        ("utf-16-le", head[1::2], head[::2]),
+        ("utf-16-be", head[::2], head[1::2]),
+    ):
+        found = zeros.count(0)
+        if pairs and found > pairs * 0.4:
+            return name
+        few = max(_MIN_ZEROS, pairs * _ZEROS)
+        if found >= few and not others.count(0) and _is_valid(head, name):
             return name
     return None
+
+
+def _is_valid(head: bytes, name: str) -> bool:
+    """Tell whether the bytes, which may be cut anywhere, are valid in the encoding."""
+    try:
+        codecs.getincrementaldecoder(ENCODINGS[name])().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _Guarded(io.RawIOBase):

@@ -3,7 +3,8 @@
 The rules: a sheet is the rectangle of its values; empty rows are skipped. No formula is computed: a
 cell has the value saved with the workbook, and an error is NULL. Dates and times become text in
 SQLite's form, a duration becomes h:mm:ss. A whole number is an integer, although Excel stores a
-float. Calamine holds the sheet in memory, within the memory limit of the process.
+float. What calamine loses of dates and times comes from serials.py. Calamine holds the sheet in
+memory, within the memory limit of the process.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+from . import serials
 from .base import MAX_FIELD, ImportFormat, ImportProblem, ReadOptions, Table, column_names
 
 #: A larger float is not turned into an integer: it is no longer exact.
@@ -22,6 +24,8 @@ _EXACT = 2**53
 _SPAN = re.compile(
     r"(-)?P(?:(\d{1,7})D)?T(?:(\d{1,7})H)?(?:(\d{1,9})M)?(?:(\d{1,9}(?:[.,]\d{1,9})?)S)?(?<!T)"
 )
+#: Types of cells that may be dates of which calamine lost the day, see serials.py.
+_DOUBTFUL = (datetime.time, int)
 #: Rows that are read to detect a header.
 _ROWS_OF_HEADER = 2
 
@@ -53,10 +57,11 @@ class Workbook(ImportFormat):
         except ImportProblem:
             raise
         except BaseException as error:
-            if not _is_calamines(error):
+            # An OSError says that a part ends too early: the file itself is on disk already.
+            if not _is_calamines(error) and not isinstance(error, OSError):
                 raise
             raise ImportProblem(_explained(error)) from None
-        rows = _rows(sheet)
+        rows = _rows(sheet, stream)
         begin = [row for _, row in zip(range(_ROWS_OF_HEADER), rows, strict=False)]
         if not begin:
             raise ImportProblem(f"The sheet {sheet.name!r} is empty; choose another, or fill it")
@@ -112,15 +117,37 @@ def _explained(error: BaseException) -> str:
     return f"The workbook cannot be read ({str(error)[:200]}); save it anew and upload it again"
 
 
-def _rows(sheet: Any) -> Iterator[list[Any]]:
+def _rows(sheet: Any, stream: BinaryIO) -> Iterator[list[Any]]:
     """Yield the rows that have values, from the first column that has one."""
     if sheet.start is None:
         return
-    for row in sheet.iter_rows():
-        # Some versions of calamine include empty columns on the left, some do not.
-        cells = [_value(cell) for cell in row[-sheet.width :]]
-        if any(cell is not None for cell in cells):
-            yield cells
+    #: Dates and times that calamine does not give, read once a cell may be one of them.
+    missed: dict[tuple[int, int], Any] | None = None
+    number = -1
+    try:
+        for number, row in enumerate(sheet.iter_rows()):
+            # Some versions of calamine include empty columns on the left, some do not.
+            given = row[-sheet.width :]
+            if any(type(cell) in _DOUBTFUL for cell in given):
+                if missed is None:
+                    missed = serials.missed(stream, sheet.name)
+                given = _mended(given, number, sheet.start[1], missed)
+            cells = [_value(cell) for cell in given]
+            if any(cell is not None for cell in cells):
+                yield cells
+    except BaseException as error:
+        # A duration of more days than Python knows is an OverflowError.
+        if not _is_calamines(error) and not isinstance(error, OverflowError):
+            raise
+        raise ImportProblem(_explained(error), number + 2) from None
+
+
+def _mended(cells: list[Any], row: int, left: int, missed: dict[tuple[int, int], Any]) -> list[Any]:
+    """Replace the cells that calamine does not give right; ``left`` is the first column."""
+    return [
+        missed.get((row, column), cell) if type(cell) in _DOUBTFUL else cell
+        for column, cell in enumerate(cells, left)
+    ]
 
 
 def _value(cell: Any) -> Any:

@@ -2,11 +2,11 @@
 
 The rules. An integer is an optional minus and digits without leading zeros, within 64 bits. A
 float is the same with a fraction, of at most 17 significant digits; the fraction does not end in a
-zero, except ``.0``. A column of both is float if no integer has more than 15 digits, as a float
-would change it. Empty cells are NULL in a column of numbers. Any other value (dates, nan, 007, +1,
-1_000, 5E1, the 1.10 of a version or a price, numbers with spaces) makes the column text, and every
-value keeps its spelling. If the target column already holds numbers, every spelling is accepted;
-if these are integers, no exponent.
+zero, except ``.0``; ``-0`` is none. A column of both is float if no integer has more than 15
+digits, as a float would change it. Empty cells are NULL in a column of numbers. Any other value
+(dates, nan, 007, +1, 1_000, 5E1, the 1.10 of a version or a price, numbers with spaces) makes the
+column text, and every value keeps its spelling. If the target column already holds numbers, every
+spelling is accepted; if these are integers, no exponent.
 
 For speed, a batch is checked as one string: a join, a translate and a few counts. Only if these
 cannot decide, each value is checked alone.
@@ -159,6 +159,8 @@ def _is_taken(text: str, number: float, target: str | None) -> bool:
 def _is_kept(text: str, number: float) -> bool:
     """Tell whether a float keeps the spelling of a number; an added ``.0`` does not count."""
     whole, point, fraction = text.partition(".")
+    if text == "-0":
+        return False
     if not text.lstrip("-").replace(".", "", 1).isdigit():
         return text == repr(number)  # an exponent
     return (

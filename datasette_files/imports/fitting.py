@@ -20,9 +20,11 @@ def writable_database(datasette: Any, name: str) -> Any:
     """Return a database that can be written to. Raises Invalid."""
     database = datasette.databases.get(name)
     if database is None:
-        raise Invalid(f"There is no database {name!r}; choose another")
+        raise Invalid(f"There is no database {name!r}; choose another", field="database_name")
     if not database.is_mutable or (database.is_memory and database.memory_name is None):
-        raise Invalid(f"The database {name!r} cannot be written to; choose another")
+        raise Invalid(
+            f"The database {name!r} cannot be written to; choose another", field="database_name"
+        )
     return database
 
 
@@ -30,26 +32,39 @@ def check_table(request: ImportRequest, table: target.Existing | None) -> None:
     """Raise Conflict or Invalid if the table does not fit the mode."""
     mode, name = request.mode, request.table
     if table is not None and table.name != name:
-        raise Conflict(f"There is a table {table.name!r} by now; start the import again")
+        raise Conflict(
+            f"There is a table {table.name!r} by now; start the import again", field="table_name"
+        )
     if mode == "create" and table is not None:
         raise Conflict(
-            f"There is a table {name!r} already; choose another name, or append to it or replace it"
+            f"There is a table {name!r} already; choose another name, add the rows to it, compare"
+            " it with the file, or replace it",
+            field="table_name",
         )
     if mode in ("append", "merge", "compare") and table is None:
-        raise Invalid(f"There is no table {name!r} to import into; create it by the import")
+        raise Invalid(
+            f"There is no table {name!r} to import into; create it by the import",
+            field="table_name",
+        )
     if mode == "replace" and table is not None:
         target.check_replaceable(table)
     if mode in ("merge", "compare") and table is not None:
         if len(table.keys) != 1:
             raise Invalid(
-                f"{name!r} has no primary key of one column to match rows by; append to it instead"
+                f"{name!r} has no primary key of one column to match rows by; add the rows to it"
+                " instead",
+                field="mode",
             )
         if request.key is not None and name_key(request.key) != name_key(table.keys[0]):
-            raise Invalid(f"The primary key of {name!r} is {table.keys[0]!r}, not {request.key!r}")
+            raise Invalid(
+                f"The primary key of {name!r} is {table.keys[0]!r}, not {request.key!r}",
+                field="primary_key",
+            )
         if table.collation not in _COLLATIONS:
             raise Invalid(
                 f"The primary key of {name!r} has the collation {table.collation}, which cannot"
-                " match rows of a file; append to the table, or replace it"
+                " match rows of a file; append to the table, or replace it",
+                field="mode",
             )
 
 

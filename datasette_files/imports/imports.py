@@ -7,6 +7,8 @@ out the import itself (run.py) and when it runs (jobs/jobs.py).
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +23,12 @@ from ..events import Announcer
 from ..jobs.jobs import Jobs
 from ..models import FileRecord
 from ..permissions.actions import Actor, actor_id
-from ..permissions.tables import may_add_rows, may_view_table, missing_for_import
+from ..permissions.tables import (
+    may_add_rows,
+    may_view_table,
+    missing_for_import,
+    tables_for_rows,
+)
 from ..sources.sources import Source
 from ..tables import target
 from . import folders
@@ -81,26 +88,40 @@ class Imports:
         """
         request = await self._by_own_name(checked(request))
         await self._permit(actor, request)
+        job = await self._catalog.write(await self._adding(actor, file, request))
+        self._jobs.wake()
+        return job
+
+    async def run_by_command(self, file: FileRecord, request: ImportRequest) -> Job:
+        """Import at once, as an administrator at the command line; return the job as it ended.
+
+        Raises Invalid, Conflict, NoSpace, StorageUnavailable.
+        """
+        request = await self._by_own_name(checked(request))
+        add = await self._adding(None, file, request, by_command=True)
+        return await self._jobs.run_here(rows.KIND, add)
+
+    async def _adding(
+        self, actor: Actor, file: FileRecord, request: ImportRequest, *, by_command: bool = False
+    ) -> Callable[[sqlite3.Connection], int]:
+        """Check that the file fits; return what adds the job."""
         chosen = self.formats.of(file, request.format)
         database = writable_database(self._datasette, request.database)
         table = await database.execute_fn(lambda conn: target.existing(conn, request.table))
         check_table(request, table)
         await asyncio.to_thread(folders.check_room, file.size or 0)
-        job = await self._catalog.write(
-            lambda conn: rows.add(
-                conn,
-                request,
-                import_type=chosen.name,
-                file_id=file.id,
-                size=file.size or 0,
-                actor=actor,
-                actor_id=actor_id(actor),
-                content_hash=file.content_hash,
-                source_id=file.source_id,
-            )
+        return lambda conn: rows.add(
+            conn,
+            request,
+            import_type=chosen.name,
+            file_id=file.id,
+            size=file.size or 0,
+            actor=actor,
+            actor_id=actor_id(actor),
+            content_hash=file.content_hash,
+            source_id=file.source_id,
+            by_command=by_command,
         )
-        self._jobs.wake()
-        return job
 
     async def _by_own_name(self, request: ImportRequest) -> ImportRequest:
         """Use the database's spelling of the table's name, as permissions do."""
@@ -189,6 +210,10 @@ class Imports:
             if creates or await may_add_rows(datasette, actor, name):
                 offered.append((name, creates))
         return offered
+
+    async def tables(self, actor: Actor, databases: list[str]) -> dict[str, list[str]]:
+        """List by database the tables that a form offers the actor for rows."""
+        return {name: await tables_for_rows(self._datasette, actor, name) for name in databases}
 
     async def of_file(self, file: FileRecord) -> list[tuple[ImportJob, str]]:
         """Return the file's jobs, newest first, each with its mode."""

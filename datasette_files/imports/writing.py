@@ -18,7 +18,7 @@ from ..db.imports import ImportRequest
 from ..db.jobs import Job
 from ..formats.base import shown_names
 from ..jobs.jobs import Cancelled, Kind, Lost, Progress
-from ..tables import closing, merging, target, words
+from ..tables import changes, closing, merging, target, words
 from ..tables.content import Content
 
 _T = TypeVar("_T")
@@ -63,7 +63,9 @@ class Writing:
     async def run(self) -> dict[str, Any]:
         """Write or compare; return the result. Raises PermissionDenied, Conflict, sqlite3.Error."""
         if self._request.mode == "compare":
-            self._result.update(asdict(await self._compare()))
+            examples: dict[str, list[Any]] = {"added": [], "changed": [], "removed": []}
+            self._result.update(asdict(await self._compare(examples)))
+            self._result["examples"] = examples
             await self._kind.permit(self._job)
         else:
             await self._bring_in()
@@ -133,8 +135,11 @@ class Writing:
             )
             await asyncio.sleep(_GAP)
 
-    async def _compare(self) -> merging.Differences:
-        """Count the changes that a merge would make, in short steps that block nobody."""
+    async def _compare(self, examples: dict[str, list[Any]] | None = None) -> merging.Differences:
+        """Count the changes that a merge would make, in short steps that block nobody.
+
+        ``examples`` receives some rows of each kind, as ``changes`` returns them.
+        """
         content, done, found, changed, total = self._content, 0, 0, 0, 0
         while done < content.rows or not done:
             self._progress.check()
@@ -143,11 +148,33 @@ class Writing:
                 lambda conn, done=done, upto=upto: merging.compare(conn, content, done, upto)
             )
             found, changed, total = found + part[0], changed + part[1], part[2]
+            if examples is not None:
+                new = part[0] < upto - done
+                await self._exemplify(examples, done, upto, added=new, changed=bool(part[1]))
             if not content.rows:
                 break
             done = upto
             self._progress.count(written=done)
-        return merging.Differences(content.rows - found, changed, max(0, total - found))
+        differences = merging.Differences(content.rows - found, changed, max(0, total - found))
+        if examples is not None and differences.removed:
+            examples["removed"] = await self._database.execute_fn(
+                lambda conn: changes.removed(conn, content, changes.MAX_ROWS)
+            )
+        return differences
+
+    async def _exemplify(
+        self, examples: dict[str, list[Any]], after: int, upto: int, *, added: bool, changed: bool
+    ) -> None:
+        """Add examples from the file's rows after number ``after`` up to ``upto``."""
+        for kind, read, wanted in (
+            ("added", changes.added, added),
+            ("changed", changes.changed, changed),
+        ):
+            left = changes.MAX_ROWS - len(examples[kind])
+            if wanted and left:
+                examples[kind] += await self._database.execute_fn(
+                    lambda conn, read=read, left=left: read(conn, self._content, after, upto, left)
+                )
 
 
 def _next_size(size: int, took: float) -> int:

@@ -24,7 +24,7 @@ from .. import naming
 from ..db import jobs as rows
 from ..db.batching import Catalog
 from ..db.jobs import Job
-from ..errors import FilesError, StorageUnavailable
+from ..errors import Conflict, FilesError, StorageUnavailable
 from .holder import is_gone, this_process
 
 _T = TypeVar("_T")
@@ -218,14 +218,32 @@ class Jobs:
         rows.release_dead(conn, now, is_gone)
         return rows.take_over(conn, self._kinds, holder=self.holder, now=now, length=LEASE_SECONDS)
 
-    def _claim(self, kind: Kind, conn: Connection) -> Job | None:
+    def _claim(self, kind: Kind, conn: Connection, job_id: int | None = None) -> Job | None:
         return rows.claim(
             *(conn, kind.name, kind.phase),
             holder=self.holder,
             now=time.time(),
             length=LEASE_SECONDS,
             limit=kind.limit,
+            job_id=job_id,
         )
+
+    async def run_here(self, name: str, add: Callable[[Connection], int]) -> Job:
+        """Add a job of a kind and run it in this process, for a command; return it as it ended.
+
+        Raises Conflict if as many jobs of the kind run as may.
+        """
+        kind = self._kinds[name]
+
+        def begin(conn: Connection) -> Job:
+            job = self._claim(kind, conn, add(conn))
+            if job is None:
+                raise Conflict(f"{kind.limit} {name}s run already; try again when one is over")
+            return job
+
+        job = await self._catalog.write(begin)
+        await self._run(kind, job)
+        return await self._catalog.read(lambda conn: rows.get(conn, job.id)) or job
 
     async def _clean(self, job: Job, status: str = "interrupted", error: str | None = None) -> bool:
         try:

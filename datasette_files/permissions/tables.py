@@ -45,6 +45,17 @@ async def may_add_rows(datasette: Any, actor: Actor, database: str) -> bool:
     return bool(page.resources)
 
 
+async def tables_for_rows(datasette: Any, actor: Actor, database: str) -> list[str]:
+    """The tables that the actor may view and add rows to, of the first 1,000 of each."""
+    await datasette.refresh_schemas()
+    addable, viewable = [
+        await datasette.allowed_resources(action, actor, parent=database, limit=1000)
+        for action in ("insert-row", "view-table")
+    ]
+    seen = {resource.child for resource in viewable.resources}
+    return [resource.child for resource in addable.resources if resource.child in seen]
+
+
 async def may_view_table(datasette: Any, actor: Actor, database: str, table: str) -> bool:
     """Tell whether the actor may view the table in Datasette."""
     verdict: bool = await datasette.allowed(

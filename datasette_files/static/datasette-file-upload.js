@@ -12,7 +12,7 @@ import { FilesElement } from "./shared/files-element.js";
 import { formatBytes } from "./shared/format.js";
 import { TEXT } from "./shared/messages.js";
 import { uploadFile } from "./upload/client.js";
-import { chosenFiles } from "./upload/dropped-files.js";
+import { chosenFiles, droppedFiles } from "./upload/dropped-files.js";
 import { KeptUploads } from "./upload/kept.js";
 import { UploadList } from "./upload/list.js";
 import { UploadQueue } from "./upload/queue.js";
@@ -39,13 +39,13 @@ export class DatasetteFileUpload extends FilesElement {
     const kept = new KeptUploads();
     this._kept = kept;
     this._queue = new UploadQueue(
-      ({ file, source }, options) =>
-        uploadFile(this.api, source, file, { ...options, kept, column: this.column ?? undefined }),
+      ({ file, source, folder }, options) =>
+        uploadFile(this.api, source, file, { ...options, kept, folder, column: this.column ?? undefined }),
       { drop: (address) => drop(kept, address) },
     );
     this._queue.addEventListener("uploaded", (event) => {
-      const { record: file, path } = itemOf(event);
-      this._tell("datasette-file-uploaded", { file, path });
+      const { record: file, path, number } = itemOf(event);
+      this._tell("datasette-file-uploaded", { file, path, number });
     });
     this._queue.addEventListener("failed", (event) => {
       const { file, path, error } = itemOf(event);
@@ -76,6 +76,19 @@ export class DatasetteFileUpload extends FilesElement {
     return this._queue.failed;
   }
 
+  /** The catalog's folder that files go to; "" is the top one. */
+  get folder() {
+    return this.getAttribute("folder") ?? "";
+  }
+
+  /**
+   * Take what was dropped beside the element. Must be called while the event is dispatched.
+   * @param {DataTransfer} transfer @param {string} [folder] The folder that it goes to.
+   */
+  drop(transfer, folder = this.folder) {
+    this._take(droppedFiles(transfer), folder);
+  }
+
   /** @param {Iterable<File>} files */
   add(files) {
     this._add(chosenFiles(files));
@@ -102,6 +115,7 @@ export class DatasetteFileUpload extends FilesElement {
     const { signal } = this._listening;
     this._zone?.listen(signal);
     window.addEventListener("beforeunload", (event) => this._leaving(event), { signal });
+    window.addEventListener("online", () => this._queue.retryFailed("network"), { signal });
   }
 
   disconnectedCallback() {
@@ -153,8 +167,8 @@ export class DatasetteFileUpload extends FilesElement {
     return new WaitingUploads(this._kept, this._queue, below, () => this._zone?.focus());
   }
 
-  /** @param {AsyncIterable<Addition[]>} batches */
-  async _take(batches) {
+  /** @param {AsyncIterable<Addition[]>} batches @param {string} [folder] */
+  async _take(batches, folder = this.folder) {
     const around = this.closest("details");
     if (around) around.open = true; // files may have been pasted while it was closed
     this._reading.add(batches);
@@ -164,7 +178,7 @@ export class DatasetteFileUpload extends FilesElement {
       for await (const batch of batches) {
         if (!this._reading.has(batches)) return; // cancelled meanwhile
         this._notice.textContent = "";
-        this._add(found > 0 && !this.multiple ? [] : batch);
+        this._add(found > 0 && !this.multiple ? [] : batch, folder);
         found += batch.length;
       }
       if (found === 0) this._notice.textContent = TEXT.noFiles;
@@ -176,8 +190,8 @@ export class DatasetteFileUpload extends FilesElement {
     }
   }
 
-  /** @param {Addition[]} additions */
-  _add(additions) {
+  /** @param {Addition[]} additions @param {string} [folder] */
+  _add(additions, folder = this.folder) {
     if (additions.length === 0) return;
     const rules = new UploadRules(this._maxSize, this._accept);
     const taken = this.multiple ? additions : this._firstOf(additions);
@@ -185,10 +199,17 @@ export class DatasetteFileUpload extends FilesElement {
       taken.map(({ file, path, problem }) => ({
         file,
         path,
+        // A link and a file column have no folders.
+        folder: this._sorts ? folderIn(folder, path) : "",
         source: this.source,
         problem: problem ?? rules.problem(file),
       })),
     );
+  }
+
+  /** Whether files go to folders of the source. */
+  get _sorts() {
+    return !this.hasAttribute("link") && this.column == null;
   }
 
   /**
@@ -225,6 +246,15 @@ export class DatasetteFileUpload extends FilesElement {
     event.preventDefault();
     event.returnValue = "";
   }
+}
+
+/**
+ * The catalog's folder for a file from a dropped one. What the server would refuse is left out.
+ * @param {string} folder @param {string} [path] With a slash at the end.
+ */
+function folderIn(folder, path = "") {
+  const names = path.split("/").filter((name) => !["", ".", ".."].includes(name));
+  return [folder, ...names].filter(Boolean).join("/");
 }
 
 /** @param {Event} event @returns {UploadItem} */

@@ -9,8 +9,10 @@
  */
 
 import { FilesApi } from "./api.js";
+import { listenToDrops } from "./page/cell-drops.js";
 import { define, element } from "./shared/dom.js";
 import { drawFile } from "./shared/drawing.js";
+import { nameFiles } from "./shared/file-names.js";
 import { FileRecords } from "./shared/file-records.js";
 
 /** @import { ShownFile } from "./shared/file-records.js" */
@@ -67,4 +69,11 @@ function absent(id) {
   ];
 }
 
+/** Datasette's `base_url`, by this module's own address; none if it is loaded from elsewhere. */
+const [, base] = new URL(import.meta.url).pathname.match(/^(\/.*)-\/static-plugins\//) ?? [];
+
 define("datasette-file", DatasetteFile);
+if (base !== undefined) {
+  nameFiles(recordsAt(base));
+  listenToDrops();
+}

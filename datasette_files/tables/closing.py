@@ -3,8 +3,8 @@
 Staging tables are in the user's database, so that the last transaction only renames one. Everybody
 who may execute SQL could read them there. SQLite asks an authorizer while it compiles a statement
 (sqlite.org/c3ref/set_authorizer.html), which closes them to Datasette and to plugins: rows, counts,
-search, writes, triggers. Names and columns stay in ``sqlite_master``. Leaves out permissions, which
-give Datasette's pages their 403 (permissions/staging.py).
+search, writes, triggers. Names and columns stay in ``sqlite_master``, and ``VACUUM`` works. Leaves
+out permissions, which give Datasette's pages their 403 (permissions/staging.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from contextlib import contextmanager
 from .content import SEARCH, STAGING_PREFIX
 
 _LENGTH = len(STAGING_PREFIX)
+#: How the name of the database begins that VACUUM attaches to copy all tables (SQLite's vacuum.c).
+#: Datasette refuses ATTACH and VACUUM to people.
+_VACUUM = "vacuum_"
 #: Operations that name the table second.
 _TABLE_SECOND = frozenset(
     {
@@ -50,10 +53,12 @@ def _anything(*_operation: object) -> int:
 
 
 def _verdict(
-    action: int, first: str | None, second: str | None, _schema: str | None, _inner: str | None
+    action: int, first: str | None, second: str | None, schema: str | None, _inner: str | None
 ) -> int:
     name = second if action in _TABLE_SECOND else first
     if name is None or name[:_LENGTH].lower() != STAGING_PREFIX:
+        return sqlite3.SQLITE_OK
+    if schema is not None and schema.startswith(_VACUUM):
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_ANALYZE:
         return sqlite3.SQLITE_IGNORE  # of all tables: this one is left out

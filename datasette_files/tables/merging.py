@@ -25,7 +25,7 @@ class Differences:
     removed: int
 
 
-def _cast(number: int, kind: str) -> str:
+def cast(number: int, kind: str) -> str:
     """Return SQL that converts a scratch column to ``kind``, independent of the table's types."""
     match kind:
         case "integer":
@@ -37,7 +37,7 @@ def _cast(number: int, kind: str) -> str:
     return f"c{number}"
 
 
-def _differs(old: str, new: str) -> str:
+def differs(old: str, new: str) -> str:
     """Return SQL that compares two values; upper and lower case differ under every collation.
 
     Empty text and NULL are equal, as a text file cannot distinguish them.
@@ -60,7 +60,7 @@ def append(
     """Add all rows to a table, in one transaction. Raises Conflict, and as ``confirm``."""
     names = ", ".join(map(quoted, content.columns))
     # The scratch database stores integers as text, and a column without a type converts nothing.
-    values = ", ".join(_cast(n, kind) for n, kind in enumerate(content.kinds))
+    values = ", ".join(cast(n, kind) for n, kind in enumerate(content.kinds))
     with attached(conn, content.path), unspilled(conn), transaction(conn, confirm):
         _check_unchanged(conn, content)
         conn.execute(
@@ -83,22 +83,22 @@ def merge(
     """
     key = quoted(content.key or "")
     number = content.columns.index(content.key or "")
-    cast = _cast(number, content.kinds[number])
+    file_key = cast(number, content.kinds[number])
     names = ", ".join(map(quoted, content.columns))
-    values = ", ".join(_cast(n, kind) for n, kind in enumerate(content.kinds))
+    values = ", ".join(cast(n, kind) for n, kind in enumerate(content.kinds))
     others = [quoted(name) for name in content.columns if name != content.key]
     table = quoted(content.table)
     update = "NOTHING"
     if others:
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
-        differs = " OR ".join(_differs(f"{table}.{name}", f"excluded.{name}") for name in others)
-        update = f"UPDATE SET {changes} WHERE {differs}"
+        any_differs = " OR ".join(differs(f"{table}.{name}", f"excluded.{name}") for name in others)
+        update = f"UPDATE SET {changes} WHERE {any_differs}"
     with attached(conn, content.path), unspilled(conn), transaction(conn, confirm):
         _check_unchanged(conn, content)
         removed = 0
         if removes:
             removed = conn.execute(
-                f"DELETE FROM {table} WHERE {key} NOT IN (SELECT {cast} FROM {SOURCE}.rows)"
+                f"DELETE FROM {table} WHERE {key} NOT IN (SELECT {file_key} FROM {SOURCE}.rows)"
             ).rowcount
         (before,) = conn.execute(f"SELECT count(*) FROM {table}").fetchone()
         touched = conn.execute(
@@ -120,15 +120,15 @@ def compare(
     INTEGER PRIMARY KEY). Takes a reading connection.
     """
     number = content.columns.index(content.key or "")
-    values = ", ".join(f"{_cast(n, kind)} AS v{n}" for n, kind in enumerate(content.kinds))
-    differs = [
-        _differs(f"old.{quoted(name)}", f"new.v{n}")
+    values = ", ".join(f"{cast(n, kind)} AS v{n}" for n, kind in enumerate(content.kinds))
+    differing = [
+        differs(f"old.{quoted(name)}", f"new.v{n}")
         for n, name in enumerate(content.columns)
         if name != content.key
     ]
     with attached(conn, content.path):
         found, changed = conn.execute(
-            f"""SELECT count(*), ifnull(sum({" OR ".join(differs) or "0"}), 0)
+            f"""SELECT count(*), ifnull(sum({" OR ".join(differing) or "0"}), 0)
             FROM (SELECT {values} FROM {SOURCE}.rows WHERE rowid > ? AND rowid <= ?) new
             JOIN {quoted(content.table)} old ON old.{quoted(content.key or "")} = new.v{number}""",
             (after, upto),

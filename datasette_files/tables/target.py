@@ -42,7 +42,9 @@ def existing(conn: sqlite3.Connection, table: str) -> Existing | None:
     if row is None:
         return None
     if row[1] == "view":
-        raise Conflict(f"{table!r} is a view; choose another name for the table")
+        raise Conflict(
+            f"{table!r} is a view; choose another name for the table", field="table_name"
+        )
     infos = conn.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
     keys = sorted((info[5], info[1]) for info in infos if info[5])
     any_is_blob = _is_strict(conn, row[0])
@@ -110,7 +112,8 @@ def check_replaceable(table: Existing) -> None:
         raise Conflict(
             f"{table.name!r} cannot be replaced: rows of {', '.join(table.referred_by[:5])} refer"
             " to its rows, and the database enforces that; merge the file, or import it into a new"
-            " table"
+            " table",
+            field="mode",
         )
 
 

@@ -200,20 +200,30 @@ class Zips:
         """
         seen = await sight(self._datasette, actor)
 
-        def look(conn: Connection) -> Zip:
+        def look(conn: Connection) -> tuple[Zip, dict[int, int]]:
             found = rows.get(conn, zip_id)
             if found is None:
                 raise NotFound("There is no such zip; choose the files again")
             if found.expires_at <= time.time():
                 raise Expired("The address of a zip lives for a day; choose the files again")
-            self._check(conn, seen, found)
-            return found
+            return found, self._check(conn, seen, found)
 
-        return await self._catalog.query(look)
+        found, sources = await self._catalog.query(look)
+        if sources:
+            await self._catalog.write(lambda conn: rows.note_whole(conn, found.number, sources))
+        return found
 
-    def _check(self, conn: Connection, seen: Sight, found: Zip) -> None:
-        counts = rows.by_source(conn, found.number)
+    def _check(self, conn: Connection, seen: Sight, found: Zip) -> dict[int, int]:
+        """Check every member, or only their sources while none of those has lost a file.
+
+        Return what is to be noted of the sources, if every member was found.
+        """
         configured = {source.slug for source in self._sources}
+        whole = rows.whole(conn, found.number)
+        if whole is not None and whole <= configured and whole <= seen.browse.slugs(conn):
+            return {}
+        left = rows.departures(conn)
+        counts = rows.by_source(conn, found.number)
         for slug in configured.intersection(filter(None, counts)) - seen.browse.slugs(conn):
             ids = rows.ids_in(conn, found.number, slug)
             for start in range(0, len(ids), _PAGE):
@@ -222,6 +232,9 @@ class Zips:
                     raise refusal(VIEW)
         if not configured.issuperset(counts):
             raise Expired(_GONE)
+        if whole is not None:
+            return {}
+        return {source.id: left[source.id] for source in self._sources if source.slug in counts}
 
     async def lacks(self, actor: Actor, found: Zip) -> Progress | None:
         """Read the members whose crc32 is not known; return None once there are none.

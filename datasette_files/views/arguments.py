@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timezone
-from typing import Any, cast
+from itertools import chain
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
+
+from datasette.utils.asgi import Response
 
 from ..db.folders import Within
 from ..db.listing import Page
@@ -18,12 +22,21 @@ from .http import Call
 
 _DEFAULT_SIZE = 20
 _MAX_SIZE = 200
-#: The default size of a grid: it fills rows of two to six.
-_GRID_SIZE = 60
+#: Files that a page shows by default, and the numbers that it offers.
+_PAGE_SIZE = 100
+_PAGE_SIZES = (50, 100, 200)
+#: The cookie that keeps how a person looks at lists, such as ``grid-100``.
+_LOOK = "datasette_files_look"
+_LOOK_PATTERN = re.compile(r"(list|grid)-([0-9]{1,3})")
+_LOOK_SECONDS = 365 * 24 * 3600
 _SIZE = re.compile(r"[0-9]{1,3}")
 #: Names the file that was deleted just before a source's page was opened.
 TRASHED = "trashed"
 _SORTS = ("created_at", "filename", "size")
+#: Characters of all URLs in one list of links. A page stays under 2 MB.
+_MAX_LINKS = 200_000
+
+_Link = TypeVar("_Link", bound=tuple[Any, ...])
 
 
 def list_query(call: Call) -> ListQuery:
@@ -81,7 +94,7 @@ def _order(call: Call) -> tuple[Order, bool]:
 def size(call: Call) -> int:
     value = call.argument("_size")
     if value is None:
-        return _GRID_SIZE if call.page and grid(call) else _DEFAULT_SIZE
+        return _look(call)[1] if call.page else _DEFAULT_SIZE
     if value == "max":
         return _MAX_SIZE
     # At most three digits, as int() raises for thousands of them.
@@ -110,10 +123,29 @@ def takes_webp(call: Call) -> bool:
 
 def grid(call: Call) -> bool:
     """True for a list as a grid of thumbnails. Raises Invalid."""
-    view = call.argument("view") or "list"
+    view = call.argument("view") or (_look(call)[0] if call.page else "list")
     if view not in ("list", "grid"):
         raise Invalid(f"view must be list or grid, not {view}")
     return view == "grid"
+
+
+def _look(call: Call) -> tuple[str, int]:
+    """How the person looked at a list last: ``list`` or ``grid``, and the files of a page."""
+    found = _LOOK_PATTERN.fullmatch(call.request.cookies.get(_LOOK, ""))
+    if found is None or int(found[2]) not in _PAGE_SIZES:
+        return "list", _PAGE_SIZE
+    return found[1], int(found[2])
+
+
+def keep_look(call: Call, response: Response) -> Response:
+    """Keep the look that the query names, for the next list in this browser."""
+    if call.argument("view") or call.argument("_size"):
+        shown = size(call)
+        kept = shown if shown in _PAGE_SIZES else _look(call)[1]
+        view = "grid" if grid(call) else "list"
+        place = call.url("/")
+        response.set_cookie(_LOOK, f"{view}-{kept}", max_age=_LOOK_SECONDS, path=place)
+    return response
 
 
 def moment(name: str, value: str | None) -> str | None:
@@ -132,7 +164,17 @@ def moment(name: str, value: str | None) -> str | None:
 
 def view_urls(call: Call) -> dict[str, str]:
     """The URLs of this page as list and as grid."""
-    return {"list": _changed(call, {"view": None}), "grid": _changed(call, {"view": "grid"})}
+    return {view: _changed(call, {"view": view}) for view in ("list", "grid")}
+
+
+def size_urls(call: Call, total: int) -> list[tuple[int, str, bool]]:
+    """The numbers of files that a page offers, each with its URL, and whether it is shown now."""
+    shown = size(call)
+    return [
+        (number, _changed(call, {"_size": str(number), "_next": None}), number == shown)
+        for number in _PAGE_SIZES
+        if total > _PAGE_SIZES[0]
+    ]
 
 
 def folder_url(call: Call, folder: str) -> str:
@@ -141,11 +183,31 @@ def folder_url(call: Call, folder: str) -> str:
 
 
 def folder_urls(call: Call, folder: str) -> list[tuple[str, str]]:
-    """The name and the URL of the folder and of every folder above it, the top one first."""
+    """The name and the URL of the folder and of every folder above it, the top one first.
+
+    Of too many only the lowest ones.
+    """
     names = folder.split("/") if folder else []
-    return [
-        (name, folder_url(call, "/".join(names[: depth + 1]))) for depth, name in enumerate(names)
-    ]
+    lowest_first = (
+        (names[depth - 1], folder_url(call, "/".join(names[:depth])))
+        for depth in range(len(names), 0, -1)
+    )
+    return bounded(lowest_first)[::-1]
+
+
+def bounded(links: Iterable[_Link]) -> list[_Link]:
+    """The first links, each of which ends with its URL, that a page has room for.
+
+    Each repeats the whole query, so that a few long filters would make megabytes.
+    """
+    found: list[_Link] = []
+    left = _MAX_LINKS
+    for link in links:
+        left -= len(link[-1])
+        if left < 0:
+            break
+        found.append(link)
+    return found
 
 
 def tag_urls(
@@ -158,9 +220,9 @@ def tag_urls(
         joint = "&" if "?" in address else "?"
         return address + (joint + urlencode([("tag", tag) for tag in tags]) if tags else "")
 
-    removing = [(tag, None, url(*(one for one in chosen if one != tag))) for tag in chosen]
-    adding = [(tag, count, url(*chosen, tag)) for tag, count in found if tag not in chosen]
-    return [*removing, *adding]
+    removing = ((tag, None, url(*(one for one in chosen if one != tag))) for tag in chosen)
+    adding = ((tag, count, url(*chosen, tag)) for tag, count in found if tag not in chosen)
+    return bounded(chain(removing, adding))
 
 
 def first_url(call: Call) -> str | None:

@@ -15,7 +15,7 @@ _App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _NAME = b"cache-control"
 _KEY = "datasette_files.cache_control"
-#: The ends of the paths of routes that note a value.
+#: The ends of the paths of routes that note a value; a name may follow the first.
 _ROUTES = ("/inline", "/thumbnail")
 
 
@@ -28,7 +28,8 @@ def wrap(app: _App) -> _App:
     """The application, with the noted values in its answers."""
 
     async def wrapped(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or not scope["path"].endswith(_ROUTES):
+        path = scope.get("path", "")
+        if scope["type"] != "http" or not (path.endswith(_ROUTES) or "/inline/" in path):
             await app(scope, receive, send)
             return
         noted: list[bytes] = []

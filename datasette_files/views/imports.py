@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
@@ -14,114 +12,66 @@ from datasette.utils.asgi import Response
 from ..app import Files
 from ..db.imports import ImportJob, ImportRequest
 from ..db.jobs import Job
-from ..errors import Invalid
+from ..errors import Conflict, FilesError, Invalid
 from ..formats.characters import ENCODINGS
 from ..formats.delimited import DELIMITERS
 from ..formats.types import TYPES
-from ..imports.requests import table_name
+from ..imports.requests import check_reading, table_name
 from ..media.types import essence
 from ..models import FileRecord
 from ..naming import plain
+from ..permissions.actions import Actor
 from ..permissions.tables import may_view_table
 from . import records
 from .http import Call, answer, page, redirect
+from .import_form import (
+    MAX_COLUMNS,
+    MAX_FIELDS,
+    is_unfolded,
+    query_of,
+    reading,
+    reading_line,
+    request_of,
+)
 from .stream import unless_gone
 
 #: The share of an import's time that reading takes; writing takes the rest.
 _READING = 0.7
-#: Columns that the form offers choices for.
-_MAX_COLUMNS = 200
-#: Fields of the form: four for each column, and the rest.
-_MAX_FIELDS = 5 * _MAX_COLUMNS
-_DELIMITER_NAMES = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
-_QUOTES = {"double": '"', "single": "'", "none": ""}
-_PLAIN = ("encoding", "errors", "extra", "member")
-
-
-def _reading(values: Mapping[str, str]) -> dict[str, Any]:
-    """The reading options in the fields of a form or a query. Raises Invalid."""
-    read: dict[str, Any] = {name: values[name] for name in _PLAIN if values.get(name)}
-    if delimiter := values.get("delimiter"):
-        read["delimiter"] = _DELIMITER_NAMES.get(delimiter, delimiter)
-    if quote := values.get("quote"):
-        read["quote"] = _QUOTES.get(quote, quote)
-    if header := values.get("header"):
-        if header not in ("0", "1"):
-            raise Invalid("header must be 1 or 0")
-        read["header"] = header == "1"
-    if skip := values.get("skip"):
-        if not re.fullmatch("[0-9]{1,4}", skip):
-            raise Invalid("skip must be a number")
-        read["skip"] = int(skip)
-    return read
-
-
-def _request(values: Mapping[str, str]) -> ImportRequest:
-    """The import that a form describes. ``column_3`` names the column of ``type_3``, ``index_3``.
-
-    Raises Invalid.
-    """
-    for name in ("table_name", "database_name"):
-        if not values.get(name):
-            raise Invalid(f"{name} is missing; send it as a field of the form")
-    columns = {
-        name.removeprefix("column_"): column
-        for name, column in values.items()
-        if name.startswith("column_")
-    }
-
-    def chosen(prefix: str) -> list[str]:
-        return [column for number, column in columns.items() if values.get(f"{prefix}_{number}")]
-
-    return ImportRequest(
-        database=values["database_name"],
-        table=values["table_name"],
-        mode=values.get("mode") or "create",
-        format=values.get("format") or None,
-        read=_reading(values),
-        types={
-            column: values[f"type_{number}"]
-            for number, column in columns.items()
-            if values.get(f"type_{number}")
-        },
-        key=values.get("primary_key") or None,
-        indexes=chosen("index"),
-        search=chosen("search"),
-        removes=values.get("removes") == "1",
-    )
-
-
-def _query(request: ImportRequest) -> str:
-    """The query that opens the preview with this request, except for its choices by column."""
-    names = {mark: name for name, mark in _QUOTES.items()}
-    read = {**request.read}
-    if "quote" in read:
-        read["quote"] = names.get(read["quote"], read["quote"])
-    if "header" in read:
-        read["header"] = str(int(read["header"]))
-    values = {
-        **{"table_name": request.table, "database_name": request.database, "mode": request.mode},
-        **{"format": request.format, "primary_key": request.key, **read},
-    }
-    return urlencode({name: value for name, value in values.items() if value not in (None, "")})
 
 
 async def preview(call: Call) -> Response:
-    file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     values = {name: given[0] for name, given in call.query.items()}
-    read = _reading(values)
+    return await _form(call, values, None)
+
+
+async def _form(call: Call, values: dict[str, str], error: FilesError | None) -> Response:
+    """The preview with its form. ``error``: why the form with these values was refused."""
+    file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
+    try:
+        read = reading(values)
+        check_reading(read)
+    except Invalid:
+        if error is None:
+            raise
+        read = {}
     # If the client disconnects, the preview's process ends.
     made = await unless_gone(
         call,
         call.files.imports.preview(source, file, values.get("format") or None, read, call.client),
     )
+    unfolded = is_unfolded(values, made, error)
     databases = await call.files.imports.databases(call.actor)
+    values = {"table_name": table_name(file.filename), **values}
+    tables = await call.files.imports.tables(call.actor, [name for name, _ in databases])
+    database = values.get("database_name") or next(iter(tables), "")
+    found = {**made.found, **read}
+    options = call.files.imports.formats.of(file, made.format).options
     context = {
         "file": records.full(call, file),
         "head": made,
-        "columns": list(zip(made.columns, made.types, strict=True))[:_MAX_COLUMNS],
-        "values": {"table_name": table_name(file.filename), **values},
-        "read": {**made.found, **read},
+        "columns": list(zip(made.columns, made.types, strict=True))[:MAX_COLUMNS],
+        "values": values,
+        "read": found,
         # A member of an archive may be of another format than the next one.
         "by_name": bool(made.members) and not values.get("format") and made.format != "excel",
         "others": [
@@ -130,19 +80,33 @@ async def preview(call: Call) -> Response:
         ],
         "databases": databases,
         "makes_tables": any(creates for _, creates in databases),
+        "tables": tables,
+        "exists": values["table_name"].lower() in map(str.lower, tables.get(database, ())),
         "formats": call.files.imports.formats.registered,
-        "options": call.files.imports.formats.of(file, made.format).options,
+        "options": options,
+        "line": reading_line(call.files.imports.formats.registered, made, found, options),
+        "unfolded": unfolded,
         "encodings": list(ENCODINGS),
         "delimiters": DELIMITERS,
         "types": TYPES,
+        "error": None if error is None else str(error),
+        "error_field": None if error is None else error.field or "",
+        "status": None if error is None else error.status,
     }
-    return await page(call, "import_preview.html", context)
+    return await page(call, "import_preview.html", context, 200 if error is None else error.status)
 
 
 async def start(call: Call) -> Response:
     file, _ = await call.files.lookup.visible(call.actor, call.vars["file_id"])
-    request = _request(await call.body.form(_MAX_FIELDS))
-    job = await call.files.imports.start(call.actor, file, request)
+    values = await call.body.form(MAX_FIELDS)
+    # A button beside the name of a table that exists.
+    values["mode"] = values.pop("instead", "") or values.get("mode", "")
+    try:
+        job = await call.files.imports.start(call.actor, file, request_of(values))
+    except (Invalid, Conflict) as error:
+        if not call.wants_page:
+            raise
+        return await _form(call, values, error)
     return redirect(_url(call, file.id, job), 302)
 
 
@@ -175,12 +139,12 @@ def _url(call: Call, file_id: str, job: int) -> str:
     return call.url(f"/-/files/import/{file_id}/{job}")
 
 
-async def _job(call: Call) -> tuple[dict[str, Any], FileRecord, ImportRequest]:
+async def _job(call: Call) -> tuple[dict[str, Any], FileRecord, ImportRequest, Job | None]:
     file, _ = await call.files.lookup.visible(call.actor, call.vars["file_id"])
     job, details = await call.files.imports.visible_job(call.actor, file.id, _number(call))
     request = call.files.imports.request_of(job, details)
     shown = {**asdict(job), "table_url": table_url(call, job), "mode": request.mode}
-    return {**shown, **_progress(job, details)}, file, request
+    return {**shown, **_progress(job, details)}, file, request, details
 
 
 def table_url(call: Call, job: ImportJob) -> str | None:
@@ -225,12 +189,12 @@ def _progress(job: ImportJob, details: Job | None) -> dict[str, Any]:
 
 
 async def progress_json(call: Call) -> Response:
-    job, _, _ = await _job(call)
+    job, *_ = await _job(call)
     return answer(call, {"ok": True, **job})
 
 
 async def progress_page(call: Call) -> Response:
-    job, file, request = await _job(call)
+    job, file, request, details = await _job(call)
     active = job["status"] in ("pending", "running")
     context = {
         "job": job,
@@ -239,9 +203,21 @@ async def progress_page(call: Call) -> Response:
         "active": active,
         "may_run": await call.files.imports.may_run(call.actor, request),
         "own_url": _url(call, file.id, job["id"]),
-        "asked": _query(request),
+        "asked": query_of(request),
+        "examples": await _examples(call, request, details),
     }
     return await page(call, "import_job.html", context)
+
+
+async def _examples(
+    call: Call, request: ImportRequest, details: Job | None
+) -> dict[str, list[Any]]:
+    """Some rows that a comparison found, for an actor who may view the table now."""
+    found: dict[str, list[Any]] = (details.result if details else {}).get("examples") or {}
+    place = (request.database, request.table)
+    if found and not await may_view_table(call.datasette, call.actor, *place):
+        return {}
+    return found
 
 
 async def of_file(call: Call, file: FileRecord) -> list[dict[str, Any]]:
@@ -258,10 +234,12 @@ async def of_file(call: Call, file: FileRecord) -> list[dict[str, Any]]:
     return shown
 
 
-def action(files: Files, file: dict[str, Any]) -> list[dict[str, str]]:
-    """The entry of a file's menu, if a format reads the file."""
+async def action(files: Files, actor: Actor, file: dict[str, Any]) -> list[dict[str, str]]:
+    """The entry of a file's menu, if a format reads the file and the actor may import somewhere."""
     kind = essence(file["content_type"] or "")
     if files.imports.formats.find(kind or "", file["filename"]) is None:
+        return []
+    if not await files.imports.databases(actor):
         return []
     return [
         {

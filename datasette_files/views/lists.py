@@ -21,12 +21,15 @@ from ..sources.sources import Source
 from . import access, bulk, records, shares, texts
 from .arguments import (
     TRASHED,
+    bounded,
     first_url,
     folder_url,
     folder_urls,
     grid,
+    keep_look,
     list_query,
     paging,
+    size_urls,
     sort_urls,
     tag_urls,
     view_urls,
@@ -61,6 +64,7 @@ async def source_page(call: Call) -> Response:
         # The page of the whole source leads to its top folders too.
         top = await call.files.catalog.read(lambda conn: folder_rows.children(conn, source.id, ""))
         shown = top[0]
+    links = bounded((one, folder_url(call, one.folder)) for one in shown or [])
     context = {
         **_as_context(call, found),
         "source": source,
@@ -74,7 +78,7 @@ async def source_page(call: Call) -> Response:
             call,
             found.files,
             _filters(query, source.slug, (call.argument("q") or "").strip()),
-            [one.folder for one in shown or []],
+            [one.folder for one, _ in links],
         ),
         "can_manage": can_manage,
         "access_url": access.source_url(call, source.slug) if can_manage else None,
@@ -82,12 +86,13 @@ async def source_page(call: Call) -> Response:
         "sharing": await _sharing(call, source) if source.slug in uploadable else None,
         "filtered": query.filtered or query.within.narrows,
         "folder_crumbs": folder_urls(call, query.within.folder or ""),
-        "folders": [(one, folder_url(call, one.folder)) for one in shown or []],
+        "folders": links,
+        "folders_truncated": found.folders_truncated or len(links) < len(shown or []),
         "tags": tag_urls(call, query.within.tags, found.tags),
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),
     }
-    return await page(call, "source.html", context)
+    return keep_look(call, await page(call, "source.html", context))
 
 
 async def _sharing(call: Call, source: Source) -> dict[str, Any] | None:
@@ -140,7 +145,7 @@ async def search_page(call: Call) -> Response:
     }
     if not wanted:
         context["source_labels"] = {source.slug: source.label for source in sources}
-    return await page(call, "search.html", context)
+    return keep_look(call, await page(call, "search.html", context))
 
 
 async def _search(call: Call) -> tuple[str, str, ListQuery, Page]:
@@ -188,4 +193,5 @@ def _as_context(call: Call, found: Page) -> dict[str, Any]:
         "first_url": first_url(call),
         "grid": grid(call),
         "view_urls": view_urls(call),
+        "size_urls": size_urls(call, found.total),
     }

@@ -101,6 +101,7 @@ ROUTES = (
     Route("/-/files/source/{source}/verify.json", {"GET": verify.verify_json}),
     Route("/-/files/trash", {"GET": trash.trash_page}, page=True),
     Route("/-/files/trash.json", {"GET": trash.trash_json}),
+    Route("/-/files/trash/{file_id}/thumbnail", {"GET": trash.thumbnail}),
     Route("/-/files/trash/-/restore", {"POST": trash.restore}),
     Route("/-/files/trash/-/purge", {"POST": trash.purge}),
     Route("/-/files/storages", {"GET": storages.storages_page}, page=True),
@@ -163,6 +164,8 @@ ROUTES = (
     Route("/-/files/{file_id}/text.json", {"GET": texts.text_json}),
     Route("/-/files/{file_id}/download", {"GET": files.download}),
     Route("/-/files/{file_id}/inline", {"GET": files.inline}),
+    # A tab and a PDF viewer show the end of the address.
+    Route("/-/files/{file_id}/inline/{filename}", {"GET": files.inline}),
     Route("/-/files/{file_id}/thumbnail", {"GET": files.thumbnail}),
     Route("/-/files/{file_id}/-/update", {"POST": files.update}),
     Route("/-/files/{file_id}/-/delete", {"POST": files.delete}),

@@ -10,13 +10,13 @@ from datasette.utils.asgi import Response
 from ..catalog.offers import Action
 from ..catalog.trash import Changed
 from ..db.trash import TrashPage
-from ..errors import Invalid
+from ..errors import Invalid, NotFound
 from ..models import FileRecord
 from ..naming import ID_PATTERN
 from ..permissions.actions import BROWSE
 from . import bulk, records
-from .arguments import first_url, paging, size
-from .files import name_in_message
+from .arguments import first_url, paging, size, thumbnail_side
+from .files import name_in_message, thumbnail_of
 from .http import Call, answer, page, redirect
 
 _MAX_IDS = 200
@@ -70,6 +70,14 @@ def _shown(call: Call, found: TrashPage) -> dict[str, Any]:
         ],
         **paging(call, found),
     }
+
+
+async def thumbnail(call: Call) -> Response:
+    """The picture of a file in the trash, for those who see it there."""
+    side = thumbnail_side(call)
+    for file in await call.files.trash.named(call.actor, [call.vars["file_id"]]):
+        return await thumbnail_of(call, call.files.sources.get(file.source_slug), file, side)
+    raise NotFound("There is no such file in the trash that you may see")
 
 
 async def restore(call: Call) -> Response:

@@ -26,7 +26,7 @@ from ..transfer.authority import Authority
 from ..transfer.incoming import Incoming
 from ..transfer.resuming import Progress, require_appends
 from .http import Call, empty
-from .uploads import place_of, sha256_of
+from .uploads import digests_of, place_of, sha256_of
 
 Handler = Callable[[Call], Awaitable[Response]]
 
@@ -226,12 +226,21 @@ async def _delete(call: Call, mount: Mount) -> Response:
 def _sent(call: Call, offset: int) -> Sent:
     """The bytes of the request. Raises BadType, Invalid."""
     tus.check_body_type(call.headers)
-    coding = call.headers.get("content-encoding", "identity").strip().lower()
-    if coding != "identity":
-        raise Invalid("Send the file's own bytes, without Content-Encoding")
+    for name in ("digest", "repr-digest", "content-range"):
+        if name in call.headers:
+            # They speak of the whole file (RFC 9530, 3; RFC 9110, 14.4), of which this is a part.
+            raise Invalid(
+                f"{name.title()} is not read here; send Upload-Checksum with the bytes, or sha256"
+                " in Upload-Metadata"
+            )
+    checksum = tus.checksum(call.headers.get("upload-checksum"))
+    digests = [*([checksum] if checksum else []), *digests_of(call.headers)]
+    if len({(one.algorithm, one.hex) for one in digests}) > 1:
+        raise Invalid(
+            "Send one digest of the bytes: Upload-Checksum, Content-Digest or Content-MD5"
+        )
     length = tus.number(call.headers, "content-length")
-    digest = tus.checksum(call.headers.get("upload-checksum"))
-    return Sent(offset, call.body.__aiter__(), length, digest)
+    return Sent(offset, call.body.__aiter__(), length, digests[0] if digests else None)
 
 
 def _incoming(pairs: dict[str, str], size: int | None, *, named: bool) -> Incoming:

@@ -264,7 +264,7 @@ async def raw_put(call: Call, source: Source, allowed: Grant) -> Response:
     if length is not None and not _LENGTH.fullmatch(length):
         raise Invalid("Content-Length is not a number of bytes; correct it")
     content_type = sniffing.declared_type(call.headers.get("content-type"), filename)
-    declared = _whole(call.headers)
+    declared = digests_of(call.headers)
     # The upload itself verifies the sha256; only other digests are left to verify here.
     sha256 = next((one.hex for one in declared if one.algorithm == "sha256"), None)
     others = [one for one in declared if one.hex != sha256]
@@ -308,12 +308,14 @@ def _multipart(call: Call) -> MultipartStream:
     if not content_type.lower().startswith("multipart/form-data"):
         raise BadType("Send the file as multipart/form-data, in the field named file")
     try:
-        return MultipartStream(content_type, _verified(call.body.__aiter__(), _whole(call.headers)))
+        return MultipartStream(
+            content_type, _verified(call.body.__aiter__(), digests_of(call.headers))
+        )
     except MultipartError as error:
         raise Invalid(f"Malformed multipart form: {error}") from None
 
 
-def _whole(headers: Mapping[str, str]) -> list[Digest]:
+def digests_of(headers: Mapping[str, str]) -> list[Digest]:
     """The digests in the headers of a request or of a form's part.
 
     Raises Invalid for a part of a file (RFC 9110, 14.5), and BadType for a content coding, as the
@@ -370,7 +372,7 @@ async def _next_part(form: MultipartStream) -> Field | FilePart | None:
 async def _to_the_end(form: MultipartStream, part: FilePart) -> AsyncIterator[bytes]:
     """The file's bytes. Reads the form to its end too, so that a truncated form is an error."""
     try:
-        async for chunk in _verified(part.chunks(), _whole(part.headers)):
+        async for chunk in _verified(part.chunks(), digests_of(part.headers)):
             yield chunk
     except MultipartError as error:
         raise Invalid(f"Malformed multipart form: {error}") from None

@@ -128,6 +128,7 @@ def test_buttons_copy_and_say_so(site: Site, open_page: OpenPage, clipboard: boo
     record = upload_sample(site, "image")
     visit(site, page, record)
     link = site.server.url + record["url"]
+    page.locator(".files-copies > summary").press("Enter")
     for label, text in {
         "id": record["id"],
         "link": link,

@@ -66,14 +66,14 @@ _MARGIN = """(image) => {
 
 
 def test_icons_are_of_one_size_and_white_pages_have_an_edge(site: Site, page: Page) -> None:
-    for name in ("odd/truncated.jpg", "odd/nuls.bin", "documents/one-page.pdf"):
+    for name in ("odd/claims-50000x50000.png", "odd/nuls.bin", "documents/one-page.pdf"):
         file = fixture(name)
         site.upload(file.path.read_bytes(), file.path.name, content_type=file.content_type)
     page.goto(site.url(GRID))
     settle(page)
     margins = {
         name: page.locator(".files-tile", has_text=name).locator("img").evaluate(_MARGIN)
-        for name in ("truncated.jpg", "nuls.bin")
+        for name in ("claims-50000x50000.png", "nuls.bin")
     }
     assert len(set(margins.values())) == 1
     assert min(margins.values()) > 0.25

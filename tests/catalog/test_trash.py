@@ -67,12 +67,13 @@ async def age(datasette: Datasette, seconds: float) -> None:
 def requests_about(file: dict[str, Any], token: str, zip_url: str) -> list[tuple[str, str]]:
     """``(method, URL)`` for each route: about the file, or where it would be listed.
 
-    Jobs of bulk actions, of which there are none, are left out. ``token`` is that of a link to the
-    file, ``zip_url`` the address of a zip with it.
+    Jobs of bulk actions, of which there are none, and pictures of the trash are left out.
+    ``token`` is that of a link to the file, ``zip_url`` the address of a zip with it.
     """
     job = "1"
     found = []
-    for route in (one for one in ROUTES if "/bulk/{job}" not in one.path):
+    left_out = ("/-/files/bulk/{job}", "/-/files/trash/{file_id}")
+    for route in (one for one in ROUTES if not one.path.startswith(left_out)):
         url = route.path.replace("{file_id}", file["id"]).replace("{source}", "docs")
         url = (
             zip_url
@@ -606,3 +607,23 @@ async def test_a_file_that_was_not_hashed_yet_is_hashed_once_it_is_back(
     await files.hashing["docs"].once()
     record = (await datasette.client.get(f"{file['url']}.json")).json()
     assert record["content_hash"] == digest
+
+
+async def test_who_sees_a_file_in_the_trash_sees_its_picture_there(
+    make_datasette: MakeDatasette,
+) -> None:
+    permissions = {**OPEN, "files-delete": ALICE, "files-manage": CAROL}
+    datasette = await make_datasette(permissions=permissions, trash_days=30)
+    file = await upload(
+        datasette, fixture("photos/phone.jpg").path.read_bytes(), "phone.jpg", actor=BOB
+    )
+    picture = f"/-/files/trash/{file['id']}/thumbnail"
+    assert (await datasette.client.get(picture, actor=ALICE)).status_code == 404
+    await datasette.client.delete(file["url"], actor=ALICE)
+    for actor, status in ((ALICE, 200), (CAROL, 200), (BOB, 404), (None, 404)):
+        answer = await datasette.client.get(picture, actor=actor)
+        assert answer.status_code == status
+        assert answer.headers["content-type"].startswith("image/") is (status == 200)
+    assert (await datasette.client.get(f"{file['url']}/thumbnail", actor=ALICE)).status_code == 404
+    page = (await datasette.client.get("/-/files/trash", actor=ALICE)).text
+    assert f'src="{picture}"' in page

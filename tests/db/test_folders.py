@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import unicodedata
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlite_utils
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datasette_files.db import files, folders, listing, search, streams, trash
 from datasette_files.db.folders import Within
+from datasette_files.db.migrations.folders import compose_folders
 from datasette_files.db.streams import ListQuery
 from tests.db.conftest import check_search_index, insert_file, new_catalog
 
@@ -181,3 +184,12 @@ def test_rows_of_other_tools_are_in_the_top_folder_without_tags(conn):
     assert (file.folder, file.tags, file.crc32) == ("", (), None)
     found, _ = listing.page(conn, ListQuery((1,), within=Within("")))
     assert [one.id for one in found] == ["df-1"]
+
+
+def test_folders_that_were_written_apart_are_composed(conn):
+    names = ["für", unicodedata.normalize("NFD", "für"), "a"]
+    for number, folder in enumerate(names, 1):
+        insert_file(conn, number, {"source_id": 1, "filename": "f", "size": 1, "folder": folder})
+    compose_folders(sqlite_utils.Database(conn))
+    rows = conn.execute("SELECT name, files FROM datasette_files_folders ORDER BY name")
+    assert rows.fetchall() == [("a", 1), ("für", 2)]

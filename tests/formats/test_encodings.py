@@ -86,3 +86,22 @@ def test_a_preview_shows_the_cells_that_another_encoding_changes(tmp_path: Path)
     assert engine.read(path, tmp_path)["found"]["others"] == found["others"]
     chosen = engine.preview(path, tmp_path, options={"encoding": "windows-1252"})["found"]
     assert "guessed" not in chosen
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_told_in_every_script(codec: str) -> None:
+    """Where only delimiters, digits and line ends have a zero byte."""
+    for sample in list(corpus())[::7]:
+        content = sample.text.encode(codec)
+        if content.count(b"\x00") > 1:
+            assert read_as(content) == sample.text, sample.language
+
+
+def test_japanese_of_seven_bits_is_told_and_called_a_guess() -> None:
+    samples = [one.text for one in corpus() if one.language == "Japanese"][:5]
+    assert samples
+    for text in samples:
+        content = text.encode("iso2022_jp")
+        assert read_as(content) == text
+        assert detect(content).guessed
+    assert detect(b"a,b\n\x1b[1mbold\x1b[0m,\x1b$\n").name == "utf-8"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from datasette.app import Datasette
 
+from datasette_files.imports.requests import table_name
 from tests.support.imports import engine, site
 
 
@@ -51,3 +52,16 @@ def test_columns_of_a_new_table_are_composed_and_told_apart(tmp_path: Path) -> N
     path.write_text(keys, "utf-8")
     made = engine.preview(path, tmp_path)
     assert (made["columns"], made["rows"]) == (["é"], [["1"], ["2"]])
+
+
+@pytest.mark.parametrize("which", ["NFC", "NFD"])
+def test_a_table_s_proposed_name_keeps_the_letters_of_the_file_s(which: str) -> None:
+    for filename, name in {
+        "Übersicht 2024.csv": "übersicht_2024",
+        "보고서.xlsx": "보고서",
+        "รายงานประจำปี.csv.gz": "รายงานประจำปี",
+        "हिन्दी - रिपोर्ट.csv": "हिन्दी_रिपोर्ट",
+        "_a__b .csv": "a__b",
+        "???.csv": "imported",
+    }.items():
+        assert table_name(form(which, filename)) == form("NFC", name)

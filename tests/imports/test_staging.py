@@ -287,6 +287,27 @@ async def test_what_another_site_left_behind_is_closed_at_once(
     assert [one["name"] for one in tables] == ["other"]
 
 
+async def test_a_vacuum_meanwhile_works(datasette: Datasette, data: Path, held: Held) -> None:
+    """On Datasette's own connection, as plugins call it. The tables stay closed."""
+    staging = await held.begin(primary_key="id", column_0="spalte", search_0="1")
+    database = datasette.get_database("data")
+    copy = data.with_name("copy.db")
+    for sql in ("VACUUM", f"VACUUM INTO '{copy}'"):
+        await database.execute_write_fn(
+            lambda conn, sql=sql: conn.execute(sql),  # type: ignore[misc]
+            transaction=False,
+        )
+    with pytest.raises(sqlite3.DatabaseError, match=r"prohibited|not authorized"):
+        await database.execute_write(f"select * from {staging}")
+    for sql in ("vacuum", f"attach '{copy}' as vacuum_db"):
+        answer = await datasette.client.post("/data/-/execute-write", json={"sql": sql}, actor=ROOT)
+        assert 400 <= answer.status_code < 500, answer.text
+    assert (await held.end())["status"] == "finished"
+    assert site.rows(data) == [(1, "wort"), (2, "zorn")]
+    found = await database.execute("select rowid from made_fts where made_fts match 'zorn'")
+    assert [tuple(row) for row in found] == [(2,)]
+
+
 def test_statistics_leave_it_out_and_its_columns_can_be_looked_at(tmp_path: Path) -> None:
     conn = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     name = f"{STAGING_PREFIX}x"

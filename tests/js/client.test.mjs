@@ -133,3 +133,30 @@ test("Datasette's own refusal of another site is told as that", async () => {
     assert.equal(ApiError.of(403, page).code, code);
   }
 });
+
+test("bytes that break off are sent again with the same upload, and a storage elsewhere once", async () => {
+  const lost = new ApiError("network", "gone");
+  const sending = async (url, ...errors) => {
+    const { api: files, asked } = api(ok({ ...INSTRUCTIONS, upload_url: url }), ok({ file: RECORD }));
+    const seen = [];
+    let tries = 0;
+    const send = async () => {
+      tries += 1;
+      const error = errors.shift();
+      if (error) throw error;
+    };
+    const sent = { ...options, send, onStep: (step) => seen.push(step) };
+    const outcome = await uploadFile(files, "docs", FILE, sent).catch((error) => error);
+    return { outcome, tries, seen, asked: steps(asked) };
+  };
+  // The server may still hold the broken try.
+  const own = await sending("/-/files/upload/docs/-/upload", lost, new ApiError("conflict", "held"));
+  assert.deepEqual(own.outcome, RECORD);
+  assert.equal(own.asked, "prepare complete");
+  const again = ["interrupted", "sending"];
+  assert.deepEqual(own.seen, ["checking", "preparing", "sending", ...again, ...again, "finishing"]);
+  const elsewhere = await sending("https://bucket.test/", lost, lost, lost);
+  assert.deepEqual([elsewhere.outcome, elsewhere.tries], [lost, 2]);
+  const refused = await sending("/-/files/upload/docs/-/upload", new ApiError("conflict", "held"));
+  assert.deepEqual([refused.outcome.code, refused.tries], ["conflict", 1]);
+});

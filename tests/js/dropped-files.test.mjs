@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { droppedFiles } from "../../datasette_files/static/upload/dropped-files.js";
+import { chosenFiles, droppedFiles } from "../../datasette_files/static/upload/dropped-files.js";
 
 const file = (name, path) => ({
   name,
@@ -49,4 +49,13 @@ test("a folder that cannot be read to its end is told, and what it gave is taken
     ["album", "unreadable"],
     ["album/one", undefined],
   ]);
+});
+
+test("what systems leave in folders is left out of a folder, and taken by itself", async () => {
+  const names = [".DS_Store", "Thumbs.db", "desktop.ini", "notes.db"];
+  const album = folder("album", names.map((name) => file(name, "album/")));
+  assert.deepEqual(await dropped(album), [["album/notes.db", undefined]]);
+  const chosen = (path) => names.map((name) => Object.assign(new File(["x"], name), { webkitRelativePath: path && path + name }));
+  assert.deepEqual(chosenFiles(chosen("album/")).map(({ file: one }) => one.name), ["notes.db"]);
+  assert.deepEqual(chosenFiles(chosen("")).map(({ file: one }) => one.name), names);
 });

@@ -104,6 +104,8 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/source/{source}/settings/-/reset", "POST"): Need("files-manage"),
     ("/-/files/trash", "GET"): Need(None),
     ("/-/files/trash.json", "GET"): Need(None),
+    # A file that is not in the trash; who sees one there is in test_trash.py.
+    ("/-/files/trash/{file_id}/thumbnail", "GET"): Need(None, 404),
     # Of what somebody else threw away: an owner's own deletion is in test_trash.py.
     ("/-/files/trash/-/restore", "POST"): Need("files-manage"),
     ("/-/files/trash/-/purge", "POST"): Need("files-manage"),
@@ -144,6 +146,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/{file_id}/text.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}/download", "GET"): Need("files-view"),
     ("/-/files/{file_id}/inline", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/inline/{filename}", "GET"): Need("files-view"),
     ("/-/files/{file_id}/thumbnail", "GET"): Need("files-view"),
     # Answers with the refused files: each is permitted by itself, in test_bulk.py.
     ("/-/files/-/bulk", "POST"): Need(None),

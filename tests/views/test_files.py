@@ -258,7 +258,7 @@ async def test_the_homepage_and_the_jump_menu_lead_to_the_files(
         datasette = await make_datasette(permissions={granted: alice}, internal=f"{granted}.db")
         for actor, shown in [(alice, True), (None, False)]:
             home = await datasette.client.get("/", actor=actor)
-            jump = await datasette.client.get("/-/jump.json?q=manage", actor=actor)
+            jump = await datasette.client.get("/-/jump.json?q=files", actor=actor)
             assert ("Manage files" in home.text) is shown
             assert ("/-/files" in jump.text) is shown
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import unicodedata
 import zlib
 from typing import Any
 from urllib.parse import quote
@@ -218,3 +219,55 @@ async def test_damaged_bytes_get_no_crc32_and_keep_their_sha256(datasette, tmp_p
     await files.hashing["docs"].once()
     after = (await datasette.client.get(f"{file['url']}.json")).json()
     assert (after["crc32"], after["content_hash"]) == (None, record["content_hash"])
+
+
+async def test_a_folder_and_a_tag_are_one_in_every_form_of_unicode(datasette):
+    """Systems that write accents apart send the other form; people type the composed one."""
+    folder, tag, both = "Fotos für/보고서", "café", ["a.txt", "b.txt"]
+    forms = {
+        form: (unicodedata.normalize(form, folder), unicodedata.normalize(form, tag))
+        for form in ("NFC", "NFD")
+    }
+    for name, (written, written_tag) in zip(both, forms.values(), strict=True):
+        file = await _put(datasette, name, written, written_tag)
+        assert (file["folder"], file["tags"]) == (folder, [tag])
+    for written, written_tag in forms.values():
+        in_folder, with_tag = f"folder={quote(written)}", f"tag={quote(written_tag)}"
+        for query in (in_folder, with_tag, f"{in_folder}&{with_tag}"):
+            assert _names(await _list(datasette, query)) == both
+        found = await _list(datasette, f"q=txt&{in_folder}", "/-/files/search.json")
+        assert _names(found) == both
+    top = await _list(datasette, "folder=")
+    assert [(one["folder"], one["files"]) for one in top["folders"]] == [("Fotos für", 2)]
+
+
+async def test_no_page_is_over_two_megabytes_whatever_people_name_things(datasette):
+    """1,000 folders and 200 files with the longest names and most tags, and a long query."""
+    kanji, quotes = "報" * 999, "'" * 1000
+    tags = json.dumps([f"{number:02}" + "告" * 98 for number in range(50)])
+    rows = [
+        *((f"df-{n:04}", f"p/{n}", quotes, "", tags) for n in range(200)),
+        *((f"df-f{n:04}", f"f/{n}", "a", f"{chr(0x4E00 + n)}{kanji}", "[]") for n in range(1000)),
+        ("df-deep", "deep", "a", "/".join("a" * 500), "[]"),
+    ]
+    source_id = Files.of(datasette).sources.get("docs").id
+    await datasette.get_internal_database().execute_write_fn(
+        lambda conn: conn.executemany(
+            f"""INSERT INTO datasette_files (id, source_id, path, filename, folder, tags, size)
+            VALUES (?, {source_id}, ?, ?, ?, ?, 1)""",
+            rows,
+        )
+    )
+    padding = "uploaded_by=" + "x" * 20_000
+    for path in (
+        "/-/files/source/docs?_size=200",
+        "/-/files/source/docs?folder=&_size=200&view=grid",
+        f"/-/files/source/docs?folder=&{padding}",
+        f"/-/files/source/docs?folder={'/'.join('a' * 500)}&{padding}",
+        f"/-/files/search?_size=200&q={'x' * 20}&{padding}",
+        "/-/files/search?_size=200",
+        f"/-/files/source/docs?{'&'.join(f'tag=t{n}' for n in range(50))}&{padding}",
+    ):
+        answer = await datasette.client.get(path)
+        assert answer.status_code == 200, answer.text[:500]
+        assert len(answer.content) < 2_000_000, (path[:80], len(answer.content))

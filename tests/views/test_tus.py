@@ -318,6 +318,31 @@ class TestChecksum:
         refused = await tus.patch(url, 0, b"abc", **{"Upload-Checksum": value})
         assert code_of(refused) == (400, "invalid")
 
+    async def test_no_digest_of_http_is_ignored(self, datasette, tus):
+        right, wrong = (checksum("md5", one).split()[1] for one in (b"abc", b"xyz"))
+        url = await tus.begin(6)
+        for headers, answered in (
+            ({"Content-MD5": wrong}, (460, "checksum_mismatch")),
+            ({"Content-Digest": f"md5=:{wrong}:"}, (460, "checksum_mismatch")),
+            ({"Content-MD5": "rubbish"}, (400, "invalid")),
+            ({"Content-Digest": "crc32=:AAAA:"}, (400, "invalid")),
+            (
+                {"Content-MD5": wrong, "Upload-Checksum": checksum("md5", b"abc")},
+                (400, "invalid"),
+            ),
+            ({"Repr-Digest": f"md5=:{right}:"}, (400, "invalid")),
+            ({"Digest": f"md5={right}"}, (400, "invalid")),
+            ({"Content-Range": "bytes 0-2/6"}, (400, "invalid")),
+            ({"Content-Encoding": "gzip"}, (415, "bad_type")),
+        ):
+            refused = await tus.patch(url, 0, b"abc", **headers)
+            assert code_of(refused) == answered, headers
+            assert await tus.offset(url) == 0
+        same = {"Content-MD5": right, "Upload-Checksum": checksum("md5", b"abc")}
+        assert (await tus.patch(url, 0, b"abc", **same)).status_code == 204
+        refused = await tus.create(3, b"abc", **{"Content-MD5": wrong})
+        assert code_of(refused) == (460, "checksum_mismatch")
+
     async def test_sha256_of_the_whole_file(self, datasette, tus, files, tmp_path):
         wrong = meta(filename="a", sha256=hashlib.sha256(b"xyz").hexdigest())
         url = await tus.begin(3, **{"Upload-Metadata": wrong})

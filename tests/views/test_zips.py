@@ -216,6 +216,25 @@ async def test_only_who_may_see_every_file_gets_the_zip(
     assert (await site.client.get(url, actor=ALICE)).status_code == 200
 
 
+async def test_a_zip_is_gone_while_one_of_its_files_is(make_datasette: MakeDatasette) -> None:
+    datasette = await make_datasette(trash_days=30)
+    kept, other, beside = [await put(datasette, f"{name}.txt", b"x") for name in "abc"]
+    url = (await select(datasette, {"ids": [kept, other]})).json()["zip_url"]
+
+    async def status() -> int:
+        answers = {(await get(datasette, url, Range="bytes=0-3")).status_code for _ in range(2)}
+        (code,) = answers
+        return int(code)
+
+    assert await status() == 206
+    assert (await datasette.client.delete(f"/-/files/{beside}")).status_code == 204
+    assert await status() == 206
+    assert (await datasette.client.delete(f"/-/files/{other}")).status_code == 204
+    assert await status() == 410
+    await Files.of(datasette).trash.restore(None, [other])
+    assert await status() == 206
+
+
 async def test_files_without_a_crc32_are_read_first(
     datasette: Datasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

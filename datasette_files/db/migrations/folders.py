@@ -11,6 +11,8 @@ folder, no tags, no crc32.
 
 from __future__ import annotations
 
+import unicodedata
+
 import sqlite_utils
 
 from .registry import migrations, run
@@ -58,3 +60,20 @@ def folders(db: sqlite_utils.Database) -> None:
     for table in ("datasette_files", "datasette_files_trash", "datasette_files_uploads"):
         run(db, *(f"ALTER TABLE {table} ADD COLUMN {column}" for column in _COLUMNS))
     run(db, *_TABLES)
+
+
+def _composed(folder: str) -> str:
+    return unicodedata.normalize("NFC", folder)
+
+
+@migrations(name="0022_composed_folders")
+def compose_folders(db: sqlite_utils.Database) -> None:
+    """Write the names of folders in Unicode's form NFC, as they are compared."""
+    db.conn.create_function("datasette_files_composed", 1, _composed, deterministic=True)
+    for table in ("datasette_files", "datasette_files_trash", "datasette_files_uploads"):
+        run(
+            db,
+            f"""UPDATE {table} SET folder = datasette_files_composed(folder)
+            WHERE folder GLOB '*[^' || char(1) || '-~]*'
+            AND folder != datasette_files_composed(folder)""",
+        )

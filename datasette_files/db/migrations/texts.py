@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sqlite_utils
 
+from ..page_words import indexed
 from .registry import migrations, run
 
 _REMOVE = """DELETE FROM datasette_files_pages
@@ -80,3 +81,42 @@ def texts(db: sqlite_utils.Database) -> None:
         """CREATE INDEX datasette_files_texts_by_status
         ON datasette_files_texts (source_id, status, seq)""",
     )
+
+
+@migrations(name="0021_page_words")
+def page_words(db: sqlite_utils.Database) -> None:
+    """Index other spellings of letters, and every character of Chinese or Thai as a word.
+
+    ``words`` is the text of a page as the index holds it; NULL where that is the text itself.
+    """
+    db.conn.create_function("datasette_files_page_words", 1, _words, deterministic=True)
+    run(
+        db,
+        "ALTER TABLE datasette_files_pages ADD COLUMN words TEXT",
+        "UPDATE datasette_files_pages SET words = datasette_files_page_words(text)"
+        " WHERE datasette_files_page_words(text) IS NOT NULL",
+        "DROP TABLE datasette_files_page_words",
+        "DROP TABLE datasette_files_pages_fts",
+        *(f"DROP TRIGGER datasette_files_pages_{name}" for name in ("ai", "ad")),
+        """CREATE VIEW datasette_files_pages_indexed AS
+        SELECT id, coalesce(words, text) AS text, source_id FROM datasette_files_pages""",
+        """CREATE VIRTUAL TABLE datasette_files_pages_fts USING fts5(
+        text, source_id, content='datasette_files_pages_indexed', content_rowid='id', columnsize=0,
+        tokenize='unicode61 remove_diacritics 2'
+        )""",
+        """CREATE VIRTUAL TABLE datasette_files_page_words
+        USING fts5vocab(datasette_files_pages_fts, instance)""",
+        """CREATE TRIGGER datasette_files_pages_ai AFTER INSERT ON datasette_files_pages BEGIN
+        INSERT INTO datasette_files_pages_fts (rowid, text, source_id)
+        VALUES (new.id, coalesce(new.words, new.text), new.source_id); END""",
+        """CREATE TRIGGER datasette_files_pages_ad AFTER DELETE ON datasette_files_pages BEGIN
+        INSERT INTO datasette_files_pages_fts
+            (datasette_files_pages_fts, rowid, text, source_id)
+        VALUES ('delete', old.id, coalesce(old.words, old.text), old.source_id); END""",
+        "INSERT INTO datasette_files_pages_fts (datasette_files_pages_fts) VALUES ('rebuild')",
+    )
+
+
+def _words(text: str) -> str | None:
+    made = indexed(text)
+    return None if made == text else made

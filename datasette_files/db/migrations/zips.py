@@ -4,6 +4,8 @@
   actor's archives are bounded. Seconds since the epoch.
 * ``datasette_files_zip_members``: its members at their places. What makes up its bytes is copied,
   so that a renamed file changes no byte of it. ``crc32`` is NULL until it is known.
+* ``datasette_files_departures``: how many files have left a source. While the number is the one
+  that ``datasette_files_zips.sources`` has noted, no file of the zip is gone.
 """
 
 from __future__ import annotations
@@ -44,4 +46,23 @@ def zips(db: sqlite_utils.Database) -> None:
         ) WITHOUT ROWID""",
         """CREATE INDEX datasette_files_zip_members_unread ON datasette_files_zip_members (zip)
         WHERE crc32 IS NULL""",
+    )
+
+
+@migrations(name="0023_departures")
+def departures(db: sqlite_utils.Database) -> None:
+    """Count the files that leave their source: deleted, put into the trash or moved."""
+    count = """INSERT INTO datasette_files_departures (source_id, files) VALUES (old.source_id, 1)
+        ON CONFLICT DO UPDATE SET files = files + 1;"""
+    run(
+        db,
+        """CREATE TABLE datasette_files_departures (
+            source_id INTEGER PRIMARY KEY,
+            files INTEGER NOT NULL
+        )""",
+        f"""CREATE TRIGGER datasette_files_departures_ad AFTER DELETE ON datasette_files BEGIN
+        {count} END""",
+        f"""CREATE TRIGGER datasette_files_departures_au AFTER UPDATE OF source_id
+        ON datasette_files WHEN old.source_id != new.source_id BEGIN {count} END""",
+        "ALTER TABLE datasette_files_zips ADD COLUMN sources TEXT",
     )

@@ -41,6 +41,11 @@ _PLUGINS = (
 )
 FORMATS = tuple(plugin.format for plugin in _PLUGINS)
 
+#: Names of Pillow's for a JPEG, and for one with further pictures behind it.
+_JPEGS = ("JPEG", "MPO")
+#: The byte that begins a marker; and those after it that make it data, a restart or the end.
+_MARKER = 0xFF
+_NO_MARKERS = (b"\x00", b"\xff", *(bytes([0xD0 + number]) for number in range(10)))
 #: Pixels of one band, which is converted and then reduced.
 _BAND_PIXELS = 2_000_000
 _TURNS = {
@@ -101,7 +106,7 @@ def picture(
         stored = image.size
         # A JPEG is decoded at 1/2, 1/4 or 1/8, but at least twice as large as the picture.
         image.draft(None, (2 * side, 2 * side))
-        _load(image)
+        _load(image, source)
         if image.format == "TIFF":
             stored = image.size  # Pillow has already turned it upright
         orientation = _orientation(image)
@@ -112,26 +117,37 @@ def picture(
     return Picture(encoded(small), width, height)
 
 
-def _load(image: Image.Image) -> None:
-    """Decode, a JPEG even without its last bytes. Raises Unfit if much is missing, OSError."""
+def _load(image: Image.Image, source: BinaryIO) -> None:
+    """Decode; of a JPEG that was cut off, what is there. Raises Unfit if nothing is, OSError."""
     try:
         image.load()
     except OSError:
-        if image.format != "JPEG":
+        if image.format not in _JPEGS:
             raise
+        _drop_unfinished_segment(source)
         ImageFile.LOAD_TRUNCATED_IMAGES = True  # for this image alone: Pillow has no other way
         try:
             image.load()
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = False
         # The decoder fills what is missing with one shade.
-        lower = image.crop((0, image.height * 3 // 5, *image.size)).convert("RGB")
-        if all(len(shades) == 1 for shades in map(_shades, lower.split())):
-            raise Unfit("much of the image is missing: it was cut off") from None
+        if all(low == high for low, high in map(Image.Image.getextrema, image.split())):
+            raise Unfit("nothing of the image is there: it was cut off") from None
 
 
-def _shades(band: Image.Image) -> list[int]:
-    return [shade for shade, count in enumerate(band.histogram()) if count]
+def _drop_unfinished_segment(source: BinaryIO) -> None:
+    """Drop the last segment of a JPEG if it was cut off: a decoder waits for it (ITU-T T.81, B.1).
+
+    Data of a picture has no length, and stays.
+    """
+    source.seek(0)
+    content = source.read()
+    at = len(content) - 1
+    while at > 0 and (content[at] != _MARKER or content[at + 1 : at + 2] in _NO_MARKERS):
+        at = content.rfind(_MARKER, 0, at)
+    size = max(2, int.from_bytes(content[at + 2 : at + 4], "big"))  # counts its own two bytes
+    if at > 0 and at + 2 + size > len(content):
+        source.truncate(at)
 
 
 def encoded(image: Image.Image) -> tuple[Encoded, ...]:

@@ -81,7 +81,7 @@ export class FileFieldControl {
         limits: this._limits,
         several,
         choose: () => this._choose(null),
-        uploaded: (file) => this._uploaded(file),
+        uploaded: (file, number) => this._uploaded(file, number),
         state: () => this._drawBlocker(),
         ready: () => this._wantsFocus && this.focus(),
       });
@@ -241,23 +241,26 @@ export class FileFieldControl {
     if (files) this._add(files, item);
   }
 
-  /** @param {FileRecord} file */
-  _uploaded(file) {
+  /** @param {FileRecord} file @param {number} number Its place among the files that were added. */
+  _uploaded(file, number) {
     if (this._field.isUsingSqliteDefault()) return; // "Use default" was pressed meanwhile
     // Only the server's answer has the true type.
     const { maxSize, accept } = this._limits;
     const refusal = new UploadRules(maxSize, accept).refusal(file);
-    if (refusal === "") return this._add([file], null);
+    if (refusal === "") return this._add([file], null, number);
     const told = `${plain(file.filename)} is uploaded, but this column does not take it.`;
     setText(this._problem, `${told} ${refusal}`);
   }
 
-  /** @param {FileRecord[]} files @param {FileItem | null} item The file that they replace. */
-  _add(files, item) {
+  /**
+   * @param {FileRecord[]} files @param {FileItem | null} item The file that they replace.
+   * @param {number} [number] Of an uploaded file.
+   */
+  _add(files, item, number) {
     for (const file of files) this._records.put(file);
     const appended = this._type === "files" && item === null;
     const taken = appended ? files.slice(0, MAX_IDS - this._list.ids.length) : files;
     setText(this._problem, taken.length < files.length ? `At most ${MAX_IDS} files fit here.` : "");
-    if (taken.length > 0) this._list.add(taken, item);
+    if (taken.length > 0) this._list.add(taken, item, number);
   }
 }

@@ -31,6 +31,8 @@ export class FieldList {
     if (readOnly) this._actions = [];
     /** @type {FileItem[]} */
     this._items = [];
+    /** Of uploaded files. @type {WeakMap<FileItem, number>} */
+    this._numbers = new WeakMap();
     /** @type {{item: FileItem, before: FileItem[]} | null} */
     this._drag = null;
     this.element = element("ul", { class: "files-field-list", "aria-label": `Files of ${name}` });
@@ -50,20 +52,31 @@ export class FieldList {
   /**
    * Add files at the end, or in the place of another. A file of the list stays where it is.
    * @param {ShownFile[]} files @param {FileItem | null} place
+   * @param {number | null} [number] Of an uploaded file: its place among those that were chosen with it,
+   *   before which others may be uploaded.
    */
-  add(files, place) {
+  add(files, place, number = null) {
     const old = this._several ? place : (this._items[0] ?? null);
     const fresh = files.filter(({ id }) => !this.ids.includes(id));
     if (fresh.length === 0) return;
     const made = fresh.map(({ id }) => this._make(id));
     const at = old === null ? -1 : this._items.indexOf(old);
-    if (at < 0) this._items = [...this._items, ...made];
+    if (number !== null) for (const item of made) this._numbers.set(item, number);
+    if (at < 0) this._items = this._withNew(made, number);
     else this._items = [...this._items.slice(0, at), ...made, ...this._items.slice(at + 1)];
     const focused = old?.element.contains(document.activeElement) ?? false;
     this._draw();
     if (focused || !document.activeElement?.checkVisibility()) made[0].focus("replace");
     const names = fresh.map(({ filename }) => plain(filename)).join(", ");
     this._changed(old === null ? `${names} added` : `${names} takes the place of ${old.name}`);
+  }
+
+  /** The items with new ones at the end, but before files that were chosen later. @param {FileItem[]} made
+   * @param {number | null} number */
+  _withNew(made, number) {
+    const later = this._items.findIndex((item) => (this._numbers.get(item) ?? -1) > (number ?? Infinity));
+    const at = later < 0 ? this._items.length : later;
+    return [...this._items.slice(0, at), ...made, ...this._items.slice(at)];
   }
 
   /** @param {string} id */

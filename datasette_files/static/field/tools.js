@@ -21,7 +21,7 @@ export class FieldTools {
    * @param {FilesApi} api
    * @param {FileSources} sources
    * @param {{limits: Limits, several: boolean, choose: () => void,
-   *   uploaded: (file: FileRecord) => void, state: () => void, ready: () => void}} options `state`
+   *   uploaded: (file: FileRecord, number: number) => void, state: () => void, ready: () => void}} options `state`
    *   is called when an upload starts, fails or ends; `ready` when the first button is there.
    */
   constructor(api, sources, options) {
@@ -127,7 +127,7 @@ export class FieldTools {
       ...limits,
       multiple,
       compact: true,
-      uploaded: (file) => this._ended || this._options.uploaded(file),
+      uploaded: (file, number) => this._ended || this._options.uploaded(file, number),
       state,
     });
     upload.addEventListener("datasette-files-finished", () => {

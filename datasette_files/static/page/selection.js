@@ -44,7 +44,6 @@ class FilesSelection extends HTMLElement {
     this.form = /** @type {HTMLFormElement} */ (this.querySelector("form"));
     // The property is hidden by the fields of that name.
     this.url = this.form.getAttribute("action") ?? "";
-    this.boxes = /** @type {HTMLInputElement[]} */ ([...this.querySelectorAll("[name=id]")]);
     this.chosen = new Chosen(this.dataset.key ?? "", tabStorage());
     /** Where a range begins. @type {HTMLInputElement | null} */
     this.anchor = null;
@@ -67,7 +66,14 @@ class FilesSelection extends HTMLElement {
     this.addEventListener("keydown", (event) => this.onArrow(event));
     document.addEventListener("keydown", (event) => this.onKey(event), { signal });
     window.addEventListener("pageshow", () => this.draw(), { signal });
+    document.addEventListener("datasette-files-grown", () => this.look(), { signal });
     this.listenToPresses();
+    this.look();
+  }
+
+  /** Find the boxes; the list may have grown. */
+  look() {
+    this.boxes = /** @type {HTMLInputElement[]} */ ([...this.querySelectorAll("[name=id]")]);
     this.draw();
   }
 

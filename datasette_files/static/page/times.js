@@ -48,4 +48,6 @@ function localise(root) {
 }
 
 localise(document);
-document.addEventListener("datasette-files-shown", () => localise(document));
+for (const event of ["datasette-files-shown", "datasette-files-grown"]) {
+  document.addEventListener(event, () => localise(document));
+}

@@ -12,6 +12,25 @@ import { FileSearch, MAX_FOUND } from "./search.js";
 
 /** @import { FileRecord, FilesApi, SourceRecord } from "../api.js" */
 
+/** The name of a person's last choice of grid or list in the browser's storage. */
+const KEPT = "datasette-files picker";
+
+/** @returns {boolean | null} Whether a grid was chosen last; null if nothing was. */
+function kept() {
+  try {
+    const view = localStorage.getItem(KEPT);
+    return view === null ? null : view === "grid";
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} accept */
+function isForPictures(accept) {
+  const patterns = patternsOf(accept);
+  return patterns.length > 0 && patterns.every((pattern) => pattern.startsWith("image/"));
+}
+
 export class PickerChooser {
   /**
    * @param {FilesApi} api
@@ -33,6 +52,8 @@ export class PickerChooser {
       pick: (file) => this._pick(file),
       nearEnd: () => this._search.more(),
     });
+    /** Whether Enter was pressed before the answer came. */
+    this._takesFirst = false;
     this._field = this._searchField();
     this._dropAsk = onTyping(this._field, () => this._ask());
     const all = { slug: "", label: "All sources" };
@@ -42,6 +63,9 @@ export class PickerChooser {
     this._problem = element("div", { class: "picker-problem", role: "alert", hidden: true });
     const asked = element("div", { class: "picker-asked" }, this._field);
     if (options.sources.length > 1) asked.append(this._select);
+    this._view = button("", () => this._showGrid(!this._list.grid, true), { class: "upload-button picker-view" });
+    asked.append(this._view);
+    this._showGrid(kept() ?? isForPictures(options.accept), false);
     this.element = element("div", { class: "picker-choose", tabindex: "-1" });
     this.element.append(asked, this._list.element, this._empty, this._problem, this._count);
     this.element.addEventListener("keydown", (event) => this._key(event));
@@ -49,6 +73,19 @@ export class PickerChooser {
 
   start() {
     this._ask();
+  }
+
+  /** @param {boolean} grid @param {boolean} keep For the next picker in this browser. */
+  _showGrid(grid, keep) {
+    this._list.grid = grid;
+    setText(this._view, grid ? "List" : "Grid");
+    this._view.setAttribute("aria-label", grid ? "Show the files as a list" : "Show the files as pictures");
+    if (!keep) return;
+    try {
+      localStorage.setItem(KEPT, grid ? "grid" : "list");
+    } catch {
+      // The browser keeps nothing; the choice lasts as long as this picker.
+    }
   }
 
   stop() {
@@ -106,6 +143,7 @@ export class PickerChooser {
 
   _ask() {
     this._dropAsk();
+    this._takesFirst = false;
     const { sources, source } = this._options;
     const only = source || (sources.length === 1 ? sources[0].slug : this._select.value);
     const question = { q: this._field.value.trim(), source: only };
@@ -122,18 +160,27 @@ export class PickerChooser {
     if (!searching && target !== this._list.element) return;
     if (key === "Enter") {
       event.preventDefault(); // or it would submit the form around
-      if (!this._list.pickActive()) this._ask();
+      if (!this._list.pickActive()) this._takeFirst();
     } else if (key === " " && !searching) {
       event.preventDefault();
       this._list.pickActive();
     } else if (key === "Escape" && this._field.value !== "" && target === this._field) {
       this._clear(event);
-    } else if (searching && ["Home", "End"].includes(key)) {
+    } else if (searching && ["Home", "End", "ArrowLeft", "ArrowRight"].includes(key)) {
       return; // they move the caret
     } else if (this._list.move(key)) {
       event.preventDefault();
       this._point();
     } else if (!searching && key.length === 1) this._field.focus(); // the letter goes into the field
+  }
+
+  /** Pick the first hit of the words in the field, once there is an answer. */
+  _takeFirst() {
+    this._ask();
+    const { answered, loading, question, files } = this._search;
+    if (question.q === "") return;
+    this._takesFirst = loading || answered !== question;
+    if (!this._takesFirst) this._list.pickFirst(files);
   }
 
   /** Escape empties the field first; only the next one closes a dialog. @param {KeyboardEvent} event */
@@ -153,6 +200,10 @@ export class PickerChooser {
     const { answered, error, files, loading } = this._search;
     this.element.setAttribute("aria-busy", String(loading));
     if (answered !== null) this._list.show(files);
+    if (this._takesFirst && !loading) {
+      this._takesFirst = false;
+      if (error === null) this._list.pickFirst(files);
+    }
     this._point();
     const none = !loading && error === null && files.length === 0;
     this._list.element.hidden = files.length === 0;

@@ -38,6 +38,8 @@ export class PickerListbox {
     /** @type {FileRecord[]} */
     this._files = [];
     this._active = -1;
+    /** Whether the files stand side by side. */
+    this._grid = false;
     this.element = element("ul", {
       class: "picker-options",
       id: this.id,
@@ -53,6 +55,30 @@ export class PickerListbox {
   /** The id of the active option, or "". */
   get activeId() {
     return this._active < 0 ? "" : this._optionId(this._active);
+  }
+
+  get grid() {
+    return this._grid;
+  }
+
+  /** Show the files as pictures side by side, or as a list. */
+  set grid(grid) {
+    this._grid = grid;
+    this.element.classList.toggle("picker-grid", grid);
+    for (const option of this.element.children) this._size(/** @type {HTMLElement} */ (option));
+  }
+
+  /** @param {HTMLElement} option */
+  _size(option) {
+    const picture = option.querySelector("img");
+    if (picture) picture.width = picture.height = this._grid ? 160 : 48;
+  }
+
+  /** How many files stand side by side. */
+  get _columns() {
+    const [first, ...others] = /** @type {HTMLElement[]} */ ([...this.element.children]);
+    if (!this._grid || first === undefined) return 1;
+    return 1 + others.filter(({ offsetTop }) => offsetTop === first.offsetTop).length;
   }
 
   /** @param {FileRecord[]} files If the list has only grown, its options stay as they are. */
@@ -84,16 +110,19 @@ export class PickerListbox {
    */
   move(key) {
     const last = this._files.length - 1;
+    const columns = this._columns;
     const aims = /** @type {Record<string, number>} */ ({
-      ArrowDown: this._active + 1,
-      ArrowUp: this._active - 1,
+      ArrowDown: this._active + columns,
+      ArrowUp: this._active - columns,
+      ...(this._grid ? { ArrowRight: this._active + 1, ArrowLeft: this._active - 1 } : {}),
       PageDown: this._active + LEAP,
       PageUp: this._active - LEAP,
       Home: 0,
       End: last,
     });
     if (!Object.hasOwn(aims, key)) return false;
-    if (last >= 0) this._activate(Math.max(0, Math.min(last, aims[key])));
+    const aim = this._active < 0 && key !== "End" ? 0 : aims[key];
+    if (last >= 0) this._activate(Math.max(0, Math.min(last, aim)));
     return true;
   }
 
@@ -102,6 +131,14 @@ export class PickerListbox {
     if (this._active < 0) return false;
     this._pick(this._files[this._active]);
     return true;
+  }
+
+  /** Make the first file active that can be chosen, and pick it. @param {FileRecord[]} files */
+  pickFirst(files) {
+    const at = Math.max(0, files.findIndex((file) => this._refusal(file) === ""));
+    if (files.length === 0) return;
+    this._activate(at);
+    this.pickActive();
   }
 
   /** @param {number} at */
@@ -133,6 +170,7 @@ export class PickerListbox {
     option.setAttribute("aria-selected", String(this._isChosen(file)));
     if (refusal !== "") option.setAttribute("aria-disabled", "true");
     option.append(picture, what, element("span", { class: "picker-check" }, icon("check")));
+    this._size(option);
     return option;
   }
 

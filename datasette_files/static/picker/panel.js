@@ -35,6 +35,8 @@ export class PickerPanel {
     this._wantsFocus = false;
     /** @type {Map<string, FileRecord>} */
     this._chosen = new Map();
+    /** Of uploaded files: their places among those that were added. @type {Map<string, number>} */
+    this._numbers = new Map();
     /** @type {PickerTabs | null} */
     this._tabs = null;
     /** @type {PickerChooser | null} */
@@ -55,9 +57,13 @@ export class PickerPanel {
     return this._upload?.busy ?? false;
   }
 
-  /** The files that are chosen so far. @returns {FileRecord[]} */
+  /** The files that are chosen so far; uploaded ones as they were added, not as they were completed. */
   get files() {
-    return [...this._chosen.values()];
+    const place = ({ id = "" }) => this._numbers.get(id);
+    const all = [...this._chosen.values()];
+    const uploaded = all.filter((file) => place(file) !== undefined);
+    uploaded.sort((one, other) => (place(one) ?? 0) - (place(other) ?? 0));
+    return all.map((file) => (place(file) === undefined ? file : /** @type {FileRecord} */ (uploaded.shift())));
   }
 
   /** Focus the panel; its first control as soon as there is one. */
@@ -132,7 +138,7 @@ export class PickerPanel {
     const { upload, elements } = makeUploader(this._api, sources, {
       ...this._options,
       compact: false,
-      uploaded: (file) => this._uploaded(file),
+      uploaded: (file, number) => this._uploaded(file, number),
       state: () => {
         if (upload.busy && !worked) seen(); // a file may have been pasted outside of the tab
         worked = upload.busy;
@@ -176,8 +182,8 @@ export class PickerPanel {
     this._marked(`${plain(file.filename)} ${removed ? "no longer chosen" : "chosen"}`);
   }
 
-  /** @param {FileRecord} file */
-  _uploaded(file) {
+  /** @param {FileRecord} file @param {number} number */
+  _uploaded(file, number) {
     if (this._ended) return;
     const { accept, maxSize, multiple } = this._options;
     // Only the server's answer has the true type.
@@ -188,6 +194,7 @@ export class PickerPanel {
       return;
     }
     if (!multiple) return this._finish([file]);
+    this._numbers.set(file.id, number);
     this._chosen.set(file.id, file);
     this._marked(`${plain(file.filename)} uploaded and chosen`);
   }

@@ -21,8 +21,9 @@ import { element, sourceSelect } from "../shared/dom.js";
 /**
  * @param {FilesApi} api
  * @param {SourceRecord[]} sources At least one; the first is chosen.
- * @param {Limits & {multiple: boolean, compact: boolean, uploaded: (file: FileRecord) => void,
- *   state: () => void}} options `state` is called when an upload starts, fails or ends.
+ * @param {Limits & {multiple: boolean, compact: boolean, uploaded: (file: FileRecord, number: number) => void,
+ *   state: () => void}} options `uploaded` gets the place of the file among those that were added. `state` is
+ *   called when an upload starts, fails or ends.
  * @returns {{upload: DatasetteFileUpload, elements: HTMLElement[]}} With several sources, a
  *   select of them stands before the upload.
  */
@@ -37,7 +38,8 @@ export function makeUploader(api, sources, options) {
   upload.column = column;
   upload.addEventListener("datasette-files-state", state);
   upload.addEventListener("datasette-file-uploaded", (event) => {
-    uploaded(/** @type {CustomEvent<{file: FileRecord}>} */ (event).detail.file);
+    const { file, number } = /** @type {CustomEvent<{file: FileRecord, number: number}>} */ (event).detail;
+    uploaded(file, number);
   });
   if (sources.length < 2) return { upload, elements: [upload] };
   const select = sourceSelect(sources, (chosen, name) => {

@@ -28,6 +28,7 @@ import { RESUMABLE_FROM, continueKept, sendResumable } from "./resumable.js";
  * @property {string} [token] The upload token of an earlier try whose bytes have all arrived.
  * @property {string | null} [address] The address of an earlier try that was paused or failed.
  * @property {KeptUploads} [kept] The uploads that are on their way.
+ * @property {string} [folder] The catalog's folder that the file goes to.
  * @property {ColumnPlace} [column] The file column that the file is for; prepare applies its rules.
  * @property {typeof sendBytes} [send] For tests.
  * @property {(milliseconds: number, signal?: AbortSignal) => Promise<void>} [sleep] For tests.
@@ -37,6 +38,8 @@ import { RESUMABLE_FROM, continueKept, sendResumable } from "./resumable.js";
 
 /** Milliseconds before each further try of prepare and of complete. */
 const PAUSES = [1000, 3000];
+/** Milliseconds before each further try of the bytes. */
+const SENDING = [1000, 3000, 10_000, 30_000];
 /** Codes of errors that may pass by themselves. */
 const PASSING = new Set(["network", "storage_unavailable", "busy"]);
 /**
@@ -108,10 +111,12 @@ export async function uploadFile(api, source, file, options = {}) {
  */
 async function sendNew(api, source, file, options) {
   const { signal, onStep = () => {}, onProgress = () => {}, send = sendBytes, sleep = pause } = options;
+  // An empty folder is not declared: a link takes none.
+  const folder = options.folder || undefined;
   const digest = await sha256(file, signal);
   onStep("preparing");
   const { name: filename, type: content_type, size } = file;
-  const declared = { filename, content_type, size, sha256: digest, column: options.column };
+  const declared = { filename, content_type, size, sha256: digest, column: options.column, folder };
   const instructions = await patiently(() => api.prepare(source, declared, signal), options);
   onStep("sending");
   const { upload_token, upload_parts: parts, upload_resumable_url: url } = instructions;
@@ -122,8 +127,35 @@ async function sendNew(api, source, file, options) {
   const inParts =
     parts !== undefined &&
     (await sendParts(api, { ...instructions, upload_parts: parts }, file, { signal, onProgress, send, sleep }));
-  if (!inParts) await send(instructions, file, { signal, onProgress });
+  if (!inParts) await sendAgain(() => send(instructions, file, { signal, onProgress }), instructions, options);
   return upload_token;
+}
+
+/**
+ * Send the bytes; after a break, again. Raises ApiError, and the signal's reason.
+ * @param {() => Promise<void>} send @param {Instructions} instructions @param {UploadOptions} options
+ */
+async function sendAgain(send, { upload_url: url }, options) {
+  const { signal, onStep = () => {}, onProgress = () => {}, sleep = pause, network = NETWORK } = options;
+  // A storage elsewhere may refuse this site for good, and browsers do not tell that from a break.
+  const elsewhere = /^[a-z]+:/i.test(url ?? "");
+  let broken = false;
+  for (const milliseconds of elsewhere ? SENDING.slice(0, 1) : SENDING) {
+    try {
+      return await send();
+    } catch (error) {
+      signal?.throwIfAborted();
+      // The server may still wait for the bytes of the try before.
+      const passes = error instanceof ApiError && (PASSING.has(error.code) || (broken && error.code === "conflict"));
+      if (!passes) throw error;
+      onStep("interrupted", error);
+    }
+    broken = true;
+    await (network.isOffline() ? network.wait : sleep)(milliseconds, signal);
+    onStep("sending");
+    onProgress(0);
+  }
+  return send();
 }
 
 /**

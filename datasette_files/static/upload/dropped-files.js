@@ -9,6 +9,8 @@ import { ApiError } from "../shared/request.js";
 
 /** How many files of a folder are opened at once. */
 const BATCH = 100;
+/** Files that systems leave in folders, and that nobody wants to upload with one. */
+const LITTER = new Set([".ds_store", "thumbs.db", "desktop.ini"]);
 const COLLATOR = new Intl.Collator(undefined, { numeric: true });
 
 /**
@@ -40,7 +42,8 @@ export function holdsFiles(transfer) {
  * @returns {Addition[]}
  */
 export function chosenFiles(files) {
-  return Array.from(files, (file) => ({ file, path: folderOf(file.webkitRelativePath ?? "") }));
+  const all = Array.from(files, (file) => ({ file, path: folderOf(file.webkitRelativePath ?? "") }));
+  return all.filter(({ file, path }) => path === "" || !isLitter(file.name));
 }
 
 /** @param {Addition[]} files @param {FileSystemDirectoryEntry[]} [folders] */
@@ -52,7 +55,7 @@ export async function* batches(files, folders = []) {
     const { inside, complete } = await entriesIn(folder);
     if (!complete) yield [unreadable(folder, "The browser could not read all of this folder.")];
     unread.unshift(.../** @type {any[]} */ (inside.filter((entry) => entry.isDirectory)));
-    const leaves = inside.filter((entry) => entry.isFile);
+    const leaves = inside.filter((entry) => entry.isFile && !isLitter(entry.name));
     for (let start = 0; start < leaves.length; start += BATCH) {
       const batch = /** @type {any[]} */ (leaves.slice(start, start + BATCH));
       yield await Promise.all(batch.map(fileOf));
@@ -99,6 +102,11 @@ function fileOf(entry) {
 function unreadable(entry, message) {
   const problem = new ApiError("unreadable", message);
   return { file: new File([], entry.name), path: pathOf(entry), problem };
+}
+
+/** @param {string} name Of a file in a folder. */
+function isLitter(name) {
+  return LITTER.has(name.toLowerCase());
 }
 
 /** @param {FileSystemEntry} entry */

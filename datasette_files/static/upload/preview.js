@@ -4,6 +4,7 @@
  */
 
 import { element } from "../shared/dom.js";
+import { plain } from "../shared/format.js";
 
 /** Types that every browser shows as a picture without running scripts. */
 const SHOWN = new Set(["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"]);
@@ -49,6 +50,6 @@ export class UploadPreview {
   _showExtension() {
     const [, extension = ""] = /\.([^.]+)$/.exec(this._file.name) ?? [];
     const fits = Array.from(extension).length <= MAX_EXTENSION;
-    this.element.replaceChildren(fits && extension !== "" ? extension.toUpperCase() : "FILE");
+    this.element.replaceChildren(fits && extension !== "" ? plain(extension).toUpperCase() : "FILE");
   }
 }

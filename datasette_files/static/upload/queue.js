@@ -14,7 +14,8 @@ import { PAUSED } from "./resumable.js";
 /** @import { Step } from "./client.js" */
 /** @typedef {"queued" | Step | "paused" | "done" | "failed" | "cancelled"} State */
 /** @typedef {"queued" | "done" | "failed" | "cancelled"} Settled */
-/** @typedef {{file: File, path?: string, source?: string, problem?: ApiError | null}} Addition */
+/** @typedef {{file: File, path?: string, source?: string, folder?: string,
+ *   problem?: ApiError | null}} Addition */
 
 const WORKING = new Set(["checking", "preparing", "sending", "interrupted", "finishing"]);
 const UNFINISHED = new Set(["queued", "paused", ...WORKING]);
@@ -22,13 +23,15 @@ const UNFINISHED = new Set(["queued", "paused", ...WORKING]);
 /** One file of a queue. Only the queue writes to it. */
 export class UploadItem {
   /** @param {number} number @param {Addition} addition @param {number} batch */
-  constructor(number, { file, path = "", source = "", problem = null }, batch) {
+  constructor(number, { file, path = "", source = "", folder = "", problem = null }, batch) {
     this.number = number;
     this.file = file;
     /** Path of its folder, from the folder that was added, with a slash at the end. */
     this.path = path;
     /** Slug of the source that it goes to. */
     this.source = source;
+    /** The catalog's folder that it goes to. */
+    this.folder = folder;
     this.batch = batch;
     /** @type {State} */
     this.state = problem === null ? "queued" : "failed";
@@ -180,8 +183,11 @@ export class UploadQueue extends EventTarget {
     this._advance();
   }
 
-  retryFailed() {
-    for (const item of this.items) if (item.state === "failed") this.retry(item);
+  /** @param {string} [code] Only those that failed with this code. */
+  retryFailed(code) {
+    for (const item of this.items) {
+      if (item.state === "failed" && (code === undefined || item.error?.code === code)) this.retry(item);
+    }
   }
 
   /** Take a file off the list; cancel it first if necessary. @param {UploadItem} item */
@@ -213,7 +219,10 @@ export class UploadQueue extends EventTarget {
     this._failed.delete(item);
   }
 
-  /** The state of the queue in numbers. Bytes count from the moment when it last was idle. */
+  /**
+   * The state of the queue in numbers. While it works, bytes count from the moment when it last was idle;
+   * afterwards those of all files of the list.
+   */
   summary() {
     const counts = {
       ...{ queued: 0, working: 0, interrupted: 0, paused: 0 },
@@ -225,7 +234,8 @@ export class UploadQueue extends EventTarget {
       else counts[/** @type {Settled | "paused"} */ (item.state)] += 1;
       if (item.state === "interrupted") counts.interrupted += 1;
       if (item.state === "failed" && item.retryable) counts.retryable += 1;
-      if (item.batch === this._batch && (UNFINISHED.has(item.state) || item.state === "done")) {
+      const isPart = !this.busy || item.batch === this._batch;
+      if (isPart && (UNFINISHED.has(item.state) || item.state === "done")) {
         sent += item.sent;
         total += item.file.size;
       }

@@ -4,7 +4,7 @@
  */
 
 import { button, element, icon, setText } from "../shared/dom.js";
-import { formatBytes, formatDuration, formatSpeed } from "../shared/format.js";
+import { formatBytes, formatDuration, formatSpeed, plain } from "../shared/format.js";
 import { TEXT, messageFor } from "../shared/messages.js";
 import { UploadPreview } from "./preview.js";
 
@@ -47,11 +47,12 @@ export class UploadRow {
     this._actions = "";
     this._preview = new UploadPreview(item.file);
 
-    this._name = element("bdi", { class: "upload-name" }, item.file.name);
+    this._label = plain(item.file.name);
+    this._name = element("bdi", { class: "upload-name" }, this._label);
     const title = element("p", { class: "upload-title" });
-    if (item.path !== "") title.append(element("bdi", { class: "upload-path" }, item.path));
+    if (item.path !== "") title.append(element("bdi", { class: "upload-path" }, plain(item.path)));
     title.append(this._name);
-    this._bar = element("progress", { "aria-label": `Progress of ${item.file.name}` });
+    this._bar = element("progress", { "aria-label": `Progress of ${this._label}` });
     this._facts = [element("span"), element("span", { class: "upload-speed" }), element("span")];
     this._status = element("p", { class: "upload-status" }, ...this._facts);
     this._next = element("p", { class: "upload-next", hidden: true });
@@ -113,7 +114,7 @@ export class UploadRow {
   _link() {
     const { record } = this.item;
     if (record === null || !this._linked || this._name.firstElementChild !== null) return;
-    this._name.replaceChildren(element("a", { href: record.url }, this.item.file.name));
+    this._name.replaceChildren(element("a", { href: record.url }, this._label));
   }
 
   /** Offer the buttons of this state. If they are the same as before they stay, and so does the focus. */
@@ -145,7 +146,7 @@ export class UploadRow {
   _button(action) {
     const { icon: drawn, text, label } = BUTTONS[action];
     const content = [...(drawn ? [icon(drawn)] : []), ...(text ? [text] : [])];
-    const named = { "data-action": action, "aria-label": `${label} ${this.item.file.name}` };
+    const named = { "data-action": action, "aria-label": `${label} ${this._label}` };
     const made = button(content, () => this._act(action, this.item, made), named);
     if (!text) made.title = label;
     return made;

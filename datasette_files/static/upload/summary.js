@@ -67,8 +67,10 @@ export class UploadSummary {
       clear: !busy,
       cancel: busy,
     });
-    this._link.hidden = busy || counts.done === 0 || this._page === null;
     if (this._page !== null) this._link.href = this._page();
+    // On that page itself the list shows the files already.
+    const here = this._link.pathname === location.pathname;
+    this._link.hidden = busy || counts.done === 0 || this._page === null || here;
     const percent = Math.floor((100 * sent) / Math.max(1, total));
     const words = `${this._title.textContent}${busy ? `, ${percent} percent` : ""}.`;
     this._announce(busy, this._queue.items.size === 0 ? "" : words);

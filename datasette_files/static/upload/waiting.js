@@ -4,7 +4,7 @@
  */
 
 import { button, element, setText } from "../shared/dom.js";
-import { counted, formatBytes, formatCount } from "../shared/format.js";
+import { counted, formatBytes, formatCount, plain } from "../shared/format.js";
 import { ApiError } from "../shared/request.js";
 import { drop } from "./resumable.js";
 import { offsetOf } from "./tus.js";
@@ -97,7 +97,8 @@ export class WaitingUploads {
   }
 
   /** @param {Kept} kept */
-  _row({ address, name, size }) {
+  _row({ address, name: written, size }) {
+    const name = plain(written);
     const sent = this._sent.get(address);
     const far = sent == null ? formatBytes(size) : `${formatBytes(sent)} of ${formatBytes(size)} arrived`;
     const title = element("p", { class: "upload-title" }, element("bdi", { class: "upload-name" }, name));

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import email
-import email.policy
+from email._policybase import Compat32
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
@@ -16,7 +16,17 @@ from .pages import Pages, Unreadable
 _MAX_MAIL = 64 * 1024 * 1024
 _MAX_PARTS = 1_000
 _MAX_HEADER = 2_000
+#: Characters of a header of which parameters are read: at a cost that grows by their square.
+_MAX_PARAMETERS = 8_000
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
+
+
+class _Policy(Compat32):
+    """Cuts headers. The newer policies parse all at a cost that grows by the square."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[:_MAX_PARAMETERS]
 
 
 def mail(path: Path, pages: Pages) -> None:
@@ -25,8 +35,7 @@ def mail(path: Path, pages: Pages) -> None:
         content = file.read(_MAX_MAIL + 1)
     if len(content) > _MAX_MAIL:
         raise Unreadable(f"It has more than {_MAX_MAIL:,} bytes")
-    # The newer policies parse headers at a cost that grows by the square of their length.
-    message = email.message_from_bytes(content, policy=email.policy.compat32)
+    message = email.message_from_bytes(content, policy=_Policy())
     if not message.keys():
         raise Unreadable("It is no mail: it has no headers")
     found = [f"{name}: {text}" for name in _HEADERS if (text := _header(message, name))]

@@ -82,39 +82,56 @@ def text_of_html(content: bytes) -> str:
         text = content.decode(declared[1].decode()) if declared else decoded(content)
     except (LookupError, ValueError):
         text = decoded(content)
-    text = re.sub(r"\s+", " ", text)
-    parts: list[str] = []
-    at = 0
-    while (start := text.find("<", at)) >= 0:
-        parts.append(unescape(text[at:start]))
-        at = _after(text, start, parts)
-    parts.append(unescape(text[at:]))
-    return "".join(parts)
+    return _Html(re.sub(r"\s+", " ", text)).text()
 
 
-def _after(text: str, start: int, parts: list[str]) -> int:
-    """Read what begins with ``<``; return the place after it."""
-    if text.startswith("<!--", start):
-        return _end(text, "-->", start + 2)
-    tag = _TAG.match(text, start)
-    if tag is None:
-        if text.startswith(("<!", "<?"), start):
-            return _end(text, ">", start)
-        parts.append("<")
-        return start + 1
-    rest = _REST.match(text, tag.end())
-    end = rest.end() if rest else _end(text, ">", start)
-    name = tag[1].lower()
-    if name in _BLOCKS:
-        parts.append("\n")
-    elif name in _CELLS:
-        parts.append("\t")
-    elif name == "img" and (alt := _ALT.search(text, tag.end(), end)):
-        parts.append(f" {unescape(alt[1])} ")
-    elif name in _SILENT:
-        closing = _SILENT[name].search(text, end)
-        return _end(text, ">", closing.end()) if closing else len(text)
-    return end
+class _Html:
+    """Reads one document from its beginning to its end."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._parts: list[str] = []
+        #: False once a tag had no end outside of quotes. Else each tag would look that far again.
+        self._is_quoted = True
+
+    def text(self) -> str:
+        at = 0
+        while (start := self._source.find("<", at)) >= 0:
+            self._parts.append(unescape(self._source[at:start]))
+            at = self._after(start)
+        self._parts.append(unescape(self._source[at:]))
+        return "".join(self._parts)
+
+    def _after(self, start: int) -> int:
+        """Read what begins with ``<``; return the place after it."""
+        text = self._source
+        if text.startswith("<!--", start):
+            return _end(text, "-->", start + 2)
+        tag = _TAG.match(text, start)
+        if tag is None:
+            if text.startswith(("<!", "<?"), start):
+                return _end(text, ">", start)
+            self._parts.append("<")
+            return start + 1
+        end = self._end_of_tag(tag)
+        name = tag[1].lower()
+        if name in _BLOCKS:
+            self._parts.append("\n")
+        elif name in _CELLS:
+            self._parts.append("\t")
+        elif name == "img" and (alt := _ALT.search(text, tag.end(), end)):
+            self._parts.append(f" {unescape(alt[1])} ")
+        elif name in _SILENT:
+            closing = _SILENT[name].search(text, end)
+            return _end(text, ">", closing.end()) if closing else len(text)
+        return end
+
+    def _end_of_tag(self, tag: re.Match[str]) -> int:
+        rest = _REST.match(self._source, tag.end()) if self._is_quoted else None
+        if rest is None:
+            self._is_quoted = False
+            return _end(self._source, ">", tag.start())
+        return rest.end()
 
 
 def _end(text: str, mark: str, start: int) -> int:
