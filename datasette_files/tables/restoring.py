@@ -116,10 +116,10 @@ def rename_files(path: Path, plan: Plan, renamed: Callable[[str], str]) -> None:
             conn.execute(f"UPDATE rows SET c{number} = {function}(c{number})")
 
 
-def compare(conn: sqlite3.Connection, path: Path, plan: Plan) -> Comparison:
+def check(conn: sqlite3.Connection, path: Path, plan: Plan) -> None:
     """Compare the scratch database's rows with the table. Raises Conflict for taken keys."""
     with attached(conn, path):
-        return _compare(conn, plan)
+        _compare(conn, plan)
 
 
 def _compare(conn: sqlite3.Connection, plan: Plan) -> Comparison:

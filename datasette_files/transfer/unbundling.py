@@ -226,7 +226,7 @@ class Unbundling:
         database = self._databases.target(rows.plan.schema.database)
         if database is not None:
             await _translated(
-                database.execute_fn(lambda conn: restoring.compare(conn, rows.path, rows.plan))
+                database.execute_fn(lambda conn: restoring.check(conn, rows.path, rows.plan))
             )
 
     async def files(self) -> AsyncIterator[dict[str, Any]]:

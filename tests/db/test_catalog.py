@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from datasette_files.app import Files
-from datasette_files.db import garbage, leases
+from datasette_files.db import bulk, garbage, leases, uploads, zips
 from datasette_files.db.batching import Catalog, translate
 from datasette_files.errors import NoSpace, StorageUnavailable
 from tests.conftest import upload
@@ -312,6 +312,60 @@ def test_the_id_of_a_note_is_that_of_what_is_to_be_deleted(conn):
     assert new not in ids
     garbage.done(conn, [ids[1], new], now=5)
     assert [one.path for one in garbage.due(conn, 9, ["s1"], 9)] == ["a", "c"]
+    garbage.done(conn, [garbage.add(conn, 1, "e", "df-e", "alice")], now=5)
+    for before, remembered in ((4, ("s1", "alice")), (5, None)):
+        garbage.purge(conn, before)
+        assert garbage.deleted_by(conn, "df-e") == remembered
+
+
+def test_bytes_past_datasette_are_discarded_when_no_more_can_arrive(conn):
+    """A URL signed at 500 for 400 s; a request that began by then may last five minutes more."""
+    conn.execute(
+        """INSERT INTO datasette_files_uploads (id, source_id, file_id, path, filename,
+            content_type, state, instructions, created_at, signed_at, expires_at)
+        VALUES ('u', 1, 'f', 'p', 'n', 't', 'prepared', '{}', 100, 500, 900)"""
+    )
+    upload = uploads.get(conn, "u")
+    assert upload is not None
+    assert uploads.expire(conn, 899, 2000, 9) == 0
+    assert uploads.expire(conn, 900, 2000, 9) == 1
+    for now, sent in ((1199, []), (1200, [("p", "{}")])):
+        due = garbage.due(conn, now, ["s1"], 9)
+        assert [(one.path, one.instructions) for one in due] == [("p", None), *sent]
+    assert uploads.expire(conn, 1999, 3000, 9) == 0
+    assert uploads.expire(conn, 2000, 3000, 9) == 1
+    assert conn.execute("SELECT count(*) FROM datasette_files_uploads").fetchone() == (0,)
+    assert not uploads.claim(conn, upload, 2000)
+    assert len(garbage.due(conn, 1999, ["s1"], 9)) == 2
+    assert len(garbage.due(conn, 2000, ["s1"], 9)) == 3
+
+
+def test_the_files_of_a_bulk_action_are_remembered_for_a_week(conn):
+    conn.execute(
+        """INSERT INTO datasette_files_jobs (id, kind, actor, options, status, updated_at)
+        VALUES (1, ?, 'null', '{}', 'finished', 100)""",
+        (bulk.KIND,),
+    )
+    conn.execute("INSERT INTO datasette_files_bulk VALUES (1, 0, 'df-1', 'done')")
+    for now, left in ((100 + bulk.REMEMBERED_SECONDS, 1), (101 + bulk.REMEMBERED_SECONDS, 0)):
+        assert not bulk.forget(conn, now)
+        assert conn.execute("SELECT count(*) FROM datasette_files_bulk").fetchone() == (left,)
+
+
+def test_a_zip_is_gone_before_all_its_members_are_forgotten(conn, monkeypatch):
+    monkeypatch.setattr(zips, "_FORGOTTEN", 2)
+    number = zips.begin(conn, None, "z", "all.zip", 100, 200)
+    conn.executemany(
+        """INSERT INTO datasette_files_zip_members (zip, start, central, file_id, name, size,
+            created_at) VALUES (?, ?, 0, 'df-1', 'a', 0, '')""",
+        [(number, start) for start in range(3)],
+    )
+    zips.finish(conn, number, zips.Totals(3, 3, 3))
+    assert zips.get(conn, "z") is not None
+    assert zips.forget(conn, number)
+    assert zips.get(conn, "z") is None
+    assert not zips.forget(conn, number)
+    assert conn.execute("SELECT count(*) FROM datasette_files_zips").fetchone() == (0,)
 
 
 async def test_two_datasettes_on_one_database_sweep_by_turns(make_datasette):

@@ -108,6 +108,7 @@ def _name(conn: sqlite3.Connection, *names: str) -> None:
             "AnnualReport.pdf",
             "report annual annualrep REPORT AnnualReport annual-report Report.pdf",
         ),
+        ("An AnnualReport", "report annual AnnualReport"),
         ("HTMLParserV2.py", "html parser v2 parserv2"),
         ("quarterly_report-final.pdf", "report final quart report-fin"),
         ("2024Q3budget.xlsx", "2024 q3 budget"),

@@ -67,3 +67,13 @@ def test_files_come_newest_first_and_once_however_many_pages_match(
     while texts.remove_some(conn, oldest.seq, "me"):
         pass
     assert _files(conn, "common") == [5, 4, 3, 2]
+
+
+def test_only_the_text_of_the_named_extractors_is_queued_again(conn: sqlite3.Connection) -> None:
+    for number in (1, 2):
+        insert_file(conn, number, {"source_id": 1, "filename": "a.txt", "size": 1})
+        (one,) = texts.due(conn, 1, 0, 10)
+        assert texts.claim(conn, one, "me")
+        assert texts.finish(conn, one.seq, "me", texts.Outcome("done", extractor=f"pdf {number}"))
+    assert texts.requeue(conn, 1, "done", -1, {"pdf 1"}) == 2
+    assert [one.seq for one in texts.due(conn, 1, 0, 10)] == [1]

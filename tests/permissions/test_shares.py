@@ -11,6 +11,7 @@ from datasette.app import Datasette
 
 from datasette_files.app import Files
 from datasette_files.db.shares import Share
+from datasette_files.errors import NotFound
 from datasette_files.naming import token_digest
 from datasette_files.permissions import shares
 from datasette_files.permissions.shares import Guessing
@@ -61,6 +62,20 @@ async def test_only_a_tokens_digest_is_stored(
     stored = b"".join(path.read_bytes() for path in tmp_path.glob("internal.db*"))
     assert token.encode() not in stored
     assert token_digest(token).encode() in stored
+
+
+@pytest.mark.parametrize("end", ["SET expires_at = 1", "SET revoked_at = 1"])
+async def test_an_upload_link_that_ends_is_refused_in_the_next_transaction(
+    make_datasette: MakeDatasette, end: str
+) -> None:
+    datasette, _ = await site(make_datasette)
+    token = (await upload_link(datasette))["path"].rpartition("/")[2]
+    files = Files.of(datasette)
+    right, source = await files.links.upload_grant(token)
+    await files.catalog.read(lambda conn: right.check(conn, source.slug))
+    edit(datasette, f"UPDATE datasette_files_shares {end}")
+    with pytest.raises(NotFound):
+        await files.catalog.read(lambda conn: right.check(conn, source.slug))
 
 
 @pytest.mark.parametrize(
@@ -314,6 +329,7 @@ def test_a_network_of_ipv6_counts_as_one_address() -> None:
     guessing = Guessing()
     delays = [guessing.delay(f"2001:db8::{n:x}", 0.0) for n in range(40)]
     assert delays[-1] > 0
+    assert guessing.delay("2001:db8::ffff:0:0:1", 0.0) > 0
     assert guessing.delay("2001:db8:0:1::1", 0.0) == 0.0
 
 

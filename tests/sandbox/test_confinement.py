@@ -47,7 +47,7 @@ def looks(pid: int) -> dict[str, str]:
         for line in folder.joinpath("limits").read_text().splitlines()[1:]
     }
     return {
-        **{name: status[name] for name in ("NoNewPrivs", "CapEff", "CapPrm")},
+        **{name: status[name] for name in ("NoNewPrivs", "Seccomp", "CapEff", "CapPrm")},
         "nice": folder.joinpath("stat").read_text().rpartition(")")[2].split()[16],
         **{name: limits[name] for name in _LIMITS},
         "environment": folder.joinpath("environ").read_bytes().replace(b"\0", b" ").decode(),
