@@ -123,6 +123,7 @@ with tarfile.open(fileobj=_TAR, mode="w") as _archive:
         (b'<?xml version="1.0"?><Workbook/>', "XML"),
         (b"\xff\xd8\xff\xe0" + b"x" * 60, "a picture"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_file_that_is_no_text_is_named_and_not_read(
     tmp_path: Path, content: bytes, said: str
