@@ -125,7 +125,7 @@ async def test_the_page_tells_the_rows_above_the_header_and_takes_others(
     file = await upload(datasette, content, "x.csv")
     url = f"/-/files/import/{file['id']}"
     page = (await datasette.client.get(url)).text
-    assert re.search(r'name="skip" min="0" max="19" value="1"', page)
+    assert re.search(r'name="first_row" min="1" max="20" value="2"', page)
     assert "names 1 columns" in (await datasette.client.get(f"{url}?skip=0")).text
     refused = await datasette.client.get(f"{url}?skip=x", headers={"Accept": "application/json"})
     assert refused.status_code == 400
