@@ -300,6 +300,12 @@ def test_only_its_holder_gives_a_lease_up(conn):
     assert leases.acquire(conn, "sweep", "b", now=102, expires_at=112)
 
 
+async def test_a_write_larger_than_a_batch_runs_alone(catalog: Catalog) -> None:
+    writes = [catalog.write(_insert(value), 1 << 40) for value in (1, 2)]
+    assert await asyncio.wait_for(asyncio.gather(*writes), 20) == [1, 2]
+    assert await _values(catalog) == [1, 2]
+
+
 def test_the_id_of_a_note_is_that_of_what_is_to_be_deleted(conn):
     """By it alone ``Sweeper.remove`` ends the note of the bytes that it has deleted."""
     ids = [garbage.add(conn, 1, path) for path in ("a", "b", "c")]
