@@ -49,7 +49,7 @@ def test_a_source_is_a_grid_at_a_click_and_a_list_again(site: Site, page: Page) 
     sizes = pictures.evaluate_all("(all) => all.map((image) => image.naturalWidth)")
     assert all(size > 0 for size in sizes)
     page.get_by_role("link", name="List").click()
-    expect(page).to_have_url(site.url(SOURCE))
+    expect(page).to_have_url(site.url(f"{SOURCE}?view=list"))
     expect(page.get_by_role("table")).to_be_visible()
 
 

@@ -78,7 +78,7 @@ def test_a_search_and_filters_narrow_together(filled: Site, page: Page) -> None:
 
 def test_results_are_announced_once_they_are_there(filled: Site, page: Page) -> None:
     page.goto(filled.url("/-/files/search"))
-    status = page.locator("main > p[role=status]")
+    status = page.locator("#files-announced")
     expect(status).to_be_empty()
     page.get_by_role("searchbox").fill("phone")
     expect(status).to_have_text("1 file for “phone”")
@@ -132,7 +132,7 @@ def test_what_the_server_refuses_is_told_in_its_words(
     page.goto(filled.url("/-/files/search"))
     page.get_by_role("searchbox").fill(" ".join("abcdefghijklmnopqrstu"))
     expect(page.get_by_role("alert")).to_have_text("q has more than 20 words; shorten it")
-    expect(page.locator("main > p[role=status]")).to_be_empty()
+    expect(page.locator("#files-announced")).to_be_empty()
     page.get_by_role("searchbox").fill("phone")
     expect(page.locator("#files-count")).to_have_text("1 file for “phone”")
 
@@ -246,9 +246,8 @@ def test_files_dropped_on_a_sources_page_join_its_list(
     page.goto(filled.url(f"{SOURCE}?_sort=filename"))
     uploading = Uploading(page)
     expect(uploading.element).to_be_hidden()
-    uploading.drag([dropped], step="dragEnter", target="main")
+    uploading.drag([dropped], target="main")
     expect(uploading.element).to_be_visible()
-    uploading.drag([dropped])
     expect(page.locator("#files-count")).to_contain_text("9 files, ")
     assert "dropped.txt" in names(page)
     assert page.url == filled.url(f"{SOURCE}?_sort=filename")

@@ -15,7 +15,7 @@ import { ApiError, request } from "../shared/request.js";
 let shown = location.href;
 let asked = new AbortController();
 
-const announcer = element("p", { class: "files-hidden", role: "status" });
+const announcer = element("p", { class: "files-hidden", role: "status", id: "files-announced" });
 document.querySelector("main")?.append(announcer);
 
 /** @param {HTMLFormElement} form @returns {string} The address that the form leads to, without empty fields. */
