@@ -140,7 +140,6 @@ def test_a_name_of_any_kind_and_no_bytes_at_all_arrive(
     ("status", "code", "told"),
     [
         (400, "EntityTooLarge", "Too large. More bytes arrived than were announced."),
-        (503, "SlowDown", "Storage unavailable"),
         (403, "AccessDenied", "Storage failed. The storage answered 403 AccessDenied."),
     ],
 )
@@ -165,6 +164,18 @@ def test_what_the_store_refuses_is_told(
     if code != "EntityTooLarge":
         upload.button("Retry a.txt").click()
         expect(upload.headline).to_have_text("1 file uploaded", timeout=60_000)
+
+
+@pytest.mark.full
+def test_what_a_busy_store_refuses_is_sent_again(
+    site: Site, page: Page, watch: Watch, tmp_path: Path, proxy: FaultProxy
+) -> None:
+    proxy.answers(503, "SlowDown", "PostObject")
+    watch.expect("the server responded with a status of 503")
+    upload = Uploading(page).open(site)
+    upload.choose(make(tmp_path, "a.txt"))
+    expect(upload.headline).to_have_text("1 file uploaded", timeout=60_000)
+    assert len(site.files()) == 1
 
 
 @pytest.mark.full
