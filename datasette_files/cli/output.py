@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -14,13 +16,23 @@ from ..errors import FilesError, Invalid
 from ..models import FileRecord
 from ..naming import plain, storable
 
-if TYPE_CHECKING:
-    from .site import Site
-
 #: The exit status if some files failed and the others are done.
 PARTLY_FAILED = 3
 #: Failures that JSON lists; all are counted.
 _MAX_LISTED_FAILURES = 1000
+
+
+@dataclass(frozen=True)
+class Printer:
+    """Where a command's result goes: to a person, or with ``--json`` to a program."""
+
+    as_json: bool
+
+    def show(self, data: dict[str, Any], text: str | None = None) -> None:
+        """Print a result: ``data`` with ``--json``, else ``text``, unless that is None."""
+        shown = json.dumps({"ok": True, **data}, indent=2) if self.as_json else text
+        if shown is not None:
+            click.echo(shown)
 
 
 def as_json(file: FileRecord) -> dict[str, Any]:
@@ -54,7 +66,7 @@ class Output:
     A failure is a line on standard error; the command continues with the other files.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Printer) -> None:
         self._site = site
         #: The results for ``--json``; without it empty.
         self.results: list[object] = []
@@ -103,7 +115,7 @@ class Output:
 
 
 @contextmanager
-def progress(site: Site, size: int, label: str) -> Iterator[Callable[[int], None]]:
+def progress(site: Printer, size: int, label: str) -> Iterator[Callable[[int], None]]:
     """A progress bar of ``size`` bytes, if standard error is a terminal.
 
     The context's value takes the number of bytes of each step.

@@ -21,7 +21,7 @@ def register(commands: Commands) -> None:
 
 
 @click.argument("given", metavar="ID...", nargs=-1, required=True)
-@click.option("--as", "maker", metavar="ACTOR", required=True, help="The id of the link's maker")
+@click.option("--as", "maker", metavar="ACTOR", help="The id of the link's maker; not with --url")
 @click.option("--days", type=float, help="Days until it ends; share_default_days without")
 @click.option("--label", help="A text for its receivers")
 @click.option("--max-downloads", type=int, help="Downloads until it ends")
@@ -29,7 +29,7 @@ def register(commands: Commands) -> None:
 async def _share(
     site: Site,
     given: tuple[str, ...],
-    maker: str,
+    maker: str | None,
     days: float | None,
     label: str | None,
     max_downloads: int | None,
@@ -41,6 +41,8 @@ async def _share(
     and to share the files cannot make it. Its address is printed once; without --site it begins
     with the path. An ID of - reads ids from standard input.
     """
+    if maker is None:
+        raise Invalid("--as is missing; name the actor who makes the link")
     files = await site.start()
     actor: Actor = {"id": text(maker, "--as")}
     terms = Terms(
