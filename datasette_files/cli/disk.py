@@ -45,6 +45,14 @@ class Found:
         return repr((os.fsencode(self.path.absolute()), self.size, self.changed))
 
 
+def check_name(paths: tuple[str, ...], name: str | None, *, recursive: bool) -> None:
+    """Raise Invalid for a name that several files would have, and for standard input without."""
+    if "-" in paths and (len(paths) > 1 or name is None):
+        raise Invalid("Standard input must be the only PATH, and needs --name")
+    if name is not None and (len(paths) > 1 or recursive):
+        raise Invalid("--name works with one file only; leave it out")
+
+
 def found(
     given: tuple[str, ...], recursive: bool, fail: Callable[[str, FilesError], None]
 ) -> Iterator[Found]:

@@ -18,6 +18,7 @@ from ..naming import plain, storable
 
 #: The exit status if some files failed and the others are done.
 PARTLY_FAILED = 3
+_DAY_SECONDS = 24 * 3600
 #: Failures that JSON lists; all are counted.
 _MAX_LISTED_FAILURES = 1000
 
@@ -48,6 +49,23 @@ def as_line(file: FileRecord) -> str:
     size = "" if file.size is None else str(file.size)
     name = shown(file.filename)
     return "\t".join((file.id, size, file.type, shown(file.created_at), name))
+
+
+def link_line(link: dict[str, Any]) -> str:
+    """Id, kind, maker, end, downloads or files, and label of a link, separated by tabs."""
+    used = link["downloads"] if link["kind"] == "files" else link["files"]
+    what = f"{link['kind']}{' (suspended)' if link['suspended'] else ''}"
+    cells = (link["id"], what, link["made_by"], link["expires_at"], str(used), link["label"] or "")
+    return "\t".join(map(shown, cells))
+
+
+def seconds_of(days: float | None) -> int | None:
+    """Whole seconds of the option ``--days``. Raises Invalid."""
+    if days is None:
+        return None
+    if not 0 < days < 40_000:
+        raise Invalid("--days must be a number above 0")
+    return max(1, round(days * _DAY_SECONDS))
 
 
 def shown(text: str) -> str:

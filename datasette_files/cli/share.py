@@ -7,10 +7,8 @@ import click
 from ..catalog.shares import Terms, as_json, share_json
 from ..errors import FilesError, Invalid
 from ..permissions.actions import Actor
-from .output import Output, ids, shown, text
+from .output import Output, ids, link_line, seconds_of, text
 from .site import Commands, Site
-
-_DAY = 24 * 3600
 
 
 def register(commands: Commands) -> None:
@@ -46,7 +44,7 @@ async def _share(
     files = await site.start()
     actor: Actor = {"id": text(maker, "--as")}
     terms = Terms(
-        expires_in=None if days is None else _seconds(days),
+        expires_in=seconds_of(days),
         label=None if label is None else text(label, "--label"),
         max_downloads=max_downloads,
     )
@@ -56,12 +54,6 @@ async def _share(
     site.show({"share": made}, f"{share.id}\t{url}")
 
 
-def _seconds(days: float) -> int:
-    if not 0 < days < 40_000:
-        raise Invalid("--days must be a number above 0")
-    return max(1, round(days * _DAY))
-
-
 async def _shares(site: Site) -> None:
     """List the links that have not ended: id, kind, maker, end, downloads or files, and label.
 
@@ -69,12 +61,7 @@ async def _shares(site: Site) -> None:
     """
     files = await site.start()
     listed = [as_json(one) for one in await files.shares.all()]
-    lines = []
-    for one in listed:
-        used = one["downloads"] if one["kind"] == "files" else one["files"]
-        what = f"{one['kind']}{' (suspended)' if one['suspended'] else ''}"
-        cells = (one["id"], what, one["made_by"], one["expires_at"], str(used), one["label"] or "")
-        lines.append("\t".join(map(shown, cells)))
+    lines = [link_line(one) for one in listed]
     site.show({"shares": listed}, "\n".join(lines) or "There are no links")
 
 

@@ -15,13 +15,12 @@ from ...client.server import refusal
 from ...errors import FilesError, Invalid, NoSpace
 from ...jobs.parallel import several
 from .. import disk
-from ..output import Output, ids, progress, shown
+from ..output import Output, ids, progress, seconds_of, shown
 from .server import Remote, refuse
 
 if TYPE_CHECKING:
     from ..site import Commands
 
-_DAY = 24 * 3600
 _BATCH = 200
 
 
@@ -44,10 +43,7 @@ async def _put(
     jobs: int,
 ) -> int:
     refuse(uploaded_by=uploader)
-    if "-" in paths and (len(paths) > 1 or name is None):
-        raise Invalid("Standard input must be the only PATH, and needs --name")
-    if name is not None and (len(paths) > 1 or recursive):
-        raise Invalid("--name works with one file only; leave it out")
+    disk.check_name(paths, name, recursive=recursive)
     output = Output(remote)
     if paths == ("-",):
         chunks = disk.read(sys.stdin.buffer)
@@ -173,11 +169,9 @@ async def _share(
     site_url: str,
 ) -> None:
     refuse(**{"as": maker, "site": site_url})
-    if days is not None and not 0 < days < 40_000:
-        raise Invalid("--days must be a number above 0")
     made = await remote.client.share(
         ids(given),
-        expires_in=None if days is None else max(1, round(days * _DAY)),
+        expires_in=seconds_of(days),
         label=label,
         max_downloads=max_downloads,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...client import Record
 from ...errors import Conflict, FilesError, Invalid
 from ...naming import stored_name
-from ..output import Output, count, ids, progress, shown
+from ..output import Output, count, ids, link_line, progress, shown
 from .server import Remote, refuse
 
 if TYPE_CHECKING:
@@ -116,12 +116,7 @@ async def _get(remote: Remote, given: tuple[str, ...], output: str, force: bool)
 
 async def _shares(remote: Remote) -> None:
     listed = await remote.client.shares()
-    lines = []
-    for one in listed:
-        used = one["downloads"] if one["kind"] == "files" else one["files"]
-        what = f"{one['kind']}{' (suspended)' if one['suspended'] else ''}"
-        cells = (one["id"], what, one["made_by"], one["expires_at"], str(used), one["label"] or "")
-        lines.append("\t".join(map(shown, cells)))
+    lines = [link_line(one) for one in listed]
     remote.show({"shares": listed}, "\n".join(lines) or "There are no links")
 
 
