@@ -28,6 +28,7 @@ from .catalog.shares import Shares
 from .catalog.trash import Trash
 from .catalog.versions import Versions
 from .columns.columns import Columns
+from .columns.unreferenced import UnreferencedSearch
 from .columns.uses import UsesSearch
 from .config import config_of
 from .db import schema, search
@@ -109,6 +110,7 @@ class Files:
             for source in self.sources
         }
         self.uses = UsesSearch(datasette, self.catalog)
+        self.unreferenced = UnreferencedSearch(datasette, self.catalog, self.search)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.parts = Parts(self.catalog, self.config)
         self.resuming = Resuming(self.catalog, self.config, self.uploads)
