@@ -28,6 +28,7 @@ from .catalog.shares import Shares
 from .catalog.trash import Trash
 from .catalog.versions import Versions
 from .columns.columns import Columns
+from .columns.rows import RowReader
 from .columns.unreferenced import UnreferencedSearch
 from .columns.uses import UsesSearch
 from .config import config_of
@@ -101,6 +102,7 @@ class Files:
         self.versions = Versions(datasette, self.catalog, self.lookup)
         self.editing = Editing(self.catalog, self.announcer)
         self.columns = Columns(datasette, self.catalog, self.config)
+        self.rows = RowReader(datasette, self.columns)
         self.sweeper = Sweeper(self.catalog, self.sources)
         self.hashing = {source.slug: Hashing(self.catalog, source).round for source in self.sources}
         self.verifier = Verifier(self.catalog)

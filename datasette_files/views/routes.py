@@ -133,6 +133,7 @@ ROUTES = (
     Route("/-/files/bulk/{job}/-/undo", {"POST": bulk.undo}),
     Route("/-/files/shares.json", {"GET": shares.shares_json}),
     Route("/-/files/-/selection", {"POST": zips.select}),
+    Route("/-/files/-/selection/{selection}", {"GET": zips.selected_page}, page=True),
     Route("/-/files/-/selection/{selection}.zip", {"GET": zips.selected}),
     Route("/-/files/-/share", {"POST": shares.make}),
     Route("/-/files/-/share/{share_id}/revoke", {"POST": shares.revoke}),

@@ -157,6 +157,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/bulk/{job}/-/undo", "POST"): Need(None, 403),
     ("/-/files/-/selection", "POST"): Need("files-view"),
     # A zip that nobody chose; who gets one is in test_zips.py.
+    ("/-/files/-/selection/{selection}", "GET"): Need(None, 404),
     ("/-/files/-/selection/{selection}.zip", "GET"): Need(None, 404),
     ("/-/files/-/share", "POST"): Need("files-share", 201),
     ("/-/files/-/share/{share_id}/revoke", "POST"): Need("files-manage"),
