@@ -99,7 +99,7 @@ def render_cell(value: Any, table: Any, request: Any, datasette: Any) -> Any:
 
 @hookimpl
 def register_output_renderer(datasette: Any) -> list[dict[str, Any]]:
-    formats = {"files": tables.rows_with_files, "zip": rows.zipped}
+    formats = {"files": tables.rows_with_files, "zip": rows.zipped, "gallery": rows.gallery}
     return [
         {"extension": extension, "render": render, "can_render": tables.offers_files}
         for extension, render in formats.items()
