@@ -31,6 +31,7 @@ from .columns.columns import Columns
 from .columns.rows import RowReader
 from .columns.unreferenced import UnreferencedSearch
 from .columns.uses import UsesSearch
+from .columns.version_rows import VersionRows
 from .config import config_of
 from .db import schema, search
 from .db.batching import Catalog
@@ -112,6 +113,7 @@ class Files:
             for source in self.sources
         }
         self.uses = UsesSearch(datasette, self.catalog)
+        self.version_rows = VersionRows(datasette, self.versions, self.columns, self.uses)
         self.unreferenced = UnreferencedSearch(datasette, self.catalog, self.search)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.parts = Parts(self.catalog, self.config)

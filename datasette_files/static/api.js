@@ -78,7 +78,7 @@ export class FilesApi {
   /**
    * @param {string} source
    * @param {{filename: string, content_type?: string, size?: number, sha256?: string,
-   *   folder?: string, column?: ColumnPlace}} declared
+   *   folder?: string, column?: ColumnPlace, replaces?: string}} declared
    * @param {AbortSignal} [signal]
    * @returns {Promise<Instructions>}
    */

@@ -38,6 +38,7 @@ from . import (
     uploads,
     usage,
     verify,
+    version_rows,
     versions,
     zips,
 )
@@ -162,6 +163,8 @@ ROUTES = (
     Route("/-/files/{file_id}/latest", {"GET": versions.latest}),
     Route("/-/files/{file_id}/latest/download", {"GET": versions.latest_download}),
     Route("/-/files/{file_id}/-/restore-version", {"POST": versions.restore}),
+    Route("/-/files/{file_id}/rows", {"GET": version_rows.rows_page}, page=True),
+    Route("/-/files/{file_id}/-/rows", {"POST": version_rows.put}),
     Route("/-/files/{file_id}/text.json", {"GET": texts.text_json}),
     Route("/-/files/{file_id}/download", {"GET": files.download}),
     Route("/-/files/{file_id}/inline", {"GET": files.inline}),
