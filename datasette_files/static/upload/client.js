@@ -211,8 +211,9 @@ async function finishEarlier(api, source, token, options) {
  */
 async function complete(api, source, token, options) {
   try {
-    const { file } = await patiently(() => api.complete(source, token, options.signal), options);
-    return file ?? UNTOLD;
+    const told = await patiently(() => api.complete(source, token, options.signal), options);
+    const { file = UNTOLD, duplicate_of } = told;
+    return duplicate_of === undefined ? file : { ...file, duplicate_of };
   } catch (error) {
     throw error instanceof ApiError ? new NotCompleted(error, token) : error;
   }
