@@ -28,7 +28,10 @@ from .catalog.shares import Shares
 from .catalog.trash import Trash
 from .catalog.versions import Versions
 from .columns.columns import Columns
+from .columns.rows import RowReader
+from .columns.unreferenced import UnreferencedSearch
 from .columns.uses import UsesSearch
+from .columns.version_rows import VersionRows
 from .config import config_of
 from .db import schema, search
 from .db.batching import Catalog
@@ -100,6 +103,7 @@ class Files:
         self.versions = Versions(datasette, self.catalog, self.lookup)
         self.editing = Editing(self.catalog, self.announcer)
         self.columns = Columns(datasette, self.catalog, self.config)
+        self.rows = RowReader(datasette, self.columns)
         self.sweeper = Sweeper(self.catalog, self.sources)
         self.hashing = {source.slug: Hashing(self.catalog, source).round for source in self.sources}
         self.verifier = Verifier(self.catalog)
@@ -109,6 +113,8 @@ class Files:
             for source in self.sources
         }
         self.uses = UsesSearch(datasette, self.catalog)
+        self.version_rows = VersionRows(datasette, self.versions, self.columns, self.uses)
+        self.unreferenced = UnreferencedSearch(datasette, self.catalog, self.search)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.parts = Parts(self.catalog, self.config)
         self.resuming = Resuming(self.catalog, self.config, self.uploads)

@@ -25,7 +25,7 @@ from .permissions import actions, roles, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import closing, recovery
-from .views import caching, ending, imports, masking, routes, tables
+from .views import caching, ending, imports, masking, routes, rows, tables
 from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
@@ -98,12 +98,12 @@ def render_cell(value: Any, table: Any, request: Any, datasette: Any) -> Any:
 
 
 @hookimpl
-def register_output_renderer(datasette: Any) -> dict[str, Any]:
-    return {
-        "extension": "files",
-        "render": tables.rows_with_files,
-        "can_render": tables.offers_files,
-    }
+def register_output_renderer(datasette: Any) -> list[dict[str, Any]]:
+    formats = {"files": tables.rows_with_files, "zip": rows.zipped, "gallery": rows.gallery}
+    return [
+        {"extension": extension, "render": render, "can_render": tables.offers_files}
+        for extension, render in formats.items()
+    ]
 
 
 @hookimpl
