@@ -30,7 +30,7 @@ from .catalog.versions import Versions
 from .columns.columns import Columns
 from .columns.uses import UsesSearch
 from .config import config_of
-from .db import schema, search
+from .db import schema, search, source_database
 from .db.batching import Catalog
 from .errors import ConfigurationError
 from .events import Announcer, UpdateFileEvent, UploadFileEvent
@@ -180,6 +180,7 @@ class Files:
         rows = await self.catalog.write(lambda conn: schema.sync_sources(conn, declared))
         for source in self.sources:
             source.id, source.provisioned = rows[source.slug]
+            source_database.attach(self.datasette, source.slug, source.id, source.config)
         # From here on, every hop first loads the current settings.
         self.catalog.before_each = self.settings.refresh
         self.catalog.before_commit = search.index_due
