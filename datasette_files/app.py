@@ -46,6 +46,7 @@ from .maintenance.verify_round import Verification
 from .models import FileRecord
 from .permissions.actions import Actor
 from .permissions.rules import check_source_blocks, mark_source_blocks
+from .previews.facts import MediaFacts
 from .previews.thumbnails import Thumbnails
 from .sandbox.process import Protections, clear_left_folders
 from .sources.health import Inspector
@@ -127,6 +128,7 @@ class Files:
         self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)
         self.texts = Texts(self.catalog, self.config)
+        self.facts = MediaFacts(self.catalog, self.config)
         self.jobs = Jobs(self.catalog)
         self.imports = Imports(
             *(datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs),
@@ -204,6 +206,8 @@ class Files:
             **{one.round.name: one.round.run for one in self.indexing.values()},
         }
         for source in self.sources:
+            facts = self.facts.of(source).round
+            loops[facts.name] = facts.run
             if source.config.text:
                 extraction = self.texts.of(source).round
                 loops[extraction.name] = extraction.run

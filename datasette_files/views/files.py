@@ -23,7 +23,19 @@ from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..sources.sources import Source
 from ..transfer import downloads
-from . import access, caching, imports, menu, records, sendfile, shares, tables, texts, versions
+from . import (
+    access,
+    caching,
+    facts,
+    imports,
+    menu,
+    records,
+    sendfile,
+    shares,
+    tables,
+    texts,
+    versions,
+)
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -66,6 +78,7 @@ async def file_page(call: Call) -> Response:
         "can_delete": DELETE in allowed and deletes,
         "sharing": await shares.of_file(call, file) if SHARE in allowed else None,
         **await versions.of_file(call, source, file, allowed),
+        **await facts.of_file(call, source, file, browsable),
         "inline": shows_inline(file.type),
         "preview": preview,
         "text": text,

@@ -18,7 +18,7 @@ from ..permissions.actions import BROWSE, MANAGE, SHARE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import access, bulk, records, shares, texts
+from . import access, bulk, facts, records, shares, texts
 from .arguments import (
     TRASHED,
     bounded,
@@ -81,6 +81,7 @@ async def source_page(call: Call) -> Response:
             [one.folder for one, _ in links],
         ),
         "can_manage": can_manage,
+        "tables_url": await facts.tables_url(call, source),
         "access_url": access.source_url(call, source.slug) if can_manage else None,
         "left": await room_for(call, source) if source.slug in uploadable else None,
         "sharing": await _sharing(call, source) if source.slug in uploadable else None,
