@@ -19,7 +19,7 @@ from ..permissions.actions import BROWSE, DELETE, MANAGE, SHARE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import access, bulk, records, shares, texts, unreferenced
+from . import access, bulk, facts, records, shares, texts, unreferenced
 from .arguments import (
     TRASHED,
     bounded,
@@ -85,6 +85,7 @@ async def source_page(call: Call) -> Response:
         "unreferenced": _described(found),
         "offers_unreferenced": can_manage
         or source.slug in await call.files.lookup.allowed_sources(call.actor, DELETE),
+        "tables_url": await facts.tables_url(call, source),
         "access_url": access.source_url(call, source.slug) if can_manage else None,
         "left": await room_for(call, source) if source.slug in uploadable else None,
         "sharing": await _sharing(call, source) if source.slug in uploadable else None,
