@@ -15,7 +15,7 @@ from . import hookspecs
 from .app import Files
 from .base import Storage
 from .cli import FilesGroup
-from .events import EVENTS
+from .events import EVENTS, DeleteFileEvent
 from .filesystem import FilesystemStorage
 from .formats import excel
 from .formats.base import ImportFormat
@@ -25,7 +25,7 @@ from .permissions import actions, roles, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import closing, recovery
-from .views import caching, ending, imports, masking, routes, tables
+from .views import caching, ending, imports, live, masking, routes, tables
 from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
@@ -38,7 +38,7 @@ def register_routes(datasette: Any) -> Any:
 
 @hookimpl
 def asgi_wrapper(datasette: Any) -> Any:
-    return caching.wrap
+    return lambda app: live.wrap(caching.wrap(app), datasette)
 
 
 @hookimpl
@@ -82,8 +82,22 @@ def register_actions(datasette: Any) -> Any:
 @hookimpl
 def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
     if action not in actions.SOURCE_ACTIONS:
-        return staging.closed(datasette, action, noted=Files.of(datasette).has_schema)
+        return partial(_on_databases, datasette, actor, action)
     return permissions.rules(datasette, actor, action)
+
+
+async def _on_databases(datasette: Any, actor: Any, action: str) -> list[Any]:
+    """Our rules for one of Datasette's actions on databases and tables."""
+    files = Files.of(datasette)
+    closed = staging.closed(datasette, action, noted=files.has_schema)
+    shown = await files.live.rules(actor, action)
+    return [rule for rule in (closed, shown) if rule is not None]
+
+
+@hookimpl
+def track_event(datasette: Any, event: Any) -> None:
+    if isinstance(event, DeleteFileEvent):
+        Files.of(datasette).live.wake()
 
 
 @hookimpl
