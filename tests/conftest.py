@@ -86,10 +86,11 @@ def _plain_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
 def _probe_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe of the kernel is for servers: a test would end before it, and leave its process.
 
-    So are the rounds that read the text of every upload.
+    So are the rounds that read the text and the facts of every upload.
     """
     monkeypatch.setattr("datasette_files.app._PROBE_DELAY", 3600.0)
     monkeypatch.setattr("datasette_files.texts.extraction.INTERVAL", 3600.0)
+    monkeypatch.setattr("datasette_files.previews.facts.INTERVAL", 3600.0)
 
 
 @pytest.fixture

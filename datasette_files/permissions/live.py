@@ -1,8 +1,8 @@
 """Permissions on the databases of live tables: whoever may see the file now, and nobody else.
 
-The rules are of the database, and also of each table for those who are shut out, so that no rule of
-another plugin about a table opens it. They cover the databases that Datasette's catalog lists for
-other processes, too. Leaves out how long a database is open (live/).
+The rules are of the database, and also of each table and stored query for those who are shut out,
+so that no rule of another plugin about one opens it. They cover the databases that Datasette's
+catalog lists for other processes, too. Leaves out how long a database is open (live/).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _SHOWN = ("view-database", "view-table")
 _OF_DATABASES = (DatabaseResource, TableResource, QueryResource)
 _REASON = "live tables are for those who may view the file"
 #: By range, so that an index is used; naming.py has the form of the names.
-_LISTED = """SELECT {columns} FROM {table} WHERE database_name >= 'file_'
-    AND database_name < 'file`' AND length(database_name) = 31
+_LISTED = """SELECT database_name, {child}, 0, :files_live_rule FROM {table}
+    WHERE database_name >= 'file_' AND database_name < 'file`' AND length(database_name) = 31
     AND database_name NOT IN (SELECT value FROM json_each(:files_seen_live))"""
 
 
@@ -38,20 +38,16 @@ def rules(datasette: Any, action: str, attached: Mapping[str, bool]) -> Permissi
     """
     seen = [name for name, may in attached.items() if may]
     shut = [name for name, may in attached.items() if not may]
-    listed = _LISTED.format(
-        columns="database_name, NULL, 0, :files_live_rule", table="catalog_databases"
-    )
     parts = [
         "SELECT value AS parent, NULL AS child, 0 AS allow, :files_live_rule AS reason"
         " FROM json_each(:files_shut_live)",
-        listed,
+        _LISTED.format(child="NULL", table="catalog_databases"),
     ]
-    if issubclass(datasette.actions[action].resource_class, TableResource):
-        parts.append(
-            _LISTED.format(
-                columns="database_name, table_name, 0, :files_live_rule", table="catalog_tables"
-            )
-        )
+    kind = datasette.actions[action].resource_class
+    if issubclass(kind, TableResource):
+        parts.append(_LISTED.format(child="table_name", table="catalog_tables"))
+    elif issubclass(kind, QueryResource):
+        parts.append(_LISTED.format(child="name", table="queries"))
     if action in _SHOWN:
         parts.append("SELECT value, NULL, 1, :files_live_rule FROM json_each(:files_seen_live)")
     return PermissionSQL(

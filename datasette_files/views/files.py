@@ -22,8 +22,20 @@ from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..sources.sources import Source
-from ..transfer import downloads
-from . import access, caching, imports, menu, records, sendfile, shares, tables, texts, versions
+from ..transfer import downloads, stripped
+from . import (
+    access,
+    caching,
+    facts,
+    imports,
+    menu,
+    records,
+    sendfile,
+    shares,
+    tables,
+    texts,
+    versions,
+)
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -66,6 +78,7 @@ async def file_page(call: Call) -> Response:
         "can_delete": DELETE in allowed and deletes,
         "sharing": await shares.of_file(call, file) if SHARE in allowed else None,
         **await versions.of_file(call, source, file, allowed),
+        **await facts.of_file(call, source, file, browsable),
         "inline": shows_inline(file.type),
         "preview": preview,
         "text": text,
@@ -90,6 +103,14 @@ async def inline(call: Call) -> Response | None:
 
 
 async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
+    if call.argument("stripped") == "1":
+        file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
+        if await stripped.needed(call.files.catalog, file, asked=True):
+            plan = await stripped.plan(source, file, kind, call.method, call.headers)
+            if call.method == "HEAD" or not plan.pieces:
+                return Response(b"", plan.status, plan.headers, plan.content_type)
+            await send_stripped(call, source, file, plan)
+            return None
     if call.argument("redirect") == "0":
         return await _address(call, kind)
     plain = call.method == "GET" and not _CONDITIONS.intersection(call.headers)
@@ -131,13 +152,35 @@ async def send(
     way = sendfile.way(call.request.scope, call.send)
     async with place(call, source):
         body = await downloads.open_body(source, file, plan.pieces, local=way is not None)
-        try:
-            await begin()
-        except BaseException:
-            await body.close()
-            raise
-        await Streamed(plan.status, plan.headers, plan.content_type, body).send(call, way)
+        await _send_body(call, plan, body, begin, way)
     return None
+
+
+async def send_stripped(
+    call: Call,
+    source: Source,
+    file: FileRecord,
+    plan: downloads.Plan,
+    begin: Callable[[], Awaitable[None]] = _nothing,
+) -> None:
+    """As ``send``, for a plan of ``stripped``."""
+    async with place(call, source):
+        await _send_body(call, plan, await stripped.open_body(source, file, plan.pieces), begin)
+
+
+async def _send_body(
+    call: Call,
+    plan: downloads.Plan,
+    body: downloads.Body,
+    begin: Callable[[], Awaitable[None]],
+    way: sendfile.Way | None = None,
+) -> None:
+    try:
+        await begin()
+    except BaseException:
+        await body.close()
+        raise
+    await Streamed(plan.status, plan.headers, plan.content_type, body).send(call, way)
 
 
 @asynccontextmanager
