@@ -39,6 +39,7 @@ from .errors import ConfigurationError
 from .events import Announcer, UpdateFileEvent, UploadFileEvent
 from .imports.imports import Imports
 from .jobs.jobs import Jobs
+from .live.live import Live
 from .maintenance.hashing import Hashing
 from .maintenance.index_round import Indexing
 from .maintenance.indexing import Indexer
@@ -140,6 +141,10 @@ class Files:
             *(datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs),
             self.columns,
         )
+        self.live = Live(
+            *(datasette, self.catalog, self.config, self.lookup, self.jobs),
+            *(self.imports.formats, self.imports.previews),
+        )
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
         )
@@ -207,6 +212,7 @@ class Files:
             "sweeper": self.sweeper.run,
             "trash": self.purger.round.run,
             "jobs": self.jobs.run,
+            "live tables": self.live.run,
             "sandbox": self._look,
             **{one.name: one.run for one in self.hashing.values()},
             **{one.round.name: one.round.run for one in self.indexing.values()},
@@ -262,6 +268,7 @@ class Files:
     async def stop(self) -> None:
         """Close the storages, and stop the background work."""
         await self.jobs.close()
+        await self.live.close()
         await self.checksums.close()
         await self.thumbnails.close()
         await self.inspector.close()
