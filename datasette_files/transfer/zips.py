@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 from ..catalog.links import afresh
 from ..catalog.lookup import Lookup
 from ..catalog.search import Search, SearchQuery
+from ..db import audit
 from ..db import files as file_rows
 from ..db import partial as partly
 from ..db import zips as rows
@@ -86,6 +87,8 @@ class Zips:
         lookup: Lookup,
         search: Search,
         checksums: Checksums,
+        *,
+        is_audited: bool = False,
     ) -> None:
         self._datasette = datasette
         self._catalog = database
@@ -93,6 +96,8 @@ class Zips:
         self._lookup = lookup
         self._search = search
         self._checksums = checksums
+        #: Whether the audit has the files of each zip.
+        self._is_audited = is_audited
         #: By the actor's id, the turn to choose.
         self._turns: WeakValueDictionary[str | None, asyncio.Lock] = WeakValueDictionary()
 
@@ -173,6 +178,8 @@ class Zips:
                 conn: Connection, files: list[FileRecord] = files, sizes: list[int] = sizes
             ) -> None:
                 rows.add(conn, number, map(draft.place, files, sizes))
+                if self._is_audited:
+                    audit.of_ids(conn, "zip", [file.id for file in files])
 
             await self._catalog.write(add)
         if not draft.totals.files:
@@ -267,6 +274,11 @@ class Zips:
 
     def directory(self, found: Zip) -> Members:
         return Members(self._catalog, found)
+
+    async def by_source(self, found: Zip) -> dict[int, int]:
+        """The number of the zip's files by the id of their source."""
+        counts = await self._catalog.query(lambda conn: rows.by_source(conn, found.number))
+        return {self._sources.get(slug).id: files for slug, files in counts.items() if slug}
 
     async def first_source(self, found: Zip) -> Source:
         """The source of the first member, whose place for downloads the zip takes."""

@@ -9,6 +9,7 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..catalog.editing import MAX_SEARCH_TEXT, Changes
+from ..db.audit import Action
 from ..db.trash import TrashedFile
 from ..errors import Invalid, NotFound, PermissionDenied, StorageUnavailable
 from ..jobs.places import NoPlace
@@ -32,6 +33,8 @@ from .stream import Streamed, unless_gone
 _CONDITIONS = frozenset(
     ("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 )
+#: The names of downloads in the audit.
+AUDITED: dict[downloads.Kind, Action] = {"attachment": "download", "inline": "inline"}
 #: Seconds that a download waits for its turn.
 _PLACE_SECONDS = 20.0
 #: Characters of a file's name in a message, which is stored in a cookie of at most 4 KB.
@@ -97,15 +100,19 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     plan = await downloads.plan(source, file, kind, call.method, call.headers)
     if plan.kept:
         caching.keep(call.request.scope, plan.headers["Cache-Control"])
+
+    async def record() -> None:
+        begins = plan.status == 200 or downloads.starts_at_zero(file, plan, call.headers)
+        await call.files.audit.downloaded(AUDITED[kind], file, continued=not begins)
+
     if call.method == "HEAD" or not plan.pieces:
+        if call.method == "GET" and plan.status in (200, 302):
+            await record()
         return Response(b"", plan.status, plan.headers, plan.content_type)
     if at_hand and isinstance(at_hand[0], bytes):
+        await record()
         return Response(at_hand[0], plan.status, plan.headers, plan.content_type)
-    return await send(call, source, file, plan)
-
-
-async def _nothing() -> None:
-    return None
+    return await send(call, source, file, plan, record)
 
 
 async def send(
@@ -113,7 +120,7 @@ async def send(
     source: Source,
     file: FileRecord,
     plan: downloads.Plan,
-    begin: Callable[[], Awaitable[None]] = _nothing,
+    begin: Callable[[], Awaitable[None]],
 ) -> Response | None:
     """Answer with the bytes of a plan that has any.
 
@@ -155,7 +162,11 @@ async def place(call: Call, source: Source) -> AsyncIterator[None]:
 async def _address(call: Call, kind: downloads.Kind) -> Response:
     """The address of the bytes as JSON: the one a GET is redirected to, else the route itself."""
     file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
-    url = await downloads.address(source, file, kind) or call.url(call.path)
+    url = await downloads.address(source, file, kind)
+    if url is None:
+        url = call.url(call.path)
+    else:
+        await call.files.audit.downloaded(AUDITED[kind], file, continued=False)
     return answer(call, {"ok": True, "url": url}, headers={"Cache-Control": "no-store"})
 
 
