@@ -130,7 +130,10 @@ def _change(old: object, new: object) -> str:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """A value in words; for an empty text or list a dash."""
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    return (value or "–") if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 async def audit_csv(call: Call) -> Response | None:
