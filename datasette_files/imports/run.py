@@ -16,6 +16,7 @@ from typing import Any
 
 from datasette.events import CreateTableEvent
 
+from .. import telemetry
 from ..catalog.lookup import Lookup
 from ..config import PluginConfig
 from ..db import audit, jobs
@@ -91,6 +92,7 @@ class ImportWork(Kind):
             raise PermissionDenied(f"You do not have permission to see this file ({VIEW}): {then}")
         await require(self._datasette, job.actor, ImportRequest(**job.options), then)
 
+    @telemetry.spanned(telemetry.IMPORT)
     async def run(self, job: Job, progress: Progress) -> dict[str, Any]:
         """Import. Raises Cancelled, Lost, ImportFailed, FilesError, sqlite3.Error."""
         request, size = ImportRequest(**job.options), job.notes["size"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
+from .. import telemetry
 from ..catalog.editing import MAX_SEARCH_TEXT, Changes
 from ..db.audit import Action
 from ..db.trash import TrashedFile
@@ -111,6 +112,7 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
         return Response(b"", plan.status, plan.headers, plan.content_type)
     if at_hand and isinstance(at_hand[0], bytes):
         await record()
+        telemetry.count_bytes("sent", len(at_hand[0]))
         return Response(at_hand[0], plan.status, plan.headers, plan.content_type)
     return await send(call, source, file, plan, record)
 
@@ -129,6 +131,7 @@ async def send(
     if downloads.is_small(file, plan.pieces):
         content = await reading.head(source, file, file.size or 0)
         await begin()
+        telemetry.count_bytes("sent", len(content))
         return Response(content, plan.status, plan.headers, plan.content_type)
     by_proxy = call.files.config.sendfile and sendfile.for_proxy(file, plan, call.headers)
     if by_proxy and await reading.is_local(source, file):

@@ -28,6 +28,7 @@ from . import (
     indexing,
     links,
     lists,
+    masking,
     parts,
     settings,
     shares,
@@ -214,6 +215,8 @@ def _view(route: Route) -> Any:
             page=route.page,
             link=route.link,
         )
+        if route.link:
+            masking.mask_span(request.scope)
         by = By("link") if route.link else By("http", call.actor_id)
         with body, acting(by):
             try:
