@@ -29,9 +29,12 @@ from .catalog.shares import Shares
 from .catalog.trash import Trash
 from .catalog.versions import Versions
 from .columns.columns import Columns
+from .columns.rows import RowReader
+from .columns.unreferenced import UnreferencedSearch
 from .columns.uses import UsesSearch
+from .columns.version_rows import VersionRows
 from .config import config_of
-from .db import schema, search
+from .db import schema, search, source_database
 from .db.batching import Catalog
 from .errors import ConfigurationError
 from .events import Announcer, UpdateFileEvent, UploadFileEvent
@@ -48,6 +51,7 @@ from .maintenance.verify_round import Verification
 from .models import FileRecord
 from .permissions.actions import Actor
 from .permissions.rules import check_source_blocks, mark_source_blocks
+from .previews.facts import MediaFacts
 from .previews.thumbnails import Thumbnails
 from .sandbox.process import Protections, clear_left_folders
 from .sources.health import Inspector
@@ -97,13 +101,13 @@ class Files:
         self.sources = Sources(self.config, storage_types(classes))
         self.settings = Settings(self.catalog, self.sources)
         self.announcer = Announcer(datasette)
-        has_downloads = self.config.audit_downloads
-        self.audit = Audit(datasette, self.catalog, self.sources, has_downloads=has_downloads)
+        self.audit = Audit(self.config, datasette, self.catalog, self.sources)
         self.lookup = Lookup(datasette, self.catalog, self.config, self.sources)
         self.search = Search(datasette, self.catalog, self.sources)
         self.versions = Versions(datasette, self.catalog, self.lookup)
         self.editing = Editing(self.catalog, self.announcer)
         self.columns = Columns(datasette, self.catalog, self.config)
+        self.rows = RowReader(datasette, self.columns)
         self.sweeper = Sweeper(self.catalog, self.sources)
         self.hashing = {source.slug: Hashing(self.catalog, source).round for source in self.sources}
         self.verifier = Verifier(self.catalog)
@@ -113,6 +117,8 @@ class Files:
             for source in self.sources
         }
         self.uses = UsesSearch(datasette, self.catalog)
+        self.version_rows = VersionRows(datasette, self.versions, self.columns, self.uses)
+        self.unreferenced = UnreferencedSearch(datasette, self.catalog, self.search)
         self.uploads = Uploads(self.catalog, self.config, self.sweeper)
         self.parts = Parts(self.catalog, self.config)
         self.resuming = Resuming(self.catalog, self.config, self.uploads)
@@ -131,6 +137,7 @@ class Files:
         self.inspector = Inspector(self.catalog, self.sources)
         self.thumbnails = Thumbnails(self.catalog, self.config)
         self.texts = Texts(self.catalog, self.config)
+        self.facts = MediaFacts(self.catalog, self.config)
         self.jobs = Jobs(self.catalog)
         self.imports = Imports(
             *(datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs),
@@ -153,10 +160,9 @@ class Files:
         self.checksums = Checksums(self.catalog)
         self.zips = Zips(
             *(datasette, self.catalog, self.sources, self.lookup, self.search, self.checksums),
-            is_audited=has_downloads,
+            is_audited=self.config.audit_downloads,
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
-        self.retention = Retention(self.catalog, self.config.audit_days)
         #: Whether our tables are in the internal database.
         self.has_schema = False
         #: Addresses of our static files by name (views/assets.py).
@@ -186,6 +192,7 @@ class Files:
         rows = await self.catalog.write(lambda conn: schema.sync_sources(conn, declared))
         for source in self.sources:
             source.id, source.provisioned = rows[source.slug]
+            source_database.attach(self.datasette, source.slug, source.id, source.config)
         # From here on, every hop first loads the current settings.
         self.catalog.before_each = self.settings.refresh
         self.catalog.before_commit = search.index_due
@@ -203,13 +210,15 @@ class Files:
         loops = {
             "sweeper": self.sweeper.run,
             "trash": self.purger.round.run,
-            "audit": self.retention.round.run,
+            "audit": Retention(self.catalog, self.config.audit_days).round.run,
             "jobs": self.jobs.run,
             "sandbox": self._look,
             **{one.name: one.run for one in self.hashing.values()},
             **{one.round.name: one.round.run for one in self.indexing.values()},
         }
         for source in self.sources:
+            facts = self.facts.of(source).round
+            loops[facts.name] = facts.run
             if source.config.text:
                 extraction = self.texts.of(source).round
                 loops[extraction.name] = extraction.run

@@ -146,6 +146,10 @@ class SourceConfig(BaseModel):
     thumbnails: bool = True
     #: Whether the text of files is extracted, so that a search finds words inside them.
     text: bool = True
+    #: Whether the files stand in a database of their own, ``files_{slug}``.
+    tables: bool = True
+    #: Whether it is told where a picture was taken. The original keeps what it holds.
+    location: Literal["hide", "show"] = "hide"
     #: None: the plugin's ``trash_days``.
     trash_days: _Days | None = None
     #: Bytes and files that the source holds at most, and one actor's bytes; None: any number.

@@ -15,17 +15,19 @@ from . import hookspecs
 from .app import Files
 from .base import Storage
 from .cli import FilesGroup
+from .db import closed
+from .db.source_database import SourceDatabase
 from .events import EVENTS
 from .filesystem import FilesystemStorage
 from .formats import excel
 from .formats.base import ImportFormat
 from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
-from .permissions import actions, roles, staging
+from .permissions import actions, roles, source_tables, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import closing, recovery
-from .views import caching, ending, imports, masking, routes, tables
+from .views import caching, ending, imports, masking, routes, rows, tables
 from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
@@ -60,10 +62,13 @@ def startup(datasette: Any) -> Any:
     return files.start
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
     """Roll back a killed import's unfinished writes; close the tables of all imports to SQL."""
     found = datasette.databases.get(database)
+    if isinstance(found, SourceDatabase):
+        closed.use_our_search(conn)
+        return
     if found is not None and found.is_mutable and found.path is not None:
         recovery.roll_back(Path(found.path))
     closing.close(conn)
@@ -81,9 +86,17 @@ def register_actions(datasette: Any) -> Any:
 
 @hookimpl
 def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
-    if action not in actions.SOURCE_ACTIONS:
-        return staging.closed(datasette, action, noted=Files.of(datasette).has_schema)
-    return permissions.rules(datasette, actor, action)
+    if action in actions.SOURCE_ACTIONS:
+        return permissions.rules(datasette, actor, action)
+
+    async def about_tables() -> list[Any]:
+        found = [
+            staging.closed(datasette, action, noted=Files.of(datasette).has_schema),
+            await source_tables.rules(datasette, actor, action),
+        ]
+        return [rule for rule in found if rule is not None]
+
+    return about_tables()
 
 
 @hookimpl
@@ -98,12 +111,12 @@ def render_cell(value: Any, table: Any, request: Any, datasette: Any) -> Any:
 
 
 @hookimpl
-def register_output_renderer(datasette: Any) -> dict[str, Any]:
-    return {
-        "extension": "files",
-        "render": tables.rows_with_files,
-        "can_render": tables.offers_files,
-    }
+def register_output_renderer(datasette: Any) -> list[dict[str, Any]]:
+    formats = {"files": tables.rows_with_files, "zip": rows.zipped, "gallery": rows.gallery}
+    return [
+        {"extension": extension, "render": render, "can_render": tables.offers_files}
+        for extension, render in formats.items()
+    ]
 
 
 @hookimpl

@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     skip = pytest.mark.skip(reason="a slow proof: run with --full")
     for item in items:
-        if "full" in item.keywords:
+        if item.get_closest_marker("full"):
             item.add_marker(skip)
 
 
@@ -86,10 +86,11 @@ def _plain_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
 def _probe_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe of the kernel is for servers: a test would end before it, and leave its process.
 
-    So are the rounds that read the text of every upload.
+    So are the rounds that read the text and the facts of every upload.
     """
     monkeypatch.setattr("datasette_files.app._PROBE_DELAY", 3600.0)
     monkeypatch.setattr("datasette_files.texts.extraction.INTERVAL", 3600.0)
+    monkeypatch.setattr("datasette_files.previews.facts.INTERVAL", 3600.0)
 
 
 @pytest.fixture

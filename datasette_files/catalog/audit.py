@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..config import PluginConfig
 from ..db import audit as rows
 from ..db import audit_pages, tokens
 from ..db.audit import Action, Note
@@ -56,13 +57,13 @@ class Audit:
     """The audit of one Datasette."""
 
     def __init__(
-        self, datasette: Any, database: Catalog, sources: Sources, *, has_downloads: bool
+        self, config: PluginConfig, datasette: Any, database: Catalog, sources: Sources
     ) -> None:
         self._datasette = datasette
         self._catalog = database
         self._sources = sources
         #: Whether downloads by users of the site are recorded.
-        self.has_downloads = has_downloads
+        self.has_downloads = config.audit_downloads
         #: By a key: entries of continued downloads with the same key are one.
         self._waiting: dict[object, Note] = {}
         self._writer: asyncio.Task[None] | None = None

@@ -10,6 +10,7 @@ from sqlite3 import Connection
 from typing import Any, TypeVar
 
 from ..config import PluginConfig
+from ..db import duplicates
 from ..db import files as file_rows
 from ..db.batching import Catalog
 from ..errors import NotFound, PermissionDenied
@@ -114,6 +115,19 @@ class Lookup:
             ]
 
         return await self._catalog.read(look)
+
+    async def duplicate_of(self, actor: Actor, file: FileRecord) -> FileRecord | None:
+        """The oldest file of its source with the same bytes, older than it, that the actor may see.
+
+        None for an empty file, of which a source may hold many.
+        """
+        if not file.size:
+            return None
+        found = await self._catalog.read(lambda conn: duplicates.before(conn, file))
+        if not found:
+            return None
+        seen = await self.visible_among(actor, [(one.source_slug, one.id) for one in found])
+        return next((one for one in found if (one.source_slug, one.id) in seen), None)
 
     async def visible_among(
         self, actor: Actor, files: Collection[tuple[str, str]]

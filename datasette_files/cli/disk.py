@@ -17,8 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from ..errors import Conflict, FilesError, Invalid, NotFound
-from ..transfer.publishing import link_new, sync, system_errors
+from ..errors import FilesError, Invalid, NotFound
+from ..transfer.publishing import check_free, publish, system_errors
 
 _TAKEN = "add --force to replace it"
 #: Bytes in one chunk.
@@ -43,6 +43,14 @@ class Found:
     def version(self) -> str:
         """Names the file and its version: another text after every change of its bytes."""
         return repr((os.fsencode(self.path.absolute()), self.size, self.changed))
+
+
+def check_name(paths: tuple[str, ...], name: str | None, *, recursive: bool) -> None:
+    """Raise Invalid for a name that several files would have, and for standard input without."""
+    if "-" in paths and (len(paths) > 1 or name is None):
+        raise Invalid("Standard input must be the only PATH, and needs --name")
+    if name is not None and (len(paths) > 1 or recursive):
+        raise Invalid("--name works with one file only; leave it out")
 
 
 def found(
@@ -146,7 +154,7 @@ async def new_file(path: Path, replaces: bool) -> AsyncIterator[Callable[[bytes]
     regular file and ``replaces`` is true; NoSpace; Invalid for other errors of the system.
     """
     with system_errors(path, _TAKEN):
-        _check_free(path, replaces)
+        check_free(path, replaces)
         # Leaving the context removes the folder with an unfinished file.
         folder = TemporaryDirectory(
             prefix=".datasette-files-", dir=path.parent, ignore_cleanup_errors=True
@@ -163,24 +171,5 @@ async def new_file(path: Path, replaces: bool) -> AsyncIterator[Callable[[bytes]
 
             yield write
             with system_errors(path, _TAKEN):
-                await asyncio.to_thread(_publish, file, path, replaces)
-
-
-def _check_free(path: Path, replaces: bool) -> None:
-    if not os.path.lexists(path):
-        return
-    if not replaces:
-        raise FileExistsError
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise Conflict(f"{path} exists and is not a regular file; choose another path")
-
-
-def _publish(file: FileIO, path: Path, replaces: bool) -> None:
-    new = Path(str(file.name))
-    os.fsync(file.fileno())
-    _check_free(path, replaces)
-    if replaces:
-        new.replace(path)
-    else:
-        link_new(new, path)
-    sync(path.parent)
+                await asyncio.to_thread(os.fsync, file.fileno())
+                await asyncio.to_thread(publish, Path(str(file.name)), path, replaces)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 from datasette.plugins import pm
 
-from . import bundle, copy, get, importing, ls, put, rm, share, sync, text, trash, verify
+from . import bundle, copy, get, importing, ls, put, remote, rm, share, sync, text, trash, verify
 from .site import Commands, Site
 
 _HELP = """Administer the files of a site (datasette-files).
@@ -22,6 +22,9 @@ datasette files ls my-files -c datasette.yaml --internal internal.db
 
 Instead of these options the variables DATASETTE_FILES_CONFIG and DATASETTE_FILES_INTERNAL may name
 both files.
+
+Many commands work against a running server too: with --url and --token, or DATASETTE_FILES_URL and
+DATASETTE_FILES_TOKEN. They then may do what the token's actor may do.
 
 The exit status is 0 for success, 1 for an error, 2 for wrong arguments or options, and 3 if some
 files failed and the others are done.
@@ -47,6 +50,7 @@ def _gather() -> dict[str, click.Command]:
     _own(commands)
     for module in (ls, get, put, rm, trash, importing, copy, share, sync, text, verify, bundle):
         module.register(commands)
+    remote.register(commands)
     pm.hook.register_files_commands(commands=commands)
     return commands.by_name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,7 @@ def register(commands: Commands) -> None:
     "path",
     metavar="FILE",
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The file of the database, as `datasette serve` takes it",
+    help="The file of the database, as `datasette serve` takes it; with --url its name",
 )
 @click.option("--table", metavar="NAME", help="The table; by default as the file is called")
 @click.option(
@@ -47,7 +47,7 @@ def register(commands: Commands) -> None:
 async def _import(
     site: Site,
     file_id: str,
-    path: Path,
+    path: str,
     table: str | None,
     mode: str,
     key: str | None,
@@ -60,10 +60,13 @@ async def _import(
     \b
     datasette files import df-… --database shop.db --table prices --mode merge …
     """
+    database_path = Path(path)
+    if not await asyncio.to_thread(database_path.is_file):
+        raise Invalid(f"--database: {path} does not exist; give the database's file")
     files = await site.start()
     output = Output(site)
     async for file in by_id(files, [text(file_id, "An id")], output.fail):
-        name = path.stem
+        name = database_path.stem
         site.datasette.add_database(Database(site.datasette, str(path)), name=name)
         request = ImportRequest(
             database=name,

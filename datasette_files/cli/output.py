@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -14,13 +16,24 @@ from ..errors import FilesError, Invalid
 from ..models import FileRecord
 from ..naming import plain, storable
 
-if TYPE_CHECKING:
-    from .site import Site
-
 #: The exit status if some files failed and the others are done.
 PARTLY_FAILED = 3
+_DAY_SECONDS = 24 * 3600
 #: Failures that JSON lists; all are counted.
 _MAX_LISTED_FAILURES = 1000
+
+
+@dataclass(frozen=True)
+class Printer:
+    """Where a command's result goes: to a person, or with ``--json`` to a program."""
+
+    as_json: bool
+
+    def show(self, data: dict[str, Any], text: str | None = None) -> None:
+        """Print a result: ``data`` with ``--json``, else ``text``, unless that is None."""
+        shown = json.dumps({"ok": True, **data}, indent=2) if self.as_json else text
+        if shown is not None:
+            click.echo(shown)
 
 
 def as_json(file: FileRecord) -> dict[str, Any]:
@@ -36,6 +49,23 @@ def as_line(file: FileRecord) -> str:
     size = "" if file.size is None else str(file.size)
     name = shown(file.filename)
     return "\t".join((file.id, size, file.type, shown(file.created_at), name))
+
+
+def link_line(link: dict[str, Any]) -> str:
+    """Id, kind, maker, end, downloads or files, and label of a link, separated by tabs."""
+    used = link["downloads"] if link["kind"] == "files" else link["files"]
+    what = f"{link['kind']}{' (suspended)' if link['suspended'] else ''}"
+    cells = (link["id"], what, link["made_by"], link["expires_at"], str(used), link["label"] or "")
+    return "\t".join(map(shown, cells))
+
+
+def seconds_of(days: float | None) -> int | None:
+    """Whole seconds of the option ``--days``. Raises Invalid."""
+    if days is None:
+        return None
+    if not 0 < days < 40_000:
+        raise Invalid("--days must be a number above 0")
+    return max(1, round(days * _DAY_SECONDS))
 
 
 def shown(text: str) -> str:
@@ -54,7 +84,7 @@ class Output:
     A failure is a line on standard error; the command continues with the other files.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Printer) -> None:
         self._site = site
         #: The results for ``--json``; without it empty.
         self.results: list[object] = []
@@ -103,7 +133,7 @@ class Output:
 
 
 @contextmanager
-def progress(site: Site, size: int, label: str) -> Iterator[Callable[[int], None]]:
+def progress(site: Printer, size: int, label: str) -> Iterator[Callable[[int], None]]:
     """A progress bar of ``size`` bytes, if standard error is a terminal.
 
     The context's value takes the number of bytes of each step.

@@ -13,7 +13,7 @@ import click
 
 from .. import naming
 from ..app import Files
-from ..errors import FilesError, Invalid, NoSpace, StorageUnavailable
+from ..errors import FilesError, NoSpace, StorageUnavailable
 from ..jobs.parallel import several
 from ..media import sniffing
 from ..models import FileRecord
@@ -122,10 +122,7 @@ async def _put(
     source.require_up()
     for value, option in ((name, "--name"), (uploader, "--uploaded-by"), (content_type, "--type")):
         text(value or "", option)
-    if "-" in paths and (len(paths) > 1 or name is None):
-        raise Invalid("Standard input must be the only PATH, and needs --name")
-    if name is not None and (len(paths) > 1 or recursive):
-        raise Invalid("--name works with one file only; leave it out")
+    disk.check_name(paths, name, recursive=recursive)
     putting = _Putting(site, files, source, name, content_type, uploader)
     output = Output(site)
     if paths == ("-",):

@@ -7,10 +7,8 @@ import click
 from ..catalog.shares import Terms, as_json, share_json
 from ..errors import FilesError, Invalid
 from ..permissions.actions import Actor
-from .output import Output, ids, shown, text
+from .output import Output, ids, link_line, seconds_of, text
 from .site import Commands, Site
-
-_DAY = 24 * 3600
 
 
 def register(commands: Commands) -> None:
@@ -21,7 +19,7 @@ def register(commands: Commands) -> None:
 
 
 @click.argument("given", metavar="ID...", nargs=-1, required=True)
-@click.option("--as", "maker", metavar="ACTOR", required=True, help="The id of the link's maker")
+@click.option("--as", "maker", metavar="ACTOR", help="The id of the link's maker; not with --url")
 @click.option("--days", type=float, help="Days until it ends; share_default_days without")
 @click.option("--label", help="A text for its receivers")
 @click.option("--max-downloads", type=int, help="Downloads until it ends")
@@ -29,7 +27,7 @@ def register(commands: Commands) -> None:
 async def _share(
     site: Site,
     given: tuple[str, ...],
-    maker: str,
+    maker: str | None,
     days: float | None,
     label: str | None,
     max_downloads: int | None,
@@ -41,10 +39,12 @@ async def _share(
     and to share the files cannot make it. Its address is printed once; without --site it begins
     with the path. An ID of - reads ids from standard input.
     """
+    if maker is None:
+        raise Invalid("--as is missing; name the actor who makes the link")
     files = await site.start()
     actor: Actor = {"id": text(maker, "--as")}
     terms = Terms(
-        expires_in=None if days is None else _seconds(days),
+        expires_in=seconds_of(days),
         label=None if label is None else text(label, "--label"),
         max_downloads=max_downloads,
     )
@@ -54,12 +54,6 @@ async def _share(
     site.show({"share": made}, f"{share.id}\t{url}")
 
 
-def _seconds(days: float) -> int:
-    if not 0 < days < 40_000:
-        raise Invalid("--days must be a number above 0")
-    return max(1, round(days * _DAY))
-
-
 async def _shares(site: Site) -> None:
     """List the links that have not ended: id, kind, maker, end, downloads or files, and label.
 
@@ -67,12 +61,7 @@ async def _shares(site: Site) -> None:
     """
     files = await site.start()
     listed = [as_json(one) for one in await files.shares.all()]
-    lines = []
-    for one in listed:
-        used = one["downloads"] if one["kind"] == "files" else one["files"]
-        what = f"{one['kind']}{' (suspended)' if one['suspended'] else ''}"
-        cells = (one["id"], what, one["made_by"], one["expires_at"], str(used), one["label"] or "")
-        lines.append("\t".join(map(shown, cells)))
+    lines = [link_line(one) for one in listed]
     site.show({"shares": listed}, "\n".join(lines) or "There are no links")
 
 

@@ -14,7 +14,7 @@ import errno
 import functools
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from ..app import Files
 from ..db.audit import By, acting
 from ..errors import ConfigurationError, FilesError, Invalid, NoSpace
 from ..sources.sources import Source
+from .output import Printer
+from .remote.server import Over, run_over, server_options, wanted_server
 
 #: An ``async`` function of the site and the command's own arguments. It returns the exit status;
 #: None means 0.
@@ -68,16 +70,16 @@ _SITE_OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] 
         type=click.Path(exists=True, file_okay=False),
         help="The server's plugins directory",
     ),
+    *server_options,
     click.option("as_json", "--json", is_flag=True, help="Print one JSON object"),
 )
 
 
 @dataclass(frozen=True)
-class Site:
+class Site(Printer):
     """The site that a command works on: configured, but not started, without running sources."""
 
     datasette: Any
-    as_json: bool
     #: The internal database's file; None if the command was given none.
     internal: Path | None = None
 
@@ -120,18 +122,14 @@ class Site:
             raise Invalid(f"--internal: {self.internal} cannot be opened ({error})") from error
         return Files.of(self.datasette)
 
-    def show(self, data: dict[str, Any], text: str | None = None) -> None:
-        """Print a result: ``data`` with ``--json``, else ``text``, unless that is None."""
-        shown = json.dumps({"ok": True, **data}, indent=2) if self.as_json else text
-        if shown is not None:
-            click.echo(shown)
-
 
 class Commands:
     """The argument of ``register_files_commands``: it collects the commands by name."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, click.Command] = {}
+        #: The same commands against a server (``--url``), by name.
+        self.over_http: dict[str, Over] = {}
 
     def command(
         self, name: str | None = None, **more: Any
@@ -143,7 +141,7 @@ class Commands:
         """
 
         def add(function: CommandFunction) -> click.Command:
-            callback: Callable[..., None] = _on_a_site(function)
+            callback: Callable[..., None] = _on_a_site(function, self.over_http)
             for option in reversed(_SITE_OPTIONS):
                 callback = option(callback)
             # Click keeps a function's options here in reverse order: its own are shown before ours.
@@ -160,8 +158,11 @@ class Commands:
         return add
 
 
-def _on_a_site(function: CommandFunction) -> Callable[..., None]:
-    """The callback that click calls: it builds the site, and runs ``function`` on it."""
+def _on_a_site(function: CommandFunction, over_http: Mapping[str, Over]) -> Callable[..., None]:
+    """The callback that click calls: it builds the site, and runs ``function`` on it.
+
+    With ``--url`` it runs the command of the same name in ``over_http`` instead.
+    """
 
     @functools.wraps(function)
     def run(
@@ -169,13 +170,18 @@ def _on_a_site(function: CommandFunction) -> Callable[..., None]:
         settings: tuple[tuple[str, str], ...],
         internal: str | None,
         plugins_dir: str | None,
+        url: str | None,
+        token: str | None,
         as_json: bool,
         **arguments: Any,
     ) -> None:
         async def on_site() -> int | None:
+            if (server := wanted_server(url)) is not None:
+                name = click.get_current_context().info_name or ""
+                return await run_over(over_http.get(name), server, token, as_json, arguments)
             datasette = _datasette(config, settings, internal, plugins_dir)
             try:
-                site = Site(datasette, as_json, Path(internal) if internal else None)
+                site = Site(as_json, datasette, Path(internal) if internal else None)
                 with acting(By("command")):
                     return await function(site, **arguments)
             finally:

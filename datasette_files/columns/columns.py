@@ -200,17 +200,26 @@ class Columns:
 
     async def ids_of(self, rows: Any, database: str, table: str | None) -> list[str]:
         """The ids in the file columns of these rows, each once. ``table`` None: in any column."""
+        by_row = await self.ids_by_row(rows, database, table)
+        return list(dict.fromkeys(one for ids in by_row for one in ids))
+
+    async def ids_by_row(self, rows: Any, database: str, table: str | None) -> list[list[str]]:
+        """The ids in each of the rows, in the order of its columns; else as ``ids_of``."""
         kinds: dict[str, Any] | None = None
         if table is not None:
             types = await self._datasette.get_column_types(database, table)
             kinds = {name: one for name, one in types.items() if isinstance(one, FileColumnType)}
-        ids: dict[str, None] = {}
+        by_row = []
         for row in rows:
-            for name in row.keys() if kinds is None else kinds.keys() & set(row.keys()):
+            ids: dict[str, None] = {}
+            for name in row.keys():  # noqa: SIM118 - sqlite3.Row iterates over its values
+                if kinds is not None and name not in kinds:
+                    continue
                 value = row[name]
                 found = ids_of_any(value) if kinds is None else kinds[name].ids(value)
                 ids.update(dict.fromkeys(found or ()))
-        return list(ids)
+            by_row.append(list(ids))
+        return by_row
 
     async def on_page(self, request: Any, database: str | None, table: str | None) -> bool:
         """Tell whether one of Datasette's pages shows files, or a form that chooses files."""

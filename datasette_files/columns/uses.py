@@ -79,17 +79,17 @@ class UsesSearch:
     async def of(self, actor: Actor, file_id: str) -> Uses:
         """The rows that refer to the file."""
         ends = time.monotonic() + _MAX_SECONDS
-        columns, all_known = await self._columns(actor, "view-table")
+        columns, all_known = await self.columns(actor, "view-table")
         found, complete = await self._search(columns, file_id, ends)
         shown = {at: rows for at, rows in sorted(found.items()) if rows.rows or not rows.complete}
         slow = [columns[at] for at, rows in shown.items() if self._lacks_index(columns[at], rows)]
         if slow:
-            alterable, _ = await self._columns(actor, "alter-table")
+            alterable, _ = await self.columns(actor, "alter-table")
             slow = [column for column in slow if column in alterable]
         uses = [ColumnUses(columns[at], rows, columns[at] in slow) for at, rows in shown.items()]
         return Uses(uses, complete and all_known)
 
-    async def _columns(self, actor: Actor, action: str) -> tuple[list[FileColumn], bool]:
+    async def columns(self, actor: Actor, action: str) -> tuple[list[FileColumn], bool]:
         """The first file columns of tables that the action is allowed on; True if these are all."""
         datasette = self._datasette
         sql, params = await datasette.allowed_resources_sql(action=action, actor=actor)

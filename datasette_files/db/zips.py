@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from ..errors import Expired
 from ..models import parse_time
@@ -18,6 +19,11 @@ _REMEMBERED_SECONDS = 24 * 3600
 _FORGOTTEN = 5_000
 #: Seconds after which a zip that is still being chosen was given up, as by the end of its process.
 _CHOOSING_SECONDS = 600
+#: How the key of a member begins that is no file (``datasette_files_zip_texts``), and the bytes of
+#: its chunks; chunks that are forgotten in one transaction.
+TEXT, TEXT_CHUNK = "text:", 64 * 1024
+_FORGOTTEN_CHUNKS = 100
+_IS_FILE = f"file_id NOT GLOB '{TEXT}*'"
 _UNREAD = "datasette_files_zip_members m INDEXED BY datasette_files_zip_members_unread"
 
 
@@ -33,6 +39,10 @@ class Zip:
     #: Seconds since the epoch.
     expires_at: float
     totals: Totals
+    #: The id of the actor who chose it.
+    actor_id: str | None = None
+    #: What its page shows (transfer/zips.py); empty for one of an earlier version.
+    described: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +87,57 @@ def add(conn: sqlite3.Connection, number: int, chosen: Iterable[Chosen]) -> None
     )
 
 
-def finish(conn: sqlite3.Connection, number: int, totals: Totals) -> None:
+def add_text(conn: sqlite3.Connection, number: int, chosen: Chosen, content: bytes) -> None:
+    """Add a member that is no file, with its bytes. Its key begins with ``TEXT``."""
+    add(conn, number, [chosen])
+    conn.executemany(
+        """INSERT INTO datasette_files_zip_texts (zip, member, number, content)
+        VALUES (?, ?, ?, ?)""",
+        (
+            (number, chosen.entry.member.key, part, content[start : start + TEXT_CHUNK])
+            for part, start in enumerate(range(0, len(content), TEXT_CHUNK))
+        ),
+    )
+    conn.execute(
+        "UPDATE datasette_files_zips SET text_bytes = text_bytes + ? WHERE number = ?",
+        (len(content), number),
+    )
+
+
+def text(conn: sqlite3.Connection, number: int, key: str, part: int) -> bytes:
+    """A chunk of the member with this key. Raises Expired if the zip is gone."""
+    row = conn.execute(
+        """SELECT content FROM datasette_files_zip_texts
+        WHERE zip = ? AND member = ? AND number = ?""",
+        (number, key, part),
+    ).fetchone()
+    if row is None:
+        raise _forgotten()
+    return bytes(row[0])
+
+
+def finish(
+    conn: sqlite3.Connection, number: int, totals: Totals, described: dict[str, Any] | None = None
+) -> None:
     """Record that all members are there."""
     conn.execute(
-        """UPDATE datasette_files_zips SET files = ?, members = ?, central = ? WHERE number = ?""",
-        (totals.files, totals.members, totals.central, number),
+        """UPDATE datasette_files_zips SET files = ?, members = ?, central = ?, described = ?
+        WHERE number = ?""",
+        (totals.files, totals.members, totals.central, json.dumps(described or {}), number),
     )
 
 
 def get(conn: sqlite3.Connection, zip_id: str) -> Zip | None:
     row = conn.execute(
-        """SELECT number, id, name, expires_at, files, members, central
+        """SELECT number, id, name, expires_at, files, members, central, actor_id, described
         FROM datasette_files_zips WHERE id = ? AND files IS NOT NULL""",
         (zip_id,),
     ).fetchone()
-    return None if row is None else Zip(row[0], row[1], row[2], row[3], Totals(*row[4:]))
+    if row is None:
+        return None
+    number, _, name, expires_at, *totals, actor_id, described = row
+    made = Totals(*totals)
+    return Zip(number, zip_id, name, expires_at, made, actor_id, json.loads(described))
 
 
 def holding(conn: sqlite3.Connection, number: int, place: int, *, central: bool) -> int:
@@ -107,8 +153,22 @@ def holding(conn: sqlite3.Connection, number: int, place: int, *, central: bool)
         (number, place),
     ).fetchone()
     if row is None:
-        raise Expired("The zip was forgotten meanwhile; choose the files again")
+        raise _forgotten()
     return int(row[0])
+
+
+def _forgotten() -> Expired:
+    return Expired("The zip was forgotten meanwhile; choose the files again")
+
+
+def first_file(conn: sqlite3.Connection, number: int) -> str | None:
+    """The id of the first member that is a file."""
+    row = conn.execute(
+        f"""SELECT file_id FROM datasette_files_zip_members
+        WHERE zip = ? AND {_IS_FILE} ORDER BY start LIMIT 1""",
+        (number,),
+    ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def page(conn: sqlite3.Connection, number: int, start: int, limit: int) -> list[Entry]:
@@ -188,9 +248,10 @@ def note_whole(conn: sqlite3.Connection, number: int, sources: dict[int, int]) -
 def by_source(conn: sqlite3.Connection, number: int) -> dict[str | None, int]:
     """The number of members by the slug of their source; None: members that are gone."""
     rows = conn.execute(
-        """SELECT s.slug, sum(counted.files) FROM (
+        f"""SELECT s.slug, sum(counted.files) FROM (
             SELECT f.source_id, count(*) AS files FROM datasette_files_zip_members m
-            LEFT JOIN datasette_files f ON f.id = m.file_id WHERE m.zip = ? GROUP BY f.source_id
+            LEFT JOIN datasette_files f ON f.id = m.file_id
+            WHERE m.zip = ? AND m.{_IS_FILE} GROUP BY f.source_id
         ) counted LEFT JOIN datasette_files_sources s ON s.id = counted.source_id
         GROUP BY s.slug""",
         (number,),
@@ -230,6 +291,13 @@ def forget(conn: sqlite3.Connection, number: int) -> bool:
         "UPDATE datasette_files_zips SET files = NULL, expires_at = 0 WHERE number = ?", (number,)
     )
     cursor = conn.execute(
+        """DELETE FROM datasette_files_zip_texts WHERE rowid IN (
+            SELECT rowid FROM datasette_files_zip_texts WHERE zip = ? LIMIT ?)""",
+        (number, _FORGOTTEN_CHUNKS),
+    )
+    if cursor.rowcount == _FORGOTTEN_CHUNKS:
+        return True
+    cursor = conn.execute(
         """DELETE FROM datasette_files_zip_members WHERE (zip, start) IN (
             SELECT zip, start FROM datasette_files_zip_members WHERE zip = ? LIMIT ?)""",
         (number, _FORGOTTEN),
@@ -241,21 +309,24 @@ def forget(conn: sqlite3.Connection, number: int) -> bool:
 
 
 def make_room(
-    conn: sqlite3.Connection, actor_id: str | None, now: float, zips: int, members: int
+    conn: sqlite3.Connection, actor_id: str | None, now: float, zips: int, members: int, texts: int
 ) -> bool:
     """Forget some members of an actor's oldest zip beyond these bounds; False if there is none.
+
+    ``texts`` are the bytes of members that are no files.
 
     Zips that are being chosen stay.
     """
     rows = conn.execute(
         """SELECT number FROM (
             SELECT number, files, created_at, expires_at, count(*) OVER newest AS zips,
-                sum(ifnull(files, 0)) OVER newest AS members
+                sum(ifnull(files, 0)) OVER newest AS members,
+                sum(text_bytes) OVER newest AS texts
             FROM datasette_files_zips WHERE actor_id IS ? WINDOW newest AS (ORDER BY number DESC)
         ) WHERE expires_at = 0
-            OR ((zips > ? OR members > ?) AND (files IS NOT NULL OR created_at < ?))
+            OR ((zips > ? OR members > ? OR texts > ?) AND (files IS NOT NULL OR created_at < ?))
         ORDER BY number LIMIT 1""",
-        (actor_id, zips, members, now - _CHOOSING_SECONDS),
+        (actor_id, zips, members, texts, now - _CHOOSING_SECONDS),
     )
     row = rows.fetchone()
     if row is None:

@@ -231,7 +231,7 @@ class _Worker:
     @classmethod
     async def start(cls, limits: Limits, settings: dict[str, Any]) -> _Worker:
         """Start a process. Raises Blameless if that fails."""
-        run = await asyncio.to_thread(_programs, settings["ffmpeg"])
+        run = await asyncio.to_thread(programs, settings["ffmpeg"])
         starting = process.Child.start("previews.worker.main", limits, run=run)
         try:
             child = await asyncio.wait_for(starting, TRANSFER_SECONDS)
@@ -325,7 +325,7 @@ class _Worker:
         await self._child.close()
 
 
-def _programs(ffmpeg: str) -> list[str]:
+def programs(ffmpeg: str) -> list[str]:
     """Paths that a worker must execute for ffmpeg; a script needs the common programs too."""
     if not ffmpeg:
         return []

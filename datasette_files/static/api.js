@@ -19,7 +19,11 @@ export { ApiError } from "./shared/request.js";
  * @property {string} url
  * @property {string} download_url
  * @property {string} thumbnail_url
+ * @property {Duplicate} [duplicate_of] Of a file that was uploaded just now.
  */
+
+/** An older file of the source with the same bytes. @typedef {{id: string, filename: string,
+ *   url: string}} Duplicate */
 
 /**
  * A page of a list or a search.
@@ -78,7 +82,7 @@ export class FilesApi {
   /**
    * @param {string} source
    * @param {{filename: string, content_type?: string, size?: number, sha256?: string,
-   *   folder?: string, column?: ColumnPlace}} declared
+   *   folder?: string, column?: ColumnPlace, replaces?: string}} declared
    * @param {AbortSignal} [signal]
    * @returns {Promise<Instructions>}
    */
@@ -89,7 +93,7 @@ export class FilesApi {
   /**
    * May be repeated; the answer is then the same. By an upload link it has no `file`.
    * @param {string} source @param {string} token @param {AbortSignal} [signal]
-   * @returns {Promise<{file?: FileRecord}>}
+   * @returns {Promise<{file?: FileRecord, duplicate_of?: Duplicate}>}
    */
   complete(source, token, signal) {
     return this._post(`${this._uploads(source)}/-/complete`, { upload_token: token }, signal);

@@ -39,13 +39,15 @@ export class DatasetteFileUpload extends FilesElement {
     const kept = new KeptUploads();
     this._kept = kept;
     this._queue = new UploadQueue(
-      ({ file, source, folder }, options) =>
-        uploadFile(this.api, source, file, { ...options, kept, folder, column: this.column ?? undefined }),
+      ({ file, source, folder, replaces }, options) => {
+        const place = { folder, replaces, column: this.column ?? undefined };
+        return uploadFile(this.api, source, file, { ...options, ...place, kept });
+      },
       { drop: (address) => drop(kept, address) },
     );
     this._queue.addEventListener("uploaded", (event) => {
-      const { record: file, path, number } = itemOf(event);
-      this._tell("datasette-file-uploaded", { file, path, number });
+      const { record: file, path, number, replaces = null } = itemOf(event);
+      this._tell("datasette-file-uploaded", { file, path, number, replaces });
     });
     this._queue.addEventListener("failed", (event) => {
       const { file, path, error } = itemOf(event);
@@ -92,6 +94,15 @@ export class DatasetteFileUpload extends FilesElement {
   /** @param {Iterable<File>} files */
   add(files) {
     this._add(chosenFiles(files));
+  }
+
+  /**
+   * Upload the next version of a file.
+   * @param {File} file @param {string} id The file that it replaces. @param {string} source Of that file.
+   */
+  addVersion(file, id, source) {
+    const problem = new UploadRules(this._maxSize, this._accept).problem(file);
+    this._queue.add([{ file, source, replaces: id, problem }]);
   }
 
   cancelAll() {

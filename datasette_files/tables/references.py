@@ -2,15 +2,18 @@
 
 A ``file`` column is compared by equality, which can use an index. The text of a ``files`` column is
 searched for the id in quotes: no index helps, and searching text is ten times as fast as parsing
-JSON.
+JSON. For many ids at once (``held``) each column is read once, whatever their number.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from datasette.utils import (
     detect_primary_keys,
@@ -23,6 +26,7 @@ from datasette.utils import (
 logger = logging.getLogger("datasette_files")
 
 _MAX_LABEL = 100
+_UNREADABLE = "%s.%s cannot be searched for files: %s"
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,19 @@ class Rows:
     indexed: bool
     #: False if the search ran out of time.
     in_time: bool = True
+
+
+#: Why a column was not searched to its end: its time was over, or it cannot be read.
+Missed = Literal["timeout", "error"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file column of one database. ``several``: of the type ``files``."""
+
+    table: str
+    column: str
+    several: bool
 
 
 #: Result for a column that was not searched, as the time was over.
@@ -102,10 +119,65 @@ async def find(
             return Rows([], more=False, complete=False, indexed=indexed, in_time=False)
         labels = await _labels(database, table, keys, found[:limit]) if found else []
     except sqlite3.DatabaseError as error:
-        logger.warning("%s.%s cannot be searched for files: %s", table, column, error)
+        logger.warning(_UNREADABLE, table, column, error)
         return Rows([], more=False, complete=False, indexed=True)
     paths = [path_from_row_pks(row, keys, not keys) for row in found[:limit]]
     return Rows([*map(Row, paths, labels)], len(found) > limit, True, indexed)
+
+
+async def held(
+    database: Any,
+    places: Sequence[Place],
+    ids: Collection[str],
+    *,
+    ms: int,
+    ends: float,
+    longest: int,
+) -> tuple[set[str], dict[Place, Missed]]:
+    """Return those of the ids that a column holds, and the columns not searched to their end.
+
+    Each column gets at most ``ms`` milliseconds, and all together until ``ends``, a monotonic time.
+    Views are searched too. ``longest`` as in ``find``. An absent column holds nothing; one that
+    cannot be read is logged. The search ends early once every id is found.
+    """
+
+    def look(conn: sqlite3.Connection) -> tuple[set[str], dict[Place, Missed]]:
+        found: set[str] = set()
+        missed: dict[Place, Missed] = {}
+        for place in places:
+            wanted = [one for one in ids if one not in found]
+            if not wanted:
+                break
+            left = min(ms, int((ends - time.monotonic()) * 1000))
+            try:
+                if left <= 0:
+                    missed[place] = "timeout"
+                elif _has(conn, place.table, place.column, ("table", "view")):
+                    with sqlite_timelimit(conn, left):
+                        found |= _held(conn, place, wanted, longest)
+            except sqlite3.DatabaseError as error:
+                missed[place] = "timeout" if error.args == ("interrupted",) else "error"
+                if missed[place] == "error":
+                    logger.warning(_UNREADABLE, place.table, place.column, error)
+        return found, missed
+
+    answer: tuple[set[str], dict[Place, Missed]] = await database.execute_fn(look)
+    return answer
+
+
+def _held(conn: sqlite3.Connection, place: Place, ids: list[str], longest: int) -> set[str]:
+    table, column = escape_sqlite(place.table), escape_sqlite(place.column)
+    among = "IN (SELECT value FROM json_each(:ids))"
+    sql = f"SELECT DISTINCT {column} FROM {table} WHERE {column} {among}"
+    if place.several:
+        valid = f"length({column}) <= :longest AND json_valid({column})"
+        # The inner test comes first: json_type raises for text that is no JSON.
+        array = f"CASE WHEN {valid} THEN json_type({column}) = 'array' END"
+        sql = f"""SELECT DISTINCT one.value FROM {table},
+            json_each(CASE WHEN {array} THEN {column} ELSE '[]' END) AS one
+            WHERE one.value {among}"""
+    rows = conn.execute(sql, {"ids": json.dumps(ids), "longest": longest})
+    return {row[0] for row in rows}.intersection(ids)
 
 
 async def _labels(database: Any, table: str, keys: list[str], rows: list[Any]) -> list[str | None]:
@@ -126,10 +198,12 @@ async def _labels(database: Any, table: str, keys: list[str], rows: list[Any]) -
     return labels
 
 
-def _has(conn: sqlite3.Connection, table: str, column: str) -> bool:
-    """Tell whether there is a table (not a view) with this column."""
-    is_table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-    if conn.execute(is_table, (table,)).fetchone() is None:
+def _has(
+    conn: sqlite3.Connection, table: str, column: str, types: tuple[str, ...] = ("table",)
+) -> bool:
+    """Tell whether there is a table, or another of the types of ``sqlite_master``, with it."""
+    found = conn.execute("SELECT type FROM sqlite_master WHERE name = ?", (table,)).fetchall()
+    if not any(row[0] in types for row in found):
         return False
     return column in table_columns(conn, table)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,27 @@ def link_new(new: Path, path: Path) -> None:
         if error.errno not in _NO_LINKS or os.path.lexists(path):
             raise
         new.rename(path)
+
+
+def check_free(path: Path, replaces: bool) -> None:
+    """Raise FileExistsError, or Conflict for what ``replaces`` cannot replace."""
+    if not os.path.lexists(path):
+        return
+    if not replaces:
+        raise FileExistsError
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise Conflict(f"{path} exists and is not a regular file; choose another path")
+
+
+def publish(new: Path, path: Path, replaces: bool) -> None:
+    """Give a durable file its name, durably. Raises OSError, and as ``check_free``."""
+    check_free(path, replaces)
+    if replaces:
+        new.replace(path)
+    else:
+        link_new(new, path)
+        new.unlink(missing_ok=True)
+    sync(path.parent)
 
 
 def sync(path: Path) -> None:

@@ -56,6 +56,13 @@ _ASKED, _ASKED_BYTES, _ASKED_SECONDS = 128, 64 * 1024 * 1024, 0.25
 Files = Mapping[str, tuple[FileRecord, Source]]
 #: Finds files by id. Raises PermissionDenied, NotFound or Expired unless all may be read.
 Ask = Callable[[list[str]], Awaitable[Files]]
+#: Reads a piece of a member that is no file; None for a piece of a file.
+Texts = Callable[[Data], AsyncIterator[bytes] | None]
+
+
+def no_texts(piece: Data) -> AsyncIterator[bytes] | None:
+    """For an archive of files alone."""
+    return None
 
 
 class Directory(Protocol):
@@ -107,9 +114,10 @@ def members(files: Iterable[FileRecord]) -> Iterator[Member]:
 class Archive:
     """The bytes of a zip. ``ask`` is called again and again while they are read."""
 
-    def __init__(self, directory: Directory, ask: Ask) -> None:
+    def __init__(self, directory: Directory, ask: Ask, texts: Texts = no_texts) -> None:
         self._directory = directory
         self._ask = ask
+        self._texts = texts
         self._files: Files = {}
         self._asked_at = 0.0
         #: Descriptors by key; None for a file that is on no local disk.
@@ -167,7 +175,12 @@ class Archive:
                 if entry.start >= end:
                     return
                 for piece in member_pieces(entry, start, end):
-                    yield piece
+                    text = self._texts(piece) if isinstance(piece, Data) else None
+                    if text is None:
+                        yield piece
+                        continue
+                    async for chunk in text:
+                        yield chunk
         if totals.files and start < totals.members + totals.central and end > totals.members:
             place = max(start - totals.members, 0)
             first = await self._directory.holding(place, central=True)

@@ -2,16 +2,19 @@
 
 An archive's bytes are fixed when its files are chosen, so its address gives the same bytes after a
 restart, and also if a file was renamed meanwhile. Whoever fetches it must be allowed to see every
-file in it at that moment. Leaves out the bytes (zipping.py) and HTTP (views/zips.py).
+file in it at that moment. One that begins with rows of a table (zip_rows.py) is for the actor alone
+who made it. Leaves out the bytes (zipping.py) and HTTP (views/zips.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import starmap
 from secrets import token_urlsafe
 from sqlite3 import Connection
 from typing import Any
@@ -27,14 +30,16 @@ from ..db import zips as rows
 from ..db.batching import Catalog
 from ..db.zips import Chosen, Zip
 from ..errors import Expired, Invalid, NotFound, PermissionDenied
-from ..models import FileRecord
+from ..models import FileRecord, parse_time, written
 from ..permissions.actions import VIEW, Actor, actor_id, refusal
 from ..permissions.sight import Sight, sight
-from ..protocol.zipfile64 import Entry, Member, Totals
+from ..protocol.zipfile64 import Member, Totals
 from ..sources import reading
 from ..sources.sources import Source, Sources
 from .checksums import Checksums, Progress
+from .zip_members import Members
 from .zip_names import Names
+from .zip_rows import Rows, left_out_text, require_rows
 from .zipping import Ask, Files
 
 #: Ids in one selection, and files that a query may select.
@@ -42,6 +47,10 @@ MAX_IDS, MAX_FILES = 5_000, 200_000
 _LIFETIME_SECONDS = 24 * 3600
 #: An actor's newest zips that are kept, and their files in all.
 _KEPT_ZIPS, _KEPT_MEMBERS = 100, 1_000_000
+#: The same for the bytes of rows.
+_KEPT_TEXTS = 256 * 1024 * 1024
+#: Files left out that a zip remembers.
+_REMEMBERED = 1_000
 #: Files that are chosen in one step, and members that are read in one.
 _STEP, _PAGE = 4_000, 500
 
@@ -63,17 +72,41 @@ class _Draft:
 
     number: int
     zip_id: str
+    rows: Rows | None = None
     totals: Totals = field(default_factory=Totals)
-    bytes: int = 0
+    files: int = 0
+    size: int = 0
     names: Names = field(default_factory=Names)
+    #: The ``(id, code)`` of files that are left out.
+    refused: list[tuple[str, str]] = field(default_factory=list)
 
     def place(self, file: FileRecord, size: int) -> Chosen:
         crc32 = None if file.crc32 is None else int(file.crc32, 16)
         name = self.names.add(file.folder, file.filename)
         member = Member(file.id, name, size, crc32 or 0, file.modified)
         entry, self.totals = self.totals.with_member(member)
-        self.bytes += size
+        self.files += 1
+        self.size += size
         return Chosen(entry, crc32, file.created_at)
+
+    def place_text(self, name: str, content: bytes, now: float) -> Chosen:
+        key, crc32 = f"{rows.TEXT}{name}", zlib.crc32(content)
+        written_at = written(now)
+        member = Member(key, self.names.add("", name), len(content), crc32, parse_time(written_at))
+        entry, self.totals = self.totals.with_member(member)
+        return Chosen(entry, crc32, written_at)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the page of the zip shows."""
+        shown: dict[str, Any] = {
+            "files": self.files,
+            "bytes": self.size,
+            "left_out_count": len(self.refused),
+        }
+        if self.rows is not None:
+            shown |= {"origin": asdict(self.rows.origin), "notes": self.rows.notes}
+        return {**shown, "left_out": self.refused[:_REMEMBERED]}
 
 
 class Zips:
@@ -110,20 +143,39 @@ class Zips:
         ids = list(dict.fromkeys(ids))
         if not 1 <= len(ids) <= MAX_IDS:
             raise Invalid(f"{len(ids):,} files were chosen; choose 1 to {MAX_IDS:,}, or a query")
-        found = await self._lookup.visible_many(actor, ids)
-        seen = {file.id for file, _ in found}
-        others = [one for one in ids if one not in seen]
-        there = await self._catalog.read(lambda conn: file_rows.by_ids(conn, others))
-        codes = {True: PermissionDenied.code, False: NotFound.code}
-        refused = [(one, codes[one in there]) for one in others]
+        found, refused = await self._seen(actor, ids)
         if not found:
-            raise refusal(VIEW) if there else NotFound("No such file exists; choose others")
+            hidden = any(code == PermissionDenied.code for _, code in refused)
+            raise refusal(VIEW) if hidden else NotFound("No such file exists; choose others")
 
         async def pages() -> AsyncIterator[list[FileRecord]]:
             for start in range(0, len(found), _STEP):
-                yield [file for file, _ in found[start : start + _STEP]]
+                yield found[start : start + _STEP]
 
-        return replace(await self._make(actor, pages(), name), refused=refused)
+        return await self._make(actor, pages(), name, refused)
+
+    async def of_rows(self, actor: Actor, of: Rows, ids: list[str], name: str) -> Made:
+        """A zip of rows, with those of the files in them that the actor may see."""
+        refused: list[tuple[str, str]] = []
+
+        async def pages() -> AsyncIterator[list[FileRecord]]:
+            for start in range(0, len(ids), _STEP):
+                found, others = await self._seen(actor, ids[start : start + _STEP])
+                refused.extend(others)
+                yield found
+
+        return await self._make(actor, pages(), name, refused, of)
+
+    async def _seen(
+        self, actor: Actor, ids: list[str]
+    ) -> tuple[list[FileRecord], list[tuple[str, str]]]:
+        """Those of the files that the actor may see, and the ``(id, code)`` of the others."""
+        found = [file for file, _ in await self._lookup.visible_many(actor, ids)]
+        seen = {file.id for file in found}
+        others = [one for one in ids if one not in seen]
+        there = await self._catalog.read(lambda conn: file_rows.by_ids(conn, others))
+        codes = {True: PermissionDenied.code, False: NotFound.code}
+        return found, [(one, codes[one in there]) for one in others]
 
     async def of_query(self, actor: Actor, query: SearchQuery, name: str) -> Made:
         """A zip of all files that match now and that the actor may see, the newest first.
@@ -141,9 +193,16 @@ class Zips:
                 files = await self._catalog.query(partial(partly.records, seqs=some))
                 yield [files[seq] for seq in some if seq in files]
 
-        return await self._make(actor, pages(), name)
+        return await self._make(actor, pages(), name, [])
 
-    async def _make(self, actor: Actor, pages: AsyncIterator[list[FileRecord]], name: str) -> Made:
+    async def _make(
+        self,
+        actor: Actor,
+        pages: AsyncIterator[list[FileRecord]],
+        name: str,
+        refused: list[tuple[str, str]],
+        of: Rows | None = None,
+    ) -> Made:
         """Choose the files; then forget the oldest zips of an actor who has too many.
 
         One at a time for each actor, so that nobody fills the database.
@@ -151,41 +210,71 @@ class Zips:
         who = actor_id(actor)
         async with self._turns.setdefault(who, asyncio.Lock()):
             now, zip_id = time.time(), token_urlsafe(24)
-            made = Zip(0, zip_id, name, now + _LIFETIME_SECONDS, Totals())
+            made = Zip(0, zip_id, name, now + _LIFETIME_SECONDS, Totals(), who)
             number = await self._catalog.write(
                 lambda conn: rows.begin(conn, who, zip_id, name, now, made.expires_at)
             )
             try:
-                draft = await self._chosen(_Draft(number, zip_id), pages)
+                draft = _Draft(number, zip_id, of, refused=refused)
+                await self._choose(draft, pages)
             except BaseException:
                 await asyncio.shield(self._forget(number))
                 raise
             while await self._catalog.write(
-                lambda conn: rows.make_room(conn, who, time.time(), _KEPT_ZIPS, _KEPT_MEMBERS)
+                lambda conn: rows.make_room(
+                    conn, who, time.time(), _KEPT_ZIPS, _KEPT_MEMBERS, _KEPT_TEXTS
+                )
             ):
                 pass
-        return Made(replace(made, number=number, totals=draft.totals), draft.bytes, [])
+        made = replace(made, number=number, totals=draft.totals, described=draft.described)
+        return Made(made, draft.size, draft.refused)
 
-    async def _chosen(self, draft: _Draft, pages: AsyncIterator[list[FileRecord]]) -> _Draft:
-        """The draft with these files, which is recorded. Raises Invalid, NotFound."""
-        number = draft.number
-        async for files in pages:
-            if draft.totals.files + len(files) > MAX_FILES:
+    async def _add_text(self, draft: _Draft, name: str, content: bytes) -> None:
+        chosen = draft.place_text(name, content, time.time())
+        await self._catalog.write(
+            lambda conn: rows.add_text(conn, draft.number, chosen, content), len(content)
+        )
+
+    async def _choose(self, draft: _Draft, pages: AsyncIterator[list[FileRecord]]) -> None:
+        """Record these files as members, and what of the rows is none. Raises Invalid, NotFound."""
+        number, of = draft.number, draft.rows
+        if of is not None:
+            await self._add_text(draft, "rows.csv", of.csv)
+        async for found in pages:
+            sized = await self._sized(draft, found)
+            if draft.totals.files + len(sized) > MAX_FILES:
                 raise Invalid(f"More than {MAX_FILES:,} files match; choose fewer")
-            sizes = [await self._size(file) for file in files]
 
-            def add(
-                conn: Connection, files: list[FileRecord] = files, sizes: list[int] = sizes
-            ) -> None:
-                rows.add(conn, number, map(draft.place, files, sizes))
+            def add(conn: Connection, sized: list[tuple[FileRecord, int]] = sized) -> None:
+                rows.add(conn, number, starmap(draft.place, sized))
                 if self._is_audited:
-                    audit.of_ids(conn, "zip", [file.id for file in files])
+                    audit.of_ids(conn, "zip", [file.id for file, _ in sized])
 
             await self._catalog.write(add)
         if not draft.totals.files:
             raise NotFound("No file that you may see matches; choose others")
-        await self._catalog.write(lambda conn: rows.finish(conn, number, draft.totals))
-        return draft
+        if of is not None and (draft.refused or of.notes):
+            await self._add_text(draft, "left-out.txt", left_out_text(of, draft.refused))
+        await self._catalog.write(
+            lambda conn: rows.finish(conn, number, draft.totals, draft.described)
+        )
+
+    async def _sized(self, draft: _Draft, found: list[FileRecord]) -> list[tuple[FileRecord, int]]:
+        """The files with their sizes, less those whose bytes are missing.
+
+        Raises NotFound for a file without a known size; of rows, it is left out too.
+        """
+        sized = []
+        for file in found:
+            try:
+                if file.missing_since is not None:
+                    raise NotFound(f"The bytes of {file.id} are missing; leave it out")
+                sized.append((file, await self._size(file)))
+            except NotFound as error:
+                if draft.rows is None and file.missing_since is None:
+                    raise
+                draft.refused.append((file.id, error.code))
+        return sized
 
     async def _forget(self, number: int) -> None:
         while await self._catalog.write(lambda conn: rows.forget(conn, number)):
@@ -216,6 +305,10 @@ class Zips:
             return found, self._check(conn, seen, found)
 
         found, sources = await self._catalog.query(look)
+        if origin := found.described.get("origin"):
+            if found.actor_id != actor_id(actor):
+                raise refusal(VIEW)
+            await require_rows(self._datasette, actor, origin)
         if sources:
             await self._catalog.write(lambda conn: rows.note_whole(conn, found.number, sources))
         return found
@@ -280,25 +373,7 @@ class Zips:
         counts = await self._catalog.query(lambda conn: rows.by_source(conn, found.number))
         return {self._sources.get(slug).id: files for slug, files in counts.items() if slug}
 
-    async def first_source(self, found: Zip) -> Source:
-        """The source of the first member, whose place for downloads the zip takes."""
-        entry = (await self.directory(found).page(0))[0]
-        _, source = await self._lookup.existing(entry.member.key)
-        return source
-
-
-class Members:
-    """The members of one zip, as the archive reads them."""
-
-    def __init__(self, catalog: Catalog, found: Zip) -> None:
-        self._catalog = catalog
-        self._number = found.number
-        self.totals = found.totals
-
-    async def holding(self, place: int, *, central: bool) -> int:
-        return await self._catalog.query(
-            lambda conn: rows.holding(conn, self._number, place, central=central)
-        )
-
-    async def page(self, start: int) -> list[Entry]:
-        return await self._catalog.query(lambda conn: rows.page(conn, self._number, start, _PAGE))
+    async def first_source(self, found: Zip) -> Source | None:
+        """The source of the first file, whose place for downloads the zip takes."""
+        first = await self._catalog.read(lambda conn: rows.first_file(conn, found.number))
+        return None if first is None else (await self._lookup.existing(first))[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from datasette.utils.asgi import Response
@@ -24,8 +25,20 @@ from ..previews.thumbnails import entity_tag
 from ..protocol.conditional import Outcome, evaluate
 from ..sources import reading
 from ..sources.sources import Source
-from ..transfer import downloads
-from . import access, caching, imports, menu, records, sendfile, shares, tables, texts, versions
+from ..transfer import downloads, stripped
+from . import (
+    access,
+    caching,
+    facts,
+    imports,
+    menu,
+    records,
+    sendfile,
+    shares,
+    tables,
+    texts,
+    versions,
+)
 from .arguments import TRASHED, takes_webp, thumbnail_side
 from .http import Call, answer, empty, page, redirect
 from .stream import Streamed, unless_gone
@@ -70,6 +83,7 @@ async def file_page(call: Call) -> Response:
         "can_delete": DELETE in allowed and deletes,
         "sharing": await shares.of_file(call, file) if SHARE in allowed else None,
         **await versions.of_file(call, source, file, allowed),
+        **await facts.of_file(call, source, file, browsable),
         "inline": shows_inline(file.type),
         "preview": preview,
         "text": text,
@@ -93,6 +107,16 @@ async def inline(call: Call) -> Response | None:
 
 
 async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
+    if call.argument("stripped") == "1":
+        file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
+        if await stripped.needed(call.files.catalog, file, asked=True):
+            plan = await stripped.plan(source, file, kind, call.method, call.headers)
+            record = partial(_record, call, kind, file, plan)
+            if call.method == "HEAD" or not plan.pieces:
+                await record()
+                return Response(b"", plan.status, plan.headers, plan.content_type)
+            await send_stripped(call, source, file, plan, record)
+            return None
     if call.argument("redirect") == "0":
         return await _address(call, kind)
     plain = call.method == "GET" and not _CONDITIONS.intersection(call.headers)
@@ -102,19 +126,22 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     if plan.kept:
         caching.keep(call.request.scope, plan.headers["Cache-Control"])
 
-    async def record() -> None:
-        begins = plan.status == 200 or downloads.starts_at_zero(file, plan, call.headers)
-        await call.files.audit.downloaded(AUDITED[kind], file, continued=not begins)
-
+    record = partial(_record, call, kind, file, plan)
     if call.method == "HEAD" or not plan.pieces:
-        if call.method == "GET" and plan.status in (200, 302):
-            await record()
+        await record()
         return Response(b"", plan.status, plan.headers, plan.content_type)
     if at_hand and isinstance(at_hand[0], bytes):
         await record()
         telemetry.count_bytes("sent", len(at_hand[0]))
         return Response(at_hand[0], plan.status, plan.headers, plan.content_type)
     return await send(call, source, file, plan, record)
+
+
+async def _record(call: Call, kind: downloads.Kind, file: FileRecord, plan: downloads.Plan) -> None:
+    """Leave an entry in the audit for an answer that gives bytes or their address."""
+    if call.method == "GET" and plan.status in (200, 206, 302):
+        begins = plan.status == 200 or downloads.starts_at_zero(file, plan, call.headers)
+        await call.files.audit.downloaded(AUDITED[kind], file, continued=not begins)
 
 
 async def send(
@@ -140,13 +167,35 @@ async def send(
     way = sendfile.way(call.request.scope, call.send)
     async with place(call, source):
         body = await downloads.open_body(source, file, plan.pieces, local=way is not None)
-        try:
-            await begin()
-        except BaseException:
-            await body.close()
-            raise
-        await Streamed(plan.status, plan.headers, plan.content_type, body).send(call, way)
+        await _send_body(call, plan, body, begin, way)
     return None
+
+
+async def send_stripped(
+    call: Call,
+    source: Source,
+    file: FileRecord,
+    plan: downloads.Plan,
+    begin: Callable[[], Awaitable[None]],
+) -> None:
+    """As ``send``, for a plan of ``stripped``."""
+    async with place(call, source):
+        await _send_body(call, plan, await stripped.open_body(source, file, plan.pieces), begin)
+
+
+async def _send_body(
+    call: Call,
+    plan: downloads.Plan,
+    body: downloads.Body,
+    begin: Callable[[], Awaitable[None]],
+    way: sendfile.Way | None = None,
+) -> None:
+    try:
+        await begin()
+    except BaseException:
+        await body.close()
+        raise
+    await Streamed(plan.status, plan.headers, plan.content_type, body).send(call, way)
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from ..permissions.shares import LinkGrant, absent
 from ..previews import file_page as previews
 from ..protocol import tus as protocol
 from ..sources.sources import Source
-from ..transfer import downloads, zipping
+from ..transfer import downloads, stripped, zipping
 from ..transfer.authority import Authority
 from . import files, parts, tus, uploads, zips
 from .arguments import thumbnail_side
@@ -198,10 +198,14 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     continues = call.method == "GET" and "range" in call.headers
     opened, file, source = await _one(call, continues=continues)
     counted = opened.share.max_downloads is not None
-    plan = await downloads.plan(
-        *(source, file, kind, call.method, call.headers, _SIGNED_SECONDS),
-        may_redirect=not (counted and continues),
-    )
+    hides = source.config.location == "hide" and await stripped.needed(call.files.catalog, file)
+    if hides:
+        plan = await stripped.plan(source, file, kind, call.method, call.headers)
+    else:
+        plan = await downloads.plan(
+            *(source, file, kind, call.method, call.headers, _SIGNED_SECONDS),
+            may_redirect=not (counted and continues),
+        )
     guard(plan.headers)
 
     async def count() -> None:
@@ -217,7 +221,10 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     if call.method == "HEAD" or not plan.pieces:
         await count()
         return Response(b"", plan.status, plan.headers, plan.content_type)
-    return await files.send(call, source, file, plan, count)
+    if not hides:
+        return await files.send(call, source, file, plan, count)
+    await files.send_stripped(call, source, file, plan, count)
+    return None
 
 
 @_by_link
@@ -242,6 +249,8 @@ async def zipped(call: Call) -> Response | None:
 
     for _, source in opened.files:
         source.require_up()
+    hidden = [file for file, source in opened.files if source.config.location == "hide"]
+    await stripped.check_originals(call.files.catalog, hidden)
     shown = [file for file, _ in opened.files]
     if unread := [file.id for file in shown if file.crc32 is None]:
         progress = await call.files.checksums.learn(f"link {opened.share.id}", unread, ask)

@@ -8,17 +8,18 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..catalog.search import SearchQuery
+from ..columns.unreferenced import Unreferenced
 from ..db import files as file_rows
 from ..db import folders as folder_rows
 from ..db.listing import Page
 from ..db.streams import ListQuery
 from ..errors import Invalid
 from ..media.families import FAMILIES
-from ..permissions.actions import BROWSE, MANAGE, SHARE, UPLOAD
+from ..permissions.actions import BROWSE, DELETE, MANAGE, SHARE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import access, bulk, records, shares, texts
+from . import access, bulk, facts, records, shares, texts, unreferenced
 from .arguments import (
     TRASHED,
     bounded,
@@ -77,14 +78,18 @@ async def source_page(call: Call) -> Response:
         "selection": await bulk.toolbar(
             call,
             found.files,
-            _filters(query, source.slug, (call.argument("q") or "").strip()),
+            _filters(query, source.slug, q),
             [one.folder for one, _ in links],
         ),
         "can_manage": can_manage,
+        "unreferenced": _described(found),
+        "offers_unreferenced": can_manage
+        or source.slug in await call.files.lookup.allowed_sources(call.actor, DELETE),
+        "tables_url": await facts.tables_url(call, source),
         "access_url": access.source_url(call, source.slug) if can_manage else None,
         "left": await room_for(call, source) if source.slug in uploadable else None,
         "sharing": await _sharing(call, source) if source.slug in uploadable else None,
-        "filtered": query.filtered or query.within.narrows,
+        "filtered": query.filtered or query.within.narrows or isinstance(found, Unreferenced),
         "folder_crumbs": folder_urls(call, query.within.folder or ""),
         "folders": links,
         "folders_truncated": found.folders_truncated or len(links) < len(shown or []),
@@ -92,6 +97,9 @@ async def source_page(call: Call) -> Response:
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),
     }
+    if isinstance(found, Unreferenced):
+        # A selection of all that match would hold the referenced files too.
+        context["selection"]["match"] = ""
     return keep_look(call, await page(call, "source.html", context))
 
 
@@ -119,8 +127,14 @@ async def _source_list(call: Call) -> tuple[Source, str, ListQuery, Page]:
     query = replace(list_query(call), source_ids=(source.id,))
     if q:
         query = replace(query, within=within(call, recursive=True))
-    found = await call.files.search.page(Sight(browse), SearchQuery(query, q, source.slug))
-    return source, q, query, found
+    seen, search = Sight(browse), SearchQuery(query, q, source.slug)
+    if unreferenced.wanted(call):
+        return source, q, query, await call.files.unreferenced.page(call.actor, seen, search)
+    return source, q, query, await call.files.search.page(seen, search)
+
+
+def _described(found: Page) -> dict[str, Any] | None:
+    return unreferenced.described(found) if isinstance(found, Unreferenced) else None
 
 
 async def search_json(call: Call) -> Response:
@@ -150,6 +164,7 @@ async def search_page(call: Call) -> Response:
 
 async def _search(call: Call) -> tuple[str, str, ListQuery, Page]:
     """The words, the slug of the only source or "", the query and the page."""
+    unreferenced.refuse(call)
     seen = await sight(call.datasette, call.actor)
     q, wanted = (call.argument("q") or "").strip(), call.argument("source") or ""
     ids = tuple(source.id for source in call.files.sources if wanted in ("", source.slug))
@@ -182,6 +197,10 @@ def _as_json(call: Call, found: Page) -> dict[str, Any]:
     if found.folders is not None:
         described["folders"] = [asdict(folder) for folder in found.folders]
         described["folders_truncated"] = found.folders_truncated
+    if isinstance(found, Unreferenced):
+        described |= unreferenced.described(found)
+        for shown, file in zip(described["files"], found.files, strict=True):
+            shown["age_seconds"] = unreferenced.age_of(file)
     return {**described, **paging(call, found)}
 
 
@@ -190,6 +209,7 @@ def _as_context(call: Call, found: Page) -> dict[str, Any]:
     return {
         **_as_json(call, found),
         "snippet_parts": texts.parts,
+        "age_in_words": unreferenced.in_words,
         "first_url": first_url(call),
         "grid": grid(call),
         "view_urls": view_urls(call),

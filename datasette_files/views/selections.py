@@ -32,6 +32,11 @@ def parse(value: object) -> Selection:
         if not all(isinstance(one, str) and 0 < len(one) <= 200 for one in ids):
             raise Invalid("ids must be a list of file ids")
         return Selection.of_ids(ids)
+    if "unreferenced" in value:
+        raise Invalid(
+            "unreferenced cannot be a selection, as rows may change meanwhile; choose files of the"
+            " list by their ids"
+        )
     if unknown := sorted(set(value) - set(_FILTERS)):
         raise Invalid(
             f"Unknown in selection: {', '.join(unknown)}; known are {', '.join(_FILTERS)}"

@@ -211,7 +211,14 @@ async def complete(call: Call, source: Source, allowed: Grant) -> Response:
     file, created = await call.files.uploads.complete(source, call.actor_id, allowed, token)
     if created:
         await call.files.uploaded(source, file, call.actor)
-    return answer(call, {"ok": True, "file": records.uploaded(call, file)}, 201 if created else 200)
+    body: dict[str, Any] = {"ok": True, "file": records.uploaded(call, file)}
+    if (same := await call.files.lookup.duplicate_of(call.actor, file)) is not None:
+        body["duplicate_of"] = {
+            "id": same.id,
+            "filename": same.filename,
+            "url": records.urls(call, same.id)["url"],
+        }
+    return answer(call, body, 201 if created else 200)
 
 
 async def upload_token(call: Call) -> str:

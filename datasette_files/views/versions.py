@@ -13,7 +13,7 @@ from ..permissions.grants import Grant, grant
 from ..sources import reading
 from ..sources.sources import Source
 from ..transfer.incoming import Incoming
-from . import records
+from . import records, version_rows
 from .http import Call, answer, redirect
 
 _SHOWN = ("id", "filename", "size", "created_at", "uploaded_by")
@@ -78,9 +78,13 @@ async def of_file(
     found = await call.files.versions.of(call.actor, file.id) if file.series else [file]
     uploadable = await call.files.lookup.allowed_sources(call.actor, UPLOAD)
     takes = source.down is None and source.capabilities.can_upload and source.slug in uploadable
+    is_newest = file.superseded_by is None
     return {
+        "rows_url": call.url(f"/-/files/{file.id}/rows")
+        if is_newest and len(found) > 1 and await version_rows.offered(call, call.actor)
+        else None,
         "versions": [{**records.full(call, one), "number": one.version} for one in found],
-        "is_newest": file.superseded_by is None,
+        "is_newest": is_newest,
         "can_replace": EDIT in allowed and takes,
         "upload_url": call.url(f"/-/files/upload/{source.slug}"),
     }

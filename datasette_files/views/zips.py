@@ -1,21 +1,26 @@
-"""The routes of selections, which are fetched as a zip; and the answer with any zip."""
+"""The routes of selections: the choice, the page of a zip, its bytes; the answer with any zip."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import asdict
+from typing import Any
 
 from datasette.utils.asgi import Response
 
 from ..catalog.selecting import Filters
+from ..models import written
 from ..protocol.disposition import content_disposition
 from ..protocol.zipfile64 import CONTENT_TYPE
 from ..sources.sources import Source
 from ..transfer import downloads
 from ..transfer.checksums import Progress
-from ..transfer.zipping import Archive, Ask, Directory
+from ..transfer.zip_rows import REASONS
+from ..transfer.zipping import Archive, Ask, Directory, Texts, no_texts
+from ..transfer.zips import Made
 from . import files, selections, sendfile
-from .http import Call, answer, redirect
+from .http import Call, answer, page, redirect
 from .stream import Streamed
 
 #: Seconds after which a client asks again for a zip whose files are being read.
@@ -37,19 +42,49 @@ async def select(call: Call) -> Response:
         search = call.files.selecting.search(filters)
         within = filters.folder or filters.source or name
         made = await call.files.zips.of_query(call.actor, search, within.rpartition("/")[2])
-    url = call.url(f"/-/files/-/selection/{made.zip.id}.zip")
     if call.sends_form:
-        return redirect(url)
+        return redirect(page_url(call, made) if made.refused else url(call, made))
     return answer(
         call,
         {
             "ok": True,
-            "zip_url": url,
+            "zip_url": url(call, made),
             "files": made.zip.totals.files,
             "bytes": made.bytes,
             "refused": [{"id": one, "code": code} for one, code in made.refused],
         },
     )
+
+
+def page_url(call: Call, made: Made) -> str:
+    """The address of the page that tells what a zip holds."""
+    return call.url(f"/-/files/-/selection/{made.zip.id}")
+
+
+def url(call: Call, made: Made) -> str:
+    """The address of a zip's bytes."""
+    return f"{page_url(call, made)}.zip"
+
+
+async def selected_page(call: Call) -> Response:
+    """The page of a zip: its number of files, its bytes, and what was left out and why."""
+    found = await call.files.zips.open(call.actor, call.vars["selection"])
+    shown: dict[str, Any] = {
+        "files": found.totals.files,
+        "bytes": None,
+        "left_out": [],
+        "notes": [],
+    }
+    shown |= {"left_out_count": 0, "origin": None, **found.described}
+    context = {
+        **shown,
+        "name": f"{found.name}.zip",
+        "length": found.totals.length,
+        "until": written(found.expires_at),
+        "zip_url": f"{call.url(call.path)}.zip",
+        "reasons": REASONS,
+    }
+    return await page(call, "selection.html", context)
 
 
 async def selected(call: Call) -> Response | None:
@@ -67,10 +102,12 @@ async def selected(call: Call) -> Response | None:
             await audit.zipped(await zips.by_source(found), continued=not downloads.begins(plan))
 
     # The bytes at this address never change, so its last part names them.
+    members = zips.directory(found)
     return await send(
-        *(call, zips.directory(found), ask, source),
+        *(call, members, ask, source),
         name=f"{found.name}.zip",
         etag=f'"{found.id}"',
+        texts=members.text,
         begin=record,
     )
 
@@ -100,14 +137,16 @@ async def send(
     call: Call,
     directory: Directory,
     ask: Ask,
-    source: Source,
+    source: Source | None,
     *,
     name: str,
     etag: str,
+    texts: Texts = no_texts,
     guard: Callable[[dict[str, str]], None] = _unchanged,
     begin: Callable[[downloads.Plan], Awaitable[None]] = _nothing,
 ) -> Response | None:
-    """Answer with a zip, or with a range of it. ``source`` gives the place for the download.
+    """Answer with a zip, or with a range of it. ``source`` gives the place for the download, if
+    the zip holds a file.
 
     ``guard`` changes the headers. ``begin`` runs once the first bytes are at hand, before any
     header; it may raise.
@@ -122,8 +161,8 @@ async def send(
     if call.method == "HEAD" or not plan.pieces:
         return Response(b"", plan.status, plan.headers, plan.content_type)
     way = sendfile.amid(call.request.scope, call.send)
-    async with files.place(call, source):
-        body = await Archive(directory, ask).open(plan.pieces, local=way is not None)
+    async with files.place(call, source) if source else nullcontext():
+        body = await Archive(directory, ask, texts).open(plan.pieces, local=way is not None)
         try:
             await begin(plan)
         except BaseException:

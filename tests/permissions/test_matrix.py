@@ -147,6 +147,9 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/{file_id}/latest/download", "GET"): Need("files-view", 302),
     # It needs files-view and files-edit besides, which test_versions.py takes away.
     ("/-/files/{file_id}/-/restore-version", "POST"): Need("files-upload", 201),
+    ("/-/files/{file_id}/rows", "GET"): Need("files-view"),
+    # Rows need the permission on their table: test_version_rows.py.
+    ("/-/files/{file_id}/-/rows", "POST"): Need("files-view"),
     ("/-/files/{file_id}/text.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}/download", "GET"): Need("files-view"),
     ("/-/files/{file_id}/inline", "GET"): Need("files-view"),
@@ -161,6 +164,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/bulk/{job}/-/undo", "POST"): Need(None, 403),
     ("/-/files/-/selection", "POST"): Need("files-view"),
     # A zip that nobody chose; who gets one is in test_zips.py.
+    ("/-/files/-/selection/{selection}", "GET"): Need(None, 404),
     ("/-/files/-/selection/{selection}.zip", "GET"): Need(None, 404),
     ("/-/files/-/share", "POST"): Need("files-share", 201),
     ("/-/files/-/share/{share_id}/revoke", "POST"): Need("files-manage"),
@@ -377,7 +381,8 @@ class Stage:
         headers = {"Accept": "application/json"} | (_TUS if "/tus" in path else {})
         client = self.datasette.client
         response = await client.request(method, url, actor=actor, headers=headers, **body)
-        if response.is_success and (method == "DELETE" or path.endswith("/delete")):
+        ends = ("/delete", "/restore-version")
+        if response.is_success and (method == "DELETE" or path.endswith(ends)):
             self._shared = None
         return response
 
@@ -406,7 +411,7 @@ class Stage:
                 return {"json": {"ids": [await self.trashed()]}}
             case "update" if "settings" in path:
                 return {"json": {"settings": {"label": "Papers"}}}
-            case "reset" | "upload-link" | "revoke" | "start":
+            case "reset" | "upload-link" | "revoke" | "start" | "rows":
                 return {"json": {}}
             case "update":
                 return {"json": {"update": {"search_text": "words"}}}

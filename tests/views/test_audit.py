@@ -20,10 +20,12 @@ from datasette_files.catalog.selecting import Selection
 from datasette_files.db import audit
 from datasette_files.db.audit import ACTIONS, By, Note
 from datasette_files.errors import NoSpace
+from datasette_files.maintenance.retention import Retention
 from datasette_files.views.audit import _DONE
 from datasette_files.views.routes import ROUTES
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.support.audited import watch
+from tests.support.fixtures import fixture
 from tests.support.imports.site import WRITE, attach, ended
 from tests.views.test_tus import BODY, Tus, meta
 
@@ -45,6 +47,7 @@ UNRECORDED = {
     ("/-/files/u/{token}/-/tus/{upload}", "DELETE"): "there was no file",
     ("/-/files/import/{file_id}/{job}/-/cancel", "POST"): "nothing was imported",
     ("/-/files/import/{file_id}/{job}/-/restart", "POST"): "the import is, once it has ended",
+    ("/-/files/{file_id}/-/rows", "POST"): "it changes a user's table, as Datasette's events tell",
     ("/-/files/bulk/{job}/-/cancel", "POST"): "each file that is done is",
 }
 #: Addresses at which bytes, or a link's page, are read.
@@ -216,6 +219,11 @@ async def _reads(walk: Walk, at: str, file: str) -> None:
     await go("GET", f"{path}/download", "download", f"{at}/download")
     tail = {"headers": {"Range": "bytes=1-"}}
     await go("GET", f"{path}/download", "download", f"{at}/download", **tail)
+    picture = fixture("photos/phone.jpg").path.read_bytes()
+    placed = (await upload(walk._datasette, picture, "p.jpg", actor=ANN))["id"]
+    await walk.has("upload", "http", "ann")
+    bare = f"/-/files/{placed}/download?stripped=1"
+    await go("GET", f"{path}/download", "download", bare)
     await go("GET", f"{path}/inline", "inline", f"{at}/inline")
     await go("GET", f"{path}/inline/{{filename}}", "inline", f"{at}/inline/a.txt")
     chosen = await go("POST", "/-/files/-/selection", "zip", json={"ids": [file]})
@@ -567,7 +575,7 @@ async def test_the_retention_round_deletes_old_entries(
     old = Note(1000.0, By(), "purge", "df-old", 1, None, {})
     await files.catalog.write(lambda conn: audit.add(conn, *[old] * 1500))
     file = (await upload(datasette, b"abc", "a.txt", actor=ANN))["id"]
-    await files.retention.round.once()
+    await Retention(files.catalog, files.config.audit_days).round.once()
     assert [one["file_id"] for one in await entries(datasette)] == [file]
 
 
@@ -576,5 +584,5 @@ async def test_without_days_the_retention_deletes_nothing(make_datasette: MakeDa
     files = Files.of(datasette)
     old = Note(1000.0, By(), "purge", "df-old", 1, None, {})
     await files.catalog.write(lambda conn: audit.add(conn, old, old))
-    await files.retention.round.once()
+    await Retention(files.catalog, files.config.audit_days).round.once()
     assert len(await entries(datasette)) == 2

@@ -9,7 +9,8 @@
 
 import { element, setText } from "../shared/dom.js";
 import { plain } from "../shared/format.js";
-import { TEXT } from "../shared/messages.js";
+import { TEXT, explained } from "../shared/messages.js";
+import { ApiError } from "../shared/request.js";
 import { UploadRules } from "../upload/rules.js";
 import { FieldList } from "./list.js";
 import { FieldTools } from "./tools.js";
@@ -73,6 +74,7 @@ export class FileFieldControl {
       name: context.column,
       changed: (words) => this._changed(words),
       replace: (item) => this._choose(item),
+      version: (item) => this._uploadVersion(item),
     });
     /** @type {FieldTools | null} */
     this._tools = null;
@@ -81,9 +83,9 @@ export class FileFieldControl {
         limits: this._limits,
         several,
         choose: () => this._choose(null),
-        uploaded: (file, number) => this._uploaded(file, number),
+        uploaded: (file, number, replaces) => this._uploaded(file, number, replaces),
         state: () => this._drawBlocker(),
-        ready: () => this._wantsFocus && this.focus(),
+        ready: () => this._ready(),
       });
     }
     this._note = element("p", { class: "files-field-note", hidden: true });
@@ -241,13 +243,33 @@ export class FileFieldControl {
     if (files) this._add(files, item);
   }
 
-  /** @param {FileRecord} file @param {number} number Its place among the files that were added. */
-  _uploaded(file, number) {
+  /** The tools are there. */
+  _ready() {
+    this._list.offerVersions(this._tools?.takesVersions ?? false);
+    if (this._wantsFocus) this.focus();
+  }
+
+  /** @param {FileItem} item */
+  async _uploadVersion(item) {
+    setText(this._problem, "");
+    try {
+      await this._tools?.uploadVersion(item.id);
+    } catch (error) {
+      setText(this._problem, `${item.name} cannot be replaced. ${explained(ApiError.from(error))}`);
+    }
+  }
+
+  /**
+   * @param {FileRecord} file @param {number} number Its place among the files that were added.
+   * @param {string | null} replaces The id of the file whose next version it is.
+   */
+  _uploaded(file, number, replaces) {
     if (this._field.isUsingSqliteDefault()) return; // "Use default" was pressed meanwhile
     // Only the server's answer has the true type.
     const { maxSize, accept } = this._limits;
     const refusal = new UploadRules(maxSize, accept).refusal(file);
-    if (refusal === "") return this._add([file], null, number);
+    const old = replaces === null ? null : this._list.item(replaces);
+    if (refusal === "") return this._add([file], old, old === null ? number : undefined);
     const told = `${plain(file.filename)} is uploaded, but this column does not take it.`;
     setText(this._problem, `${told} ${refusal}`);
   }

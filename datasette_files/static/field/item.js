@@ -10,9 +10,12 @@ import { joined } from "../shared/format.js";
 import { TEXT, explained } from "../shared/messages.js";
 
 /** @import { ShownFile, FileRecords } from "../shared/file-records.js" */
-/** @typedef {"up" | "down" | "replace" | "remove"} ItemAction */
+/** @typedef {"up" | "down" | "replace" | "version" | "remove"} ItemAction */
 
-const LABELS = { up: "Move up", down: "Move down", replace: "Replace", remove: "Remove" };
+const LABELS = {
+  ...{ up: "Move up", down: "Move down", replace: "Replace" },
+  ...{ version: "New version", remove: "Remove" },
+};
 
 export class FileItem {
   /**
@@ -36,7 +39,7 @@ export class FileItem {
     for (const action of actions) {
       const label = LABELS[action];
       // The names of several files need the room.
-      const inWords = action === "replace" || actions.length < 3;
+      const inWords = action === "replace" || action === "version" || actions.length < 4;
       const content = inWords ? label : icon(action === "remove" ? "close" : action);
       const named = { title: label, "data-action": action === "remove" ? "take-away" : action };
       const made = button([content], () => act(action, this), named);
@@ -76,6 +79,13 @@ export class FileItem {
     if (focused === down && down.disabled) up.focus();
   }
 
+  /** Show or hide the button that uploads a new version. @param {boolean} offered */
+  offerVersion(offered) {
+    const version = this._buttons.get("version");
+    // Of a file that was deleted there is no next version.
+    if (version) version.hidden = !offered || this.element.dataset.state === "missing";
+  }
+
   /** @param {ItemAction} [action] The button to focus; the first usable one by default. */
   focus(action) {
     const wanted = action === undefined ? undefined : this._buttons.get(action);
@@ -99,6 +109,7 @@ export class FileItem {
 
   _showMissing() {
     this.element.dataset.state = "missing";
+    this.offerVersion(false);
     this._picture.textContent = "?";
     setText(this._facts, TEXT.missing);
   }

@@ -18,16 +18,19 @@ export class FieldList {
   /**
    * @param {FileRecords} records
    * @param {{several: boolean, readOnly: boolean, name: string,
-   *   changed: (words: string) => void, replace: (item: FileItem) => void}} options `changed` gets
-   *   a sentence on what happened.
+   *   changed: (words: string) => void, replace: (item: FileItem) => void,
+   *   version: (item: FileItem) => void}} options `changed` gets a sentence on what happened; `version`
+   *   is to upload a new version.
    */
-  constructor(records, { several, readOnly, name, changed, replace }) {
+  constructor(records, { several, readOnly, name, changed, replace, version }) {
     this._records = records;
     this._several = several;
     this._changed = changed;
     this._replace = replace;
+    this._version = version;
+    this._takesVersions = false;
     /** @type {ItemAction[]} */
-    this._actions = several ? ["up", "down", "replace", "remove"] : ["replace", "remove"];
+    this._actions = several ? ["up", "down", "replace", "version", "remove"] : ["replace", "version", "remove"];
     if (readOnly) this._actions = [];
     /** @type {FileItem[]} */
     this._items = [];
@@ -41,6 +44,17 @@ export class FieldList {
 
   get ids() {
     return this._items.map(({ id }) => id);
+  }
+
+  /** The item of a file. @param {string} id */
+  item(id) {
+    return this._items.find((item) => item.id === id) ?? null;
+  }
+
+  /** Show or hide the buttons that upload a new version. @param {boolean} offered */
+  offerVersions(offered) {
+    this._takesVersions = offered;
+    for (const item of this._items) item.offerVersion(offered);
   }
 
   /** @param {string[]} ids */
@@ -81,13 +95,17 @@ export class FieldList {
 
   /** @param {string} id */
   _make(id) {
-    return new FileItem(id, this._records, (action, item) => this._act(action, item), this._actions);
+    const act = (/** @type {ItemAction} */ action, /** @type {FileItem} */ item) => this._act(action, item);
+    const made = new FileItem(id, this._records, act, this._actions);
+    made.offerVersion(this._takesVersions);
+    return made;
   }
 
   /** @param {ItemAction} action @param {FileItem} item */
   _act(action, item) {
     const at = this._items.indexOf(item);
     if (action === "replace") this._replace(item);
+    else if (action === "version") this._version(item);
     else if (action === "remove") this._remove(item, at);
     else {
       this._items = moved(this._items, at, action === "up" ? at - 1 : at + 1);

@@ -9,6 +9,7 @@ import { makeUploader } from "../picker/uploader.js";
 import { button, element } from "../shared/dom.js";
 import { counted } from "../shared/format.js";
 import { TEXT, explained } from "../shared/messages.js";
+import { ApiError } from "../shared/request.js";
 
 /** @import { FileRecord, FilesApi, SourceRecord } from "../api.js" */
 /** @import { DatasetteFileUpload } from "../datasette-file-upload.js" */
@@ -21,8 +22,9 @@ export class FieldTools {
    * @param {FilesApi} api
    * @param {FileSources} sources
    * @param {{limits: Limits, several: boolean, choose: () => void,
-   *   uploaded: (file: FileRecord, number: number) => void, state: () => void, ready: () => void}} options `state`
-   *   is called when an upload starts, fails or ends; `ready` when the first button is there.
+   *   uploaded: (file: FileRecord, number: number, replaces: string | null) => void,
+   *   state: () => void, ready: () => void}} options `state` is called when an upload starts, fails or ends;
+   *   `ready` when the first button is there.
    */
   constructor(api, sources, options) {
     this._api = api;
@@ -94,6 +96,25 @@ export class FieldTools {
     }
   }
 
+  /** Whether this person may upload anywhere, and so perhaps a new version of a file. */
+  get takesVersions() {
+    return this._upload !== null;
+  }
+
+  /**
+   * Ask for a file, and upload it as the next version of another. Must be called by a click.
+   * @param {string} id
+   */
+  async uploadVersion(id) {
+    const { accept } = this._options.limits;
+    const file = await chosenFile(accept);
+    if (file === null || this._ended) return;
+    // The new version has to be in the source of the old one, which the record alone tells.
+    const [old] = (await this._api.search({ q: id, versions: "all" })).files;
+    if (old === undefined) throw new ApiError("not_found", "");
+    if (!this._ended) this._upload?.addVersion(file, id, old.source_slug);
+  }
+
   async _offer() {
     let sources;
     try {
@@ -127,7 +148,7 @@ export class FieldTools {
       ...limits,
       multiple,
       compact: true,
-      uploaded: (file, number) => this._ended || this._options.uploaded(file, number),
+      uploaded: (file, number, replaces) => this._ended || this._options.uploaded(file, number, replaces),
       state,
     });
     upload.addEventListener("datasette-files-finished", () => {
@@ -136,4 +157,14 @@ export class FieldTools {
     this._upload = upload;
     return elements;
   }
+}
+
+/** The file that somebody chooses in the browser's dialog. @param {string} accept @returns {Promise<File | null>} */
+function chosenFile(accept) {
+  const input = /** @type {HTMLInputElement} */ (element("input", { type: "file", accept }));
+  return new Promise((resolve) => {
+    input.addEventListener("change", () => resolve(input.files?.[0] ?? null));
+    input.addEventListener("cancel", () => resolve(null));
+    input.click();
+  });
 }

@@ -21,9 +21,10 @@ import { element, sourceSelect } from "../shared/dom.js";
 /**
  * @param {FilesApi} api
  * @param {SourceRecord[]} sources At least one; the first is chosen.
- * @param {Limits & {multiple: boolean, compact: boolean, uploaded: (file: FileRecord, number: number) => void,
- *   state: () => void}} options `uploaded` gets the place of the file among those that were added. `state` is
- *   called when an upload starts, fails or ends.
+ * @param {Limits & {multiple: boolean, compact: boolean, state: () => void,
+ *   uploaded: (file: FileRecord, number: number, replaces: string | null) => void}} options `uploaded` gets the
+ *   place of the file among those that were added, and the id of the file whose next version it is. `state`
+ *   is called when an upload starts, fails or ends.
  * @returns {{upload: DatasetteFileUpload, elements: HTMLElement[]}} With several sources, a
  *   select of them stands before the upload.
  */
@@ -38,8 +39,9 @@ export function makeUploader(api, sources, options) {
   upload.column = column;
   upload.addEventListener("datasette-files-state", state);
   upload.addEventListener("datasette-file-uploaded", (event) => {
-    const { file, number } = /** @type {CustomEvent<{file: FileRecord, number: number}>} */ (event).detail;
-    uploaded(file, number);
+    const { file, number, replaces } =
+      /** @type {CustomEvent<{file: FileRecord, number: number, replaces: string | null}>} */ (event).detail;
+    uploaded(file, number, replaces);
   });
   if (sources.length < 2) return { upload, elements: [upload] };
   const select = sourceSelect(sources, (chosen, name) => {

@@ -30,6 +30,7 @@ import { RESUMABLE_FROM, continueKept, sendResumable } from "./resumable.js";
  * @property {KeptUploads} [kept] The uploads that are on their way.
  * @property {string} [folder] The catalog's folder that the file goes to.
  * @property {ColumnPlace} [column] The file column that the file is for; prepare applies its rules.
+ * @property {string} [replaces] The id of the file whose next version it is.
  * @property {typeof sendBytes} [send] For tests.
  * @property {(milliseconds: number, signal?: AbortSignal) => Promise<void>} [sleep] For tests.
  * @property {ResumableOptions["exchange"]} [exchange] For tests.
@@ -118,7 +119,8 @@ async function sendNew(api, source, file, options) {
   const digest = await sha256(file, signal);
   onStep("preparing");
   const { name: filename, type: content_type, size } = file;
-  const declared = { filename, content_type, size, sha256: digest, column: options.column, folder };
+  const { column, replaces } = options;
+  const declared = { filename, content_type, size, sha256: digest, column, folder, replaces };
   const instructions = await patiently(() => api.prepare(source, declared, signal), options);
   onStep("sending");
   const { upload_token, upload_parts: parts, upload_resumable_url: url } = instructions;
@@ -209,8 +211,9 @@ async function finishEarlier(api, source, token, options) {
  */
 async function complete(api, source, token, options) {
   try {
-    const { file } = await patiently(() => api.complete(source, token, options.signal), options);
-    return file ?? UNTOLD;
+    const told = await patiently(() => api.complete(source, token, options.signal), options);
+    const { file = UNTOLD, duplicate_of } = told;
+    return duplicate_of === undefined ? file : { ...file, duplicate_of };
   } catch (error) {
     throw error instanceof ApiError ? new NotCompleted(error, token) : error;
   }

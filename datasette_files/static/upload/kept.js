@@ -21,7 +21,7 @@ const END = 1024 * 1024;
  * @property {number} size In bytes.
  * @property {number} modified Milliseconds since 1970.
  * @property {string} digest sha256 of the first and the last MiB together, in hexadecimal.
- * @property {string} column The column that it is for, as JSON, or "".
+ * @property {string} column The column that it is for, as JSON, and the id of the file that it replaces, or "".
  * @property {number} touched When it last began or went on, in milliseconds since 1970.
  */
 

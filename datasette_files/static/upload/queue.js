@@ -14,7 +14,7 @@ import { PAUSED } from "./resumable.js";
 /** @import { Step } from "./client.js" */
 /** @typedef {"queued" | Step | "paused" | "done" | "failed" | "cancelled"} State */
 /** @typedef {"queued" | "done" | "failed" | "cancelled"} Settled */
-/** @typedef {{file: File, path?: string, source?: string, folder?: string,
+/** @typedef {{file: File, path?: string, source?: string, folder?: string, replaces?: string,
  *   problem?: ApiError | null}} Addition */
 
 const WORKING = new Set(["checking", "preparing", "sending", "interrupted", "finishing"]);
@@ -23,7 +23,7 @@ const UNFINISHED = new Set(["queued", "paused", ...WORKING]);
 /** One file of a queue. Only the queue writes to it. */
 export class UploadItem {
   /** @param {number} number @param {Addition} addition @param {number} batch */
-  constructor(number, { file, path = "", source = "", folder = "", problem = null }, batch) {
+  constructor(number, { file, path = "", source = "", folder = "", replaces, problem = null }, batch) {
     this.number = number;
     this.file = file;
     /** Path of its folder, from the folder that was added, with a slash at the end. */
@@ -32,6 +32,8 @@ export class UploadItem {
     this.source = source;
     /** The catalog's folder that it goes to. */
     this.folder = folder;
+    /** The id of the file whose next version it is. */
+    this.replaces = replaces;
     this.batch = batch;
     /** @type {State} */
     this.state = problem === null ? "queued" : "failed";

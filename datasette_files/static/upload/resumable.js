@@ -26,6 +26,7 @@ const ENDED = new Set(["bad_type", "checksum_mismatch", "too_large", "invalid", 
  * @property {KeptUploads} kept
  * @property {string | null} [address] Of an earlier try's upload in this page.
  * @property {ColumnPlace} [column]
+ * @property {string} [replaces] The id of the file whose next version it is.
  * @property {(address: string | null) => void} onAddress The upload can be paused; null: no more.
  * @property {(bytes: number) => void} onOffset The bytes that the server has, before the rest is sent.
  * @property {(bytes: number) => void} onProgress Bytes of the file that have been sent.
@@ -43,7 +44,7 @@ const ENDED = new Set(["bad_type", "checksum_mismatch", "too_large", "invalid", 
  */
 export async function continueKept(below, file, options) {
   const { kept, address } = options;
-  const described = await kept.describe(file, columnOf(options));
+  const described = await kept.describe(file, placeOf(options));
   const found = described === null ? [] : await kept.find(described, below);
   const known = found.map((one) => one.address);
   if (address && !known.includes(address)) known.unshift(address);
@@ -94,7 +95,7 @@ export async function sendResumable(url, prepared, file, sha256, options) {
   if (address === null) return null;
   const release = await kept.hold(address);
   try {
-    const described = await kept.describe(file, column);
+    const described = await kept.describe(file, placeOf(options));
     if (described !== null) await kept.keep({ ...described, address, touched: Date.now() });
     return await sendHeld(address, file, 0, options);
   } finally {
@@ -144,7 +145,12 @@ function tokenOf(address) {
   return `resumable/${address.slice(address.lastIndexOf("/") + 1)}`;
 }
 
-/** @param {ResumableOptions} options */
+/** @param {Pick<ResumableOptions, "column">} options */
 function columnOf({ column }) {
   return column ? JSON.stringify(column) : "";
+}
+
+/** What the file is for: a new version is not continued as another upload. @param {ResumableOptions} options */
+function placeOf({ column, replaces }) {
+  return columnOf({ column }) + (replaces ?? "");
 }

@@ -56,8 +56,10 @@ export class UploadRow {
     this._facts = [element("span"), element("span", { class: "upload-speed" }), element("span")];
     this._status = element("p", { class: "upload-status" }, ...this._facts);
     this._next = element("p", { class: "upload-next", hidden: true });
+    this._twin = element("p", { class: "upload-next", hidden: true });
     this._buttons = element("div", { class: "upload-buttons" });
-    const what = element("div", { class: "upload-what" }, title, this._bar, this._status, this._next);
+    const told = [this._status, this._next, this._twin];
+    const what = element("div", { class: "upload-what" }, title, this._bar, ...told);
     this.element = element("li", { class: "upload-row" });
     this.element.append(this._preview.element, what, this._buttons);
     this.update();
@@ -76,6 +78,7 @@ export class UploadRow {
     setText(this._next, next);
     this._next.hidden = next === "";
     this._link();
+    this._tellTwin();
     this._offer();
   }
 
@@ -115,6 +118,17 @@ export class UploadRow {
     const { record } = this.item;
     if (record === null || !this._linked || this._name.firstElementChild !== null) return;
     this._name.replaceChildren(element("a", { href: record.url }, this._label));
+  }
+
+  /** Tell that the source has the same bytes already. */
+  _tellTwin() {
+    const twin = this.item.record?.duplicate_of;
+    if (twin === undefined || !this._twin.hidden) return;
+    const name = element("bdi", {}, plain(twin.filename));
+    // In a new tab: a row that is edited around the list is not saved yet.
+    const link = element("a", { href: twin.url, target: "_blank", rel: "noopener" }, name);
+    this._twin.replaceChildren("The same file is here already: ", link);
+    this._twin.hidden = false;
   }
 
   /** Offer the buttons of this state. If they are the same as before they stay, and so does the focus. */

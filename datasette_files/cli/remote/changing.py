@@ -1,0 +1,204 @@
+"""Commands against a server that change what it holds: put, rm, restore, purge, move and others."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...client import Record, Unreachable
+from ...client.server import refusal
+from ...errors import FilesError, Invalid, NoSpace
+from ...jobs.parallel import several
+from .. import disk
+from ..output import Output, ids, progress, seconds_of, shown
+from .server import Remote, refuse
+
+if TYPE_CHECKING:
+    from ..site import Commands
+
+_BATCH = 200
+
+
+def register(commands: Commands) -> None:
+    """Add the commands to those that work against a server."""
+    commands.over_http |= {
+        **{"put": _put, "rm": _rm, "restore": _restore, "purge": _purge, "move": _move},
+        **{"import": _import, "share": _share, "unshare": _unshare, "sync": _sync},
+    }
+
+
+async def _put(
+    remote: Remote,
+    slug: str,
+    paths: tuple[str, ...],
+    recursive: bool,
+    name: str | None,
+    content_type: str | None,
+    uploader: str | None,
+    jobs: int,
+) -> int:
+    refuse(uploaded_by=uploader)
+    disk.check_name(paths, name, recursive=recursive)
+    output = Output(remote)
+    if paths == ("-",):
+        chunks = disk.read(sys.stdin.buffer)
+        stored = await remote.client.put_stream(slug, chunks, name or "", content_type=content_type)
+        output.add(stored, stored["id"])
+        return output.end()
+    sizes = [one.size for one in disk.found(paths, recursive, lambda what, error: None)]
+    with progress(remote, sum(sizes), f"{len(sizes):,} files") as tell:
+
+        async def one(item: disk.Found) -> tuple[disk.Found, Record | FilesError]:
+            try:
+                return item, await remote.client.put(
+                    slug, item.path, name=name, content_type=content_type, progress=tell
+                )
+            except FilesError as error:
+                return item, error
+
+        items = each(disk.found(paths, recursive, output.fail))
+        async with aclosing(several(items, one, jobs)) as outcomes:
+            async for item, outcome in outcomes:
+                if not isinstance(outcome, FilesError):
+                    path = os.fsencode(item.path).decode("utf-8", "replace")
+                    output.add(outcome, f"{outcome['id']}\t{shown(path)}")
+                    continue
+                output.fail(str(item.path), outcome)
+                if isinstance(outcome, Unreachable | NoSpace):
+                    break
+    return output.end()
+
+
+async def each(items: Iterator[Any]) -> AsyncIterator[Any]:
+    for item in items:
+        yield item
+
+
+async def _bulk(remote: Remote, action: str, wanted: list[str], name: str, **more: Any) -> int:
+    """One action on these files, and the output of each."""
+    output = Output(remote)
+    trashed: list[str] = []
+    for start in range(0, len(wanted), _BATCH):
+        chosen = wanted[start : start + _BATCH]
+        answer = await remote.client.bulk(action, chosen, **more)
+        refused = {one["id"]: one["code"] for one in answer["refused"]}
+        trashed += answer["trashed"]
+        for file_id in chosen:
+            if file_id in refused:
+                output.fail(file_id, refusal(refused[file_id]))
+            else:
+                kept = "\tin the trash" if file_id in answer["trashed"] else ""
+                output.add(file_id, f"{file_id}{kept}")
+    return output.end(name, **({"trashed": trashed} if action == "delete" else {}))
+
+
+async def _rm(remote: Remote, given: tuple[str, ...]) -> int:
+    return await _bulk(remote, "delete", ids(given), "deleted")
+
+
+async def _restore(remote: Remote, given: tuple[str, ...]) -> int:
+    return await _bulk(remote, "restore", ids(given), "restored")
+
+
+async def _purge(remote: Remote, given: tuple[str, ...], yes: bool) -> int:
+    wanted = ids(given)
+    if not yes:
+        number = f"{len(wanted):,} file{'' if len(wanted) == 1 else 's'}"
+        click.confirm(f"Delete {number} for good?", abort=True, err=True)
+    return await _bulk(remote, "purge", wanted, "purged")
+
+
+async def _move(
+    remote: Remote,
+    slug: str,
+    target_slug: str,
+    given: tuple[str, ...],
+    everything: bool,
+    types: tuple[str, ...],
+    search: str | None,
+    **options: Any,
+) -> int:
+    refuse(**{name: options[name] for name in ("name", "prefix", "dry_run")})
+    refuse(read_back=options["reads_back"])
+    if given:
+        return await _bulk(remote, "move", ids(given), "files", to=target_slug)
+    if not (everything or types or search):
+        raise Invalid("Select files by --id, by filters, or with --all")
+    filters = {"source": slug, "q": search, "content_type": list(types)}
+    answer = await remote.client.bulk(
+        "move", filters={k: v for k, v in filters.items() if v}, to=target_slug
+    )
+    output = Output(remote)
+    for one in answer["refused"]:
+        output.fail(one["id"], refusal(one["code"]))
+    remote.show({**output.failures, "done": answer["done"]}, f"{answer['done']:,} moved")
+    return output.status
+
+
+async def _import(
+    remote: Remote, file_id: str, path: str, table: str | None, mode: str, **options: Any
+) -> int:
+    if table is None:
+        raise Invalid("--table is missing; name the table")
+    names = {"form": "format", "encoding": "encoding", "delimiter": "delimiter", "member": "member"}
+    form = {field: str(options[name]) for name, field in names.items() if options[name]}
+    form |= {"primary_key": options["key"]} if options["key"] else {}
+    form |= {"removes": "1"} if options["removes"] else {}
+    job = await remote.client.import_table(file_id, path, table, mode=mode, **form)
+    output = Output(remote)
+    counts = {"rows": job["row_count"], **{k: job[k] for k in ("added", "changed", "removed")}}
+    told = [f"{number:,} {name}" for name, number in counts.items() if number is not None]
+    place = {"database": path, "table": table, "mode": mode}
+    line = f"{file_id}\t{shown(path)}/{shown(table)}\t{', '.join(told)}"
+    output.add({"id": file_id, **place, **counts}, line)
+    return output.end("imports")
+
+
+async def _share(
+    remote: Remote,
+    given: tuple[str, ...],
+    maker: str | None,
+    days: float | None,
+    label: str | None,
+    max_downloads: int | None,
+    site_url: str,
+) -> None:
+    refuse(**{"as": maker, "site": site_url})
+    made = await remote.client.share(
+        ids(given),
+        expires_in=seconds_of(days),
+        label=label,
+        max_downloads=max_downloads,
+    )
+    remote.show({"share": made}, f"{made['id']}\t{made['url']}")
+
+
+async def _unshare(remote: Remote, given: tuple[str, ...]) -> int:
+    output = Output(remote)
+    for share_id in ids(given):
+        try:
+            await remote.client.revoke(share_id)
+        except FilesError as error:
+            output.fail(share_id, error)
+        else:
+            output.add(share_id, share_id)
+    return output.end("ended")
+
+
+async def _sync(remote: Remote, slug: str, accept_missing: bool) -> int:
+    walk = await remote.client.index(slug, accept_missing=accept_missing)
+    told = ", ".join(f"{number:,} {name}" for name, number in walk["counts"].items())
+    remote.show({"source": slug, "complete": walk["problem"] is None, **walk}, told or "No files")
+    if not remote.as_json:
+        for one in walk["failures"]:
+            click.echo(f"{shown(one['path'])}: {shown(one['reason'])}", err=True)
+        if walk["problem"] is not None:
+            click.echo(f"Stopped: {walk['problem']}", err=True)
+    if walk["problem"] is not None:
+        return 1
+    return 3 if walk["counts"].get("failed") else 0

@@ -1,0 +1,136 @@
+"""Commands against a server that change nothing there: sources, ls, info, get, shares, verify."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...client import Record
+from ...errors import Conflict, FilesError, Invalid
+from ...naming import stored_name
+from ..output import Output, count, ids, link_line, progress, shown
+from .server import Remote, refuse
+
+if TYPE_CHECKING:
+    from ..site import Commands
+
+_SOUND, _FINDINGS, _UNKNOWN = 0, 1, 2
+
+
+def register(commands: Commands) -> None:
+    """Add the commands to those that work against a server."""
+    commands.over_http |= {
+        **{"sources": _sources, "ls": _ls, "info": _info, "get": _get},
+        **{"shares": _shares, "verify": _verify},
+    }
+
+
+def line_of(file: Record) -> str:
+    """Id, bytes, type, time added and name, separated by tabs."""
+    size = "" if file["size"] is None else str(file["size"])
+    cells = (file["id"], size, file["content_type"] or "", file["created_at"], file["filename"])
+    return "\t".join(map(shown, cells))
+
+
+async def _sources(remote: Remote) -> None:
+    listed = await remote.client.sources()
+    lines = [f"{one['slug']}\t{one['storage_type']}\t{shown(one['label'])}" for one in listed]
+    remote.show({"sources": listed}, "\n".join(lines) or "There is no source for this token")
+
+
+async def _ls(
+    remote: Remote,
+    slug: str,
+    limit: int,
+    after: str,
+    name: str | None,
+    types: tuple[str, ...],
+    prefix: str | None,
+    search: str | None,
+) -> None:
+    refuse(after=after, prefix=prefix)
+    output, listed, size, more = Output(remote), 0, 0, False
+    files = remote.client.files(slug, q=search or None, content_type=list(types))
+    async with aclosing(files) as found:  # type: ignore[type-var]
+        async for file in found:
+            if name is not None and not fnmatch.fnmatchcase(file["filename"], name):
+                continue
+            if more := listed == limit:
+                break
+            output.add(file, line_of(file))
+            listed, size = listed + 1, size + (file["size"] or 0)
+    remote.show({"files": output.results, "more": more})
+    output.note(count(listed, size))
+    if more:
+        output.note("There are more: raise --limit")
+
+
+async def _info(remote: Remote, given: tuple[str, ...]) -> int:
+    output = Output(remote)
+    for file_id in ids(given):
+        try:
+            record = await remote.client.file(file_id)
+        except FilesError as error:
+            output.fail(file_id, error)
+            continue
+        record.pop("ok", None)
+        lines = [
+            f"{name}: {'' if value is None else shown(str(value))}".rstrip()
+            for name, value in record.items()
+        ]
+        output.add(record, "\n".join(lines) + "\n")
+    return output.end()
+
+
+async def _get(remote: Remote, given: tuple[str, ...], output: str, force: bool) -> int:
+    wanted, results, folder = ids(given), Output(remote), Path(output)
+    if output == "-":
+        if len(wanted) != 1 or remote.as_json:
+            raise Invalid("Standard output takes one file only, without --json; name a directory")
+        await remote.client.read_into(wanted[0], sys.stdout.buffer)
+        await asyncio.to_thread(sys.stdout.buffer.flush)
+        return 0
+    is_folder = await asyncio.to_thread(folder.is_dir)
+    if len(wanted) != 1 and not is_folder:
+        raise Invalid(f"--output: {output} must be a directory, because there are several files")
+    written: set[Path] = set()
+    for file_id in wanted:
+        try:
+            record = await remote.client.file(file_id)
+            path = folder / stored_name(record["filename"]) if is_folder else folder
+            if path in written:
+                raise Conflict(f"{path} holds another of these files; download this one alone")
+            with progress(remote, record["size"] or 0, file_id) as tell:
+                await remote.client.get(file_id, path, replace=force, progress=tell)
+        except FilesError as error:
+            results.fail(file_id, error)
+            continue
+        written.add(path)
+        results.add({"id": file_id, "path": str(path), "size": record["size"]}, shown(str(path)))
+    return results.end()
+
+
+async def _shares(remote: Remote) -> None:
+    listed = await remote.client.shares()
+    lines = [link_line(one) for one in listed]
+    remote.show({"shares": listed}, "\n".join(lines) or "There are no links")
+
+
+async def _verify(remote: Remote, slug: str, **options: Any) -> int:
+    """The findings of the server's own passes (``verify_days``)."""
+    if options["share"].of != 1:
+        refuse(share=True)
+    refuse(data=options["data"], max_duration=options["max_duration"])
+    passes, findings = await remote.client.findings(slug)
+    remote.show({"source": slug, "passes": passes, "findings": findings})
+    if not remote.as_json:
+        for one in findings:
+            fields = (one[name] or "-" for name in ("kind", "id", "since", "last_sound"))
+            sys.stdout.write("\t".join((*fields, shown(one["path"]))) + "\n")
+    if findings:
+        return _FINDINGS
+    return _SOUND if passes else _UNKNOWN

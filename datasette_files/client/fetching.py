@@ -1,0 +1,188 @@
+"""Downloads from a server: a file appears whole and verified, or not at all, and goes on by Range.
+
+The bytes that have arrived stand beside the target, under a hidden name, until the file is whole.
+They are gone on with only where the server's entity tag is the same (RFC 9110, 13.1.5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import httpx2 as httpx
+
+from ..errors import ChecksumMismatch, FilesError, RangeUnsatisfiable
+from ..transfer.publishing import check_free, publish, system_errors
+from .memory import Entry, Memory
+from .server import PAUSES, Server, Unreachable, error_of
+
+_TAKEN = "allow to replace it, or choose another path"
+_READ_BYTES = 1024 * 1024
+_WHOLE_OR_PART = (200, 206)
+
+Tell = Callable[[int], None]
+
+
+class Fetching:
+    """Downloads of files of one server."""
+
+    def __init__(self, server: Server, memory: Memory) -> None:
+        self._server = server
+        self._memory = memory
+
+    async def file(self, record: dict[str, Any], path: Path, tell: Tell, *, replaces: bool) -> None:
+        """Download the file of a record to ``path``, or the rest of it.
+
+        ``tell`` is told the bytes of each step. Raises Conflict if something is at the path, unless
+        it is a regular file and ``replaces``; ChecksumMismatch; Unreachable; as the server says.
+        """
+        with system_errors(path, _TAKEN):
+            check_free(path, replaces)
+        part = path.parent / f".{path.name[:100]}.{record['id']}.part"
+        entry = self._memory.of("get", self._server.url, record["id"], os.fsencode(part.absolute()))
+        await _Download(self._server, record, part, entry, tell).run(part)
+        with system_errors(path, _TAKEN):
+            await asyncio.to_thread(publish, part, path, replaces)
+        entry.forget()
+
+    async def to_stream(self, record: dict[str, Any], out: BinaryIO) -> None:
+        """Write the bytes to an open file, as they come: after a break the rest is asked for."""
+        download = _Download(self._server, record, None, self._memory.of("none"), lambda n: None)
+        await download.into(out)
+
+
+class _Download:
+    """One download: the bytes in ``part``, and which entity tag they are of."""
+
+    def __init__(
+        self, server: Server, record: dict[str, Any], part: Path | None, entry: Entry, tell: Tell
+    ) -> None:
+        self._server = server
+        self._record = record
+        self._part = part
+        self._entry = entry
+        self._tell = tell
+        self._etag: str | None = None
+        self._offset = 0
+
+    async def run(self, part: Path) -> None:
+        """Bring all bytes into ``part``, durable and verified."""
+        kept = self._entry.read()
+        with system_errors(part):
+            file = await asyncio.to_thread(os.fdopen, _opened(part), "r+b", buffering=0)
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            if kept.get("etag"):
+                self._etag, self._offset = str(kept["etag"]), size
+            try:
+                await self.into(file)
+                await asyncio.to_thread(self._verify, file)
+            except FilesError as error:
+                if error.status < 500:  # else what has arrived is kept
+                    self._drop()
+                raise
+
+    async def into(self, file: BinaryIO) -> None:
+        """Write the bytes from the offset on, with as many requests as it takes."""
+        self._tell(self._offset)
+        pauses = iter(PAUSES)
+        while True:
+            before = self._offset
+            try:
+                await self._pass(file)
+                return
+            except FilesError as error:
+                if not isinstance(error, Unreachable) and error.status < 500:
+                    raise
+                pauses = iter(PAUSES) if self._offset > before else pauses
+                if (pause := next(pauses, None)) is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def _pass(self, file: BinaryIO) -> None:
+        """One request. Raises Unreachable where the connection broke off."""
+        url = await self._address()
+        headers = {"Accept-Encoding": "identity"}
+        if self._offset and self._etag:
+            headers |= {"Range": f"bytes={self._offset}-", "If-Range": self._etag}
+        async with self._server.stream("GET", url, headers) as answer:
+            if answer.status_code == 416 and self._offset == self._record["size"]:
+                return
+            if answer.status_code not in _WHOLE_OR_PART:
+                await answer.aread()
+                raise error_of(answer)
+            await self._begin(file, answer)
+            async for chunk in answer.aiter_bytes():
+                with system_errors(self._part or Path("-")):
+                    await asyncio.to_thread(_write, file, chunk)
+                self._offset += len(chunk)
+                self._tell(len(chunk))
+
+    async def _address(self) -> httpx.URL:
+        """Where the bytes are: this server, or the storage, to which no token is sent."""
+        route = f"/-/files/{self._record['id']}/download"
+        told = await self._server.ask("GET", route, params=[("redirect", "0")])
+        return self._server.answered(told["url"])
+
+    async def _begin(self, file: BinaryIO, answer: httpx.Response) -> None:
+        """Stand where the answer's bytes belong; without a range, at the beginning."""
+        found = re.fullmatch(r"bytes ([0-9]+)-.*", answer.headers.get("Content-Range", ""))
+        if answer.status_code == 206 and not (found and int(found[1]) == self._offset):
+            raise RangeUnsatisfiable("The server answered with another range; try again")
+        if answer.status_code == 200 and self._offset:
+            if self._part is None:
+                raise ChecksumMismatch("The file changed while it was read; try again")
+            self._tell(-self._offset)
+            self._offset = 0
+        if self._part is not None:
+            with system_errors(self._part):
+                await asyncio.to_thread(_cut, file, self._offset)
+        tag = answer.headers.get("ETag")
+        self._etag = tag if tag and not tag.startswith("W/") else None
+        self._entry.keep(etag=self._etag)
+
+    def _verify(self, file: BinaryIO) -> None:
+        """Raise ChecksumMismatch unless size and sha256 are those of the record."""
+        os.fsync(file.fileno())
+        record = self._record
+        size = os.fstat(file.fileno()).st_size
+        if record["size"] is not None and size != record["size"]:
+            raise ChecksumMismatch(
+                f"{size:,} bytes arrived instead of {record['size']:,}; try again"
+            )
+        algorithm, _, digest = (record.get("content_hash") or "").partition(":")
+        if algorithm != "sha256":
+            return
+        file.seek(0)
+        found = hashlib.sha256()
+        while chunk := file.read(_READ_BYTES):
+            found.update(chunk)
+        if found.hexdigest() != digest:
+            raise ChecksumMismatch("The bytes do not have the file's sha256; try again")
+
+    def _drop(self) -> None:
+        self._entry.forget()
+        if self._part is not None:
+            with suppress(OSError):
+                self._part.unlink()
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
+def _cut(file: BinaryIO, offset: int) -> None:
+    file.truncate(offset)
+    file.seek(offset)
+
+
+def _write(file: BinaryIO, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) :]

@@ -1,0 +1,172 @@
+"""Commands against a running server, from its address and a token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from datasette.cli import cli
+
+from tests.conftest import OPEN, disk_source
+from tests.support.server import Server
+
+LARGE = bytes(range(256)) * 40_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "data.db").touch()
+    sources = {
+        "docs": disk_source(folder / "docs", trash_days=3, index={}),
+        "archive": disk_source(folder / "archive"),
+    }
+    allowed = dict.fromkeys(("files-manage", "files-share", "create-table", "insert-row"), True)
+    config = {
+        "plugins": {"datasette-files": {"sources": sources}},
+        "permissions": {**OPEN, **allowed},
+    }
+    with Server(folder, config, databases=[folder / "data.db"]) as started:
+        yield started
+
+
+def run(server: Server, *arguments: str, stdin: str | bytes | None = None) -> Result:
+    environment = {
+        "DATASETTE_FILES_URL": f"{server.url}/",
+        "XDG_STATE_HOME": str(server.folder / "state"),
+    }
+    ran = CliRunner().invoke(cli, ["files", *arguments], input=stdin, env=environment)
+    assert ran.exception is None or isinstance(ran.exception, SystemExit), ran.exception
+    return ran
+
+
+def answered(server: Server, *arguments: str) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(run(server, *arguments, "--json").stdout)
+    return body
+
+
+def test_every_command_that_fits_works_against_a_server(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "large.bin").write_bytes(LARGE)
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,4\n")
+    listed = answered(server, "sources")["sources"]
+    assert [one["slug"] for one in listed] == ["archive", "docs"]
+    paths = (str(tmp_path / "large.bin"), str(tmp_path / "rows.csv"))
+    stored = {file["filename"]: file for file in answered(server, "put", "docs", *paths)["files"]}
+    large, rows = stored["large.bin"]["id"], stored["rows.csv"]["id"]
+    assert stored["large.bin"]["size"] == len(LARGE)
+    streamed = run(server, "put", "docs", "-", "--name", "in.txt", stdin=b"streamed")
+    text = streamed.stdout.strip()
+
+    line = run(server, "ls", "docs", "--name", "*.csv").stdout.strip().split("\t")
+    assert (line[0], line[1], line[4]) == (rows, "12", "rows.csv")
+    short = run(server, "ls", "docs", "--limit", "1")
+    assert "There are more" in short.stderr
+    assert answered(server, "ls", "docs", "--search", "large")["files"][0]["id"] == large
+    assert f"id: {rows}\n" in run(server, "info", rows).stdout
+    assert run(server, "info", "df-nothing").exit_code == 3
+
+    assert run(server, "get", large, "-o", str(tmp_path / "down.bin")).exit_code == 0
+    assert (tmp_path / "down.bin").read_bytes() == LARGE
+    assert run(server, "get", text, "-o", "-").stdout == "streamed"
+    again = run(server, "get", large, "-o", str(tmp_path / "down.bin"))
+    assert (again.exit_code, "exists already" in again.stderr) == (3, True)
+
+    imported = answered(server, "import", rows, "--database", "data", "--table", "rows")
+    assert imported["imports"][0]["rows"] == 2
+    failed = run(server, "import", rows, "--database", "data", "--table", "rows")
+    assert (failed.exit_code, "Error (conflict)" in failed.stderr) == (1, True)
+
+    assert answered(server, "move", "docs", "archive", "--id", rows)["files"] == [rows]
+    assert "1 moved" in run(server, "move", "archive", "docs", "--all").stdout
+    assert run(server, "move", "docs", "archive").exit_code == 1
+    gone = run(server, "rm", text, "df-nothing")
+    assert (gone.exit_code, gone.stdout) == (3, f"{text}\tin the trash\n")
+    assert answered(server, "restore", text)["restored"] == [text]
+    assert run(server, "rm", text).exit_code == 0
+    assert answered(server, "purge", text, "--yes")["purged"] == [text]
+
+    (server.folder / "docs" / "found.txt").write_text("beside")
+    assert "1 added" in run(server, "sync", "docs").stdout
+    assert run(server, "verify", "docs").exit_code == 2  # the server has made no pass yet
+
+
+def test_what_a_server_cannot_do_is_refused_with_what_to_do(server: Server, tmp_path: Path) -> None:
+    for arguments in (
+        ("manifest", "docs"),
+        ("ls", "docs", "--prefix", "a"),
+        ("put", "docs", str(tmp_path / "x"), "--uploaded-by", "ann"),
+        ("verify", "docs", "--data"),
+        ("ls", "docs", "--url", server.url, "--internal", "x.db"),
+    ):
+        refused = run(server, *arguments)
+        assert refused.exit_code == 1, arguments
+        assert "Error (invalid)" in refused.stderr, refused.stderr
+    # A place beside the database, once named, goes before the environment.
+    beside = run(server, "ls", "docs", "--internal", "missing.db")
+    assert "missing.db does not exist" in beside.stderr
+    down = run(server, "ls", "docs", "--url", "http://127.0.0.1:9/")
+    assert (down.exit_code, "cannot be reached" in down.stderr) == (1, True)
+    assert run(server, "shares").stdout == "There are no links\n"
+    nobody = run(server, "share", "df-x")  # a link needs an actor with an id
+    assert "Error (" in nobody.stderr
+
+
+def test_a_folder_and_a_source_stay_in_step(server: Server, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    (here / "a" / "b").mkdir(parents=True)
+    there.mkdir()
+    (here / "a" / "b" / "deep.txt").write_text("deep")
+    (here / "top.txt").write_text("top")
+    (here / ".DS_Store").write_text("not this")
+    (here / "link").symlink_to("/etc/passwd")
+    up = ("sync-up", str(here), "archive")
+    down = ("sync-down", "archive", str(there))
+    planned = answered(server, *up, "--dry-run")["steps"]
+    assert planned == [
+        {"action": "upload", "path": "a/b/deep.txt"},
+        {"action": "upload", "path": "top.txt"},
+    ]
+    assert answered(server, "ls", "archive")["files"] == []
+    assert answered(server, *up)["steps"] == planned
+    assert answered(server, *up)["steps"] == []
+    assert [one["action"] for one in answered(server, *down)["steps"]] == ["download"] * 2
+    assert (there / "a" / "b" / "deep.txt").read_text() == "deep"
+    assert answered(server, *down)["steps"] == []
+
+    # A change there becomes a version, and comes here.
+    (there / "top.txt").write_text("changed there")
+    assert answered(server, "sync-up", str(there), "archive")["steps"] == [
+        {"action": "upload", "path": "top.txt"}
+    ]
+    assert answered(server, "sync-down", "archive", str(here))["steps"] == [
+        {"action": "download", "path": "top.txt"}
+    ]
+    assert (here / "top.txt").read_text() == "changed there"
+    listed = answered(server, "ls", "archive")["files"]
+    assert sorted(file["filename"] for file in listed) == ["deep.txt", "top.txt"]
+
+    # Changed on both sides: nothing is overwritten.
+    (here / "top.txt").write_text("by me")
+    (there / "top.txt").write_text("by them")
+    assert run(server, *up).exit_code == 0
+    for clash in (("sync-up", str(there), "archive"), down):
+        told = run(server, *clash)
+        assert (told.exit_code, "changed on both sides" in told.stderr) == (3, True)
+    assert (there / "top.txt").read_text() == "by them"
+    (there / "top.txt").unlink()
+    assert run(server, *down).exit_code == 0
+    assert (there / "top.txt").read_text() == "by me"
+
+    # What is deleted on one side is deleted on the other when that is asked for.
+    (here / "top.txt").unlink()
+    assert answered(server, *up)["steps"] == [{"action": "left", "path": "top.txt"}]
+    (there / "own.txt").write_text("nobody else has it")
+    assert answered(server, *up, "--delete")["steps"] == [{"action": "delete", "path": "top.txt"}]
+    steps = answered(server, *down, "--delete")["steps"]
+    assert {"action": "delete", "path": "top.txt"} in steps
+    assert not (there / "top.txt").exists()
+    assert (there / "own.txt").exists()

@@ -1,0 +1,124 @@
+"""Downloads without the place where a picture was taken: on request, and by share links."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from datasette.app import Datasette
+from PIL import Image
+
+from datasette_files.app import Files
+from tests.conftest import MakeDatasette, disk_source, upload
+from tests.media.test_stripping import SECRET, picture
+from tests.support.sharing import ALICE, PERMISSIONS, share
+
+
+@pytest.fixture
+async def site(make_datasette: MakeDatasette) -> Datasette:
+    return await make_datasette(permissions=PERMISSIONS, thumbnail_eager=False)
+
+
+async def read(datasette: Datasette) -> None:
+    files = Files.of(datasette)
+    await files.facts.of(files.sources.get("docs")).round.once()
+
+
+async def test_a_stripped_download(site: Datasette) -> None:
+    content = picture("JPEG") + SECRET
+    file = await upload(site, content, "a.jpg", actor=ALICE)
+    url = f"{file['url']}/download"
+    original = await site.client.get(url, actor=ALICE)
+    assert original.content == content
+    assert (await site.client.get(f"{url}?stripped=1")).status_code == 403
+    whole = await site.client.get(f"{url}?stripped=1", actor=ALICE)
+    assert (whole.status_code, len(whole.content)) == (200, len(content))
+    assert SECRET not in whole.content
+    assert whole.headers["content-type"] == "image/jpeg"
+    assert whole.headers["content-length"] == str(len(content))
+    assert whole.headers["etag"] != original.headers["etag"]
+    with Image.open(io.BytesIO(whole.content)) as shown:
+        assert dict(shown.getexif()) == {0x0112: 6}
+    part = await site.client.get(
+        f"{url}?stripped=1&redirect=0",
+        actor=ALICE,
+        headers={"Range": "bytes=100-2000", "If-Range": whole.headers["etag"]},
+    )
+    assert (part.status_code, part.content) == (206, whole.content[100:2001])
+    several = await site.client.get(
+        f"{url}?stripped=1", actor=ALICE, headers={"Range": "bytes=0-1,50-60"}
+    )
+    assert (several.status_code, several.content) == (200, whole.content)
+    known = await site.client.get(
+        f"{url}?stripped=1", actor=ALICE, headers={"If-None-Match": whole.headers["etag"]}
+    )
+    assert (known.status_code, known.content) == (304, b"")
+    head = await site.client.head(f"{url}?stripped=1", actor=ALICE)
+    assert head.headers["etag"] == whole.headers["etag"]
+    shown = await site.client.get(f"{file['url']}/inline?stripped=1", actor=ALICE)
+    assert shown.content == whole.content
+
+
+async def test_other_types(site: Datasette) -> None:
+    text = await upload(site, b"words", "a.txt", actor=ALICE)
+    gif = io.BytesIO()
+    Image.new("P", (3, 3)).save(gif, "GIF")
+    plain = await upload(site, gif.getvalue(), "a.gif", actor=ALICE)
+    empty = await upload(site, b"", "a.jpg", actor=ALICE, content_type="image/jpeg")
+
+    async def stripped(url: str) -> tuple[int, bytes]:
+        answer = await site.client.get(f"{url}/download?stripped=1", actor=ALICE)
+        return answer.status_code, answer.content
+
+    assert await stripped(text["url"]) == (200, b"words")
+    assert await stripped(empty["url"]) == (200, b"")
+    status, body = await stripped(plain["url"])
+    assert status == 415
+    assert b"bad_type" in body
+    await read(site)
+    assert await stripped(plain["url"]) == (200, gif.getvalue())
+
+
+async def test_a_share_link_tells_no_place(site: Datasette) -> None:
+    jpeg = await upload(site, picture("JPEG"), "a.jpg", actor=ALICE)
+    out = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010F] = "Acme"
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0)})
+    Image.new("RGB", (9, 9)).save(out, "AVIF", exif=exif)
+    avif = await upload(site, out.getvalue(), "a.avif", actor=ALICE)
+    text = await upload(site, b"words", "a.txt", actor=ALICE)
+    link = await share(site, jpeg["id"], avif["id"], text["id"], max_downloads=5)
+
+    async def get(below: str) -> tuple[int, bytes]:
+        answer = await site.client.get(f"{link['path']}/{below}")
+        return answer.status_code, answer.content
+
+    for way in ("download", "inline"):
+        status, content = await get(f"{jpeg['id']}/{way}")
+        assert status == 200
+        assert SECRET not in content
+        assert len(content) == len(picture("JPEG"))
+    assert await get(f"{text['id']}/download") == (200, b"words")
+    # Nothing is known yet.
+    assert (await get(f"{avif['id']}/download"))[0] == 503
+    assert (await get("zip"))[0] == 503
+    await read(site)
+    assert (await get(f"{avif['id']}/download"))[0] == 415
+    status, body = await get("zip")
+    assert status == 415
+    assert b"one by one" in body
+    shares = (await site.client.get("/-/files/shares.json", actor=ALICE)).json()["shares"]
+    assert shares[0]["downloads"] == 3
+
+
+async def test_a_source_that_shows_places_shares_originals(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    sources = {"docs": disk_source(tmp_path / "docs", location="show")}
+    datasette = await make_datasette(sources=sources, permissions=PERMISSIONS)
+    file = await upload(datasette, picture("JPEG"), "a.jpg", actor=ALICE)
+    link = await share(datasette, file["id"])
+    answer = await datasette.client.get(f"{link['path']}/{file['id']}/download")
+    assert answer.content == picture("JPEG")
