@@ -16,6 +16,7 @@ from typing import Any
 from datasette.plugins import pm
 from datasette.utils import StartupError
 
+from .catalog.audit import Audit
 from .catalog.bulk import Bulk
 from .catalog.bulk_job import BulkJobs
 from .catalog.editing import Editing
@@ -44,6 +45,7 @@ from .maintenance.hashing import Hashing
 from .maintenance.index_round import Indexing
 from .maintenance.indexing import Indexer
 from .maintenance.purging import Purger
+from .maintenance.retention import Retention
 from .maintenance.sweeping import Sweeper
 from .maintenance.verify import Verifier
 from .maintenance.verify_round import Verification
@@ -100,6 +102,7 @@ class Files:
         self.sources = Sources(self.config, storage_types(classes))
         self.settings = Settings(self.catalog, self.sources)
         self.announcer = Announcer(datasette)
+        self.audit = Audit(self.config, datasette, self.catalog, self.sources)
         self.lookup = Lookup(datasette, self.catalog, self.config, self.sources)
         self.search = Search(datasette, self.catalog, self.sources)
         self.versions = Versions(datasette, self.catalog, self.lookup)
@@ -161,7 +164,8 @@ class Files:
         self.bulk_jobs = BulkJobs(datasette, self.catalog, self.bulk, self.selecting, self.jobs)
         self.checksums = Checksums(self.catalog)
         self.zips = Zips(
-            *(datasette, self.catalog, self.sources, self.lookup, self.search, self.checksums)
+            *(datasette, self.catalog, self.sources, self.lookup, self.search, self.checksums),
+            is_audited=self.config.audit_downloads,
         )
         self.purger = Purger(self.catalog, self.sources, self.announcer)
         #: Whether our tables are in the internal database.
@@ -211,6 +215,7 @@ class Files:
         loops = {
             "sweeper": self.sweeper.run,
             "trash": self.purger.round.run,
+            "audit": Retention(self.catalog, self.config.audit_days).round.run,
             "jobs": self.jobs.run,
             "live tables": self.live.run,
             "sandbox": self._look,
@@ -267,6 +272,7 @@ class Files:
 
     async def stop(self) -> None:
         """Close the storages, and stop the background work."""
+        await self.audit.close()
         await self.jobs.close()
         await self.live.close()
         await self.checksums.close()

@@ -213,6 +213,10 @@ class PluginConfig(BaseModel):
     #: The longest life of a share link or an upload link, and the life of one made without a time.
     share_max_days: _LinkDays = 30
     share_default_days: _LinkDays = 7
+    #: Days after which an entry of the audit is deleted; 0: never.
+    audit_days: _Days = 365
+    #: Whether the audit has downloads too; it always has those by a link.
+    audit_downloads: bool = False
     #: Let the proxy before Datasette send local files.
     sendfile: Literal["x-accel"] | None = None
 

@@ -37,7 +37,7 @@ class Changes:
         """Change the row of a file in the caller's transaction; return the changed record."""
         values = self.values()
         changed = replace(file, **values)
-        file_rows.change(conn, changed, values)
+        file_rows.change(conn, file, changed, values)
         return changed
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ..config import PluginConfig
 from ..db import shares as rows
+from ..db.audit import Action
 from ..db.batching import Catalog
 from ..db.shares import Share
 from ..errors import NotFound
@@ -80,10 +81,13 @@ class Links:
             raise absent()
         return Opened(share, shown, len(ids) > 1)
 
-    async def count_download(self, share: Share) -> None:
-        """Count a download. Raises NotFound if the link has none left."""
+    async def count_download(self, share: Share, action: Action, file_ids: Collection[str]) -> None:
+        """Count a download of these files, and record it in the same transaction.
+
+        Raises NotFound if the link has none left.
+        """
         counted = await self._catalog.write(
-            lambda conn: rows.count_download(conn, share, time.time())
+            lambda conn: rows.count_download(conn, share, time.time(), action, file_ids)
         )
         if not counted:
             raise absent()

@@ -55,6 +55,7 @@ async def _get(site: Site, given: tuple[str, ...], output: str, force: bool) -> 
     async for file in by_id(files, wanted, results.fail):
         source = files.sources.get(file.source_slug)
         try:
+            await files.audit.downloaded("download", file, continued=False)
             if output == "-":
                 await _to_stdout(source, file)
                 continue

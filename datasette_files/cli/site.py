@@ -29,6 +29,7 @@ from datasette.utils import (
 )
 
 from ..app import Files
+from ..db.audit import By, acting
 from ..errors import ConfigurationError, FilesError, Invalid, NoSpace
 from ..sources.sources import Source
 from .output import Printer
@@ -181,7 +182,8 @@ def _on_a_site(function: CommandFunction, over_http: Mapping[str, Over]) -> Call
             datasette = _datasette(config, settings, internal, plugins_dir)
             try:
                 site = Site(as_json, datasette, Path(internal) if internal else None)
-                return await function(site, **arguments)
+                with acting(By("command")):
+                    return await function(site, **arguments)
             finally:
                 await datasette.invoke_shutdown()
 

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from datasette.database import DatasetteClosedError
 
 from ..errors import NoSpace, StorageUnavailable
+from . import audit
 
 logger = logging.getLogger("datasette_files")
 
@@ -81,7 +82,7 @@ class Catalog:
         ``size``: the bytes that it writes, if they are many; large writes share no transaction.
         An exception undoes the changes of ``fn`` alone. Raises NoSpace where the disk is full.
         """
-        return cast(_T, await self._writes.submit(fn, size))
+        return cast(_T, await self._writes.submit(audit.in_this_name(fn), size))
 
     async def maintain(self, fn: Callable[[Connection], _T]) -> _T:
         """Run ``fn`` on the write connection outside of any transaction (pragmas, migrations)."""

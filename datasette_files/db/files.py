@@ -11,7 +11,7 @@ from typing import Any
 from ..media.families import FAMILIES, family
 from ..models import FileRecord, SourceTotals
 from ..naming import storable
-from . import moves, thumbnails, versions
+from . import audit, moves, thumbnails, versions
 from .migrations import FILE_COLUMNS
 from .rows import insert_row, names_of
 
@@ -138,24 +138,37 @@ def batch_json(
     return "{" + (row[0] or "") + "}"
 
 
-def insert(conn: sqlite3.Connection, file: FileRecord) -> None:
+def insert(
+    conn: sqlite3.Connection, file: FileRecord, action: audit.Action = "upload", **detail: object
+) -> None:
     """Add a file. Raises sqlite3.IntegrityError where its id or path is taken.
 
-    A file that replaces another becomes its next version: raises as ``versions.placed``.
+    A file that replaces another becomes its next version: raises as ``versions.placed``. ``action``
+    and ``detail`` are for the audit.
     """
     if file.replaces is not None:
         file = versions.placed(conn, file)
+        detail = {"replaces": file.replaces, **detail}
+        audit.of_rows(conn, "replace", "f.id = :id", {"id": file.replaces}, {"by": file.id})
     insert_row(conn, "datasette_files", row_of(file))
+    audit.of_file(conn, action, file, size=file.size, **detail)
 
 
-def change(conn: sqlite3.Connection, file: FileRecord, names: Iterable[str]) -> bool:
-    """Set these columns to the values of ``file``. False if its row is gone."""
+def change(
+    conn: sqlite3.Connection, old: FileRecord, file: FileRecord, names: Collection[str]
+) -> bool:
+    """Set these columns to the values of ``file``, which were those of ``old``.
+
+    False if its row is gone.
+    """
     row = row_of(file)
     changed = {name: row[name] for name in names}
     cursor = conn.execute(
         f"UPDATE datasette_files SET {', '.join(f'{name} = ?' for name in changed)} WHERE id = ?",
         (*changed.values(), file.id),
     )
+    if cursor.rowcount:
+        audit.update(conn, old, file, list(names))
     return cursor.rowcount > 0
 
 
@@ -166,6 +179,7 @@ def delete(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
         conn.execute("DELETE FROM datasette_files WHERE id = ?", (file_id,))
         thumbnails.delete(conn, file_id)
         moves.forget(conn, file_id)
+        audit.of_file(conn, "delete", file, outcome="purged")
     return file
 
 

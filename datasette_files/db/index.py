@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..models import FileRecord, written
-from . import files, health
+from . import audit, files, health
 from .files import COLUMNS, record, row_of
 
 #: Walks and failures that are kept.
@@ -104,6 +104,8 @@ def begin(
     """The walk that is to go on, or a new one. Forgets the oldest walks."""
     for walk in latest(conn, source_id):
         if walk.ended_at is None:
+            if accepts_missing and not walk.accepts_missing:
+                _record(conn, source_id, accepts_missing)
             walk.accepts_missing |= accepts_missing
             conn.execute(
                 "UPDATE datasette_files_walks SET accepts_missing = ? WHERE id = ?",
@@ -121,7 +123,15 @@ def begin(
             ORDER BY id DESC LIMIT 1 OFFSET ?2)""",
         (source_id, _WALKS),
     )
+    _record(conn, source_id, accepts_missing)
     return Walk(cursor.lastrowid or 0, source_id, now, accepts_missing=accepts_missing)
+
+
+def _record(conn: sqlite3.Connection, source_id: int, accepts_missing: bool) -> None:
+    """Record for the audit that somebody asked for a walk; those of the round nobody asked for."""
+    asked = audit.note("sync", source_id, {"accept_missing": accepts_missing})
+    if asked.by.via != "round":
+        audit.add(conn, asked)
 
 
 def keep(conn: sqlite3.Connection, walk: Walk, before: tuple[Phase, str | None]) -> bool:
@@ -214,15 +224,16 @@ def add(conn: sqlite3.Connection, added: Sequence[FileRecord]) -> None:
             SELECT {values} FROM json_each(?)""",
             (json.dumps([list(row_of(file).values()) for file in added]),),
         )
+        audit.of_new(conn, added)
 
 
 def come_back(conn: sqlite3.Connection, source_id: int, paths: Sequence[str]) -> None:
     """Take the files at these paths for present."""
-    conn.execute(
-        """UPDATE datasette_files SET missing_since = NULL WHERE missing_since IS NOT NULL
-        AND source_id = ? AND path IN (SELECT value FROM json_each(?))""",
-        (source_id, json.dumps(paths)),
-    )
+    condition = """missing_since IS NOT NULL AND source_id = :source
+        AND path IN (SELECT value FROM json_each(:paths))"""
+    values = {"source": source_id, "paths": json.dumps(paths)}
+    audit.of_rows(conn, "found", condition, values)
+    conn.execute(f"UPDATE datasette_files SET missing_since = NULL WHERE {condition}", values)
 
 
 def supersede(conn: sqlite3.Connection, old_id: str, new: FileRecord, now: float) -> bool:
@@ -240,6 +251,7 @@ def supersede(conn: sqlite3.Connection, old_id: str, new: FileRecord, now: float
     )
     if cursor.rowcount:
         files.insert(conn, new)
+        audit.of_rows(conn, "replace", "f.id = :id", {"id": old_id}, {"by": new.id})
     return cursor.rowcount > 0
 
 
@@ -269,6 +281,14 @@ def rename(
     conn: sqlite3.Connection, source_id: int, file_id: str, path: str, name: str, folder: str
 ) -> None:
     """Move a file's row to another path of its source, where its bytes are now."""
+    renamed = {"new": {"filename": name, "folder": folder}}
+    audit.of_rows(
+        conn,
+        "update",
+        "f.id = :id AND f.source_id = :source",
+        {"id": file_id, "source": source_id},
+        {"changed": ["filename", "folder"], **renamed},
+    )
     conn.execute(
         """DELETE FROM datasette_files_objects WHERE source_id = ? AND path = (
             SELECT path FROM datasette_files WHERE id = ?)""",
@@ -314,10 +334,13 @@ def next_unseen(conn: sqlite3.Connection, walk: Walk, limit: int) -> list[tuple[
 
 def miss(conn: sqlite3.Connection, absent: Iterable[tuple[str, str]], now: float) -> int:
     """Mark files, each ``(path, id)``, as missing; return how many."""
-    cursor = conn.executemany(
-        """UPDATE datasette_files SET missing_since = ?
-        WHERE path = ? AND id = ? AND missing_since IS NULL""",
-        [(written(now), path, file_id) for path, file_id in absent],
+    condition = """id IN (SELECT value ->> 1 FROM json_each(:absent))
+        AND (path, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:absent))
+        AND missing_since IS NULL"""
+    values = {"absent": json.dumps(list(absent)), "now": written(now)}
+    audit.of_rows(conn, "missing", condition, values)
+    cursor = conn.execute(
+        f"UPDATE datasette_files SET missing_since = :now WHERE {condition}", values
     )
     return cursor.rowcount
 

@@ -7,8 +7,10 @@ crash. A claim lets one process at a time carry a file; the file's row changes i
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 from ..models import FileRecord
+from . import audit
 
 
 def claim(
@@ -64,6 +66,9 @@ def switch(
     if cursor.rowcount:
         # The bytes were hashed during the transfer.
         conn.execute("DELETE FROM datasette_files_unhashed WHERE file_id = ?", (file.id,))
+        # An entry for those who manage either source; it names no other.
+        audit.of_file(conn, "move", file, moved="out")
+        audit.of_file(conn, "move", replace(file, source_id=target_id), moved="in")
     return cursor.rowcount > 0
 
 

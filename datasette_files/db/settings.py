@@ -10,6 +10,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from . import audit
+
 #: Changes kept of each source, the newest.
 _MAX_CHANGES = 1000
 
@@ -91,6 +93,8 @@ def record(
             for key, old, new in changed
         ],
     )
+    values = {key: {"old": old, "new": new} for key, old, new in changed}
+    audit.add(conn, audit.note("settings", source_id, {"is_reset": is_reset, "settings": values}))
     conn.execute(
         """DELETE FROM datasette_files_settings_changes WHERE source_id = :source_id AND id <= (
             SELECT id FROM datasette_files_settings_changes WHERE source_id = :source_id

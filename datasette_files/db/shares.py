@@ -11,6 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..models import written
+from . import audit
 from .rows import insert_row, names_of
 
 Kind = Literal["files", "upload"]
@@ -72,6 +74,14 @@ def insert(conn: sqlite3.Connection, share: Share, file_ids: Sequence[str]) -> N
         FROM json_each(?)""",
         (share.id, json.dumps(list(file_ids))),
     )
+    terms: dict[str, Any] = {"maker": share.maker_id, "expires_at": written(share.expires_at)}
+    if share.kind == "files":
+        terms |= {"max_downloads": share.max_downloads}
+        audit.of_ids(conn, "share", file_ids, terms, share.id)
+    else:
+        terms |= {"max_files": share.max_files, "max_bytes": share.max_bytes}
+        made = audit.note("upload-link", share.source_id, terms, link=share.id)
+        audit.add(conn, made)
 
 
 def get(conn: sqlite3.Connection, share_id: str) -> Share | None:
@@ -164,17 +174,32 @@ def revoke(conn: sqlite3.Connection, share_id: str, actor_id: str | None, now: f
         WHERE id = ? AND revoked_at IS NULL""",
         (now, actor_id, share_id),
     )
-    return cursor.rowcount > 0
+    if not cursor.rowcount:
+        return False
+    share = get(conn, share_id)
+    if share is not None and share.kind == "files":
+        audit.of_link(conn, "revoke", share.id)
+    elif share is not None:
+        audit.add(conn, audit.note("revoke", share.source_id, {}, link=share.id))
+    return True
 
 
-def count_download(conn: sqlite3.Connection, share: Share, now: float) -> bool:
-    """Count one download. False if the link has ended or has none left."""
+def count_download(
+    conn: sqlite3.Connection,
+    share: Share,
+    now: float,
+    action: audit.Action,
+    file_ids: Collection[str],
+) -> bool:
+    """Count one download, and record it. False if the link has ended or has none left."""
     cursor = conn.execute(
         """UPDATE datasette_files_shares SET downloads = downloads + 1
         WHERE number = ? AND revoked_at IS NULL AND expires_at > ?
         AND (max_downloads IS NULL OR downloads < max_downloads)""",
         (share.number, now),
     )
+    if cursor.rowcount:
+        audit.of_ids(conn, action, file_ids, None, share.id)
     return cursor.rowcount > 0
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..models import FileRecord
-from . import garbage, leases, moves, thumbnails, unhashed, versions
+from . import audit, garbage, leases, moves, thumbnails, unhashed, versions
 from .files import COLUMNS, record, row_of
 from .listing import COUNT_LIMIT
 from .migrations import FILE_COLUMNS
@@ -78,7 +78,10 @@ def add(
         (now, actor_id, purge_at, file_id),
     )
     conn.execute("DELETE FROM datasette_files WHERE id = ?", (file_id,))
-    return get(conn, file_id)
+    trashed = get(conn, file_id)
+    if trashed is not None:
+        audit.of_file(conn, "delete", trashed.file, outcome="trashed")
+    return trashed
 
 
 def restore(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
@@ -101,6 +104,7 @@ def restore(conn: sqlite3.Connection, file_id: str) -> FileRecord | None:
     if found.file.sha256 is None or found.file.crc32 is None:
         # Hashing skips a file that is not in the catalog.
         unhashed.add(conn, file_id, found.file.source_id)
+    audit.of_file(conn, "restore", found.file)
     return found.file
 
 
@@ -116,6 +120,7 @@ def purge(conn: sqlite3.Connection, file_id: str, actor_id: str | None) -> FileR
     thumbnails.delete(conn, file_id)
     moves.forget(conn, file_id)
     garbage.add(conn, found.file.source_id, found.file.path, file_id, actor_id)
+    audit.of_file(conn, "purge", found.file)
     return found.file
 
 

@@ -16,10 +16,11 @@ from typing import Any
 
 from datasette.events import CreateTableEvent
 
+from .. import telemetry
 from ..catalog.lookup import Lookup
 from ..config import PluginConfig
+from ..db import audit, jobs
 from ..db import imports as rows
-from ..db import jobs
 from ..db.batching import Catalog
 from ..db.imports import ImportRequest
 from ..db.jobs import Job
@@ -91,6 +92,7 @@ class ImportWork(Kind):
             raise PermissionDenied(f"You do not have permission to see this file ({VIEW}): {then}")
         await require(self._datasette, job.actor, ImportRequest(**job.options), then)
 
+    @telemetry.spanned(telemetry.IMPORT)
     async def run(self, job: Job, progress: Progress) -> dict[str, Any]:
         """Import. Raises Cancelled, Lost, ImportFailed, FilesError, sqlite3.Error."""
         request, size = ImportRequest(**job.options), job.notes["size"]
@@ -136,6 +138,18 @@ class ImportWork(Kind):
         await self.end(job, "finished", None, result, **_counts(result))
         await self._announce(job, file, request, content.rows, created=table is None)
         return result
+
+    def record(self, conn: sqlite3.Connection, job: Job, result: dict[str, Any]) -> None:
+        """Write the audit of an import that has changed a table, also if its file is gone."""
+        request = ImportRequest(**job.options)
+        if request.mode == "compare":
+            return
+        detail = {
+            **{"database": request.database, "table": request.table, "mode": request.mode},
+            **{"rows": result.get("rows"), "job": job.id},
+        }
+        source_id, file_id = job.notes.get("source_id"), job.notes["file_id"]
+        audit.add(conn, audit.note("import", source_id, detail, file_id=file_id))
 
     async def _announce(
         self, job: Job, file: FileRecord, request: ImportRequest, count: int, created: bool

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from .. import naming
 from ..db import jobs as rows
+from ..db.audit import By, acting
 from ..db.batching import Catalog
 from ..db.jobs import Job
 from ..errors import Conflict, FilesError, StorageUnavailable
@@ -132,9 +133,16 @@ class Kind(ABC):
         **counts: int,
     ) -> None:
         """End a job with this status and its last counters, unless it has ended."""
-        await self._catalog.write(
-            lambda conn: rows.end(conn, job.id, status, error, result, counts)
-        )
+
+        def end(conn: Connection) -> None:
+            if rows.end(conn, job.id, status, error, result, counts) and status == "finished":
+                self.record(conn, job, result or {})
+
+        await self._catalog.write(end)
+
+    def record(self, conn: Connection, job: Job, result: dict[str, Any]) -> None:
+        """Write the audit of a finished job, in the transaction that ends it; by default none."""
+        return
 
     def confirmation(self, job: Job) -> Callable[[], None]:
         """Return a function that calls ``permit`` from another thread, directly before a commit.
@@ -250,7 +258,8 @@ class Jobs:
 
     async def _clean(self, job: Job, status: str = "interrupted", error: str | None = None) -> bool:
         try:
-            await self._kinds[job.kind].clean(job, status, error)
+            with acting(_by(job)):
+                await self._kinds[job.kind].clean(job, status, error)
         except Exception:
             logger.exception("Cleaning up after %s %d failed; it is tried again", job.kind, job.id)
             return False
@@ -261,9 +270,10 @@ class Jobs:
         beating = asyncio.create_task(self._beat(job, progress))
         status, message = "interrupted", None
         try:
-            await kind.permit(job)
-            result = await kind.run(job, progress)
-            await kind.end(job, "finished", None, result, **progress.counts)
+            with acting(_by(job)):
+                await kind.permit(job)
+                result = await kind.run(job, progress)
+                await kind.end(job, "finished", None, result, **progress.counts)
             status = "finished"
         except Cancelled:
             status = "cancelled"
@@ -300,3 +310,8 @@ class Jobs:
                 progress.stop(Lost())
             elif stop:
                 progress.stop(Cancelled())
+
+
+def _by(job: Job) -> By:
+    """Who asked for the job, in whose name it works, in whatever process."""
+    return By("command" if job.notes.get("by_command") else "http", job.actor_id)

@@ -16,6 +16,7 @@ from typing import Any
 
 from .. import naming
 from ..db import leases
+from ..db.audit import By, acting
 from ..db.batching import Catalog
 
 logger = logging.getLogger("datasette_files")
@@ -95,7 +96,8 @@ class Round:
         await asyncio.sleep(self._first_after)
         while True:
             try:
-                await self.once()
+                with acting(By("round")):
+                    await self.once()
                 failures, pause = 0, self._interval
             except Exception as error:
                 failures += 1

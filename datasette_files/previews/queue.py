@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
+
+from .. import telemetry
 
 logger = logging.getLogger("datasette_files")
 
@@ -39,6 +42,7 @@ class _Entry(Generic[_T]):
         #: Whether it is done even if no caller waits.
         self.regardless = False
         self.task: asyncio.Task[None] | None = None
+        self.since = time.monotonic()
 
     @property
     def wanted(self) -> bool:
@@ -193,6 +197,7 @@ class Queue(Generic[_T]):
         return None
 
     async def _run(self, entry: _Entry[_T]) -> None:
+        telemetry.note_wait(time.monotonic() - entry.since)
         try:
             result = await entry.work()
         except asyncio.CancelledError:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 
+from .. import telemetry
 from ..base import TIME_FORMAT, ThumbnailGenerator
 from ..config import PluginConfig
 from ..db import batching, thumbnails
@@ -238,6 +239,7 @@ class Thumbnails:
         except FilesError as trouble:
             logger.warning("The failed thumbnail of %s is not recorded: %s", file.id, trouble)
 
+    @telemetry.spanned(telemetry.THUMBNAIL)
     async def _generate(
         self, source: Source, file: FileRecord, side: int
     ) -> tuple[tuple[Thumbnail, ...], tuple[int, int] | None]:

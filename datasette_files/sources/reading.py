@@ -15,6 +15,7 @@ import zlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 
+from .. import telemetry
 from ..base import FileMetadata
 from ..errors import ChecksumMismatch, FilesError, StorageError
 from ..models import FileRecord, Upload
@@ -52,6 +53,16 @@ def _missing(slug: str, file: FileRecord | Upload, found: str) -> Missing:
 
 @contextmanager
 def storage_errors(slug: str, file: FileRecord | Upload | None = None) -> Iterator[None]:
+    """Turn every error of a call of a storage into one that a request can answer.
+
+    Raises as ``translated``. Every call is made in this, so it makes the telemetry's span too.
+    """
+    with translated(slug, file), telemetry.storage_call():
+        yield
+
+
+@contextmanager
+def translated(slug: str, file: FileRecord | Upload | None = None) -> Iterator[None]:
     """Turn every error of a storage into one that a request can answer. No other place does.
 
     Raises Missing for a file of the catalog that the storage does not have; StorageError, logged
@@ -182,7 +193,7 @@ def small(source: Source, file: FileRecord) -> bytes | None:
     """Return a small file's bytes if its storage has them in memory, else None. Does not block."""
     if file.size is None or file.size >= _MAX_SMALL_BYTES or source.down is not None:
         return None
-    with storage_errors(source.slug, file):
+    with translated(source.slug, file):
         content = source.storage.cached_bytes(file.path, file.size)
     # A wrong size is reported by the other methods.
     return content if content is not None and len(content) == file.size else None

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from sqlite3 import Connection
 from typing import TypeVar, get_args
 
-from .. import naming
+from .. import naming, telemetry
 from ..base import TextExtractor
 from ..config import PluginConfig
 from ..db import texts
@@ -227,6 +227,7 @@ class Extraction:
         await self._catalog.write(lambda conn: texts.finish(conn, one.seq, claimed, outcome))
         return True
 
+    @telemetry.spanned(telemetry.EXTRACTION)
     async def _outcome(
         self, kinds: Kinds, one: Due, found: TextExtractor | str, writing: _Writing
     ) -> Outcome:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from .. import telemetry
 from ..config import PluginConfig
 from ..db import resuming
 from ..db.batching import Catalog
@@ -58,6 +59,7 @@ class Appending:
         digest = self._digests.pop(upload.id, None)
         return digest if digest is not None and digest.size == offset else None
 
+    @telemetry.spanned(telemetry.UPLOAD)
     async def receive(
         self, source: Source, resumable: Resumable, attempt: Attempt, sent: Sent
     ) -> Resumable:
@@ -86,6 +88,7 @@ class Appending:
             raise
         pipe.end()
         stored = await storing
+        telemetry.count_bytes("stored", stored.offset - resumable.offset)
         if failure is not None:
             raise failure
         if sent.digest is None or hashed is None:

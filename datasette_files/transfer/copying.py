@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from .. import naming
 from ..base import TIME_FORMAT
-from ..db import batching, files, garbage, moves, uploads
+from ..db import audit, batching, files, garbage, moves, uploads
 from ..errors import (
     Conflict,
     Expired,
@@ -360,7 +360,8 @@ def _commit_copy(
         # A copy is a file of its own.
         **{"replaces": None, "series": None, "version": 1, "superseded_by": None},
     }
-    files.insert(conn, replace(row, **changes))
+    audit.of_file(conn, "copy", row, copied="out", to=upload.file_id)
+    files.insert(conn, replace(row, **changes), "copy", copied="in", of=file.id)
     moves.note_copy(conn, file.id, order.target.id, upload.file_id)
     return Carried("copied", _existing(conn, upload.file_id))
 

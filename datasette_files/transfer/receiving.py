@@ -15,13 +15,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from .. import telemetry
 from ..base import FileMetadata
 from ..errors import ChecksumMismatch, Conflict, StorageError
 from ..media import sniffing
 from ..models import Upload
 from ..sources import reading
 from ..sources.limits import check_declared_size
-from ..sources.reading import storage_errors
+from ..sources.reading import storage_errors, translated
 from ..sources.sources import Source
 
 logger = logging.getLogger("datasette_files")
@@ -40,6 +41,7 @@ Extend = Callable[[Upload], Awaitable[float]]
 Cover = Callable[[int], Awaitable[None]]
 
 
+@telemetry.spanned(telemetry.UPLOAD)
 async def receive_stream(
     source: Source, upload: Upload, chunks: AsyncIterator[bytes], extend: Extend, cover: Cover
 ) -> Upload:
@@ -57,21 +59,24 @@ async def receive_stream(
     else:
         content = stream.__aiter__()
     try:
-        answered = await storage.receive_upload(upload.path, content, content_type)
+        with telemetry.storage_call():
+            answered = await storage.receive_upload(upload.path, content, content_type)
     except Exception:
         if stream.error is not None:
             # The stream's own error is the cause; the storage may have raised another.
             raise stream.error from None
-        with storage_errors(source.slug):
+        with translated(source.slug):
             raise
     stored = _as_metadata(answered)
     if stored.size not in (None, stream.size):
         raise StorageError("The storage did not take every byte; try again")
+    telemetry.count_bytes("stored", stream.size)
     content_hash = await _checked_sha256(source, upload, stored)
     received = _with_facts(upload, stored, content_type, stream.size, content_hash)
     return replace(received, crc32=stream.crc32.value)
 
 
+@telemetry.spanned(telemetry.UPLOAD)
 async def verify_direct_upload(
     source: Source, upload: Upload, content_hash: str | None = None
 ) -> Upload:

@@ -23,6 +23,7 @@ from weakref import WeakValueDictionary
 from ..catalog.links import afresh
 from ..catalog.lookup import Lookup
 from ..catalog.search import Search, SearchQuery
+from ..db import audit
 from ..db import files as file_rows
 from ..db import partial as partly
 from ..db import zips as rows
@@ -119,6 +120,8 @@ class Zips:
         lookup: Lookup,
         search: Search,
         checksums: Checksums,
+        *,
+        is_audited: bool = False,
     ) -> None:
         self._datasette = datasette
         self._catalog = database
@@ -126,6 +129,8 @@ class Zips:
         self._lookup = lookup
         self._search = search
         self._checksums = checksums
+        #: Whether the audit has the files of each zip.
+        self._is_audited = is_audited
         #: By the actor's id, the turn to choose.
         self._turns: WeakValueDictionary[str | None, asyncio.Lock] = WeakValueDictionary()
 
@@ -242,6 +247,8 @@ class Zips:
 
             def add(conn: Connection, sized: list[tuple[FileRecord, int]] = sized) -> None:
                 rows.add(conn, number, starmap(draft.place, sized))
+                if self._is_audited:
+                    audit.of_ids(conn, "zip", [file.id for file, _ in sized])
 
             await self._catalog.write(add)
         if not draft.totals.files:
@@ -360,6 +367,11 @@ class Zips:
 
     def directory(self, found: Zip) -> Members:
         return Members(self._catalog, found)
+
+    async def by_source(self, found: Zip) -> dict[int, int]:
+        """The number of the zip's files by the id of their source."""
+        counts = await self._catalog.query(lambda conn: rows.by_source(conn, found.number))
+        return {self._sources.get(slug).id: files for slug, files in counts.items() if slug}
 
     async def first_source(self, found: Zip) -> Source | None:
         """The source of the first file, whose place for downloads the zip takes."""

@@ -27,6 +27,7 @@ async def of_file(call: Call, file: FileRecord, browsable: bool) -> dict[str, An
         "holders": await roles.holders(datasette, slug, file.id) if knows else [],
         "file_url": _dialog(call, FileResource.name, slug, file.id) if administers else None,
         "source_url": source_url(call, slug) if knows else None,
+        "audit_url": call.url(f"/-/files/audit?file={file.id}") if manages else None,
     }
 
 

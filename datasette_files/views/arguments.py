@@ -245,7 +245,12 @@ def paging(call: Call, found: Page | TrashPage) -> dict[str, Any]:
     }
 
 
-def _changed(call: Call, changes: dict[str, str | None]) -> str:
+def with_path(call: Call, path: str) -> str:
+    """The URL of another form of this list, from its first page on."""
+    return _changed(call, {"_next": None}, path)
+
+
+def _changed(call: Call, changes: dict[str, str | None], path: str | None = None) -> str:
     changes = {TRASHED: None, **changes}
     pairs = [
         (name, value)
@@ -255,8 +260,8 @@ def _changed(call: Call, changes: dict[str, str | None]) -> str:
         if value or name == "folder"  # an empty one is the top folder
     ]
     pairs.extend((name, value) for name, value in changes.items() if value is not None)
-    path = call.url(call.path)
-    return f"{path}?{urlencode(pairs)}" if pairs else path
+    url = call.url(path or call.path)
+    return f"{url}?{urlencode(pairs)}" if pairs else url
 
 
 def sort_urls(call: Call, query: ListQuery) -> dict[str, str]:

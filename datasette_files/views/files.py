@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from datasette.utils.asgi import Response
 
+from .. import telemetry
 from ..catalog.editing import MAX_SEARCH_TEXT, Changes
+from ..db.audit import Action
 from ..db.trash import TrashedFile
 from ..errors import Invalid, NotFound, PermissionDenied, StorageUnavailable
 from ..jobs.places import NoPlace
@@ -44,6 +47,8 @@ from .stream import Streamed, unless_gone
 _CONDITIONS = frozenset(
     ("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 )
+#: The names of downloads in the audit.
+AUDITED: dict[downloads.Kind, Action] = {"attachment": "download", "inline": "inline"}
 #: Seconds that a download waits for its turn.
 _PLACE_SECONDS = 20.0
 #: Characters of a file's name in a message, which is stored in a cookie of at most 4 KB.
@@ -107,9 +112,11 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
         file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
         if await stripped.needed(call.files.catalog, file, asked=True):
             plan = await stripped.plan(source, file, kind, call.method, call.headers)
+            record = partial(_record, call, kind, file, plan)
             if call.method == "HEAD" or not plan.pieces:
+                await record()
                 return Response(b"", plan.status, plan.headers, plan.content_type)
-            await send_stripped(call, source, file, plan)
+            await send_stripped(call, source, file, plan, record)
             return None
     if call.argument("redirect") == "0":
         return await _address(call, kind)
@@ -119,15 +126,23 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     plan = await downloads.plan(source, file, kind, call.method, call.headers)
     if plan.kept:
         caching.keep(call.request.scope, plan.headers["Cache-Control"])
+
+    record = partial(_record, call, kind, file, plan)
     if call.method == "HEAD" or not plan.pieces:
+        await record()
         return Response(b"", plan.status, plan.headers, plan.content_type)
     if at_hand and isinstance(at_hand[0], bytes):
+        await record()
+        telemetry.count_bytes("sent", len(at_hand[0]))
         return Response(at_hand[0], plan.status, plan.headers, plan.content_type)
-    return await send(call, source, file, plan)
+    return await send(call, source, file, plan, record)
 
 
-async def _nothing() -> None:
-    return None
+async def _record(call: Call, kind: downloads.Kind, file: FileRecord, plan: downloads.Plan) -> None:
+    """Leave an entry in the audit for an answer that gives bytes or their address."""
+    if call.method == "GET" and plan.status in (200, 206, 302):
+        begins = plan.status == 200 or downloads.starts_at_zero(file, plan, call.headers)
+        await call.files.audit.downloaded(AUDITED[kind], file, continued=not begins)
 
 
 async def send(
@@ -135,7 +150,7 @@ async def send(
     source: Source,
     file: FileRecord,
     plan: downloads.Plan,
-    begin: Callable[[], Awaitable[None]] = _nothing,
+    begin: Callable[[], Awaitable[None]],
 ) -> Response | None:
     """Answer with the bytes of a plan that has any.
 
@@ -144,6 +159,7 @@ async def send(
     if downloads.is_small(file, plan.pieces):
         content = await reading.head(source, file, file.size or 0)
         await begin()
+        telemetry.count_bytes("sent", len(content))
         return Response(content, plan.status, plan.headers, plan.content_type)
     by_proxy = call.files.config.sendfile and sendfile.for_proxy(file, plan, call.headers)
     if by_proxy and await reading.is_local(source, file):
@@ -161,7 +177,7 @@ async def send_stripped(
     source: Source,
     file: FileRecord,
     plan: downloads.Plan,
-    begin: Callable[[], Awaitable[None]] = _nothing,
+    begin: Callable[[], Awaitable[None]],
 ) -> None:
     """As ``send``, for a plan of ``stripped``."""
     async with place(call, source):
@@ -199,7 +215,11 @@ async def place(call: Call, source: Source) -> AsyncIterator[None]:
 async def _address(call: Call, kind: downloads.Kind) -> Response:
     """The address of the bytes as JSON: the one a GET is redirected to, else the route itself."""
     file, source = await call.files.lookup.visible(call.actor, call.vars["file_id"])
-    url = await downloads.address(source, file, kind) or call.url(call.path)
+    url = await downloads.address(source, file, kind)
+    if url is None:
+        url = call.url(call.path)
+    else:
+        await call.files.audit.downloaded(AUDITED[kind], file, continued=False)
     return answer(call, {"ok": True, "url": url}, headers={"Cache-Control": "no-store"})
 
 

@@ -99,6 +99,7 @@ async def nothing(call: Call) -> Response:
 @_by_link
 async def shared_page(call: Call) -> Response:
     opened = await call.files.links.open(call.vars["token"])
+    await _record_opening(call, opened)
     if len(opened.files) == 1:
         return await _page_of(call, opened, *opened.files[0])
     shown = [_shown(call, file) for file, _ in opened.files]
@@ -115,7 +116,15 @@ async def shared_page(call: Call) -> Response:
 @_by_link
 async def file_page(call: Call) -> Response:
     opened, file, source = await _one(call)
+    await _record_opening(call, opened)
     return await _page_of(call, opened, file, source)
+
+
+async def _record_opening(call: Call, opened: Opened) -> None:
+    """Record that the page was opened, for each file that it shows."""
+    if call.method == "GET":
+        shown = [file for file, _ in opened.files]
+        await call.files.audit.used("open", shown, link=opened.share.id)
 
 
 async def _page_of(call: Call, opened: Opened, file: FileRecord, source: Source) -> Response:
@@ -200,8 +209,14 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     guard(plan.headers)
 
     async def count() -> None:
-        if call.method == "GET" and downloads.starts_at_zero(file, plan, call.headers):
-            await call.files.links.count_download(opened.share)
+        if call.method != "GET" or plan.status not in (200, 206, 302):
+            return
+        action, link = files.AUDITED[kind], opened.share
+        if downloads.starts_at_zero(file, plan, call.headers):
+            await call.files.links.count_download(link, action, [file.id])
+        else:
+            continued = plan.status != 200  # else the file is empty
+            await call.files.audit.used(action, [file], link=link.id, continued=continued)
 
     if call.method == "HEAD" or not plan.pieces:
         await count()
@@ -246,7 +261,9 @@ async def zipped(call: Call) -> Response | None:
 
     async def count(plan: downloads.Plan) -> None:
         if downloads.begins(plan):
-            await links.count_download(opened.share)
+            await links.count_download(opened.share, "zip", [file.id for file in shown])
+        else:
+            await call.files.audit.used("zip", shown, link=opened.share.id, continued=True)
 
     listed = zipping.Listed(zipping.members(shown))
     return await zips.send(
@@ -270,6 +287,8 @@ async def _sending(call: Call) -> tuple[LinkGrant, Source]:
 async def upload_page(call: Call) -> Response:
     right, source = await _sending(call)
     source.require_uploads()
+    if call.method == "GET":
+        await call.files.audit.opened(source.id, right.link.id)
     context = {
         **_terms(right.link),
         "link": right.link,

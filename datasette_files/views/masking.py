@@ -1,4 +1,4 @@
-"""Masks the tokens of links in the access logs of servers, which name the path of each request.
+"""Masks the tokens of links in what names the path of a request: access logs, Datasette's span.
 
 A filter on the server's own logger changes the record before any handler writes it; nothing else of
 the log changes. Datasette runs uvicorn; the others are for sites that run Datasette in them.
@@ -10,6 +10,9 @@ import logging
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from datasette.telemetry import request_span
+from datasette.telemetry_registry import URL_PATH
 
 _LOGGERS = ("uvicorn.access", "hypercorn.access", "gunicorn.access")
 #: What follows is the token, also where a server writes the path with percent signs.
@@ -25,6 +28,13 @@ class _TokenFilter(logging.Filter):
         elif record.args:
             record.args = tuple(_masked(value) for value in record.args)
         return True
+
+
+def mask_span(scope: dict[str, Any]) -> None:
+    """Mask the token in the path of Datasette's span of a request, if there is one."""
+    span = request_span(scope)
+    if span is not None:
+        span.set_attribute(URL_PATH, _masked(scope.get("path", "")))
 
 
 def _masked(value: Any) -> Any:

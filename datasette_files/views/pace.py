@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Any
 
+from .. import telemetry
+
 
 class Pace:
     """Measures the bytes that a client takes while it is waited for, and cancels a task.
@@ -43,6 +45,7 @@ class Pace:
             self._waited += time.monotonic() - self._waiting_since
         self._waiting_since = None
         self._taken += size
+        telemetry.count_bytes("sent", size)
 
     def _look(self, task: asyncio.Task[Any] | None) -> None:
         since = self._waiting_since

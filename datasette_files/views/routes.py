@@ -16,9 +16,11 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..app import Files
+from ..db.audit import By, acting
 from ..errors import FilesError, NotFound, NotSupported, StorageUnavailable
 from ..naming import ID_PATTERN
 from . import (
+    audit,
     bulk,
     cors,
     files,
@@ -27,6 +29,7 @@ from . import (
     links,
     lists,
     live,
+    masking,
     parts,
     settings,
     shares,
@@ -101,6 +104,9 @@ ROUTES = (
     Route("/-/files/source/{source}/usage.json", {"GET": usage.usage_json}),
     Route("/-/files/source/{source}/verify", {"GET": verify.verify_page}, page=True),
     Route("/-/files/source/{source}/verify.json", {"GET": verify.verify_json}),
+    Route("/-/files/audit", {"GET": audit.audit_page}, page=True),
+    Route("/-/files/audit.json", {"GET": audit.audit_json}),
+    Route("/-/files/audit.csv", {"GET": audit.audit_csv}),
     Route("/-/files/trash", {"GET": trash.trash_page}, page=True),
     Route("/-/files/trash.json", {"GET": trash.trash_json}),
     Route("/-/files/trash/{file_id}/thumbnail", {"GET": trash.thumbnail}),
@@ -220,7 +226,10 @@ def _view(route: Route) -> Any:
             page=route.page,
             link=route.link,
         )
-        with body:
+        if route.link:
+            masking.mask_span(request.scope)
+        by = By("link") if route.link else By("http", call.actor_id)
+        with body, acting(by):
             try:
                 response = await _handler(handlers, call)(call)
             except FilesError as error:

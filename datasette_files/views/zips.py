@@ -95,6 +95,12 @@ async def selected(call: Call) -> Response | None:
     if progress is not None:
         return being_read(call, progress)
     ask, source = zips.ask(call.actor), await zips.first_source(found)
+
+    async def record(plan: downloads.Plan) -> None:
+        audit = call.files.audit
+        if audit.has_downloads:
+            await audit.zipped(await zips.by_source(found), continued=not downloads.begins(plan))
+
     # The bytes at this address never change, so its last part names them.
     members = zips.directory(found)
     return await send(
@@ -102,6 +108,7 @@ async def selected(call: Call) -> Response | None:
         name=f"{found.name}.zip",
         etag=f'"{found.id}"',
         texts=members.text,
+        begin=record,
     )
 
 

@@ -67,12 +67,13 @@ async def age(datasette: Datasette, seconds: float) -> None:
 def requests_about(file: dict[str, Any], token: str, zip_url: str) -> list[tuple[str, str]]:
     """``(method, URL)`` for each route: about the file, or where it would be listed.
 
-    Jobs of bulk actions, of which there are none, and pictures of the trash are left out.
+    Jobs of bulk actions, of which there are none, pictures of the trash, and the audit, whose
+    entries survive their file, are left out.
     ``token`` is that of a link to the file, ``zip_url`` the address of a zip with it.
     """
     job = "1"
     found = []
-    left_out = ("/-/files/bulk/{job}", "/-/files/trash/{file_id}")
+    left_out = ("/-/files/bulk/{job}", "/-/files/trash/{file_id}", "/-/files/audit")
     for route in (one for one in ROUTES if not one.path.startswith(left_out)):
         url = route.path.replace("{file_id}", file["id"]).replace("{source}", "docs")
         url = (

@@ -58,7 +58,7 @@ def _apply(conn: sqlite3.Connection, steps: list[tuple[str, Any]]) -> None:
         elif ids and kind == "text":
             file = files.get(conn, ids[what[0] % len(ids)])
             assert file is not None
-            files.change(conn, replace(file, search_text=what[1]), ["search_text"])
+            files.change(conn, file, replace(file, search_text=what[1]), ["search_text"])
         elif ids and kind == "delete":
             assert files.delete(conn, ids.pop(what % len(ids))) is not None
         elif ids and kind == "trash":

@@ -102,6 +102,10 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/source/{source}/settings.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings/-/update", "POST"): Need("files-manage"),
     ("/-/files/source/{source}/settings/-/reset", "POST"): Need("files-manage"),
+    # Of one source; without one it has those that the actor manages, in test_audit.py.
+    ("/-/files/audit", "GET"): Need("files-manage"),
+    ("/-/files/audit.json", "GET"): Need("files-manage"),
+    ("/-/files/audit.csv", "GET"): Need("files-manage"),
     ("/-/files/trash", "GET"): Need(None),
     ("/-/files/trash.json", "GET"): Need(None),
     # A file that is not in the trash; who sees one there is in test_trash.py.
@@ -399,6 +403,8 @@ class Stage:
         url = path
         for name, value in parts.items():
             url = url.replace(name, value)
+        if "/audit" in path:
+            url += "?source=docs"
         body = await self._body(path, method, actor)
         # A refusal as JSON: the error page costs ten times as much, and has tests of its own.
         headers = {"Accept": "application/json"} | (_TUS if "/tus" in path else {})
