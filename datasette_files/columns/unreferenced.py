@@ -28,12 +28,14 @@ from ..tables import references
 from ..tables.references import Place
 from .values import MAX_TEXT
 
-#: Files that are looked up at once: at first, and at most.
-_FIRST_BATCH, _MAX_BATCH = 500, 5_000
+#: Files that are looked up at once: at first, and at most. A large table costs the same for each.
+_FIRST_BATCH, _MAX_BATCH = 4_000, 10_000
 #: File columns that are searched.
 _MAX_COLUMNS = 1_000
 #: Seconds after which no further batch begins, and for all columns of one request.
 _ENOUGH_SECONDS, _MAX_SECONDS = 1.5, 5.0
+#: Milliseconds for one column.
+_COLUMN_MS = 2_500
 #: Seconds that a request waits for others of its kind.
 _MAX_WAIT = 5.0
 #: Columns that are named among those not searched.
@@ -116,7 +118,7 @@ class UnreferencedSearch:
             in_time = time.monotonic() - began < _ENOUGH_SECONDS
             if is_full or token is None or not in_time:
                 break
-            after, size = token, min(size * 4, _MAX_BATCH)
+            after, size = token, min(size * 5, _MAX_BATCH)
         more = token is not None or query.listing.after is not None
         page = replace(
             first, files=files, next=token, total=len(files), total_truncated=more, tags=[]
@@ -157,7 +159,6 @@ class _Columns:
     async def held(self, ids: list[str], ends: float) -> set[str]:
         """Those of the ids that a column holds. A column that was missed once is left out."""
         found: set[str] = set()
-        ms = self._datasette.setting("sql_time_limit_ms")
         for name, columns in self._by_database.items():
             wanted = [one for one in ids if one not in found]
             places = {
@@ -169,7 +170,7 @@ class _Columns:
                 continue
             database = self._datasette.databases[name]
             more, missed = await references.held(
-                database, list(places), wanted, ms=ms, ends=ends, longest=MAX_TEXT
+                database, list(places), wanted, ms=_COLUMN_MS, ends=ends, longest=MAX_TEXT
             )
             found |= more
             self.missed.update({places[place]: reason for place, reason in missed.items()})
