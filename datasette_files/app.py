@@ -148,6 +148,16 @@ class Files:
             *(datasette, self.catalog, self.config, self.lookup, self.jobs),
             *(self.imports.formats, self.imports.previews),
         )
+        self._build_work_on_many()
+        self.purger = Purger(self.catalog, self.sources, self.announcer)
+        #: Whether our tables are in the internal database.
+        self.has_schema = False
+        #: Addresses of our static files by name (views/assets.py).
+        self.assets: dict[str, str] = {}
+
+    def _build_work_on_many(self) -> None:
+        """Build the trash, the links, and what works on many files at once."""
+        datasette = self.datasette
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
         )
@@ -167,11 +177,6 @@ class Files:
             *(datasette, self.catalog, self.sources, self.lookup, self.search, self.checksums),
             is_audited=self.config.audit_downloads,
         )
-        self.purger = Purger(self.catalog, self.sources, self.announcer)
-        #: Whether our tables are in the internal database.
-        self.has_schema = False
-        #: Addresses of our static files by name (views/assets.py).
-        self.assets: dict[str, str] = {}
 
     @classmethod
     def of(cls, datasette: Any) -> Files:
