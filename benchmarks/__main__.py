@@ -55,6 +55,7 @@ FAMILIES: dict[str, Callable[[Bench], list[Figure]]] = {
     "P11": s3.through,
     "P13": zips.selections,
     "P15": texts.documents,
+    "P18": imports.live,
     "P19": file_page.many_columns,
 }
 #: Run only when named: they need what not every machine has, or long.

@@ -3,7 +3,7 @@
 `sqlite3 .import` keeps every value as text; `sqlite-utils insert` finds types as an
 import does. While ours makes a table, adds to it, and changes another by primary key, a writer, a
 reader of the same database and a reader of a file's record ask over and over: the longest that each
-waited is how long it was held (P7 too).
+waited is how long it was held (P7 too). P18 opens the same CSV as a live table.
 """
 
 from __future__ import annotations
@@ -86,6 +86,52 @@ def million(bench: Bench) -> list[Figure]:
     return figures
 
 
+def live(bench: Bench) -> list[Figure]:
+    """P18: the same CSV as a live table: seconds to its first page, and the next visits."""
+    rows = ROWS_QUICK if bench.quick else ROWS
+    plain, *_ = _files(bench, rows)
+    visits: list[float] = []
+
+    def opened() -> float:
+        with _server(bench, bench.ours) as server:
+            return _open(_Client(server), plain, rows, visits)
+
+    def imported() -> float:
+        with _server(bench, bench.ours) as server:
+            return _import(server, plain, rows)
+
+    seconds = bench.alternate("P18", {"opened": opened, "imported": imported})
+    work = f"live table of a CSV of {rows:,} rows"
+    target = Target((seconds["imported"].figure or 0) + 1)
+    return [
+        Figure(
+            *("P18", f"{work}: first page", "s", seconds["opened"], target),
+            limit=seconds["imported"],
+            note="limit: the import",
+        ),
+        Figure("P18", f"{work}: a later visit", "ms", Sample(tuple(visits)), Target(100)),
+    ]
+
+
+def _open(client: _Client, path: Path, rows: int, visits: list[float]) -> float:
+    """Seconds from the request to the table's first page; notes the milliseconds of later ones."""
+    file_id = _upload(client, path)
+    begun = time.perf_counter()
+    job = client.json(f"/-/files/{file_id}/-/open", b"")["job"]["url"]
+    while (told := client.json(f"{job}.json"))["status"] in RUNNING:
+        time.sleep(0.05)
+    if told["error"] or told["rows"] != rows:
+        raise UnexpectedStatusError(job, 200, json.dumps(told))
+    table = f"{told['url']}/{path.stem}"
+    client.read(table)
+    seconds = time.perf_counter() - begun
+    for _ in range(20):
+        again = time.perf_counter()
+        client.read(table)
+        visits.append((time.perf_counter() - again) * 1000)
+    return seconds
+
+
 def _files(bench: Bench, rows: int) -> tuple[Path, Path, Path]:
     """The CSV, about 78 bytes a row; one whose last value of a column of floats is text; a newer
     one, in which every tenth row is changed.
@@ -140,6 +186,11 @@ class _Client:
         except urllib.error.HTTPError as error:
             text = error.read().decode(errors="replace")
             raise UnexpectedStatusError(path, error.code, text) from None
+
+    def read(self, path: str) -> bytes:
+        request = urllib.request.Request(self._base + path, headers=self._headers)
+        with urllib.request.urlopen(request, timeout=LIMIT_SECONDS) as answer:
+            return bytes(answer.read())
 
     def begin(self, path: str, fields: dict[str, str]) -> str:
         """Send a form; where it leads to."""

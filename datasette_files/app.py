@@ -40,6 +40,7 @@ from .errors import ConfigurationError
 from .events import Announcer, UpdateFileEvent, UploadFileEvent
 from .imports.imports import Imports
 from .jobs.jobs import Jobs
+from .live.live import Live
 from .maintenance.hashing import Hashing
 from .maintenance.index_round import Indexing
 from .maintenance.indexing import Indexer
@@ -97,8 +98,10 @@ class Files:
         self.base_url: str = datasette.setting("base_url")
         self.secrets = Secrets(datasette)
         self.catalog = Catalog(datasette.get_internal_database())
-        classes = _flat(pm.hook.register_files_storage_types(datasette=datasette))
-        self.sources = Sources(self.config, storage_types(classes))
+        self.sources = Sources(
+            self.config,
+            storage_types(_flat(pm.hook.register_files_storage_types(datasette=datasette))),
+        )
         self.settings = Settings(self.catalog, self.sources)
         self.announcer = Announcer(datasette)
         self.audit = Audit(self.config, datasette, self.catalog, self.sources)
@@ -142,6 +145,10 @@ class Files:
         self.imports = Imports(
             *(datasette, self.catalog, self.config, self.lookup, self.announcer, self.jobs),
             self.columns,
+        )
+        self.live = Live(
+            *(datasette, self.catalog, self.config, self.lookup, self.jobs),
+            *(self.imports.formats, self.imports.previews),
         )
         self.trash = Trash(
             datasette, self.catalog, self.sources, self.announcer, self.sweeper.remove
@@ -212,6 +219,7 @@ class Files:
             "trash": self.purger.round.run,
             "audit": Retention(self.catalog, self.config.audit_days).round.run,
             "jobs": self.jobs.run,
+            "live tables": self.live.run,
             "sandbox": self._look,
             **{one.name: one.run for one in self.hashing.values()},
             **{one.round.name: one.round.run for one in self.indexing.values()},
@@ -268,6 +276,7 @@ class Files:
         """Close the storages, and stop the background work."""
         await self.audit.close()
         await self.jobs.close()
+        await self.live.close()
         await self.checksums.close()
         await self.thumbnails.close()
         await self.inspector.close()

@@ -204,6 +204,10 @@ class PluginConfig(BaseModel):
     #: Bytes of one file that an import reads, unpacked; its rows may take twice as many on the disk
     #: of the system's temporary folder.
     import_max_bytes: PositiveInt = 4 * 1024 * 1024 * 1024
+    #: Bytes of all live tables' databases, of which the least recently used are removed first; and
+    #: their folder, which no other site may use. None: beside the internal database.
+    live_tables_bytes: PositiveInt = 2 * 1024 * 1024 * 1024
+    live_tables_path: str | None = None
     #: How long a server that ends waits for clients that still send or receive.
     shutdown_grace: _Seconds = 10
     #: The longest life of a share link or an upload link, and the life of one made without a time.

@@ -38,6 +38,22 @@ _WINDOWS_PATH = re.compile(r"(?:[A-Za-z]:\\|\\\\)")
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
+#: Names of live tables' databases: ``file_`` and the ULID of the file's id.
+_LIVE = re.compile("file_([0-9a-z]{26})")
+
+
+def live_database(file_id: str) -> str | None:
+    """The name of the database of a file's live tables; None for an id without a ULID."""
+    name = f"file_{file_id.removeprefix(ID_PREFIX)}"
+    return name if _LIVE.fullmatch(name) else None
+
+
+def live_file(database: str) -> str | None:
+    """The id of the file whose live tables the database of this name has; None for others."""
+    found = _LIVE.fullmatch(database)
+    return f"{ID_PREFIX}{found[1]}" if found else None
+
+
 def new_ulid() -> str:
     return str(ULID()).lower()
 

@@ -17,7 +17,7 @@ from .base import Storage
 from .cli import FilesGroup
 from .db import closed
 from .db.source_database import SourceDatabase
-from .events import EVENTS
+from .events import EVENTS, DeleteFileEvent
 from .filesystem import FilesystemStorage
 from .formats import excel
 from .formats.base import ImportFormat
@@ -27,7 +27,7 @@ from .permissions import actions, roles, source_tables, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import closing, recovery
-from .views import caching, ending, imports, masking, routes, rows, tables
+from .views import caching, ending, imports, live, masking, routes, rows, tables
 from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
@@ -40,7 +40,7 @@ def register_routes(datasette: Any) -> Any:
 
 @hookimpl
 def asgi_wrapper(datasette: Any) -> Any:
-    return caching.wrap
+    return lambda app: live.wrap(caching.wrap(app), datasette)
 
 
 @hookimpl
@@ -90,13 +90,21 @@ def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
         return permissions.rules(datasette, actor, action)
 
     async def about_tables() -> list[Any]:
+        files = Files.of(datasette)
         found = [
-            staging.closed(datasette, action, noted=Files.of(datasette).has_schema),
+            staging.closed(datasette, action, noted=files.has_schema),
             await source_tables.rules(datasette, actor, action),
+            await files.live.rules(actor, action),
         ]
         return [rule for rule in found if rule is not None]
 
     return about_tables()
+
+
+@hookimpl
+def track_event(datasette: Any, event: Any) -> None:
+    if isinstance(event, DeleteFileEvent):
+        Files.of(datasette).live.wake()
 
 
 @hookimpl

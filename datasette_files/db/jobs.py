@@ -128,22 +128,27 @@ def claim(
     length: float,
     limit: int,
     job_id: int | None = None,
+    shared: bool = False,
 ) -> Job | None:
     """Take the oldest pending job of a kind, unless ``limit`` of them run in all processes.
 
-    ``length`` is the length of the lease in seconds. ``job_id``: take that pending job.
+    ``length`` is the length of the lease in seconds. ``job_id``: take that pending job. ``shared``:
+    an actor has fewer running jobs than places are free, as in jobs/places.py.
     """
-    values = {"kind": kind, "now": now, "length": length, "job_id": job_id}
+    values = {"kind": kind, "now": now, "length": length, "job_id": job_id, "shared": shared}
     (running,) = conn.execute(
         f"""SELECT count(*) FROM datasette_files_jobs
         WHERE status = 'running' AND kind = :kind AND {_IS_HELD}""",
         values,
     ).fetchone()
     row = conn.execute(
-        """SELECT id FROM datasette_files_jobs WHERE status = 'pending' AND kind = :kind
-            AND (:job_id IS NULL OR id = :job_id)
+        f"""SELECT id FROM datasette_files_jobs waiting
+        WHERE status = 'pending' AND kind = :kind AND (:job_id IS NULL OR id = :job_id)
+            AND (NOT :shared OR :free > (SELECT count(*) FROM datasette_files_jobs
+                WHERE status = 'running' AND kind = :kind AND {_IS_HELD}
+                    AND actor_id IS waiting.actor_id))
         ORDER BY id LIMIT 1""",
-        values,
+        {**values, "free": limit - running},
     ).fetchone()
     if row is None or running >= limit:
         return None

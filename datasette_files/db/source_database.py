@@ -6,12 +6,18 @@ Leaves out its tables (source_views.py), what SQL reaches (closed.py), and who m
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import zlib
+from contextlib import closing
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from datasette import utils
 from datasette.database import Database, Results
 
 from ..config import SourceConfig
@@ -21,6 +27,32 @@ logger = logging.getLogger("datasette_files")
 
 PREFIX = "files_"
 _VERSION = "PRAGMA schema_version"
+#: Datasette's own statements about all tables. People's run on a closed connection alone.
+_TABLES = frozenset(
+    f"select * from sqlite_master WHERE type = '{one}'" for one in ("table", "view")
+)
+#: Milliseconds that Datasette's home page gives each table of each database.
+_HOME_LIMIT = 10
+
+
+@dataclass(frozen=True)
+class _Described:
+    """The declared tables, as Datasette asks for them, table by table, for each of its pages."""
+
+    columns: dict[str, list[Any]]
+    foreign_keys: dict[str, list[dict[str, str]]]
+    all_foreign_keys: dict[str, Any]
+
+
+@cache
+def _described() -> _Described:
+    with closing(closed.declared()) as conn:
+        names = [*source_views.TABLES, source_views.SEARCH]
+        return _Described(
+            {name: utils.table_column_details(conn, name) for name in names},
+            {name: utils.get_outbound_foreign_keys(conn, name) for name in names},
+            utils.get_all_foreign_keys(conn),
+        )
 
 
 class SourceDatabase(Database):  # type: ignore[misc]
@@ -45,21 +77,60 @@ class SourceDatabase(Database):  # type: ignore[misc]
 
     async def execute_isolated_fn(self, fn: Any) -> Any:
         """Run ``fn`` on the declared tables alone: it may replace the authorizer."""
-        conn = closed.declared()
-        try:
-            return fn(conn)
-        finally:
-            conn.close()
+
+        def run() -> Any:
+            with closing(closed.declared()) as conn:
+                return fn(conn)
+
+        return await asyncio.to_thread(run)
 
     async def execute(self, sql: str, *args: Any, **kwargs: Any) -> Any:
-        """As Datasette's. The schema never changes, and Datasette asks for it in every second."""
+        """As Datasette's. The schema never changes, so it needs no connection.
+
+        Datasette asks for its version every second, and for all tables where it has changed.
+        """
         if sql.strip(" ;") == _VERSION:
             version = zlib.crc32(source_views.DECLARED.encode()) & 0x7FFFFFFF
             return Results([(version,)], False, (("schema_version",),))
+        if sql in _TABLES:
+            with closing(closed.declared()) as conn:
+                conn.row_factory = sqlite3.Row
+                cursor = conn.execute(sql)
+                return Results(cursor.fetchall(), False, cursor.description)
         return await super().execute(sql, *args, **kwargs)
 
-    async def table_counts(self, limit: int = 10) -> dict[str, int]:
-        """The number of rows by table; of pages and media at most one beyond Datasette's limit."""
+    async def table_names(self) -> list[str]:
+        return sorted(_described().columns)
+
+    async def table_exists(self, table: str) -> bool:
+        return table in _described().columns
+
+    async def view_exists(self, table: str) -> bool:
+        return False
+
+    async def table_column_details(self, table: str) -> list[Any]:
+        return list(_described().columns.get(table, ()))
+
+    async def table_columns(self, table: str) -> list[str]:
+        return [column.name for column in await self.table_column_details(table)]
+
+    async def primary_keys(self, table: str) -> list[str]:
+        keys = [column for column in await self.table_column_details(table) if column.is_pk]
+        return [column.name for column in sorted(keys, key=lambda column: column.is_pk)]
+
+    async def foreign_keys_for_table(self, table: str) -> list[dict[str, str]]:
+        return list(_described().foreign_keys.get(table, ()))
+
+    async def get_all_foreign_keys(self) -> dict[str, Any]:
+        return deepcopy(_described().all_foreign_keys)
+
+    async def table_counts(self, limit: int = _HOME_LIMIT) -> dict[str, int | None]:
+        """The number of rows by table; of pages and media at most one beyond Datasette's limit.
+
+        None for the home page, which has the databases of all sources: it shows no number then.
+        """
+        if limit <= _HOME_LIMIT:
+            return dict.fromkeys(_described().columns)
         rows = await self.ds.get_internal_database().execute(
             source_views.counts(self._source_id, self.count_limit + 1)
         )

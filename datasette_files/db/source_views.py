@@ -73,7 +73,8 @@ _SEARCH_VIEW = f"""SELECT (SELECT min(q.id) FROM {_PIECES.format("q")}
     FROM {INTERNAL}.{PAGES_INDEX} x CROSS JOIN {_PIECES.format("p")} ON p.id = x.rowid
     WHERE p.source_id = {{source}}"""
 _TAG_VIEW = f"""SELECT f.id AS file_id, t.tag AS tag
-    FROM {INTERNAL}.datasette_files_tags t JOIN {INTERNAL}.datasette_files f ON f.seq = t.seq
+    FROM {INTERNAL}.datasette_files_tags t
+    CROSS JOIN {INTERNAL}.datasette_files f ON f.seq = t.seq
     WHERE t.source_id IN ({{source}}, {{source}} + {SUPERSEDED}) AND f.source_id = {{source}}"""
 _MEDIA_VIEW = f"""SELECT m.file_id AS file_id, m.taken_at AS taken_at, m.camera AS camera,
     m.lens AS lens, m.duration AS duration, m.width AS width, m.height AS height,

@@ -45,6 +45,14 @@ class Preview:
     readable: bool = False
 
 
+class Unseen(Exception):
+    """The file has no preview. ``readable``: it may be imported all the same."""
+
+    def __init__(self, message: str, *, readable: bool) -> None:
+        super().__init__(message)
+        self.readable = readable
+
+
 class Previews:
     """Makes the previews of one Datasette, a few at a time."""
 
@@ -68,10 +76,26 @@ class Previews:
 
         Raises TimedOut, StorageError, StorageUnavailable.
         """
+        task = {
+            **{"work": "preview", "options": read},
+            **process.formats(chosen, known, asked),
+        }
+        try:
+            return Preview(**await self.look(source, file, task, chosen.seeks, client))
+        except Unseen as error:
+            return Preview(chosen.name, problem=str(error), readable=error.readable)
+
+    async def look(
+        self, source: Source, file: FileRecord, task: dict[str, Any], whole: bool, client: str
+    ) -> dict[str, Any]:
+        """Let the process do a task on the head of a file, or on the ``whole`` file if it must.
+
+        Raises Unseen, and as ``make``.
+        """
         head = await reading.head(source, file, _HEAD_BYTES)
-        whole = chosen.seeks or head.startswith((ZIP, OLE))
+        whole = whole or head.startswith((ZIP, OLE))
         if whole and (file.size or 0) > _MAX_WHOLE_BYTES:
-            return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
+            raise Unseen(_TOO_LARGE, readable=True)
 
         async def content() -> AsyncIterator[bytes]:
             if not whole:
@@ -81,15 +105,14 @@ class Previews:
                 yield chunk
 
         task = {
-            **{"work": "preview", "options": read},
-            **process.formats(chosen, known, asked),
+            **task,
             "cut": not whole and (file.size is None or file.size > len(head)),
             "max_bytes": self._config.import_max_bytes,
         }
         await asyncio.to_thread(folders.place)
         try:
             async with self._places.held(client, _PLACE_SECONDS):
-                made = await asyncio.wait_for(
+                return await asyncio.wait_for(
                     process.run(task, content, lambda *_: None), process.PREVIEW_SECONDS
                 )
         except NoPlace:
@@ -98,9 +121,8 @@ class Previews:
             ) from None
         except process.ImportFailed as error:
             # If only the head was read, the cut may be the problem.
-            return Preview(chosen.name, problem=str(error), readable=bool(task["cut"]))
+            raise Unseen(str(error), readable=bool(task["cut"])) from None
         except asyncio.TimeoutError:
             if whole:
-                return Preview(chosen.name, problem=_TOO_LARGE, readable=True)
+                raise Unseen(_TOO_LARGE, readable=True) from None
             raise TimedOut("The preview took too long; try again in a minute") from None
-        return Preview(**made)

@@ -63,7 +63,7 @@ class Imports:
         jobs.register(
             ImportWork(datasette, database, config, lookup, announcer, self.formats, columns)
         )
-        self._previews = Previews(config)
+        self.previews = Previews(config)
 
     async def preview(
         self,
@@ -79,7 +79,7 @@ class Imports:
         """
         check_reading(read)
         chosen, known = self.formats.of(file, name), self.formats.registered
-        return await self._previews.make(source, file, chosen, read, known, bool(name), client)
+        return await self.previews.make(source, file, chosen, read, known, bool(name), client)
 
     async def start(self, actor: Actor, file: FileRecord, request: ImportRequest) -> int:
         """Start an import; return its job's id.

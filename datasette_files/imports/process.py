@@ -71,9 +71,12 @@ def formats(chosen: ImportFormat, known: Iterable[ImportFormat], asked: bool) ->
 
 
 def limits_of(work: str, max_bytes: int) -> Limits:
-    """Return the limits of a ``preview`` or ``import`` of a file of at most ``max_bytes``."""
+    """Return the limits of the work on a file of at most ``max_bytes``.
+
+    The work is ``preview``, ``list`` (of a file's tables), ``import`` or ``open`` (live tables).
+    """
     size = _GROWS * max_bytes + _ROOM
-    if work == "preview":
+    if work in ("preview", "list"):
         return Limits(_MEMORY, size, PREVIEW_SECONDS)
     # The most CPU that two passes over the largest file can earn.
     return Limits(_MEMORY, size, IMPORT_SECONDS, 1 + int(2 * max_bytes / _RATE / IMPORT_SECONDS))

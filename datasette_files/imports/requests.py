@@ -77,15 +77,20 @@ def _is_text(text: str) -> bool:
     return storable(text) and "\x00" not in text
 
 
+def stem(filename: str) -> str:
+    """Return a file's name without extensions; composed, as some systems write accents apart."""
+    name = Path(filename).name
+    for _ in range(2):
+        end = Path(name).suffix
+        if end and end[1:].isalnum():
+            name = name.removesuffix(end)
+    return composed(name)
+
+
 def table_name(filename: str) -> str:
     """Make a table's name of a file's: without extensions, in lower case, without spaces."""
-    stem = Path(filename).name
-    for _ in range(2):
-        end = Path(stem).suffix
-        if end and end[1:].isalnum():
-            stem = stem.removesuffix(end)
-    # Composed, as on systems that write accents apart; a vowel sign is part of its word.
-    kept = "".join(c if _is_in_word(c) else " " for c in composed(stem))
+    # A vowel sign is part of its word.
+    kept = "".join(c if _is_in_word(c) else " " for c in stem(filename))
     return "_".join(kept.split()).strip("_").lower()[:_MAX_NAME] or "imported"
 
 

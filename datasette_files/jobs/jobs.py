@@ -95,6 +95,8 @@ class Kind(ABC):
     phase: str
     #: Jobs that run at once, in all processes together.
     limit: int
+    #: Whether an actor leaves as many of these places free as it takes.
+    shared = False
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -234,6 +236,7 @@ class Jobs:
             length=LEASE_SECONDS,
             limit=kind.limit,
             job_id=job_id,
+            shared=kind.shared,
         )
 
     async def run_here(self, name: str, add: Callable[[Connection], int]) -> Job:

@@ -173,19 +173,16 @@ async def _browsed(datasette: Any, actor: Actor) -> PermissionSQL:
     A token restricted to ``files-view`` keeps it: the restriction is applied to the result.
     """
     whole = {key: value for key, value in (actor or {}).items() if key != "_r"}
-    sql, params = await browsable(datasette, whole if actor is not None else None)
+    sql, params = await datasette.allowed_resources_sql(
+        action=BROWSE, actor=whole if actor is not None else None
+    )
+    renamed = {f"files_browse_{name}": value for name, value in params.items()}
+    sql = re.sub(r":(\w+)", lambda found: _renamed(found, params), sql)
     return PermissionSQL(
         sql=f"""SELECT parent, NULL AS child, 1 AS allow, 'files-browse on the source' AS reason
             FROM ({sql})""",
-        params=params,
+        params=renamed,
     )
-
-
-async def browsable(datasette: Any, actor: Actor) -> tuple[str, dict[str, Any]]:
-    """The sources that the actor may browse, as SQL with parameters of names that no rule has."""
-    sql, params = await datasette.allowed_resources_sql(action=BROWSE, actor=actor)
-    renamed = {f"files_browse_{name}": value for name, value in params.items()}
-    return re.sub(r":(\w+)", lambda found: _renamed(found, params), sql), renamed
 
 
 def _renamed(found: re.Match[str], params: dict[str, Any]) -> str:

@@ -16,40 +16,46 @@ from datasette.resources import DatabaseResource, QueryResource, TableResource
 
 from ..db.source_database import of_sources
 from ..db.source_views import SEARCH, TABLES
-from .actions import Actor
-from .rules import browsable
+from .actions import BROWSE, Actor
 
+#: Database, table or None, whether it is allowed, and why.
+_Row = tuple[str, str | None, int, str]
 _SHOWS = ("view-database", "view-table")
-_CHILDREN = (
-    """SELECT c.name, t.value, 0, c.reason FROM closed c, json_each(:files_tables_names) t"""
-)
-_QUERIES = """SELECT c.name, q.name, 0, c.reason FROM closed c
-    JOIN queries q ON q.database_name = c.name"""
+_OPEN, _CLOSED = "files-browse on its source", "no files-browse on its source"
+_RULES = "SELECT column1 AS parent, column2 AS child, column3 AS allow, column4 AS reason"
+_QUERIES = f"""SELECT database_name, name, 0, '{_CLOSED}' FROM queries
+    WHERE database_name IN (SELECT value FROM json_each(:files_tables_closed))"""
 
 
 async def rules(datasette: Any, actor: Actor, action: str) -> PermissionSQL | None:
-    """The rules for an action of Datasette on databases, tables or stored queries."""
+    """The rules for an action of Datasette on databases, tables or stored queries.
+
+    The sources are asked here, and not within Datasette's query, which would ask them anew for
+    every table of the site.
+    """
     found = of_sources(datasette)
     known = datasette.actions.get(action)
     kind = (known and known.resource_class) or object
     if not found or not issubclass(kind, DatabaseResource | TableResource | QueryResource):
         return None
-    browsed, params = await browsable(datasette, actor)
-    params["files_tables"] = json.dumps({name: one.slug for name, one in found.items()})
-    selects = ["SELECT name AS parent, NULL AS child, 0 AS allow, reason FROM closed"]
+    sql, params = await datasette.allowed_resources_sql(action=BROWSE, actor=actor)
+    rows = await datasette.get_internal_database().execute(sql, params)
+    browsed = {row["parent"] for row in rows}
+    closed = [name for name, one in found.items() if one.slug not in browsed]
+    values: list[_Row] = [(name, None, 0, _CLOSED) for name in closed]
     if issubclass(kind, TableResource):
-        selects.append(_CHILDREN)
-        params["files_tables_names"] = json.dumps([*TABLES, SEARCH])
-    elif issubclass(kind, QueryResource):
-        selects.append(_QUERIES)
+        values += [(name, table, 0, _CLOSED) for name in closed for table in (*TABLES, SEARCH)]
     if action in _SHOWS:
-        selects.append("SELECT name, NULL, 1, 'files-browse on its source' FROM open")
-    # Datasette joins rules by UNION, in which a WITH has to be a query of its own.
-    sql = f"""SELECT * FROM (WITH browsed AS MATERIALIZED (SELECT parent FROM ({browsed})),
-        own AS (SELECT key AS name, value IN (SELECT parent FROM browsed) AS is_open
-            FROM json_each(:files_tables)),
-        closed AS (SELECT name, 'no files-browse on its source' AS reason FROM own
-            WHERE NOT is_open),
-        open AS (SELECT name FROM own WHERE is_open)
-        {" UNION ALL ".join(selects)})"""
-    return PermissionSQL(sql=sql, params=params)
+        values += [(name, None, 1, _OPEN) for name in found.keys() - set(closed)]
+    selects = [f"{_RULES} FROM (VALUES {', '.join(map(_literal, values))})"] if values else []
+    given: dict[str, Any] = {}
+    if issubclass(kind, QueryResource) and closed:
+        selects.append(_QUERIES)
+        given["files_tables_closed"] = json.dumps(closed)
+    return PermissionSQL(sql=" UNION ALL ".join(selects), params=given) if selects else None
+
+
+def _literal(row: _Row) -> str:
+    # The names of sources and tables hold letters, digits, _ and -, so they need no escaping.
+    name, table, allow, reason = row
+    return f"('{name}', {'NULL' if table is None else repr(table)}, {allow}, '{reason}')"

@@ -88,6 +88,7 @@ async def file_page(call: Call) -> Response:
         "preview": preview,
         "text": text,
         "copies": records.copies(call, file),
+        "opens_tables": call.files.live.offers(file),
         "imports": await imports.of_file(call, file),
         "uses": used,
         "used": [tables.described(call, one, file.id) for one in used.columns] if used else [],

@@ -50,7 +50,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
         env={**os.environ, "PYTHONPATH": str(_REPO), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert run.returncode == 1, run.stdout + run.stderr  # some checks failed, none broke pytest
@@ -66,6 +66,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(400)
 def test_sound_storages_pass_every_check_and_each_fault_is_found(outcomes: Outcomes) -> None:
     """One test, as the run that it looks at is long, and tests are spread over processes."""
     for sound in (MemoryStorage, SignedStorage, DirectStorage, PartsStorage, AppendStorage):

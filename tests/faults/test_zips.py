@@ -91,7 +91,6 @@ def stored(root: Path, source_id: int, number: int, name: str, content: bytes) -
     )
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("count", [1, 300, 70_000])
 async def test_programs_accept_the_zip(
     make_datasette: MakeDatasette, tmp_path: Path, count: int
@@ -105,7 +104,7 @@ async def test_programs_accept_the_zip(
     ]
     await files.catalog.write(lambda conn: [file_rows.insert(conn, one) for one in made])
     answer = (await site.client.post("/-/files/-/selection", json={"source": "docs"})).json()
-    assert answer["files"] == count
+    assert answer.get("files") == count, answer
     content = (await site.client.get(answer["zip_url"])).content
     out = tmp_path / "out.zip"
     out.write_bytes(content)
@@ -116,6 +115,7 @@ async def test_programs_accept_the_zip(
         judged(judge, out)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("judge", JUDGES)
 def test_programs_accept_a_member_of_more_than_4_gib(tmp_path: Path, judge: str) -> None:
     size, crc = 4 * 2**30 + 5, 0

@@ -23,7 +23,7 @@ from datasette.permissions import PermissionSQL
 from datasette_files.app import Files
 from datasette_files.catalog.bulk import Order
 from datasette_files.catalog.selecting import Selection
-from datasette_files.db import shares, trash
+from datasette_files.db import jobs, live, shares, trash
 from datasette_files.db.shares import Share
 from datasette_files.models import FileRecord
 from datasette_files.naming import new_ulid
@@ -141,6 +141,13 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/import/{file_id}/{job}", "GET"): Need("files-view"),
     ("/-/files/import/{file_id}/{job}.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}.json", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/tables.json", "GET"): Need("files-view"),
+    # Of files that nobody has opened; who sees the tables is in test_live.py.
+    ("/-/files/{file_id}/-/open", "POST"): Need("files-view", 202),
+    ("/-/files/{file_id}/open", "GET"): Need("files-view", 409),
+    ("/-/files/{file_id}/open/{job}", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/open/{job}.json", "GET"): Need("files-view"),
+    ("/-/files/{file_id}/open/{job}/-/cancel", "POST"): Need("files-view"),
     ("/-/files/{file_id}/uses.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}/versions.json", "GET"): Need("files-view"),
     ("/-/files/{file_id}/latest", "GET"): Need("files-view", 302),
@@ -272,8 +279,8 @@ _TUS = {
 }
 
 
-async def _chunks() -> AsyncIterator[bytes]:
-    yield SECRET
+async def _chunks(more: bytes = b"") -> AsyncIterator[bytes]:
+    yield SECRET + more
 
 
 class Stage:
@@ -290,10 +297,10 @@ class Stage:
         self._trashed: str | None = None
         self._bulk_job: int | None = None
 
-    async def file(self, name: str = SECRET_NAME) -> FileRecord:
+    async def file(self, name: str = SECRET_NAME, more: bytes = b"") -> FileRecord:
         """A new file of ``owner``."""
-        incoming = Incoming(name, "text/plain")
-        return await self.files.uploads.store(self.source, "owner", self._open, incoming, _chunks())
+        incoming, chunks = Incoming(name, "text/plain"), _chunks(more)
+        return await self.files.uploads.store(self.source, "owner", self._open, incoming, chunks)
 
     async def token(self, actor: dict[str, Any] | None, received: bool) -> str:
         """An upload prepared by the actor, its bytes received or not."""
@@ -353,6 +360,23 @@ class Stage:
 
         return await self.files.catalog.write(insert)
 
+    async def opening(
+        self, file: FileRecord, actor: dict[str, Any] | None, status: str | None
+    ) -> int:
+        """A job of the actor that opens the file as a table; it ended with the status, if any."""
+
+        def insert(conn: Any) -> int:
+            options = {"file_id": file.id, "key": "none", "size": 3}
+            who = actor and actor["id"]
+            job = jobs.add(
+                conn, kind=live.KIND, actor=actor, actor_id=who, options=options, notes={}
+            )
+            if status is not None:
+                jobs.end(conn, job, status)
+            return job
+
+        return await self.files.catalog.write(insert)
+
     async def request(self, path: str, method: str, actor: dict[str, Any] | None) -> Any:
         """Send a well-formed request to the route; the answer."""
         parts = {"{source}": "docs", "{filename}": "new.txt", "{token}": "a-wrong-one"}
@@ -368,7 +392,12 @@ class Stage:
                 file = await self.file()
                 self._shared = file, await self.job(file)
             file, job = self._shared
-            if path.endswith(("/cancel", "/restart")):
+            if "/open" in path:
+                file = await self.file(more=new_ulid().encode())
+                job = await self.opening(
+                    file, actor, None if path.endswith("/cancel") else "cancelled"
+                )
+            elif path.endswith(("/cancel", "/restart")):
                 job = await self.job(file, "pending" if path.endswith("/cancel") else "error")
             parts |= {"{file_id}": file.id, "{job}": str(job)}
         url = path
@@ -419,7 +448,7 @@ class Stage:
                 return {"json": {}}
             case "{file_id}":
                 return {"data": {"database_name": "tables", "table_name": new_ulid()}}
-            case "cancel" | "restart" | "undo":
+            case "cancel" | "restart" | "undo" | "open":
                 return {"data": {}}
             case "{filename}":
                 return {"content": b"new"}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from datasette import hookimpl
 from datasette.app import Datasette
+from datasette.database import Database
 from datasette.permissions import PermissionSQL
 from datasette.plugins import pm
 
@@ -165,7 +166,7 @@ async def test_it_is_live(datasette: Datasette) -> None:
     await datasette.client.delete(first["url"])
     assert [row["id"] for row in await rows("files.json")] == [other["id"]]
     assert await rows("tags.json") == []
-    counts = await datasette.get_database("files_docs").table_counts()
+    counts = await datasette.get_database("files_docs").table_counts(100)
     assert counts == {"files": 1, "media": 0, "pages": 0, "tags": 0, "pages_fts": 0}
 
 
@@ -225,3 +226,11 @@ async def test_plugins_get_a_closed_connection(datasette: Datasette) -> None:
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         await database.analyze_sql("SELECT * FROM internal.datasette_files")
     await asyncio.gather(*(database.execute("SELECT * FROM files") for _ in range(10)))
+    # What is told without a connection is what a connection tells.
+    assert await database.table_names() == await Database.table_names(database)
+    for table in await database.table_names():
+        for told in ("table_columns", "primary_keys", "foreign_keys_for_table"):
+            assert await getattr(database, told)(table) == await getattr(Database, told)(
+                database, table
+            )
+    assert await database.get_all_foreign_keys() == await Database.get_all_foreign_keys(database)

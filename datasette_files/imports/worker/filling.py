@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
 from ...formats.base import ImportProblem, Table, composed, name_key
 from ...formats.types import INTEGER, TEXT, Column, TypedColumn, convert
 from ...sandbox.framing import MAX_MESSAGE
+from ...tables.fresh import check_disk
 from ...tables.scratch import Scratch
 from .reading import Reading, found
 
@@ -21,8 +20,6 @@ _GROWS = 2
 _GROWS_WITH_FILE, _ANY_FILE = 50, 8 * 1024 * 1024
 #: Most bytes of all names as JSON; the rest of the message is for its other fields.
 _MAX_NAMES = MAX_MESSAGE // 2
-#: Part of the disk for temporary files that must stay free.
-_LEFT_FREE = 0.02
 
 
 class Filling:
@@ -38,6 +35,8 @@ class Filling:
         self._numbers: dict[str, str] = reading.task.get("numbers") or {}
         self._limit = _GROWS * int(reading.task["max_bytes"])
         self._columns: list[Column] = []
+        #: The members that the file turned out to have.
+        self.members: list[str] = []
         self._scratch: Scratch | None = None
         self._rows = 0
         #: The first batch; it gives examples for a guessed encoding.
@@ -57,6 +56,7 @@ class Filling:
         if key is not None:
             self._key(table, key)
         self._scratch.close()
+        self.members = table.members
         _check_names(table.columns)
         kinds = [column.kind for column in self._columns]
         return {
@@ -126,9 +126,7 @@ class Filling:
                 " most of its values are missing; leave out columns that few rows have",
                 self._rows,
             )
-        disk = shutil.disk_usage(self._reading.folder)
-        if disk.free < _LEFT_FREE * disk.total:
-            raise OSError(errno.ENOSPC, f"it has only {disk.free:,} bytes free")
+        check_disk(self._reading.folder)
 
     def _judged(self, column: Column, values: Sequence[Any], name: str) -> Sequence[Any] | None:
         if not column.chosen:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import sqlite3
 import traceback
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ...formats.base import ImportProblem
 from ...sandbox import framing
 from .filling import Filling
+from .opening import Opening, listed
 from .pipe import Frames, Reports
 from .reading import Reading, preview
 
@@ -26,9 +27,7 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
     frames = Frames(source)
     reports = Reports(sink, frames, task["seconds"], task["rate"])
     try:
-        reading = Reading({**task, "folder": str(Path.cwd())}, frames, reports)
-        outcome = preview(reading) if task["work"] == "preview" else Filling(reading).run()
-        reports.send(done=outcome)
+        reports.send(done=_outcome({**task, "folder": str(Path.cwd())}, frames, reports))
     except ImportProblem as problem:
         reports.send(problem=str(problem))
     except MemoryError:
@@ -42,6 +41,15 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
             problem=f"The import failed ({type(error).__name__}); see the server's log",
             trace=traceback.format_exc()[-8000:],
         )
+
+
+def _outcome(task: dict[str, Any], frames: Frames, reports: Reports) -> dict[str, Any]:
+    if task["work"] == "open":
+        return Opening(task, frames, reports).run()
+    if task["work"] == "list":
+        return listed(task, frames, reports)
+    reading = Reading(task, frames, reports)
+    return preview(reading) if task["work"] == "preview" else Filling(reading).run()
 
 
 def _folder_problem(reason: str) -> str:

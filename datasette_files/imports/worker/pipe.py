@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 import time
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
+from ...formats.packed import Limited
 from ...sandbox import confinement, framing
 
 #: Seconds between two reports.
 _REPORT = 0.2
+_PIECE = 256 * 1024
 
 
 class Frames(io.RawIOBase):
@@ -60,9 +62,34 @@ class Frames(io.RawIOBase):
     def close(self) -> None:
         """Do nothing: the reader of the first pass closes the stream, but a second may follow."""
 
-    def begin_again(self) -> None:
+    def begin_again(self) -> bool:
+        """Expect the file once more; return whether the server must send it again."""
         self._ended = False
         self.passed = 0
+        return True
+
+
+class Kept(Frames):
+    """The file as a stream from a copy in the child's folder, so that it is sent only once."""
+
+    def __init__(self, frames: Frames, copy: BinaryIO, limit: int) -> None:
+        """Copy the file. Raises ImportProblem for more than ``limit`` bytes."""
+        super().__init__(copy)
+        limited = Limited(cast("IO[bytes]", frames), limit)
+        while piece := limited.read(_PIECE):
+            copy.write(piece)
+        copy.flush()
+        copy.seek(0)
+
+    def _some(self, buffer: memoryview) -> int:
+        count = self._pipe.readinto(buffer)  # type: ignore[attr-defined]
+        self.passed += count
+        return int(count)
+
+    def begin_again(self) -> bool:
+        self._pipe.seek(0)
+        self.passed = 0
+        return False
 
 
 class Reports:
@@ -76,6 +103,9 @@ class Reports:
         self._frames = frames
         self._seconds, self._rate = seconds, rate
         self._due = 0.0
+        self._rows = self._content = 0
+        #: Rows of earlier tables; and the most bytes of content that earn CPU.
+        self.earlier, self.earning = 0, float("inf")
 
     def send(self, **message: Any) -> None:
         self._pipe.write(framing.packed(message))
@@ -83,8 +113,13 @@ class Reports:
 
     def progress(self, rows: int, content: int) -> None:
         """Report the number of rows; ``content`` counts the bytes read in all passes."""
+        self._rows, self._content = rows, max(self._content, content)
+        self.tell()
+
+    def tell(self) -> None:
+        """Report again, so that the server knows that the child works."""
         now = time.monotonic()
         if now >= self._due:
             self._due = now + _REPORT
-            confinement.allow_cpu(self._seconds + content / self._rate)
-            self.send(bytes=self._frames.passed, rows=rows)
+            confinement.allow_cpu(self._seconds + min(self._content, self.earning) / self._rate)
+            self.send(bytes=self._frames.passed, rows=self.earlier + self._rows)

@@ -79,8 +79,14 @@ class Reading:
         """Read the file to its end, and ask for it once more."""
         self.frames.drain()
         self._earlier, self._counter = self.content, self.frames
-        self.frames.begin_again()
-        self.reports.send(again=True)
+        if self.frames.begin_again():
+            self.reports.send(again=True)
+
+    def turn_to(self, member: str) -> None:
+        """Begin again, with another member."""
+        self.begin_again()
+        self.options.member = member
+        self.format = _format(self.task["format"])
 
     def open(self) -> Table:
         """Unpack the file if it is packed, and return its table. Raises ImportProblem."""
@@ -220,9 +226,8 @@ def found(reading: Reading, table: Table, rows: Sequence[Sequence[Any]]) -> dict
     return {"found": told, "members": members, "format": reading.format.name}
 
 
-def preview(reading: Reading) -> dict[str, Any]:
-    """Return the first rows and the detected facts; the types are guessed from these rows only."""
-    table = reading.open()
+def first_rows(reading: Reading, table: Table) -> tuple[list[Sequence[Any]], str | None]:
+    """Return the first rows of a table, and the reason if there should be more."""
     rows: list[Sequence[Any]] = []
     problem = None
     try:
@@ -237,6 +242,13 @@ def preview(reading: Reading) -> dict[str, Any]:
     else:
         if reading.task.get("cut") and len(rows) < _SAMPLE_ROWS and len(rows) > 1:
             rows.pop()
+    return rows, problem
+
+
+def preview(reading: Reading) -> dict[str, Any]:
+    """Return the first rows and the detected facts; the types are guessed from these rows only."""
+    table = reading.open()
+    rows, problem = first_rows(reading, table)
     width = len(table.columns)
     kinds = []
     for index in range(width):

@@ -29,7 +29,7 @@ def format_for(path: Path) -> ImportFormat:
     return next((one for one in FORMATS if one.matches("", path.name)), FORMATS[0])
 
 
-class _Pipe(io.BytesIO):
+class Pipe(io.BytesIO):
     """The file in frames, as often as it is asked for."""
 
     def __init__(self, content: bytes, chunk: int) -> None:
@@ -38,8 +38,14 @@ class _Pipe(io.BytesIO):
         super().__init__(framed * 2)
 
 
-class _Reports:
+class Reports:
+    earlier = 0
+    earning = 0.0
+
     def progress(self, rows: int, content: int) -> None:
+        """Nobody looks."""
+
+    def tell(self) -> None:
         """Nobody looks."""
 
     def send(self, **message: Any) -> None:
@@ -49,7 +55,7 @@ class _Reports:
 def _reading(
     path: Path, folder: Path, chunk: int, max_bytes: int, work: str, task: dict[str, Any]
 ) -> Reading:
-    frames = pipe.Frames(_Pipe(path.read_bytes(), chunk))
+    frames = pipe.Frames(Pipe(path.read_bytes(), chunk))
     return Reading(
         {
             **{"work": work, "folder": str(folder), "options": {}, "max_bytes": max_bytes},
@@ -57,7 +63,7 @@ def _reading(
             **task,
         },
         frames,
-        _Reports(),  # type: ignore[arg-type]
+        Reports(),  # type: ignore[arg-type]
     )
 
 
