@@ -98,8 +98,10 @@ class Files:
         self.base_url: str = datasette.setting("base_url")
         self.secrets = Secrets(datasette)
         self.catalog = Catalog(datasette.get_internal_database())
-        classes = _flat(pm.hook.register_files_storage_types(datasette=datasette))
-        self.sources = Sources(self.config, storage_types(classes))
+        self.sources = Sources(
+            self.config,
+            storage_types(_flat(pm.hook.register_files_storage_types(datasette=datasette))),
+        )
         self.settings = Settings(self.catalog, self.sources)
         self.announcer = Announcer(datasette)
         self.audit = Audit(self.config, datasette, self.catalog, self.sources)

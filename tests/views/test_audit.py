@@ -47,6 +47,8 @@ UNRECORDED = {
     ("/-/files/u/{token}/-/tus/{upload}", "DELETE"): "there was no file",
     ("/-/files/import/{file_id}/{job}/-/cancel", "POST"): "nothing was imported",
     ("/-/files/import/{file_id}/{job}/-/restart", "POST"): "the import is, once it has ended",
+    ("/-/files/{file_id}/-/open", "POST"): "it reads; Datasette shows the tables",
+    ("/-/files/{file_id}/open/{job}/-/cancel", "POST"): "it stops reading",
     ("/-/files/{file_id}/-/rows", "POST"): "it changes a user's table, as Datasette's events tell",
     ("/-/files/bulk/{job}/-/cancel", "POST"): "each file that is done is",
 }
