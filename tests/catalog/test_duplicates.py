@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from datasette.app import Datasette
 
 from datasette_files.app import Files
@@ -46,6 +47,7 @@ async def test_the_oldest_file_with_the_same_bytes_is_named(datasette: Datasette
     assert (await three_steps(datasette, b"other"))["duplicate_of"]["id"] != old
 
 
+@pytest.mark.full
 async def test_only_of_the_same_source_and_to_who_may_see_it(
     make_datasette: MakeDatasette, tmp_path: Any
 ) -> None:

@@ -72,6 +72,7 @@ async def test_files_that_no_column_of_any_database_holds(
     assert "ids" in refused.json()["error"]
 
 
+@pytest.mark.full
 async def test_pages_hold_each_file_once(
     make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ async def test_a_table_is_all_its_rows_and_the_files_they_hold(
     assert '"/data/people.zip?id__lt=5"' in page
 
 
+@pytest.mark.full
 async def test_a_query_is_what_datasette_returns(
     make_datasette: MakeDatasette, tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ async def test_a_query_is_what_datasette_returns(
     assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid")
 
 
+@pytest.mark.full
 async def test_the_page_tells_what_was_left_out_and_why(
     make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +170,7 @@ async def test_the_zip_is_for_who_made_it_and_may_see_the_rows(
         datasette.config["permissions"].update({"view-table": allowed, "execute-sql": allowed})
 
 
+@pytest.mark.full
 async def test_long_rows_are_kept_in_chunks_and_forgotten(
     make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
