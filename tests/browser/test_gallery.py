@@ -80,7 +80,7 @@ def test_icons_are_of_one_size_and_white_pages_have_an_edge(site: Site, page: Pa
     pdf = page.locator(".files-tile", has_text="one-page.pdf").locator("img")
     if "svg" in page.request.get(pdf.evaluate("(image) => image.src")).headers["content-type"]:
         missing("pypdfium2")
-    page.goto(site.url(SOURCE))
+    page.goto(site.url(SOURCE + "?view=list"))
     settle(page)
     row = page.get_by_role("row", name="one-page.pdf").locator("img")
     for scheme in ("light", "dark"):

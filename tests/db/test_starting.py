@@ -13,6 +13,7 @@ from tests.db.conftest import check_search_index
 from tests.support import starter
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("attempts", [1, pytest.param(5, marks=pytest.mark.full)])
 def test_processes_that_start_at_once_make_one_schema(tmp_path, attempts):
     for attempt in range(attempts):

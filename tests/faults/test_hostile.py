@@ -33,7 +33,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """``(run, datasette, root)``: one Datasette for all names, on a loop of its own."""
     folder = tmp_path_factory.mktemp("hostile")
     template = "{ulid}/{actor}/{filename}"
-    sources = {"docs": disk_source(folder / "docs", path_template=template)}
+    sources = {"docs": disk_source(folder / "docs", path_template=template, text=False)}
     loop = asyncio.new_event_loop()
     datasette = Datasette(
         memory=True,

@@ -25,7 +25,7 @@ from tests.support.server import Server
 pytestmark = pytest.mark.full
 
 CONTENT = b"past Datasette" * 50_000
-EXPIRY = 6
+EXPIRY = 12
 #: Seconds after which an attempt that nobody hears of is dead.
 CLAIM = 2
 

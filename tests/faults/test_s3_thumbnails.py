@@ -17,7 +17,7 @@ from tests.support.moto_server import new_prefix
 from tests.support.server import Server
 
 _IMPATIENT = """
-from datasette_files.imaging import workers
+from datasette_files.previews import workers
 
 workers.STALL_SECONDS = 1.0
 """

@@ -91,6 +91,7 @@ def stored(root: Path, source_id: int, number: int, name: str, content: bytes) -
     )
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("count", [1, 300, 70_000])
 async def test_programs_accept_the_zip(
     make_datasette: MakeDatasette, tmp_path: Path, count: int

@@ -31,5 +31,6 @@ async def test_hostile_files_end_as_a_reason_and_hurt_no_other() -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(600)
 async def test_so_do_those_that_ask_for_all_there_is() -> None:
     await check([name for name, *_ in FILES if any(slow in name for slow in _SLOW)])

@@ -31,8 +31,8 @@ class Watch:
         if request.failure == "net::ERR_ABORTED" and (
             "/-/static" in request.url  # the test left the page before it had all of its files
             or "/thumbnail" in request.url  # and pictures
-            # and names, and where its file is used
-            or request.url.partition("?")[0].endswith(("/batch.json", "/search.json", "/uses.json"))
+            # and what its scripts ask for: names, uses of a file, a list after an upload
+            or (request.resource_type == "fetch" and request.method == "GET")
             or request.url.endswith(".zip")  # so Chromium calls a page that became a download
             or request.resource_type == "media"  # the browser has read of it what it shows
         ):

@@ -63,7 +63,9 @@ def s3_sources(proxy: FaultProxy, prefix: str, **more: Any) -> dict[str, Any]:
 
     def source(name: str, upload: str) -> dict[str, Any]:
         given = {"endpoint_url": proxy.url, "upload": upload, "download": "proxy", **more}
-        return {"storage": "s3", "config": shared_store().config(f"{prefix}{name}", **given)}
+        config = shared_store().config(f"{prefix}{name}", **given)
+        # Nobody but the tests' clients reads an object.
+        return {"storage": "s3", "config": config, "text": False}
 
     return {"direct": source("direct", "direct"), "proxied": source("proxied", "proxy")}
 
