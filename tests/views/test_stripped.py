@@ -118,7 +118,8 @@ async def test_a_source_that_shows_places_shares_originals(
 ) -> None:
     sources = {"docs": disk_source(tmp_path / "docs", location="show")}
     datasette = await make_datasette(sources=sources, permissions=PERMISSIONS)
-    file = await upload(datasette, picture("JPEG"), "a.jpg", actor=ALICE)
+    content = picture("JPEG")
+    file = await upload(datasette, content, "a.jpg", actor=ALICE)
     link = await share(datasette, file["id"])
     answer = await datasette.client.get(f"{link['path']}/{file['id']}/download")
-    assert answer.content == picture("JPEG")
+    assert answer.content == content
