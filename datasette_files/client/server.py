@@ -52,6 +52,8 @@ class Server:
         self._url = _checked(url)
         self._token = _usable(token)
         self._http = httpx.AsyncClient(timeout=_TIMEOUT, transport=transport)
+        #: Whether an answer has come: only then a server that is not there may be starting again.
+        self._has_answered = False
 
     @property
     def url(self) -> str:
@@ -111,8 +113,8 @@ class Server:
             try:
                 async with self.stream(method, url, headers, json=json, content=content) as answer:
                     await answer.aread()
-            except Unreachable:
-                if pause is None:
+            except Unreachable as error:
+                if pause is None or not (error.sent or self._has_answered):
                     raise
             else:
                 if answer.status_code < 400 or answer.status_code in passes:
@@ -141,6 +143,7 @@ class Server:
             async with self._http.stream(
                 method, url, headers=sent, json=json, content=content, timeout=timeout
             ) as answer:
+                self._has_answered = True
                 yield answer
         except httpx.LocalProtocolError as error:
             raise Invalid("The file changed while it was read; try again") from error

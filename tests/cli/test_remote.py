@@ -123,8 +123,8 @@ def test_a_folder_and_a_source_stay_in_step(server: Server, tmp_path: Path) -> N
     (here / "top.txt").write_text("top")
     (here / ".DS_Store").write_text("not this")
     (here / "link").symlink_to("/etc/passwd")
-    up = ("sync-up", str(here), "archive")
-    down = ("sync-down", "archive", str(there))
+    up = ("sync-up", str(here), "archive", "--jobs", "1")
+    down = ("sync-down", "archive", str(there), "--jobs", "1")
     planned = answered(server, *up, "--dry-run")["steps"]
     assert planned == [
         {"action": "upload", "path": "a/b/deep.txt"},

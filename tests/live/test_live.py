@@ -183,6 +183,7 @@ async def test_a_permission_withdrawn_while_it_is_made_leaves_nothing(
     assert (await datasette.client.get(f"{url}.json", actor=READER)).status_code == 403
 
 
+@pytest.mark.full
 async def test_it_is_there_after_a_restart_and_made_again_after_an_eviction(
     make_datasette: MakeDatasette, datasette: Datasette, tmp_path: Path
 ) -> None:
@@ -310,6 +311,7 @@ async def test_no_actor_takes_all_places(datasette: Datasette) -> None:
     assert claimed == [added[0], added[1], added[3], None]
 
 
+@pytest.mark.full
 async def test_a_base_url_and_crossdb_change_nothing(make_datasette: MakeDatasette) -> None:
     datasette = await make_datasette(settings={"base_url": "/site/"})
     file = await upload(datasette, b"a\n1\n", "a.csv")

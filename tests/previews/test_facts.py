@@ -102,6 +102,7 @@ async def test_a_hidden_place_is_told_nowhere(datasette: Datasette) -> None:
     assert original.content == picture(gps=BERLIN)
 
 
+@pytest.mark.full
 async def test_a_video_and_a_sound(datasette: Datasette, tmp_path: Path) -> None:
     if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
         missing("ffprobe")
@@ -125,6 +126,7 @@ async def test_a_video_and_a_sound(datasette: Datasette, tmp_path: Path) -> None
     assert "1.5 s" in (await datasette.client.get(made["a.flac"]["url"])).text
 
 
+@pytest.mark.full
 async def test_damaged_absent_and_other_files(
     datasette: Datasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
