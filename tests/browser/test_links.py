@@ -77,6 +77,7 @@ def test_a_link_is_made_used_without_scripts_and_revoked(
     expect(receiver.get_by_role("heading")).to_have_text("This link does not work")
 
 
+@pytest.mark.full
 def test_several_files_are_taken_one_by_one_and_as_a_whole(
     site: Site, alice: Page, open_page: OpenPage, tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_several_files_are_taken_one_by_one_and_as_a_whole(
     assert violations(receiver) == []
 
 
+@pytest.mark.full
 def test_files_are_sent_by_a_link_and_not_shown_again(
     site: Site, alice: Page, open_page: OpenPage
 ) -> None:
@@ -124,6 +126,7 @@ def test_files_are_sent_by_a_link_and_not_shown_again(
     assert {one["uploaded_by"] for one in listed} == {None}
 
 
+@pytest.mark.full
 def test_an_upload_link_works_without_scripts(site: Site, alice: Page, open_page: OpenPage) -> None:
     alice.goto(site.url("/-/files/source/docs"))
     url = make_link(alice, "Upload link…")

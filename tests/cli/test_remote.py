@@ -49,6 +49,7 @@ def answered(server: Server, *arguments: str) -> dict[str, Any]:
     return body
 
 
+@pytest.mark.full
 def test_every_command_that_fits_works_against_a_server(server: Server, tmp_path: Path) -> None:
     (tmp_path / "large.bin").write_bytes(LARGE)
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,4\n")

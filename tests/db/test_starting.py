@@ -13,8 +13,9 @@ from tests.db.conftest import check_search_index
 from tests.support import starter
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("attempts", [1, pytest.param(5, marks=pytest.mark.full)])
+@pytest.mark.parametrize("attempts", [5])
 def test_processes_that_start_at_once_make_one_schema(tmp_path, attempts):
     for attempt in range(attempts):
         database = tmp_path / f"{attempt}.db"

@@ -65,7 +65,10 @@ async def _check_bytes(flow: Flow, record: dict, sample: Fixture) -> None:
 
 
 @pytest.mark.parametrize("kind", _KINDS, indirect=True)
-@pytest.mark.parametrize("folder", _FOLDERS)
+@pytest.mark.parametrize(
+    "folder",
+    [pytest.param(one, marks=pytest.mark.full if one == "photos" else []) for one in _FOLDERS],
+)
 async def test_samples_go_up_and_come_down(flow: Flow, folder: str) -> None:
     for sample in _FOLDERS[folder]:
         # Odd ones are declared as what their names say, which for some is not the truth.

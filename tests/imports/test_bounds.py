@@ -59,6 +59,7 @@ async def test_so_many_may_wait_and_no_more(
     assert again.status_code == 302
 
 
+@pytest.mark.full
 async def test_a_full_disk_for_temporary_files_ends_the_import(
     datasette: Datasette, data: Path, small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

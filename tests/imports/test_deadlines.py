@@ -95,6 +95,7 @@ async def test_what_it_reads_pays_for_cpu_also_when_the_file_is_read_again(
     assert len(seen) == 2
 
 
+@pytest.mark.full
 async def test_one_that_fails_tells_it_and_the_log_has_the_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -26,7 +26,7 @@ def people(folder: Path) -> list[tuple[Any, ...]]:
     return found
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", [pytest.param("append", marks=pytest.mark.full), "merge"])
 async def test_a_value_that_the_write_api_refuses_stops_the_import(
     make_datasette: MakeDatasette, tmp_path: Path, mode: str
 ) -> None:

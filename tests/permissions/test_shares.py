@@ -255,6 +255,7 @@ async def test_a_cookie_beside_a_link_widens_nothing(make_datasette: MakeDataset
     assert (await datasette.client.get(path, actor=ALICE)).status_code == 404
 
 
+@pytest.mark.full
 async def test_a_hundred_senders_at_once_never_pass_the_bounds(
     make_datasette: MakeDatasette,
 ) -> None:

@@ -534,6 +534,7 @@ async def test_what_is_installed_or_removed_meanwhile_is_noticed(
     assert await rows(datasette, sql) == [(0,)]
 
 
+@pytest.mark.full
 async def test_a_part_that_is_removed_unnoticed_is_not_held_against_the_file(
     make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,7 @@ async def test_large_file_is_hashed_in_the_background(
     assert again["content_hash"] == f"sha256:{sha256(b'hello')}", "declared, and so read at once"
 
 
+@pytest.mark.full
 async def test_two_processes_complete_one_upload(
     make_datasette: MakeDatasette, tmp_path: Any
 ) -> None:
