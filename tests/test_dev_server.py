@@ -30,6 +30,7 @@ def make_sample_site(folder: Path) -> str:
     return made.stdout
 
 
+@pytest.mark.full
 def test_sample_site_is_made_once_and_served(tmp_path: Path) -> None:
     samples = {sample.path.name for sample in all_fixtures()}
     assert make_sample_site(tmp_path) == f"Uploaded {len(samples)} sample files\n"

@@ -132,6 +132,8 @@ async def test_import_jobs_keep_their_status_and_table(installation, opened):
         assert now["status"] == name
         assert now["table_url"] == f"/data/{job['table_name']}"
         unchanged = set(job) - {"status", "finished_at"}
+        if name == "interrupted":  # it counted on until it was killed
+            unchanged -= {"row_count", "bytes_read"}
         assert {key: now[key] for key in unchanged} == {key: job[key] for key in unchanged}
         assert "actor_id" not in now
         assert (await opened.client.get(path)).status_code == 200

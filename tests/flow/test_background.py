@@ -75,6 +75,7 @@ async def _hash(flow: Flow) -> None:
     await files.hashing["docs"].once()
 
 
+@pytest.mark.full
 async def test_storage_that_is_stuck_keeps_no_other_source_from_being_swept(
     make_datasette: MakeDatasette,
     register_storages: Callable[..., None],

@@ -120,6 +120,7 @@ def test_short_rows_of_a_wide_table_are_bounded(tmp_path: Path) -> None:
         engine.read(path, tmp_path, max_bytes=50_000)
 
 
+@pytest.mark.full
 async def test_the_previews_of_one_client_leave_a_place_to_others(
     datasette: Datasette, monkeypatch: pytest.MonkeyPatch
 ) -> None:

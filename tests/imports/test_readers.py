@@ -46,6 +46,7 @@ async def test_readers_go_on_until_the_commit(
     assert len(site.rows(data)) == ROWS
 
 
+@pytest.mark.full
 async def test_a_locked_database_is_told_as_that(datasette: Datasette, data: Path) -> None:
     file = await upload(datasette, b"id\n1\n", "x.csv")
     begun = await site.start(datasette, b"id\n1\n", actor=ALICE)

@@ -268,7 +268,7 @@ SETUPS = {
 
 
 #: What others mean together: all are slow proofs but one of each kind.
-OFTEN = ("no grant", "source grant", "denied source", "one file", "owners")
+OFTEN = ("no grant", "source grant", "one file")
 
 
 #: Headers of a well-formed request by the tus protocol: to create, and to send bytes.

@@ -312,6 +312,7 @@ async def test_what_is_sent_after_the_row_is_forgotten_is_deleted(
     assert store.keys(source["config"]["prefix"]) == set()
 
 
+@pytest.mark.full
 async def test_upload_does_not_expire_while_it_is_finished(
     make_datasette: MakeDatasette, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ async def test_file_arrives_in_pieces_and_nothing_is_told_of_it(datasette: Any) 
     assert (link["files"], link["bytes"]) == (1, 11)
 
 
+@pytest.mark.full
 async def test_hundred_uploads_at_once_never_pass_the_bounds(datasette: Any) -> None:
     made = await upload_link(datasette, max_files=7, max_bytes=50)
     tus = LinkTus(datasette, made["path"])
