@@ -17,8 +17,8 @@ The file goes to a duplicate of the socket's descriptor, and not through ``loop.
 It leans on these facts, which tests/views/test_sendfile.py checks:
 
 * The ``send`` of uvicorn's two HTTP protocols is a method of a ``RequestResponseCycle``, which has
-  the ``transport``; ``conn`` is h11's connection, or httptools' cycle counts down
-  ``expected_content_length``.
+  the ``transport``, and ``disconnected``; ``conn`` is h11's connection, or httptools' cycle counts
+  down ``expected_content_length``.
 * Between uvicorn and a view are only wrappers of Datasette that change no byte of the body. With
   any other one, such as a plugin's compression, bytes go through it as before.
 
@@ -118,6 +118,7 @@ def _cycle(send: Any) -> Any:
         known = isinstance(getattr(cycle, "expected_content_length", None), int)
     else:
         known = False
+    known = known and isinstance(getattr(cycle, "disconnected", None), bool)
     return cycle if known and hasattr(cycle, "transport") else None
 
 
@@ -133,8 +134,9 @@ async def _past_uvicorn(
     with suppress(OSError), _Transfer(cycle.transport, local, pace) as transfer:
         await asyncio.wait((transfer.ended, gone), return_when=asyncio.FIRST_COMPLETED)
     sent = local.position - start
-    # Without a connection there is nobody to count for, and h11 would refuse.
-    if sent and not gone.done() and not cycle.transport.is_closing():
+    # Without a connection there is nobody to count for, and h11 would refuse. A client that has
+    # all its bytes may close before this runs; until uvicorn knows, the end is sent and checked.
+    if sent and not cycle.disconnected:
         _count(cycle, sent)
     return False
 
