@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 
 import httpx2 as httpx
 
-from ..errors import ChecksumMismatch, FilesError, RangeUnsatisfiable
+from ..errors import ChecksumMismatch, FilesError, RangeUnsatisfiable, StorageUnavailable
 from ..transfer.publishing import check_free, publish, system_errors
 from .memory import Entry, Memory
-from .server import PAUSES, Server, Unreachable, error_of
+from .server import PAUSES, Server, error_of
 
 _TAKEN = "allow to replace it, or choose another path"
 _READ_BYTES = 1024 * 1024
@@ -98,8 +98,8 @@ class _Download:
                 await self._pass(file)
                 return
             except FilesError as error:
-                if not isinstance(error, Unreachable) and error.status < 500:
-                    raise
+                if not isinstance(error, StorageUnavailable):
+                    raise  # such as missing bytes, or a full disk here
                 pauses = iter(PAUSES) if self._offset > before else pauses
                 if (pause := next(pauses, None)) is None:
                     raise

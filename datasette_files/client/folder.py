@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import zlib
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from .mirroring import Digests, Known, Local
 STATE = ".datasette-files-sync.json"
 #: Files that the desktops of others leave behind, and our own.
 _LEFT_OUT = {STATE, ".DS_Store", "Thumbs.db", "desktop.ini"}
+#: An unfinished download (fetching.py).
+_PART = re.compile(r"\..+\.df-[A-Za-z0-9]+\.part", re.DOTALL)
 _READ_BYTES = 1024 * 1024
 
 
@@ -49,9 +52,9 @@ class Folder:
             fail(str(error.filename), Invalid(f"The folder cannot be read ({error.strerror})"))
 
         for directory, folders, names in os.walk(self.path, onerror=unreadable):
-            folders[:] = sorted(name for name in folders if not name.endswith(".part"))
+            folders.sort()
             for name in names:
-                if name in _LEFT_OUT or (name.startswith(".") and name.endswith(".part")):
+                if name in _LEFT_OUT or _PART.fullmatch(name):
                     continue
                 file = Path(directory, name)
                 with suppress(FileNotFoundError):

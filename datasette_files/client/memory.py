@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+_OURS = re.compile(r"[0-9a-f]{64}\.(json|[0-9]+)")
 _KEPT_SECONDS = 30 * 24 * 3600.0
 
 
@@ -69,6 +71,8 @@ class Entry:
 def _sweep(folder: Path) -> None:
     oldest = time.time() - _KEPT_SECONDS
     for entry in folder.iterdir():
+        if not _OURS.fullmatch(entry.name):
+            continue  # the folder may be one of the caller's
         with suppress(OSError):
             if entry.stat().st_mtime < oldest:
                 entry.unlink()

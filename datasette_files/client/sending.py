@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import httpx2 as httpx
 
-from ..errors import Conflict, Expired, FilesError, Invalid, NotFound, NotSupported
+from ..errors import Conflict, Expired, FilesError, Invalid, NotFound, StorageUnavailable
 from .memory import Entry, Memory
 from .server import PAUSES, Server, Unreachable, body_of
 
@@ -297,7 +297,7 @@ class _Upload:
                     )
                     break
                 except FilesError as error:
-                    if pause is None or not _may_pass(error):
+                    if pause is None or not isinstance(error, StorageUnavailable):
                         raise
                 await asyncio.sleep(pause)
         self._tell(size)
@@ -324,7 +324,7 @@ class _Upload:
                 await self._server.send(method, url, headers=headers, content=content)
                 return
             except FilesError as error:
-                if pause is None or not _may_pass(error):
+                if pause is None or not isinstance(error, StorageUnavailable):
                     raise
             self._tell(-told)
             await asyncio.sleep(pause)
@@ -359,10 +359,3 @@ class _Upload:
 
 
 _TUS = {"Tus-Resumable": "1.0.0"}
-
-
-def _may_pass(error: FilesError) -> bool:
-    """Whether the same request may succeed later. Stores answer 5xx when they are busy."""
-    return isinstance(error, Unreachable) or (
-        error.status >= 500 and not isinstance(error, NotSupported)
-    )

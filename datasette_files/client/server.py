@@ -20,8 +20,6 @@ _TIMEOUT = httpx.Timeout(60, connect=10)
 _SLOW = httpx.Timeout(900, connect=10)
 #: Seconds before each repetition of a request that may be repeated.
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
-#: Statuses of a server, or of a proxy before it, that is back soon.
-_BACK_SOON = frozenset({429, 502, 503, 504})
 
 _KINDS: list[type[FilesError]] = [
     *FilesError.__subclasses__(),
@@ -113,14 +111,15 @@ class Server:
             try:
                 async with self.stream(method, url, headers, json=json, content=content) as answer:
                     await answer.aread()
-            except Unreachable as error:
-                if pause is None or not (error.sent or self._has_answered):
+            except Unreachable as unanswered:
+                if pause is None or not (unanswered.sent or self._has_answered):
                     raise
             else:
                 if answer.status_code < 400 or answer.status_code in passes:
                     return answer
-                if pause is None or answer.status_code not in _BACK_SOON:
-                    raise error_of(answer)
+                error = error_of(answer)
+                if pause is None or not isinstance(error, StorageUnavailable):
+                    raise error
             await asyncio.sleep(pause)
 
     @asynccontextmanager
@@ -174,18 +173,24 @@ def body_of(answer: httpx.Response) -> dict[str, Any]:
 
 
 def error_of(answer: httpx.Response) -> FilesError:
-    """The error that an answer tells, with the server's message."""
+    """The error that an answer tells, with the server's message.
+
+    StorageUnavailable, the one that may pass, stands for 429 and for every 5xx without a code of
+    ours: of a proxy, or of a store.
+    """
     try:
         body = answer.json()
     except ValueError:
         body = None
     body = body if isinstance(body, dict) else {}
-    kind = _BY_CODE.get(str(body.get("code"))) or _BY_STATUS.get(answer.status_code)
+    status = answer.status_code
+    other = (
+        StorageUnavailable if status == 429 or status >= 500 else _BY_STATUS.get(status, Invalid)
+    )
+    kind = _BY_CODE.get(str(body.get("code")), other)
     message = body.get("error")
     if not isinstance(message, str):
         message = f"{answer.url.host} answered {answer.status_code} {answer.reason_phrase}"
-    if kind is None:
-        kind = StorageUnavailable if answer.status_code >= 500 else Invalid
     return kind(message)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,15 @@ import pytest
 from datasette_files.client import AsyncClient, Client, Unreachable
 from datasette_files.client import sending as sending_module
 from datasette_files.client import server as server_module
-from datasette_files.errors import Conflict, FilesError, Invalid, NotFound, PermissionDenied
+from datasette_files.client.memory import Memory
+from datasette_files.errors import (
+    Conflict,
+    FilesError,
+    Invalid,
+    NotFound,
+    PermissionDenied,
+    StorageError,
+)
 from tests.conftest import OPEN, MakeDatasette, disk_source
 
 CONTENT = b"0123456789" * 1000
@@ -244,6 +253,36 @@ async def test_errors_are_the_servers_and_the_token_goes_to_the_server_alone(
             AsyncClient(url)
     with pytest.raises(Invalid, match="token"):
         AsyncClient("https://host", "a b")
+
+
+async def test_what_cannot_pass_is_not_asked_again_and_only_our_files_are_swept(
+    tmp_path: Path, quick: None
+) -> None:
+    asked: list[str] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if request.url.path.endswith("/download"):
+            if request.url.query:
+                return httpx.Response(200, json={"ok": True, "url": "/-/files/df-a/download"})
+            body = {"ok": False, "error": "The bytes are missing", "code": "storage_error"}
+            return httpx.Response(502, json=body)
+        return httpx.Response(200, json={"id": "df-a", "filename": "a", "size": 3})
+
+    state = tmp_path / "state"
+    state.mkdir()
+    theirs, ours = state / "holiday.json", state / f"{'0' * 64}.json"
+    for old in (theirs, ours):
+        old.write_text("{}")
+        os.utime(old, (0, 0))
+    Memory(state).of("x").keep(a=1)
+    assert (theirs.exists(), ours.exists()) == (True, False)
+    transport = httpx.MockTransport(answer)
+    async with AsyncClient("https://data.example", state=state, transport=transport) as client:
+        with pytest.raises(StorageError, match="bytes are missing"):
+            await client.get("df-a", tmp_path / "a")
+    assert asked.count("/-/files/df-a/download") == 2
+    assert not (tmp_path / "a").exists()
 
 
 async def test_the_blocking_client_works_where_a_loop_runs(
