@@ -5,6 +5,10 @@ Public names are listed here once; Datasette finds its hooks here. The storage c
 storages in ``datasette_files.testing``.
 """
 
+import sys
+
+from datasette.plugins import pm as _pm
+
 from .api import File, get_file
 from .plugin import (
     asgi_wrapper,
@@ -59,3 +63,19 @@ __all__ = [
     "startup",
     "top_table",
 ]
+
+
+def _register_again() -> None:
+    """Register this module once more if Datasette did so before its hooks existed.
+
+    Datasette loads its plugins when it is first imported. If that import comes from this package,
+    the module is still empty, and Datasette would run without the plugin and without a word.
+    """
+    module = sys.modules[__name__]
+    name = _pm.get_name(module)
+    if name is not None and not _pm.get_hookcallers(module):
+        _pm.unregister(module)
+        _pm.register(module, name)
+
+
+_register_again()

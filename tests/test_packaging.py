@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import datasette_files
 from tests.conftest import missing
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,6 +86,17 @@ def test_importing_the_s3_distribution_imports_no_sdk() -> None:
     assert shown.stdout.strip() == (
         "['S3Storage', 'register_files_commands', 'register_files_storage_types'] []"
     )
+
+
+def test_the_plugin_works_when_it_is_imported_before_datasette() -> None:
+    program = (
+        "import datasette_files; from datasette.plugins import pm;"
+        "print(len(pm.get_hookcallers(pm.get_plugin('files'))))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert int(shown.stdout) == len(datasette_files.__all__) - len(("File", "get_file"))
 
 
 @pytest.mark.parametrize("module", PUBLIC_MODULES)
