@@ -178,8 +178,7 @@ class _Upload:
         kept = {"token": prepared["upload_token"]}
         if "upload_parts" in prepared:
             kept["parts"] = prepared["upload_parts"]
-        elif "upload_resumable_url" in prepared and not (file.tags or file.replaces):
-            # tus has no word for tags and versions; those files go as one form.
+        elif "upload_resumable_url" in prepared:
             kept = await self._begin_tus(prepared)
         else:
             names = ("upload_url", "upload_method", "upload_headers", "upload_fields")
@@ -189,7 +188,8 @@ class _Upload:
 
     async def _begin_tus(self, prepared: dict[str, Any]) -> dict[str, Any]:
         file = self._file
-        words = {"filename": file.name, "filetype": file.content_type, "folder": file.folder}
+        # By the token the server knows the folder, the tags and the version that were prepared.
+        words = {"filename": file.name, "filetype": file.content_type}
         words["upload_token"] = prepared["upload_token"]
         metadata = ",".join(
             f"{name} {base64.b64encode(value.encode()).decode()}"

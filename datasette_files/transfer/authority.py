@@ -15,6 +15,7 @@ from ..db import resuming
 from ..db import uploads as rows
 from ..db.resuming import Resumable
 from ..errors import Conflict, Expired, NotFound, PermissionDenied
+from ..models import Upload
 from ..permissions.grants import Grant
 from ..permissions.shares import LinkGrant
 from ..sources.sources import Source
@@ -53,12 +54,14 @@ class Authority:
             raise Expired("The upload expired or was refused; begin a new one")
         return found
 
-    def replace_prepared(self, conn: Connection, source: Source, token: str) -> None:
+    def replace_prepared(self, conn: Connection, source: Source, token: str) -> Upload:
         """Forget a prepared upload in whose place another begins, with what it has reserved.
 
-        Raises Conflict if its bytes may have been sent in another way, and as ``uploads.owned``.
+        Returns what was prepared. Raises Conflict if its bytes may have been sent in another way,
+        and as ``uploads.owned``.
         """
         upload = uploads.owned(conn, token, source, self.actor_id, self.grant)
         if upload.state != "prepared" or upload.is_direct or upload.claim is not None:
             raise Conflict("The prepared upload was sent in another way; prepare a new one")
         rows.discard(conn, upload)
+        return upload

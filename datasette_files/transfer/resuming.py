@@ -78,8 +78,9 @@ class Resuming:
     ) -> tuple[str, Progress]:
         """A new upload: its id, and itself. One without bytes is completed at once.
 
-        ``prepared`` is the token of a prepared upload that it replaces. Raises FileTooLarge,
-        NotSupported, PermissionDenied, QuotaExceeded, StorageUnavailable.
+        ``prepared`` is the token of a prepared upload that it replaces, and whose tags, folder and
+        older version it takes over. Raises Conflict, FileTooLarge, NotFound, NotSupported,
+        PermissionDenied, QuotaExceeded, StorageUnavailable.
         """
         resumable_id = naming.new_resumable_id()
 
@@ -95,7 +96,9 @@ class Resuming:
             files_of = 0 if concat == "partial" else 1
             upload = replace(upload, link=authority.link, reserved_files=files_of)
             if prepared is not None:
-                authority.replace_prepared(conn, source, prepared)
+                before = authority.replace_prepared(conn, source, prepared)
+                folder = upload.folder or before.folder
+                upload = replace(upload, folder=folder, tags=before.tags, replaces=before.replaces)
             resuming.insert(conn, upload, now, metadata=metadata, concat=concat)
             reserving.check(conn, source, upload)
             return Resumable(upload, 0, {}, metadata, concat)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
@@ -57,6 +57,22 @@ async def _at_source(call: Call) -> Mount:
     allowed = await grant(call.datasette, call.actor, UPLOAD, source.slug)
     path = f"/-/files/upload/{source.slug}/-/tus"
     return Mount(source, Authority(call.actor_id, allowed), path)
+
+
+async def _completing(call: Call, mount: Mount, token: str | None) -> Mount:
+    """The mount, whose right also covers the file that the upload of the token replaces.
+
+    Raises Conflict, NotFound, PermissionDenied.
+    """
+    if token is None or call.link:
+        return mount
+    right = await call.files.versions.completing(call.actor, mount.authority.grant, token)
+    return replace(mount, authority=replace(mount.authority, grant=right))
+
+
+def _token(call: Call) -> str:
+    """The token of the upload in the address."""
+    return naming.resumable_token(call.vars["upload"])
 
 
 def routes_at(opened: Open) -> tuple[dict[str, Handler], dict[str, Handler]]:
@@ -148,7 +164,8 @@ async def _create(call: Call, mount: Mount) -> Response:
     incoming = _incoming(pairs, size, named=concat is None)
     if concat is None:
         await _check_column(call, mount, pairs, incoming)
-    resuming = call.files.resuming
+    resuming, prepared = call.files.resuming, pairs.get("upload_token")
+    mount = await _completing(call, mount, prepared)
     # Some clients, such as those made with aiohttp, name a type for a body without bytes too.
     has_body = "content-type" in call.headers and call.headers.get("content-length") != "0"
     sent = _sent(call, 0) if has_body else None
@@ -156,7 +173,7 @@ async def _create(call: Call, mount: Mount) -> Response:
         *(mount.source, mount.authority, incoming),
         metadata=raw,
         concat=None if concat is None else "partial",
-        prepared=pairs.get("upload_token"),
+        prepared=prepared,
     )
     if sent is not None and progress.file is None and progress.upload.state == "prepared":
         progress = await resuming.append(mount.source, mount.authority, resumable_id, sent)
@@ -183,6 +200,7 @@ async def _created(call: Call, mount: Mount, resumable_id: str, progress: Progre
 
 
 async def _head(call: Call, mount: Mount) -> Response:
+    mount = await _completing(call, mount, _token(call))
     progress = await call.files.resuming.look(mount.source, mount.authority, call.vars["upload"])
     await _announce(call, mount, progress)
     resumable = progress.resumable
@@ -200,6 +218,7 @@ async def _patch(call: Call, mount: Mount) -> Response:
     if offset is None:
         raise Invalid("Upload-Offset is missing; send the byte at which the body begins")
     sent = _sent(call, offset)
+    mount = await _completing(call, mount, _token(call))
     size = tus.number(call.headers, "upload-length")
     if size is not None:
         await _take_length(call, mount, size)

@@ -149,14 +149,17 @@ async def test_a_broken_upload_goes_on_and_one_that_was_killed_too(
         def killed(number: int) -> None:
             raise KeyboardInterrupt
 
+        version: dict[str, Any] = {"replaces": record["id"], "folder": "a/b", "tags": ["x"]}
         with pytest.raises(KeyboardInterrupt):
-            await client.put("docs", file, progress=killed)
+            await client.put("docs", file, progress=killed, **version)
         (kept,) = (tmp_path / "state").iterdir()
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-        again = await client.put("docs", file)
+        again = await client.put("docs", file, **version)
         prepared = [one for one in transport.requests if one.url.path.endswith("/prepare")]
         assert len(prepared) == 1
         assert again["size"] == len(CONTENT) + 4
+        shown = await client.file(again["id"])
+        assert {name: shown[name] for name in version} == version
         # A file that has changed since is another upload.
         assert list((tmp_path / "state").iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,50 @@ async def test_replacing_needs_files_edit_until_the_end(make_datasette: MakeData
         withdrawn.actions = {"files-browse"}
         assert (await site.client.get(f"/-/files/{first}/latest")).status_code == 403
     assert await versions(site, first) == [first]
+
+
+async def test_a_large_file_replaces_by_tus_and_the_right_is_asked_with_its_last_byte(
+    make_datasette: MakeDatasette,
+) -> None:
+    """Pages and programs prepare a large file, and send its bytes by tus."""
+    site = await make_datasette()
+    first = (await put(site, "report.txt", b"one")).json()["file_id"]
+    declared = {
+        **{"filename": "report.txt", "content_type": "text/plain", "size": 4},
+        **{"replaces": first, "folder": "a/b", "tags": ["kept"]},
+    }
+    version = {"Tus-Resumable": "1.0.0"}
+
+    async def begin() -> str:
+        answer = await site.client.post("/-/files/upload/docs/-/prepare", json=declared)
+        prepared = answer.json()
+        pairs = {"filename": "report.txt", "upload_token": prepared["upload_token"]}
+        metadata = ",".join(f"{k} {b64encode(v.encode()).decode()}" for k, v in pairs.items())
+        headers = {**version, "Upload-Length": "4", "Upload-Metadata": metadata}
+        begun = await site.client.post(prepared["upload_resumable_url"], headers=headers)
+        assert begun.status_code == 201, begun.text
+        return begun.headers["location"]
+
+    async def send(url: str, offset: int, content: bytes) -> Any:
+        body = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offset)}
+        return await site.client.patch(url, headers={**version, **body}, content=content)
+
+    urls = [await begin(), await begin()]
+    for url in urls:
+        assert (await send(url, 0, b"tw")).status_code == 204
+    with withdrawable() as withdrawn:
+        withdrawn.actions.add("files-edit")
+        refused = await send(urls[0], 2, b"o!")
+        assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+    done = await send(urls[0], 2, b"o!")
+    assert done.status_code == 204, done.text
+    second = done.headers["content-location"].rpartition("/")[2]
+    record = (await site.client.get(f"/-/files/{second}.json")).json()
+    assert (record["folder"], record["tags"], record["replaces"]) == ("a/b", ["kept"], first)
+    assert await versions(site, first) == [second, first]
+    late = await send(urls[1], 2, b"o!")
+    assert (late.status_code, late.json()["code"]) == (409, "conflict")
+    assert await versions(site, first) == [second, first]
 
 
 async def test_totals_agree_with_the_rows_after_any_order_of_changes(
