@@ -36,11 +36,13 @@ def test_files_are_dropped_anywhere_on_a_source_and_onto_a_folder(
     (folder / "day one").mkdir(parents=True)
     for name in ("sea.txt", ".DS_Store", "Thumbs.db"):
         make(folder / "day one", name)
+    # Above 8 MiB a file goes by another way.
+    make(folder / "day one", "film.bin", bytes(9 * 2**20))
     upload = Uploading(page)
     page.goto(site.url(SOURCE))
     expect(upload.element).to_be_hidden()
     upload.drag([folder], target=".files-table")
-    expect(upload.headline).to_have_text("1 file uploaded")
+    expect(upload.headline).to_have_text("2 files uploaded")
     # On this very page there is no way to it.
     expect(page.locator(".upload-all")).to_be_hidden()
     page.reload()
@@ -55,6 +57,7 @@ def test_files_are_dropped_anywhere_on_a_source_and_onto_a_folder(
     assert places == {
         "before.txt": "",
         "sea.txt": "trip/day one",
+        "film.bin": "trip/day one",
         "onto.txt": "trip",
         "into.txt": "trip",
     }
@@ -64,7 +67,7 @@ def test_files_are_dropped_anywhere_on_a_source_and_onto_a_folder(
     expect(page.locator(".files-drop-note")).to_contain_text("on the page of a source")
     upload.drag([tmp_path / "onto.txt"], target="h1")
     assert page.url == site.url("/-/files/search")
-    assert len(site.files()) == 4
+    assert len(site.files()) == 5
 
 
 def test_a_broken_connection_is_tried_again_by_itself(
