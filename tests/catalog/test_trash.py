@@ -237,6 +237,28 @@ async def test_each_deletion_keeps_its_moment_whatever_the_days_become(
     assert stored(tmp_path / "docs") == []
 
 
+async def test_lists_tell_how_many_files_of_the_trash_their_reader_sees(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    sources = {name: disk_source(tmp_path / name) for name in ("docs", "other")}
+    granted = {**OPEN, "files-browse": {"docs": {"allow": True}, "other": {"allow": ALICE}}}
+    datasette = await make_datasette(sources, granted, trash_days=1)
+    files = Files.of(datasette)
+
+    async def told(actor: Any) -> list[int]:
+        some = [None, *(files.sources.get(slug) for slug in sources)]
+        return [await files.trash.visible(actor, source) for source in some]
+
+    assert await told(ALICE) == [0, 0, 0]
+    for source in ("docs", "other", "other"):
+        file = await upload(datasette, source=source, actor=ALICE)
+        assert (await datasette.client.delete(file["url"], actor=ALICE)).status_code == 204
+    assert await told(ALICE) == [3, 1, 2]
+    assert await told(BOB) == [1, 1, 0]
+    page = await datasette.client.get("/-/files/source/other", actor=ALICE)
+    assert "Trash (2)" in page.text
+
+
 # Who may do what
 
 _GRANTS = {
