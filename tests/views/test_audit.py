@@ -27,7 +27,7 @@ from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.support.audited import watch
 from tests.support.fixtures import fixture
 from tests.support.imports.site import WRITE, attach, ended
-from tests.views.test_tus import BODY, Tus, meta
+from tests.support.tus import BODY, Tus, meta
 
 ANN = {"id": "ann"}
 MANAGED = {**OPEN, "files-manage": True, "files-share": True, "files-view": True}
