@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import click
 
 from .. import naming
 from ..app import Files
-from ..errors import FilesError, NoSpace, StorageUnavailable
-from ..jobs.parallel import several
+from ..errors import NoSpace, StorageUnavailable
 from ..media import sniffing
 from ..models import FileRecord
 from ..permissions.actions import UPLOAD
@@ -24,7 +25,8 @@ from ..transfer.authority import Authority
 from ..transfer.continuing import LocalFile, can_continue
 from ..transfer.incoming import Incoming
 from . import disk
-from .output import Output, as_json, progress, shown, text
+from .output import Output, as_json, shown, text
+from .putting import put_found
 from .site import Commands, Site
 
 
@@ -129,45 +131,17 @@ async def _put(
         stored = await putting.stream(putting.incoming("", None), disk.read(sys.stdin.buffer))
         output.add(as_json(stored), stored.id)
         return output.end()
+
+    async def put(item: disk.Found, tell: Callable[[int], None]) -> dict[str, Any]:
+        return as_json(await putting.file(item, tell, output))
+
+    found = partial(disk.found, paths, recursive)
     try:
-        await _put_all(putting, paths, recursive, jobs, output)
+        await put_found(site, found, jobs, output, put, (StorageUnavailable, NoSpace))
     except asyncio.CancelledError:
         output.end(ok=False)
         raise
     return output.end()
-
-
-async def _put_all(
-    putting: _Putting,
-    paths: tuple[str, ...],
-    recursive: bool,
-    jobs: int,
-    output: Output,
-) -> None:
-    """Upload the files that are found. Stops when the storage is down or full."""
-    sizes = [one.size for one in disk.found(paths, recursive, lambda what, error: None)]
-    with progress(putting.site, sum(sizes), f"{len(sizes):,} files") as tell:
-
-        async def one(item: disk.Found) -> tuple[disk.Found, FileRecord | FilesError]:
-            try:
-                return item, await putting.file(item, tell, output)
-            except FilesError as error:
-                return item, error
-
-        items = _each(disk.found(paths, recursive, output.fail))
-        async with aclosing(several(items, one, jobs)) as outcomes:
-            async for item, outcome in outcomes:
-                if isinstance(outcome, FilesError):
-                    output.fail(str(item.path), outcome)
-                    if isinstance(outcome, StorageUnavailable | NoSpace):
-                        break
-                else:
-                    output.add(as_json(outcome), f"{outcome.id}\t{shown(str(item.path))}")
-
-
-async def _each(items: Iterator[disk.Found]) -> AsyncIterator[disk.Found]:
-    for item in items:
-        yield item
 
 
 async def _telling(

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+)
 from typing import Any, TypeVar
 
 _Item = TypeVar("_Item")
@@ -39,6 +46,12 @@ async def several(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+async def each(items: Iterable[_Item]) -> AsyncIterator[_Item]:
+    """The items, as ``several`` takes them."""
+    for item in items:
+        yield item
 
 
 async def to_its_end(work: Coroutine[Any, Any, _Result]) -> _Result:

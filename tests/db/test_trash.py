@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import datasette_files
-from datasette_files.db import files, trash
+from datasette_files.db import files, garbage, trash
+from datasette_files.db.trash import Scope
 from tests.db.conftest import check_search_index, new_catalog
 
 #: Modules that write it, look up its paths, ids or versions, make its table, or let owners restore.
@@ -97,3 +98,67 @@ def test_a_restored_file_has_its_place_unless_it_is_taken() -> None:
         trash.restore(conn, "df-3")
         assert (_row(conn, "df-1")[0], _row(conn, "df-3")[0]) == (first, last + 1)
         check_search_index(conn)
+
+
+def _throw(conn: sqlite3.Connection, number: int, source_id: int, by: str | None) -> str:
+    """A file in the trash, to be purged at its number."""
+    file_id = f"df-{number}"
+    _add(conn, file_id, f"p{number}", source_id)
+    trash.add(conn, file_id, by, 0, number)
+    return file_id
+
+
+def test_pages_go_through_the_scopes_from_the_last_deletion_to_the_first(conn, monkeypatch):
+    for number, (source_id, by) in enumerate(
+        ((1, "ann"), (2, "ann"), (1, "bob"), (1, None), (2, "bob"), (3, "ann")), 1
+    ):
+        _throw(conn, number, source_id, by)
+    whole, own, two = Scope(1), Scope(1, "ann"), Scope(2, "bob")
+
+    def pages(scopes: list[Scope], limit: int) -> list[str]:
+        found, after = [], None
+        while True:
+            files, after = trash.page(conn, scopes, after, limit)
+            found.append("".join(one.file.id[3:] for one in files))
+            if after is None:
+                return found
+
+    assert pages([whole], 9) == ["431"]
+    assert pages([whole], 3) == ["431"], "no empty page follows"
+    assert pages([whole], 2) == ["43", "1"]
+    assert pages([own], 9) == ["1"]
+    assert pages([whole, two], 1) == ["5", "4", "3", "1"]
+    assert pages([], 9) == [""]
+    assert [trash.count(conn, one) for one in ([whole], [whole, two], [])] == [
+        *((3, False), (4, False), (0, False)),
+    ]
+    for limit, told in ((4, (4, False)), (3, (3, True)), (2, (2, True))):
+        monkeypatch.setattr(trash, "COUNT_LIMIT", limit)
+        assert trash.count(conn, [whole, two]) == told
+    assert [trash.holds_any(conn, ids) for ids in ([], [1], [9], [9, 3])] == [
+        *(False, True, False, True),
+    ]
+
+
+def test_files_are_due_at_their_moment_the_oldest_first(conn):
+    for number, source_id in ((3, 1), (1, 1), (2, 1), (1.5, 2)):
+        _throw(conn, number, source_id, "ann")
+
+    def due(now: float, limit: int = 9) -> list[str]:
+        return [one.file.id for one in trash.due(conn, 1, now, limit)]
+
+    assert due(0.9) == []
+    assert due(1) == ["df-1"]
+    assert due(9) == ["df-1", "df-2", "df-3"]
+    assert due(9, 2) == ["df-1", "df-2"]
+    conn.execute(
+        """CREATE TEMP TRIGGER stuck BEFORE DELETE ON main.datasette_files_trash
+        WHEN old.id = 'df-2' BEGIN SELECT raise(ABORT, 'stuck'); END"""
+    )
+    listed = trash.due(conn, 1, 9, 9)
+    trash.restore(conn, "df-3")
+    assert [file.id for file in trash.purge_all(conn, listed, 10)] == ["df-1"]
+    left = conn.execute("SELECT id, purge_at FROM datasette_files_trash ORDER BY id").fetchall()
+    assert left == [("df-1.5", 1.5), ("df-2", 3610)]
+    assert garbage.deleted_by(conn, "df-1") == ("s1", "ann")
+    assert garbage.deleted_by(conn, "df-2") is None

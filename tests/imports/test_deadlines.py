@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,18 @@ async def test_one_that_takes_too_much_cpu_is_ended(
     behaving(monkeypatch, program("while True: pass"))
     with pytest.raises(ImportFailed, match="far longer to read than others of its size"):
         await run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "code, words",
+    [
+        *((-signal.SIGXCPU, "far longer to read than others of its size"),),
+        *((-code, "takes more memory") for code in (signal.SIGABRT, signal.SIGSEGV)),
+        *((code, rf"unexpectedly \({code}\); start") for code in (0, 1, -signal.SIGKILL)),
+    ],
+)
+def test_the_way_in_which_one_ends_is_explained(code: int, words: str) -> None:
+    assert re.search(words, process._ended_by(int(code)))
 
 
 async def test_time_in_which_the_storage_sends_nothing_is_not_counted(

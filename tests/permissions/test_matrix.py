@@ -102,7 +102,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/source/{source}/settings.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings/-/update", "POST"): Need("files-manage"),
     ("/-/files/source/{source}/settings/-/reset", "POST"): Need("files-manage"),
-    # Of one source; without one it has those that the actor manages, in test_audit.py.
+    # Of one source; without one it has those that the actor manages, in test_audit_reading.py.
     ("/-/files/audit", "GET"): Need("files-manage"),
     ("/-/files/audit.json", "GET"): Need("files-manage"),
     ("/-/files/audit.csv", "GET"): Need("files-manage"),

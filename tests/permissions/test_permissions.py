@@ -107,6 +107,14 @@ async def test_a_key_that_is_no_source_grants_nothing_to_a_source(
     assert await browsers(datasette) == set()
 
 
+async def test_an_entry_that_is_no_allow_block_of_a_source_says_nothing(
+    make_datasette: MakeDatasette,
+) -> None:
+    block = {"id": "alice", "docs": {}, "docks": {"allow": "alice"}}
+    datasette = await make_datasette(permissions={"files-browse": block})
+    assert await browsers(datasette) == {"alice"}
+
+
 @pytest.mark.parametrize(
     "restrictions, may",
     [

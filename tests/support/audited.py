@@ -2,15 +2,23 @@
 
 SQL triggers note each change, and before each commit of the plugin every one of them needs an entry
 of the audit that was written in the same transaction. So a way of changing something that somebody
-adds later, and forgets to record, fails in any test that goes through it under the watch.
+adds later, and forgets to record, fails in any test that goes through it under the watch. Also
+here: the entries as a reader has them.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from typing import Any
+
+from datasette.app import Datasette
 
 from datasette_files.app import Files
+from tests.conftest import OPEN
+
+ANN = {"id": "ann"}
+MANAGED = {**OPEN, "files-manage": True, "files-share": True, "files-view": True}
 
 _FILE_COLUMNS = "path, filename, folder, tags, search_text, metadata, source_id, missing_since"
 #: The table and the event, the subject, and its value.
@@ -61,3 +69,16 @@ async def watch(files: Files) -> None:
 def _last(conn: sqlite3.Connection) -> int:
     (found,) = conn.execute("SELECT ifnull(max(id), 0) FROM datasette_files_audit").fetchone()
     return int(found)
+
+
+async def entries(datasette: Datasette, query: str = "", actor: Any = ANN) -> list[dict[str, Any]]:
+    """All entries that the actor reads, the first first."""
+    await Files.of(datasette).audit.write_waiting()
+    found: list[dict[str, Any]] = []
+    url = f"/-/files/audit.json?_size=max&{query}"
+    while url:
+        answer = await datasette.client.get(url, actor=actor)
+        assert answer.status_code == 200, answer.text
+        found += answer.json()["entries"]
+        url = answer.json()["next_url"]
+    return found[::-1]

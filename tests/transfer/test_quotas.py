@@ -20,7 +20,7 @@ from datasette_files.transfer.incoming import Incoming
 from datasette_files.transfer.reserving import Reservation
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.support.storages import DirectStorage
-from tests.views.test_tus import Tus
+from tests.support.tus import Tus
 
 CONTENT = b"0123456789" * 100
 ROOM = 50 * len(CONTENT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,11 @@ import pytest
 from datasette.app import Datasette
 
 from datasette_files.app import Files
+from datasette_files.errors import PermissionDenied
 from datasette_files.permissions.grants import grant
-from tests.conftest import OPEN
+from datasette_files.transfer.incoming import Incoming
+from tests.conftest import OPEN, MakeDatasette
+from tests.support.storages import DirectStorage
 
 ALICE = {"id": "alice"}
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -86,6 +89,23 @@ async def test_in_three_steps_before_the_last_one_commits(datasette: Datasette) 
     assert answer.status_code == 403
     files = await datasette.get_internal_database().execute("SELECT id FROM datasette_files")
     assert list(files) == []
+
+
+async def test_before_the_storage_signs_a_url(
+    make_datasette: MakeDatasette, register_storages: Callable[..., None]
+) -> None:
+    register_storages(DirectStorage)
+    datasette = await make_datasette({"docs": {"storage": "direct"}})
+    right = await grant(datasette, ALICE, "files-upload")
+    files, incoming = Files.of(datasette), Incoming("a.txt", "text/plain")
+    source = files.sources.get("docs")
+    await files.uploads.prepare(source, "alice", right, incoming)
+    assert isinstance(source.storage, DirectStorage)
+    assert len(source.storage.incoming) == 1
+    withdraw(datasette)
+    with pytest.raises(PermissionDenied):
+        await files.uploads.prepare(source, "alice", await right.renewed(), incoming)
+    assert len(source.storage.incoming) == 1
 
 
 async def prepared(datasette: Datasette) -> str:

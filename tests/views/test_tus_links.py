@@ -12,7 +12,7 @@ from datasette_files.base import SignedPart
 from tests.conftest import MakeDatasette
 from tests.support.sharing import ALICE, PERMISSIONS, upload_link, withdrawable
 from tests.support.storages import PartsStorage, registered
-from tests.views.test_tus import Tus, code_of, meta
+from tests.support.tus import Tus, code_of, meta
 
 
 class LinkTus(Tus):

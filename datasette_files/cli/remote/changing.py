@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +12,9 @@ import click
 from ...client import Record, Unreachable
 from ...client.server import refusal
 from ...errors import FilesError, Invalid, NoSpace
-from ...jobs.parallel import several
 from .. import disk
-from ..output import Output, ids, progress, seconds_of, shown
+from ..output import Output, ids, seconds_of, shown
+from ..putting import put_found
 from .server import Remote, refuse
 
 if TYPE_CHECKING:
@@ -50,33 +49,15 @@ async def _put(
         stored = await remote.client.put_stream(slug, chunks, name or "", content_type=content_type)
         output.add(stored, stored["id"])
         return output.end()
-    sizes = [one.size for one in disk.found(paths, recursive, lambda what, error: None)]
-    with progress(remote, sum(sizes), f"{len(sizes):,} files") as tell:
 
-        async def one(item: disk.Found) -> tuple[disk.Found, Record | FilesError]:
-            try:
-                return item, await remote.client.put(
-                    slug, item.path, name=name, content_type=content_type, progress=tell
-                )
-            except FilesError as error:
-                return item, error
+    async def put(item: disk.Found, tell: Callable[[int], None]) -> Record:
+        return await remote.client.put(
+            slug, item.path, name=name, content_type=content_type, progress=tell
+        )
 
-        items = each(disk.found(paths, recursive, output.fail))
-        async with aclosing(several(items, one, jobs)) as outcomes:
-            async for item, outcome in outcomes:
-                if not isinstance(outcome, FilesError):
-                    path = os.fsencode(item.path).decode("utf-8", "replace")
-                    output.add(outcome, f"{outcome['id']}\t{shown(path)}")
-                    continue
-                output.fail(str(item.path), outcome)
-                if isinstance(outcome, Unreachable | NoSpace):
-                    break
+    found = partial(disk.found, paths, recursive)
+    await put_found(remote, found, jobs, output, put, (Unreachable, NoSpace))
     return output.end()
-
-
-async def each(items: Iterator[Any]) -> AsyncIterator[Any]:
-    for item in items:
-        yield item
 
 
 async def _bulk(remote: Remote, action: str, wanted: list[str], name: str, **more: Any) -> int:

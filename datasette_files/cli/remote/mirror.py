@@ -16,10 +16,9 @@ from ...client.folder import Folder
 from ...client.mirroring import Known, Local, Remote, Sides, Step, down, up
 from ...client.server import refusal
 from ...errors import Conflict, FilesError, Invalid, NoSpace
-from ...jobs.parallel import several
+from ...jobs.parallel import each, several
 from ..output import Output, shown
 from . import server
-from .changing import each
 
 if TYPE_CHECKING:
     from ..site import Commands, Site
@@ -142,7 +141,7 @@ class _Run:
                 return step, error
             return step, None
 
-        async with aclosing(several(each(iter(steps)), one, self.jobs)) as done:
+        async with aclosing(several(each(steps), one, self.jobs)) as done:
             async for step, error in done:
                 if error is not None:
                     output.fail(step.path, error)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +22,6 @@ from ..media_types import DEMUXERS
 from . import pictures
 
 _FILE = Path("file")
-_HEIF = "HEIF"
 _SIDEWAYS = (5, 6, 7, 8)
 #: Entries that ffprobe prints.
 _ENTRIES = (
@@ -43,17 +41,7 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
     settings = framing.read_message(source)
     if settings is None:
         return
-    formats = list(pictures.FORMATS)
-    if settings["heif"]:
-        try:
-            import pillow_heif  # noqa: PLC0415 - an extra
-        except (ImportError, OSError):
-            pass  # uninstalled since the server's start: its files have no known format
-        else:
-            pillow_heif.register_heif_opener(thumbnails=False)
-            formats.append(_HEIF)
-    Image.MAX_IMAGE_PIXELS = settings["max_pixels"]
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    formats = pictures.prepare(heif=settings["heif"], max_pixels=settings["max_pixels"])
     while (job := framing.read_message(source)) is not None:
         answer = _answer({**settings, **job, "formats": formats}, source)
         sink.write(framing.packed(answer))

@@ -9,17 +9,14 @@ from __future__ import annotations
 import io
 import subprocess
 import time
-import warnings
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from PIL import AvifImagePlugin, Image
+from PIL import Image
 
 from ...sandbox import confinement, framing
 from ..media_types import HEIF_TYPES
 from . import clips, documents, pictures
-
-_HEIF = "HEIF"
 
 
 def main(source: BinaryIO, sink: BinaryIO) -> None:
@@ -27,19 +24,7 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
     settings = framing.read_message(source)
     if settings is None:
         return
-    formats = list(pictures.FORMATS)
-    if settings["heif"]:
-        try:
-            import pillow_heif  # noqa: PLC0415 - an extra
-        except (ImportError, OSError):
-            pass  # uninstalled since the server's start; a job that needs it raises Absent
-        else:
-            pillow_heif.register_heif_opener(thumbnails=False)
-            formats.append(_HEIF)
-    Image.MAX_IMAGE_PIXELS = settings["max_pixels"]
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread needs its own buffers
-    # Pillow checks the size in the header, also for an image within an image.
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    formats = pictures.prepare(heif=settings["heif"], max_pixels=settings["max_pixels"])
     while (job := framing.read_message(source)) is not None:
         answer, contents = _answer({**settings, **job, "formats": formats}, source)
         sink.write(framing.packed(answer))
@@ -113,7 +98,7 @@ def _made(job: dict[str, Any], pieces: Iterator[bytes]) -> pictures.Picture:
         buffer.write(piece)
     if job["kind"] == "pdf":
         return documents.first_page(buffer.getvalue(), job["side"])
-    if job["content_type"] in HEIF_TYPES and _HEIF not in job["formats"]:
+    if job["content_type"] in HEIF_TYPES and pictures.HEIF not in job["formats"]:
         raise pictures.Absent("pillow-heif cannot be imported")
     buffer.seek(0)
     return pictures.picture(buffer, job["side"], job["max_pixels"], job["formats"])

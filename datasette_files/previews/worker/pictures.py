@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -40,6 +41,8 @@ _PLUGINS = (
     WebPImagePlugin.WebPImageFile,
 )
 FORMATS = tuple(plugin.format for plugin in _PLUGINS)
+#: The format of the extra ``heic``.
+HEIF = "HEIF"
 
 #: Names of Pillow's for a JPEG, and for one with further pictures behind it.
 _JPEGS = ("JPEG", "MPO")
@@ -87,6 +90,27 @@ class Picture:
     encoded: tuple[Encoded, ...]
     width: int | None = None
     height: int | None = None
+
+
+def prepare(*, heif: bool, max_pixels: int) -> list[str]:
+    """Set Pillow up for files that are not trusted; return the formats that it may open.
+
+    ``heif`` adds ``HEIF``, unless its package was uninstalled since the server's start.
+    """
+    formats = list(FORMATS)
+    if heif:
+        try:
+            import pillow_heif  # noqa: PLC0415 - an extra
+        except (ImportError, OSError):
+            pass
+        else:
+            pillow_heif.register_heif_opener(thumbnails=False)
+            formats.append(HEIF)
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread needs its own buffers
+    # Pillow checks the size in the header, also for an image within an image.
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    return formats
 
 
 def picture(
