@@ -161,14 +161,14 @@ def _forgotten() -> Expired:
     return Expired("The zip was forgotten meanwhile; choose the files again")
 
 
-def first_file(conn: sqlite3.Connection, number: int) -> str | None:
-    """The id of the first member that is a file."""
-    row = conn.execute(
-        f"""SELECT file_id FROM datasette_files_zip_members
-        WHERE zip = ? AND {_IS_FILE} ORDER BY start LIMIT 1""",
+def noted_sources(conn: sqlite3.Connection, number: int) -> list[str]:
+    """The slugs of the members' sources, in order, as ``note_whole`` noted them."""
+    rows = conn.execute(
+        """SELECT s.slug FROM datasette_files_zips z, json_each(z.sources) noted
+        JOIN datasette_files_sources s ON s.id = noted.key WHERE z.number = ? ORDER BY s.slug""",
         (number,),
-    ).fetchone()
-    return None if row is None else str(row[0])
+    )
+    return [row[0] for row in rows]
 
 
 def page(conn: sqlite3.Connection, number: int, start: int, limit: int) -> list[Entry]:

@@ -42,6 +42,8 @@ class ImportProblem(Exception):
         super().__init__(message)
         self.row = row
         self.column = column
+        #: The values of the option ``member`` that may be chosen instead.
+        self.members: list[str] = []
 
     def __str__(self) -> str:
         place = ", ".join(

@@ -92,8 +92,8 @@ class Detected:
     others: tuple[str, ...] = ()
 
 
-def detect(head: bytes) -> Detected:
-    """Detect the encoding of a file's head, which may be cut anywhere.
+def detect(head: bytes, *, whole: bool = False) -> Detected:
+    """Detect the encoding of a file's head, which may be cut anywhere unless it is the whole file.
 
     A byte order mark decides; else UTF-8 if all but a few bytes are valid; else a guess.
     """
@@ -104,7 +104,7 @@ def detect(head: bytes) -> Detected:
         return Detected(wide)
     if _JAPANESE.search(head) and _is_valid(head, "iso-2022-jp"):
         return Detected("iso-2022-jp", True, ("utf-8",))
-    if _is_utf_8(head):
+    if _is_utf_8(head, whole):
         return Detected("utf-8")
     from .guessing import ranked  # noqa: PLC0415 - large, and most files do not need it
 
@@ -116,10 +116,10 @@ def detect(head: bytes) -> Detected:
     return Detected(best, True, tuple(others[:_MAX_OTHERS]))
 
 
-def _is_utf_8(head: bytes) -> bool:
+def _is_utf_8(head: bytes, whole: bool) -> bool:
     """Tell whether the head is UTF-8, apart from a few broken bytes (which are reported later)."""
     # An incremental decoder accepts a character that is cut at the end.
-    text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(head, final=whole)
     broken = text.count("\N{REPLACEMENT CHARACTER}") - head.count(b"\xef\xbf\xbd")
     if not broken:
         return True
@@ -203,8 +203,12 @@ class _Guarded(io.RawIOBase):
 class Characters:
     """A file as text. ``bad`` turns true once marks may be in it."""
 
-    def __init__(self, stream: IO[bytes], options: ReadOptions, head: bytes) -> None:
-        detected = Detected(options.encoding) if options.encoding else detect(head)
+    def __init__(
+        self, stream: IO[bytes], options: ReadOptions, head: bytes, *, whole: bool = False
+    ) -> None:
+        detected = Detected(options.encoding or "")
+        if not options.encoding:
+            detected = detect(head, whole=whole)
         name = detected.name
         if name not in ENCODINGS:
             raise ImportProblem(f"The encoding {name!r} is not known; choose another")

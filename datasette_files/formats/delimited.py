@@ -51,7 +51,7 @@ class Delimited(ImportFormat):
         buffered = io.BufferedReader(stream, HEAD)  # type: ignore[type-var]
         head = buffered.peek(HEAD)[:HEAD]
         check_text(head)
-        characters = Characters(buffered, options, head)
+        characters = Characters(buffered, options, head, whole=len(head) < HEAD)
         first = _first_text(head, characters)
         declared, rest = dialect.declared_delimiter(first)
         if declared:

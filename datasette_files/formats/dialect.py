@@ -16,6 +16,8 @@ _CHARACTERS = 32 * 1024
 _CANDIDATES = ";\t|,"
 #: Most rows of titles above a header.
 _MAX_TITLES = 10
+#: Least rows below a header, if titles above it have several values; one less below a title of one.
+_MIN_BELOW = 2
 #: Matches each text in one way only, so that a long text takes linear time.
 _NUMBER = re.compile(r"[-+]?[.,]*\d[\d.,]*%?")
 _YEAR = re.compile("(?:19|20)[0-9][0-9]")
@@ -85,8 +87,11 @@ def guess_skip(rows: list[list[str]]) -> int:
     """Count the rows of titles above the header.
 
     A title is a row of one value, followed by rows of two or more. The header holds no numbers,
-    except years above other values.
+    except years above other values. Rows of several values are titles too (``Created,2024-01-31``)
+    if the header is the first row that is as wide as those below it, and names numbers there.
     """
+    if wider := _rows_above(rows):
+        return wider
     titles = 0
     while titles < min(len(rows), _MAX_TITLES) and sum(map(bool, _stripped(rows[titles]))) < 2:
         titles += 1
@@ -96,12 +101,39 @@ def guess_skip(rows: list[list[str]]) -> int:
     while header and not header[-1]:
         header.pop()
     wide = Counter(len(row) for row in rows[titles + 1 :]).most_common(1)[0][0]
-    below = _stripped(rows[titles + 1])
-    names = sum(map(bool, header)) > 1 and not any(
+    names = sum(map(bool, header)) > 1 and _names_columns(header, _stripped(rows[titles + 1]))
+    return titles if names and wide >= len(header) else 0
+
+
+def _rows_above(rows: list[list[str]]) -> int:
+    """Count narrow rows above a header as wide as all rows below it; 0 unless it names numbers."""
+    cells = [_stripped(row) for row in rows]
+    filled = [sum(map(bool, row)) for row in cells]
+    wide = max(filled, default=0)
+    above = filled.index(wide) if rows else 0
+    if not 0 < above <= _MAX_TITLES or max(filled[:above]) < 2:
+        return 0
+    header, below = cells[above], cells[above + 1 :]
+    # A header whose first name is missing is narrow too, but reaches to the last column.
+    if any(len(row) >= len(header) and row[-1] for row in cells[:above]):
+        return 0
+    if len(below) < _MIN_BELOW - (filled[0] < 2) or not _names_columns(header, below[0]):
+        return 0
+    if not all(len(row) == len(header) for row in below):
+        return 0
+    numbers = any(
+        name and all(_NUMBER.fullmatch(row[index]) for row in below)
+        for index, name in enumerate(header)
+    )
+    return above if numbers else 0
+
+
+def _names_columns(header: list[str], below: list[str]) -> bool:
+    """Tell whether a row may name columns: it holds no numbers, except years above other values."""
+    return not any(
         _NUMBER.fullmatch(cell) and not (number and _is_year_above(cell, below[number:]))
         for number, cell in enumerate(header)
     )
-    return titles if names and wide >= len(header) else 0
 
 
 def _is_year_above(cell: str, below: list[str]) -> bool:

@@ -1,10 +1,10 @@
 """Workbooks of Excel (.xlsx, .xlsm, .xlsb, .xls) and OpenDocument (.ods): one sheet is read.
 
-The rules: a sheet is the rectangle of its values; empty rows are skipped. No formula is computed: a
-cell has the value saved with the workbook, and an error is NULL. Dates and times become text in
-SQLite's form, a duration becomes h:mm:ss. A whole number is an integer, although Excel stores a
-float. What calamine loses of dates and times comes from serials.py. Calamine holds the sheet in
-memory, within the memory limit of the process.
+The rules: a sheet is the rectangle of its values; empty rows are skipped, and so are titles above
+the header (dialect.py). No formula is computed: a cell has the value saved with the workbook, and
+an error is NULL. Dates and times become text in SQLite's form, a duration becomes h:mm:ss. A whole
+number is an integer, although Excel stores a float. What calamine loses of dates and times comes
+from serials.py. Calamine holds the sheet in memory, within the memory limit of the process.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import datetime
 import importlib.util
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, BinaryIO
 
-from . import serials
+from . import dialect, serials
 from .base import MAX_FIELD, ImportFormat, ImportProblem, ReadOptions, Table, column_names
 
 #: A larger float is not turned into an integer: it is no longer exact.
@@ -26,7 +27,7 @@ _SPAN = re.compile(
 )
 #: Types of cells that may be dates of which calamine lost the day, see serials.py.
 _DOUBTFUL = (datetime.time, int)
-#: Rows that are read to detect a header.
+#: Least rows of a sheet whose first row is looked at for a header.
 _ROWS_OF_HEADER = 2
 
 
@@ -49,7 +50,7 @@ class Workbook(ImportFormat):
         "application/vnd.oasis.opendocument.spreadsheet",
     )
     seeks = True
-    options = ("header",)
+    options = ("header", "skip")
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Table:
         try:
@@ -61,10 +62,25 @@ class Workbook(ImportFormat):
             if not _is_calamines(error) and not isinstance(error, OSError):
                 raise
             raise ImportProblem(_explained(error)) from None
+        try:
+            return self._table(sheet, names, stream, options)
+        except ImportProblem as problem:
+            problem.members = names
+            raise
+
+    @staticmethod
+    def _table(sheet: Any, names: list[str], stream: BinaryIO, options: ReadOptions) -> Table:
         rows = _rows(sheet, stream)
-        begin = [row for _, row in zip(range(_ROWS_OF_HEADER), rows, strict=False)]
+        begin = list(islice(rows, dialect.ROWS))
         if not begin:
             raise ImportProblem(f"The sheet {sheet.name!r} is empty; choose another, or fill it")
+        skip = options.skip
+        if skip is None:
+            shown = [["" if cell is None else str(cell) for cell in row] for row in begin]
+            skip = 0 if options.header is False else dialect.guess_skip(shown)
+        elif skip and skip >= len(begin):
+            raise ImportProblem(f"The sheet has no row after {skip:,} rows above the header")
+        begin = begin[skip:]
         header = _guess_header(begin) if options.header is None else options.header
         columns = column_names(begin[0] if header else [""] * len(begin[0]))
         for number, name in enumerate(columns, 1):
@@ -72,7 +88,7 @@ class Workbook(ImportFormat):
         return Table(
             columns,
             _checked(begin[header:], rows, columns),
-            found={"member": sheet.name, "header": header},
+            found={"member": sheet.name, "header": header, "skip": skip},
             members=names,
         )
 

@@ -59,6 +59,8 @@ _BESIDE_LETTER = -6.0
 _QUOTES = "“”„‘’‚«»‹›\"'"
 _MONEY = "€£¥¢¤"
 _BESIDE_NUMBERS = "°²³½¼¾±×÷‰µ¹"
+#: What follows: a scale or a direction of the compass; a unit, as in ``µg``.
+_UNITS = {"°": "CFKNSWEOR", "µ": "gmlLsAVFWTM"}
 _USUAL = "’“”–…€£°²½¼¾•"
 _ALONE = "–—…•·©®™§†‡¶«»¿¡ºª\xa0\xad№"
 
@@ -180,8 +182,8 @@ def _score_sign(text: str, index: int) -> float:
             left.isdigit() or right.isdigit() or (not letter_left and not letter_right)
         )
     elif char in _BESIDE_NUMBERS:
-        placed = (char in "°µ" and (right in "CFKm" or not letter_right)) or (
-            (left.isdigit() or not letter_left or char in "²³") and not letter_right
+        placed = right in _UNITS.get(char, "") or (
+            (left.isdigit() or not letter_left or char in "°µ²³") and not letter_right
         )
     elif char in "’‘":
         placed = True

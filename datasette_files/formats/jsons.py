@@ -2,7 +2,7 @@
 
 Columns are the keys, in the order in which they first occur. Values keep their type: a string that
 looks like a number stays a string; true and false are 1 and 0; objects and arrays are JSON text.
-Leaves out the parsing in pieces (json_stream.py).
+Leaves out where the rows are (json_document.py), and the parsing in pieces (json_stream.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 from .base import MAX_COLUMNS, ImportFormat, ImportProblem, ReadOptions, Table, check_name, composed
 from .characters import BAD, Characters
 from .delimited import HEAD
-from .json_stream import SPACE, Cursor, decoded, rows_of
+from .json_document import rows_of
+from .json_stream import SPACE, Cursor, decoded
 
 #: An object with a name, or an array of objects or arrays, after a mark or white space.
 _BEGINS = re.compile(rb'(?:\xef\xbb\xbf)?[\s\x1e]*(?:\{\s*"|\{\s*\}|\[\s*[\[{])')
@@ -61,17 +62,22 @@ class _Json(ImportFormat):
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Table:
         buffered = io.BufferedReader(stream, HEAD)  # type: ignore[type-var]
-        characters = Characters(buffered, options, buffered.peek(HEAD)[:HEAD])
+        head = buffered.peek(HEAD)[:HEAD]
+        characters = Characters(buffered, options, head, whole=len(head) < HEAD)
         members: list[str] = []
         found = dict(characters.found)
         names = _Names()
         rows = _rows(self.values(characters.text, options, found, members), names, characters)
         # Empty objects may come first: they are rows of NULLs.
-        empty, first = 0, next(rows, None)
-        while first is not None and not names.names:
-            empty, first = empty + 1, next(rows, None)
-        if first is None:
-            raise ImportProblem("There are no objects in the file; each has to be a row")
+        try:
+            empty, first = 0, next(rows, None)
+            while first is not None and not names.names:
+                empty, first = empty + 1, next(rows, None)
+            if first is None:
+                raise ImportProblem("There are no objects in the file; each has to be a row")
+        except ImportProblem as problem:
+            problem.members = members
+            raise
         return Table(
             names.names, chain(repeat([], empty), [first], rows), found=found, members=members
         )

@@ -17,7 +17,8 @@ WORDS = {
     " Hélène André François Françoise Benoît Noël Jérôme Stéphane Frédéric Gaëlle Zoé Léa Anaïs"
     " Besançon Nîmes Orléans Évreux Saint-Étienne Châlons Béziers Sète Mâcon Bâle Genève Côte Rhône"
     " naïf maïs reçu ça leçon garçon façade dû sûr mûr goût coût bientôt côté contrôle règle pièce"
-    " matière dernière manière œuvre sœur cœur crème caféine Thérèse évêque pâte tâche bâtiment île",
+    " matière dernière manière œuvre sœur cœur crème caféine Thérèse évêque pâte tâche bâtiment île"
+    " péage pédale péril pétale répété dépôt mémoire mélange métal métier hélas série zéro périmètre vélo",
     "German": "für über Straße Größe Grüße Müller Schäfer Jäger Köhler Möller Schröder Krüger Günther"
     " Jürgen Jörg Björn Käthe Bärbel Sören München Köln Düsseldorf Nürnberg Zürich Österreich Würzburg"
     " Lübeck Göttingen Tübingen Saarbrücken Münster Fürth Gießen Preußen Änderung Übersicht Ärzte"
@@ -30,7 +31,8 @@ WORDS = {
     " Raúl Mónica Verónica Lucía Héctor Málaga Córdoba Cádiz León Ávila Cáceres Almería Logroño Coruña"
     " México Bogotá Perú Medellín Asunción dirección teléfono número información descripción código"
     " categoría razón población educación atención también además después está será más sí él aquí"
-    " público único último artículo página vehículo pingüino vergüenza día país río café inglés Iñaki",
+    " público único último artículo página vehículo pingüino vergüenza día país río café inglés Iñaki"
+    " rápido sábado máximo mínimo película débil cálido sólido inválido lámina párrafo plástico ñandú",
     "Portuguese": "não são então também João São Sebastião coração região informação situação descrição"
     " educação preço serviço Gonçalves Conceição França praça endereço ações opções condições milhões"
     " Simões Camões põe José António Antônio Luís Inês Mário Sérgio Cláudia Patrícia Márcia Fátima"
@@ -41,7 +43,9 @@ WORDS = {
     "Italian": "città università qualità attività società età libertà possibilità perché poiché finché"
     " è più può però così già giù là lì sarà verrà avrà lunedì martedì mercoledì giovedì venerdì"
     " caffè tè tribù virtù Niccolò Nicolò Cantù Forlì Mondovì Canicattì Cefalù Salò Nardò comò falò"
-    " quantità identità località velocità proprietà novità metà papà sì né dà però perciò ciò piè",
+    " quantità identità località velocità proprietà novità metà papà sì né dà però perciò ciò piè"
+    " Noè Mosè Salomè lacchè benché purché affinché sicché poté ragù menù quaggiù laggiù lassù gioventù Gesù"
+    " Corfù bontà verità facoltà autorità necessità sanità unità podestà partirà dirà farà potrà avrò andrò",
     "Dutch": "België coördinatie coöperatie geïnteresseerd geïmporteerd reünie efficiënt patiënt cliënt"
     " ideeën industrieën categorieën provinciën tweeën zeeën één vóór café financiële officiële oriënt"
     " Azië Italië Brazilië Australië Daniël Michaël Joël Zoë Noël Chloë Raphaël bacteriën hygiëne crèche"
@@ -56,7 +60,8 @@ WORDS = {
     " sähköposti määrä päivä käyttäjä tänään hyvää yö työ syöttö näyttö järjestelmä lisätä väri kesä",
     "Icelandic": "Reykjavík Ísafjörður Kópavogur Hafnarfjörður Guðmundur Þórður Þór Þorsteinn Sigríður"
     " Guðrún Jón Jónsdóttir Ólafur Björn Árni Ásgeir það þetta þú við með verður maður staður bæ bæði"
-    " ný nýtt síða því sér íslenska árið sumarið góðan daginn Akranes Húsavík Seyðisfjörður orð",
+    " ný nýtt síða því sér íslenska árið sumarið góðan daginn Akranes Húsavík Seyðisfjörður orð"
+    " blað hraði góð til að hlaða leiðin ódýr ófær Óskar Óðinn Ólöf úr útgáfa íbúð veður auðvelt rauð gjöf",
     "Polish": "Łódź Kraków Wrocław Poznań Gdańsk Toruń Częstochowa Rzeszów Bielsko-Biała Świdnica Żywiec"
     " Zielona Góra Białystok Łukasz Paweł Michał Rafał Stanisław Bogusław Mirosław Wałęsa Małgorzata"
     " Elżbieta Bożena Grażyna Wójcik Kowalczyk Wiśniewski Woźniak Dąbrowski Kozłowski Jabłoński Pawłowski"
@@ -99,12 +104,14 @@ WORDS = {
     " Jonavą Žukauskas Žilinskas Petrauskienė Kazlauskaitė Jankauskienė Šimkus Čepaitis Rūta Dalė Jūratė"
     " Eglė Živilė Gražina Saulė Agnė Vytautė gatvė miestų šalių įmonė įmonių žmonių vaikų kaina prekė prekių"
     " ąžuolas ačiū mėnuo mėnesį metų dienų savaitė pirmadienį šeštadienis birželis rugsėjis lapkričio sąskaita"
-    " užsakymų kiekį kodą vardą pavardė būtų turėtų tūkstančių žiūrėti gražų ėjo išsiųsta pažymėta šviežių",
+    " užsakymų kiekį kodą vardą pavardė būtų turėtų tūkstančių žiūrėti gražų ėjo išsiųsta pažymėta šviežių"
+    " Joniškis Kupiškis Radviliškis Anykščiai Šakiai miškas iškart kiškiai ryškus mažesnis dažnai Įrašas",
     "Latvian": "Rīga Liepāja Rēzekne Jūrmala Jēkabpils Cēsis Kuldīga Sigulda Ķekava Ādaži Bērziņš Kalniņš"
     " Ozoliņš Jansons Liepiņš Krūmiņš Zariņš Ābele Jānis Pēteris Māris Andrējs Līga Ilzē Inguna Kristīne"
     " Zigrīda Ģirts Kārlis Mārtiņš iela pilsēta nedēļa mēnesis gads šodien jūnijs jūlijs pavārs latviešu"
     " vārds uzvārds tālrunis daudzums cena pasūtījums piegāde skaņa ķīmija ļoti ģimene ēdiens būt vairāk"
-    " trīs četri seši labāk rītdiena brālis māsa māte tēvs zāle gaļa zeme ūdens ceļš galvenā lielākā ēka",
+    " trīs četri seši labāk rītdiena brālis māsa māte tēvs zāle gaļa zeme ūdens ceļš galvenā lielākā ēka"
+    " jāiet nāk sēklas vēl kā tā tās rakstā stāsts krūze skrūve grūti sūtīts",
     "Estonian": "Tõnu Jõgi Kõrgessaare Põlva Võru Jõhvi Pärnu Jõgeva Viljandi Põltsamaa Mäe Järve Rääma"
     " Ülle Jüri Kõiv Mägi Tamm Rebane Sõber Õunapuu Kärt Pääsuke töö üks kõik kõrge võib näide lühike sõna"
     " päev nädal märts jõulud aadress müük ostjä hõbe tööleping šokolaad žanr püha küla põhi lõuna ülikool",

@@ -14,6 +14,7 @@ _UNPACK = "unpack it, and import the table inside"
 _EXPORT = "export its rows as CSV, and import that"
 #: Beginnings, with what they are and what to do.
 _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
+    (rb"PK\x05\x06", "an archive without files", "choose a file with rows"),
     (rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", "packed by bzip2", _UNPACK),
     (rb"\xfd7zXZ\x00", "packed by xz", _UNPACK),
     (rb"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK),

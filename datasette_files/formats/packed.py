@@ -36,6 +36,11 @@ _NO_TABLE_ENDS = (
     *(".mp3", ".mp4", ".mov", ".wav", ".avi", ".css", ".js", ".py", ".exe", ".dll", ".xml", ".xsd"),
     *(".sha256", ".md5"),
 )
+#: Beginnings of names of files that describe the tables beside them.
+_DESCRIBING = (
+    *("datapackage.json", "metadata", "schema.json", "manifest.json", "package.json"),
+    *("dataset_metadata", "ro-crate-metadata"),
+)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -157,10 +162,11 @@ class Unzstd(Limited):
 def members(archive: BinaryIO, is_table: Callable[[str], bool]) -> list[str]:
     """List the files of a zip archive that may be tables.
 
-    These are the files with a table's extension; if there are none, all but pictures, documents
-    and similar files. Raises ImportProblem if the list is empty.
+    These are the files with a table's extension, those that describe others last; if there are
+    none, all but pictures, documents and similar files. Raises ImportProblem if the list is empty.
     """
-    names = [info.filename for info in _listed(_opened(archive)) if info.file_size]
+    listed = [info.filename for info in _listed(_opened(archive)) if info.file_size]
+    names = sorted(dict.fromkeys(listed), key=_describes)
     tables = [name for name in names if is_table(name)] or [
         name
         for name in names
@@ -170,6 +176,12 @@ def members(archive: BinaryIO, is_table: Callable[[str], bool]) -> list[str]:
     if not tables:
         raise ImportProblem("The archive holds no table; upload one with CSV, JSON or a workbook")
     return tables
+
+
+def _describes(name: str) -> bool:
+    """Tell whether a file, by its name, describes the tables beside it (Frictionless, CSVW)."""
+    last = name.lower().rpartition("/")[2]
+    return last.startswith(_DESCRIBING) or last.endswith("-metadata.json")
 
 
 def is_workbook(archive: BinaryIO) -> bool:

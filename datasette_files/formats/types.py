@@ -1,8 +1,8 @@
 """Detection of each column's type from all of its values.
 
 The rules. An integer is an optional minus and digits without leading zeros, within 64 bits. A
-float is the same with a fraction, of at most 17 significant digits; the fraction does not end in a
-zero, except ``.0``. A column of both is float if no integer has more than 15 digits, as a float
+float is the same with a fraction, of which a float keeps every digit; the fraction does not end in
+a zero, except ``.0``. A column of both is float if no integer has more than 15 digits, as a float
 would change it. Empty cells are NULL in a column of numbers. Any other value (dates, nan, 007, +1,
 1_000, 5E1, the 1.10 of a version or a price, numbers with spaces) makes the column text, and every
 value keeps its spelling. If the target column already holds numbers, every spelling is accepted;
@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 INTEGER, FLOAT, TEXT, BLOB = "integer", "float", "text", "blob"
@@ -161,9 +162,20 @@ def _is_kept(text: str, number: float) -> bool:
     whole, point, fraction = text.partition(".")
     if not text.lstrip("-").replace(".", "", 1).isdigit():
         return text == repr(number)  # an exponent
-    return (
+    spelled = (
         not point or fraction == "0" or bool(whole.strip("-") and fraction.rstrip("0") == fraction)
     )
+    return spelled and is_exact(text, number)
+
+
+def is_exact(text: str, number: float) -> bool:
+    """Tell whether the float made of a number's text is written with the same value.
+
+    A float keeps 15 digits of every number, and 16 or 17 of some (IEEE 754, binary64).
+    """
+    if len(text) <= _EXACT_DIGITS or (written := repr(number)) == text:
+        return True
+    return Decimal(written) == Decimal(text)
 
 
 def as_float(text: str) -> float | None:

@@ -12,7 +12,8 @@ _NAMES = {
     "application/octet-stream": "binary/octet-stream application/x-octet-stream application/binary"
     " application/x-binary application/unknown application/x-unknown application/x-download"
     " application/force-download application/x-force-download application/download"
-    " unknown/unknown content/unknown",
+    " unknown/unknown content/unknown application/x-compressed application/cdfv2"
+    " application/x-ole-storage application/vnd.ms-office",
     "application/pdf": "application/x-pdf application/acrobat application/vnd.pdf"
     " application/x-acrobat text/pdf text/x-pdf",
     "application/zip": "application/x-zip-compressed application/x-zip application/zip-compressed"
@@ -25,6 +26,8 @@ _NAMES = {
     "application/x-tar": "application/tar application/x-gtar application/x-ustar",
     "application/vnd.rar": "application/x-rar-compressed application/x-rar application/rar",
     "application/x-7z-compressed": "application/x-7z application/7z application/x-7zip",
+    "application/epub+zip": "application/epub application/x-epub+zip",
+    "application/vnd.apache.parquet": "application/x-parquet application/parquet",
     "application/json": "application/x-json text/json text/x-json application/vnd.json",
     "application/x-ndjson": "application/ndjson application/jsonl application/x-jsonl"
     " application/jsonlines application/x-jsonlines application/json-lines text/x-ndjson"
@@ -64,6 +67,7 @@ _NAMES = {
     "audio/midi": "audio/x-midi audio/mid audio/x-mid",
     "video/mp4": "video/x-mp4 video/m4v video/mpeg4",
     "video/quicktime": "video/x-quicktime image/mov video/mov video/x-mov",
+    "video/3gpp": "video/3gp video/x-3gpp",
     "video/x-msvideo": "video/avi video/msvideo video/vnd.avi video/x-avi"
     " application/x-troff-msvideo",
     "video/x-matroska": "video/matroska video/mkv video/x-mkv application/x-matroska",
@@ -71,6 +75,10 @@ _NAMES = {
     "video/ogg": "video/x-ogg video/x-theora+ogg",
     "video/mpeg": "video/mpg video/x-mpeg video/x-mpg",
     "video/x-ms-wmv": "video/wmv",
+    "font/ttf": "application/x-font-ttf application/x-font-truetype",
+    "font/otf": "application/x-font-otf application/x-font-opentype",
+    "font/woff": "application/font-woff application/x-font-woff",
+    "font/woff2": "application/font-woff2",
     "text/markdown": "text/x-markdown text/x-web-markdown",
     "text/html": "text/x-html",
     "text/calendar": "application/ics",

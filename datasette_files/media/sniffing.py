@@ -49,6 +49,9 @@ _COMPRESSED = {
 _TEXTS = ("application/json", "application/x-ndjson", "application/javascript")
 #: Where Excel is installed, browsers on Windows declare its type for these.
 _EXCEL, _DELIMITED = "application/vnd.ms-excel", (".csv", ".tsv", ".tab", ".txt")
+#: Documents that are zip archives, and declared as that where no program for them is installed.
+_ZIP = "application/zip"
+_ZIPPED = ("application/vnd.openxmlformats-", "application/vnd.oasis.", "application/epub+zip")
 #: A PDF's header may come after a byte order mark or space (ISO 32000-1, 7.5.2; Annex H, 13).
 _PDF = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*%PDF-")
 #: The signatures of the types that most uploads have (MIME Sniffing, 6): no search is needed.
@@ -78,10 +81,12 @@ for _known in puremagic.magic_header_array:
 def declared_type(value: object, filename: str) -> str:
     """The type that a declared one means, in lower case, else one guessed from the name."""
     declared = meant((essence(value) if isinstance(value, str) else None) or UNKNOWN)
-    is_delimited = declared == _EXCEL and filename.lower().endswith(_DELIMITED)
-    if declared != UNKNOWN and not is_delimited:
-        return declared
     guessed, encoding = mimetypes.guess_type(filename)
+    is_delimited = declared == _EXCEL and filename.lower().endswith(_DELIMITED)
+    is_document = declared == _ZIP and (guessed or "").startswith(_ZIPPED)
+    # Some programs send the pattern of their file dialog, such as image/*.
+    if declared != UNKNOWN and "*" not in declared and not is_delimited and not is_document:
+        return declared
     # x.tar.gz holds a tar archive, but its bytes are gzip's.
     return (_COMPRESSED.get(encoding, UNKNOWN) if encoding else guessed) or UNKNOWN
 

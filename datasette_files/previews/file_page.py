@@ -17,7 +17,7 @@ from itertools import islice
 from ..errors import FilesError
 from ..formats.characters import ENCODINGS, detect
 from ..formats.delimited import TabSeparated
-from ..formats.dialect import guess_delimiter
+from ..formats.dialect import declared_delimiter, guess_delimiter
 from ..media.families import family, is_text
 from ..media.inline import shows_inline
 from ..models import FileRecord
@@ -153,7 +153,7 @@ def _text_preview(file: FileRecord, head: bytes) -> Preview:
 
 def _decoded(head: bytes, cut: bool) -> str | None:
     """Decode the head as an import does; None for bytes that are not text."""
-    decoder = codecs.getincrementaldecoder(ENCODINGS[detect(head).name])("replace")
+    decoder = codecs.getincrementaldecoder(ENCODINGS[detect(head, whole=not cut).name])("replace")
     # An incremental decoder leaves out a character that is cut at the end.
     text = decoder.decode(head, final=not cut)
     return None if "\x00" in text else text
@@ -164,7 +164,8 @@ def _table_head(file: FileRecord, text: str, cut: bool) -> TableHead | None:
     if cut:
         text = text[: text.rfind("\n") + 1] or text  # the last line may be incomplete
     is_tabs = TabSeparated().matches(file.type, file.filename)
-    delimiter = "\t" if is_tabs else guess_delimiter(text)
+    declared, text = declared_delimiter(text)
+    delimiter = declared or ("\t" if is_tabs else guess_delimiter(text))
     reader = filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     try:
         rows = [

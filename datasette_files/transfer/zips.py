@@ -373,7 +373,7 @@ class Zips:
         counts = await self._catalog.query(lambda conn: rows.by_source(conn, found.number))
         return {self._sources.get(slug).id: files for slug, files in counts.items() if slug}
 
-    async def first_source(self, found: Zip) -> Source | None:
-        """The source of the first file, whose place for downloads the zip takes."""
-        first = await self._catalog.read(lambda conn: rows.first_file(conn, found.number))
-        return None if first is None else (await self._lookup.existing(first))[1]
+    async def sources(self, found: Zip) -> list[Source]:
+        """The sources of the files of an open zip, in the order of their slugs."""
+        slugs = await self._catalog.read(lambda conn: rows.noted_sources(conn, found.number))
+        return [self._sources.get(slug) for slug in slugs]

@@ -266,8 +266,9 @@ async def zipped(call: Call) -> Response | None:
             await call.files.audit.used("zip", shown, link=opened.share.id, continued=True)
 
     listed = zipping.Listed(zipping.members(shown))
+    sources = {source.slug: source for _, source in opened.files}
     return await zips.send(
-        *(call, listed, ask, opened.files[0][1]),
+        *(call, listed, ask, [sources[slug] for slug in sorted(sources)]),
         name=f"{opened.share.label or 'files'}.zip",
         etag=listed.entity_tag,
         guard=guard,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any
 
@@ -94,7 +94,7 @@ async def selected(call: Call) -> Response | None:
     progress = await zips.lacks(call.actor, found)
     if progress is not None:
         return being_read(call, progress)
-    ask, source = zips.ask(call.actor), await zips.first_source(found)
+    ask, sources = zips.ask(call.actor), await zips.sources(found)
 
     async def record(plan: downloads.Plan) -> None:
         audit = call.files.audit
@@ -104,7 +104,7 @@ async def selected(call: Call) -> Response | None:
     # The bytes at this address never change, so its last part names them.
     members = zips.directory(found)
     return await send(
-        *(call, members, ask, source),
+        *(call, members, ask, sources),
         name=f"{found.name}.zip",
         etag=f'"{found.id}"',
         texts=members.text,
@@ -137,7 +137,7 @@ async def send(
     call: Call,
     directory: Directory,
     ask: Ask,
-    source: Source | None,
+    sources: Iterable[Source],
     *,
     name: str,
     etag: str,
@@ -145,8 +145,8 @@ async def send(
     guard: Callable[[dict[str, str]], None] = _unchanged,
     begin: Callable[[downloads.Plan], Awaitable[None]] = _nothing,
 ) -> Response | None:
-    """Answer with a zip, or with a range of it. ``source`` gives the place for the download, if
-    the zip holds a file.
+    """Answer with a zip, or with a range of it. It takes a place for downloads in each of its
+    ``sources``, which come in one order, so that two zips do not wait for each other.
 
     ``guard`` changes the headers. ``begin`` runs once the first bytes are at hand, before any
     header; it may raise.
@@ -161,7 +161,9 @@ async def send(
     if call.method == "HEAD" or not plan.pieces:
         return Response(b"", plan.status, plan.headers, plan.content_type)
     way = sendfile.amid(call.request.scope, call.send)
-    async with files.place(call, source) if source else nullcontext():
+    async with AsyncExitStack() as places:
+        for source in sources:
+            await places.enter_async_context(files.place(call, source))
         body = await Archive(directory, ask, texts).open(plan.pieces, local=way is not None)
         try:
             await begin(plan)

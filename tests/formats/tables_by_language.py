@@ -233,6 +233,9 @@ WESTERN = (
         "a\nperò\n",
         "a\npiñata\n",
         "n\nn° 5\n",
+        "n\n40°N\n",
+        "n\n50 µg/l\n",
+        "n\nRagù\n",
         "t\n-5 °C\n",
     ),
     *(

@@ -62,6 +62,13 @@ def test_one_valid_character_outweighs_one_broken_byte(text: str) -> None:
     assert detect(b"x,y\xe9\n" + text.encode()).name == "utf-8"
 
 
+def test_a_letter_at_the_end_of_a_file_is_not_cut(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("city\nNerja\nAlcalá".encode("cp1252"))
+    assert engine.preview(path, tmp_path)["rows"] == [["Nerja"], ["Alcalá"]]
+    assert detect(path.read_bytes()).name == "utf-8"
+
+
 def test_a_nul_in_ascii_is_no_other_encoding(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,b\n1,x\x00y\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from datasette_files.formats import json_stream
 from datasette_files.formats.base import ImportProblem
 from tests.support.imports import engine
 
@@ -26,6 +27,23 @@ from tests.support.imports import engine
         ('[["a", "b"], [1, 2], [3]]', ["a", "b"], [["1", "2"], ["3", None]]),
         ('{"columns": ["a", "b"], "rows": [[1, "x"]]}', ["a", "b"], [["1", "x"]]),
         ('{"index": [0], "columns": ["a"], "data": [[1]]}', ["a"], [["1"]]),
+        # The columns are described by objects, at any depth; rows are objects or arrays.
+        ('{"columns": [{"name": "a"}, {"name": "b"}], "rows": [[1, 2]]}', ["a", "b"], [["1", "2"]]),
+        (
+            '{"meta": {"fields": [{"id": "a", "type": "x"}]}, "data": [[1], [2]]}',
+            ["a"],
+            [["1"], ["2"]],
+        ),
+        (
+            '{"schema": {"fields": [{"name": "a"}, {"name": "i"}]}, "data": [{"a": 1}]}',
+            ["a"],
+            [["1"]],
+        ),
+        ('{"errors": [{"x": 1}, {"x": 2}], "found": {"docs": [{"a": 1}]}}', ["a"], [["1"]]),
+        ('{"fields": [{"a": 1}]}', ["a"], [["1"]]),
+        # A float keeps what it can hold, also if it was written with all of its digits.
+        ('[{"a": 0.10000000000000001}]', ["a"], [["0.1"]]),
+        ('[{"a": 957433973675.8371}]', ["a"], [["957433973675.8371"]]),
         (
             '{"tags": ["x"], "a": 1}\n{"tags": [], "a": 2}',
             ["tags", "a"],
@@ -51,6 +69,7 @@ def test_a_table_is_found_in_every_shape(
         ('[["a", "a"], [3, 4]]', "names a column twice"),
         ('[["a"], [3, 4]]', "has 2 values; there are only 1 columns"),
         ("[null, 1]", "is no object"),
+        ('{"links": [{"x": 1}], "rows": [[1]]}', "no list names their columns"),
     ],
 )
 def test_arrays_that_are_no_table_say_why(tmp_path: Path, text: str, told: str) -> None:
@@ -61,3 +80,25 @@ def test_arrays_that_are_no_table_say_why(tmp_path: Path, text: str, told: str) 
     except ImportProblem as error:
         problem = str(error)
     assert told in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"columns": [{"name": "a"}], "rows": [%s]}', None),
+        ('{"meta": {"fields": ["a"]}, "links": [], "data": [%s]}', None),
+        ('{"rows": [%s], "columns": ["a"]}', "no list of rows after 'columns'"),
+    ],
+)
+def test_a_document_too_large_for_memory_may_name_its_columns_before_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str | None
+) -> None:
+    monkeypatch.setattr(json_stream, "_MAX_WHOLE", 1000)
+    path = tmp_path / "x.json"
+    path.write_text(text % ", ".join(f"[{number}]" for number in range(20_000)))
+    if told is None:
+        made = engine.read(path, tmp_path)
+        assert (made["columns"], made["types"], made["rows"]) == (["a"], ["integer"], 20_000)
+    else:
+        with pytest.raises(ImportProblem, match=told):
+            engine.read(path, tmp_path)

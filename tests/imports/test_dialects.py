@@ -78,6 +78,12 @@ def test_the_same_table_however_it_is_written(tmp_path: Path, text: str | bytes)
         (f'name;note\nAnn;"{_LONG}"\nBob;x\n', ("Ann", _LONG)),
         ("Sales\n\nregion;2023;2024\nNorth;1;2\nSouth;3;4\n", ("North", "1", "2")),
         ("Sales,,\nid,,name\n1,,Ann\n2,,Bob\n", ("1", "", "Ann")),
+        # Titles of several values, narrower than the table.
+        ("Made,2024-01-31\n\nid,name,n\n1,Ann,7\n2,Bob,8\n", ("1", "Ann", "7")),
+        ("Sales,,\nMade,May,\nid,name,n\n1,Ann,7\n", ("1", "Ann", "7")),
+        ("Place;Ulm;Lat;48.4\nh;temp;rain;wind;gust\n0;1;2;3;4\n1;2;3;4;5\n", tuple("01234")),
+        # A header without its first name reaches to the last column.
+        (",name,n\nr1,Ann,none\nr2,Bob,8\nr3,Cy,9\n", ("r1", "Ann", "none")),
         ("name,city\nZoë,Ulm\n\x1a".encode("cp1252"), ("Zoë", "Ulm")),
     ],
     ids=ascii,

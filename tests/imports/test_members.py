@@ -79,6 +79,38 @@ def test_a_workbook_is_one_in_an_archive_and_under_another_name(tmp_path: Path) 
 def test_an_archive_without_a_table_says_so(tmp_path: Path) -> None:
     with pytest.raises(ImportProblem, match="holds no table"):
         read(tmp_path, zipped(BESIDE))
+    with pytest.raises(ImportProblem, match="archive without files"):
+        read(tmp_path, zipped({}))
+
+
+@pytest.mark.parametrize(
+    "name", ["datapackage.json", "Metadata_Country.csv", "x/people.csv-metadata.json"]
+)
+def test_what_describes_a_table_comes_after_it(tmp_path: Path, name: str) -> None:
+    made = read(tmp_path, zipped({name: JSON, "data/people.csv": CSV}))
+    assert made["members"] == ["data/people.csv", name]
+    assert made["format"] == "csv"
+    assert read(tmp_path, zipped({name: JSON}))["members"] == [name]
+
+
+@pytest.mark.parametrize(
+    "name, content, members",
+    [
+        ("x.zip", zipped({"a.csv": b"\n", "b.csv": CSV}), ["a.csv", "b.csv"]),
+        ("x.zip", zipped({"a.csv": b"\x89PNG\r\n\x1a\n", "b.csv": CSV}), ["a.csv", "b.csv"]),
+        ("x.json", b'{"a": [{"x": 1, "X": 2}, {}], "b": [{"x": 1}]}', ["a", "b"]),
+    ],
+)
+def test_another_member_is_offered_where_the_first_is_no_table(
+    tmp_path: Path, name: str, content: bytes, members: list[str]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    formats = [process.located(one) for one in engine.FORMATS]
+    made = engine.preview(path, tmp_path, formats=formats)
+    assert (made["columns"], made["members"]) == ([], members)
+    assert made["problem"]
+    assert engine.preview(path, tmp_path, formats=formats, options={"member": members[1]})["rows"]
 
 
 async def test_of_several_tables_all_are_offered_each_by_its_format(

@@ -37,6 +37,8 @@ def kind_of(*values: str) -> str | None:
             "١٢",
         ),
         *("0.1234567890123456789", "12345678901234567890", "1e400", "1,5", "1 000", "2024-01-02"),
+        # At most 17 digits, of which a float keeps fewer.
+        *("9007199254740993.5", "957433973675.8371", "0.12345678901234567", "9007199254740993.0"),
     ],
 )
 def test_what_a_number_would_change_is_text(value: str) -> None:
@@ -54,6 +56,7 @@ def test_what_a_number_would_change_is_text(value: str) -> None:
         (("5.0", "6.0"), "float"),
         (("0.00001", "123456.789"), "float"),
         (("0.30000000000000004", "1e-07", "1e+16"), "float"),
+        (("123456789012345.67", "0.8444218515250481"), "float"),
     ],
 )
 def test_what_comes_back_is_a_number(values: tuple[str, ...], kind: str) -> None:

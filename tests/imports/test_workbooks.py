@@ -136,13 +136,16 @@ _CELL_OF_ODS = (
 
 def ods(*sheets: list[tuple[str, str]]) -> bytes:
     """A spreadsheet of OpenDocument: sheets of one column, whose cells are a type and a value."""
+    return wide_ods(*([[cell] for cell in cells] for cells in sheets))
+
+
+def wide_ods(*sheets: list[list[tuple[str, str]]]) -> bytes:
+    """As ``ods``, with several cells in a row; a cell without a type is empty."""
     tables = "".join(
         f'<table:table table:name="S{number}">'
-        + "".join(
-            f"<table:table-row>{_CELL_OF_ODS.format(*cell)}</table:table-row>" for cell in cells
-        )
+        + "".join(f"<table:table-row>{''.join(map(_cell, row))}</table:table-row>" for row in rows)
         + "</table:table>"
-        for number, cells in enumerate(sheets)
+        for number, rows in enumerate(sheets)
     )
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
@@ -150,6 +153,12 @@ def ods(*sheets: list[tuple[str, str]]) -> bytes:
         archive.writestr("META-INF/manifest.xml", '<?xml version="1.0"?><manifest/>')
         archive.writestr("content.xml", _ODS.format(tables))
     return made.getvalue()
+
+
+def _cell(cell: tuple[str, str]) -> str:
+    kind, value = cell
+    made = _CELL_OF_ODS.format(kind, value) if kind else "<table:table-cell/>"
+    return made.replace("office:float-value", "office:value")
 
 
 def test_durations_and_midnights_of_open_document_are_written_as_others_are(tmp_path: Path) -> None:
@@ -173,6 +182,25 @@ def test_durations_and_midnights_of_open_document_are_written_as_others_are(tmp_
     assert [row[0] for row in rows] == [*cells.values(), *dates.values()]
 
 
+def test_titles_above_the_header_of_a_sheet_are_passed_over(tmp_path: Path) -> None:
+    empty, texts = ("", ""), ["Sales of 2024", "Made", "2024-01-31", "name", "n", "ratio"]
+    sales, moment, day, *header = [("string", text) for text in texts]
+    rows = [
+        [("string", name), ("float", n), ("float", ratio)]
+        for name, n, ratio in (("Ann", "1", "0.5"), ("Bob", "2", "1"))
+    ]
+    titles = [[sales, empty, empty], [moment, day, empty], [empty, empty, empty]]
+    path = tmp_path / "x.ods"
+    path.write_bytes(wide_ods([*titles, header, *rows]))
+    made = engine.preview(path, tmp_path)
+    assert (made["columns"], made["found"]["skip"]) == (["name", "n", "ratio"], 2)
+    assert made["rows"] == [["Ann", "1", "0.5"], ["Bob", "2", "1"]]
+    chosen = engine.preview(path, tmp_path, options={"skip": 0})
+    assert chosen["columns"] == ["Sales of 2024", "column_2", "column_3"]
+    with pytest.raises(ImportProblem, match="no row after 9 rows above the header"):
+        engine.preview(path, tmp_path, options={"skip": 9})
+
+
 def test_an_empty_first_sheet_is_passed_over(tmp_path: Path) -> None:
     for name in ("x.ods", "x.csv"):
         path = tmp_path / name
@@ -181,5 +209,9 @@ def test_an_empty_first_sheet_is_passed_over(tmp_path: Path) -> None:
         assert (made["found"]["member"], made["members"]) == ("S2", ["S0", "S1", "S2"])
         assert made["rows"] == [["x"]]
     path.write_bytes(ods([], []))
+    made = engine.preview(path, tmp_path)
+    assert "The sheet 'S0' is empty" in made["problem"]
+    assert made["members"] == ["S0", "S1"]
+    path.write_bytes(ods([]))
     with pytest.raises(ImportProblem, match="The sheet 'S0' is empty"):
         engine.preview(path, tmp_path)

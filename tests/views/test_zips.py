@@ -13,11 +13,13 @@ from datasette.app import Datasette
 
 from datasette_files.app import Files
 from datasette_files.errors import PermissionDenied
+from datasette_files.jobs.places import Places
 from datasette_files.models import FileRecord
 from datasette_files.protocol.ranges import ByteRange
 from datasette_files.sources import reading
 from datasette_files.transfer.zipping import Archive
-from tests.conftest import OPEN, MakeDatasette, upload
+from datasette_files.views import files as views
+from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.support.sharing import ALICE, MALLORY, PERMISSIONS, share, withdrawable
 
 SELECTION = "/-/files/-/selection"
@@ -342,3 +344,25 @@ async def test_another_tools_file_without_a_size_is_measured(
     answer = (await select(site, {"ids": [file_id]})).json()
     assert answer["bytes"] == 4
     assert packed((await get(site, answer["zip_url"])).content) == {"a.txt": b"text"}
+
+
+async def test_a_zip_takes_a_place_for_downloads_in_each_of_its_sources(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = {slug: disk_source(tmp_path / slug) for slug in ("docs", "more")}
+    datasette = await make_datasette(sources, {**PERMISSIONS})
+    ids = []
+    for slug in sources:
+        file = await upload(datasette, b"x" * 5, f"{slug}.txt", source=slug, actor=ALICE)
+        ids.append(file["id"])
+    url = (await select(datasette, {"ids": ids}, ALICE)).json()["zip_url"]
+    link = (await share(datasette, *ids))["path"] + "/zip"
+    for path in (url, link):
+        assert len(packed((await datasette.client.get(path, actor=ALICE)).content)) == 2
+    monkeypatch.setattr(views, "_PLACE_SECONDS", 0.01)
+    Files.of(datasette).sources.get("more").downloads = Places(0)
+    for path in (url, link):
+        answer = await datasette.client.get(path, actor=ALICE)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    alone = (await select(datasette, {"ids": ids[:1]}, ALICE)).json()["zip_url"]
+    assert (await datasette.client.get(alone, actor=ALICE)).status_code == 200

@@ -246,9 +246,20 @@ def first_rows(reading: Reading, table: Table) -> tuple[list[Sequence[Any]], str
 
 
 def preview(reading: Reading) -> dict[str, Any]:
-    """Return the first rows and the detected facts; the types are guessed from these rows only."""
-    table = reading.open()
-    rows, problem = first_rows(reading, table)
+    """Return the first rows and the detected facts; the types are guessed from these rows only.
+
+    If another member may be chosen instead, a problem comes with the list of members. Raises
+    ImportProblem.
+    """
+    try:
+        table = reading.open()
+        rows, problem = first_rows(reading, table)
+    except ImportProblem as error:
+        members = reading.members or error.members
+        if len(members) < 2:
+            raise
+        table = Table([], [], found={"member": reading.options.member}, members=members)
+        rows, problem = [], str(error)
     width = len(table.columns)
     kinds = []
     for index in range(width):

@@ -81,7 +81,8 @@ def decoded_as(content: bytes, charset: str) -> str:
 
 def decoded(content: bytes) -> str:
     """A text in the encoding that a byte order mark or its bytes tell."""
-    return content.decode(ENCODINGS[detect(content[:_HEAD]).name], "replace")
+    found = detect(content[:_HEAD], whole=len(content) <= _HEAD)
+    return content.decode(ENCODINGS[found.name], "replace")
 
 
 def text_of_html(content: bytes) -> str:
