@@ -164,8 +164,7 @@ class Lookup:
     async def sees_any(self, actor: Actor) -> bool:
         """Tell whether the actor may see any file, or browse a source that may have one."""
         seen = await sight(self._datasette, actor)
-        scope = await self._catalog.query(lambda conn: seen.scope(conn, seen.view.sources))
-        return bool(scope.whole or scope.parts)
+        return await self._catalog.query(seen.any)
 
     async def allowed_sources(self, actor: Actor, action: str) -> frozenset[str]:
         """The slugs of the configured sources on which the actor has the action's permission."""

@@ -62,8 +62,10 @@ class Page:
 
 def page(conn: sqlite3.Connection, query: ListQuery) -> tuple[list[FileRecord], str | None]:
     """The files of one page, and the token of the next or None."""
-    if query.parts and query.is_newest_first and not query.narrows:
-        parts = partial.page(conn, query.parts, _last_key(query), query.limit + 1)
+    if query.parts and not query.narrows:
+        index, key = _KEYS[query.order]
+        order = partial.Order(index, key, query.descending, _beyond(query, key))
+        parts = partial.page(conn, query.parts, order, query.limit + 1)
         return page_of(conn, query, whole_streams(conn, query), parts)
     return page_of(conn, query, streams_of(conn, query))
 
@@ -72,19 +74,19 @@ def page_of(
     conn: sqlite3.Connection,
     query: ListQuery,
     streams: list[Stream],
-    more: Iterable[tuple[object, int, FileRecord]] = (),
+    more: Iterable[tuple[object, int, FileRecord | None]] = (),
 ) -> tuple[list[FileRecord], str | None]:
     """As ``page``, from these streams and from rows of ``(sort key, seq, file)``."""
     rows = list(more)
     for stream in streams:
         rows.extend(_scan(conn, query, stream))
     # The merge compares as the index does: NOCASE folds ASCII letters only.
-    rows.sort(key=lambda row: (_fold(row[0]), row[1]), reverse=query.descending)
+    rows.sort(key=lambda row: (partial.folded(row[0]), row[1]), reverse=query.descending)
     token = None
     if len(rows) > query.limit:
         rows = rows[: query.limit]
         token = encode_token(_walk(query), *rows[-1][:2])
-    return [file for _, _, file in rows], token
+    return [file for _, _, file in rows if file is not None], token
 
 
 def count(conn: sqlite3.Connection, query: ListQuery) -> tuple[int, bool]:
@@ -199,7 +201,7 @@ def _beyond(query: ListQuery, key: str) -> list[tuple[str, tuple[object, ...], s
     """Two ranges after the token, as ``(condition, its values, order)``: its key, later keys.
 
     An index seeks both. ``(key, seq) < (?, ?)`` means the same, but where the key is an
-    expression SQLite then reads every earlier row.
+    expression SQLite then reads every earlier row. Raises Invalid.
     """
     direction, sign = ("DESC", "<") if query.descending else ("ASC", ">")
     by_seq = f"f.seq {direction}"
@@ -207,26 +209,12 @@ def _beyond(query: ListQuery, key: str) -> list[tuple[str, tuple[object, ...], s
     if query.after is None:
         return [("", (), by_key)]
     value, seq = decode_token(_walk(query), query.after)
+    if isinstance(value, str) is (query.order == "size"):
+        raise Invalid(FOREIGN)
     return [
         (f" AND {key} = ? AND f.seq {sign} ?", (value, seq), by_seq),
         (f" AND {key} {sign} ?", (value,), by_key),
     ]
-
-
-def _last_key(query: ListQuery) -> partial.Key | None:
-    """The key in the token of a list in the default order. Raises Invalid."""
-    if query.after is None:
-        return None
-    value, seq = decode_token(_walk(query), query.after)
-    if not isinstance(value, str):
-        raise Invalid(FOREIGN)
-    return value, seq
-
-
-def _fold(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return "".join(c.lower() if c.isascii() else c for c in value).encode()
 
 
 def _walk(query: ListQuery) -> str:

@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from ..models import FileRecord
-from . import folders, listing, partial
+from . import folders, listing, partial, partial_hits
 from .search import COUNT_LIMIT, before_of, count_hits, newest_hits, newest_matching, token_after
 from .streams import ListQuery, Stream, condition
 
@@ -36,7 +36,7 @@ class Narrowed:
 def narrow(conn: sqlite3.Connection, expression: str, query: ListQuery) -> Narrowed:
     """Prepare a search over all sources of ``query``, its filters included."""
     few = listing.seqs(conn, query, _FEW) if query.narrows else None
-    found = None if few is None else list(partial.hits_among(conn, expression, few))
+    found = None if few is None else list(partial_hits.hits_among(conn, expression, few))
     return Narrowed(expression, query, found, *condition(conn, query))
 
 

@@ -1,36 +1,32 @@
-"""Files of sources of which an actor sees only a part: in a list, in a search, and their counts.
+"""Files of sources of which an actor sees only a part: in a list, and their count.
 
 A part is a set of ids that the rules on permissions give, and no index has it. Few ids are looked
-up by their key. For many, the source's newest rows are read until a page is full, which is soon
-unless the part lies far back; then its ids are looked up after all.
+up by their key. For many, rows are read in the list's order until a page is full, unless that is
+likely to take longer than looking up the ids. Leaves out searches (partial_hits.py).
 """
 
 from __future__ import annotations
 
+import heapq
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from typing import Any
 
 from ..models import FileRecord
 from .files import COLUMNS, record
 
 #: Ids that are looked up at once. It takes as long as reading a page's rows.
 _FEW = 1_000
-#: Files that are asked one by one whether they are hits of a search.
-_MAX_PROBED = 200
-#: Rows or hits that are read at once.
-_BATCH = 100
-#: Rows of a source, or hits, that are read before the ids are looked up: whole batches.
-_MAX_READ = 100 * _BATCH
+#: Rows that are read in the order of an index in the time that it takes to look up one id. Files
+#: of one time mostly lie side by side in the table; those of one name or size do not.
+_ROWS_AN_ID = {"created": 4, "filename": 1, "size": 1}
+#: Of the rows that hold a page of an evenly spread part, those read before the part is looked up.
+_MARGIN = 2.0
 #: Of more than ``_FEW`` ids, those that are looked up to count.
 _MAX_COUNTED = 100
-#: Hits that are read to count.
-_MAX_COUNTED_HITS = 5 * _BATCH
-
-#: ``(created_at, seq)``, by which lists are ordered.
-Key = tuple[str, int]
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 @dataclass(frozen=True)
@@ -48,30 +44,49 @@ class Part:
 Parts = Mapping[int, Part]
 
 
+@dataclass(frozen=True)
+class Order:
+    """An order of a list, and where in it a page begins, as SQL on ``f``."""
+
+    #: The suffix of the index that has this order, and its key.
+    index: str
+    key: str
+    descending: bool
+    #: Ranges that follow one another, as ``(condition, its values, order)``: an index seeks each.
+    ranges: list[tuple[str, tuple[object, ...], str]]
+
+
+def folded(key: Any) -> Any:
+    """A sort key as an index compares it: NOCASE folds ASCII letters only."""
+    if not isinstance(key, str):
+        return key
+    return key.lower() if key.isascii() else key.translate(_LOWER)
+
+
 def page(
-    conn: sqlite3.Connection, parts: Parts, after: Key | None, limit: int
-) -> list[tuple[str, int, FileRecord]]:
-    """The newest files after a key, at most ``limit``: ``(created_at, seq, record)``."""
-    only, rest = _divided(parts)
-    keys = _newest(conn, rest, after, limit, None) or []
-    read = _newest(conn, only, after, limit, _MAX_READ) if _size(only) > _FEW else None
-    keys += _looked_up(conn, only, after, limit) if read is None else read
-    keys.sort(reverse=True)
-    found = records(conn, [seq for _, seq in keys[:limit]])
-    return [(created_at, seq, found[seq]) for created_at, seq in keys[:limit]]
+    conn: sqlite3.Connection, parts: Parts, order: Order, limit: int
+) -> list[tuple[object, int, FileRecord | None]]:
+    """The first files in an order, at most ``limit``: ``(key, seq, record)``.
+
+    The record is None for a file that was deleted meanwhile.
+    """
+    only, rest = divided(parts)
+    rows = _walked(conn, rest, order, limit, None) or []
+    most = likely_rows(conn, only, limit, _ROWS_AN_ID[order.index]) if size(only) > _FEW else 0
+    read = _walked(conn, only, order, limit, most) if most else None
+    rows += _looked_up(conn, only, order, limit) if read is None else read
+    rows.sort(key=lambda row: (folded(row[0]), row[1]), reverse=order.descending)
+    found = records(conn, [seq for _, seq in rows[:limit]])
+    return [(key, seq, found.get(seq)) for key, seq in rows[:limit]]
 
 
 def count(conn: sqlite3.Connection, parts: Parts) -> tuple[int, bool]:
     """The number of files, and whether counting stopped before their end."""
-    only, rest = _divided(parts)
+    only, rest = divided(parts)
     total = 0
     for source_id, part in rest.items():
-        row = conn.execute(
-            "SELECT ifnull(sum(files), 0) FROM datasette_files_totals WHERE source_id = ?",
-            (source_id,),
-        ).fetchone()
-        total += row[0] - _existing(conn, source_id, list(part.ids))
-    counted, enough = 0, _MAX_COUNTED if _size(only) > _FEW else _FEW
+        total += _files(conn, [source_id]) - _existing(conn, source_id, list(part.ids))
+    counted, enough = 0, _MAX_COUNTED if size(only) > _FEW else _FEW
     for source_id, part in only.items():
         ids = list(part.ids)
         for start in range(0, len(ids), enough):
@@ -79,32 +94,6 @@ def count(conn: sqlite3.Connection, parts: Parts) -> tuple[int, bool]:
                 return total + counted, True
             counted += _existing(conn, source_id, ids[start : start + enough])
     return total + counted, False
-
-
-def hits(
-    conn: sqlite3.Connection, expression: str, parts: Parts, before: int | None, limit: int
-) -> list[int]:
-    """The newest hits of a search before a ``seq``, at most ``limit``, as ``seq``."""
-    only, rest = _divided(parts)
-    bound = 2**63 - 1 if before is None else before - 1
-    if rest or _size(only) > _MAX_PROBED:
-        most = None if rest else _MAX_READ
-        found, ended = _read_hits(conn, expression, parts, bound, limit, most)
-        if ended or len(found) == limit:
-            return found
-    seqs = sorted((seq for seq in _seqs(conn, only) if seq <= bound), reverse=True)
-    return list(islice(hits_among(conn, expression, seqs), limit))
-
-
-def count_hits(
-    conn: sqlite3.Connection, expression: str, parts: Parts, most: int
-) -> tuple[int, bool]:
-    """The number of hits, at most ``most``, and whether counting stopped."""
-    only, rest = _divided(parts)
-    if rest or _size(only) > _MAX_PROBED:
-        found, ended = _read_hits(conn, expression, parts, 2**63 - 1, most, _MAX_COUNTED_HITS)
-        return len(found), not ended
-    return sum(1 for _ in hits_among(conn, expression, _seqs(conn, only))), False
 
 
 def records(conn: sqlite3.Connection, seqs: list[int]) -> dict[int, FileRecord]:
@@ -118,80 +107,92 @@ def records(conn: sqlite3.Connection, seqs: list[int]) -> dict[int, FileRecord]:
     return {row[0]: record(tuple(row)[1:]) for row in rows}
 
 
-def _divided(parts: Parts) -> tuple[Parts, Parts]:
+def divided(parts: Parts) -> tuple[Parts, Parts]:
+    """The parts that are some files of a source, and those that are all but some."""
     only = {source_id: part for source_id, part in parts.items() if part.only}
     return only, {source_id: part for source_id, part in parts.items() if not part.only}
 
 
-def _size(parts: Parts) -> int:
+def size(parts: Parts) -> int:
+    """The number of all ids."""
     return sum(len(part.ids) for part in parts.values())
 
 
-def _newest(
-    conn: sqlite3.Connection, parts: Parts, after: Key | None, limit: int, most: int | None
-) -> list[Key] | None:
-    """The newest files after a key, read from the newest on.
+def likely_rows(conn: sqlite3.Connection, only: Parts, limit: int, rows_an_id: int = 1) -> int:
+    """The rows, or hits, in which ``limit`` files of the parts are likely to be.
 
-    None where ``most`` rows of a source did not suffice.
+    0 where looking up all ids takes less time, which is that of ``rows_an_id`` rows for each.
     """
-    found: list[Key] = []
-    for source_id, part in parts.items():
-        # Of further sources only what is newer than the files found counts.
-        found = sorted(found, reverse=True)[:limit]
-        least = found[-1] if len(found) == limit else None
-        more = _newest_of(conn, source_id, part, after, limit, least, most)
-        if more is None:
+    ids = size(only)
+    rows = limit * _files(conn, only) // max(ids, 1)
+    return int(_MARGIN * rows) if rows <= rows_an_id * ids else 0
+
+
+def _files(conn: sqlite3.Connection, source_ids: Iterable[int]) -> int:
+    row = conn.execute(
+        """SELECT ifnull(sum(files), 0) FROM datasette_files_totals
+        WHERE source_id IN (SELECT value FROM json_each(?))""",
+        (json.dumps(list(source_ids)),),
+    ).fetchone()
+    return int(row[0])
+
+
+def _walked(
+    conn: sqlite3.Connection, parts: Parts, order: Order, limit: int, most: int | None
+) -> list[tuple[Any, int]] | None:
+    """The first files as ``(key, seq)``, by reading the sources side by side in the order.
+
+    None where ``most`` rows did not suffice.
+    """
+    found: list[tuple[Any, int]] = []
+    streams = [_stream(conn, source_id, part, order) for source_id, part in parts.items()]
+    rows = heapq.merge(*streams, reverse=order.descending)
+    for number, (_, seq, key, is_seen) in enumerate(rows):
+        if most is not None and number >= most:
             return None
-        found += more
+        if is_seen:
+            found.append((key, seq))
+            if len(found) == limit:
+                break
     return found
 
 
-def _newest_of(
-    conn: sqlite3.Connection,
-    source_id: int,
-    part: Part,
-    after: Key | None,
-    limit: int,
-    least: Key | None,
-    most: int | None,
-) -> list[Key] | None:
-    found: list[Key] = []
-    count = 0
-    # Two ranges, since an index seeks both (listing.py).
-    ranges: list[tuple[str, tuple[object, ...]]] = [("", ())]
-    if after is not None:
-        ranges = [
-            ("AND f.created_at = ? AND f.seq < ?", after),
-            ("AND f.created_at < ?", after[:1]),
-        ]
-    for where, values in ranges:
+def _stream(
+    conn: sqlite3.Connection, source_id: int, part: Part, order: Order
+) -> Iterator[tuple[Any, int, Any, bool]]:
+    """A source's rows in the order: ``(folded key, seq, key, whether the part has it)``."""
+    for where, values, sorting in order.ranges:
         rows = conn.execute(
-            f"""SELECT f.created_at, f.seq, f.id
-            FROM datasette_files f INDEXED BY datasette_files_by_created
-            WHERE f.shelf = ? {where} ORDER BY f.created_at DESC, f.seq DESC""",
+            f"""SELECT {order.key}, f.seq, f.id
+            FROM datasette_files f INDEXED BY datasette_files_by_{order.index}
+            WHERE f.shelf = ?{where} ORDER BY {sorting}""",
             (source_id, *values),
         )
-        while batch := rows.fetchmany(_BATCH):
-            found += [(row[0], row[1]) for row in batch if (row[2] in part.ids) is part.only]
-            count += len(batch)
-            if len(found) >= limit or (least is not None and tuple(batch[-1])[:2] < least):
-                return found
-            if count == most:
-                return None
+        for key, seq, file_id in rows:
+            yield folded(key), seq, key, file_id in part
+
+
+def _looked_up(
+    conn: sqlite3.Connection, parts: Parts, order: Order, limit: int
+) -> list[tuple[Any, int]]:
+    """The first of the ids in the order, of each source, as ``(key, seq)``."""
+    beyond = " OR ".join(f"(1{where})" for where, *_ in order.ranges)
+    values = [value for _, some, _ in order.ranges for value in some]
+    found: list[tuple[Any, int]] = []
+    for source_id, part in parts.items():
+        rows = conn.execute(
+            f"""SELECT {order.key}, f.seq FROM json_each(?) AS wanted
+            CROSS JOIN datasette_files f ON f.id = wanted.value
+            WHERE f.shelf = ? AND ({beyond}) ORDER BY {order.ranges[-1][2]} LIMIT ?""",
+            (_in_order(part), source_id, *values, limit),
+        )
+        found += [(row[0], row[1]) for row in rows]
     return found
 
 
-def _looked_up(conn: sqlite3.Connection, parts: Parts, after: Key | None, limit: int) -> list[Key]:
-    """The newest of the ids after a key."""
-    found: list[Key] = []
-    for source_id, part in parts.items():
-        rows = conn.execute(
-            """SELECT f.created_at, f.seq FROM json_each(?) AS wanted
-            CROSS JOIN datasette_files f ON f.id = wanted.value WHERE f.shelf = ?""",
-            (json.dumps(list(part.ids)), source_id),
-        )
-        found += [(row[0], row[1]) for row in rows]
-    return sorted((key for key in found if after is None or key < after), reverse=True)[:limit]
+def _in_order(part: Part) -> str:
+    """The ids as JSON, in their order, which mostly is that of the table's rows."""
+    return json.dumps(sorted(part.ids))
 
 
 def _existing(conn: sqlite3.Connection, source_id: int, ids: list[str]) -> int:
@@ -203,61 +204,14 @@ def _existing(conn: sqlite3.Connection, source_id: int, ids: list[str]) -> int:
     return int(row[0])
 
 
-def seqs_of(conn: sqlite3.Connection, only: Parts, most: int) -> list[int] | None:
-    """The files of the ids, as ``seq``, newest first; None for more than ``most`` ids."""
-    return None if _size(only) > most else sorted(_seqs(conn, only), reverse=True)
-
-
-def _seqs(conn: sqlite3.Connection, only: Parts) -> list[int]:
-    return [seq for _, seq in _looked_up(conn, only, None, _size(only))]
-
-
-def _read_hits(
-    conn: sqlite3.Connection,
-    expression: str,
-    parts: Parts,
-    bound: int,
-    limit: int,
-    most: int | None,
-) -> tuple[list[int], bool]:
-    """The hits that are seen among the newest ``most``, and whether no hit was left unread."""
-    rows = conn.execute(
-        """SELECT f.seq, f.id, f.shelf FROM datasette_files_fts
-        CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid
-        WHERE datasette_files_fts MATCH ? AND datasette_files_fts.rowid <= ?
-        ORDER BY datasette_files_fts.rowid DESC""",
-        (expression, bound),
-    )
-    ids = {source_id: part.ids for source_id, part in parts.items()}
-    only = {source_id: part.only for source_id, part in parts.items()}
+def seqs_of(conn: sqlite3.Connection, only: Parts) -> list[int]:
+    """The files of the ids, as ``seq``, newest first."""
     found: list[int] = []
-    count = 0
-    while batch := rows.fetchmany(_BATCH):
-        found += [
-            seq
-            for seq, file_id, source in batch
-            if source in ids and (file_id in ids[source]) is only[source]
-        ]
-        count += len(batch)
-        if len(found) >= limit or count == most:
-            return found[:limit], False
-    return found, True
-
-
-def hits_among(conn: sqlite3.Connection, expression: str, seqs: list[int]) -> Iterator[int]:
-    """Those of the files that are hits, in their order if it is from the newest."""
-    if len(seqs) <= _MAX_PROBED:
-        ask = (
-            "SELECT 1 FROM datasette_files_fts WHERE datasette_files_fts MATCH ?"
-            " AND datasette_files_fts.rowid = ?"
+    for source_id, part in only.items():
+        rows = conn.execute(
+            """SELECT f.seq FROM json_each(?) AS wanted
+            CROSS JOIN datasette_files f ON f.id = wanted.value WHERE f.shelf = ?""",
+            (_in_order(part), source_id),
         )
-        yield from (seq for seq in seqs if conn.execute(ask, (expression, seq)).fetchone())
-        return
-    wanted = frozenset(seqs)
-    rows = conn.execute(
-        """SELECT datasette_files_fts.rowid FROM datasette_files_fts
-        WHERE datasette_files_fts MATCH ? AND datasette_files_fts.rowid BETWEEN ? AND ?
-        ORDER BY datasette_files_fts.rowid DESC""",
-        (expression, min(wanted), max(wanted)),
-    )
-    yield from (row[0] for row in rows if row[0] in wanted)
+        found += [row[0] for row in rows]
+    return sorted(found, reverse=True)

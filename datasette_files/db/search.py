@@ -15,6 +15,7 @@ import re
 import sqlite3
 import unicodedata
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..errors import Invalid
 from ..models import FileRecord
@@ -22,6 +23,7 @@ from . import partial, words
 from .files import COLUMNS, record
 from .folders import MAX_TAGGED, any_tag, most_used
 from .partial import Parts
+from .partial_hits import Hits
 from .tokens import decode_token, encode_token
 
 #: Counting stops here.
@@ -143,6 +145,11 @@ class Matching:
     partly: str | None = None
     parts: Parts = field(default_factory=dict)
 
+    @cached_property
+    def in_parts(self) -> Hits | None:
+        """The hits in ``parts``, each read once."""
+        return None if self.partly is None else Hits(self.partly, self.parts)
+
 
 def page(
     conn: sqlite3.Connection, matching: Matching, after: str | None, limit: int
@@ -159,8 +166,8 @@ def rows(
     found: list[tuple[int, FileRecord]] = []
     if matching.whole is not None:
         found = newest_hits(conn, matching.whole, before, limit)
-    if matching.partly is not None:
-        seqs = partial.hits(conn, matching.partly, matching.parts, before, limit)
+    if matching.in_parts is not None:
+        seqs = matching.in_parts.newest(conn, before, limit)
         found += partial.records(conn, seqs).items()
         found.sort(key=lambda row: row[0], reverse=True)
     return found
@@ -169,11 +176,11 @@ def rows(
 def newest_seqs(conn: sqlite3.Connection, matching: Matching) -> tuple[list[int], bool]:
     """The newest hits as ``seq``, and whether there are more: at most ``COUNT_LIMIT``."""
     found: list[int] = []
-    total, stopped = count(conn, matching)
+    _, stopped = count(conn, matching)
     if matching.whole is not None:
         found = newest_matching(conn, matching.whole, COUNT_LIMIT)
-    if matching.partly is not None and total:
-        found += partial.hits(conn, matching.partly, matching.parts, None, min(total, COUNT_LIMIT))
+    if matching.in_parts is not None:
+        found += matching.in_parts.counted(conn, COUNT_LIMIT)
         found.sort(reverse=True)
     return found[:COUNT_LIMIT], stopped
 
@@ -232,9 +239,8 @@ def count(conn: sqlite3.Connection, matching: Matching) -> tuple[int, bool]:
     total, stopped = 0, False
     if matching.whole is not None:
         total = count_hits(conn, matching.whole)
-    if matching.partly is not None and total <= COUNT_LIMIT:
-        most = COUNT_LIMIT + 1 - total
-        seen, stopped = partial.count_hits(conn, matching.partly, matching.parts, most)
+    if matching.in_parts is not None and total <= COUNT_LIMIT:
+        seen, stopped = matching.in_parts.count(conn, COUNT_LIMIT + 1 - total)
         total += seen
     return min(total, COUNT_LIMIT), stopped or total > COUNT_LIMIT
 
@@ -264,8 +270,8 @@ def tag_counts(conn: sqlite3.Connection, matching: Matching) -> list[tuple[str, 
             (matching.whole, MAX_TAGGED),
         )
         found += [tuple(json.loads(tags)) for (tags,) in rows if tags != "[]"]
-    if matching.partly is not None:
-        seqs = partial.hits(conn, matching.partly, matching.parts, None, _MAX_TAGGED)
+    if matching.in_parts is not None:
+        seqs = matching.in_parts.counted(conn, _MAX_TAGGED)
         found += [file.tags for file in partial.records(conn, seqs).values()]
     return most_used(found)
 

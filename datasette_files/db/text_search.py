@@ -133,11 +133,9 @@ def newest(
     About ``most`` hits are read.
     """
     bound = _LAST if before is None else (before << SHIFT) - 1
-    only = {source: part for source, part in query.parts.items() if part.only}
-    if not query.whole and len(only) == len(query.parts):
-        seqs = partial.seqs_of(conn, only, _MAX_PROBED)
-        if seqs is not None:
-            return _probed(conn, query, seqs, bound, limit)
+    only, rest = partial.divided(query.parts)
+    if not (query.whole or rest) and partial.size(only) <= _MAX_PROBED:
+        return _probed(conn, query, partial.seqs_of(conn, only), bound, limit)
     found: list[int] = []
     read, rows = 0, _rows(conn, query.expression, bound)
     while batch := rows.fetchmany(_READ):

@@ -53,6 +53,16 @@ class Sight:
         seen = frozenset(one for one in wanted if one[0] in browsable)
         return seen | self.view.among(conn, wanted - seen)
 
+    def any(self, conn: sqlite3.Connection) -> bool:
+        """Tell whether the actor may see any file, or browse a source that may have one."""
+        if self.view.restrictions:
+            seen = self.scope(conn, self.view.sources)
+            return bool(seen.whole or seen.parts)
+        # Without the single files, which may be many.
+        return bool(self.browse.slugs(conn)) or any(
+            self.view.allows_any(conn, slug) for slug in self.view.sources
+        )
+
     def scope(self, conn: sqlite3.Connection, sources: Collection[str]) -> Scope:
         """All that the actor may see in sources, given by slug, for lists."""
         browsable = self.browse.slugs(conn)
