@@ -32,10 +32,9 @@ def _listed(*rows: tuple[object, ...], names: tuple[str, ...]) -> str:
 
 
 def _rules(*rules: Rule, restrictions: tuple[tuple[tuple[str | None, str | None], ...], ...] = ()):
-    made = FileRules(frozenset({"docs", "pics"}))
     return FileRules(
-        made.sources,
-        _listed(*rules, names=("parent", "child", "allow")) if rules else made.rules,
+        frozenset({"docs", "pics"}),
+        (_listed(*rules, names=("parent", "child", "allow")),) if rules else (),
         {},
         [_listed(*pairs, names=("parent", "child")) for pairs in restrictions],
     )
