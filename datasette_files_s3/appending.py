@@ -8,6 +8,7 @@ from the store at the end, and not remembered. Needs the right ``s3:ListMultipar
 
 from __future__ import annotations
 
+import asyncio
 import bisect
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +21,7 @@ from .client import Connection
 from .config import Folder
 from .direct import staging_key
 from .errors import caused_by
-from .writing import Part
+from .writing import Part, content_md5
 
 #: Bytes of one append, and of a part at first: each checkpoint is a whole part. After each number
 #: of parts in ``_GROWS_AFTER`` the size doubles. 10,000 parts make 146 GiB; a tail has at most
@@ -73,6 +74,8 @@ class Appending:
         self._path = path
         self._upload = upload
         self._filling = bytearray()
+        #: Of every object: its tails too.
+        self._made_with: dict[str, Any] = {"ContentType": _TYPE, **connection.config.encryption}
 
     async def append(self, offset: int, stream: AsyncIterator[bytes]) -> Appended:
         """Store the stream; return what is stored then. Raises FileNotFoundError, FileTooLarge."""
@@ -87,9 +90,8 @@ class Appending:
         upload = self._upload
         tail = len(self._filling) if self._filling or not upload.parts else None
         if tail is not None and (tail != before.tail or upload.offset != offset):
-            await self._call(
-                "put_object", self._filling, Key=upload.tail_key(upload.offset), ContentType=_TYPE
-            )
+            key = upload.tail_key(upload.offset)
+            await self._call("put_object", self._filling, Key=key, **self._made_with)
         return replace(upload, tail=tail)
 
     async def _read_tail(self) -> None:
@@ -131,11 +133,13 @@ class Appending:
             return
         await deleting.abort_unfinished(self._connection, upload.bucket, [upload.key])
         answer = await self._connection.call(
-            "create_multipart_upload", Bucket=upload.bucket, Key=upload.key, ContentType=_TYPE
+            "create_multipart_upload", Bucket=upload.bucket, Key=upload.key, **self._made_with
         )
         self._upload = replace(upload, upload_id=answer["UploadId"])
 
     async def _call(self, operation: str, content: bytearray, **more: Any) -> Any:
+        # As each body of writing.py, for buckets with Object Lock.
+        more["ContentMD5"] = await asyncio.to_thread(content_md5, content)
         target = {"Bucket": self._upload.bucket, "Key": self._upload.key, **more}
         body: Any = Part(content) if content else b""
         seconds = 60 + len(content) / _MIN_RATE
@@ -152,7 +156,7 @@ class Appending:
             if upload.tail == 0:  # an empty one may have been discarded too
                 key = upload.tail_key(upload.offset)
                 await self._connection.call("head_object", Bucket=upload.bucket, Key=key)
-            await self._call("put_object", self._filling, ContentType=_TYPE)
+            await self._call("put_object", self._filling, **self._made_with)
             return upload.offset
         if self._filling:
             number = upload.parts + 1

@@ -171,7 +171,7 @@ class Upload:
 
     async def _call(self, operation: str, content: bytearray, **more: Any) -> Any:
         # A bucket with Object Lock takes nothing without a checksum; every store knows this one.
-        more["ContentMD5"] = await asyncio.to_thread(_md5, content)
+        more["ContentMD5"] = await asyncio.to_thread(content_md5, content)
         body: Any = Part(content) if content else b""
         seconds = 60 + len(content) / _MIN_RATE
         return await self._connection.call(
@@ -209,7 +209,7 @@ class Upload:
         return whole
 
 
-def _md5(content: bytearray) -> str:
+def content_md5(content: bytearray) -> str:
     """The Content-MD5 header: against accidental damage, not against an attacker."""
     digest = hashlib.md5(content, usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()

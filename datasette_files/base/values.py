@@ -66,9 +66,9 @@ class UploadInstructions:
     """Instructions for a client to send an upload's bytes straight to the storage.
 
     0.1a3 names the first four ``upload_url``, ``upload_method``, ``upload_headers`` and
-    ``upload_fields``; these are taken too. ``state`` is kept in the internal database until the
-    upload completes and is handed to ``finish_upload``; it must be JSON and hold no secret. Raises
-    TypeError without a URL.
+    ``upload_fields``; these are taken, and can be read, too. ``state`` is kept in the internal
+    database until the upload completes and is handed to ``finish_upload``; it must be JSON and hold
+    no secret. Raises TypeError without a URL.
     """
 
     url: str = field(repr=False)  # not for a log: it permits writing
@@ -98,6 +98,22 @@ class UploadInstructions:
         self.headers = headers or upload_headers or {}
         self.fields = fields or upload_fields or {}
         self.state = state or {}
+
+    @property
+    def upload_url(self) -> str:
+        return self.url
+
+    @property
+    def upload_method(self) -> str:
+        return self.method
+
+    @property
+    def upload_headers(self) -> dict[str, str]:
+        return self.headers
+
+    @property
+    def upload_fields(self) -> dict[str, str]:
+        return self.fields
 
 
 @dataclass(frozen=True)

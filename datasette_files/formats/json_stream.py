@@ -8,11 +8,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 from .base import MAX_RECORD, ImportProblem
-from .types import as_float, is_exact
+from .types import as_float
 
 _PIECE = 64 * 1024
 #: A file that begins with an object is parsed as a whole if it has at most this many characters.
@@ -20,9 +19,8 @@ _MAX_WHOLE = 4 * 1024 * 1024
 #: White space; files that were joined may have a byte order mark in the middle, those of DOS a
 #: Ctrl-Z at the end, and JSON text sequences a record separator before each value (RFC 7464).
 SPACE = " \t\r\n\ufeff\x1a\x1e"
-#: A float of at most 16 characters, one of them no digit, needs no exact check if it is between
-#: 1e-300 and 1e300.
-_SAFE_LENGTH, _SAFE_SIZE = 16, 1e-300
+#: A float of at most 17 characters, between 1e-300 and 1e300, needs no exact check.
+_SAFE_LENGTH, _SAFE_SIZE = 17, 1e-300
 
 
 def _number(text: str) -> float | str:
@@ -30,10 +28,7 @@ def _number(text: str) -> float | str:
     if len(text) <= _SAFE_LENGTH and _SAFE_SIZE < abs(number := float(text)) < 1 / _SAFE_SIZE:
         return number
     exact = as_float(text)
-    if exact is None or is_exact(text, exact):
-        return text if exact is None else exact
-    # Some programs write every float with 17 digits: 0.1 as 0.10000000000000001.
-    return exact if Decimal(f"{exact:.17g}") == Decimal(text) else text
+    return text if exact is None else exact
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

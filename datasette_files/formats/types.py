@@ -165,10 +165,10 @@ def _is_kept(text: str, number: float) -> bool:
     spelled = (
         not point or fraction == "0" or bool(whole.strip("-") and fraction.rstrip("0") == fraction)
     )
-    return spelled and is_exact(text, number)
+    return spelled and _is_exact(text, number)
 
 
-def is_exact(text: str, number: float) -> bool:
+def _is_exact(text: str, number: float) -> bool:
     """Tell whether the float made of a number's text is written with the same value.
 
     A float keeps 15 digits of every number, and 16 or 17 of some (IEEE 754, binary64).

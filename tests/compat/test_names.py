@@ -46,6 +46,8 @@ def test_upload_instructions_take_both_names_of_a_field() -> None:
         upload_fields={"c": "d"},
     )
     assert ours == theirs
+    for name in ("url", "method", "headers", "fields"):
+        assert getattr(ours, f"upload_{name}") == getattr(ours, name)
     assert "https" not in repr(ours)
     with pytest.raises(TypeError, match="url"):
         UploadInstructions()

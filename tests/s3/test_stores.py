@@ -97,6 +97,13 @@ async def test_every_new_object_is_encrypted(
     assert (await flow.put(b"small")).status == 201
     assert (await flow.put(content_of(9 * _MIB))).status == 201
     assert _encryption(store, flow) == [wanted] * 3
+    for size in (5, 6 * _MIB):
+        state = await flow.storage.append_upload(
+            f"{size}.bin", 0, chunked(content_of(size), (_MIB,)), {}
+        )
+        assert set(_encryption(store, flow)) == {wanted}, "the tail of what goes on"
+        await flow.storage.finish_upload(f"{size}.bin", state)
+    assert _encryption(store, flow) == [wanted] * 5
 
 
 @pytest.mark.parametrize("size", [5, None])
@@ -162,9 +169,10 @@ async def test_each_body_has_a_checksum_over_https_too(
     monkeypatch.setattr(Connection, "call", call)
     for size in (0, 5, 9 * _MIB):
         await storage.receive_upload(_PATH, chunked(content_of(size), (_MIB,)), "a/b")
+    await storage.append_upload(_PATH, 0, chunked(content_of(6 * _MIB), (_MIB,)), {})
     assert {name: len(bodies) for name, bodies in sent.items()} == {
-        "put_object": 2,
-        "upload_part": 2,
+        "put_object": 3,
+        "upload_part": 3,
     }
     for content, checksum in (one for bodies in sent.values() for one in bodies):
         assert checksum == base64.b64encode(hashlib.md5(content).digest()).decode()
