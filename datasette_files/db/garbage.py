@@ -125,8 +125,6 @@ def due(conn: sqlite3.Connection, now: float, slugs: Iterable[str], limit: int) 
             (slug, now, limit - len(found)),
         )
         found += [Garbage(*row) for row in rows]
-        if len(found) >= limit:
-            break
     return found
 
 

@@ -51,10 +51,11 @@ def test_a_path_is_noted_until_its_bytes_are_deleted(conn):
     conn.execute("UPDATE datasette_files_garbage SET instructions = '{}'")
     assert not garbage.is_noted(conn, 1, "a"), "not the file at the path"
     remembered = garbage.add(conn, 1, "a", "df-1", "alice")
+    waiting = garbage.add(conn, 2, "b", "df-4", "alice")
     garbage.done(conn, [note, remembered], 50)
     assert not garbage.is_noted(conn, 1, "a")
-    rows = conn.execute("SELECT id, done_at FROM datasette_files_garbage").fetchall()
-    assert rows == [(remembered, 50)]
+    rows = conn.execute("SELECT id, done_at FROM datasette_files_garbage ORDER BY id").fetchall()
+    assert rows == [(remembered, 50), (waiting, None)]
     assert _due(conn, 99, "s1") == []
     assert garbage.deleted_by(conn, "df-1") == ("s1", "alice")
     garbage.add(conn, 2, "b", "df-2")

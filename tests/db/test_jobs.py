@@ -131,6 +131,15 @@ def test_what_is_still_to_be_cleaned_up_is_taken_over_when_it_is_due(conn):
     assert jobs.take_over(conn, ["count"], now=900, **values) is None
 
 
+def test_of_jobs_whose_processes_died_the_first_is_taken_over_first(conn):
+    for number, now in ((1, 120), (2, 100)):
+        _add(conn)
+        assert _claim(conn, now, limit=9) == number
+    values: dict[str, Any] = {"holder": "i", "now": 200, "length": 8}
+    taken = [jobs.take_over(conn, ["count"], **values) for _ in range(3)]
+    assert [one and one.id for one in taken] == [2, 1, None]
+
+
 def test_whoever_holds_the_job_renews_it_and_hears_of_a_cancel(conn):
     _add(conn)
     _claim(conn)

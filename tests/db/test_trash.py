@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import datasette_files
-from datasette_files.db import files, garbage, trash
+from datasette_files.db import files, garbage, thumbnails, trash
+from datasette_files.db.thumbnails import Thumbnail
 from datasette_files.db.trash import Scope
 from tests.db.conftest import check_search_index, new_catalog
 
@@ -98,6 +99,23 @@ def test_a_restored_file_has_its_place_unless_it_is_taken() -> None:
         trash.restore(conn, "df-3")
         assert (_row(conn, "df-1")[0], _row(conn, "df-3")[0]) == (first, last + 1)
         check_search_index(conn)
+
+
+def test_a_restored_file_is_hashed_if_it_was_not_and_a_purged_one_leaves_no_picture(conn):
+    for number, known in enumerate(("sha256:1", "tag", None), 1):
+        for crc32 in ("0000abcd", None):
+            file_id = f"df-{number}{crc32}"
+            _add(conn, file_id, file_id, content_hash=known, crc32=crc32)
+            thumbnails.put(conn, [Thumbnail(file_id, b"x", "image/png", 1, 1, "test", "")], 200)
+            trash.add(conn, file_id, None, 0, 1)
+            trash.restore(conn, file_id)
+    queued = {row[0] for row in conn.execute("SELECT file_id FROM datasette_files_unhashed")}
+    assert queued == {"df-1None", "df-20000abcd", "df-2None", "df-30000abcd", "df-3None"}
+    trash.add(conn, "df-1None", None, 0, 1)
+    assert thumbnails.find(conn, "df-1None", 200, webp=False) is not None
+    trash.purge(conn, "df-1None", None)
+    assert thumbnails.find(conn, "df-1None", 200, webp=False) is None
+    assert thumbnails.find(conn, "df-2None", 200, webp=False) is not None
 
 
 def _throw(conn: sqlite3.Connection, number: int, source_id: int, by: str | None) -> str:

@@ -75,6 +75,7 @@ def test_the_mark_of_dos_ends_a_text() -> None:
     for end in ("\x1a", "\x1a\x00\x1a"):
         assert rows(f"a,b\n1,2\n3,4{end}") == [["1", "2"], ["3", "4"]]
         assert rows(f"a,b\n1,2\n{end}") == [["1", "2"]]
+        assert rows("a,b\n" + "1,2\n" * 40 + f"3,4{end}")[-1] == ["3", "4"]
     assert rows("a,b\n1,2\x1ax\n") == [["1", "2\x1ax"]]
     assert rows("a,b\n1\x1a,2\n3,4\n") == [["1\x1a", "2"], ["3", "4"]]
 
@@ -101,6 +102,14 @@ def test_a_mistake_far_below_is_counted_from_the_first_row() -> None:
     message, row, before = problem(text)
     assert "never closed" in message
     assert (row, len(before)) == (41, 40)
+
+
+def test_a_byte_that_is_no_character_is_found_in_any_row_of_its_batch() -> None:
+    text = b"a,b\n" + b"1,2\n" * 40 + b"3,4,\n5,\xff\n"
+    message, row, before = problem(text, encoding="utf-8")
+    assert "utf-8" in message.lower()
+    assert (row, before[-1]) == (42, ["3", "4"])
+    assert rows(text, encoding="utf-8", errors="replace")[-1] == ["5", "\ufffd"]
 
 
 def test_a_value_that_is_far_too_long_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:

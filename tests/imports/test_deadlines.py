@@ -91,6 +91,26 @@ async def test_time_in_which_the_storage_sends_nothing_is_not_counted(
     assert (await run(tmp_path, slow))["rows"] == 1
 
 
+async def test_a_problem_that_is_told_early_ends_the_sending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = "sink.write(framing.packed({'problem': 'no table'})); sink.flush()"
+    behaving(monkeypatch, program(told))
+    monkeypatch.setattr(process, "PATIENCE", 60)
+    closed: list[int] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            yield b"a,b\n"
+            await asyncio.sleep(60)
+        finally:
+            closed.append(1)
+
+    with pytest.raises(ImportFailed, match="no table"):
+        await run(tmp_path, endless)
+    assert closed == [1]
+
+
 async def test_what_it_reads_pays_for_cpu_also_when_the_file_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,7 @@ def test_a_format_is_chosen_by_name_then_by_the_file():
     assert both.of(_file("a.csv"), "json") is json
     assert both.find("text/plain", "a.bin") is None
     assert both.find("application/zip", "a.bin") is None
+    assert both.find("text/plain", "a.gz") is None
     assert both.find("application/zip", "A.ZIP") is csv
 
 

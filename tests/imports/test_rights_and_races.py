@@ -112,6 +112,27 @@ async def test_a_cancellation_at_the_last_moment_is_one(
     assert site.tables(data) == set()
 
 
+async def test_what_another_process_took_at_the_last_moment_is_left_to_it(
+    datasette: Datasette,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    commits = rows.commits
+
+    def taken(conn: sqlite3.Connection, job: rows.Job, result: dict[str, Any]) -> bool:
+        conn.execute("UPDATE datasette_files_jobs SET holder = 'another'")
+        return commits(conn, job, result)
+
+    monkeypatch.setattr(rows, "commits", taken)
+    url = (await site.start(datasette, PEOPLE)).headers["location"]
+    while not caplog.text.count("was taken over by another process"):
+        await asyncio.sleep(0.05)
+    assert (await datasette.client.get(f"{url}.json")).json()["status"] == "running"
+    (staging,) = site.tables(data)
+    assert staging.startswith("_datasette_files_import_")
+
+
 async def test_of_two_imports_into_one_new_table_one_ends(datasette: Datasette, data: Path) -> None:
     many = b"a\n" + b"1\n" * 5000
     started = await asyncio.gather(*(site.start(datasette, many) for _ in range(2)))

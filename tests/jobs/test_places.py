@@ -60,7 +60,8 @@ async def test_a_caller_that_gives_up_takes_no_place() -> None:
         for one in waiting:
             one.cancel()
     # One of them was given the place in the same moment.
-    await asyncio.gather(*waiting, return_exceptions=True)
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(one) for one in ended} == {asyncio.CancelledError}
     async with places.held("c", 0.01):
         pass
 

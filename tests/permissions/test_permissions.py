@@ -173,6 +173,22 @@ async def test_another_plugin_grants_or_denies_a_source(
     assert ("bob" in found) is not allow
 
 
+async def test_another_plugin_may_only_restrict(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    def rules(datasette: Any, actor: Any, action: str) -> list[PermissionSQL | None]:
+        every = "SELECT NULL AS parent, NULL AS child"
+        one = "SELECT 'other' AS parent, NULL AS child"
+        return [None, PermissionSQL(restriction_sql=every if actor == BOB else one)]
+
+    sources = {slug: disk_source(tmp_path / slug) for slug in ("docs", "other")}
+    block = {"id": ["alice", "bob"], "docs": {"allow": {"id": "alice"}}}
+    with registered(permission_resources_sql=rules):
+        datasette = await make_datasette(sources, {"files-browse": block})
+        assert await browsers(datasette, "docs") == set()
+        assert await browsers(datasette, "other") == {"alice", "bob"}
+
+
 @pytest.mark.parametrize("allow", [True, False])
 async def test_another_plugin_grants_or_denies_one_file(
     make_datasette: MakeDatasette, allow: bool

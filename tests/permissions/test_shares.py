@@ -340,6 +340,7 @@ def test_only_so_many_addresses_are_remembered() -> None:
     for n in range(20_000):
         guessing.delay(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", 0.0)
     assert len(guessing._until) == shares._MAX_ADDRESSES
+    assert ("10.0.0.0" in guessing._until, "10.0.78.31" in guessing._until) == (False, True)
 
 
 async def test_a_right_token_is_never_late(

@@ -98,6 +98,22 @@ async def test_a_piece_takes_bytes_up_to_its_checkpoint_and_hashes_them():
     assert (digest.content_hash, digest.crc32) == (other.content_hash, other.crc32)
 
 
+async def test_a_piece_ends_at_its_checkpoint_however_its_bytes_come():
+    pipe = Pipe()
+
+    async def confirm() -> None:
+        return
+
+    await pipe.put(b"abc")
+    taken = []
+    async for chunk in Piece(pipe, 4, None, confirm):
+        taken.append(chunk)
+        await pipe.put(b"def")
+    assert taken == [b"abc", b"d"]
+    pipe.end()
+    assert await pipe.take(9) == b"efdef"
+
+
 async def test_a_piece_whose_upload_is_lost_takes_no_byte():
     pipe = Pipe()
     await pipe.put(b"abc")

@@ -123,4 +123,7 @@ async def test_a_full_source_refuses_by_its_quota_and_keeps_no_row(site):
         with pytest.raises(QuotaExceeded, match=words):
             await site.begin("b", 5)
     site.quotas(quota_files=2, quota_bytes=10, quota_bytes_per_actor=10)
-    await site.begin("b", 5)
+    upload = await site.begin("b", 5)
+    site.quotas(quota_bytes=9)
+    with pytest.raises(QuotaExceeded, match="takes 9 bytes in all"):
+        await site.catalog.write(lambda conn: reserving.settle(conn, site.source, upload))
