@@ -38,6 +38,8 @@ _WINDOWS_PATH = re.compile(r"(?:[A-Za-z]:\\|\\\\)")
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
+#: A field of a path template.
+_FIELD = re.compile(r"\{(\w+)\}")
 #: Names of live tables' databases: ``file_`` and the ULID of the file's id.
 _LIVE = re.compile("file_([0-9a-z]{26})")
 
@@ -199,4 +201,22 @@ def storage_path(
         "source": source,
         "actor": stored_name(actor_id) if actor_id is not None else "anonymous",
     }
-    return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
+    return _FIELD.sub(lambda match: values[match[1]], template)
+
+
+def ulid_in_path(template: str, path: str) -> str | None:
+    """The ULID of a path that ``storage_path`` has made of the template; None for another path."""
+    # The odd parts are the names of the fields; the ULID is the same wherever it stands.
+    parts = _FIELD.split(template)
+    seen: set[str] = set()
+    pattern = ""
+    for place, part in enumerate(parts):
+        if place % 2 == 0:
+            pattern += re.escape(part)
+        elif part == "ulid" and part in seen:
+            pattern += "(?P=ulid)"
+        else:
+            pattern += "(?P<ulid>[0-9a-hjkmnp-tv-z]{26})" if part == "ulid" else "[^/]+"
+            seen.add(part)
+    found = re.fullmatch(pattern, path, re.DOTALL)
+    return found["ulid"] if found else None

@@ -1,7 +1,8 @@
 """Indexing in the catalog: walks over a source, the comparison of a page, and its changes.
 
 Every page of a listing is compared by one query and applied by one transaction, which moves the
-walk's place too, so that a walk goes on after a crash. Leaves out the storage (maintenance/).
+walk's place too, so that a walk goes on after a crash. Leaves out renames (renames.py) and the
+storage (maintenance/).
 """
 
 from __future__ import annotations
@@ -54,6 +55,15 @@ class Walk:
         if len(self.failures) < _MAX_FAILURES:
             self.failures.append((path, reason))
 
+    def part(self) -> Walk:
+        """A page of the walk, with counts and failures of its own."""
+        return Walk(self.id, self.source_id, self.started_at)
+
+    def take(self, part: Walk) -> None:
+        """Add the counts and failures of a part."""
+        self.count(**part.counts)
+        self.failures += part.failures[: _MAX_FAILURES - len(self.failures)]
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -77,8 +87,18 @@ class Difference:
     suspect: list[tuple[Seen, str]] = field(default_factory=list)
 
 
+#: A file that a walk should have seen, and did not: one that it, or one before, may have listed.
+NOT_SEEN = """ifnull(o.walk, 0) < ?2 AND (o.path IS NOT NULL OR f.created_at < ?3)"""
+_UNSEEN = f"""datasette_files f LEFT JOIN datasette_files_objects o
+        ON o.source_id = f.source_id AND o.path = f.path
+    WHERE f.source_id = ?1 AND f.missing_since IS NULL AND {NOT_SEEN}"""
 _FIELDS = """id, source_id, started_at, ended_at, accepts_missing, phase, cursor, counts, failures,
     problem"""
+
+
+def numbers_of(walk: Walk) -> tuple[int, int, str]:
+    """The values of ``NOT_SEEN``: ``?1`` is the source."""
+    return walk.source_id, walk.id, written(walk.started_at)
 
 
 def _walk(row: Sequence[Any]) -> Walk:
@@ -202,18 +222,6 @@ def free(conn: sqlite3.Connection, source_id: int, paths: Iterable[str]) -> set[
     }
 
 
-def perhaps_moved(conn: sqlite3.Connection, walk: Walk, versions: Iterable[str]) -> set[str]:
-    """Those of the marks that a file had at a path where this walk has not seen it yet."""
-    rows = conn.execute(
-        """SELECT DISTINCT w.value FROM json_each(?) AS w
-        CROSS JOIN datasette_files_objects o INDEXED BY datasette_files_objects_version
-            ON o.source_id = ? AND o.version = w.value
-        WHERE o.walk < ? AND NOT o.is_pending""",
-        (json.dumps(list(versions)), walk.source_id, walk.id),
-    )
-    return {row[0] for row in rows}
-
-
 def add(conn: sqlite3.Connection, added: Sequence[FileRecord]) -> None:
     """Insert files. One statement for all: the journal of each costs more than its row."""
     if added:
@@ -225,6 +233,16 @@ def add(conn: sqlite3.Connection, added: Sequence[FileRecord]) -> None:
             (json.dumps([list(row_of(file).values()) for file in added]),),
         )
         audit.of_new(conn, added)
+
+
+def taken(conn: sqlite3.Connection, ids: Iterable[str]) -> list[str]:
+    """Those of the ids that a file has, also one in the trash."""
+    rows = conn.execute(
+        """SELECT value FROM json_each(?) WHERE value IN (SELECT id FROM datasette_files)
+            OR value IN (SELECT id FROM datasette_files_trash)""",
+        (json.dumps(list(ids)),),
+    )
+    return [row[0] for row in rows]
 
 
 def come_back(conn: sqlite3.Connection, source_id: int, paths: Sequence[str]) -> None:
@@ -255,66 +273,9 @@ def supersede(conn: sqlite3.Connection, old_id: str, new: FileRecord, now: float
     return cursor.rowcount > 0
 
 
-def pending(conn: sqlite3.Connection, walk: Walk, limit: int) -> list[tuple[str, str, str | None]]:
-    """``(path, version, id)`` of the first objects that may be a file's new place.
-
-    The id is that of the one file that had this mark elsewhere, if no other object has it now.
-    """
-    rows = conn.execute(
-        """SELECT p.path, p.version, (
-            SELECT CASE count(*) WHEN 1 THEN min(f.id) END
-            FROM datasette_files_objects o INDEXED BY datasette_files_objects_version
-            JOIN datasette_files f ON f.source_id = o.source_id AND f.path = o.path
-            WHERE o.source_id = p.source_id AND o.version = p.version AND NOT o.is_pending
-                AND o.walk < ?2
-                AND 1 = (SELECT count(*)
-                    FROM datasette_files_objects t INDEXED BY datasette_files_objects_version
-                    WHERE t.source_id = p.source_id AND t.version = p.version AND t.walk = ?2))
-        FROM datasette_files_objects p INDEXED BY datasette_files_objects_pending
-        WHERE p.source_id = ?1 AND p.is_pending ORDER BY p.path LIMIT ?3""",
-        (walk.source_id, walk.id, limit),
-    )
-    return [(row[0], row[1], row[2]) for row in rows]
-
-
-def rename(
-    conn: sqlite3.Connection, source_id: int, file_id: str, path: str, name: str, folder: str
-) -> None:
-    """Move a file's row to another path of its source, where its bytes are now."""
-    renamed = {"new": {"filename": name, "folder": folder}}
-    audit.of_rows(
-        conn,
-        "update",
-        "f.id = :id AND f.source_id = :source",
-        {"id": file_id, "source": source_id},
-        {"changed": ["filename", "folder"], **renamed},
-    )
-    conn.execute(
-        """DELETE FROM datasette_files_objects WHERE source_id = ? AND path = (
-            SELECT path FROM datasette_files WHERE id = ?)""",
-        (source_id, file_id),
-    )
-    conn.execute(
-        """UPDATE datasette_files SET path = ?, filename = ?, folder = ?, missing_since = NULL
-        WHERE id = ? AND source_id = ?""",
-        (path, name, folder, file_id, source_id),
-    )
-
-
-#: Files that a walk should have seen, and did not: those that it, or one before, may have listed.
-_UNSEEN = """datasette_files f LEFT JOIN datasette_files_objects o
-        ON o.source_id = f.source_id AND o.path = f.path
-    WHERE f.source_id = ?1 AND f.missing_since IS NULL AND ifnull(o.walk, 0) < ?2
-        AND (o.path IS NOT NULL OR f.created_at < ?3)"""
-
-
-def _of(walk: Walk) -> tuple[int, int, str]:
-    return walk.source_id, walk.id, written(walk.started_at)
-
-
 def unseen(conn: sqlite3.Connection, walk: Walk) -> tuple[int, int]:
     """The number of files that the walk did not see, and of all that are not missing."""
-    row = conn.execute(f"SELECT count(*) FROM {_UNSEEN}", _of(walk)).fetchone()
+    row = conn.execute(f"SELECT count(*) FROM {_UNSEEN}", numbers_of(walk)).fetchone()
     all_ = conn.execute(
         """SELECT ifnull(sum(files), 0) FROM datasette_files_usage
         WHERE source_id = ? AND kind IN ('files', 'missing')""",
@@ -327,7 +288,7 @@ def next_unseen(conn: sqlite3.Connection, walk: Walk, limit: int) -> list[tuple[
     """``(path, id)`` of the next files that the walk did not see, after its place."""
     rows = conn.execute(
         f"""SELECT f.path, f.id FROM {_UNSEEN} AND f.path > ?4 ORDER BY f.path LIMIT ?5""",
-        (*_of(walk), walk.cursor or "", limit),
+        (*numbers_of(walk), walk.cursor or "", limit),
     )
     return [(row[0], row[1]) for row in rows]
 

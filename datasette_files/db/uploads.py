@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..models import Upload
 from . import garbage, leases
@@ -185,6 +185,51 @@ def finish(conn: sqlite3.Connection, upload_id: str, attempt: str) -> bool:
 
 def forget(conn: sqlite3.Connection, upload_id: str) -> None:
     conn.execute("DELETE FROM datasette_files_uploads WHERE id = ?", (upload_id,))
+
+
+#: Until when an attempt may be alive. One in a single request sets no time before it has lasted
+#: for a while; here a minute is enough for it, as no server should run.
+_ALIVE_UNTIL = "CASE state WHEN 'receiving' THEN ifnull(claimed_until, created_at + 60) END"
+
+
+class Unfinished(NamedTuple):
+    """An upload that has neither completed nor expired."""
+
+    id: str
+    path: str
+    #: Seconds since the epoch; None if no attempt has begun.
+    alive_until: float | None
+
+
+def unfinished(
+    conn: sqlite3.Connection, source_id: int, after: str, limit: int
+) -> list[Unfinished]:
+    """The first unfinished uploads to a source whose id comes after ``after``."""
+    rows = conn.execute(
+        f"""SELECT id, path, {_ALIVE_UNTIL} FROM datasette_files_uploads
+        WHERE source_id = ? AND id > ? AND state NOT IN ('completed', 'expired')
+        ORDER BY id LIMIT ?""",
+        (source_id, after, limit),
+    )
+    return [Unfinished(*row) for row in rows]
+
+
+def forget_stored(
+    conn: sqlite3.Connection, upload: Unfinished, now: float, lifetime: float
+) -> bool:
+    """Forget an upload whose object stays at its path. False if an attempt is alive.
+
+    ``lifetime`` as for ``garbage.add_sent``.
+    """
+    condition = f"""id = ? AND path = ? AND state NOT IN ('completed', 'expired')
+        AND ifnull({_ALIVE_UNTIL}, 0) <= ?"""
+    values = (upload.id, upload.path, now)
+    found = conn.execute(f"SELECT 1 FROM datasette_files_uploads WHERE {condition}", values)
+    if found.fetchone() is None:
+        return False
+    garbage.add_sent(conn, upload.id, lifetime)
+    forget(conn, upload.id)
+    return True
 
 
 def any_due(conn: sqlite3.Connection, now: float) -> bool:

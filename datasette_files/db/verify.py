@@ -76,7 +76,7 @@ class Pass:
     is_complete: bool
     files: int
     bytes: int
-    #: The last path whose bytes were read.
+    #: The last path up to which all bytes were read; also of a pass whose process died.
     reached: str | None
     #: Why it could not tell; None if it could.
     problem: str | None
@@ -144,6 +144,14 @@ def begin(
         (source_id, is_data, share.number, share.of, now),
     )
     return int(cursor.lastrowid or 0)
+
+
+def reach(conn: sqlite3.Connection, pass_id: int, reached: str, files: int, size: int) -> None:
+    """Record how far a pass has read, in files and bytes, for the next one if it is killed."""
+    conn.execute(
+        "UPDATE datasette_files_passes SET reached = ?, files = ?, bytes = ? WHERE id = ?",
+        (reached, files, size, pass_id),
+    )
 
 
 def end(conn: sqlite3.Connection, ended: Pass) -> None:

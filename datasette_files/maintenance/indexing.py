@@ -2,32 +2,39 @@
 
 A walk lists the storage page by page, compares each page in SQL, and keeps its place with each
 page's changes, so that it goes on after a crash. New files get a type by name and first bytes;
-hashing.py reads the rest later. Renames are decided after the listing, when it is known what left
-its path, and last what is missing. An outage is no deletion: a listing that fails marks nothing,
-and nor does one that lacks many files. Leaves out when walks are made (index_round.py).
+hashing.py reads the rest later. Renames (renaming.py) are decided after the listing, when it is
+known what left its path, and last what is missing. An outage is no deletion: a listing that fails
+marks nothing, and nor does one that lacks many files. Leaves out when walks are made
+(index_round.py).
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
+from typing import TypeVar
 
 from .. import naming
 from ..base import FileMetadata
 from ..config import IndexConfig
-from ..db import batching, files, index
+from ..db import batching, files, index, renames
 from ..db.index import Seen, Walk
+from ..db.renames import Pending
 from ..errors import Conflict, FilesError, Invalid, NotSupported
 from ..jobs.parallel import several
 from ..media import sniffing
 from ..models import FileRecord, written
 from ..sources import reading
 from ..sources.sources import Source
+from . import renaming
 from .globs import Chosen
+from .restoring import with_their_ids
 
+_T = TypeVar("_T")
 #: Objects in one page of a listing; files that are looked at once more at a time.
 PAGE = 2000
 _CONFIRMED = 200
@@ -37,8 +44,6 @@ _FEW_MISSING = 10
 _MAX_MISSING = 0.2
 #: So large a write shares no transaction with others.
 _LARGE = 1 << 30
-#: Before the mark of a storage that gives none: two such marks tell nothing about a rename.
-_UNMARKED = "?"
 
 
 class TooManyMissing(Conflict):
@@ -69,16 +74,19 @@ class Indexer:
         source: Source,
         *,
         accepts_missing: bool = False,
+        restored: bool = False,
         keep: Callable[[], Awaitable[None]] = _nothing,
         tell: Callable[[Walk], None] = lambda walk: None,
     ) -> Walk:
         """Make a walk, or go on with one. ``keep`` is called often; ``tell`` after each page.
 
+        ``restored``: new files get the ids that their paths name (restoring.py).
+
         A storage that fails leaves the walk to go on later, with its ``problem``. Raises as
         ``request``, and Conflict if another process goes on with it.
         """
         walk = await self.request(source, accepts_missing=accepts_missing)
-        walking = _Walking(self._catalog, source, walk, keep, tell)
+        walking = _Walking(self._catalog, source, walk, keep, tell, restored=restored)
         try:
             await walking.run()
         except FilesError as error:
@@ -97,12 +105,15 @@ class _Walking:
         walk: Walk,
         keep: Callable[[], Awaitable[None]],
         tell: Callable[[Walk], None],
+        *,
+        restored: bool,
     ) -> None:
         self._catalog = database
         self._source = source
         self._walk = walk
         self._keep = keep
         self._tell = tell
+        self._restored = restored
         self._place = (walk.phase, walk.cursor)
         config = source.config.index or IndexConfig()
         self._chosen = Chosen(config.include, config.exclude)
@@ -133,41 +144,56 @@ class _Walking:
     # The listing
 
     async def _list(self) -> None:
-        storage, walk = self._source.storage, self._walk
-        more = True
-        while more:
-            with reading.storage_errors(self._source.slug):
-                try:
-                    listed, cursor = await storage.list_files("", walk.cursor, PAGE)
-                except Invalid:
-                    if walk.cursor is None:
-                        raise
-                    # The storage does not know the place any more: what was seen counts twice.
-                    listed, cursor = await storage.list_files("", None, PAGE)
-            more = cursor is not None
-            change = await self._page([_seen(one) for one in listed])
-            walk.cursor = cursor
-            if not more:
-                walk.phase = "renames"
-                for name in storage.unlisted():
-                    walk.fail(name, "its name is not UTF-8; rename it")
-            await self.save(change)
+        """List and compare each page while the one before it is written."""
+        walk = self._walk
+        ahead = asyncio.create_task(self._next(walk.cursor))
+        try:
+            while walk.phase == "list":
+                change, cursor = await ahead
+                if cursor is None:
+                    walk.phase = "renames"
+                    for name in self._source.storage.unlisted():
+                        walk.fail(name, "its name is not UTF-8; rename it")
+                else:
+                    ahead = asyncio.create_task(self._next(cursor))
+                walk.cursor = cursor
+                await self.save(change)
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+
+    async def _next(
+        self, cursor: str | None
+    ) -> tuple[Callable[[sqlite3.Connection], None], str | None]:
+        """The change of the page that begins at the cursor, and the next cursor."""
+        storage = self._source.storage
+        with reading.storage_errors(self._source.slug):
+            try:
+                listed, following = await storage.list_files("", cursor, PAGE)
+            except Invalid:
+                if cursor is None:
+                    raise
+                # The storage does not know the place any more: what was seen counts twice.
+                listed, following = await storage.list_files("", None, PAGE)
+        return await self._page([_seen(one) for one in listed]), following
 
     async def _page(self, seen: list[Seen]) -> Callable[[sqlite3.Connection], None]:
         """Compare a page with the catalog. Returns the change to apply."""
-        walk, source = self._walk, self._source
+        walk, source, part = self._walk, self._source, self._walk.part()
         found = await self._catalog.query(lambda conn: index.compare(conn, source.id, seen))
         differing = {one.path for one in found.unknown}
         differing.update(one.path for one, _ in (*found.known, *found.suspect))
         unchanged = [one.path for one in seen if one.path not in differing]
-        walk.count(listed=len(seen), unchanged=len(unchanged))
+        part.count(listed=len(seen), unchanged=len(unchanged))
         fresh = [one for one in found.unknown if one.path in self._chosen]
-        made = await self._records(fresh)
-        same, replaced = await self._judge(found.suspect)
-        records = {file.path: file for file in await self._records([one for one, _ in replaced])}
+        made = await self._records(fresh, part)
+        same, replaced = await self._judge(found.suspect, part)
+        changed = await self._records([one for one, _ in replaced], part)
+        records = {file.path: file for file in changed}
 
         def change(conn: sqlite3.Connection) -> None:
             now = time.time()
+            walk.take(part)
             if unchanged:
                 index.mark(conn, walk, unchanged)
             index.see(conn, walk, (*(one for one, _ in found.known), *same))
@@ -189,19 +215,18 @@ class _Walking:
         walk = self._walk
         free = index.free(conn, self._source.id, [file.path for file in made])
         seen = {one.path: one for one in fresh if one.path in free}
-        marks = {one.version for one in seen.values() if not one.version.startswith(_UNMARKED)}
-        moved = index.perhaps_moved(conn, walk, marks)
-        added = [
-            file for file in made if file.path in seen and seen[file.path].version not in moved
-        ]
-        index.add(conn, added)
+        waiting = renaming.waiting(conn, walk, seen)
+        added = [file for file in made if file.path in seen and file.path not in waiting]
+        self._insert(conn, added)
         index.see(conn, walk, [seen[file.path] for file in added])
-        waiting = [one for one in seen.values() if one.version in moved]
-        index.see(conn, walk, waiting, is_pending=True)
+        index.see(conn, walk, waiting.values(), is_pending=True)
         walk.count(added=len(added))
 
-    async def _records(self, seen: list[Seen]) -> list[FileRecord]:
-        """New files for these objects. Counts those that cannot be files as failed."""
+    def _insert(self, conn: sqlite3.Connection, added: list[FileRecord]) -> None:
+        index.add(conn, with_their_ids(conn, self._source, added) if self._restored else added)
+
+    async def _records(self, seen: list[Seen], part: Walk) -> list[FileRecord]:
+        """New files for these objects. Counts those that cannot be files as failed, in ``part``."""
         heads = await reading.heads(self._source, [one.path for one in seen], sniffing.HEAD)
         made = []
         for one, head in zip(seen, heads, strict=True):
@@ -210,11 +235,11 @@ class _Walking:
                     raise Invalid("it cannot be read")
                 made.append(self._record(one, head))
             except Invalid as error:
-                self._walk.fail(one.path, str(error))
+                part.fail(one.path, str(error))
         return made
 
     def _record(self, one: Seen, head: bytes) -> FileRecord:
-        name, folder = _names(one.path)
+        name, folder = renaming.names(one.path)
         return FileRecord(
             id=naming.ID_PREFIX + naming.new_ulid(),
             source_id=self._source.id,
@@ -234,7 +259,7 @@ class _Walking:
         )
 
     async def _judge(
-        self, suspects: list[tuple[Seen, str]]
+        self, suspects: list[tuple[Seen, str]], part: Walk
     ) -> tuple[list[Seen], list[tuple[Seen, str]]]:
         """Divide objects with another mark: those with the same bytes, and those with others."""
         same: list[Seen] = []
@@ -251,7 +276,7 @@ class _Walking:
                         same.append(one)
                         continue
             except FilesError as error:
-                self._walk.fail(one.path, str(error))
+                part.fail(one.path, str(error))
                 continue
             replaced.append((one, file_id))
         return same, replaced
@@ -261,42 +286,34 @@ class _Walking:
     async def _rename(self) -> None:
         """Decide which objects are known files at a new path; the others become new files."""
         walk, source = self._walk, self._source
-        while True:
-            found = await self._catalog.query(lambda conn: index.pending(conn, walk, PAGE))
-            if not found:
-                break
-            made = {
-                file.path: file
-                for file in await self._records(
-                    [await self._again(path, version) for path, version, _ in found]
-                )
-            }
+
+        async def look(one: Pending) -> Seen:
+            await self._keep()
+            object_ = await reading.metadata(source, one.path)
+            if object_ is None:
+                return Seen(one.path, one.version, None)
+            return Seen(one.path, one.version, object_.size, object_.created_at)
+
+        while found := await self._catalog.query(lambda conn: renames.pending(conn, walk, PAGE)):
+            async with aclosing(several(_each(found), look, _MAX_CONCURRENT)) as looked:
+                again = [one async for one in looked]
+            made = {file.path: file for file in await self._records(again, walk)}
+            unmarked = [made[one.path] for one in found if one.path in made and not one.is_marked]
+            made |= await renaming.hashed(self._catalog, source, walk, unmarked, self._keep)
 
             def change(
                 conn: sqlite3.Connection,
-                found: list[tuple[str, str, str | None]] = found,
+                found: list[Pending] = found,
                 made: dict[str, FileRecord] = made,
             ) -> None:
-                free = index.free(conn, source.id, made)
-                for path, version, file_id in found:
-                    if path in free and file_id is not None:
-                        index.rename(conn, source.id, file_id, path, *_names(path))
-                        walk.count(renamed=1)
-                    elif path in free:
-                        index.add(conn, [made[path]])
-                        walk.count(added=1)
-                    index.see(conn, walk, [Seen(path, version, None)])
+                added = renaming.rename(conn, walk, found, made)
+                self._insert(conn, added)
+                index.see(conn, walk, [Seen(one.path, one.version, None) for one in found])
+                walk.count(added=len(added))
 
             await self.save(change)
         walk.phase, walk.cursor = "missing", None
         await self.save()
-
-    async def _again(self, path: str, version: str) -> Seen:
-        """The object as the storage has it now."""
-        object_ = await reading.metadata(self._source, path)
-        if object_ is None:
-            return Seen(path, version, None)
-        return Seen(path, version, object_.size, object_.created_at)
 
     async def _miss(self) -> None:
         """Mark the files that the walk did not see, each after one more look at its path."""
@@ -329,16 +346,10 @@ class _Walking:
 
 
 def _seen(listed: FileMetadata) -> Seen:
-    version = listed.metadata.get("version") or f"{_UNMARKED}{listed.created_at}"
+    version = listed.metadata.get("version") or f"{renaming.UNMARKED}{listed.created_at}"
     return Seen(listed.path, f"{version} {listed.size}", listed.size, listed.created_at)
 
 
-def _names(path: str) -> tuple[str, str]:
-    """The catalog's name and folder of an object. Raises Invalid."""
-    folder, _, name = path.rpartition("/")
-    return naming.check_filename(name), naming.check_folder(folder)
-
-
-async def _each(items: list[tuple[str, str]]) -> AsyncIterator[tuple[str, str]]:
+async def _each(items: list[_T]) -> AsyncIterator[_T]:
     for item in items:
         yield item

@@ -151,7 +151,7 @@ class _Pass:
         try:
             source.require_up()
             if self._is_data:
-                await self._data(started)
+                await self._data(pass_id, started)
             elif source.capabilities.can_list:
                 await self._structure(started)
             else:
@@ -246,8 +246,11 @@ class _Pass:
             looks = [Finding(file.id, file.path, "missing") for file in files]
             await self._note(looks, started)
 
-    async def _data(self, started: float) -> None:
-        """Read the bytes of each file. With a deadline, continue where the last pass stopped."""
+    async def _data(self, pass_id: int, started: float) -> None:
+        """Read the bytes of each file. With a deadline, continue where the last pass stopped.
+
+        The place is kept after each page, so that the next pass continues there after a crash too.
+        """
         after = (self._last_reached or "") if self._order.deadline else ""
         turns = asyncio.Semaphore(_MAX_CONCURRENT)
 
@@ -262,6 +265,9 @@ class _Pass:
         async for files in self._files_of_share(after):
             found = await asyncio.gather(*(read(file) for file in files))
             await self._note([one for one in found if one is not None], started)
+            if self._reached is not None:
+                stands = partial(verify.reach, pass_id=pass_id, reached=self._reached)
+                await self._catalog.write(partial(stands, files=self._files, size=self._bytes))
         self._is_whole &= not after
 
     async def _read(self, file: FileRecord) -> Finding | None:

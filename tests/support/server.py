@@ -91,10 +91,23 @@ class Server:
 
     def beside(self, *arguments: str) -> subprocess.Popen[bytes] | Forked:
         """A ``datasette files`` command that begins now, on this server's site, in its log."""
+        return self._launch(["files", *arguments, *self._site()])
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a ``datasette files`` command on this server's site to its end."""
+        return subprocess.run(
+            [self._python, "-m", "datasette", "files", *arguments, *self._site()],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def _site(self) -> list[str]:
         site = ["--internal", str(self.internal), "-c", str(self._config)]
         if "--plugins-dir" in self._command:
             site += ["--plugins-dir", self._command[self._command.index("--plugins-dir") + 1]]
-        return self._launch(["files", *arguments, *site])
+        return site
 
     def _launch(self, arguments: list[str]) -> subprocess.Popen[bytes] | Forked:
         if self._python == sys.executable and hasattr(os, "pidfd_open"):

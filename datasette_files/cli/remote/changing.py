@@ -171,7 +171,8 @@ async def _unshare(remote: Remote, given: tuple[str, ...]) -> int:
     return output.end("ended")
 
 
-async def _sync(remote: Remote, slug: str, accept_missing: bool) -> int:
+async def _sync(remote: Remote, slug: str, accept_missing: bool, restored: bool) -> int:
+    refuse(restored=restored)
     walk = await remote.client.index(slug, accept_missing=accept_missing)
     told = ", ".join(f"{number:,} {name}" for name, number in walk["counts"].items())
     remote.show({"source": slug, "complete": walk["problem"] is None, **walk}, told or "No files")
