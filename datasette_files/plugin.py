@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 from datasette import hookimpl
-from datasette.jump import JumpSQL
 from datasette.plugins import pm
 
 from . import hookspecs
@@ -27,7 +26,7 @@ from .permissions import actions, roles, source_tables, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import closing, recovery
-from .views import caching, ending, imports, live, masking, routes, rows, tables
+from .views import caching, ending, imports, jump, live, masking, routes, rows, tables
 from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
@@ -195,17 +194,10 @@ def top_table(datasette: Any, request: Any, database: str, table: str) -> Any:
     return imports.origins(datasette, request, database, table)
 
 
-async def _may_see_files(datasette: Any, actor: Any) -> bool:
-    files = Files.of(datasette)
-    if await files.lookup.allowed_sources(actor, actions.UPLOAD):
-        return True
-    return await files.lookup.sees_any(actor)
-
-
 @hookimpl
 def homepage_actions(datasette: Any, actor: Any, request: Any) -> Any:
     async def inner() -> list[dict[str, str]]:
-        if not await _may_see_files(datasette, actor):
+        if not await jump.sees_files(datasette, actor):
             return []
         return [
             {
@@ -222,7 +214,7 @@ def homepage_actions(datasette: Any, actor: Any, request: Any) -> Any:
 def menu_links(datasette: Any, actor: Any, request: Any) -> Any:
     async def inner() -> list[dict[str, str]]:
         links = []
-        if await _may_see_files(datasette, actor):
+        if await jump.sees_files(datasette, actor):
             links.append({"href": datasette.urls.path("/-/files"), "label": "Files"})
         if await datasette.allowed(action=actions.DEBUG, actor=actor):
             href = datasette.urls.path("/-/files/storages")
@@ -234,25 +226,4 @@ def menu_links(datasette: Any, actor: Any, request: Any) -> Any:
 
 @hookimpl
 def jump_items_sql(datasette: Any, actor: Any, request: Any) -> Any:
-    async def inner() -> list[JumpSQL]:
-        items = []
-        if await _may_see_files(datasette, actor):
-            items.append(
-                JumpSQL.menu_item(
-                    label="Files",
-                    url=datasette.urls.path("/-/files"),
-                    description="Browse, search and upload files",
-                )
-            )
-        if await datasette.allowed(action=actions.DEBUG, actor=actor):
-            items.append(
-                JumpSQL.menu_item(
-                    label="File storages",
-                    url=datasette.urls.path("/-/files/storages"),
-                    description="See what storages hold and how they are",
-                    item_type="debug",
-                )
-            )
-        return items
-
-    return inner
+    return partial(jump.items, datasette, actor, request)
