@@ -119,10 +119,23 @@ def render_cell(value: Any, table: Any, request: Any, datasette: Any) -> Any:
 
 @hookimpl
 def register_output_renderer(datasette: Any) -> list[dict[str, Any]]:
-    formats = {"files": tables.rows_with_files, "zip": rows.zipped, "gallery": rows.gallery}
+    formats = (
+        (
+            "files",
+            tables.rows_with_files,
+            "JSON with files",
+            "Rows, and the records of files",
+        ),
+        ("zip", rows.zipped, "Zip", "Rows as CSV, and their files, in one zip"),
+        ("gallery", rows.gallery, "Gallery", "The files of the rows as a grid"),
+    )
+    # Datasette 1.0a41 reads neither label nor description; the export dialog of newer ones does.
     return [
-        {"extension": extension, "render": render, "can_render": tables.offers_files}
-        for extension, render in formats.items()
+        {
+            **{"extension": extension, "render": render, "can_render": tables.offers_files},
+            **{"label": label, "description": description},
+        }
+        for extension, render, label, description in formats
     ]
 
 
@@ -181,6 +194,14 @@ def register_secrets(datasette: Any) -> Any:
 def datasette_acl_roles(datasette: Any) -> Any:
     """Register the roles on sources and files with datasette-acl."""
     return roles.acl_roles()
+
+
+@hookimpl(optionalhook=True)
+def register_mcp_tools(datasette: Any, mcp: Any) -> None:
+    """Register the tools that search and read files with datasette-mcp."""
+    from .views import mcp_tools  # noqa: PLC0415 - only it calls this hook, and brings the SDK
+
+    mcp_tools.register(datasette, mcp)
 
 
 @hookimpl

@@ -27,6 +27,7 @@ from pydantic import BaseModel
 
 import datasette_files
 from datasette_files import base, errors, hookspecs
+from datasette_files import plugin as implementations
 from datasette_files.columns import columns, uses
 from datasette_files.columns import values as column_values
 from datasette_files.columns.values import ColumnOptions
@@ -162,6 +163,17 @@ def test_hooks_are_those_of_hookspecs() -> None:
         if hasattr(function, "datasette_spec")
     ]
     assert sorted(documented) == sorted(specified)
+
+
+def test_hooks_that_we_implement_are_where_datasette_looks_and_in_the_docs() -> None:
+    implemented, registered = (
+        {name for name, one in vars(module).items() if hasattr(one, "datasette_impl")}
+        for module in (implementations, datasette_files)
+    )
+    assert implemented == registered
+    text = section("docs/hooks-and-events.md", "## The hooks of Datasette that we implement")
+    ours = {name for name, one in vars(hookspecs).items() if hasattr(one, "datasette_spec")}
+    assert set(re.findall(r"`(\w+)`", text)) == implemented - ours
 
 
 def test_events_are_those_that_are_registered() -> None:
