@@ -40,6 +40,7 @@ from datasette_files.views.routes import ROUTES
 from datasette_files_s3.config import S3Config
 from tests.conftest import MakeDatasette, missing, upload
 from tests.support.fixtures import fixture
+from tests.support.neighbours import site
 from tests.support.server import Server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -512,3 +513,11 @@ def test_readme_configuration_and_uploads_work_as_shown(tmp_path: Path) -> None:
     assert [(file["filename"], file["uploaded_by"]) for file in files] == [
         ("photo.jpg", "alice")
     ] * 3
+
+
+def test_the_plugins_that_were_tried_together_are_those_of_the_test() -> None:
+    text = " ".join(section("docs/neighbours.md", "## Tried together").split())
+    tried = text.partition("or an error: ")[2].partition(" These faults")[0]
+    listed = re.findall(r"([a-z0-9-]+) (\d[\w.]*)[,.]", tried)
+    named = [f"datasette-{name.removeprefix('datasette-')}=={one}" for name, one in listed]
+    assert named == list(site.PLUGINS)

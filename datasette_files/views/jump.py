@@ -26,7 +26,9 @@ _MAX_FILES = 20
 async def items(datasette: Any, actor: Actor, request: Any) -> list[JumpSQL]:
     """All entries that the actor may see, for the words that the person has typed."""
     files, found = Files.of(datasette), []
-    if await sees_files(datasette, actor):
+    seen = await sight(datasette, actor)
+    # Most people may browse a source, and then no more rules are gathered.
+    if await files.catalog.read(seen.browse.slugs) or await sees_files(datasette, actor):
         found.append(
             JumpSQL.menu_item(
                 label="Files",
@@ -34,7 +36,6 @@ async def items(datasette: Any, actor: Actor, request: Any) -> list[JumpSQL]:
                 description="Browse, search and upload files",
             )
         )
-        seen = await sight(datasette, actor)
         found.append(_sources(files, seen))
         if q := request.args.get("q", "").strip():
             found += await _files(files, seen, q)

@@ -1,31 +1,26 @@
 """The public release 0.1a3, as a black box: installed beside us, run, filled with files.
 
-Holds the installing (once, into a cache folder) and ``Installation``, a folder as that release left
+Holds the installing (once, by environments.py) and ``Installation``, a folder as that release left
 it. Leaves out what ours makes of it: the tests beside this module.
 """
 
 from __future__ import annotations
 
-import fcntl
-import importlib.util
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import missing
 from tests.support.client import Client, expect
+from tests.support.environments import ROOT, python_of
 from tests.support.fixtures import fixture
 from tests.support.server import Server
 
 #: Where the environment is kept; the default is ignored by git.
 CACHE_VARIABLE = "DATASETTE_FILES_PUBLIC_CACHE"
-_ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("datasette==1.0a41", "datasette-files==0.1a3")
 
 #: What an administrator put into the yaml, and then another in the same place.
@@ -39,46 +34,13 @@ HOSTILE_NAME = 'it\'s "q\u202euoted"; <script>&amp;\n.txt'
 CSV = b"id,name,score\n1,Ann,1.5\n2,Bob,2.5\n3,Zo\xc3\xab,\n"
 
 
-def _uv() -> list[str] | None:
-    """How to call uv from here, or None. ``uv run`` says where it is itself."""
-    beside = [Path(sys.executable).parent / "uv", _ROOT / ".uv" / "bin" / "uv"]
-    found = [os.environ.get("UV"), shutil.which("uv"), *(str(p) for p in beside if p.exists())]
-    for program in found:
-        if program:
-            return [program]
-    return [sys.executable, "-m", "uv"] if importlib.util.find_spec("uv") else None
-
-
 def interpreter() -> str:
     """The Python of an environment that holds the public release; installed at the first call.
 
     Skips the test where it cannot be had, and fails it under CI.
     """
-    cache = Path(os.environ.get(CACHE_VARIABLE) or _ROOT / ".dev" / "public")
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    environment = cache / f"0.1a3-python{version}"
-    python, installed = environment / "bin" / "python", environment / "installed"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:  # two test sessions may want it at once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not installed.exists():
-            _install(environment, python)
-            installed.touch()
-    return str(python)
-
-
-def _install(environment: Path, python: Path) -> None:
-    uv = _uv()
-    if uv is None:
-        missing("uv, to install the public release with,")
-        return
-    for arguments in (
-        ["venv", "--quiet", "--clear", "--python", sys.executable, str(environment)],
-        ["pip", "install", "--quiet", "--python", str(python), *_PACKAGES],
-    ):
-        done = subprocess.run([*uv, *arguments], capture_output=True, text=True, check=False)
-        if done.returncode:
-            missing(f"The public release ({done.stderr.strip()[-300:]})")
+    cache = Path(os.environ.get(CACHE_VARIABLE) or ROOT / ".dev" / "public")
+    return python_of(cache, "0.1a3", *_PACKAGES)
 
 
 @dataclass(frozen=True)
