@@ -27,6 +27,7 @@ from .plugin import (
     register_events,
     register_files_storage_types,
     register_import_formats,
+    register_mcp_tools,
     register_output_renderer,
     register_routes,
     register_secrets,
@@ -34,6 +35,7 @@ from .plugin import (
     shutdown,
     startup,
     top_table,
+    track_event,
 )
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "register_events",
     "register_files_storage_types",
     "register_import_formats",
+    "register_mcp_tools",
     "register_output_renderer",
     "register_routes",
     "register_secrets",
@@ -62,6 +65,7 @@ __all__ = [
     "shutdown",
     "startup",
     "top_table",
+    "track_event",
 ]
 
 

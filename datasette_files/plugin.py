@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 from datasette import hookimpl
-from datasette.jump import JumpSQL
 from datasette.plugins import pm
 
 from . import hookspecs
@@ -27,7 +26,7 @@ from .permissions import actions, roles, source_tables, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import closing, recovery
-from .views import caching, ending, imports, live, masking, routes, rows, tables
+from .views import caching, ending, imports, jump, live, masking, routes, rows, tables
 from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
@@ -120,10 +119,23 @@ def render_cell(value: Any, table: Any, request: Any, datasette: Any) -> Any:
 
 @hookimpl
 def register_output_renderer(datasette: Any) -> list[dict[str, Any]]:
-    formats = {"files": tables.rows_with_files, "zip": rows.zipped, "gallery": rows.gallery}
+    formats = (
+        (
+            "files",
+            tables.rows_with_files,
+            "JSON with files",
+            "Rows, and the records of files",
+        ),
+        ("zip", rows.zipped, "Zip", "Rows as CSV, and their files, in one zip"),
+        ("gallery", rows.gallery, "Gallery", "The files of the rows as a grid"),
+    )
+    # Datasette 1.0a41 reads neither label nor description; the export dialog of newer ones does.
     return [
-        {"extension": extension, "render": render, "can_render": tables.offers_files}
-        for extension, render in formats.items()
+        {
+            **{"extension": extension, "render": render, "can_render": tables.offers_files},
+            **{"label": label, "description": description},
+        }
+        for extension, render, label, description in formats
     ]
 
 
@@ -184,6 +196,14 @@ def datasette_acl_roles(datasette: Any) -> Any:
     return roles.acl_roles()
 
 
+@hookimpl(optionalhook=True)
+def register_mcp_tools(datasette: Any, mcp: Any) -> None:
+    """Register the tools that search and read files with datasette-mcp."""
+    from .views import mcp_tools  # noqa: PLC0415 - only it calls this hook, and brings the SDK
+
+    mcp_tools.register(datasette, mcp)
+
+
 @hookimpl
 def file_actions(datasette: Any, actor: Any, file: Any) -> Any:
     # A function: a coroutine that nobody awaits, as another plugin fails before it, is a warning.
@@ -195,17 +215,10 @@ def top_table(datasette: Any, request: Any, database: str, table: str) -> Any:
     return imports.origins(datasette, request, database, table)
 
 
-async def _may_see_files(datasette: Any, actor: Any) -> bool:
-    files = Files.of(datasette)
-    if await files.lookup.allowed_sources(actor, actions.UPLOAD):
-        return True
-    return await files.lookup.sees_any(actor)
-
-
 @hookimpl
 def homepage_actions(datasette: Any, actor: Any, request: Any) -> Any:
     async def inner() -> list[dict[str, str]]:
-        if not await _may_see_files(datasette, actor):
+        if not await jump.sees_files(datasette, actor):
             return []
         return [
             {
@@ -222,7 +235,7 @@ def homepage_actions(datasette: Any, actor: Any, request: Any) -> Any:
 def menu_links(datasette: Any, actor: Any, request: Any) -> Any:
     async def inner() -> list[dict[str, str]]:
         links = []
-        if await _may_see_files(datasette, actor):
+        if await jump.sees_files(datasette, actor):
             links.append({"href": datasette.urls.path("/-/files"), "label": "Files"})
         if await datasette.allowed(action=actions.DEBUG, actor=actor):
             href = datasette.urls.path("/-/files/storages")
@@ -234,25 +247,4 @@ def menu_links(datasette: Any, actor: Any, request: Any) -> Any:
 
 @hookimpl
 def jump_items_sql(datasette: Any, actor: Any, request: Any) -> Any:
-    async def inner() -> list[JumpSQL]:
-        items = []
-        if await _may_see_files(datasette, actor):
-            items.append(
-                JumpSQL.menu_item(
-                    label="Files",
-                    url=datasette.urls.path("/-/files"),
-                    description="Browse, search and upload files",
-                )
-            )
-        if await datasette.allowed(action=actions.DEBUG, actor=actor):
-            items.append(
-                JumpSQL.menu_item(
-                    label="File storages",
-                    url=datasette.urls.path("/-/files/storages"),
-                    description="See what storages hold and how they are",
-                    item_type="debug",
-                )
-            )
-        return items
-
-    return inner
+    return partial(jump.items, datasette, actor, request)

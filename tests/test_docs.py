@@ -27,6 +27,7 @@ from pydantic import BaseModel
 
 import datasette_files
 from datasette_files import base, errors, hookspecs
+from datasette_files import plugin as implementations
 from datasette_files.columns import columns, uses
 from datasette_files.columns import values as column_values
 from datasette_files.columns.values import ColumnOptions
@@ -39,6 +40,7 @@ from datasette_files.views.routes import ROUTES
 from datasette_files_s3.config import S3Config
 from tests.conftest import MakeDatasette, missing, upload
 from tests.support.fixtures import fixture
+from tests.support.neighbours import site
 from tests.support.server import Server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -162,6 +164,17 @@ def test_hooks_are_those_of_hookspecs() -> None:
         if hasattr(function, "datasette_spec")
     ]
     assert sorted(documented) == sorted(specified)
+
+
+def test_hooks_that_we_implement_are_where_datasette_looks_and_in_the_docs() -> None:
+    implemented, registered = (
+        {name for name, one in vars(module).items() if hasattr(one, "datasette_impl")}
+        for module in (implementations, datasette_files)
+    )
+    assert implemented == registered
+    text = section("docs/hooks-and-events.md", "## The hooks of Datasette that we implement")
+    ours = {name for name, one in vars(hookspecs).items() if hasattr(one, "datasette_spec")}
+    assert set(re.findall(r"`(\w+)`", text)) == implemented - ours
 
 
 def test_events_are_those_that_are_registered() -> None:
@@ -500,3 +513,11 @@ def test_readme_configuration_and_uploads_work_as_shown(tmp_path: Path) -> None:
     assert [(file["filename"], file["uploaded_by"]) for file in files] == [
         ("photo.jpg", "alice")
     ] * 3
+
+
+def test_the_plugins_that_were_tried_together_are_those_of_the_test() -> None:
+    text = " ".join(section("docs/neighbours.md", "## Tried together").split())
+    tried = text.partition("or an error: ")[2].partition(" These faults")[0]
+    listed = re.findall(r"([a-z0-9-]+) (\d[\w.]*)[,.]", tried)
+    named = [f"datasette-{name.removeprefix('datasette-')}=={one}" for name, one in listed]
+    assert named == list(site.PLUGINS)

@@ -58,6 +58,25 @@ class Search:
 
         return await self._in_time(look)
 
+    async def by_name(self, sight: Sight, q: str, limit: int) -> tuple[list[FileRecord], bool]:
+        """The newest files with the words in their names or tags, and whether there are more.
+
+        A file's id finds the file. Raises Invalid, TimedOut.
+        """
+        every = tuple(source.id for source in self._sources)
+        query = SearchQuery(ListQuery(every, limit=limit), q)
+
+        def look(conn: sqlite3.Connection) -> tuple[list[FileRecord], bool]:
+            scoped = self._scope(sight.scope(conn, self._slugs(query)), query)
+            if (file := _of_id(conn, scoped, q)) is not None:
+                return [file], False
+            files, token = hits.page(
+                conn, _matching(conn, scoped, q, hits.COLUMNS_OF_NAMES), None, limit
+            )
+            return files, token is not None
+
+        return await self._in_time(look)
+
     async def seqs(self, sight: Sight, query: SearchQuery, most: int) -> list[int] | None:
         """All files that match, as ``seq``, newest first; None for more than ``most``.
 
@@ -103,12 +122,17 @@ class Search:
         scoped = self._scope(seen, query)
         if not query.q:
             return _list(conn, scoped)
-        if query.q.lower().startswith(naming.ID_PREFIX) and " " not in query.q:
-            file = file_rows.get(conn, query.q.lower())
-            if file is not None and listing.has(conn, scoped, file.id):
-                tags = [(tag, 1) for tag in file.tags]
-                return Page([file], None, 1, tags=tags, hits={})
+        if (file := _of_id(conn, scoped, query.q)) is not None:
+            return Page([file], None, 1, tags=[(tag, 1) for tag in file.tags], hits={})
         return _match(conn, scoped, query.q)
+
+
+def _of_id(conn: sqlite3.Connection, query: ListQuery, q: str) -> FileRecord | None:
+    """The file of the list whose id the words are; None if they are none."""
+    if not q.lower().startswith(naming.ID_PREFIX) or " " in q:
+        return None
+    file = file_rows.get(conn, q.lower())
+    return file if file is not None and listing.has(conn, query, file.id) else None
 
 
 def _seqs(conn: sqlite3.Connection, query: ListQuery, q: str, most: int) -> list[int] | None:
@@ -165,16 +189,22 @@ def _text(
 def _newest(
     conn: sqlite3.Connection, query: ListQuery, q: str, text: text_search.TextQuery | None
 ) -> Page:
-    whole, partly = (
-        hits.match_expression(conn, q, _scoped(conn, list(ids)))
-        for ids in (query.source_ids, query.parts)
-    )
-    matching = hits.Matching(whole, partly, query.parts)
+    matching = _matching(conn, query, q)
     if text is not None and (shown := found.page(conn, matching, text, query)) is not None:
         return shown
     files, token = hits.page(conn, matching, query.after, query.limit)
     counted = _at_least(files, hits.count(conn, matching))
     return Page(files, token, *counted, tags=hits.tag_counts(conn, matching))
+
+
+def _matching(
+    conn: sqlite3.Connection, query: ListQuery, q: str, columns: str = hits.COLUMNS_OF_ALL
+) -> hits.Matching:
+    whole, partly = (
+        hits.match_expression(conn, q, _scoped(conn, list(ids)), columns)
+        for ids in (query.source_ids, query.parts)
+    )
+    return hits.Matching(whole, partly, query.parts)
 
 
 def _narrowed(

@@ -149,13 +149,14 @@ def connect(internal: Path, source_id: int, slug: str, *, places: bool) -> sqlit
         plain.executescript(DECLARED)
         for table in _FUNCTION_TABLES:  # SQLite makes it at its first use, which is refused later
             plain.execute(f"SELECT 1 FROM {table}('[]')").fetchall()
+        described = {row[0].lower() for row in plain.execute("SELECT name FROM sqlite_master")}
         plain.execute(f"ATTACH ? AS {INTERNAL}", (f"{internal.absolute().as_uri()}?mode=ro",))
         for statement in views(source_id, slug, inner, places=places):
             plain.execute(statement)
         plain.execute("PRAGMA query_only = ON")
         plain.close()
         use_our_search(conn)
-        conn.set_authorizer(_authorizer(inner, functions - _REFUSED | _ADDED))
+        conn.set_authorizer(_authorizer(inner, functions - _REFUSED | _ADDED, described))
         conn.names = (inner, PAGES_INDEX)
     except BaseException:
         conn.close()
@@ -172,8 +173,12 @@ def _escaped(query: object) -> str | None:
     return None if query is None else indexed(escape_fts(str(query)))
 
 
-def _authorizer(inner: str, functions: Iterable[str]) -> _Authorizer:
-    """The authorizer of one connection. ``inner`` names what reads for the views."""
+def _authorizer(inner: str, functions: Iterable[str], described: set[str]) -> _Authorizer:
+    """The authorizer of one connection. ``inner`` names what reads for the views.
+
+    ``described``: the tables and indexes of the main database, which SQLite finds by name before
+    those of the attached one.
+    """
     callable_ = frozenset(functions)
 
     def may_read(table: str, schema: str | None, behalf: str | None) -> bool:
@@ -189,7 +194,7 @@ def _authorizer(inner: str, functions: Iterable[str]) -> _Authorizer:
         if schema == INTERNAL:  # FTS5 looks whether another connection has written
             return pragma == "data_version" and value is None
         if pragma in _TABLE_PRAGMAS:
-            return schema == "main" or (value is not None and value.lower() in _OPEN)
+            return schema == "main" or (value is not None and value.lower() in described)
         return pragma in _PRAGMAS
 
     def verdict(

@@ -31,6 +31,8 @@ COUNT_LIMIT = 1_000
 MAX_TERMS = 20
 #: Hits of which tags are counted where a part of a source is searched.
 _MAX_TAGGED = 100
+#: Columns of the index: all that a search reads, and those of names and tags.
+COLUMNS_OF_ALL, COLUMNS_OF_NAMES = "filename content_type search_text extra", "filename extra"
 _FILES = "CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid"
 #: The name of this list in its pages' tokens.
 _LIST = "search"
@@ -44,17 +46,22 @@ _DUE = "FROM datasette_files_terms WHERE extra IS NULL"
 _PLAIN = re.compile(r"[a-z0-9]+")
 
 
-def match_expression(conn: sqlite3.Connection, q: str, source_ids: list[int] | None) -> str | None:
+def match_expression(
+    conn: sqlite3.Connection,
+    q: str,
+    source_ids: list[int] | None,
+    columns: str = COLUMNS_OF_ALL,
+) -> str | None:
     """The FTS5 expression for a person's query, or None where no term can match anything.
 
     Terms are ANDed, each matches by prefix; everything is quoted, so that no character of the query
-    is syntax. ``source_ids`` None searches every source.
+    is syntax. ``source_ids`` None searches every source; ``columns``: of the index.
     """
     terms = check_query(q)
     if not terms or source_ids == []:
         return None
     matches = " AND ".join(_match(conn, term) for term in terms)
-    expression = "{filename content_type search_text extra} : (" + matches + ")"
+    expression = f"{{{columns}}} : ({matches})"
     if source_ids is not None:
         sources = " OR ".join(f'"{source_id}"' for source_id in source_ids)
         expression += f" AND source_id : ({sources})"

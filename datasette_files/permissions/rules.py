@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from datasette import actor_matches_allow
 from datasette.permissions import PermissionSQL
 from datasette.plugins import pm
-from datasette.utils import actor_matches_allow, await_me_maybe
+from datasette.utils import await_me_maybe
 
 from ..config import config_of
 from ..errors import ConfigurationError

@@ -21,7 +21,10 @@ from .actions import BROWSE, Actor
 #: Database, table or None, whether it is allowed, and why.
 _Row = tuple[str, str | None, int, str]
 _SHOWS = ("view-database", "view-table")
+#: Of datasette-enrichments, which keeps its jobs in the database that it enriches.
+_WRITES = ("enrichments",)
 _OPEN, _CLOSED = "files-browse on its source", "no files-browse on its source"
+_FIXED = "nothing can be written through it"
 _RULES = "SELECT column1 AS parent, column2 AS child, column3 AS allow, column4 AS reason"
 _QUERIES = f"""SELECT database_name, name, 0, '{_CLOSED}' FROM queries
     WHERE database_name IN (SELECT value FROM json_each(:files_tables_closed))"""
@@ -47,6 +50,8 @@ async def rules(datasette: Any, actor: Actor, action: str) -> PermissionSQL | No
         values += [(name, table, 0, _CLOSED) for name in closed for table in (*TABLES, SEARCH)]
     if action in _SHOWS:
         values += [(name, None, 1, _OPEN) for name in found.keys() - set(closed)]
+    if action in _WRITES:
+        values += [(name, None, 0, _FIXED) for name in found]
     selects = [f"{_RULES} FROM (VALUES {', '.join(map(_literal, values))})"] if values else []
     given: dict[str, Any] = {}
     if issubclass(kind, QueryResource) and closed:

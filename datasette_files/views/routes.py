@@ -7,13 +7,16 @@ what is left of a body. Tests and docs read ``ROUTES``.
 from __future__ import annotations
 
 import inspect
+import json
 import logging
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
-from datasette.utils.asgi import Response
+from datasette.utils.asgi import Request, Response
 
 from ..app import Files
 from ..db.audit import By, acting
@@ -204,6 +207,36 @@ def register() -> list[tuple[str, Any]]:
     routes = [(route.pattern, _view(route)) for route in ROUTES]
     routes.append((r"/-/files/[su]/.*$", _view(_UNKNOWN_LINK)))
     return [*routes, (r"/-/files/.*$", _view(_UNKNOWN))]
+
+
+async def get_json(
+    datasette: Any, scope: Mapping[str, Any], path: str, query: Mapping[str, str], **found: str
+) -> tuple[int, dict[str, Any]]:
+    """The status and the JSON that a GET answers to the actor of ``scope``, a request's of ASGI.
+
+    For what answers another way than our routes. ``path`` is a route's, ``found`` the parts that it
+    captures; empty values of ``query`` are left out.
+    """
+    route = next(route for route in ROUTES if route.path == path)
+    asked = path.format(**found)
+    if re.match(route.pattern, asked) is None:
+        route, found = _UNKNOWN, {}
+    request = Request(
+        {
+            **{"type": "http", "method": "GET", "headers": [(b"accept", b"application/json")]},
+            **{"path": asked, "route_path": asked, "url_route": {"kwargs": found}},
+            **{name: scope.get(name) for name in ("client", "actor")},
+            "query_string": urlencode({name: one for name, one in query.items() if one}).encode(),
+        },
+        _no_body,
+    )
+    response = await _view(route)(request, datasette, None, _no_body)
+    body: dict[str, Any] = json.loads(response.body)
+    return response.status, body
+
+
+async def _no_body() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def _view(route: Route) -> Any:

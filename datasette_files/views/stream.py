@@ -84,8 +84,9 @@ class Streamed:
             await self._body.close()
 
     def _start(self) -> dict[str, Any]:
+        # In lower case, as the ASGI specification demands and other plugins expect.
         headers = [
-            (name.encode("latin-1"), value.encode("latin-1"))
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in self._headers.items()
         ]
         return {"type": "http.response.start", "status": self._status, "headers": headers}

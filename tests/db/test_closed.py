@@ -140,6 +140,8 @@ HONEST = (
     "PRAGMA schema_version",
     "PRAGMA foreign_key_list([pages])",
     "PRAGMA index_list([files])",
+    "SELECT count(f.[table]) FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f",
+    "SELECT m.name, i.name FROM sqlite_master m JOIN pragma_index_info(m.name) i",
 )
 #: The tables of SQLite, of the plugin and of others that are in the internal database.
 _FORBIDDEN = (
@@ -190,6 +192,7 @@ HOSTILE = (
             *("database_list", "table_list", "function_list", "table_info('datasette_files')"),
             *("table_info('files', 'internal')", "table_xinfo('datasette_files', 'internal')"),
             *("index_list('datasette_files', 'internal')", "stats", "module_list"),
+            "index_info('sqlite_autoindex_datasette_files_1')",
         )
     ),
     *("SELECT * FROM dbstat", "SELECT * FROM dbstat('internal')", "SELECT * FROM sqlite_dbpage"),

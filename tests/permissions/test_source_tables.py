@@ -12,13 +12,15 @@ import pytest
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.database import Database
-from datasette.permissions import PermissionSQL
+from datasette.permissions import Action, PermissionSQL
 from datasette.plugins import pm
+from datasette.resources import DatabaseResource
 
 from datasette_files.app import Files
 from datasette_files.db import source_database
 from datasette_files.permissions.actions import VIEW
 from tests.conftest import MakeDatasette, disk_source, upload
+from tests.support.storages import registered
 
 RIGHT = {"id": "right"}
 SECRET = "classified.txt"
@@ -234,3 +236,20 @@ async def test_plugins_get_a_closed_connection(datasette: Datasette) -> None:
                 database, table
             )
     assert await database.get_all_foreign_keys() == await Database.get_all_foreign_keys(database)
+
+
+async def test_what_writes_into_a_database_is_allowed_on_no_source_database(
+    make_datasette: MakeDatasette,
+) -> None:
+    """Such as enrichments, which keep their jobs in the database that they enrich."""
+    action = Action(name="enrichments", description="test", resource_class=DatabaseResource)
+
+    with registered(register_actions=lambda datasette: [action]):
+        datasette = await make_datasette(permissions={"files-browse": True, "enrichments": True})
+        allowed = {
+            name: await datasette.allowed(
+                action="enrichments", resource=DatabaseResource(name), actor=RIGHT
+            )
+            for name in ("_memory", "files_docs")
+        }
+    assert allowed == {"_memory": True, "files_docs": False}

@@ -17,29 +17,31 @@ from tests.conftest import missing
 
 #: Names another folder to keep them in.
 CACHE_VARIABLE = "DATASETTE_FILES_PUBLIC_CACHE"
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment(name: str, *packages: str) -> Path:
     """The folder of programs of an environment that holds the packages, made at the first call.
 
-    Skips the test where they cannot be had, and fails it under CI.
+    ``packages`` are arguments of ``uv pip install``; others make it anew. Skips the test where they
+    cannot be had, and fails it under CI.
     """
-    cache = Path(os.environ.get(CACHE_VARIABLE) or _ROOT / ".dev" / "public")
+    cache = Path(os.environ.get(CACHE_VARIABLE) or ROOT / ".dev" / "public")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     folder = cache / f"{name}-python{version}"
+    installed, wanted = folder / "installed", "\n".join(packages)
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:  # two test sessions may want it at once
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "installed").exists():
+        if not installed.exists() or installed.read_text() != wanted:
             _install(folder, packages)
-            (folder / "installed").touch()
+            installed.write_text(wanted)
     return folder / "bin"
 
 
 def _uv() -> list[str] | None:
     """How to call uv from here, or None. ``uv run`` says where it is itself."""
-    beside = [Path(sys.executable).parent / "uv", _ROOT / ".uv" / "bin" / "uv"]
+    beside = [Path(sys.executable).parent / "uv", ROOT / ".uv" / "bin" / "uv"]
     found = [os.environ.get("UV"), shutil.which("uv"), *(str(p) for p in beside if p.exists())]
     for program in found:
         if program:

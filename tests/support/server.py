@@ -113,7 +113,9 @@ class Server:
         if self._python == sys.executable and hasattr(os, "pidfd_open"):
             return _nursery().start(arguments, self.log, self.folder)
         environment = dict(os.environ)
-        environment.pop("PYTHONPATH", None)  # another release's process must not find our modules
+        # Another environment's process must not find our modules, and loads the plugins it has.
+        for name in ("PYTHONPATH", "DATASETTE_LOAD_PLUGINS"):
+            environment.pop(name, None)
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [self._python, "-m", "datasette", *arguments],

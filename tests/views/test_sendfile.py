@@ -387,6 +387,7 @@ async def test_a_server_that_sends_descriptors_gets_one(make_datasette: MakeData
         "http.response.zerocopysend",
     ]
     assert (sent[0]["status"], sent[1]["more_body"]) == (206, False)
+    assert all(name == name.lower() for name, _ in sent[0]["headers"])  # as ASGI demands
     assert read == [CONTENT[9:MIB]]
 
 
