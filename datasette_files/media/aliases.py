@@ -25,6 +25,7 @@ _NAMES = {
     "application/x-tar": "application/tar application/x-gtar application/x-ustar",
     "application/vnd.rar": "application/x-rar-compressed application/x-rar application/rar",
     "application/x-7z-compressed": "application/x-7z application/7z application/x-7zip",
+    "application/vnd.apache.parquet": "application/x-parquet application/parquet",
     "application/json": "application/x-json text/json text/x-json application/vnd.json",
     "application/x-ndjson": "application/ndjson application/jsonl application/x-jsonl"
     " application/jsonlines application/x-jsonlines application/json-lines text/x-ndjson"

@@ -49,6 +49,7 @@ _COMPRESSED = {
 _TEXTS = ("application/json", "application/x-ndjson", "application/javascript")
 #: Where Excel is installed, browsers on Windows declare its type for these.
 _EXCEL, _DELIMITED = "application/vnd.ms-excel", (".csv", ".tsv", ".tab", ".txt")
+_PARQUET = "application/vnd.apache.parquet"
 #: A PDF's header may come after a byte order mark or space (ISO 32000-1, 7.5.2; Annex H, 13).
 _PDF = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*%PDF-")
 #: The signatures of the types that most uploads have (MIME Sniffing, 6): no search is needed.
@@ -81,6 +82,8 @@ def declared_type(value: object, filename: str) -> str:
     is_delimited = declared == _EXCEL and filename.lower().endswith(_DELIMITED)
     if declared != UNKNOWN and not is_delimited:
         return declared
+    if filename.lower().endswith(".parquet"):
+        return _PARQUET  # which mimetypes does not know
     guessed, encoding = mimetypes.guess_type(filename)
     # x.tar.gz holds a tar archive, but its bytes are gzip's.
     return (_COMPRESSED.get(encoding, UNKNOWN) if encoding else guessed) or UNKNOWN
