@@ -18,7 +18,7 @@ from .db import closed
 from .db.source_database import SourceDatabase
 from .events import EVENTS, DeleteFileEvent
 from .filesystem import FilesystemStorage
-from .formats import excel
+from .formats import excel, parquet
 from .formats.base import ImportFormat
 from .formats.delimited import Delimited, TabSeparated
 from .formats.jsons import JsonArray, JsonLines
@@ -176,7 +176,11 @@ def register_files_storage_types(datasette: Any) -> list[type[Storage]]:
 @hookimpl(trylast=True)
 def register_import_formats(datasette: Any) -> list[ImportFormat]:
     formats: list[ImportFormat] = [Delimited(), TabSeparated(), JsonArray(), JsonLines()]
-    return [*formats, excel.Workbook()] if excel.is_installed() else formats
+    if excel.is_installed():
+        formats.append(excel.Workbook())
+    if parquet.is_installed():
+        formats.append(parquet.Parquet())
+    return formats
 
 
 @hookimpl(optionalhook=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import BadType, Invalid
 from ..formats.base import ImportFormat
 from ..formats.excel import Workbook
+from ..formats.parquet import Parquet
 from ..models import FileRecord
 
 _PACKED = (".gz", ".gzip", ".zip", ".zst")
@@ -38,11 +39,12 @@ class Formats:
         Raises Invalid, BadType.
         """
         found = self.find(file.type, file.filename)
-        if found is None and not name and file.filename.lower().endswith(Workbook.extensions):
-            raise BadType(
-                "Workbooks need datasette-files[excel]; ask the administrator to install it, or"
-                " save the sheet as CSV"
-            )
+        for extra in () if found or name else (Workbook, Parquet):
+            if file.filename.lower().endswith(extra.extensions):
+                raise BadType(
+                    f"{extra.label} files need datasette-files[{extra.name}]; ask the administrator"
+                    " to install it, or export the table as CSV"
+                )
         chosen = self._named(name) if name else found or self._named("csv")
         if chosen is None and name:
             raise Invalid(

@@ -30,6 +30,7 @@ _TYPES = {
     "text/csv": "table",
     "text/tab-separated-values": "table",
     "application/vnd.ms-excel": "table",
+    "application/vnd.apache.parquet": "table",
     "application/zip": "archive",
     "application/gzip": "archive",
     "application/x-tar": "archive",

@@ -52,6 +52,7 @@ _EXCEL, _DELIMITED = "application/vnd.ms-excel", (".csv", ".tsv", ".tab", ".txt"
 #: Documents that are zip archives, and declared as that where no program for them is installed.
 _ZIP = "application/zip"
 _ZIPPED = ("application/vnd.openxmlformats-", "application/vnd.oasis.", "application/epub+zip")
+_PARQUET = "application/vnd.apache.parquet"
 #: A PDF's header may come after a byte order mark or space (ISO 32000-1, 7.5.2; Annex H, 13).
 _PDF = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*%PDF-")
 #: The signatures of the types that most uploads have (MIME Sniffing, 6): no search is needed.
@@ -87,6 +88,8 @@ def declared_type(value: object, filename: str) -> str:
     # Some programs send the pattern of their file dialog, such as image/*.
     if declared != UNKNOWN and "*" not in declared and not is_delimited and not is_document:
         return declared
+    if guessed is None and filename.lower().endswith(".parquet"):
+        return _PARQUET  # which mimetypes does not know
     # x.tar.gz holds a tar archive, but its bytes are gzip's.
     return (_COMPRESSED.get(encoding, UNKNOWN) if encoding else guessed) or UNKNOWN
 

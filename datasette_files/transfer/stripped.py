@@ -1,4 +1,4 @@
-"""Downloads of pictures without the place where they were taken (media/stripping.py).
+"""Downloads of pictures without the place where they were taken (media/stripping.py, tiff.py).
 
 The bytes keep their number, so conditions and ranges work as on the original, under an entity tag
 of their own. A range is read from the beginning on, and never by the kernel, a proxy or a redirect.
@@ -13,7 +13,7 @@ from dataclasses import replace
 from ..db import media
 from ..db.batching import Catalog
 from ..errors import BadType, StorageUnavailable
-from ..media import stripping
+from ..media import stripping, tiff
 from ..models import FileRecord
 from ..protocol.ranges import ByteRange
 from ..sources import reading
@@ -21,27 +21,39 @@ from ..sources.sources import Source
 from . import downloads
 from .downloads import Body, Kind, Plan
 
+#: The types whose place can be left out.
+TYPES = stripping.TYPES | {tiff.TYPE}
 _MEDIA = ("image/", "video/", "audio/")
+#: Files that hold no place by their kind, though they are of these families.
+_PLACELESS = frozenset(("image/svg+xml", "image/vnd.microsoft.icon"))
+#: Sound that may tell a place, as phones' recordings do; other kinds of sound do not.
+_RECORDINGS = frozenset(("audio/mp4", "audio/x-m4a", "audio/3gpp"))
 
 
 async def needed(catalog: Catalog, file: FileRecord, *, asked: bool = False) -> bool:
     """Tell whether the file is sent stripped where no place may be told; False: as it is.
 
-    Of a type that nothing strips, a file passes if it is known to tell no place, and one that
-    nothing can read unless ``asked`` for a stripped one. Raises BadType, StorageUnavailable.
+    Of a type that nothing strips, a file passes if it is known to tell no place. The one place that
+    decides which files may pass. Raises BadType, StorageUnavailable; if ``asked`` for a stripped
+    file, BadType where one has yet to be read.
     """
-    if file.type in stripping.TYPES:
+    if file.type in TYPES:
         return True
-    if not file.type.startswith(_MEDIA):
+    if not file.type.startswith(_MEDIA) or file.type in _PLACELESS:
         return False
     status, tells = await _known(catalog, file)
     if status == "pending" and not asked:
         raise StorageUnavailable("This file has yet to be searched for a place; try again soon")
-    if (status == "done" and not tells) or (status in ("none", "failed") and not asked):
+    unread = status in ("none", "failed")
+    is_plain_sound = file.type.startswith("audio/") and file.type not in _RECORDINGS
+    if (status == "done" and not tells) or (unread and is_plain_sound):
         return False
+    reason = f"This file may tell where it was made, and no {file.type} can be sent without that"
+    if unread:
+        reason = f"Nothing here can read whether this {file.type} tells where it was made"
     raise BadType(
-        f"This file may tell where it was made, and no {file.type} can be sent without that; ask"
-        " for a copy as JPEG, PNG or WebP, or with the place removed"
+        f"{reason}; ask for a copy as JPEG, PNG, WebP or TIFF, or have the administrator set"
+        " location: show for its source"
     )
 
 
@@ -59,7 +71,7 @@ async def check_originals(catalog: Catalog, files: Iterable[FileRecord]) -> None
                 "These files have yet to be searched for places; try again soon, or fetch them one"
                 " by one"
             )
-        if status != "done" or tells:
+        if tells or status != "done":
             raise BadType(
                 "A picture among these files may tell where it was taken, and a zip holds"
                 " originals; fetch the files one by one"
@@ -91,17 +103,34 @@ async def open_body(
 ) -> Body:
     """As ``downloads.open_body``: the first bytes are read before headers are sent."""
     wanted = next(one for one in pieces if isinstance(one, ByteRange))
+    segments = await _tiff(source, file) if file.type == tiff.TYPE else None
     opened = await reading.opened(source, file, 0, wanted.end)
-    return Body(_stripped(file.type, opened, wanted.start), opened)
+    if file.type != tiff.TYPE:
+        return Body(_from(stripping.strip(file.type, opened), opened, wanted.start), opened)
+    made = opened if segments is None else tiff.apply(segments, opened)
+    return Body(_from(made, opened, wanted.start), opened)
 
 
-async def _stripped(
-    content_type: str, opened: AsyncGenerator[bytes, None], skipped: int
+async def _tiff(source: Source, file: FileRecord) -> list[tiff.Segment] | None:
+    """The parts of a TIFF that are sent. Raises BadType, StorageError, StorageUnavailable."""
+
+    async def read(start: int, end: int) -> bytes:
+        end = end if file.size is None else min(end, file.size)
+        if start >= end:
+            return b""
+        async with aclosing(reading.stream(source, file, start, end)) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
+    try:
+        return await tiff.plan(read)
+    except tiff.Unstrippable as error:
+        raise BadType(f"{error}, so it cannot be sent stripped; ask for a copy as PNG") from error
+
+
+async def _from(
+    made: AsyncGenerator[bytes, None], opened: AsyncGenerator[bytes, None], skipped: int
 ) -> AsyncGenerator[bytes, None]:
-    async with (
-        aclosing(opened) as chunks,
-        aclosing(stripping.strip(content_type, chunks)) as pieces,
-    ):
+    async with aclosing(opened), aclosing(made) as pieces:
         async for piece in pieces:
             if len(piece) > skipped:
                 yield piece[skipped:]

@@ -161,7 +161,7 @@ async def test_damaged_absent_and_other_files(
         lambda conn: conn.execute("SELECT count(*) FROM datasette_files_media").fetchone()[0]
     )
     assert left == 4
-    monkeypatch.setattr(facts, "_VERSION", 2)
+    monkeypatch.setattr(facts, "_VERSION", 99)
     await read(datasette)
     assert (await found(datasette, zero["id"]))[0] == "done"
 
@@ -181,3 +181,28 @@ async def test_damaged_absent_and_other_files(
 def test_an_answer_of_another_form_is_refused(answer: dict[str, Any]) -> None:
     with pytest.raises(framing.Broken):
         facts._checked(answer)
+
+
+async def test_what_only_xmp_tells(make_datasette: MakeDatasette, tmp_path: Path) -> None:
+    sources = {"docs": disk_source(tmp_path / "docs", location="show")}
+    datasette = await make_datasette(sources=sources, thumbnail_eager=False)
+    as_attributes = b"""<x:xmpmeta><rdf:Description tiff:Make="Acme" tiff:Model="Acme &amp; Two"
+        exif:GPSLatitude="52,31.2N" exif:GPSLongitude="13,24,18W"
+        exif:DateTimeOriginal="2024-05-06T07:08:09.5+02:00" aux:Lens='50mm'/></x:xmpmeta>"""
+    as_elements = b"""<x:xmpmeta><exif:GPSLatitude>91,0N</exif:GPSLatitude>
+        <exif:GPSLongitude>13,24.3E</exif:GPSLongitude><xmp:CreateDate>2024</xmp:CreateDate>
+        <photoshop:City>Berlin</photoshop:City></x:xmpmeta>"""
+    made = []
+    for packet in (as_attributes, as_elements):
+        out = io.BytesIO()
+        Image.new("RGB", (4, 3)).save(out, "TIFF", tiffinfo={700: packet})
+        made.append(await upload(datasette, out.getvalue(), "a.tif", content_type="image/tiff"))
+    await read(datasette)
+    status, first = await found(datasette, made[0]["id"])
+    assert (status, first.taken_at, first.camera) == (
+        *("done", "2024-05-06T07:08:09+02:00"),
+        "Acme & Two",
+    )
+    assert (first.lens, first.width, first.has_place) == ("50mm", 4, True)
+    assert (first.latitude, first.longitude) == (pytest.approx(52.52), pytest.approx(-13.405))
+    assert (await found(datasette, made[1]["id"]))[1] == Facts(width=4, height=3, has_place=True)

@@ -12,6 +12,8 @@ from PIL import Image
 from datasette_files.app import Files
 from tests.conftest import MakeDatasette, disk_source, upload
 from tests.media.test_stripping import SECRET, picture
+from tests.media.test_tiff import SECRET as TIFF_SECRET
+from tests.media.test_tiff import picture as tiff_picture
 from tests.support.sharing import ALICE, PERMISSIONS, share
 
 
@@ -111,6 +113,48 @@ async def test_a_share_link_tells_no_place(site: Datasette) -> None:
     assert b"one by one" in body
     shares = (await site.client.get("/-/files/shares.json", actor=ALICE)).json()["shares"]
     assert shares[0]["downloads"] == 3
+
+
+async def test_a_tiff_is_stripped_in_whole_and_in_part(site: Datasette) -> None:
+    content = tiff_picture()
+    file = await upload(site, content, "a.tif", actor=ALICE, content_type="image/tiff")
+    link = await share(site, file["id"])
+    whole = await site.client.get(f"{link['path']}/{file['id']}/download")
+    assert (whole.status_code, len(whole.content)) == (200, len(content))
+    assert TIFF_SECRET in content
+    assert TIFF_SECRET not in whole.content
+    part = await site.client.get(
+        f"{file['url']}/download?stripped=1", actor=ALICE, headers={"Range": "bytes=3000-9000"}
+    )
+    assert (part.status_code, part.content) == (206, whole.content[3000:9001])
+    plain = await upload(site, b"no picture", "b.tif", actor=ALICE, content_type="image/tiff")
+    sent = await site.client.get(f"{plain['url']}/download?stripped=1", actor=ALICE)
+    assert sent.content == b"no picture"
+
+
+async def test_a_link_sends_no_picture_that_nobody_could_read(site: Datasette) -> None:
+    """Damaged, or of a type that nothing reads; drawings and plain sound tell no place."""
+    avif = bytes.fromhex("0000001c6674797061766966") + b"avifmif1miaf" + bytes(300)
+    made = {
+        name: await upload(site, content, name, actor=ALICE, content_type=content_type)
+        for name, content, content_type in (
+            ("a.avif", avif, "image/avif"),
+            ("a.psd", b"8BPS\x00\x01" + bytes(100), "image/vnd.adobe.photoshop"),
+            ("a.wav", b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(40), "audio/x-wav"),
+            ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
+        )
+    }
+    link = await share(site, *(file["id"] for file in made.values()))
+    await read(site)
+    answers = {
+        name: await site.client.get(f"{link['path']}/{file['id']}/download")
+        for name, file in made.items()
+    }
+    assert {name: answer.status_code for name, answer in answers.items()} == {
+        **{"a.avif": 415, "a.psd": 415, "a.wav": 200, "a.svg": 200}
+    }
+    assert "location: show" in answers["a.psd"].text
+    assert (await site.client.get(f"{link['path']}/zip")).status_code == 415
 
 
 async def test_a_source_that_shows_places_shares_originals(

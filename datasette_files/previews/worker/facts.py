@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 from ...sandbox import confinement, framing
 from ...sandbox.confinement import end_child_with_parent
 from ..media_types import DEMUXERS
-from . import pictures
+from . import pictures, xmp
 
 _FILE = Path("file")
 _SIDEWAYS = (5, 6, 7, 8)
@@ -80,14 +80,16 @@ def _image(job: dict[str, Any]) -> Facts:
     """The facts in the header of a picture (Exif 2.32, 4.6); nothing is decoded."""
     with Image.open(_FILE, formats=job["formats"]) as image:
         width, height = image.size
-        packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
         found = _exif(image.getexif())
-    packet = packet.encode() if isinstance(packet, str) else packet
+        # A PNG may have it behind its pixels, which are read by now.
+        packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     if found.pop("orientation", 1) in _SIDEWAYS:
         width, height = height, width
-    if b"GPSL" in packet:
-        found["has_place"] = True
-    return {**found, "width": width, "height": height}
+    told = xmp.facts(packet.encode() if isinstance(packet, str) else packet)
+    known = {name: value for name, value in found.items() if value is not None}
+    if "latitude" in known:
+        told = {name: one for name, one in told.items() if name not in ("latitude", "longitude")}
+    return {**told, **known, "width": width, "height": height}
 
 
 def _exif(exif: Image.Exif) -> Facts:

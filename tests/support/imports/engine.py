@@ -11,6 +11,7 @@ from datasette_files.formats.base import ImportFormat
 from datasette_files.formats.delimited import Delimited, TabSeparated
 from datasette_files.formats.excel import Workbook
 from datasette_files.formats.jsons import JsonArray, JsonLines
+from datasette_files.formats.parquet import Parquet
 from datasette_files.imports import process
 from datasette_files.imports.worker import pipe
 from datasette_files.imports.worker.filling import Filling
@@ -21,7 +22,7 @@ from datasette_files.tables.content import STAGING_PREFIX, Content
 
 FORMATS: list[ImportFormat] = [
     *(Delimited(), TabSeparated(), JsonArray(), JsonLines()),
-    Workbook(),
+    *(Workbook(), Parquet()),
 ]
 
 
