@@ -182,6 +182,11 @@ def folder_url(call: Call, folder: str) -> str:
     return _changed(call, {"folder": folder, "recursive": None, "_next": None})
 
 
+def in_folders_below(call: Call) -> str:
+    """The URL of this list with the files of the folders below."""
+    return _changed(call, {"recursive": "1", "_next": None})
+
+
 def folder_urls(call: Call, folder: str) -> list[tuple[str, str]]:
     """The name and the URL of the folder and of every folder above it, the top one first.
 

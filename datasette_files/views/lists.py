@@ -13,13 +13,13 @@ from ..db import files as file_rows
 from ..db import folders as folder_rows
 from ..db.listing import Page
 from ..db.streams import ListQuery
-from ..errors import Invalid
+from ..errors import Invalid, PermissionDenied
 from ..media.families import FAMILIES
 from ..permissions.actions import BROWSE, DELETE, MANAGE, SHARE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import access, bulk, facts, records, shares, texts, unreferenced
+from . import access, bulk, facts, records, shares, states, texts, unreferenced
 from .arguments import (
     TRASHED,
     bounded,
@@ -56,7 +56,10 @@ async def source_json(call: Call) -> Response:
 
 
 async def source_page(call: Call) -> Response:
-    source, q, query, found = await _source_list(call)
+    try:
+        source, q, query, found = await _source_list(call)
+    except PermissionDenied as refused:
+        return await states.closed(call, refused)
     uploadable = await call.files.lookup.allowed_sources(call.actor, UPLOAD)
     can_manage = source.slug in await call.files.lookup.allowed_sources(call.actor, MANAGE)
     contents = await call.files.catalog.read(lambda conn: file_rows.contents(conn, source.id))
@@ -96,6 +99,7 @@ async def source_page(call: Call) -> Response:
         "tags": tag_urls(call, query.within.tags, found.tags),
         "trashed": await _just_trashed(call, source),
         "trash_total": await call.files.trash.visible(call.actor, source),
+        **await states.ways_on(call, source, query, found),
     }
     if isinstance(found, Unreferenced):
         # A selection of all that match would hold the referenced files too.

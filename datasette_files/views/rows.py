@@ -118,6 +118,7 @@ async def gallery(
             "zip_url": f"{here}.zip{query}",
             "first_url": first_url(call),
             "next_url": next_url(call, data.get("next")),
+            "size_urls": [],
             "selection": {"shown": False},
             "source_labels": {},
         }

@@ -67,6 +67,7 @@ def test_the_dialog_grants_a_file_and_takes_it_back(
     alice.goto(site.url("/-/files"))
     alice.get_by_role("link", name="listed here").click()
     alice.get_by_role("link", name="hello.txt").click()
+    alice.get_by_role("link", name="Open page").click()
     expect(alice.get_by_role("heading", level=1)).to_have_text("hello.txt")
     told = alice.get_by_role("region", name="Who can see it")
     expect(told).to_contain_text("Only those with a permission. Yours is on this file.")

@@ -146,7 +146,7 @@ def test_filters_apply_as_they_are_chosen(filled: Site, page: Page) -> None:
     page.get_by_label("Exact type").fill("application/pdf")
     expect(page.locator("#files-count")).to_have_text("2 of 8 files match.")
     page.get_by_label("Added from").fill("2999-01-01")
-    expect(page.locator(".files-empty")).to_have_text("No file matches these filters.")
+    expect(page.locator(".files-empty")).to_contain_text("No file matches these filters.")
     settle(page)
     page.reload()
     expect(page.get_by_label("Added from")).to_have_value("2999-01-01")

@@ -84,6 +84,7 @@ def test_pages_work_below_a_prefix(make_site: MakeSite, page: Page) -> None:
     assert page.url.startswith(site.url("/-/files/source/docs?"))
     page.get_by_role("link", name="towers.csv").click()
     expect(page).to_have_url(site.url(f"/-/files/{records['table']['id']}"))
+    page.get_by_role("link", name="Open page").click()
     page.get_by_role("button", name="Delete file…").click()
     page.get_by_role("button", name="Delete file", exact=True).click()
     expect(page).to_have_url(site.url("/-/files/source/docs"))
@@ -115,7 +116,7 @@ def test_pages_are_whole_without_scripts(site: Site, open_page: OpenPage) -> Non
 def test_hostile_names_are_shown_as_text(site: Site, page: Page) -> None:
     record = upload_samples(site)["hostile"]
     page.goto(site.url("/-/files/source/docs"))
-    link = page.locator(f'a[href="{record["url"]}"]')
+    link = page.locator(f'.files-name a[href="{record["url"]}"]')
     # A mark stands where the direction would change, by which the name would look like another.
     shown = record["filename"].replace("\u202e", "\ufffd")
     assert link.inner_text() == shown
@@ -123,6 +124,8 @@ def test_hostile_names_are_shown_as_text(site: Site, page: Page) -> None:
     assert page.locator("tbody tr").first.bounding_box()["height"] < 100  # type: ignore[index]
     settle(page)
     link.click()
+    expect(page.get_by_role("dialog")).to_have_accessible_name(re.sub(r"\s+", " ", shown))
+    page.get_by_role("link", name="Open page").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(shown)
     expect(page.locator("main script")).to_have_count(0)
     expect(page.locator(".files-preview code")).to_have_text("<b>text</b>")
@@ -145,7 +148,8 @@ def test_the_keyboard_reaches_everything_and_its_place_is_seen(site: Site, page:
         settle(page)
         unreached = page.evaluate("""() => {
             const all = document.querySelectorAll(
-                "main :is(a[href], button, input:not([type=hidden]), select, textarea, summary)");
+                "main :is(a[href], button, input:not([type=hidden]), select, textarea, summary)"
+                + ":not([tabindex='-1'])");
             window.left = new Set([...all].filter((e) => e.checkVisibility()));
             return window.left.size;
         }""")

@@ -69,7 +69,7 @@ def test_every_error_code_has_a_message() -> None:
     "module",
     [
         *("api.js", "shared/request.js", "shared/format.js", "shared/messages.js"),
-        "shared/file-records.js",
+        *("shared/file-records.js", "shared/trail.js", "viewer/zoom.js"),
         *("upload/checksum.js", "upload/client.js", "upload/parts.js", "upload/queue.js"),
         *("upload/exchange.js", "upload/kept.js", "upload/network.js", "upload/resumable.js"),
         "upload/tus.js",

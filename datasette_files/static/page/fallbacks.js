@@ -1,7 +1,13 @@
-/** Replaces a preview that the browser cannot show, such as a damaged image, by the file's icon. */
+/**
+ * Replaces a preview that the browser cannot show, such as a damaged image, by the file's icon. Other modules
+ * dispatch `datasette-files-shown` after they have added a preview.
+ */
 
 import { element } from "../shared/dom.js";
 import { TEXT } from "../shared/messages.js";
+
+/** Previews that are watched. @type {WeakSet<Element>} */
+const watched = new WeakSet();
 
 /** @param {HTMLElement} shown */
 function tell(shown) {
@@ -9,8 +15,8 @@ function tell(shown) {
   shown.closest(".files-preview")?.append(note);
 }
 
-for (const found of document.querySelectorAll("img[data-files-fallback]")) {
-  const image = /** @type {HTMLImageElement} */ (found);
+/** @param {HTMLImageElement} image */
+function watchImage(image) {
   const replace = () => {
     const { filesFallback } = image.dataset;
     if (!filesFallback) return; // the icon failed too
@@ -22,8 +28,9 @@ for (const found of document.querySelectorAll("img[data-files-fallback]")) {
   // It may have failed before this module ran.
   if (image.complete && image.naturalWidth === 0) replace();
 }
-for (const found of document.querySelectorAll(":is(audio, video)[data-files-fallback]")) {
-  const player = /** @type {HTMLMediaElement} */ (found);
+
+/** @param {HTMLMediaElement} player */
+function watchPlayer(player) {
   const replace = () => {
     const { filesFallback } = player.dataset;
     tell(player);
@@ -35,3 +42,15 @@ for (const found of document.querySelectorAll(":is(audio, video)[data-files-fall
   player.addEventListener("error", replace, { once: true });
   if (player.error) replace();
 }
+
+function look() {
+  for (const found of document.querySelectorAll("[data-files-fallback]")) {
+    if (watched.has(found)) continue;
+    watched.add(found);
+    if (found instanceof HTMLImageElement) watchImage(found);
+    else watchPlayer(/** @type {HTMLMediaElement} */ (found));
+  }
+}
+
+look();
+document.addEventListener("datasette-files-shown", look);

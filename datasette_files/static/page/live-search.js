@@ -74,8 +74,9 @@ async function refresh(url, again = false) {
   asked.abort();
   asked = new AbortController();
   const { signal } = asked;
+  // Else the address is that of the file that the viewer shows (viewer.js).
+  if (url !== shown) history.replaceState(history.state, "", url);
   shown = url;
-  history.replaceState(history.state, "", url);
   document.getElementById("files-results")?.setAttribute("aria-busy", "true");
   try {
     const page = await fetchPage(url, signal);

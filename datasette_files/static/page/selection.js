@@ -10,6 +10,7 @@ import { define, element, setText } from "../shared/dom.js";
 import { counted, formatCount } from "../shared/format.js";
 import { explained } from "../shared/messages.js";
 import { ApiError, requestJson } from "../shared/request.js";
+import { tabStorage } from "../shared/tab.js";
 import { ask, fetchQuestion } from "../selection/asking.js";
 import { Chosen } from "../selection/chosen.js";
 import { OutcomeBar } from "../selection/outcome.js";
@@ -23,15 +24,6 @@ const outcome = new OutcomeBar();
 /** Tells screen readers what is chosen. It stays while lists are replaced. */
 const announcer = element("div", { class: "files-hidden", role: "status" });
 document.querySelector("main")?.append(announcer);
-
-/** @returns {Storage | null} None where the browser forbids it. */
-function tabStorage() {
-  try {
-    return sessionStorage;
-  } catch {
-    return null;
-  }
-}
 
 /** @param {Element} box @returns {HTMLElement} The row or tile. */
 const placeOf = (box) => /** @type {HTMLElement} */ (box.closest("tr, li"));

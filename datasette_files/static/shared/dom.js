@@ -14,6 +14,11 @@ const ICONS = {
   check: "M5 12.5l4.5 4.5L19 7.5",
   pause: "M9 5v14M15 5v14",
   resume: "M8 5l11 7-11 7z",
+  previous: "M15 5l-7 7 7 7",
+  next: "M9 5l7 7-7 7",
+  more: "M12 5v14M5 12h14",
+  less: "M5 12h14",
+  details: "M12 11v6m0-10v.5M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18",
   retry: "M4 12a8 8 0 1 0 2.5-5.8M4 4v4.5h4.5",
 };
 
