@@ -17,6 +17,8 @@ from .streams import ListQuery, Stream, condition
 
 #: Files that are asked one by one, or against the list of hits.
 _FEW = 5_000
+#: The same where all are single files that an actor sees, of which most hits are none.
+_FEW_SINGLE = 20_000
 _FILES = "CROSS JOIN datasette_files f ON f.seq = datasette_files_fts.rowid"
 
 
@@ -35,9 +37,19 @@ class Narrowed:
 
 def narrow(conn: sqlite3.Connection, expression: str, query: ListQuery) -> Narrowed:
     """Prepare a search over all sources of ``query``, its filters included."""
-    few = listing.seqs(conn, query, _FEW) if query.narrows else None
+    few = _few(conn, query)
     found = None if few is None else list(partial_hits.hits_among(conn, expression, few))
     return Narrowed(expression, query, found, *condition(conn, query))
+
+
+def _few(conn: sqlite3.Connection, query: ListQuery) -> list[int] | None:
+    """The files of ``query`` as ``seq``, if they are few, or an actor sees only single ones."""
+    only, rest = partial.divided(query.parts)
+    single = not (query.source_ids or rest) and partial.size(only) <= _FEW_SINGLE
+    if single and not query.narrows:
+        return partial.seqs_of(conn, only)
+    most = max(_FEW, partial.size(only)) if single else _FEW
+    return listing.seqs(conn, query, most) if query.narrows else None
 
 
 def seqs(

@@ -83,17 +83,20 @@ class ListQuery:
 class Stream:
     """One index scan: the index's suffix and the conditions on its leading columns.
 
-    Without an index, ``where`` finds the rows by ``seq``, and they are sorted.
+    Without an index, ``where`` or ``rows`` finds the rows, and they are sorted.
     """
 
     index: str | None
     where: str
+    #: Those of ``rows``, then those of ``where``.
     values: tuple[object, ...]
+    #: Where there is no index.
+    rows: str = "datasette_files f NOT INDEXED"
 
     def table(self, order: str) -> str:
         """The table to read in this order, with its index."""
         if self.index is None:
-            return "datasette_files f NOT INDEXED"
+            return self.rows
         return f"datasette_files f INDEXED BY datasette_files_by{self.index}_{order}"
 
 
@@ -213,7 +216,8 @@ def _part_streams(conn: sqlite3.Connection, query: ListQuery) -> list[Stream]:
     """The streams of the sources of which a part is listed."""
     streams = []
     for source_id, part in query.parts.items():
-        ids = json.dumps(list(part.ids))
+        # In their order, which mostly is that of the table's rows.
+        ids = json.dumps(sorted(part.ids))
         one = replace(query, source_ids=(source_id,), parts={})
         if not part.only:
             but = " AND f.id NOT IN (SELECT value FROM json_each(?))"
@@ -227,11 +231,9 @@ def _part_streams(conn: sqlite3.Connection, query: ListQuery) -> list[Stream]:
             kinds = kinds_of(conn, one)
         folder, folder_values = query.within.folder_condition()
         where, values = _row_filters(query, _types_in(source_id, kinds))
-        by_id = """f.shelf = ? AND f.seq IN (SELECT seq FROM datasette_files
-            WHERE id IN (SELECT value FROM json_each(?)))"""
-        streams.append(
-            Stream(None, by_id + folder + where, (source_id, ids, *folder_values, *values))
-        )
+        by_id = "json_each(?) AS wanted CROSS JOIN datasette_files f ON f.id = wanted.value"
+        own = f"f.shelf = ?{folder}{where}"
+        streams.append(Stream(None, own, (ids, source_id, *folder_values, *values), by_id))
     return streams
 
 

@@ -259,6 +259,19 @@ def by_source(conn: sqlite3.Connection, number: int) -> dict[str | None, int]:
     return dict(rows.fetchall())
 
 
+def file_ids(conn: sqlite3.Connection, number: int) -> list[str]:
+    """The ids of all members that are files."""
+    # One row for all: Python takes ten times as long to read a row for each.
+    ids: list[str] = json.loads(
+        conn.execute(
+            f"""SELECT json_group_array(file_id) FROM datasette_files_zip_members
+            WHERE zip = ? AND {_IS_FILE}""",
+            (number,),
+        ).fetchone()[0]
+    )
+    return ids
+
+
 def ids_in(conn: sqlite3.Connection, number: int, slug: str) -> list[str]:
     """The ids of the members that are in a source."""
     rows = conn.execute(

@@ -18,6 +18,9 @@ from .actions import BROWSE, VIEW, Actor, browse_decided, refusal
 from .grants import Grant, grant
 from .verdicts import FileRules, file_rules
 
+#: Files that are asked one by one.
+_FEW = 1_000
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -52,6 +55,17 @@ class Sight:
         wanted = frozenset(files)
         seen = frozenset(one for one in wanted if one[0] in browsable)
         return seen | self.view.among(conn, wanted - seen)
+
+    def has_all(self, conn: sqlite3.Connection, slug: str, ids: Collection[str]) -> bool:
+        """Tell whether the actor may see all of these files of a source.
+
+        Many are compared with all that the actor sees there, as it takes longer to ask for each.
+        """
+        if len(ids) <= _FEW:
+            return self.among(conn, {(slug, one) for one in ids}) == {(slug, one) for one in ids}
+        seen = self.scope(conn, [slug])
+        part = seen.parts.get(slug)
+        return slug in seen.whole or (part is not None and all(one in part for one in ids))
 
     def any(self, conn: sqlite3.Connection) -> bool:
         """Tell whether the actor may see any file, or browse a source that may have one."""

@@ -51,8 +51,8 @@ _KEPT_ZIPS, _KEPT_MEMBERS = 100, 1_000_000
 _KEPT_TEXTS = 256 * 1024 * 1024
 #: Files left out that a zip remembers.
 _REMEMBERED = 1_000
-#: Files that are chosen in one step, and members that are read in one.
-_STEP, _PAGE = 4_000, 500
+#: Files that are chosen in one step.
+_STEP = 4_000
 
 _GONE = "A file of this zip was deleted; choose the files again"
 
@@ -319,17 +319,20 @@ class Zips:
         Return what is to be noted of the sources, if every member was found.
         """
         configured = {source.slug for source in self._sources}
+        browsable = seen.browse.slugs(conn)
         whole = rows.whole(conn, found.number)
-        if whole is not None and whole <= configured and whole <= seen.browse.slugs(conn):
-            return {}
+        if whole is not None and whole <= configured:
+            if whole <= browsable:
+                return {}
+            if len(whole) == 1:
+                if not seen.has_all(conn, *whole, rows.file_ids(conn, found.number)):
+                    raise refusal(VIEW)
+                return {}
         left = rows.departures(conn)
         counts = rows.by_source(conn, found.number)
-        for slug in configured.intersection(filter(None, counts)) - seen.browse.slugs(conn):
-            ids = rows.ids_in(conn, found.number, slug)
-            for start in range(0, len(ids), _PAGE):
-                some = [(slug, one) for one in ids[start : start + _PAGE]]
-                if len(seen.among(conn, some)) < len(some):
-                    raise refusal(VIEW)
+        for slug in configured.intersection(filter(None, counts)) - browsable:
+            if not seen.has_all(conn, slug, rows.ids_in(conn, found.number, slug)):
+                raise refusal(VIEW)
         if not configured.issuperset(counts):
             raise Expired(_GONE)
         if whole is not None:

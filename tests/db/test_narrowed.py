@@ -32,6 +32,7 @@ _SEEN: list[dict[str, Any]] = [
             2: Part(frozenset(f"df-{n:026}" for n in range(1, 90))),
         },
     },
+    {"source_ids": (), "parts": {2: Part(frozenset(f"df-{n:026}" for n in range(290)))}},
 ]
 
 
@@ -53,7 +54,7 @@ def filled(conn: sqlite3.Connection) -> sqlite3.Connection:
 
 
 @pytest.mark.parametrize("few", [0, 5_000], ids=["many", "few"])
-@pytest.mark.parametrize("seen", _SEEN, ids=["whole", "part", "parts"])
+@pytest.mark.parametrize("seen", _SEEN, ids=["whole", "part", "parts", "only"])
 def test_every_page_and_count_is_right(filled, few, seen, monkeypatch):
     monkeypatch.setattr(narrowed, "_FEW", few)
     sources = [*seen["source_ids"], *seen.get("parts", {})]

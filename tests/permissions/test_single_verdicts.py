@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from datasette.permissions import PermissionSQL, SkipPermissions
 
 from datasette_files.app import Files
+from datasette_files.permissions import sight
 from datasette_files.permissions.actions import BROWSE, UPLOAD, VIEW
 from datasette_files.permissions.grants import Grant
 from datasette_files.permissions.sight import Sight
@@ -70,6 +72,20 @@ def test_one_file_and_a_list_get_the_same_verdict(conn: sqlite3.Connection, case
     part = scope.parts.get("docs", ())
     assert {one for one in _IDS if "docs" in scope.whole or one in part} == expected
     assert "else" not in scope.parts
+
+
+@pytest.mark.parametrize("few", [0, 1_000])
+@pytest.mark.parametrize("case", CASES)
+def test_all_of_many_files_are_seen_if_each_of_them_is(
+    conn: sqlite3.Connection, case: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sight, "_FEW", few)
+    rules, expected = _rules(case)
+    view = Sight(Grant(BROWSE, _NOTHING, {}), rules)
+    for number in range(1, len(_IDS) + 1):
+        for ids in itertools.combinations(_IDS, number):
+            assert view.has_all(conn, "docs", ids) is expected.issuperset(ids), ids
+    assert not view.has_all(conn, "else", ["df-2"])
 
 
 @pytest.mark.parametrize("case", CASES)

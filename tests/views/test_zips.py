@@ -10,17 +10,20 @@ from typing import Any
 
 import pytest
 from datasette.app import Datasette
+from datasette.permissions import PermissionSQL
 
 from datasette_files.app import Files
 from datasette_files.errors import PermissionDenied
 from datasette_files.jobs.places import Places
 from datasette_files.models import FileRecord
+from datasette_files.permissions.actions import VIEW
 from datasette_files.protocol.ranges import ByteRange
 from datasette_files.sources import reading
 from datasette_files.transfer.zipping import Archive
 from datasette_files.views import files as views
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.support.sharing import ALICE, MALLORY, PERMISSIONS, share, withdrawable
+from tests.support.storages import registered
 
 SELECTION = "/-/files/-/selection"
 
@@ -216,6 +219,37 @@ async def test_only_who_may_see_every_file_gets_the_zip(
         assert sent < 9 * 2**20 + 1_000
         assert (await site.client.get(url, actor=ALICE)).status_code == 403
     assert (await site.client.get(url, actor=ALICE)).status_code == 200
+
+
+@pytest.mark.parametrize("few", [0, 1_000])
+async def test_single_files_of_a_zip_are_asked_for_at_every_request(
+    make_datasette: MakeDatasette, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasette_files.permissions.sight._FEW", few)
+    granted: set[str] = set()
+
+    def grants(datasette: Any, actor: Any, action: str) -> PermissionSQL | None:
+        if action != VIEW or actor != MALLORY:
+            return None
+        return PermissionSQL(
+            """SELECT 'docs' AS parent, value AS child, 1 AS allow, 'plugin' AS reason
+            FROM json_each(:plugin_granted)""",
+            {"plugin_granted": json.dumps(list(granted))},
+        )
+
+    site = await make_datasette(permissions=PERMISSIONS)
+    ids = [(await upload(site, b"1234", actor=ALICE))["id"] for _ in range(3)]
+    granted.update(ids)
+    with registered(permission_resources_sql=grants):
+        url = (await select(site, {"ids": ids}, MALLORY)).json()["zip_url"]
+        # Only the first file's header is sent. From the second request on the source is noted.
+        start = {"Range": "bytes=0-3"}
+        for _ in range(2):
+            assert (await site.client.get(url, headers=start, actor=MALLORY)).status_code == 206
+        granted.remove(ids[2])
+        assert (await site.client.get(url, headers=start, actor=MALLORY)).status_code == 403
+        granted.add(ids[2])
+        assert (await site.client.get(url, headers=start, actor=MALLORY)).status_code == 206
 
 
 async def test_a_zip_is_gone_while_one_of_its_files_is(make_datasette: MakeDatasette) -> None:
