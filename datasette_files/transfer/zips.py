@@ -325,7 +325,8 @@ class Zips:
             if whole <= browsable:
                 return {}
             if len(whole) == 1:
-                if not seen.has_all(conn, *whole, rows.file_ids(conn, found.number)):
+                (only,) = whole
+                if not seen.has_all(conn, only, rows.file_ids(conn, found.number)):
                     raise refusal(VIEW)
                 return {}
         left = rows.departures(conn)
