@@ -176,6 +176,25 @@ def test_rows_of_other_tools_are_found_at_once_by_their_words_and_then_by_parts(
     check_search_index(conn)
 
 
+def test_long_texts_are_indexed_a_few_in_a_transaction(conn: sqlite3.Connection) -> None:
+    add = """INSERT INTO datasette_files (id, source_id, path, filename, search_text, created_at)
+        VALUES (?1, 1, ?1, 'a', ?2, '2026-01-01 00:00:00')"""
+    with conn:
+        for number in range(9):
+            conn.execute(add, (f"df-{number}", f"Text{number} " * 12_500))
+    waiting = [9]
+    while True:
+        with conn:
+            more = search.index_due(conn)
+        due = "SELECT count(*) FROM datasette_files_terms WHERE extra IS NULL"
+        waiting.append(conn.execute(due).fetchone()[0])
+        if not more:
+            break
+    assert waiting == [9, 5, 1, 0]
+    assert len(found(conn, "text")) == 9
+    check_search_index(conn)
+
+
 def test_bytes_that_are_no_text_do_not_stop_the_index(conn: sqlite3.Connection) -> None:
     with conn:
         conn.execute(
