@@ -49,9 +49,6 @@ _COMPRESSED = {
 _TEXTS = ("application/json", "application/x-ndjson", "application/javascript")
 #: Where Excel is installed, browsers on Windows declare its type for these.
 _EXCEL, _DELIMITED = "application/vnd.ms-excel", (".csv", ".tsv", ".tab", ".txt")
-#: Documents that are zip archives, and declared as that where no program for them is installed.
-_ZIP = "application/zip"
-_ZIPPED = ("application/vnd.openxmlformats-", "application/vnd.oasis.", "application/epub+zip")
 _PARQUET = "application/vnd.apache.parquet"
 #: A PDF's header may come after a byte order mark or space (ISO 32000-1, 7.5.2; Annex H, 13).
 _PDF = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*%PDF-")
@@ -84,9 +81,8 @@ def declared_type(value: object, filename: str) -> str:
     declared = meant((essence(value) if isinstance(value, str) else None) or UNKNOWN)
     guessed, encoding = mimetypes.guess_type(filename)
     is_delimited = declared == _EXCEL and filename.lower().endswith(_DELIMITED)
-    is_document = declared == _ZIP and (guessed or "").startswith(_ZIPPED)
     # Some programs send the pattern of their file dialog, such as image/*.
-    if declared != UNKNOWN and "*" not in declared and not is_delimited and not is_document:
+    if declared != UNKNOWN and "*" not in declared and not is_delimited:
         return declared
     if guessed is None and filename.lower().endswith(".parquet"):
         return _PARQUET  # which mimetypes does not know
