@@ -66,6 +66,7 @@ def test_the_dialog_grants_a_file_and_takes_it_back(
     site.sign_in(alice, _ALICE)
     alice.goto(site.url("/-/files"))
     alice.get_by_role("link", name="listed here").click()
+    alice.wait_for_url(site.url("/-/files/search"))  # with its scripts, for the viewer
     alice.get_by_role("link", name="hello.txt").click()
     alice.get_by_role("link", name="Open page").click()
     expect(alice.get_by_role("heading", level=1)).to_have_text("hello.txt")
