@@ -82,19 +82,44 @@ class Site:
             return conn.execute("SELECT id, file FROM products ORDER BY id").fetchall()
 
 
-def test_a_killed_bundle_or_unbundle_is_finished_by_the_next(tmp_path: Path) -> None:
+@pytest.fixture
+def old(tmp_path: Path) -> Site:
+    """A site whose table has a file in each row."""
     chance = random.Random(20)
-    old = Site(tmp_path / "old")
+    site = Site(tmp_path / "old")
     uploads = tmp_path / "uploads"
     uploads.mkdir()
     for number in range(FILES):
         (uploads / f"{number}.bin").write_bytes(chance.randbytes(chance.randrange(400_000)))
-    old.run("put", "docs", str(uploads), "--recursive")
-    with closing(sqlite3.connect(old.shop)) as conn, conn:
+    site.run("put", "docs", str(uploads), "--recursive")
+    with closing(sqlite3.connect(site.shop)) as conn, conn:
         conn.execute("CREATE TABLE products (id INTEGER PRIMARY KEY, file TEXT)")
-        ids = ((row[0],) for row in old.catalog())
+        ids = ((row[0],) for row in site.catalog())
         conn.executemany("INSERT INTO products (file) VALUES (?)", ids)
+    return site
 
+
+def test_of_two_at_once_each_file_and_row_is_there_once(old: Site, tmp_path: Path) -> None:
+    order = ("--table", "shop/products", "--database", str(old.shop))
+    both = [old.begin("bundle", str(tmp_path / "bag"), *order) for _ in range(2)]
+    ends = [(process.communicate()[0], process.returncode) for process in both]
+    assert sorted(status for _, status in ends) == [0, 1], ends
+    assert any(b"exists already" in output for output, status in ends if status == 1), ends
+
+    new = Site(tmp_path / "new")
+    back = ("unbundle", str(tmp_path / "bag"), "--database", str(new.shop))
+    both = [new.begin(*back) for _ in range(2)]
+    ends = [(process.communicate()[0], process.returncode) for process in both]
+    # Where each has stored a file of the other, both say so, and add no row.
+    for output, status in ends:
+        assert status == 0 or (status == 3 and b"run this again" in output), ends
+    assert new.products() in ([], old.products())
+    new.run(*back)
+    assert (new.catalog(), new.products()) == (old.catalog(), old.products())
+
+
+def test_a_killed_bundle_or_unbundle_is_finished_by_the_next(old: Site, tmp_path: Path) -> None:
+    chance = random.Random(21)
     bags = tmp_path / "bags"
     bags.mkdir()
     order = ("--table", "shop/products", "--database", str(old.shop))
