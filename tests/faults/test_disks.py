@@ -6,6 +6,7 @@ Beside each broken source stands a good one, which must not notice.
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.conftest import disk_source, upload
 from tests.support.client import Client
 from tests.support.faults.scene import config, held, leftovers, settle
 from tests.support.server import Server
+from tests.views.test_tus import MIB, Tus, content_at
 
 pytestmark = pytest.mark.full
 
@@ -95,6 +97,33 @@ async def test_a_disk_that_fills_in_the_middle_keeps_nothing_of_the_file(
     await _refused(datasette, 507, "no_space", 6_000_000)
     assert held(disk.path) == set()
     await _works(datasette, "bad")
+
+
+async def test_a_disk_that_fills_amid_an_upload_that_goes_on_keeps_what_is_durable(
+    make_datasette, small_disk
+):
+    disk = small_disk("bad", 24 * MIB)
+    datasette = await _start(make_datasette, disk.path)
+    tus, content = Tus(datasette, "bad"), random.Random(1).randbytes(16 * MIB)
+    path = await tus.begin(len(content))
+    first = await tus.patch(path, 0, content[:MIB])
+    assert (first.status_code, first.headers["upload-offset"]) == (204, str(MIB))
+    ballast = disk.path / "ballast"
+    ballast.write_bytes(bytes(14 * MIB))  # 9 MiB are left
+    for _ in range(2):
+        offset = await tus.offset(path)
+        refused = await tus.patch(path, offset, content[offset:])
+        _is(refused, 507, "no_space")
+        durable = await tus.offset(path)
+        assert offset <= durable <= 10 * MIB
+    assert durable >= 4 * MIB
+    assert await _count(datasette) == 0
+    await _works(datasette, "good")
+    ballast.unlink()
+    done = await tus.patch(path, durable, content[durable:])
+    assert (done.status_code, done.headers["upload-offset"]) == (204, str(len(content)))
+    assert await content_at(datasette, done) == content
+    assert len(held(disk.path)) == 1
 
 
 async def test_files_can_be_deleted_from_a_full_disk(make_datasette, small_disk):
