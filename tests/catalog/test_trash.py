@@ -19,7 +19,7 @@ from datasette_files import get_file
 from datasette_files.app import Files
 from datasette_files.db import trash as rows
 from datasette_files.db import unhashed
-from datasette_files.errors import Conflict
+from datasette_files.errors import Conflict, NotFound
 from datasette_files.transfer.copying import Order
 from datasette_files.views.routes import ROUTES
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
@@ -368,6 +368,15 @@ async def test_several_change_at_once_and_those_elsewhere_are_missing(
     for url in (RESTORE, PURGE):
         again = await datasette.client.post(url, json={"ids": ids[1:3]})
         assert (again.status_code, again.json()["code"]) == (404, "not_found")
+
+
+async def test_what_has_left_the_trash_meanwhile_is_not_found(datasette: Datasette) -> None:
+    file = await upload(datasette)
+    await datasette.client.delete(file["url"])
+    trash = Files.of(datasette).trash
+    (seen,) = (await trash.restore_by_command([file["id"]])).files
+    with pytest.raises(NotFound):
+        await trash._restore([seen], [seen.id], None)
 
 
 async def test_a_deletion_may_be_repeated_and_purges_nothing(datasette: Datasette) -> None:

@@ -82,6 +82,18 @@ def test_a_change_that_is_undone_takes_its_entry_along(conn: sqlite3.Connection)
     assert entry.detail == {"filename": "a.txt", "outcome": "purged"}
 
 
+def test_an_entry_names_a_files_link_only_if_the_link_was_used(conn: sqlite3.Connection) -> None:
+    with conn:
+        row = {"source_id": 1, "filename": "a.txt", "upload_link": "up-1"}
+        file = files.get(conn, insert_file(conn, 1, row))
+        assert file is not None
+        for by in (By("http", "ann"), By("link")):
+            with acting(by):
+                audit.of_file(conn, "download", file)
+    entries, _ = audit_pages.page(conn, Wanted(), [1], None, 10)
+    assert [(one.via, one.link) for one in entries] == [("link", "up-1"), ("http", None)]
+
+
 @pytest.mark.parametrize("sources", [[1, 2, 3], [1, 3], [2]])
 @pytest.mark.parametrize("looked", [4, 20_000])
 def test_pages_hold_every_entry_of_the_sources_once(

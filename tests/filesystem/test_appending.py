@@ -64,6 +64,8 @@ async def test_what_is_appended_is_durable_with_its_name_when_the_call_returns(
     assert flushed[2:] == [f"{file}: 6"]
     await storage.finish_upload("a/b", {})
     assert flushed[3:] == [file, "a", str(folder)]
+    await storage.finish_upload("a/b", {})
+    assert flushed[6:] == ["a", str(folder)], "a crash may have come before these"
 
 
 async def test_whoever_holds_the_lock_is_the_only_one_who_writes(
@@ -79,6 +81,8 @@ async def test_whoever_holds_the_lock_is_the_only_one_who_writes(
         assert _temporary(folder).read_bytes() == b"abc"
     await storage.append_upload("a/b", 3, chunked(b"d"), {})
     assert _temporary(folder).read_bytes() == b"abcd"
+    await storage.append_upload("a/b", 1, chunked(b"z"), {})
+    assert _temporary(folder).read_bytes() == b"az"
     await storage.discard_upload("a/b", {})
     await storage.discard_upload("a/b", {})
     assert not _temporary(folder).exists()

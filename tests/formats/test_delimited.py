@@ -110,6 +110,7 @@ def test_a_byte_that_is_no_character_is_found_in_any_row_of_its_batch() -> None:
     assert "utf-8" in message.lower()
     assert (row, before[-1]) == (42, ["3", "4"])
     assert rows(text, encoding="utf-8", errors="replace")[-1] == ["5", "\ufffd"]
+    assert problem(b"a,b\n1,2\n3,\xff\n", encoding="utf-8")[1:] == (2, [["1", "2"]])
 
 
 def test_a_value_that_is_far_too_long_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:

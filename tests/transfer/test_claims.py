@@ -10,8 +10,9 @@ import pytest
 from datasette.app import Datasette
 
 from datasette_files.app import Files
+from datasette_files.base import FileMetadata
 from datasette_files.db import uploads
-from datasette_files.errors import Conflict, Expired
+from datasette_files.errors import Conflict, Expired, StorageError
 from datasette_files.naming import token_digest
 from datasette_files.permissions.grants import grant
 from datasette_files.transfer.claims import Claims
@@ -74,3 +75,21 @@ async def test_a_direct_upload_to_which_nothing_came_is_as_it_was_found(
     found = await files.catalog.read(lambda conn: uploads.get(conn, upload_id))
     assert found is not None
     await completed(Expired, "expired", found.expires_at)
+
+    async def fails(*_: object) -> FileMetadata:
+        raise OSError("away")
+
+    source.storage.finish_upload = fails  # type: ignore[method-assign]
+    await completed(StorageError, "prepared", None)
+    claims = Claims(files.catalog, 60, files.sweeper)
+    for state, late, error in (("receiving", 9e9, Conflict), ("completed", 1, Conflict)):
+        await files.catalog.write(
+            lambda conn, state=state, late=late: conn.execute(
+                "UPDATE datasette_files_uploads SET state = ?, claimed_until = ?", (state, late)
+            )
+        )
+        with pytest.raises(error, match="Another request is completing"):
+            await claims.verify_direct(source, found, right)
+    await files.catalog.write(lambda conn: uploads.forget(conn, upload_id))
+    with pytest.raises(Expired):
+        await claims.verify_direct(source, found, right)

@@ -98,7 +98,33 @@ async def test_bytes_that_break_a_bound_end_the_stream_with_that_error(receive):
     ):
         with pytest.raises(error):
             await receive(upload, *chunks)
+    receive.covered.clear()
+    with pytest.raises(Invalid):
+        await receive(receive.upload(4), b"hello")
+    assert receive.covered == [], "no byte too many is made room for"
     await receive(receive.upload(), b"x" * 50_000, b"x" * 50_000)
+
+
+async def test_what_was_sent_to_the_storage_is_checked_here_too(receive):
+    """Whatever the storage has let pass."""
+
+    async def verified(size: int | None, content: bytes) -> Upload:
+        upload = receive.upload(size, instructions={})
+        receive.storage.objects[upload.path] = content
+
+        async def finish_upload(path: str, state: dict[str, Any]) -> FileMetadata:
+            return described(path, content)
+
+        receive.storage.finish_upload = finish_upload  # type: ignore[method-assign]
+        return await receiving.verify_direct_upload(receive.source, upload)
+
+    assert (await verified(5, b"hello")).stored_size == 5
+    with pytest.raises(Invalid):
+        await verified(4, b"hello")
+    with pytest.raises(FileTooLarge):
+        await verified(None, bytes(100_001))
+    with pytest.raises(receiving.NothingSent):
+        await receiving.verify_direct_upload(receive.source, receive.upload(5))
 
 
 async def test_what_a_storage_answers_is_not_believed_blindly(receive):

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from datasette_files.app import Files
+from datasette_files.db import quotas as quotas_of
 from datasette_files.db import uploads
 from datasette_files.errors import QuotaExceeded
-from datasette_files.models import Upload
+from datasette_files.models import SourceTotals, Upload
 from datasette_files.transfer import reserving
 from datasette_files.transfer.incoming import Incoming, new_upload
 from datasette_files.transfer.reserving import Left, Reservation, lent
@@ -110,6 +111,13 @@ async def test_the_room_that_is_left_is_the_least_that_any_quota_leaves(site):
             return reserving.left(conn, site.source, "alice", own=own)
 
         assert await site.catalog.read(left) == room
+
+    def of_another(conn: sqlite3.Connection) -> Left:
+        return reserving.left(conn, site.source, "bob")
+
+    site.quotas(quota_bytes_per_actor=6)
+    assert await site.catalog.read(of_another) == Left(None, 6)
+    assert await site.catalog.read(lambda conn: quotas_of.used(conn, 99)) == SourceTotals()
 
 
 async def test_a_full_source_refuses_by_its_quota_and_keeps_no_row(site):
