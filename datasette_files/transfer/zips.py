@@ -325,7 +325,8 @@ class Zips:
             if whole <= browsable:
                 return {}
             if len(whole) == 1:
-                if not seen.has_all(conn, *whole, rows.file_ids(conn, found.number)):
+                (slug,) = whole
+                if not seen.has_all(conn, slug, rows.file_ids(conn, found.number)):
                     raise refusal(VIEW)
                 return {}
         left = rows.departures(conn)
