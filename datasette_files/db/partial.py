@@ -118,7 +118,7 @@ def size(parts: Parts) -> int:
     return sum(len(part.ids) for part in parts.values())
 
 
-def likely_rows(conn: sqlite3.Connection, only: Parts, limit: int, rows_an_id: int = 1) -> int:
+def likely_rows(conn: sqlite3.Connection, only: Parts, limit: int, rows_an_id: int) -> int:
     """The rows, or hits, in which ``limit`` files of the parts are likely to be.
 
     0 where looking up all ids takes less time, which is that of ``rows_an_id`` rows for each.

@@ -19,6 +19,9 @@ _MAX_PROBED = 200
 _BATCH = 100
 #: Hits that are read to count, and at least before the ids are looked up: whole batches.
 _MAX_COUNTED = 5 * _BATCH
+#: Hits that are read in the time that it takes to look up one id. Those of a common word, of which
+#: most are read, mostly lie side by side in the table.
+_HITS_AN_ID = 3
 _LAST = 2**63 - 1
 
 
@@ -65,7 +68,9 @@ class Hits:
 
     def _most(self, conn: sqlite3.Connection, limit: int) -> int | None:
         """The hits that are read before the ids are looked up."""
-        return None if self._rest else max(_MAX_COUNTED, likely_rows(conn, self._only, limit))
+        if self._rest:
+            return None
+        return max(_MAX_COUNTED, likely_rows(conn, self._only, limit, _HITS_AN_ID))
 
     def _probed(self, conn: sqlite3.Connection) -> list[int]:
         if self._all is None:

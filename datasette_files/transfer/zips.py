@@ -325,8 +325,8 @@ class Zips:
             if whole <= browsable:
                 return {}
             if len(whole) == 1:
-                (only,) = whole
-                if not seen.has_all(conn, only, rows.file_ids(conn, found.number)):
+                (slug,) = whole
+                if not seen.has_all(conn, slug, rows.file_ids(conn, found.number)):
                     raise refusal(VIEW)
                 return {}
         left = rows.departures(conn)
