@@ -34,6 +34,7 @@ from benchmarks import (
     texts,
     thumbnails,
     uploads,
+    walks,
     zips,
 )
 from benchmarks.bench import Bench, log
@@ -53,6 +54,7 @@ FAMILIES: dict[str, Callable[[Bench], list[Figure]]] = {
     "P9": imports.million,
     "P10": thumbnails.photos,
     "P11": s3.through,
+    "P12": walks.index,
     "P13": zips.selections,
     "P15": texts.documents,
     "P18": imports.live,
