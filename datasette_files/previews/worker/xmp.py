@@ -21,7 +21,13 @@ _COORDINATE = re.compile(
     r"(\d{1,3}),(\d{1,2}(?:\.\d{1,12})?)(?:,(\d{1,2}(?:\.\d{1,12})?))?([NSEW])"
 )
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
-_TIMES = (b"exif:DateTimeOriginal", b"photoshop:DateCreated", b"xmp:CreateDate")
+_TIMES = tuple(
+    name.encode()
+    for name in (
+        *("exif:DateTimeOriginal", "photoshop:DateCreated", "xmp:CreateDate"),
+        "xap:CreateDate",  # as older programs name it
+    )
+)
 
 
 def facts(packet: bytes) -> dict[str, Any]:
