@@ -1,4 +1,4 @@
-"""Ids of a bundle's files in the catalog: free, or taken, also by a file in the trash."""
+"""Ids that files bring along: free in the catalog, or taken, also by a file in the trash."""
 
 from __future__ import annotations
 

@@ -237,16 +237,6 @@ def add(conn: sqlite3.Connection, added: Sequence[FileRecord]) -> None:
         audit.of_new(conn, added)
 
 
-def taken(conn: sqlite3.Connection, ids: Iterable[str]) -> list[str]:
-    """Those of the ids that a file has, also one in the trash."""
-    rows = conn.execute(
-        """SELECT value FROM json_each(?) WHERE value IN (SELECT id FROM datasette_files)
-            OR value IN (SELECT id FROM datasette_files_trash)""",
-        (json.dumps(list(ids)),),
-    )
-    return [row[0] for row in rows]
-
-
 def come_back(conn: sqlite3.Connection, source_id: int, paths: Sequence[str]) -> None:
     """Take the files at these paths for present."""
     condition = """missing_since IS NOT NULL AND source_id = :source

@@ -42,8 +42,8 @@ class Formats:
         for extra in () if found or name else (Workbook, Parquet):
             if file.filename.lower().endswith(extra.extensions):
                 raise BadType(
-                    f"{extra.label} files need datasette-files[{extra.name}]; ask the administrator"
-                    " to install it, or export the table as CSV"
+                    f"Files of the format {extra.label} need datasette-files[{extra.name}]; ask the"
+                    " administrator to install it, or export the table as CSV"
                 )
         chosen = self._named(name) if name else found or self._named("csv")
         if chosen is None and name:

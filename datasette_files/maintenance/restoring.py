@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 
 from .. import naming
-from ..db import batching, index, uploads
+from ..db import batching, bundles, uploads
 from ..db.uploads import Unfinished
 from ..models import FileRecord
 from ..sources import reading
@@ -64,7 +64,7 @@ def with_their_ids(
         ulid = naming.ulid_in_path(template, file.path)
         if ulid is not None:
             named.setdefault(naming.ID_PREFIX + ulid, file)
-    for file_id in index.taken(conn, named):
+    for file_id in bundles.taken(conn, named):
         del named[file_id]
     ids = {file.path: file_id for file_id, file in named.items()}
     return [

@@ -168,7 +168,7 @@ def test_a_format_is_chosen_by_name_then_by_the_file():
 
 def test_a_file_that_no_format_reads_is_refused_with_what_to_do():
     json = _Format("json", ".json")
-    with pytest.raises(BadType, match=r"Workbooks need datasette-files\[excel\]"):
+    with pytest.raises(BadType, match=r"need datasette-files\[excel\]"):
         _formats(_Format("csv", ".csv")).of(_file("A.XLSX"), None)
     assert _formats(json).of(_file("a.xlsx"), "json") is json
     with pytest.raises(BadType, match="No import format reads files of this type"):
