@@ -118,7 +118,7 @@ def test_rows_are_as_high_while_they_wait_as_while_they_are_sent(
 ) -> None:
     upload = Uploading(page).open(site)
     site.hold()
-    upload.choose(*[make(tmp_path, f"{n}.bin", bytes(4_000_000)) for n in range(5)])
+    upload.choose(*[make(tmp_path, f"{n}.bin", bytes([n]) * 4_000_000) for n in range(5)])
     expect(page.locator('.upload-row[data-state="sending"]')).to_have_count(4)
     heights = upload.rows.evaluate_all("(rows) => rows.map((row) => row.offsetHeight)")
     site.release()
