@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import MakeSite, OpenPage
 from tests.conftest import OPEN
@@ -48,6 +48,26 @@ def make_link(page: Page, summary: str) -> str:
     expect(page.get_by_role("button", name="Copy address")).to_be_focused()
     assert violations(page) == []
     return address.input_value()
+
+
+@pytest.mark.full
+def test_a_list_that_was_asked_for_before_does_not_hide_a_new_link(site: Site, alice: Page) -> None:
+    file_id = upload(site, alice, "minutes.txt", "the minutes")
+    alice.goto(site.url(f"/-/files/{file_id}"))
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    # Both answers come, the older one first, once both were asked for.
+    alice.route("**/*shares=1", hold)
+    make_link(alice, "Share…")
+    while len(held) < 2:
+        alice.wait_for_timeout(20)
+    held[0].continue_()
+    alice.wait_for_timeout(500)
+    held[1].continue_()
+    expect(alice.locator("[data-files-links-list] li")).to_have_count(1)
 
 
 def test_a_link_is_made_used_without_scripts_and_revoked(

@@ -25,9 +25,11 @@ function enhance(details) {
   const made = /** @type {HTMLElement} */ (details.querySelector("[data-files-made]"));
   const problem = /** @type {HTMLElement} */ (details.querySelector(".files-problem"));
 
+  let asked = 0;
+
   /** Put the server's present list in the place of the shown one. */
   async function refresh() {
-    const shown = details.querySelector(LIST);
+    const turn = ++asked;
     try {
       const url = new URL(location.href);
       url.searchParams.set("shares", "1");
@@ -35,10 +37,14 @@ function enhance(details) {
       const page = new DOMParser().parseFromString(text, "text/html");
       const list = page.querySelector(LIST);
       if (!list) throw new Error("The page has no list of links");
-      shown?.replaceWith(document.importNode(list, true));
+      // An older answer that comes late has an older list.
+      if (turn !== asked) return;
+      details.querySelector(LIST)?.replaceWith(document.importNode(list, true));
       document.dispatchEvent(new CustomEvent("datasette-files-shown"));
     } catch (error) {
-      shown?.replaceChildren(element("p", { class: "files-problem" }, explained(error)));
+      if (turn !== asked) return;
+      const told = element("p", { class: "files-problem" }, explained(error));
+      details.querySelector(LIST)?.replaceChildren(told);
     }
   }
 
