@@ -13,10 +13,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
-from typing import TypeVar
 
 from .. import naming
 from ..base import FileMetadata
@@ -25,7 +24,7 @@ from ..db import batching, files, index, renames
 from ..db.index import Seen, Walk
 from ..db.renames import Pending
 from ..errors import Conflict, FilesError, Invalid, NotSupported
-from ..jobs.parallel import several
+from ..jobs.parallel import each, several
 from ..media import sniffing
 from ..models import FileRecord, written
 from ..sources import reading
@@ -34,7 +33,6 @@ from . import renaming
 from .globs import Chosen
 from .restoring import with_their_ids
 
-_T = TypeVar("_T")
 #: Objects in one page of a listing; files that are looked at once more at a time.
 PAGE = 2000
 _CONFIRMED = 200
@@ -295,7 +293,7 @@ class _Walking:
             return Seen(one.path, one.version, object_.size, object_.created_at)
 
         while found := await self._catalog.query(lambda conn: renames.pending(conn, walk, PAGE)):
-            async with aclosing(several(_each(found), look, _MAX_CONCURRENT)) as looked:
+            async with aclosing(several(each(found), look, _MAX_CONCURRENT)) as looked:
                 again = [one async for one in looked]
             made = {file.path: file for file in await self._records(again, walk)}
             unmarked = [made[one.path] for one in found if one.path in made and not one.is_marked]
@@ -333,7 +331,7 @@ class _Walking:
             page = await self._catalog.query(lambda conn: index.next_unseen(conn, walk, _CONFIRMED))
             if not page:
                 break
-            async with aclosing(several(_each(page), look, _MAX_CONCURRENT)) as looked:
+            async with aclosing(several(each(page), look, _MAX_CONCURRENT)) as looked:
                 absent = [one async for one in looked if one is not None]
             walk.cursor = page[-1][0]
 
@@ -348,8 +346,3 @@ class _Walking:
 def _seen(listed: FileMetadata) -> Seen:
     version = listed.metadata.get("version") or f"{renaming.UNMARKED}{listed.created_at}"
     return Seen(listed.path, f"{version} {listed.size}", listed.size, listed.created_at)
-
-
-async def _each(items: list[_T]) -> AsyncIterator[_T]:
-    for item in items:
-        yield item

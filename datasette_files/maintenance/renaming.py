@@ -52,7 +52,8 @@ async def hashed(
 ) -> dict[str, FileRecord]:
     """Those new files, by path, that have the size of a lost one, with their hashes.
 
-    Only these are read. One that the storage cannot read stays without. ``keep`` is called often.
+    Only these are read. One that the storage cannot read stays without, and counts as failed.
+    ``keep`` is called often.
     Raises StorageUnavailable.
     """
     sizes = {file.size for file in new if file.size}
@@ -65,7 +66,8 @@ async def hashed(
                 async for chunk in chunks:
                     await digest.add(chunk)
                     await keep()
-        except StorageError:
+        except StorageError as error:
+            walk.fail(file.path, f"it cannot be compared with files that left their paths: {error}")
             continue
         found[file.path] = replace(file, content_hash=digest.content_hash, crc32=digest.crc32)
     return found

@@ -12,8 +12,9 @@ import struct
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
-#: Directories of one file, their entries, and strips and tiles in all.
-_MAX_DIRECTORIES, _MAX_ENTRIES, _MAX_PIECES = 1_000, 1_000, 100_000
+#: Directories of one file; the entries, strips and tiles of all of them. They bound the time on the
+#: event loop.
+_MAX_DIRECTORIES, _MAX_ENTRIES, _MAX_PIECES = 1_000, 30_000, 100_000
 #: Bytes that are read at once where directories are.
 _WINDOW = 64 * 1024
 #: Bytes of one value, by its type (TIFF 6.0, 2; BigTIFF).
@@ -116,7 +117,7 @@ class _Directories:
         self._order = "<"
         self._is_big = False
         self._seen: set[int] = set()
-        self._pieces = 0
+        self._entries = self._pieces = 0
         self._found = _Found()
 
     async def plan(self) -> list[Segment] | None:
@@ -149,8 +150,9 @@ class _Directories:
         counted = self._numbers(await self._bytes(start, start + word), shape)
         if not counted:
             return []
-        if counted[0] > _MAX_ENTRIES:
-            raise Unstrippable(f"A directory has more than {_MAX_ENTRIES:,} entries")
+        self._entries += counted[0]
+        if self._entries > _MAX_ENTRIES:
+            raise Unstrippable(f"Its directories have more than {_MAX_ENTRIES:,} entries")
         first = start + word
         end = first + width * counted[0]
         link = 8 if self._is_big else 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import AsyncIterator
 
 import pytest
@@ -107,6 +108,17 @@ async def test_an_old_form_is_refused() -> None:
     place = content.index(b"\x03\x01\x03\x00\x01\x00\x00\x00")  # the tag of the compression
     content[place + 8] = 6
     with pytest.raises(tiff.Unstrippable, match="an old form"):
+        await stripped(bytes(content))
+
+
+async def test_many_directories_with_many_entries_are_refused_before_they_take_long() -> None:
+    """Each within bounds, all together a million entries, which take seconds on the event loop."""
+    entries = b"".join(struct.pack("<HHII", 254 + number % 80, 4, 1, 0) for number in range(1_000))
+    content = bytearray(b"II*\0" + struct.pack("<I", 8))
+    for _ in range(1_000):
+        end = len(content) + 2 + len(entries) + 4
+        content += struct.pack("<H", 1_000) + entries + struct.pack("<I", end)
+    with pytest.raises(tiff.Unstrippable, match="30,000 entries"):
         await stripped(bytes(content))
 
 
