@@ -155,6 +155,7 @@ values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 _READ = (
     "update datasette_files set crc32 = printf('%08x', seq * 2654435761 % 4294967296)",
     "update datasette_files_texts set status = 'done'",
+    "update datasette_files_media set status = 'done'",
     "delete from datasette_files_unhashed",
 )
 _HAS_TEXTS = "select 1 from sqlite_master where name = 'datasette_files_texts'"

@@ -19,7 +19,7 @@ from ..permissions.actions import BROWSE, DELETE, MANAGE, SHARE, UPLOAD
 from ..permissions.grants import grant
 from ..permissions.sight import Sight, sight
 from ..sources.sources import Source
-from . import access, bulk, facts, records, shares, states, texts, unreferenced
+from . import access, bulk, facts, records, shares, states, texts, unreferenced, words
 from .arguments import (
     TRASHED,
     bounded,
@@ -210,8 +210,10 @@ def _as_json(call: Call, found: Page) -> dict[str, Any]:
 
 def _as_context(call: Call, found: Page) -> dict[str, Any]:
     """The context of every page of a list."""
+    described = _as_json(call, found)
+    words.add(call, described["files"], found.files)
     return {
-        **_as_json(call, found),
+        **described,
         "snippet_parts": texts.parts,
         "age_in_words": unreferenced.in_words,
         "first_url": first_url(call),

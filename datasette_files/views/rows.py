@@ -14,7 +14,7 @@ from datasette.utils.asgi import Response
 from ..app import Files
 from ..columns.rows import RowsPage
 from ..errors import FilesError, Invalid
-from . import records, zips
+from . import records, words, zips
 from .arguments import first_url, next_url
 from .body import Body
 from .http import Call, failure, page, redirect
@@ -105,12 +105,12 @@ async def gallery(
                 holders.setdefault(one, []).extend([link] if link else [])
         shown = list(holders)[:_MAX_TILES]
         found = await call.files.lookup.visible_many(call.actor, shown)
+        tiles = [{**records.listed(call, file), "rows": holders[file.id]} for file, _ in found]
+        words.add(call, tiles, [file for file, _ in found])
         here = call.url(call.path).removesuffix(".gallery")
         query = f"?{request.query_string}" if request.query_string else ""
         context = {
-            "files": [
-                {**records.listed(call, file), "rows": holders[file.id]} for file, _ in found
-            ],
+            "files": tiles,
             "more": len(holders) - len(shown),
             "database": database,
             "of": table or query_name,
