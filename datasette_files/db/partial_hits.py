@@ -99,7 +99,8 @@ class _Reading:
 
     def __init__(self, rows: sqlite3.Cursor, parts: Parts) -> None:
         self._rows = rows
-        self._parts = parts
+        # Thousands of hits are asked; a method of a frozenset takes a quarter of Part's own time.
+        self._has = {source: part.has for source, part in parts.items()}
         self._count = 0
         #: The hits in the parts, as ``seq``; whether no hit is left unread.
         self.found: list[int] = []
@@ -117,7 +118,7 @@ class _Reading:
             self.found += [
                 seq
                 for seq, file_id, source in batch
-                if source in self._parts and file_id in self._parts[source]
+                if (has := self._has.get(source)) and has(file_id)
             ]
             self._count += len(batch)
             self.ended = len(batch) < _BATCH
