@@ -219,9 +219,13 @@ class Crc32:
 
     async def add(self, chunk: bytes) -> None:
         if len(chunk) < WORTH_A_THREAD:
-            self._crc32 = zlib.crc32(chunk, self._crc32)
+            self.update(chunk)
         else:
-            self._crc32 = await asyncio.to_thread(zlib.crc32, chunk, self._crc32)
+            await asyncio.to_thread(self.update, chunk)
+
+    def update(self, chunk: bytes) -> None:
+        """Add a chunk on this thread."""
+        self._crc32 = zlib.crc32(chunk, self._crc32)
 
     @property
     def value(self) -> str:
@@ -241,11 +245,14 @@ class Digest:
     async def add(self, chunk: bytes) -> None:
         self.size += len(chunk)
         if len(chunk) < WORTH_A_THREAD:
-            self._sha256.update(chunk)
-        else:
-            await asyncio.to_thread(self._sha256.update, chunk)
+            self._update(chunk)
+        else:  # one hop for both: each may wait milliseconds for the interpreter's lock
+            await asyncio.to_thread(self._update, chunk)
+
+    def _update(self, chunk: bytes) -> None:
+        self._sha256.update(chunk)
         if self._crc32:
-            await self._crc32.add(chunk)
+            self._crc32.update(chunk)
 
     @property
     def crc32(self) -> str | None:

@@ -131,6 +131,8 @@ class Appending:
                         await self.end(upload)
                         raise Expired(_GONE) from error
                     raise
+                finally:
+                    await piece.hashed()
                 offset += piece.size
                 if not checked:
                     await attempt.advance(offset, state)

@@ -30,7 +30,8 @@ LEASE_SECONDS = 10.0
 #: Seconds to wait for the attempt before to stop.
 _PATIENCE = 5.0
 #: Bytes that wait for the storage before the client has to wait. A killed server has lost them, one
-#: ``append_bytes``, and what was in the socket's buffers: together less than 8 MiB.
+#: ``append_bytes``, and what was in the socket's buffers: together less than 8 MiB. The storage
+#: takes them together, as hashing and writing cost a thread hop each time.
 _MAX_WAITING = 1024 * 1024
 
 _TAKEN = "Another request goes on with this upload; ask for its offset, then try again"
@@ -181,8 +182,8 @@ class Pipe:
         return b"".join(self._chunks)[:size]
 
     async def take(self, limit: int) -> bytes:
-        """Take at most ``limit`` of the bytes that wait; empty at the end."""
-        while not self._size and not self._ended:
+        """Take at most ``limit`` bytes, once they or all that may wait are there, or the end is."""
+        while self._size < min(_MAX_WAITING, limit) and not self._ended:
             await self._change()
         taken: list[bytes] = []
         while self._chunks and limit:
@@ -209,6 +210,7 @@ class Piece:
         self._confirm = confirm
         #: Bytes taken.
         self.size = 0
+        self._hashing: asyncio.Future[None] | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         # The storage has its lock now, so nobody can take the upload between this and its writes.
@@ -218,11 +220,12 @@ class Piece:
             if not chunk:
                 return
             self.size += len(chunk)
-            hashing = None
+            await self.hashed()
             if self._digest is not None:
-                hashing = asyncio.ensure_future(self._digest.add(chunk))
-            try:
-                yield chunk  # the storage writes it while it is hashed
-            finally:
-                if hashing is not None:
-                    await hashing
+                self._hashing = asyncio.ensure_future(self._digest.add(chunk))
+            yield chunk  # the storage writes it while it is hashed
+
+    async def hashed(self) -> None:
+        """Wait until the bytes taken are in the digest."""
+        if self._hashing is not None:
+            await self._hashing
