@@ -64,7 +64,7 @@ class Offers:
         try:
             source = self._sources.get(slug)
         except NotFound:
-            raise Invalid(f"to names no source: {slug!r}") from None
+            raise Invalid(f"to names no source: {slug!r}; send the slug of one") from None
         source.require_uploads()
         return source
 

@@ -277,11 +277,12 @@ class Shares:
         def check(conn: Connection) -> None:
             share = rows.get(conn, share_id)
             if share is None:
-                raise NotFound(f"There is no link {share_id}")
+                raise NotFound(f"There is no link {share_id}; look its id up in shares.json")
             own = who is not None and share.maker_id == who
             if not own and not rows.source_slugs(conn, share) & manage.slugs(conn):
                 raise PermissionDenied(
-                    "Only its maker, and who manages its source (files-manage), may revoke a link"
+                    "Only its maker, and who manages its source (files-manage), may revoke a link;"
+                    " ask one of them"
                 )
 
         await self._catalog.read(check)
@@ -299,7 +300,7 @@ class Shares:
 
         share, changed, ids, slugs = await self._catalog.write(end)
         if share is None:
-            raise NotFound(f"There is no link {share_id}")
+            raise NotFound(f"There is no link {share_id}; look its id up in shares.json")
         if changed:
             await self._announcer.announce(
                 RevokeShareEvent(

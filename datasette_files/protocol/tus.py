@@ -27,7 +27,9 @@ CHECKSUM_ALGORITHMS = ("sha256", "sha1", "md5")
 #: The type of every body that holds bytes of an upload.
 BODY_TYPE = "application/offset+octet-stream"
 _DIGEST_BYTES = {"sha256": 32, "sha1": 20, "md5": 16}
-_NUMBER = re.compile(r"[0-9]{1,18}")
+_NUMBER = re.compile(r"[0-9]+")
+#: Bytes. A larger number is beyond every limit, and more than SQLite stores.
+_MAX_NUMBER = 2**63 - 1
 _ID = re.compile(r"[A-Za-z0-9_]{1,100}")
 #: Partial uploads that one final upload may join.
 MAX_PARTS = 1000
@@ -76,13 +78,14 @@ def check_body_type(headers: Mapping[str, str]) -> None:
 
 
 def number(headers: Mapping[str, str], name: str) -> int | None:
-    """A header that counts bytes; None where there is none. Raises Invalid."""
+    """A header that counts bytes, at most 2**63 - 1; None where there is none. Raises Invalid."""
     text = headers.get(name)
     if text is None:
         return None
     if not _NUMBER.fullmatch(text):
         raise Invalid(f"{name} must be a number of bytes, 0 or more")
-    return int(text)
+    digits = text.lstrip("0")
+    return int(digits or "0") if len(digits) <= 18 else _MAX_NUMBER
 
 
 def declared_length(headers: Mapping[str, str]) -> int | None:

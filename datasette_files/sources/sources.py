@@ -205,7 +205,7 @@ class Sources:
         """The source of this slug. Raises NotFound if it is not configured."""
         source = self._sources.get(slug)
         if source is None:
-            raise NotFound(f"There is no source named {slug!r}")
+            raise NotFound(f"There is no source named {slug!r}; use one that is configured")
         return source
 
     def by_id(self, slugs: Container[str]) -> dict[int, Source]:

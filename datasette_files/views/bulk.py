@@ -27,6 +27,14 @@ from .http import Call, answer, page, redirect
 #: Names on the page that asks.
 _MAX_NAMES = 10
 _KEYS = ("action", "selection", "to", "tags", "folder", "share")
+#: The key that each action reads, besides those two.
+_READS: dict[Action, str] = {
+    "move": "to",
+    "tag": "tags",
+    "untag": "tags",
+    "folder": "folder",
+    "share": "share",
+}
 _TERMS = ("expires_in", "label", "max_downloads")
 #: The past tense of each action, for the outcome.
 _DONE: dict[Action, str] = {
@@ -108,6 +116,8 @@ async def _wanted(call: Call) -> _Wanted:
     action = body.get("action")
     if action not in ACTIONS:
         raise Invalid(f"action must be one of {', '.join(ACTIONS)}")
+    if not fields:
+        _check_keys(action, body)
     to = body.get("to", "")
     if not isinstance(to, str):
         raise Invalid("to must be the name of a source")
@@ -119,6 +129,16 @@ async def _wanted(call: Call) -> _Wanted:
         raise Invalid(f"share must be an object of {', '.join(_TERMS)}")
     order = Order(action, tags, folder, to)
     return _Wanted(order, selections.parse(body.get("selection")), shares.terms(share), fields)
+
+
+def _check_keys(action: Action, body: dict[str, Any]) -> None:
+    """Raise Invalid for a value that the action does not read.
+
+    A filter beside the selection would otherwise be lost, and the action done to more files.
+    """
+    for name in _KEYS:
+        if name not in ("action", "selection", _READS.get(action)) and body.get(name):
+            raise Invalid(f"{action} reads no {name}; leave it out, or put a filter into selection")
 
 
 def _from_form(fields: list[tuple[str, str]]) -> dict[str, Any]:

@@ -194,7 +194,7 @@ ROUTES = (
 
 
 async def _unknown_address(call: Call) -> Response:
-    raise NotFound("There is no such page or endpoint under /-/files")
+    raise NotFound("There is no such page or endpoint under /-/files; check the address")
 
 
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")

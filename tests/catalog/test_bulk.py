@@ -204,6 +204,8 @@ MALFORMED: list[dict[str, Any]] = [
     {"action": "delete", "selection": {"folder": "../a"}},
     {"action": "delete", "selection": {"created_after": "soon"}},
     {"action": "delete", "selection": {"ids": ["df-a"]}, "really": True},
+    {"action": "delete", "selection": {"source": "docs"}, "folder": "a"},
+    {"action": "tag", "selection": {"source": "docs"}, "tags": ["a"], "to": "docs"},
     {"action": "tag", "selection": {"ids": ["df-a"]}},
     {"action": "tag", "selection": {"ids": ["df-a"]}, "tags": "a"},
     {"action": "folder", "selection": {"ids": ["df-a"]}},

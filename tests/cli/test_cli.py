@@ -152,7 +152,9 @@ def test_a_source_that_is_not_configured_is_not_found(run: Run) -> None:
         site.source("elsewhere")
 
     with command(look, name="look"):
-        assert run("look").stderr == "Error (not_found): There is no source named 'elsewhere'\n"
+        assert run("look").stderr == (
+            "Error (not_found): There is no source named 'elsewhere'; use one that is configured\n"
+        )
 
 
 def test_two_commands_of_one_name_are_refused(run: Run) -> None:

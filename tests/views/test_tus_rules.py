@@ -28,6 +28,12 @@ from tests.support.tus import (
 class TestRules:
     async def test_size_limit_at_creation(self, tus):
         assert code_of(await tus.create(104857601)) == (413, "too_large")
+        # More than SQLite stores.
+        assert code_of(await tus.create(int("9" * 40))) == (413, "too_large")
+
+    async def test_offset_beyond_any_file_is_a_conflict(self, tus):
+        url = await tus.begin(5)
+        assert code_of(await tus.patch(url, int("9" * 40), b"hello")) == (409, "conflict")
 
     async def test_size_limit_of_a_deferred_length(self, make_datasette, tmp_path):
         source = disk_source(tmp_path / "docs", max_file_size=5)
