@@ -48,6 +48,7 @@ from .maintenance.purging import Purger
 from .maintenance.retention import Retention
 from .maintenance.sweeping import Sweeper
 from .maintenance.verify import Verifier
+from .maintenance.verify_job import VerifyJobs
 from .maintenance.verify_round import Verification
 from .models import FileRecord
 from .permissions.actions import Actor
@@ -174,6 +175,9 @@ class Files:
         self.offers = Offers(datasette, self.catalog, self.sources, self.lookup, self.shares)
         self.selecting = Selecting(datasette, self.catalog, self.sources, self.search, self.trash)
         self.bulk_jobs = BulkJobs(datasette, self.catalog, self.bulk, self.selecting, self.jobs)
+        self.verify_jobs = VerifyJobs(
+            *(datasette, self.catalog, self.sources, self.verifier, self.jobs)
+        )
         self.checksums = Checksums(self.catalog)
         self.zips = Zips(
             *(datasette, self.catalog, self.sources, self.lookup, self.search, self.checksums),

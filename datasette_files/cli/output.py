@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +71,31 @@ def seconds_of(days: float | None) -> int | None:
 def shown(text: str) -> str:
     """The text for a terminal: control characters and broken Unicode are replaced."""
     return plain(text.encode("utf-8", "replace").decode())
+
+
+def finding_line(row: Mapping[str, Any]) -> str:
+    """A finding of a verification: kind, id, since, last seen sound, path, separated by tabs."""
+    fields = (row[name] or "-" for name in ("kind", "id", "since", "last_sound"))
+    return "\t".join((*fields, shown(row["path"])))
+
+
+def verified(printer: Printer, report: dict[str, Any], *, data: bool) -> int:
+    """Show how a verification ended, but for its findings' lines; return the exit status.
+
+    0 for sound, 1 for findings, 2 if the storage could not tell.
+    """
+    findings, problems = report["findings"], report["problems"]
+    printer.show(report)
+    if not printer.as_json:
+        for problem in problems:
+            click.echo(f"Could not tell: {shown(problem)}", err=True)
+        read = f", {report['bytes_read']:,} bytes read" if data else ""
+        found = f"{len(findings):,} finding{'' if len(findings) == 1 else 's'}"
+        rest = "" if report["complete"] else "; not all files were looked at"
+        click.echo(f"{count(report['files'])}{read}, {found}{rest}", err=True)
+    if findings:
+        return 1
+    return 2 if problems else 0
 
 
 def count(number: int, size: int | None = None) -> str:

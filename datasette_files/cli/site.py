@@ -110,7 +110,7 @@ class Site(Printer):
         if self.internal is None:
             raise Invalid(
                 "The internal database is missing; name the server's with --internal, or in"
-                " DATASETTE_FILES_INTERNAL"
+                " DATASETTE_FILES_INTERNAL, or a running server with --url"
             )
         if not may_make and not self.internal.is_file():
             raise Invalid(f"--internal: {self.internal} does not exist; give the server's file")
@@ -132,16 +132,16 @@ class Commands:
         self.over_http: dict[str, Over] = {}
 
     def command(
-        self, name: str | None = None, **more: Any
+        self, name: str | None = None, *, error_status: int = 1, **more: Any
     ) -> Callable[[CommandFunction], click.Command]:
         """Add an ``async`` function as ``click.command`` does; its first argument is a Site.
 
         The options that select the site, and ``--json``, are added. FilesError, ConfigurationError
-        and StartupError end the command with one line and status 1.
+        and StartupError end the command with one line and ``error_status``.
         """
 
         def add(function: CommandFunction) -> click.Command:
-            callback: Callable[..., None] = _on_a_site(function, self.over_http)
+            callback: Callable[..., None] = _on_a_site(function, self.over_http, error_status)
             for option in reversed(_SITE_OPTIONS):
                 callback = option(callback)
             # Click keeps a function's options here in reverse order: its own are shown before ours.
@@ -158,7 +158,9 @@ class Commands:
         return add
 
 
-def _on_a_site(function: CommandFunction, over_http: Mapping[str, Over]) -> Callable[..., None]:
+def _on_a_site(
+    function: CommandFunction, over_http: Mapping[str, Over], error_status: int
+) -> Callable[..., None]:
     """The callback that click calls: it builds the site, and runs ``function`` on it.
 
     With ``--url`` it runs the command of the same name in ``over_http`` instead.
@@ -190,13 +192,14 @@ def _on_a_site(function: CommandFunction, over_http: Mapping[str, Over]) -> Call
         try:
             status = asyncio.run(on_site())
         except FilesError as error:
-            _fail(error, as_json)
+            _fail(error, as_json, error_status)
         except (ConfigurationError, StartupError) as error:
-            _fail(Invalid(str(error)), as_json)
+            _fail(Invalid(str(error)), as_json, error_status)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            _fail(NoSpace("The disk of standard output is full; free some space"), as_json=False)
+            full = NoSpace("The disk of standard output is full; free some space")
+            _fail(full, as_json=False, status=error_status)
         else:
             click.get_current_context().exit(status or 0)
 
@@ -224,8 +227,8 @@ def _datasette(
     return Datasette(config=merged, internal=internal, plugins_dir=plugins_dir)
 
 
-def _fail(error: FilesError, as_json: bool) -> None:
-    """End the command with status 1: print one line, or the body that the HTTP API would return."""
+def _fail(error: FilesError, as_json: bool, status: int) -> None:
+    """End the command: print one line, or the body that the HTTP API would return."""
     if as_json:
         body = {
             "ok": False,
@@ -237,4 +240,4 @@ def _fail(error: FilesError, as_json: bool) -> None:
         click.echo(json.dumps(body, indent=2))
     else:
         click.echo(f"Error ({error.code}): {'; '.join(error.messages)}", err=True)
-    click.get_current_context().exit(1)
+    click.get_current_context().exit(status)

@@ -11,11 +11,9 @@ import click
 from ..db import verify as rows
 from ..db.verify import WHOLE, Finding, Share
 from ..maintenance.verify import Order
-from .output import count, shown
+from .output import finding_line, shown, verified
 from .site import Commands, Site
 
-#: Exit statuses.
-_SOUND, _FINDINGS, _UNKNOWN = 0, 1, 2
 _PAGE = 1000
 #: The characters that sha256sum escapes in a name (coreutils, "md5sum invocation").
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
@@ -42,7 +40,11 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 
 def register(commands: Commands) -> None:
     """Add the commands to ``datasette files``."""
-    commands.command("verify", short_help="Compare a source's storage with the catalog")(_verify)
+    # 1 would mean that there are findings.
+    command = commands.command(
+        "verify", error_status=2, short_help="Compare a source's storage with the catalog"
+    )
+    command(_verify)
     commands.command("manifest", short_help="Print the files for `sha256sum -c`")(_manifest)
 
 
@@ -63,8 +65,8 @@ async def _verify(
 
     With --max-duration, the next such run continues reading where this one stopped.
 
-    The exit status is 0 if all that was looked at is sound, 1 if there are findings, and 2 if the
-    storage could not tell.
+    The exit status is 0 if all that was looked at is sound, 1 if there are findings, and 2 if it
+    could not be told.
     """
     files = await site.start()
     deadline = None if max_duration is None else time.time() + max_duration
@@ -72,12 +74,9 @@ async def _verify(
 
     def tell(finding: Finding) -> None:
         if not site.as_json:
-            click.echo(_line(finding))
+            click.echo(finding_line(finding.as_json()))
 
     report = await files.verifier.verify(order, tell)
-    for problem in report.problems:
-        if not site.as_json:
-            click.echo(f"Could not tell: {shown(problem)}", err=True)
     result = {
         "source": slug,
         "complete": report.complete,
@@ -87,21 +86,7 @@ async def _verify(
         "problems": report.problems,
         "findings": [one.as_json() for one in report.findings],
     }
-    site.show(result)
-    if not site.as_json:
-        read = f", {report.bytes:,} bytes read" if data else ""
-        found = f"{len(report.findings):,} finding{'' if len(report.findings) == 1 else 's'}"
-        rest = "" if report.complete else "; not all files were looked at"
-        click.echo(f"{count(report.files)}{read}, {found}{rest}", err=True)
-    if report.findings:
-        return _FINDINGS
-    return _UNKNOWN if report.problems else _SOUND
-
-
-def _line(finding: Finding) -> str:
-    row = finding.as_json()
-    fields = (row[name] or "-" for name in ("kind", "id", "since", "last_sound"))
-    return "\t".join((*fields, shown(finding.path)))
+    return verified(site, result, data=data)
 
 
 @click.argument("slug", metavar="SOURCE")

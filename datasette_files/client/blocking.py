@@ -94,6 +94,18 @@ class Client:
     def findings(self, source: str) -> tuple[list[Record], list[Record]]:
         return self._wait(self._client.findings(source))
 
+    def verify(
+        self,
+        source: str,
+        *,
+        data: bool = False,
+        share: str | None = None,
+        max_duration: float | None = None,
+    ) -> tuple[Record, list[Record]]:
+        return self._wait(
+            self._client.verify(source, data=data, share=share, max_duration=max_duration)
+        )
+
     def put(
         self,
         source: str,

@@ -126,6 +126,26 @@ class AsyncClient:
             if after is None:
                 return list(page["passes"]), found
 
+    async def verify(
+        self,
+        source: str,
+        *,
+        data: bool = False,
+        share: str | None = None,
+        max_duration: float | None = None,
+    ) -> tuple[Record, list[Record]]:
+        """Have the server verify a source. Returns the ended job, and every finding open then.
+
+        ``share`` is a part of the paths, such as ``2/7``; ``max_duration`` is in seconds.
+        """
+        asked = await self._server.ask(
+            "POST",
+            f"/-/files/source/{_slug(source)}/verify/-/start",
+            json={"data": data, "share": share, "max_duration": max_duration},
+        )
+        job = await self._ended(f"{asked['job']['url']}.json")
+        return job, (await self.findings(source))[1]
+
     # -- Bytes
 
     async def put(

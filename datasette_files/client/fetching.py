@@ -22,7 +22,7 @@ from ..transfer.publishing import check_free, publish, system_errors
 from .memory import Entry, Memory
 from .server import PAUSES, Server, error_of
 
-_TAKEN = "allow to replace it, or choose another path"
+_TAKEN = "allow to replace it (--force; replace=True in Python), or choose another path"
 _READ_BYTES = 1024 * 1024
 _WHOLE_OR_PART = (200, 206)
 

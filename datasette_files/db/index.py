@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..models import FileRecord, written
@@ -250,19 +250,25 @@ def supersede(conn: sqlite3.Connection, old_id: str, new: FileRecord, now: float
     """Let a new file take the path of one whose bytes were replaced in the storage.
 
     The old row keeps its id, sha256 and name, under a path that no storage has, and is missing. The
-    one place that knows of both, for whatever links versions. False if the old file has left the
-    path.
+    new file is its next version, with its name, folder and tags; where a person has replaced the
+    old one before, it is a file of its own, as that version stays the newest. False if the old file
+    has left the path.
     """
-    cursor = conn.execute(
+    old = files.get(conn, old_id)
+    if old is None or (old.source_id, old.path) != (new.source_id, new.path):
+        return False
+    conn.execute(
         """UPDATE datasette_files SET path = '.versions/' || id || '/' || filename,
-            missing_since = ifnull(missing_since, ?)
-        WHERE id = ? AND source_id = ? AND path = ?""",
-        (written(now), old_id, new.source_id, new.path),
+            missing_since = ifnull(missing_since, ?) WHERE id = ?""",
+        (written(now), old_id),
     )
-    if cursor.rowcount:
+    if old.superseded_by is None:
+        new = replace(new, filename=old.filename, folder=old.folder, replaces=old_id)
+        files.insert(conn, new)
+    else:
         files.insert(conn, new)
         audit.of_rows(conn, "replace", "f.id = :id", {"id": old_id}, {"by": new.id})
-    return cursor.rowcount > 0
+    return True
 
 
 def unseen(conn: sqlite3.Connection, walk: Walk) -> tuple[int, int]:

@@ -121,7 +121,8 @@ async def _bytes(call: Call, kind: downloads.Kind) -> Response | None:
     if call.argument("redirect") == "0":
         return await _address(call, kind)
     plain = call.method == "GET" and not _CONDITIONS.intersection(call.headers)
-    find = call.files.lookup.visible_with_bytes if plain else call.files.lookup.visible
+    is_ours = plain and call.files.config.sendfile is None
+    find = call.files.lookup.visible_with_bytes if is_ours else call.files.lookup.visible
     file, source, *at_hand = await find(call.actor, call.vars["file_id"])
     plan = await downloads.plan(source, file, kind, call.method, call.headers)
     if plan.kept:
@@ -156,15 +157,15 @@ async def send(
 
     ``begin`` runs once the bytes are at hand, before any header. It may raise.
     """
+    by_proxy = call.files.config.sendfile and sendfile.for_proxy(file, plan, call.headers)
+    if by_proxy and await reading.is_local(source, file):
+        await begin()
+        return Response(b"", 200, by_proxy, file.type)
     if downloads.is_small(file, plan.pieces):
         content = await reading.head(source, file, file.size or 0)
         await begin()
         telemetry.count_bytes("sent", len(content))
         return Response(content, plan.status, plan.headers, plan.content_type)
-    by_proxy = call.files.config.sendfile and sendfile.for_proxy(file, plan, call.headers)
-    if by_proxy and await reading.is_local(source, file):
-        await begin()
-        return Response(b"", 200, by_proxy, file.type)
     way = sendfile.way(call.request.scope, call.send)
     async with place(call, source):
         body = await downloads.open_body(source, file, plan.pieces, local=way is not None)

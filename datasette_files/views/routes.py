@@ -107,6 +107,8 @@ ROUTES = (
     Route("/-/files/source/{source}/usage.json", {"GET": usage.usage_json}),
     Route("/-/files/source/{source}/verify", {"GET": verify.verify_page}, page=True),
     Route("/-/files/source/{source}/verify.json", {"GET": verify.verify_json}),
+    Route("/-/files/source/{source}/verify/-/start", {"POST": verify.start}),
+    Route("/-/files/source/{source}/verify/{job}.json", {"GET": verify.job_json}),
     Route("/-/files/audit", {"GET": audit.audit_page}, page=True),
     Route("/-/files/audit.json", {"GET": audit.audit_json}),
     Route("/-/files/audit.csv", {"GET": audit.audit_csv}),

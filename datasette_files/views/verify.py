@@ -1,32 +1,40 @@
-"""The verification of a source: its latest passes and open findings, as a page and as JSON."""
+"""The verification of a source: its passes and open findings, as a page and as JSON; its start."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
 
 from datasette.utils.asgi import Response
 
 from ..db import verify as rows
+from ..db.jobs import Job
 from ..db.tokens import decode_token, encode_token
-from ..db.verify import Finding, Kind, Pass, utc
+from ..db.verify import WHOLE, Finding, Kind, Pass, Share, utc
 from ..errors import Invalid
 from ..permissions.actions import MANAGE
-from ..permissions.grants import grant
+from ..permissions.grants import Grant, grant
 from ..sources.sources import Source
 from .arguments import first_url, next_url, size
-from .http import Call, answer, page
+from .http import Call, answer, page, redirect
 
 #: The name of this list in its pages' tokens.
 _LIST = "verify"
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 #: Passes that are shown, of each kind.
 _PASSES = 10
+#: Seconds: a year.
+_MAX_SECONDS = 366 * 24 * 3600
+
+
+async def _source(call: Call) -> tuple[Source, Grant]:
+    source = call.files.sources.get(call.vars["source"])
+    return source, await grant(call.datasette, call.actor, MANAGE, source.slug)
 
 
 async def _found(call: Call) -> tuple[Source, list[Pass], list[Finding], str | None]:
     """The source, its latest passes, one page of findings, and the token of the next page."""
-    source = call.files.sources.get(call.vars["source"])
-    manage = await grant(call.datasette, call.actor, MANAGE, source.slug)
+    source, manage = await _source(call)
     limit, token = size(call), call.argument("_next")
     after = ("", "") if token is None else _after(token)
 
@@ -90,3 +98,60 @@ async def verify_page(call: Call) -> Response:
         "next_url": next_url(call, following),
     }
     return await page(call, "verify.html", context)
+
+
+async def start(call: Call) -> Response:
+    """Start a verification, as a job."""
+    source, manage = await _source(call)
+    await call.files.catalog.read(lambda conn: manage.check(conn, source.slug))
+    body: dict[str, Any] = await (call.body.form() if call.sends_form else call.body.json())
+    data, seconds = body.get("data", False), body.get("max_duration")
+    if call.sends_form:
+        data = data == "on"
+    if not isinstance(data, bool):
+        raise Invalid("data must be true or false")
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and 0 <= seconds < _MAX_SECONDS):
+        raise Invalid("max_duration must be a number of seconds")
+    job_id = await call.files.verify_jobs.start(
+        call.actor, source, _share(body.get("share")), data=data, seconds=seconds
+    )
+    url = call.url(f"/-/files/source/{source.slug}/verify")
+    if call.wants_page:
+        return redirect(url)
+    url = f"{url}/{job_id}"
+    return answer(call, {"ok": True, "job": {"id": job_id, "url": url}}, 202, {"Location": url})
+
+
+def _share(value: object) -> Share:
+    if value is None:
+        return WHOLE
+    found = isinstance(value, str) and re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", value, re.ASCII)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise Invalid('share must be a part of all, such as "2/7"')
+    return Share(int(found[1]), int(found[2]))
+
+
+async def job_json(call: Call) -> Response:
+    source, manage = await _source(call)
+    await call.files.catalog.read(lambda conn: manage.check(conn, source.slug))
+    # SQLite's integers have at most 19 digits; a longer number names no job.
+    number = int(call.vars["job"]) if len(call.vars["job"]) < 19 else 0
+    job = await call.files.verify_jobs.job(source, number)
+    return answer(call, {"ok": True, **_job(job)})
+
+
+def _job(job: Job) -> dict[str, Any]:
+    number, of = job.options["share"]
+    return {
+        "id": job.id,
+        "status": job.status,
+        "error": job.error,
+        "data": job.options["data"],
+        "share": f"{number}/{of}",
+        "complete": job.result.get("complete", False),
+        "files": job.result.get("files", 0),
+        "bytes_read": job.result.get("bytes_read", 0),
+        "without_sha256": job.result.get("without_sha256", 0),
+        "problems": job.result.get("problems", []),
+    }

@@ -92,7 +92,6 @@ def test_every_command_that_fits_works_against_a_server(server: Server, tmp_path
 
     (server.folder / "docs" / "found.txt").write_text("beside")
     assert "1 added" in run(server, "sync", "docs").stdout
-    assert run(server, "verify", "docs").exit_code == 2  # the server has made no pass yet
 
 
 def test_what_a_server_cannot_do_is_refused_with_what_to_do(server: Server, tmp_path: Path) -> None:
@@ -100,7 +99,6 @@ def test_what_a_server_cannot_do_is_refused_with_what_to_do(server: Server, tmp_
         ("manifest", "docs"),
         ("ls", "docs", "--prefix", "a"),
         ("put", "docs", str(tmp_path / "x"), "--uploaded-by", "ann"),
-        ("verify", "docs", "--data"),
         ("ls", "docs", "--url", server.url, "--internal", "x.db"),
     ):
         refused = run(server, *arguments)
@@ -171,3 +169,26 @@ def test_a_folder_and_a_source_stay_in_step(server: Server, tmp_path: Path) -> N
     assert {"action": "delete", "path": "top.txt"} in steps
     assert not (there / "top.txt").exists()
     assert (there / "own.txt").exists()
+
+
+def test_a_server_verifies_as_the_command_beside_it(server: Server) -> None:
+    put = run(server, "put", "archive", "-", "--name", "kept.txt", stdin=b"bytes")
+    file_id = put.stdout.strip()
+    sound = answered(server, "verify", "archive", "--data", "--max-duration", "60s")
+    assert sound["findings"] == sound["problems"] == []
+    assert (sound["source"], sound["complete"], sound["files"] > 0) == ("archive", True, True)
+    assert sound["bytes_read"] >= 5
+    path = next((server.folder / "archive").rglob("kept.txt"))
+    path.write_bytes(b"other")
+    assert run(server, "verify", "archive").exit_code == 0, "the size is the same"
+    found = run(server, "verify", "archive", "--data", "--json")
+    [finding] = json.loads(found.stdout)["findings"]
+    assert (found.exit_code, finding["kind"], finding["id"]) == (1, "sha256", file_id)
+    assert set(finding) == {"id", "path", "kind", "since", "last_sound"}
+    assert run(server, "verify", "archive", "--data").stdout.startswith(f"sha256\t{file_id}\t")
+    parts = [run(server, "verify", "archive", "--data", "--share", f"{n}/2") for n in (1, 2)]
+    assert sorted(one.exit_code for one in parts) == [0, 1]
+    for wrong in (("verify", "nothing"), ("verify", "archive", "--url", "http://127.0.0.1:9/")):
+        assert run(server, *wrong).exit_code == 2, "1 would mean findings"
+    path.write_bytes(b"bytes")
+    assert run(server, "verify", "archive", "--data").exit_code == 0

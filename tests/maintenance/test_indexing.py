@@ -26,10 +26,10 @@ async def walk(datasette: Datasette, source: str = "docs", **how: Any) -> index.
     return await Files.of(datasette).indexing[source].walk(**how)
 
 
-async def listed(datasette: Datasette, source: str = "docs") -> dict[str, dict[str, Any]]:
-    """Every file of a source by its path."""
+async def listed(datasette: Datasette, query: str = "") -> dict[str, dict[str, Any]]:
+    """Every file of the source by its path; ``query`` is more of the query string."""
     client = datasette.client
-    url = f"/-/files/source/{source}.json?_size=200&recursive=1"
+    url = f"/-/files/source/docs.json?_size=200&recursive=1{query}"
     found = (await client.get(url)).json()["files"]
     records = [(await client.get(f"/-/files/{one['id']}.json")).json() for one in found]
     return {one["path"]: one for one in records}
@@ -111,7 +111,15 @@ async def test_a_directory_becomes_files_and_is_followed(
     assert found["sub/deep/c.png"]["id"] == deep["id"]
     old = before["sub/b.md"]["id"]
     assert found["sub/b.md"]["id"] != old
-    kept = found[f".versions/{old}/b.md"]
+    new = found["sub/b.md"]
+    assert (new["filename"], new["folder"], new["replaces"]) == ("b.md", "sub", old)
+    versions = (await datasette.client.get(f"/-/files/{old}/versions.json")).json()["versions"]
+    assert [one["id"] for one in versions] == [new["id"], old], "changed bytes are a new version"
+    latest = await datasette.client.get(f"/-/files/{old}/latest")
+    assert latest.headers["location"] == f"/-/files/{new['id']}"
+    assert old not in {one["id"] for one in found.values()}, "lists show the newest"
+    everything = await listed(datasette, "&versions=all")
+    kept = everything[f".versions/{old}/b.md"]
     assert (kept["id"], kept["filename"]) == (old, "b.md")
     assert kept["content_hash"], "it keeps its sha256"
     gone = found[sent]
@@ -139,9 +147,9 @@ async def test_a_directory_becomes_files_and_is_followed(
             "UPDATE datasette_files SET missing_since = '2020-01-01 00:00:00' WHERE id = ?", (old,)
         )
     )
-    files_now = set(await listed(datasette))
+    files_now = set(await listed(datasette, "&versions=all"))
     await Files.of(datasette).indexing["docs"].round.once()
-    assert files_now - set(await listed(datasette)) == {kept["path"]}
+    assert files_now - set(await listed(datasette, "&versions=all")) == {kept["path"]}
 
 
 async def test_an_outage_marks_nothing_missing(

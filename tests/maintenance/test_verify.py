@@ -257,6 +257,44 @@ async def test_the_page_and_its_json_are_for_who_manages_the_source(
     assert (await site.client.get(f"{url}.json?_next=x", **boss)).status_code == 400
 
 
+async def test_a_verification_is_asked_for_over_http(make_datasette: MakeDatasette) -> None:
+    datasette = await make_datasette(permissions={**OPEN, "files-manage": {"id": "mia"}})
+    await upload(datasette, CONTENT, "a.txt")
+    start, mia = "/-/files/source/docs/verify/-/start", {"id": "mia"}
+    refused = await datasette.client.post(start, json={}, actor={"id": "ann"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+    wrong: list[dict[str, Any]] = [
+        *({"data": 1}, {"data": "on"}, {"share": "3/2"}, {"share": 2}, {"share": ["1/2"]}),
+        *({"max_duration": "1h"}, {"max_duration": -1}, {"max_duration": True}),
+    ]
+    for body in wrong:
+        answer = await datasette.client.post(start, json=body, actor=mia)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid"), body
+
+    asked = {"data": True, "share": "1/1", "max_duration": 60}
+    answer = await datasette.client.post(start, json=asked, actor=mia)
+    assert answer.status_code == 202, answer.text
+    job = answer.json()["job"]
+    assert answer.headers["location"] == job["url"]
+    for _ in range(200):
+        told = (await datasette.client.get(f"{job['url']}.json", actor=mia)).json()
+        if told["status"] not in ("pending", "running"):
+            break
+        await asyncio.sleep(0.05)
+    assert told == {
+        **{"ok": True, "id": job["id"], "status": "finished", "error": None, "data": True},
+        **{"share": "1/1", "complete": True, "files": 1, "bytes_read": len(CONTENT)},
+        **{"without_sha256": 0, "problems": []},
+    }
+    hidden = await datasette.client.get(f"{job['url']}.json", actor={"id": "ann"})
+    assert hidden.status_code == 403
+
+    form = await datasette.client.post(
+        start, data={"data": "on"}, actor=mia, headers={"Accept": "text/html"}
+    )
+    assert (form.status_code, form.headers["location"]) == (303, "/-/files/source/docs/verify")
+
+
 async def test_the_round_verifies_structure_and_this_hours_share(
     make_datasette: MakeDatasette, tmp_path: Path
 ) -> None:

@@ -98,6 +98,9 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/source/{source}/usage.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/verify", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/verify.json", "GET"): Need("files-manage"),
+    ("/-/files/source/{source}/verify/-/start", "POST"): Need("files-manage", 202),
+    # A job that there is not; who sees one is in test_verify.py.
+    ("/-/files/source/{source}/verify/{job}.json", "GET"): Need("files-manage", 404),
     ("/-/files/source/{source}/settings", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings/-/update", "POST"): Need("files-manage"),
@@ -387,6 +390,8 @@ class Stage:
             parts["{share_id}"] = await self.share()
         if "/bulk/{job}" in path:
             parts["{job}"] = str(await self.bulk_job())
+        if "/verify/{job}" in path:
+            parts["{job}"] = "999999"
         if "{file_id}" in path:
             if self._shared is None:
                 file = await self.file()

@@ -44,6 +44,7 @@ UNRECORDED = {
     ("/-/files/{file_id}/open/{job}/-/cancel", "POST"): "it stops reading",
     ("/-/files/{file_id}/-/rows", "POST"): "it changes a user's table, as Datasette's events tell",
     ("/-/files/bulk/{job}/-/cancel", "POST"): "each file that is done is",
+    ("/-/files/source/{source}/verify/-/start", "POST"): "it reads",
 }
 #: Addresses at which bytes, or a link's page, are read.
 READ = {

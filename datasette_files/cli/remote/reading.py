@@ -7,18 +7,19 @@ import fnmatch
 import sys
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import click
 
 from ...client import Record
+from ...db.verify import Share
 from ...errors import Conflict, FilesError, Invalid
 from ...naming import stored_name
-from ..output import Output, count, ids, link_line, progress, shown
+from ..output import Output, count, finding_line, ids, link_line, progress, shown, verified
 from .server import Remote, refuse
 
 if TYPE_CHECKING:
     from ..site import Commands
-
-_SOUND, _FINDINGS, _UNKNOWN = 0, 1, 2
 
 
 def register(commands: Commands) -> None:
@@ -120,17 +121,20 @@ async def _shares(remote: Remote) -> None:
     remote.show({"shares": listed}, "\n".join(lines) or "There are no links")
 
 
-async def _verify(remote: Remote, slug: str, **options: Any) -> int:
-    """The findings of the server's own passes (``verify_days``)."""
-    if options["share"].of != 1:
-        refuse(share=True)
-    refuse(data=options["data"], max_duration=options["max_duration"])
-    passes, findings = await remote.client.findings(slug)
-    remote.show({"source": slug, "passes": passes, "findings": findings})
+async def _verify(
+    remote: Remote, slug: str, data: bool, share: Share, max_duration: float | None
+) -> int:
+    """The server verifies as a job. The findings are the open ones of what it looked at."""
+    job, found = await remote.client.verify(
+        slug, data=data, share=f"{share.number}/{share.of}", max_duration=max_duration
+    )
+    if job["status"] != "finished":
+        job["problems"].append(job["error"] or f"The verification was {job['status']}")
+    kinds = ("missing", "size", "unknown", *(("sha256",) if data else ()))
+    findings = [one for one in found if one["kind"] in kinds and share.has(one["path"])]
     if not remote.as_json:
         for one in findings:
-            fields = (one[name] or "-" for name in ("kind", "id", "since", "last_sound"))
-            sys.stdout.write("\t".join((*fields, shown(one["path"]))) + "\n")
-    if findings:
-        return _FINDINGS
-    return _SOUND if passes else _UNKNOWN
+            click.echo(finding_line(one))
+    names = ("complete", "files", "bytes_read", "without_sha256", "problems")
+    report = {"source": slug, **{name: job[name] for name in names}, "findings": findings}
+    return verified(remote, report, data=data)
