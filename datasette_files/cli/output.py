@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
 
 from ..db.migrations import FILE_COLUMNS
 from ..errors import FilesError, Invalid
+from ..maintenance.manifest import Entry, line
 from ..models import FileRecord
 from ..naming import plain, storable
 
@@ -130,6 +131,29 @@ class Output:
     def status(self) -> int:
         """The command's exit status."""
         return PARTLY_FAILED if self.failed_count else 0
+
+
+class ManifestOutput:
+    """The lines of a manifest; files without a sha256 go to standard error, and are status 1."""
+
+    def __init__(self, site: Printer) -> None:
+        self._site = site
+        self._listed: list[dict[str, Any]] = []
+        self._status = 0
+
+    def add(self, entry: Entry) -> None:
+        if entry.sha256 is None:
+            self._status = 1
+            click.echo(f"{entry.id}\tno sha256 yet\t{shown(entry.path)}", err=True)
+        elif self._site.as_json:
+            self._listed.append(asdict(entry))
+        else:
+            click.echo(line(entry.sha256, entry.path))
+
+    def end(self) -> int:
+        """Print the JSON object, if that is wanted. Return the exit status."""
+        self._site.show({"files": self._listed})
+        return self._status
 
 
 @contextmanager

@@ -90,6 +90,16 @@ def test_every_command_that_fits_works_against_a_server(server: Server, tmp_path
     assert run(server, "rm", text).exit_code == 0
     assert answered(server, "purge", text, "--yes")["purged"] == [text]
 
+    lines = run(server, "manifest", "docs").stdout.splitlines()
+    assert sorted(line.rpartition("/")[2] for line in lines) == ["large.bin", "rows.csv"]
+    bag = tmp_path / "bag"
+    bundled = answered(server, "bundle", str(bag), "--source", "docs")
+    size = len(LARGE) + 12
+    assert bundled == {"ok": True, "bag": str(bag), "files": 2, "bytes": size, "left_out": 0}
+    assert (bag / "data" / "files" / "large.bin").read_bytes() == LARGE
+    assert run(server, "bundle", str(tmp_path / "x"), "--table", "data/rows").exit_code == 0
+    assert (tmp_path / "x" / "data" / "rows.csv").read_bytes() == b"a,b\r\n1,2\r\n3,4\r\n"
+
     (server.folder / "docs" / "found.txt").write_text("beside")
     assert "1 added" in run(server, "sync", "docs").stdout
     assert run(server, "verify", "docs").exit_code == 2  # the server has made no pass yet
@@ -97,7 +107,7 @@ def test_every_command_that_fits_works_against_a_server(server: Server, tmp_path
 
 def test_what_a_server_cannot_do_is_refused_with_what_to_do(server: Server, tmp_path: Path) -> None:
     for arguments in (
-        ("manifest", "docs"),
+        ("unbundle", str(tmp_path / "x")),
         ("ls", "docs", "--prefix", "a"),
         ("put", "docs", str(tmp_path / "x"), "--uploaded-by", "ann"),
         ("verify", "docs", "--data"),

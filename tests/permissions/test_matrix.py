@@ -98,6 +98,8 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/source/{source}/usage.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/verify", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/verify.json", "GET"): Need("files-manage"),
+    ("/-/files/source/{source}/manifest.txt", "GET"): Need("files-manage"),
+    ("/-/files/source/{source}/manifest.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings/-/update", "POST"): Need("files-manage"),
