@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from ..db.migrations import FILE_COLUMNS
 from ..errors import FilesError, Invalid
 from ..maintenance.manifest import Entry, line
 from ..models import FileRecord
-from ..naming import plain, storable
+from ..naming import ID_PATTERN, plain, storable
 
 #: The exit status if some files failed and the others are done.
 PARTLY_FAILED = 3
@@ -133,6 +134,25 @@ class Output:
         return PARTLY_FAILED if self.failed_count else 0
 
 
+class TextOutput:
+    """The text of one file: its pages, each ended by a form feed, or one object."""
+
+    def __init__(self, site: Printer, file_id: str) -> None:
+        self._site = site
+        self._file_id = file_id
+        self._pages: list[dict[str, Any]] = []
+
+    def add(self, page: int, text: str) -> None:
+        if self._site.as_json:
+            self._pages.append({"page": page, "text": text})
+        else:
+            click.echo(f"{text}\n\f", nl=False)
+
+    def end(self) -> None:
+        """Print the JSON object, if that is wanted."""
+        self._site.show({"id": self._file_id, "texts": self._pages})
+
+
 class ManifestOutput:
     """The lines of a manifest; files without a sha256 go to standard error, and are status 1."""
 
@@ -179,6 +199,18 @@ def ids(given: Iterable[str]) -> list[str]:
             else [text(value, "An id")]
         )
     return list(dict.fromkeys(found))
+
+
+def is_file(what: str) -> bool:
+    """Tell whether an argument is the id of a file. A source may have such a name too."""
+    return re.fullmatch(ID_PATTERN, what) is not None
+
+
+def refuse_with_file(**options: bool) -> None:
+    """Raise Invalid for an option, by its name, that belongs to a source."""
+    for name, is_given in options.items():
+        if is_given:
+            raise Invalid(f"--{name} works with a source, not with a file; leave it out")
 
 
 def text(value: str, what: str) -> str:

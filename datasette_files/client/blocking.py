@@ -143,6 +143,9 @@ class Client:
     def read_into(self, file_id: str, out: BinaryIO) -> None:
         self._wait(self._client.read_into(file_id, out))
 
+    def text(self, file_id: str) -> Iterator[Record]:
+        return self._each(self._client.text(file_id))
+
     def bundle(self, path: str | Path, **what: Any) -> Record:
         """Write a bundle; ``what`` as for ``AsyncClient.bundle``."""
         return self._wait(self._client.bundle(path, **what))

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import httpx2 as httpx
 
+from ..catalog.texts import check_text
 from ..errors import FilesError, Invalid, TimedOut
 from ..naming import ID_PATTERN, stored_name
 from .bundling import Bundling, Wanted
@@ -201,6 +202,21 @@ class AsyncClient:
     async def read_into(self, file_id: str, out: BinaryIO) -> None:
         """Write a file's bytes to an open file, as they come, unverified."""
         await self._fetching.to_stream(await self.file(file_id), out)
+
+    async def text(self, file_id: str) -> AsyncIterator[Record]:
+        """The text of a document, page by page, as ``{"page", "text"}``.
+
+        Raises Conflict, with the reason, for a file without text.
+        """
+        path, after = f"/-/files/{_id(file_id)}/text.json", None
+        while True:
+            page = await self._server.ask("GET", path, params=[("texts", "1"), *_place(after)])
+            check_text(file_id, page["text_status"], page["text_error"])
+            for one in page["texts"]:
+                yield one
+            after = page["next"]
+            if after is None:
+                return
 
     async def bundle(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,15 @@ def test_every_command_that_fits_works_against_a_server(server: Server, tmp_path
     assert stored["large.bin"]["size"] == len(LARGE)
     streamed = run(server, "put", "docs", "-", "--name", "in.txt", stdin=b"streamed")
     text = streamed.stdout.strip()
+
+    while (printed := run(server, "text", text)).exit_code:  # the server reads it soon
+        assert "not read yet" in printed.stderr
+        time.sleep(0.1)
+    assert printed.stdout == "streamed\n\f"
+    beside = server.command("text", text, "--json").stdout
+    assert json.loads(beside)["texts"] == [{"page": 1, "text": "streamed"}]
+    assert "with a source" in run(server, "text", text, "--again").stderr
+    assert "by itself" in run(server, "text", "docs").stderr
 
     line = run(server, "ls", "docs", "--name", "*.csv").stdout.strip().split("\t")
     assert (line[0], line[1], line[4]) == (rows, "12", "rows.csv")

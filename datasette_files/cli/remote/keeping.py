@@ -1,4 +1,4 @@
-"""Commands against a server that keep what it holds elsewhere: bundle, manifest."""
+"""Commands against a server that keep what it holds elsewhere: bundle, manifest, text."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...errors import Invalid
 from ...maintenance.manifest import Entry
-from ..output import PARTLY_FAILED, ManifestOutput, count
+from ..output import (
+    PARTLY_FAILED,
+    ManifestOutput,
+    TextOutput,
+    count,
+    is_file,
+    refuse_with_file,
+)
 from .server import Remote, refuse
 
 if TYPE_CHECKING:
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
 
 def register(commands: Commands) -> None:
     """Add the commands to those that work against a server."""
-    commands.over_http |= {"bundle": _bundle, "manifest": _manifest}
+    commands.over_http |= {"bundle": _bundle, "manifest": _manifest, "text": _text}
 
 
 async def _bundle(
@@ -47,3 +55,17 @@ async def _manifest(remote: Remote, slug: str) -> int:
         async for one in entries:
             output.add(Entry(one["id"], one["path"], one["sha256"]))
     return output.end()
+
+
+async def _text(remote: Remote, what: str, again: bool, index: bool) -> None:
+    if not is_file(what):
+        raise Invalid(
+            "A server reads the text of its sources by itself; name the id of a file to print its"
+            " text"
+        )
+    refuse_with_file(again=again, index=index)
+    output = TextOutput(remote, what)
+    async with aclosing(remote.client.text(what)) as pages:  # type: ignore[type-var]
+        async for one in pages:
+            output.add(one["page"], one["text"])
+    output.end()
