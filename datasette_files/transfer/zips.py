@@ -33,7 +33,7 @@ from ..errors import Expired, Invalid, NotFound, PermissionDenied
 from ..models import FileRecord
 from ..permissions.actions import VIEW, Actor, actor_id, refusal
 from ..permissions.sight import Sight, sight
-from ..protocol.zipfile64 import Totals
+from ..protocol.zipfile64 import Data, Totals
 from ..sources import reading
 from ..sources.sources import Source, Sources
 from . import zip_bags
@@ -41,7 +41,7 @@ from .checksums import Checksums, Progress
 from .zip_drafts import MAX_BAG_FILES, MAX_FILES, BagDraft, Draft
 from .zip_members import Members
 from .zip_rows import Rows, require_rows
-from .zipping import Ask, Files
+from .zipping import Ask, Files, Texts
 
 #: Ids in one selection.
 MAX_IDS = 5_000
@@ -50,6 +50,8 @@ _LIFETIME_SECONDS = 24 * 3600
 _KEPT_ZIPS, _KEPT_MEMBERS = 100, 1_000_000
 #: The same for the bytes of rows.
 _KEPT_TEXTS = 256 * 1024 * 1024
+#: Seconds for which a right counts while rows or lists are read.
+_ASKED_SECONDS = 1.0
 #: Files that are chosen in one step.
 _STEP = 4_000
 
@@ -354,6 +356,24 @@ class Zips:
             return {file.id: (file, source) for file, source in found}
 
         return ask
+
+    def texts(self, actor: Actor, found: Zip) -> Texts:
+        """Read members that are no files; the actor's right to the zip is asked again meanwhile."""
+        members, asked_at = self.directory(found), time.monotonic()
+
+        async def allowed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+            nonlocal asked_at
+            async for chunk in chunks:
+                if time.monotonic() - asked_at > _ASKED_SECONDS:
+                    await afresh(self.open(actor, found.id))
+                    asked_at = time.monotonic()
+                yield chunk
+
+        def text(piece: Data) -> AsyncIterator[bytes] | None:
+            chunks = members.text(piece)
+            return None if chunks is None else allowed(chunks)
+
+        return text
 
     def directory(self, found: Zip) -> Members:
         return Members(self._catalog, found)

@@ -120,6 +120,7 @@ async def gallery(
             "of": table or query_name,
             "rows_url": here + query,
             "zip_url": f"{here}.zip{query}",
+            "bundle_url": f"{here}.bundle{query}",
             "first_url": first_url(call),
             "next_url": next_url(call, data.get("next")),
             "size_urls": [],

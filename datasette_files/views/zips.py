@@ -114,7 +114,7 @@ async def selected(call: Call) -> Response | None:
         *(call, members, ask, sources),
         name=f"{found.name}.zip",
         etag=f'"{found.id}"',
-        texts=members.text,
+        texts=zips.texts(call.actor, found),
         begin=record,
     )
 

@@ -17,13 +17,16 @@ from datasette.app import Datasette
 
 from datasette_files.app import Files
 from datasette_files.db import zips as zip_rows
+from datasette_files.errors import PermissionDenied
+from datasette_files.protocol.ranges import ByteRange
 from datasette_files.tables.bag_index import BagIndex
-from datasette_files.transfer import bag_reading, zip_bags, zip_drafts
+from datasette_files.transfer import bag_reading, zip_bags, zip_drafts, zips
 from datasette_files.transfer.databases import Databases
+from datasette_files.transfer.zipping import Archive
 from tests.conftest import MakeDatasette, upload
 from tests.support.bundles import judge
 from tests.support.columns import ABSENT, column_types, datasette_with_people, make_people
-from tests.support.sharing import ALICE, MALLORY, PERMISSIONS
+from tests.support.sharing import ALICE, MALLORY, PERMISSIONS, withdrawable
 
 SELECTION = "/-/files/-/selection"
 CONTENTS = {"a b.txt": b"one", "A B.txt": b"", "con.txt": b"x" * 70_000, "日本.bin": bytes(400_000)}
@@ -123,14 +126,29 @@ async def test_files_without_a_sha256_are_read_before_the_bag_is_sealed(
     assert sealed[0].totals.files == 3 + 6
 
 
-async def test_only_who_may_see_every_file_gets_the_bundle(make_datasette: MakeDatasette) -> None:
+async def test_only_who_may_see_every_file_gets_the_bundle(
+    make_datasette: MakeDatasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site = await make_datasette(permissions=PERMISSIONS)
     ids = [(await upload(site, b"1234", actor=ALICE))["id"] for _ in range(2)]
     assert (await chosen(site, {"ids": ids}, MALLORY)).status_code == 403
     url = await zip_url(site, {"ids": ids}, ALICE)
     assert (await site.client.get(url, actor=MALLORY)).status_code == 403
-    assert (await site.client.get(url, actor=ALICE)).status_code == 200
+    whole = await site.client.get(url, actor=ALICE)
+    assert whole.status_code == 200
     assert (await site.client.get(url, actor=MALLORY)).status_code == 403
+    # The lists tell names: who loses the right meanwhile gets no more of them.
+    monkeypatch.setattr(zips, "_ASKED_SECONDS", 0)
+    files = Files.of(site)
+    found = await files.zips.open(ALICE, url[-36:-4])
+    pieces = [ByteRange(whole.content.index(b"data/files.csv"), len(whole.content))]
+    archive = Archive(
+        files.zips.directory(found), files.zips.ask(ALICE), files.zips.texts(ALICE, found)
+    )
+    with withdrawable() as withdrawn:
+        withdrawn.actions.add("files-browse")
+        with pytest.raises(PermissionDenied):
+            await archive.open(pieces)
 
 
 async def test_bounds_and_malformed_requests_are_explained(
