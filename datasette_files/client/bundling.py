@@ -17,7 +17,7 @@ from typing import Any
 import httpx2 as httpx
 from datasette.utils import tilde_encode
 
-from ..errors import Expired, NotFound, PermissionDenied
+from ..errors import ChecksumMismatch, Expired, Invalid, NotFound, PermissionDenied
 from ..protocol import bagit
 from ..tables.bag_index import BagIndex
 from ..transfer import bag_reading
@@ -75,18 +75,21 @@ class Bundling:
         place = os.fsencode(part.absolute())
         known = self._memory.of("bundle", self._server.url, repr(wanted), place)
         address = str(known.read().get("address") or "")
-        size = await self._size(address) if address else None
+        size = await self._begun(address)
         if size is None:
             address = await self._made(wanted)
             known.keep(address=address)
             size = await self._size(address)
-            if size is None:
-                raise NotFound("A file of the bundle was deleted meanwhile; try again")
         arrived = await self._fetching.into(httpx.URL(address), size, part, tell)
-        fetched = await _taken(part, out, zipped=zipped)
-        arrived.forget()
-        known.forget()
-        return fetched
+        try:
+            return await _taken(part, out, zipped=zipped)
+        except (ChecksumMismatch, Invalid):
+            part.unlink(missing_ok=True)  # the same bytes would be refused again
+            raise
+        finally:
+            if not part.exists():
+                arrived.forget()
+                known.forget()
 
     async def _made(self, wanted: Wanted) -> str:
         """Have the server choose the files; the address of the bundle."""
@@ -101,13 +104,17 @@ class Bundling:
         made = await self._server.ask("POST", "/-/files/-/selection", json=body)
         return str(self._server.answered(made["zip_url"]))
 
-    async def _size(self, address: str) -> int | None:
-        """The bytes of a bundle, once it is laid out; None if its address has ended."""
+    async def _begun(self, address: str) -> int | None:
+        """The bytes of a bundle that was begun; None if there is none, or it has ended."""
+        try:
+            return await self._size(address) if address else None
+        except (NotFound, Expired, PermissionDenied):
+            return None
+
+    async def _size(self, address: str) -> int:
+        """The bytes of a bundle, once it is laid out. Raises as the server says."""
         while True:
-            try:
-                answer = await self._server.send("HEAD", httpx.URL(address), repeat=True)
-            except (NotFound, Expired, PermissionDenied):
-                return None
+            answer = await self._server.send("HEAD", httpx.URL(address), repeat=True)
             if answer.status_code != 202:
                 return int(answer.headers["Content-Length"])
             await asyncio.sleep(_LOOK_SECONDS)

@@ -115,3 +115,6 @@ async def test_a_bundle_that_cannot_be_had_is_explained(
         with pytest.raises((ChecksumMismatch, Invalid)):
             await client.bundle(tmp_path / "again", files=[other])
         assert not (tmp_path / "again").exists()
+        assert not (tmp_path / ".again.bundle.part").exists()
+        path.write_bytes(b"kept")
+        assert (await client.bundle(tmp_path / "again", files=[other]))["files"] == 1
