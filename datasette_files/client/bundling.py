@@ -17,7 +17,15 @@ from typing import Any
 import httpx2 as httpx
 from datasette.utils import tilde_encode
 
-from ..errors import ChecksumMismatch, Expired, Invalid, NotFound, PermissionDenied
+from ..errors import (
+    ChecksumMismatch,
+    Expired,
+    FilesError,
+    Invalid,
+    NotFound,
+    PermissionDenied,
+    StorageUnavailable,
+)
 from ..protocol import bagit
 from ..tables.bag_index import BagIndex
 from ..transfer import bag_reading
@@ -114,7 +122,15 @@ class Bundling:
     async def _size(self, address: str) -> int:
         """The bytes of a bundle, once it is laid out. Raises as the server says."""
         while True:
-            answer = await self._server.send("HEAD", httpx.URL(address), repeat=True)
+            try:
+                answer = await self._server.send("HEAD", httpx.URL(address), repeat=True)
+            except StorageUnavailable:
+                raise
+            except FilesError:
+                # The answer to HEAD has no body, and so not the server's reason.
+                first_byte = {"Range": "bytes=0-0"}
+                await self._server.send("GET", httpx.URL(address), headers=first_byte)
+                raise
             if answer.status_code != 202:
                 return int(answer.headers["Content-Length"])
             await asyncio.sleep(_LOOK_SECONDS)

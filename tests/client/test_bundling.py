@@ -102,6 +102,9 @@ async def test_a_bundle_that_cannot_be_had_is_explained(
         ):
             with pytest.raises(error):
                 await client.bundle(tmp_path / "out", **what)
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Invalid, match="choose fewer"):
+            patch.setattr("datasette_files.transfer.zip_bags._MAX_LISTS", 10)
+            await client.bundle(tmp_path / "out", source="docs")
         # The address of a bundle that was begun ends with its file; another one is made.
         other = (await upload(site, b"kept"))["id"]
         transport.cuts = [1000]
