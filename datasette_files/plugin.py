@@ -127,6 +127,7 @@ def register_output_renderer(datasette: Any) -> list[dict[str, Any]]:
             "Rows, and the records of files",
         ),
         ("zip", rows.zipped, "Zip", "Rows as CSV, and their files, in one zip"),
+        ("bundle", rows.zipped, "Bundle (BagIt)", "Rows and their files in one bag, as a zip"),
         ("gallery", rows.gallery, "Gallery", "The files of the rows as a grid"),
     )
     # Datasette 1.0a41 reads neither label nor description; the export dialog of newer ones does.

@@ -8,9 +8,25 @@ from dataclasses import dataclass
 from ..db import search, text_search
 from ..db import texts as rows
 from ..db.text_search import Hit
+from ..errors import Conflict
 
 #: Characters of one page that are handed out.
 _MAX_PAGE = 200_000
+
+
+#: Why a file has no text, by the status of it; a failure has a reason of its own.
+_NO_TEXT = {
+    "pending": "it is not read yet; try again in some seconds",
+    "none": "it holds no text, or nothing reads files of its type",
+}
+
+
+def check_text(file_id: str, status: str, error: str | None) -> None:
+    """Raise Conflict, with the reason, unless the text of the file was read."""
+    if status != "done":
+        raise Conflict(
+            f"{file_id} has no text: {error or _NO_TEXT.get(status, 'reading it failed')}"
+        )
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,31 @@ def search_in(conn: sqlite3.Connection, file_id: str, q: str, limit: int, after:
         return TextHits(pages, [])
     found = text_search.hits(conn, made, seq, limit + 1, after)
     return TextHits(pages, found[:limit], found[limit - 1].page if len(found) > limit else None)
+
+
+@dataclass(frozen=True)
+class PageTexts:
+    """The texts of some pages in their order. ``pages``: how many pages the file has."""
+
+    pages: int
+    texts: list[tuple[int, str]]
+    #: The page after which the next ones begin, or None.
+    next: int | None
+
+
+def page_texts(conn: sqlite3.Connection, file_id: str, after: int, limit: int) -> PageTexts:
+    """The texts of at most ``limit`` pages after a page, fewer where they are long."""
+    seq, pages = rows.place(conn, file_id)
+    found: list[tuple[int, str]] = []
+    room = _MAX_PAGE
+    for number in range(after + 1, min(after + limit, pages) + 1):
+        text = (rows.page_text(conn, seq, number, _MAX_PAGE) or "")[:_MAX_PAGE]
+        room -= len(text)
+        if found and room < 0:
+            break
+        found.append((number, text))
+    last = found[-1][0] if found else pages
+    return PageTexts(pages, found, last if last < pages else None)
 
 
 def page_text(conn: sqlite3.Connection, file_id: str, number: int) -> str | None:

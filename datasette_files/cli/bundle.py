@@ -74,7 +74,8 @@ async def _bundle(
 
     The bundle is a bag (BagIt 1.0) and a Data Package: rows as CSV, files under their names, and a
     sha256 for each. Every file is compared with the catalog's sha256 on the way. OUT must not
-    exist; it appears when it is complete.
+    exist; it appears when it is complete. With --url a running server sends the
+    bundle, which goes on where it broke.
 
     \b
     datasette files bundle backup --table shop/products --database shop.db \\

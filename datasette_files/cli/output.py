@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
 
 from ..db.migrations import FILE_COLUMNS
 from ..errors import FilesError, Invalid
+from ..maintenance.manifest import Entry, line
 from ..models import FileRecord
-from ..naming import plain, storable
+from ..naming import ID_PATTERN, plain, storable
 
 #: The exit status if some files failed and the others are done.
 PARTLY_FAILED = 3
@@ -157,6 +159,48 @@ class Output:
         return PARTLY_FAILED if self.failed_count else 0
 
 
+class TextOutput:
+    """The text of one file: its pages, each ended by a form feed, or one object."""
+
+    def __init__(self, site: Printer, file_id: str) -> None:
+        self._site = site
+        self._file_id = file_id
+        self._pages: list[dict[str, Any]] = []
+
+    def add(self, page: int, text: str) -> None:
+        if self._site.as_json:
+            self._pages.append({"page": page, "text": text})
+        else:
+            click.echo(f"{text}\n\f", nl=False)
+
+    def end(self) -> None:
+        """Print the JSON object, if that is wanted."""
+        self._site.show({"id": self._file_id, "texts": self._pages})
+
+
+class ManifestOutput:
+    """The lines of a manifest; files without a sha256 go to standard error, and are status 1."""
+
+    def __init__(self, site: Printer) -> None:
+        self._site = site
+        self._listed: list[dict[str, Any]] = []
+        self._status = 0
+
+    def add(self, entry: Entry) -> None:
+        if entry.sha256 is None:
+            self._status = 1
+            click.echo(f"{entry.id}\tno sha256 yet\t{shown(entry.path)}", err=True)
+        elif self._site.as_json:
+            self._listed.append(asdict(entry))
+        else:
+            click.echo(line(entry.sha256, entry.path))
+
+    def end(self) -> int:
+        """Print the JSON object, if that is wanted. Return the exit status."""
+        self._site.show({"files": self._listed})
+        return self._status
+
+
 @contextmanager
 def progress(site: Printer, size: int, label: str) -> Iterator[Callable[[int], None]]:
     """A progress bar of ``size`` bytes, if standard error is a terminal.
@@ -180,6 +224,18 @@ def ids(given: Iterable[str]) -> list[str]:
             else [text(value, "An id")]
         )
     return list(dict.fromkeys(found))
+
+
+def is_file(what: str) -> bool:
+    """Tell whether an argument is the id of a file. A source may have such a name too."""
+    return re.fullmatch(ID_PATTERN, what) is not None
+
+
+def refuse_with_file(**options: bool) -> None:
+    """Raise Invalid for an option, by its name, that belongs to a source."""
+    for name, is_given in options.items():
+        if is_given:
+            raise Invalid(f"--{name} works with a source, not with a file; leave it out")
 
 
 def text(value: str, what: str) -> str:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from functools import partial
 
 import click
 
-from ..db import verify as rows
 from ..db.verify import WHOLE, Finding, Share
+from ..maintenance import manifest
 from ..maintenance.verify import Order
-from .output import finding_line, shown, verified
+from ..permissions.actions import MANAGE
+from ..permissions.grants import administrator
+from .output import ManifestOutput, finding_line, verified
 from .site import Commands, Site
 
-_PAGE = 1000
-#: The characters that sha256sum escapes in a name (coreutils, "md5sum invocation").
-_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -97,25 +95,8 @@ async def _manifest(site: Site, slug: str) -> int:
     """
     files = await site.start()
     source = files.sources.get(slug)
-    after, status, listed = "", 0, []
-    while page := await files.catalog.query(
-        partial(rows.page, source_id=source.id, after=after, limit=_PAGE)
-    ):
-        after = page[-1].path
-        for file in page:
-            if file.sha256 is None:
-                status = 1
-                click.echo(f"{file.id}\tno sha256 yet\t{shown(file.path)}", err=True)
-            elif site.as_json:
-                listed.append({"id": file.id, "path": file.path, "sha256": file.sha256})
-            else:
-                click.echo(manifest_line(file.sha256, file.path))
-    site.show({"files": listed})
-    return status
-
-
-def manifest_line(sha256: str, path: str) -> str:
-    """One line of a manifest. A name with escaped characters has a backslash before its line."""
-    escaped = "".join(_ESCAPES.get(character, character) for character in path)
-    mark = "\\" if escaped != path else ""
-    return f"{mark}{sha256}  {escaped}"
+    output = ManifestOutput(site)
+    async for entries in manifest.pages(files.catalog, administrator(MANAGE, source.slug), source):
+        for one in entries:
+            output.add(one)
+    return output.end()

@@ -65,6 +65,13 @@ class Client:
             future.cancel()
             raise
 
+    def _each(self, records: AsyncIterator[Record]) -> Iterator[Record]:
+        async def step() -> Record | None:
+            return await anext(records, None)
+
+        while (record := self._wait(step())) is not None:
+            yield record
+
     @property
     def url(self) -> str:
         """The server's address."""
@@ -74,13 +81,7 @@ class Client:
         return self._wait(self._client.sources())
 
     def files(self, source: str | None = None, **filters: Any) -> Iterator[Record]:
-        iterator = self._client.files(source, **filters)
-
-        async def step() -> Record | None:
-            return await anext(iterator, None)
-
-        while (record := self._wait(step())) is not None:
-            yield record
+        return self._each(self._client.files(source, **filters))
 
     def file(self, file_id: str) -> Record:
         return self._wait(self._client.file(file_id))
@@ -105,6 +106,9 @@ class Client:
         return self._wait(
             self._client.verify(source, data=data, share=share, max_duration=max_duration)
         )
+
+    def manifest(self, source: str) -> Iterator[Record]:
+        return self._each(self._client.manifest(source))
 
     def put(
         self,
@@ -150,6 +154,13 @@ class Client:
 
     def read_into(self, file_id: str, out: BinaryIO) -> None:
         self._wait(self._client.read_into(file_id, out))
+
+    def text(self, file_id: str) -> Iterator[Record]:
+        return self._each(self._client.text(file_id))
+
+    def bundle(self, path: str | Path, **what: Any) -> Record:
+        """Write a bundle; ``what`` as for ``AsyncClient.bundle``."""
+        return self._wait(self._client.bundle(path, **what))
 
     def update(self, file_id: str, **changes: Any) -> Record | None:
         return self._wait(self._client.update(file_id, **changes))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -13,8 +14,10 @@ from urllib.parse import quote
 
 import httpx2 as httpx
 
+from ..catalog.texts import check_text
 from ..errors import FilesError, Invalid, TimedOut
 from ..naming import ID_PATTERN, stored_name
+from .bundling import Bundling, Wanted
 from .fetching import Fetching
 from .memory import Memory
 from .sending import LocalFile, Sending
@@ -55,6 +58,7 @@ class AsyncClient:
         memory = Memory(state)
         self._sending = Sending(self._server, memory)
         self._fetching = Fetching(self._server, memory)
+        self._bundling = Bundling(self._server, self._fetching, memory)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -146,6 +150,21 @@ class AsyncClient:
         job = await self._ended(f"{asked['job']['url']}.json")
         return job, (await self.findings(source))[1]
 
+    async def manifest(self, source: str) -> AsyncIterator[Record]:
+        """Each file of a source, in the order of paths, as ``{"id", "path", "sha256"}``.
+
+        ``sha256`` is None while it is not known. For ``files-manage``.
+        """
+        path = f"/-/files/source/{_slug(source)}/manifest.json"
+        after: str | None = None
+        while True:
+            page = await self._server.ask("GET", path, params=_place(after))
+            for entry in page["files"]:
+                yield entry
+            after = page["next"]
+            if after is None:
+                return
+
     # -- Bytes
 
     async def put(
@@ -203,6 +222,41 @@ class AsyncClient:
     async def read_into(self, file_id: str, out: BinaryIO) -> None:
         """Write a file's bytes to an open file, as they come, unverified."""
         await self._fetching.to_stream(await self.file(file_id), out)
+
+    async def text(self, file_id: str) -> AsyncIterator[Record]:
+        """The text of a document, page by page, as ``{"page", "text"}``.
+
+        Raises Conflict, with the reason, for a file without text.
+        """
+        path, after = f"/-/files/{_id(file_id)}/text.json", None
+        while True:
+            page = await self._server.ask("GET", path, params=[("texts", "1"), *_place(after)])
+            check_text(file_id, page["text_status"], page["text_error"])
+            for one in page["texts"]:
+                yield one
+            after = page["next"]
+            if after is None:
+                return
+
+    async def bundle(
+        self,
+        path: str | Path,
+        *,
+        source: str | None = None,
+        table: str | None = None,
+        files: Sequence[str] | None = None,
+        zipped: bool = False,
+        progress: Progress = _silent,
+    ) -> Record:
+        """Write a source, a table with its files, or files by their ids as one bag.
+
+        ``table`` is ``database/table``. ``path`` must not exist; it becomes a folder, or with
+        ``zipped`` a zip file: whole, durable and verified, or not at all. What had arrived before a
+        break, or a kill, is not fetched again. Returns ``{"files", "bytes", "left_out"}``.
+        """
+        wanted = _bundled(source, table, files)
+        done = await self._bundling.bundle(wanted, Path(path), progress, zipped=zipped)
+        return asdict(done)
 
     # -- Changes
 
@@ -321,6 +375,20 @@ class AsyncClient:
         """End a link for good."""
         path = f"/-/files/-/share/{quote(share_id, safe='')}/revoke"
         await self._server.ask("POST", path, json={}, repeat=True)
+
+
+def _bundled(source: str | None, table: str | None, files: Sequence[str] | None) -> Wanted:
+    """The files of a bundle. Raises Invalid unless exactly one argument is given."""
+    if [source, table, files].count(None) != 2:
+        raise Invalid("Name either a source, a table or files")
+    if table is not None:
+        database, slash, name = table.partition("/")
+        if not (database and slash and name):
+            raise Invalid("A table is named as DATABASE/TABLE, such as shop/products")
+        return Wanted.of_table(database, name)
+    if files is not None:
+        return Wanted(selection={"ids": [_id(one) for one in files]})
+    return Wanted(selection={"source": _slug(source or "")})
 
 
 def _arguments(filters: dict[str, Any]) -> list[tuple[str, str]]:

@@ -10,8 +10,9 @@ import asyncio
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,26 +46,60 @@ class Fetching:
         with system_errors(path, _TAKEN):
             check_free(path, replaces)
         part = path.parent / f".{path.name[:100]}.{record['id']}.part"
-        entry = self._memory.of("get", self._server.url, record["id"], os.fsencode(part.absolute()))
-        await _Download(self._server, record, part, entry, tell).run(part)
+        entry = self._entry(f"{self._server.url} {record['id']}", part)
+        await _Download(self._server, self._wanted(record), part, entry, tell).run(part)
         with system_errors(path, _TAKEN):
             await asyncio.to_thread(publish, part, path, replaces)
         entry.forget()
 
+    async def into(self, url: httpx.URL, size: int, part: Path, tell: Tell) -> Entry:
+        """Bring the bytes at an address into ``part``, or the rest of them.
+
+        Returns what is remembered until the caller has used the file. Raises as ``file``.
+        """
+
+        async def address() -> httpx.URL:
+            return url
+
+        entry = self._entry(str(url), part)
+        await _Download(self._server, _Wanted(address, size), part, entry, tell).run(part)
+        return entry
+
+    def _entry(self, what: str, part: Path) -> Entry:
+        return self._memory.of("get", what, os.fsencode(part.absolute()))
+
+    def _wanted(self, record: dict[str, Any]) -> _Wanted:
+        async def address() -> httpx.URL:
+            """Where the bytes are: this server, or the storage, to which no token is sent."""
+            route = f"/-/files/{record['id']}/download"
+            told = await self._server.ask("GET", route, params=[("redirect", "0")])
+            return self._server.answered(told["url"])
+
+        return _Wanted(address, record["size"], record.get("content_hash"))
+
     async def to_stream(self, record: dict[str, Any], out: BinaryIO) -> None:
         """Write the bytes to an open file, as they come: after a break the rest is asked for."""
-        download = _Download(self._server, record, None, self._memory.of("none"), lambda n: None)
-        await download.into(out)
+        wanted, entry = self._wanted(record), self._memory.of("none")
+        await _Download(self._server, wanted, None, entry, lambda n: None).into(out)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The bytes of one download: where they are, their number, and ``sha256:…`` if it is known."""
+
+    address: Callable[[], Awaitable[httpx.URL]]
+    size: int | None
+    content_hash: str | None = None
 
 
 class _Download:
     """One download: the bytes in ``part``, and which entity tag they are of."""
 
     def __init__(
-        self, server: Server, record: dict[str, Any], part: Path | None, entry: Entry, tell: Tell
+        self, server: Server, wanted: _Wanted, part: Path | None, entry: Entry, tell: Tell
     ) -> None:
         self._server = server
-        self._record = record
+        self._wanted = wanted
         self._part = part
         self._entry = entry
         self._tell = tell
@@ -107,12 +142,12 @@ class _Download:
 
     async def _pass(self, file: BinaryIO) -> None:
         """One request. Raises Unreachable where the connection broke off."""
-        url = await self._address()
+        url = await self._wanted.address()
         headers = {"Accept-Encoding": "identity"}
         if self._offset and self._etag:
             headers |= {"Range": f"bytes={self._offset}-", "If-Range": self._etag}
         async with self._server.stream("GET", url, headers) as answer:
-            if answer.status_code == 416 and self._offset == self._record["size"]:
+            if answer.status_code == 416 and self._offset == self._wanted.size:
                 return
             if answer.status_code not in _WHOLE_OR_PART:
                 await answer.aread()
@@ -123,12 +158,6 @@ class _Download:
                     await asyncio.to_thread(_write, file, chunk)
                 self._offset += len(chunk)
                 self._tell(len(chunk))
-
-    async def _address(self) -> httpx.URL:
-        """Where the bytes are: this server, or the storage, to which no token is sent."""
-        route = f"/-/files/{self._record['id']}/download"
-        told = await self._server.ask("GET", route, params=[("redirect", "0")])
-        return self._server.answered(told["url"])
 
     async def _begin(self, file: BinaryIO, answer: httpx.Response) -> None:
         """Stand where the answer's bytes belong; without a range, at the beginning."""
@@ -148,15 +177,13 @@ class _Download:
         self._entry.keep(etag=self._etag)
 
     def _verify(self, file: BinaryIO) -> None:
-        """Raise ChecksumMismatch unless size and sha256 are those of the record."""
+        """Raise ChecksumMismatch unless size and sha256 are those that are wanted."""
         os.fsync(file.fileno())
-        record = self._record
+        wanted = self._wanted
         size = os.fstat(file.fileno()).st_size
-        if record["size"] is not None and size != record["size"]:
-            raise ChecksumMismatch(
-                f"{size:,} bytes arrived instead of {record['size']:,}; try again"
-            )
-        algorithm, _, digest = (record.get("content_hash") or "").partition(":")
+        if wanted.size is not None and size != wanted.size:
+            raise ChecksumMismatch(f"{size:,} bytes arrived instead of {wanted.size:,}; try again")
+        algorithm, _, digest = (wanted.content_hash or "").partition(":")
         if algorithm != "sha256":
             return
         file.seek(0)

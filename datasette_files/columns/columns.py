@@ -221,6 +221,15 @@ class Columns:
             by_row.append(list(ids))
         return by_row
 
+    async def kinds(self, database: str, table: str) -> dict[str, tuple[str, Any]]:
+        """The type and the config of each file column of a table, by the column's name."""
+        types = await self._datasette.get_column_types(database, table)
+        return {
+            name: (one.name, one.config)
+            for name, one in types.items()
+            if isinstance(one, FileColumnType)
+        }
+
     async def on_page(self, request: Any, database: str | None, table: str | None) -> bool:
         """Tell whether one of Datasette's pages shows files, or a form that chooses files."""
         scope = {} if request is None else request.scope

@@ -13,14 +13,18 @@ import io
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from datasette.utils import PrefixedUrlString
 
 from ..errors import NotFound, PermissionDenied, TimedOut
+from ..tables.target import Existing, existing
+from ..transfer.bag_layout import checked_schema
 from ..transfer.zip_rows import Origin, Rows
 from .columns import Columns
+from .typed_rows import TypedRows
 
 #: The bounds of one zip.
 MAX_ROWS, MAX_FILES = 100_000, 50_000
@@ -59,23 +63,44 @@ class RowsPage:
         return self.table is not None and "pks" not in self.request.url_vars
 
 
+class CsvRows:
+    """Rows as CSV for people."""
+
+    def __init__(self, columns: list[str]) -> None:
+        self._columns = columns
+        self._text = io.StringIO()
+        self._writer = csv.writer(self._text)
+        self._writer.writerow(columns)
+
+    @property
+    def length(self) -> int:
+        """The characters of the rows."""
+        return self._text.tell()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._writer.writerow([_cell(row.get(name)) for name in self._columns])
+
+    @property
+    def content(self) -> bytes:
+        return self._text.getvalue().encode("utf-8", "replace")
+
+
 @dataclass
 class _Found:
     """Rows read so far."""
 
-    text: io.StringIO = field(default_factory=io.StringIO)
+    out: CsvRows | TypedRows
     rows: int = 0
     ids: dict[str, None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, columns: list[str], rows: Iterable[Mapping[str, Any]]) -> bool:
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> bool:
         """Write rows; False at a bound, which is noted."""
-        writer = csv.writer(self.text)
         for row in rows:
-            if self.rows >= MAX_ROWS or self.text.tell() > MAX_CSV:
+            if self.rows >= MAX_ROWS or self.out.length > MAX_CSV:
                 self.notes.append(f"There are more rows: the first {self.rows:,} are here.")
                 return False
-            writer.writerow([_cell(row.get(name)) for name in columns])
+            self.out.write(row)
             self.rows += 1
         return True
 
@@ -96,28 +121,45 @@ class RowReader:
         self._columns = columns
         self._places = asyncio.Semaphore(_AT_ONCE)
 
-    async def read(self, page: RowsPage) -> tuple[Rows, list[str]]:
+    async def read(self, page: RowsPage, *, typed: bool = False) -> tuple[Rows, list[str]]:
         """The rows, and the ids in their file columns in the order of the rows.
 
-        Raises TimedOut, PermissionDenied.
+        ``typed``: as a bundle has them, with their schema. Raises TimedOut, PermissionDenied.
         """
         try:
             await asyncio.wait_for(self._places.acquire(), _MAX_WAIT)
         except asyncio.TimeoutError:  # another class in Python 3.10
             raise TimedOut("Others make zips of rows too; try again in a minute") from None
         try:
-            found = await self._read(page)
+            out = TypedRows(page.columns) if typed else CsvRows(page.columns)
+            found = await self._read(page, _Found(out))
+            schema, content = await self._written(page, out)
         finally:
             self._places.release()
         origin = Origin(page.database, page.table, page.query)
-        content = await asyncio.to_thread(lambda: found.text.getvalue().encode("utf-8", "replace"))
-        return Rows(origin, content, found.notes), list(found.ids)
+        return Rows(origin, content, found.notes, schema), list(found.ids)
 
-    async def _read(self, page: RowsPage) -> _Found:
-        found, ends = _Found(), time.monotonic() + _MAX_SECONDS
-        csv.writer(found.text).writerow(page.columns)
+    async def _written(
+        self, page: RowsPage, out: CsvRows | TypedRows
+    ) -> tuple[bytes | None, bytes]:
+        """The bytes of the schema, if there is one, and of the rows."""
+        if isinstance(out, CsvRows):
+            return None, await asyncio.to_thread(lambda: out.content)
+        database = self._datasette.get_database(page.database)
+        table: Existing | None = None
+        files: dict[str, tuple[str, Any]] = {}
+        if page.table is not None:
+            if await database.table_exists(page.table):
+                table = await database.execute_fn(partial(existing, table=page.table))
+            files = await self._columns.kinds(page.database, page.table)
+        name = page.table or page.query or "rows"
+        schema, content = await asyncio.to_thread(out.finish, page.database, name, table, files)
+        return checked_schema(schema).encode(), content
+
+    async def _read(self, page: RowsPage, found: _Found) -> _Found:
+        ends = time.monotonic() + _MAX_SECONDS
         async for rows in self._pages(page, found):
-            fits = found.add(page.columns, rows)
+            fits = found.add(rows)
             found.hold(await self._columns.ids_of(rows, page.database, page.table))
             if not fits:
                 break
@@ -134,7 +176,8 @@ class RowReader:
                 found.notes.append(
                     f"Datasette stops a query after {len(page.rows):,} rows: there are more."
                 )
-            yield [dict(row) for row in page.rows]
+            # By its place, as a row of SQLite knows no difference between f and F.
+            yield [dict(zip(row.keys(), row, strict=True)) for row in page.rows]
             return
         after: str | None = ""
         while after is not None:

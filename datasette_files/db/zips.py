@@ -1,4 +1,7 @@
-"""Zips of selections: their members at their places, read by page from any place on."""
+"""Zips of selections: their members at their places, read by page from any place on.
+
+Leaves out the bytes of members that are no files (zip_texts.py).
+"""
 
 from __future__ import annotations
 
@@ -87,35 +90,6 @@ def add(conn: sqlite3.Connection, number: int, chosen: Iterable[Chosen]) -> None
     )
 
 
-def add_text(conn: sqlite3.Connection, number: int, chosen: Chosen, content: bytes) -> None:
-    """Add a member that is no file, with its bytes. Its key begins with ``TEXT``."""
-    add(conn, number, [chosen])
-    conn.executemany(
-        """INSERT INTO datasette_files_zip_texts (zip, member, number, content)
-        VALUES (?, ?, ?, ?)""",
-        (
-            (number, chosen.entry.member.key, part, content[start : start + TEXT_CHUNK])
-            for part, start in enumerate(range(0, len(content), TEXT_CHUNK))
-        ),
-    )
-    conn.execute(
-        "UPDATE datasette_files_zips SET text_bytes = text_bytes + ? WHERE number = ?",
-        (len(content), number),
-    )
-
-
-def text(conn: sqlite3.Connection, number: int, key: str, part: int) -> bytes:
-    """A chunk of the member with this key. Raises Expired if the zip is gone."""
-    row = conn.execute(
-        """SELECT content FROM datasette_files_zip_texts
-        WHERE zip = ? AND member = ? AND number = ?""",
-        (number, key, part),
-    ).fetchone()
-    if row is None:
-        raise _forgotten()
-    return bytes(row[0])
-
-
 def finish(
     conn: sqlite3.Connection, number: int, totals: Totals, described: dict[str, Any] | None = None
 ) -> None:
@@ -125,6 +99,26 @@ def finish(
         WHERE number = ?""",
         (totals.files, totals.members, totals.central, json.dumps(described or {}), number),
     )
+
+
+def seal(
+    conn: sqlite3.Connection,
+    number: int,
+    chosen: Iterable[Chosen],
+    totals: Totals,
+    described: dict[str, Any],
+) -> bool:
+    """Add the last members of a bag. False if that was done meanwhile, or the zip is gone."""
+    row = conn.execute(
+        """SELECT 1 FROM datasette_files_zips WHERE number = ? AND files IS NOT NULL
+        AND NOT json_extract(described, '$.bag.sealed')""",
+        (number,),
+    ).fetchone()
+    if row is None:
+        return False
+    add(conn, number, chosen)
+    finish(conn, number, totals, described)
+    return True
 
 
 def get(conn: sqlite3.Connection, zip_id: str) -> Zip | None:
@@ -153,11 +147,12 @@ def holding(conn: sqlite3.Connection, number: int, place: int, *, central: bool)
         (number, place),
     ).fetchone()
     if row is None:
-        raise _forgotten()
+        raise forgotten()
     return int(row[0])
 
 
-def _forgotten() -> Expired:
+def forgotten() -> Expired:
+    """The error for a zip that was there at the beginning of the request."""
     return Expired("The zip was forgotten meanwhile; choose the files again")
 
 
@@ -203,6 +198,18 @@ def learn(conn: sqlite3.Connection, number: int) -> None:
         "UPDATE datasette_files_zip_members SET crc32 = ? WHERE zip = ? AND start = ?",
         [(int(crc32, 16), number, start) for start, crc32 in rows],
     )
+
+
+def unhashed(conn: sqlite3.Connection, number: int) -> list[str]:
+    """The ids of the members whose crc32 or sha256 is not known."""
+    rows = conn.execute(
+        """SELECT f.id FROM datasette_files_zip_members m
+        CROSS JOIN datasette_files f ON f.id = m.file_id
+        WHERE m.zip = ? AND (f.crc32 IS NULL OR f.content_hash IS NULL
+            OR NOT (f.content_hash > 'sha256:' AND f.content_hash < 'sha256;'))""",
+        (number,),
+    )
+    return [row[0] for row in rows]
 
 
 def unread(conn: sqlite3.Connection, number: int) -> list[str]:

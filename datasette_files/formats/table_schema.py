@@ -7,10 +7,12 @@ SQL. Leaves out the cells (bag_csv.py) and the table (tables/).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Invalid
+from . import bag_csv
 from .bag_csv import KINDS, MAX_CELLS
 
 #: Bytes.
@@ -60,6 +62,11 @@ class TableSchema:
             for number, field in enumerate(self.fields)
             if field.column_type is not None
         }
+
+    def cells(self, values: Sequence[bag_csv.Value]) -> list[str]:
+        """A row as the cells of data/rows.csv. Raises Invalid for a value that is too long."""
+        pairs = zip(values, self.fields, strict=True)
+        return [bag_csv.encode(value, field.kind, self.null) for value, field in pairs]
 
     def as_json(self) -> str:
         described: dict[str, Any] = {

@@ -35,6 +35,14 @@ _KINDS = {
 }
 
 
+def kind_of(types: set[str], *, has_nul: bool) -> str:
+    """The kind of a column's cells (formats/bag_csv.py), by the types of its values.
+
+    ``has_nul``: a text holds a NUL character, at which readers of CSV stop.
+    """
+    return "json" if has_nul else _KINDS.get(frozenset(types - {"null"}), "json")
+
+
 @contextmanager
 def snapshot(conn: sqlite3.Connection) -> Iterator[None]:
     """Read one state of the database in all of the block."""
@@ -59,8 +67,7 @@ def schema(
     fields = []
     for name, affinity in found.columns.items():
         types, has_nul = _types(conn, found.name, name)
-        # Readers of CSV stop at a NUL character.
-        kind = "json" if has_nul else _KINDS.get(frozenset(types - {"null"}), "json")
+        kind = kind_of(types, has_nul=has_nul)
         fields.append(Field(name, kind, TYPES[affinity], *files.get(name, (None, None))))
     names = list(found.columns)
     keyed = bool(found.keys) and not _holds(conn, found.name, found.keys, "{} IS NULL", ())

@@ -219,6 +219,16 @@ def verify(bag: Bag, index: BagIndex, stop: Callable[[], None]) -> dict[str, str
     Fills ``index`` with the files. ``stop`` may raise, to end the work. Raises Invalid and
     ChecksumMismatch.
     """
+    info = check(bag, index, stop)
+    for page in index.members():
+        for path, size, sha256 in page:
+            for _ in read(bag, path, size, sha256):
+                stop()
+    return info
+
+
+def check(bag: Bag, index: BagIndex, stop: Callable[[], None]) -> dict[str, str]:
+    """As ``verify``, without reading the files that the manifests name."""
     for path, size in bag.members():
         stop()
         if not index.add_member(path, size):
@@ -233,10 +243,6 @@ def verify(bag: Bag, index: BagIndex, stop: Callable[[], None]) -> dict[str, str
         _read_manifest(bag, index, manifest)
     if lacking := index.without_sha256(bagit.TAG_MANIFEST):
         raise Invalid(f"The bag's {lacking!r} is in no manifest; remove it, or take a sound copy")
-    for page in index.members():
-        for path, size, sha256 in page:
-            for _ in read(bag, path, size, sha256):
-                stop()
     return info
 
 

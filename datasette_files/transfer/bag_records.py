@@ -14,7 +14,7 @@ from .. import naming
 from ..errors import Invalid
 from ..media import sniffing
 from ..tables.bag_index import FILE_COLUMNS
-from .bundling import FILES, FILES_CSV, INTEGERS
+from .bag_layout import FILES, FILES_CSV, INTEGERS
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 #: A file's id as bundles have it: ``df-`` and a ULID.

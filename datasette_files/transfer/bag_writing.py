@@ -14,8 +14,9 @@ import shutil
 import tempfile
 import time
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -61,56 +62,38 @@ class Member:
         return Written(self.path, self.size, self._sha256.hexdigest())
 
 
-class BagWriter:
-    """A bag that is being written into ``work``. Its methods block."""
+class BagFiles(ABC):
+    """The files of a bag, one after the other, and their manifests. Its methods block.
 
-    def __init__(self, out: Path, work: Path, zipped: bool) -> None:
-        self._out = out
-        self._base = work / "bag"
-        self._name = stored_name(out.name.removesuffix(".zip"))
-        self._made: set[Path] = set()
-        self._files = 0
+    The manifest waits in ``work``, a temporary folder.
+    """
+
+    def __init__(self, work: Path) -> None:
         self._payload = bagit.Oxum(0, 0)
         self._manifest = (work / "manifest").open("w+", encoding="utf-8", newline="")
         self._tags = ""
-        self._zip: zipfile.ZipFile | None = None
-        if zipped:
-            self._zip = zipfile.ZipFile(self._base, "x", zipfile.ZIP_STORED, allowZip64=True)
-        else:
-            self._base.mkdir()
+
+    @abstractmethod
+    def opened(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        """A new file of the bag, to be written."""
 
     @contextmanager
     def member(self, path: str) -> Iterator[Member]:
         """Write one file; only one at a time. It is in the manifest when the block ends."""
-        self._files += 1
-        if self._zip is not None and self._files > MAX_ZIP_FILES:
-            raise Invalid(f"A zip file takes {MAX_ZIP_FILES:,} files; leave out --zip")
-        with self._opened(path) as file:
+        with self.opened(path) as file:
             member = Member(path, file)
             yield member
-        written = member.written
-        line = bagit.manifest_line(written.sha256, path)
-        if path.startswith(bagit.PAYLOAD):
+        self.note(member.written)
+
+    def note(self, written: Written) -> None:
+        """Put a file into its manifest."""
+        line = bagit.manifest_line(written.sha256, written.path)
+        if written.path.startswith(bagit.PAYLOAD):
             self._manifest.write(line)
             before = self._payload
             self._payload = bagit.Oxum(before.bytes + written.size, before.files + 1)
-        elif path != bagit.TAG_MANIFEST:
+        elif written.path != bagit.TAG_MANIFEST:
             self._tags += line
-
-    @contextmanager
-    def _opened(self, path: str) -> Iterator[IO[bytes]]:
-        if self._zip is not None:
-            info = zipfile.ZipInfo(f"{self._name}/{path}", time.gmtime()[:6])
-            info.external_attr = 0o100644 << 16
-            with self._zip.open(info, "w", force_zip64=True) as member:
-                yield member
-            return
-        target = self._base / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._made.add(target.parent)
-        with target.open("xb", buffering=0) as file:
-            yield file
-            os.fsync(file.fileno())
 
     def add(self, path: str, content: str | IO[bytes]) -> Written:
         """Write a whole file, from a text or from an open file."""
@@ -135,24 +118,80 @@ class BagWriter:
             self.add(bagit.MANIFEST, manifest)
         self.add(bagit.TAG_MANIFEST, self._tags)
 
+    def close(self) -> None:
+        self._manifest.close()
+
+
+class BagWriter(BagFiles):
+    """A bag that is being written into ``work``: a folder, or a zip file."""
+
+    def __init__(self, out: Path, work: Path, zipped: bool) -> None:
+        super().__init__(work)
+        self._out = out
+        self._base = work / "bag"
+        self._name = folder_name(out.name)
+        self._made: set[Path] = set()
+        self._files = 0
+        self._zip: zipfile.ZipFile | None = None
+        if zipped:
+            self._zip = zipfile.ZipFile(self._base, "x", zipfile.ZIP_STORED, allowZip64=True)
+        else:
+            self._base.mkdir()
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[IO[bytes]]:
+        self._files += 1
+        if self._zip is not None and self._files > MAX_ZIP_FILES:
+            raise Invalid(f"A zip file takes {MAX_ZIP_FILES:,} files; leave out --zip")
+        if self._zip is not None:
+            info = zipfile.ZipInfo(f"{self._name}/{path}", time.gmtime()[:6])
+            info.external_attr = 0o100644 << 16
+            with self._zip.open(info, "w", force_zip64=True) as member:
+                yield member
+            return
+        with new_member(self._base, path, self._made) as file:
+            yield file
+
     def publish(self) -> None:
         """Make the bag durable, and give it its name. Raises Conflict if that is taken."""
         self.close()
-        if self._zip is not None:
-            sync(self._base)
-            link_new(self._base, self._out)
-        else:
-            for folder in {self._base, *self._made}:
-                sync(folder)
-            if os.path.lexists(self._out):
-                raise FileExistsError
-            self._base.rename(self._out)
+        if self._zip is None:
+            publish_folder(self._base, self._made, self._out)
+            return
+        sync(self._base)
+        link_new(self._base, self._out)
         sync(self._out.parent)
 
     def close(self) -> None:
-        self._manifest.close()
+        super().close()
         if self._zip is not None:
             self._zip.close()
+
+
+@contextmanager
+def new_member(base: Path, path: str, made: set[Path]) -> Iterator[IO[bytes]]:
+    """A new, durable file of a bag in a folder. ``made`` receives the folder that holds it."""
+    target = base / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made.add(target.parent)
+    with target.open("xb", buffering=0) as file:
+        yield file
+        os.fsync(file.fileno())
+
+
+def publish_folder(base: Path, made: set[Path], out: Path) -> None:
+    """Make a folder of durable files durable, and give it its name. Raises FileExistsError."""
+    for folder in {base, *made}:
+        sync(folder)
+    if os.path.lexists(out):
+        raise FileExistsError
+    base.rename(out)
+    sync(out.parent)
+
+
+def folder_name(name: str) -> str:
+    """The folder in a zip file that holds the bag of this name."""
+    return stored_name(name.removesuffix(".zip"))
 
 
 @contextmanager

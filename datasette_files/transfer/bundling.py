@@ -1,22 +1,13 @@
 """Bundles: a table with its files, or the files of a source, as one bag that needs no Datasette.
 
-A bag (BagIt 1.0, RFC 8493) that is a Data Package too::
-
-    datapackage.json         lists rows and files, for other programs
-    rows.schema.json         the table's schema, if there are rows
-    data/rows.csv            the rows
-    data/files.csv           the catalog's record of each file
-    data/files/{name}        the files; names are unique, and safe on Windows
-
 A bundle is complete: a file that cannot be read, or has another sha256, ends it. Leaves out the
-writing (bag_writing.py) and the way back (unbundling.py).
+content of a bag (bag_layout.py), the writing (bag_writing.py), the way back (unbundling.py), and
+bundles over HTTP (zip_bags.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import json
 import re
 import sqlite3
@@ -32,26 +23,19 @@ from ..db import files as file_rows
 from ..db import selection
 from ..db.batching import Catalog
 from ..errors import FilesError, Invalid
-from ..formats import bag_csv
-from ..formats.table_schema import MAX_SCHEMA, TableSchema
+from ..formats.table_schema import TableSchema
 from ..models import FileRecord
 from ..sources import reading
 from ..sources.sources import Sources
 from ..tables import bundled
-from ..tables.bag_index import FILE_COLUMNS, PAGE, BagIndex
-from .bag_writing import BagWriter, Written, workspace
+from ..tables.bag_index import PAGE, BagIndex
+from .bag_layout import Layout, free_path
+from .bag_writing import BagWriter, Written, folder_name, workspace
 from .publishing import system_errors
 
-FILES, FILES_CSV = "data/files/", "data/files.csv"
-ROWS_CSV, ROWS_SCHEMA = "data/rows.csv", "rows.schema.json"
-PACKAGE = "datapackage.json"
-#: The label of bag-info.txt that marks a bag as a bundle, and the version of its layout.
-LABEL, VERSION = "Datasette-Files-Bundle", "1"
 #: Bytes; smaller chunks are written at once, as a thread would take longer.
 _WORTH_A_THREAD = 64 * 1024
 _ID = re.compile(naming.ID_PATTERN)
-#: The types of the columns of data/files.csv that are not text.
-INTEGERS = ("size", "width", "height")
 
 _T = TypeVar("_T")
 
@@ -104,7 +88,7 @@ class Bundler:
                     chosen = self._of_source(what)
                 async for file in chosen:
                     await self._add_file(bag, file, tell)
-                await in_thread(lambda stop: bag.finish())
+                await in_thread(lambda stop: bag.publish())
             finally:
                 bag.close()
         return bag.bundled
@@ -153,7 +137,7 @@ class Bundler:
     async def _add_file(self, bag: _Bag, file: FileRecord, tell: Callable[[int], None]) -> None:
         try:
             source = self._sources.get(file.source_slug)
-            with bag.writer.member(bag.free_path(file.filename)) as member:
+            with bag.writer.member(free_path(file.filename, bag.index.take_name)) as member:
                 async for chunk in reading.whole(source, file):
                     if len(chunk) < _WORTH_A_THREAD:
                         member.write(chunk)
@@ -166,18 +150,13 @@ class Bundler:
 
 
 class _Bag:
-    """A bundle on its way: the bag, and the lists that are written at its end."""
+    """A bundle on its way to the disk."""
 
     def __init__(self, out: Path, work: Path, zipped: bool) -> None:
         self.bundled = Bundled()
         self.index = BagIndex(work / "index.db")
         self.writer = BagWriter(out, work, zipped)
-        self._name = naming.stored_name(out.name.removesuffix(".zip"))
-        self._tables: list[dict[str, Any]] = []
-        self._listed = (work / "files.csv").open("w+", encoding="utf-8", newline="")
-        self._rows = csv.writer(self._listed)
-        self._rows.writerow(FILE_COLUMNS)
-        self._resources = (work / "resources").open("w+", encoding="utf-8", newline="")
+        self.layout = Layout(self.writer, work, folder_name(out.name))
 
     def add_rows(
         self,
@@ -186,87 +165,32 @@ class _Bag:
         stop: Callable[[], None],
     ) -> None:
         """Write the rows that ``each`` passes on, and note the ids in their file columns."""
-        described = schema.as_json()
-        if len(described) > MAX_SCHEMA:
-            raise Invalid("The table's column names are too many or too long; shorten them")
-        kinds = [field.kind for field in schema.fields]
         ids = schema.file_columns
-        with self.writer.member(ROWS_CSV) as member:
-            buffer = io.StringIO(newline="")
-            rows = csv.writer(buffer)
-            rows.writerow([field.name for field in schema.fields])
 
-            def flush() -> None:
-                stop()
-                member.write(buffer.getvalue().encode())
-                buffer.seek(0)
-                buffer.truncate()
-
-            def add(values: tuple[Any, ...]) -> None:
-                rows.writerow(
-                    bag_csv.encode(value, kind, schema.null)
-                    for value, kind in zip(values, kinds, strict=True)
-                )
+        def noted(add: Callable[[tuple[Any, ...]], None]) -> int:
+            def one(values: tuple[Any, ...]) -> None:
+                add(values)
                 for number, kind in ids.items():
                     self.index.add_ids(_ids(values[number], kind))
-                if buffer.tell() >= _WORTH_A_THREAD:
-                    flush()
 
-            self.bundled.rows = each(add)
-            flush()
-        self.writer.add(ROWS_SCHEMA, described)
-        self._tables.append(_table("rows", member.written, ROWS_SCHEMA))
+            return each(one)
 
-    def free_path(self, filename: str) -> str:
-        """A path for a file: unique whatever the case of its letters, and without ``..``."""
-        name = re.sub(r"\.{2,}", ".", naming.stored_name(filename))
-        stem, dot, extension = name.rpartition(".")
-        if not dot:
-            stem, extension = name, ""
-        candidate = name
-        while number := self.index.take_name(candidate.casefold()):
-            candidate = f"{stem}-{number + 1}{dot}{extension}"
-        return FILES + candidate
+        self.bundled.rows = self.layout.add_rows(schema, noted, stop)
 
     def list_file(self, file: FileRecord, written: Written) -> None:
         self.bundled.files += 1
         self.bundled.bytes += written.size
-        own = {"path": written.path, "source": file.source_slug, "size": written.size}
-        row = {**own, "sha256": written.sha256, "tags": json.dumps(file.tags)}
-        self._rows.writerow(
-            row[name] if name in row else getattr(file, name) for name in FILE_COLUMNS
-        )
-        resource = {
-            **_resource(file.id.lower(), written),
-            "type": "file",
-            "title": file.filename,
-            "mediatype": file.type,
-        }
-        self._resources.write(",\n" + json.dumps(resource))
+        self.layout.list_file(file, written)
 
-    def finish(self) -> None:
-        """Write the lists and the tag files, and publish the bag. Blocks."""
-        self._listed.flush()
-        with Path(self._listed.name).open("rb") as listed:
-            written = self.writer.add(FILES_CSV, listed)
-        self._tables.append(_table("files", written, _files_schema()))
-        head = {"profile": "data-package", "name": _package_name(self._name)}
-        self._resources.flush()
-        with self.writer.member(PACKAGE) as package:
-            begin = json.dumps(head)[:-1] + ', "resources": ['
-            package.write((begin + ",\n".join(map(json.dumps, self._tables))).encode())
-            self._resources.seek(0)
-            while text := self._resources.read(_WORTH_A_THREAD):
-                package.write(text.encode())
-            package.write(b"]}\n")
-        self.writer.finish([("Bag-Software-Agent", "datasette-files"), (LABEL, VERSION)])
+    def publish(self) -> None:
+        """Write the lists and the tag files, and give the bag its name. Blocks."""
+        self.layout.finish()
         self.writer.publish()
 
     def close(self) -> None:
         self.writer.close()
         self.index.close()
-        self._listed.close()
-        self._resources.close()
+        self.layout.close()
 
 
 def _ids(value: object, kind: str) -> list[str]:
@@ -280,34 +204,6 @@ def _ids(value: object, kind: str) -> list[str]:
     if not isinstance(found, list):
         return []
     return [one for one in found if isinstance(one, str) and _ID.fullmatch(one)]
-
-
-def _resource(name: str, written: Written) -> dict[str, Any]:
-    facts = {"bytes": written.size, "hash": f"sha256:{written.sha256}"}
-    return {"name": name, "path": written.path, **facts}
-
-
-def _table(name: str, written: Written, schema: object) -> dict[str, Any]:
-    return {
-        **_resource(name, written),
-        "profile": "tabular-data-resource",
-        "type": "table",
-        "format": "csv",
-        "mediatype": "text/csv",
-        "encoding": "utf-8",
-        "schema": schema,
-    }
-
-
-def _files_schema() -> dict[str, Any]:
-    fields = [
-        {"name": name, "type": "integer" if name in INTEGERS else "string"} for name in FILE_COLUMNS
-    ]
-    return {"fields": fields, "primaryKey": ["id"]}
-
-
-def _package_name(name: str) -> str:
-    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-") or "bundle"
 
 
 async def stoppable(work: Callable[[Callable[[], None]], Awaitable[_T]]) -> _T:

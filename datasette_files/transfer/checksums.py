@@ -1,4 +1,4 @@
-"""Reads files whose crc32 is not known yet, because a zip of them was asked for.
+"""Reads files whose crc32 or sha256 is not known yet, because a zip of them was asked for.
 
 What is learnt is kept in the catalog, so that a restart repeats at most one file. Leaves out the
 files that nobody waits for (maintenance/hashing.py).
@@ -99,7 +99,7 @@ class Checksums:
 
     async def _read_one(self, progress: Progress, file_id: str, ask: Ask) -> None:
         file, source = (await ask([file_id]))[file_id]
-        if file.crc32 is not None:
+        if file.crc32 is not None and file.sha256 is not None:
             return
         digest, before = Digest(crc32=True), progress.bytes_read
         async for _ in reading.whole(source, file, digest):

@@ -35,8 +35,9 @@ from ..sources.sources import Source, Sources
 from ..tables import restoring
 from ..tables.bag_index import FILE_COLUMNS, BagIndex
 from . import bag_reading, bag_records
+from .bag_layout import FILES, FILES_CSV, LABEL, ROWS_CSV, ROWS_SCHEMA, VERSION
 from .bag_reading import Bag
-from .bundling import FILES, FILES_CSV, LABEL, ROWS_CSV, ROWS_SCHEMA, VERSION, in_thread
+from .bundling import in_thread
 from .databases import Databases
 from .incoming import Incoming
 from .uploads import Uploads

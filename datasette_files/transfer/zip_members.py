@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import partial
 
+from ..db import zip_texts
 from ..db import zips as rows
 from ..db.batching import Catalog
 from ..db.zips import Zip
@@ -39,7 +40,7 @@ class Members:
         while place < piece.end:
             part, begin = divmod(place, rows.TEXT_CHUNK)
             chunk = await self._catalog.query(
-                partial(rows.text, number=self._number, key=piece.member.key, part=part)
+                partial(zip_texts.text, number=self._number, key=piece.member.key, part=part)
             )
             yield chunk[begin : begin + piece.end - place]
             place += len(chunk) - begin

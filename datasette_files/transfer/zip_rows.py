@@ -38,6 +38,8 @@ class Rows:
     csv: bytes
     #: Sentences on what is not here.
     notes: list[str] = field(default_factory=list)
+    #: The bytes of rows.schema.json, for a bundle: then ``csv`` has the form of bag_csv.py.
+    schema: bytes | None = None
 
 
 def left_out_text(rows: Rows, refused: list[tuple[str, str]]) -> bytes:

@@ -3,16 +3,16 @@
 An archive's bytes are fixed when its files are chosen, so its address gives the same bytes after a
 restart, and also if a file was renamed meanwhile. Whoever fetches it must be allowed to see every
 file in it at that moment. One that begins with rows of a table (zip_rows.py) is for the actor alone
-who made it. Leaves out the bytes (zipping.py) and HTTP (views/zips.py).
+who made it. A zip may be a bag (zip_bags.py). Leaves out the bytes (zipping.py) and HTTP
+(views/zips.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import starmap
 from secrets import token_urlsafe
@@ -23,34 +23,35 @@ from weakref import WeakValueDictionary
 from ..catalog.links import afresh
 from ..catalog.lookup import Lookup
 from ..catalog.search import Search, SearchQuery
-from ..db import audit
+from ..db import audit, zip_texts
 from ..db import files as file_rows
 from ..db import partial as partly
 from ..db import zips as rows
 from ..db.batching import Catalog
-from ..db.zips import Chosen, Zip
+from ..db.zips import Zip
 from ..errors import Expired, Invalid, NotFound, PermissionDenied
-from ..models import FileRecord, parse_time, written
+from ..models import FileRecord
 from ..permissions.actions import VIEW, Actor, actor_id, refusal
 from ..permissions.sight import Sight, sight
-from ..protocol.zipfile64 import Member, Totals
+from ..protocol.zipfile64 import Data, Totals
 from ..sources import reading
 from ..sources.sources import Source, Sources
+from . import zip_bags
 from .checksums import Checksums, Progress
+from .zip_drafts import MAX_BAG_FILES, MAX_FILES, BagDraft, Draft
 from .zip_members import Members
-from .zip_names import Names
-from .zip_rows import Rows, left_out_text, require_rows
-from .zipping import Ask, Files
+from .zip_rows import Rows, require_rows
+from .zipping import Ask, Files, Texts
 
-#: Ids in one selection, and files that a query may select.
-MAX_IDS, MAX_FILES = 5_000, 200_000
+#: Ids in one selection.
+MAX_IDS = 5_000
 _LIFETIME_SECONDS = 24 * 3600
 #: An actor's newest zips that are kept, and their files in all.
 _KEPT_ZIPS, _KEPT_MEMBERS = 100, 1_000_000
 #: The same for the bytes of rows.
 _KEPT_TEXTS = 256 * 1024 * 1024
-#: Files left out that a zip remembers.
-_REMEMBERED = 1_000
+#: Seconds for which a right counts while rows or lists are read.
+_ASKED_SECONDS = 1.0
 #: Files that are chosen in one step.
 _STEP = 4_000
 
@@ -64,49 +65,6 @@ class Made:
     zip: Zip
     bytes: int
     refused: list[tuple[str, str]]
-
-
-@dataclass
-class _Draft:
-    """A zip whose members are being chosen."""
-
-    number: int
-    zip_id: str
-    rows: Rows | None = None
-    totals: Totals = field(default_factory=Totals)
-    files: int = 0
-    size: int = 0
-    names: Names = field(default_factory=Names)
-    #: The ``(id, code)`` of files that are left out.
-    refused: list[tuple[str, str]] = field(default_factory=list)
-
-    def place(self, file: FileRecord, size: int) -> Chosen:
-        crc32 = None if file.crc32 is None else int(file.crc32, 16)
-        name = self.names.add(file.folder, file.filename)
-        member = Member(file.id, name, size, crc32 or 0, file.modified)
-        entry, self.totals = self.totals.with_member(member)
-        self.files += 1
-        self.size += size
-        return Chosen(entry, crc32, file.created_at)
-
-    def place_text(self, name: str, content: bytes, now: float) -> Chosen:
-        key, crc32 = f"{rows.TEXT}{name}", zlib.crc32(content)
-        written_at = written(now)
-        member = Member(key, self.names.add("", name), len(content), crc32, parse_time(written_at))
-        entry, self.totals = self.totals.with_member(member)
-        return Chosen(entry, crc32, written_at)
-
-    @property
-    def described(self) -> dict[str, Any]:
-        """What the page of the zip shows."""
-        shown: dict[str, Any] = {
-            "files": self.files,
-            "bytes": self.size,
-            "left_out_count": len(self.refused),
-        }
-        if self.rows is not None:
-            shown |= {"origin": asdict(self.rows.origin), "notes": self.rows.notes}
-        return {**shown, "left_out": self.refused[:_REMEMBERED]}
 
 
 class Zips:
@@ -134,7 +92,9 @@ class Zips:
         #: By the actor's id, the turn to choose.
         self._turns: WeakValueDictionary[str | None, asyncio.Lock] = WeakValueDictionary()
 
-    async def of_ids(self, actor: Actor, ids: list[str], name: str) -> Made:
+    async def of_ids(
+        self, actor: Actor, ids: list[str], name: str, *, is_bag: bool = False
+    ) -> Made:
         """A zip of those of the files that the actor may see, in their order.
 
         Raises Invalid for no id and for too many; NotFound or PermissionDenied if it would be
@@ -152,10 +112,13 @@ class Zips:
             for start in range(0, len(found), _STEP):
                 yield found[start : start + _STEP]
 
-        return await self._make(actor, pages(), name, refused)
+        return await self._make(actor, pages(), name, refused, is_bag=is_bag)
 
     async def of_rows(self, actor: Actor, of: Rows, ids: list[str], name: str) -> Made:
-        """A zip of rows, with those of the files in them that the actor may see."""
+        """A zip of rows, with those of the files in them that the actor may see.
+
+        It is a bag if the rows have a schema.
+        """
         refused: list[tuple[str, str]] = []
 
         async def pages() -> AsyncIterator[list[FileRecord]]:
@@ -164,7 +127,8 @@ class Zips:
                 refused.extend(others)
                 yield found
 
-        return await self._make(actor, pages(), name, refused, of)
+        is_bag = of.schema is not None
+        return await self._make(actor, pages(), name, refused, of, is_bag=is_bag)
 
     async def _seen(
         self, actor: Actor, ids: list[str]
@@ -177,15 +141,18 @@ class Zips:
         codes = {True: PermissionDenied.code, False: NotFound.code}
         return found, [(one, codes[one in there]) for one in others]
 
-    async def of_query(self, actor: Actor, query: SearchQuery, name: str) -> Made:
+    async def of_query(
+        self, actor: Actor, query: SearchQuery, name: str, *, is_bag: bool = False
+    ) -> Made:
         """A zip of all files that match now and that the actor may see, the newest first.
 
-        Raises NotFound if there are none, Invalid for more than ``MAX_FILES``, TimedOut.
+        Raises NotFound if there are none, Invalid for too many, TimedOut.
         """
         seen = await sight(self._datasette, actor)
-        found = await self._search.seqs(seen, query, MAX_FILES)
+        most = MAX_BAG_FILES if is_bag else MAX_FILES
+        found = await self._search.seqs(seen, query, most)
         if found is None:
-            raise Invalid(f"More than {MAX_FILES:,} files match; choose fewer")
+            raise _too_many(most)
 
         async def pages() -> AsyncIterator[list[FileRecord]]:
             for start in range(0, len(found), _STEP):
@@ -193,7 +160,7 @@ class Zips:
                 files = await self._catalog.query(partial(partly.records, seqs=some))
                 yield [files[seq] for seq in some if seq in files]
 
-        return await self._make(actor, pages(), name, [])
+        return await self._make(actor, pages(), name, [], is_bag=is_bag)
 
     async def _make(
         self,
@@ -202,6 +169,8 @@ class Zips:
         name: str,
         refused: list[tuple[str, str]],
         of: Rows | None = None,
+        *,
+        is_bag: bool = False,
     ) -> Made:
         """Choose the files; then forget the oldest zips of an actor who has too many.
 
@@ -215,35 +184,42 @@ class Zips:
                 lambda conn: rows.begin(conn, who, zip_id, name, now, made.expires_at)
             )
             try:
-                draft = _Draft(number, zip_id, of, refused=refused)
+                draft = (
+                    BagDraft.named(name, number=number, zip_id=zip_id, rows=of, refused=refused)
+                    if is_bag
+                    else Draft(number, zip_id, of, refused=refused)
+                )
                 await self._choose(draft, pages)
             except BaseException:
                 await asyncio.shield(self._forget(number))
                 raise
-            while await self._catalog.write(
-                lambda conn: rows.make_room(
-                    conn, who, time.time(), _KEPT_ZIPS, _KEPT_MEMBERS, _KEPT_TEXTS
-                )
-            ):
-                pass
+            await self._make_room(who)
         made = replace(made, number=number, totals=draft.totals, described=draft.described)
         return Made(made, draft.size, draft.refused)
 
-    async def _add_text(self, draft: _Draft, name: str, content: bytes) -> None:
+    async def _make_room(self, who: str | None) -> None:
+        while await self._catalog.write(
+            lambda conn: rows.make_room(
+                conn, who, time.time(), _KEPT_ZIPS, _KEPT_MEMBERS, _KEPT_TEXTS
+            )
+        ):
+            pass
+
+    async def _add_text(self, draft: Draft, name: str, content: bytes) -> None:
         chosen = draft.place_text(name, content, time.time())
         await self._catalog.write(
-            lambda conn: rows.add_text(conn, draft.number, chosen, content), len(content)
+            lambda conn: zip_texts.add_text(conn, draft.number, chosen, content), len(content)
         )
 
-    async def _choose(self, draft: _Draft, pages: AsyncIterator[list[FileRecord]]) -> None:
+    async def _choose(self, draft: Draft, pages: AsyncIterator[list[FileRecord]]) -> None:
         """Record these files as members, and what of the rows is none. Raises Invalid, NotFound."""
-        number, of = draft.number, draft.rows
-        if of is not None:
-            await self._add_text(draft, "rows.csv", of.csv)
+        number = draft.number
+        for text in draft.first_texts:
+            await self._add_text(draft, *text)
         async for found in pages:
             sized = await self._sized(draft, found)
-            if draft.totals.files + len(sized) > MAX_FILES:
-                raise Invalid(f"More than {MAX_FILES:,} files match; choose fewer")
+            if draft.totals.files + len(sized) > draft.most:
+                raise _too_many(draft.most)
 
             def add(conn: Connection, sized: list[tuple[FileRecord, int]] = sized) -> None:
                 rows.add(conn, number, starmap(draft.place, sized))
@@ -253,13 +229,13 @@ class Zips:
             await self._catalog.write(add)
         if not draft.totals.files:
             raise NotFound("No file that you may see matches; choose others")
-        if of is not None and (draft.refused or of.notes):
-            await self._add_text(draft, "left-out.txt", left_out_text(of, draft.refused))
+        for text in draft.last_texts:
+            await self._add_text(draft, *text)
         await self._catalog.write(
             lambda conn: rows.finish(conn, number, draft.totals, draft.described)
         )
 
-    async def _sized(self, draft: _Draft, found: list[FileRecord]) -> list[tuple[FileRecord, int]]:
+    async def _sized(self, draft: Draft, found: list[FileRecord]) -> list[tuple[FileRecord, int]]:
         """The files with their sizes, less those whose bytes are missing.
 
         Raises NotFound for a file without a known size; of rows, it is left out too.
@@ -340,23 +316,35 @@ class Zips:
             return {}
         return {source.id: left[source.id] for source in self._sources if source.slug in counts}
 
-    async def lacks(self, actor: Actor, found: Zip) -> Progress | None:
-        """Read the members whose crc32 is not known; return None once there are none.
+    async def ready(self, actor: Actor, found: Zip) -> Zip | Progress:
+        """Read the members whose digests are not known; return the zip once its bytes are fixed.
 
-        Raises as ``Checksums.learn``.
+        Raises as ``Checksums.learn`` and ``zip_bags.seal``.
         """
-        if not await self._unread(found):
-            return None
-        await self._catalog.write(lambda conn: rows.learn(conn, found.number))
-        if unread := await self._unread(found):
-            progress = await self._checksums.learn(f"zip {found.id}", unread, self.ask(actor))
-            if progress is not None:
-                return progress
+        is_open = zip_bags.is_open(found)
+        if is_open or await self._unread(found):
             await self._catalog.write(lambda conn: rows.learn(conn, found.number))
-        return None
+            unread = await (self._unhashed(found) if is_open else self._unread(found))
+            if unread:
+                progress = await self._checksums.learn(f"zip {found.id}", unread, self.ask(actor))
+                if progress is not None:
+                    return progress
+                await self._catalog.write(lambda conn: rows.learn(conn, found.number))
+        return await self._sealed(found) if is_open else found
+
+    async def _sealed(self, found: Zip) -> Zip:
+        async with self._turns.setdefault(found.actor_id, asyncio.Lock()):
+            now = await zip_bags.current(self._catalog, found)
+            if zip_bags.is_open(now):
+                now = await zip_bags.seal(self._catalog, now)
+                await self._make_room(now.actor_id)
+        return now
 
     async def _unread(self, found: Zip) -> list[str]:
         return await self._catalog.read(lambda conn: rows.unread(conn, found.number))
+
+    async def _unhashed(self, found: Zip) -> list[str]:
+        return await self._catalog.query(lambda conn: rows.unhashed(conn, found.number))
 
     def ask(self, actor: Actor) -> Ask:
         """Find files that the actor may see, by the permissions of the moment."""
@@ -368,6 +356,24 @@ class Zips:
             return {file.id: (file, source) for file, source in found}
 
         return ask
+
+    def texts(self, actor: Actor, found: Zip) -> Texts:
+        """Read members that are no files; the actor's right to the zip is asked again meanwhile."""
+        members, asked_at = self.directory(found), time.monotonic()
+
+        async def allowed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+            nonlocal asked_at
+            async for chunk in chunks:
+                if time.monotonic() - asked_at > _ASKED_SECONDS:
+                    await afresh(self.open(actor, found.id))
+                    asked_at = time.monotonic()
+                yield chunk
+
+        def text(piece: Data) -> AsyncIterator[bytes] | None:
+            chunks = members.text(piece)
+            return None if chunks is None else allowed(chunks)
+
+        return text
 
     def directory(self, found: Zip) -> Members:
         return Members(self._catalog, found)
@@ -381,3 +387,7 @@ class Zips:
         """The sources of the files of an open zip, in the order of their slugs."""
         slugs = await self._catalog.read(lambda conn: rows.noted_sources(conn, found.number))
         return [self._sources.get(slug) for slug in slugs]
+
+
+def _too_many(most: int) -> Invalid:
+    return Invalid(f"More than {most:,} files match; choose fewer")

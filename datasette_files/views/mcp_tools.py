@@ -14,17 +14,14 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
+from ..catalog.texts import check_text
+from ..errors import Conflict
 from ..naming import ID_PATTERN
 from . import routes
 
 #: Files of one answer, and characters of text: a model reads all of them.
 _MAX_FILES = 50
 _MAX_CHARACTERS = 20_000
-#: Why a file has no text, by the status of it; a failure has a reason of its own.
-_NO_TEXT = {
-    "pending": "it is not read yet; try again in some seconds",
-    "none": "it holds no text, or nothing reads files of its type",
-}
 
 _FileId = Annotated[
     str, Field(description="The id of a file, as in a search", pattern=f"^{ID_PATTERN}$")
@@ -94,9 +91,10 @@ class Tools:
         a file whose text_status is done has text.
         """
         described = await self._get(ctx, "/-/files/{file_id}.json", file_id=file_id)
-        if described["text_status"] != "done":
-            why = described["text_error"] or _NO_TEXT.get(described["text_status"], "it failed")
-            raise ToolError(f"{file_id} has no text: {why}")
+        try:
+            check_text(file_id, described["text_status"], described["text_error"])
+        except Conflict as error:
+            raise ToolError(str(error)) from None
         query = {"page": str(page), "q": q}
         found = await self._get(ctx, "/-/files/{file_id}/text.json", query, file_id=file_id)
         text, end = found["page"]["text"], start + _MAX_CHARACTERS

@@ -68,14 +68,18 @@ async def zipped(
     request: Any,
     error: Any,
 ) -> Response:
-    """Make the zip of all rows, and lead to it: a browser to its page, a program to its bytes."""
+    """Make the zip of all rows, and lead to it: a browser to its page, a program to its bytes.
+
+    With the extension ``bundle`` the zip is a bag, from which the rows come back.
+    """
     call = _call(datasette, request, is_page=False)
+    typed = request.url_vars.get("format") == "bundle"
 
     async def make() -> Response:
         shown = RowsPage(
             *(request, database, table, list(columns), list(rows)), query_name, truncated
         )
-        read, ids = await call.files.rows.read(shown)
+        read, ids = await call.files.rows.read(shown, typed=typed)
         name = table or query_name or database
         made = await call.files.zips.of_rows(call.actor, read, ids, name)
         return redirect(zips.page_url(call, made) if call.wants_page else zips.url(call, made), 302)
@@ -116,6 +120,7 @@ async def gallery(
             "of": table or query_name,
             "rows_url": here + query,
             "zip_url": f"{here}.zip{query}",
+            "bundle_url": f"{here}.bundle{query}",
             "first_url": first_url(call),
             "next_url": next_url(call, data.get("next")),
             "size_urls": [],

@@ -29,9 +29,10 @@ class Part:
 
 
 async def text_json(call: Call) -> Response:
-    q, size = (call.argument("q") or "").strip(), _number(call, "_size", _SIZE)
-    if size > _MAX_SIZE:
-        raise Invalid(f"_size is at most {_MAX_SIZE}")
+    """A search in the text, with one page of it; with ``texts=1`` its pages instead."""
+    if call.argument("texts") is not None:
+        return await _texts(call)
+    q, size = (call.argument("q") or "").strip(), _size(call)
     after, number = _number(call, "_next", 0), _number(call, "page", 0)
 
     def look(conn: sqlite3.Connection, file: FileRecord) -> tuple[TextHits, str | None]:
@@ -46,13 +47,40 @@ async def text_json(call: Call) -> Response:
         "pages": found.pages,
         "hits": [{**asdict(one), "url": page_url(call, file, one.page)} for one in found.hits],
         "next": found.next,
-        "next_url": _next_url(call, file, q, size, found.next),
+        "next_url": _next_url(call, file, {"q": q}, size, found.next),
     }
     if number:
         if not 1 <= number <= found.pages:
             raise NotFound(f"There is no page {number}; the file has {found.pages:,}")
         shown["page"] = {"page": number, "text": text or ""}
     return answer(call, shown)
+
+
+async def _texts(call: Call) -> Response:
+    if call.argument("texts") != "1" or call.argument("q") or call.argument("page"):
+        raise Invalid("texts must be 1, without q and page")
+    size, after = _size(call), _number(call, "_next", 0)
+    file, _, found = await call.files.lookup.visible_and(
+        call.actor,
+        call.vars["file_id"],
+        lambda conn, file: texts.page_texts(conn, file.id, after, size),
+    )
+    shown = {
+        **{"ok": True, "id": file.id, **records.text_state(call, file)},
+        "pages": found.pages,
+        "texts": [{"page": number, "text": text} for number, text in found.texts],
+        "next": found.next,
+        "next_url": _next_url(call, file, {"texts": 1}, size, found.next),
+    }
+    return answer(call, shown)
+
+
+def _size(call: Call) -> int:
+    """The most pages of one answer. Raises Invalid."""
+    size = _number(call, "_size", _SIZE)
+    if size > _MAX_SIZE:
+        raise Invalid(f"_size is at most {_MAX_SIZE}")
+    return size
 
 
 def _number(call: Call, name: str, default: int) -> int:
@@ -64,10 +92,12 @@ def _number(call: Call, name: str, default: int) -> int:
     return int(text)
 
 
-def _next_url(call: Call, file: FileRecord, q: str, size: int, after: int | None) -> str | None:
+def _next_url(
+    call: Call, file: FileRecord, asked: dict[str, Any], size: int, after: int | None
+) -> str | None:
     if after is None:
         return None
-    query = urlencode({"q": q, "_size": size, "_next": after})
+    query = urlencode({**asked, "_size": size, "_next": after})
     return f"{records.urls(call, file.id)['url']}/text.json?{query}"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..catalog.selecting import Filters
+from ..errors import Invalid
 from ..models import written
 from ..protocol.disposition import content_disposition
 from ..protocol.zipfile64 import CONTENT_TYPE
@@ -30,26 +31,33 @@ _AGAIN = 2
 async def select(call: Call) -> Response:
     """Choose files by ids or by a query, for one zip."""
     if call.sends_form:
-        wanted: object = selections.from_form(await call.body.fields(selections.MAX_FIELDS))
+        fields = await call.body.fields(selections.MAX_FIELDS)
+        wanted: object = selections.from_form(fields)
+        is_bag: object = dict(fields).get("bundle") == "1"
     else:
         body = await call.body.json()
+        is_bag = body.pop("bundle", False)
         wanted = body.get("selection", body)
+    if not isinstance(is_bag, bool):
+        raise Invalid("bundle must be true or false")
     selection, name = selections.parse(wanted), "files"
     if selection.ids is not None:
-        made = await call.files.zips.of_ids(call.actor, list(selection.ids), name)
+        ids = list(selection.ids)
+        made = await call.files.zips.of_ids(call.actor, ids, name, is_bag=is_bag)
     else:
         filters = selection.filters or Filters()
         search = call.files.selecting.search(filters)
         within = filters.folder or filters.source or name
-        made = await call.files.zips.of_query(call.actor, search, within.rpartition("/")[2])
+        name = within.rpartition("/")[2]
+        made = await call.files.zips.of_query(call.actor, search, name, is_bag=is_bag)
     if call.sends_form:
-        return redirect(page_url(call, made) if made.refused else url(call, made))
+        return redirect(page_url(call, made) if made.refused or is_bag else url(call, made))
     return answer(
         call,
         {
             "ok": True,
             "zip_url": url(call, made),
-            "files": made.zip.totals.files,
+            "files": made.zip.described["files"],
             "bytes": made.bytes,
             "refused": [{"id": one, "code": code} for one, code in made.refused],
         },
@@ -75,7 +83,7 @@ async def selected_page(call: Call) -> Response:
         "left_out": [],
         "notes": [],
     }
-    shown |= {"left_out_count": 0, "origin": None, **found.described}
+    shown |= {"left_out_count": 0, "origin": None, "bag": None, **found.described}
     context = {
         **shown,
         "name": f"{found.name}.zip",
@@ -90,10 +98,9 @@ async def selected_page(call: Call) -> Response:
 async def selected(call: Call) -> Response | None:
     """The bytes of a selection's zip."""
     zips = call.files.zips
-    found = await zips.open(call.actor, call.vars["selection"])
-    progress = await zips.lacks(call.actor, found)
-    if progress is not None:
-        return being_read(call, progress)
+    found = await zips.ready(call.actor, await zips.open(call.actor, call.vars["selection"]))
+    if isinstance(found, Progress):
+        return being_read(call, found)
     ask, sources = zips.ask(call.actor), await zips.sources(found)
 
     async def record(plan: downloads.Plan) -> None:
@@ -107,7 +114,7 @@ async def selected(call: Call) -> Response | None:
         *(call, members, ask, sources),
         name=f"{found.name}.zip",
         etag=f'"{found.id}"',
-        texts=members.text,
+        texts=zips.texts(call.actor, found),
         begin=record,
     )
 

@@ -93,6 +93,25 @@ def test_what_is_chosen_is_fetched_as_one_zip(site: Site, page: Page, open_page:
     expect(page.locator("[data-files-chosen]")).to_have_text("2 chosen")
 
 
+def test_what_is_chosen_is_fetched_as_one_bundle(
+    site: Site, page: Page, open_page: OpenPage
+) -> None:
+    fill(site, 3)
+    for one in (page, open_page(java_script_enabled=False)):
+        one.set_viewport_size({"width": 390, "height": 800})
+        one.goto(site.url(f"{SOURCE}?_sort=filename"))
+        for name in ("00.txt", "02.txt"):
+            one.get_by_label(f"Choose {name}").check()
+        one.get_by_role("button", name="Download as bundle (BagIt)").click()
+        expect(one.get_by_role("main")).to_contain_text("The zip is a bag")
+        assert one.evaluate("document.documentElement.scrollWidth") <= 390
+        with one.expect_download() as fetched:
+            one.get_by_role("link", name="Download").click()
+        found = ZipFile(fetched.value.path()).namelist()
+        assert found[:2] == ["files/data/files/00.txt", "files/data/files/02.txt"]
+        assert found[-1] == "files/tagmanifest-sha256.txt"
+
+
 def test_a_choice_lasts_over_pages_and_takes_all_that_match(
     site: Site, page: Page, watch: Watch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,15 @@ def test_every_command_that_fits_works_against_a_server(server: Server, tmp_path
     streamed = run(server, "put", "docs", "-", "--name", "in.txt", stdin=b"streamed")
     text = streamed.stdout.strip()
 
+    while (printed := run(server, "text", text)).exit_code:  # the server reads it soon
+        assert "not read yet" in printed.stderr
+        time.sleep(0.1)
+    assert printed.stdout == "streamed\n\f"
+    beside = server.command("text", text, "--json").stdout
+    assert json.loads(beside)["texts"] == [{"page": 1, "text": "streamed"}]
+    assert "with a source" in run(server, "text", text, "--again").stderr
+    assert "by itself" in run(server, "text", "docs").stderr
+
     line = run(server, "ls", "docs", "--name", "*.csv").stdout.strip().split("\t")
     assert (line[0], line[1], line[4]) == (rows, "12", "rows.csv")
     short = run(server, "ls", "docs", "--limit", "1")
@@ -90,13 +100,23 @@ def test_every_command_that_fits_works_against_a_server(server: Server, tmp_path
     assert run(server, "rm", text).exit_code == 0
     assert answered(server, "purge", text, "--yes")["purged"] == [text]
 
+    lines = run(server, "manifest", "docs").stdout.splitlines()
+    assert sorted(line.rpartition("/")[2] for line in lines) == ["large.bin", "rows.csv"]
+    bag = tmp_path / "bag"
+    bundled = answered(server, "bundle", str(bag), "--source", "docs")
+    size = len(LARGE) + 12
+    assert bundled == {"ok": True, "bag": str(bag), "files": 2, "bytes": size, "left_out": 0}
+    assert (bag / "data" / "files" / "large.bin").read_bytes() == LARGE
+    assert run(server, "bundle", str(tmp_path / "x"), "--table", "data/rows").exit_code == 0
+    assert (tmp_path / "x" / "data" / "rows.csv").read_bytes() == b"a,b\r\n1,2\r\n3,4\r\n"
+
     (server.folder / "docs" / "found.txt").write_text("beside")
     assert "1 added" in run(server, "sync", "docs").stdout
 
 
 def test_what_a_server_cannot_do_is_refused_with_what_to_do(server: Server, tmp_path: Path) -> None:
     for arguments in (
-        ("manifest", "docs"),
+        ("unbundle", str(tmp_path / "x")),
         ("ls", "docs", "--prefix", "a"),
         ("put", "docs", str(tmp_path / "x"), "--uploaded-by", "ann"),
         ("ls", "docs", "--url", server.url, "--internal", "x.db"),

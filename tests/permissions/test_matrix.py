@@ -101,6 +101,8 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("/-/files/source/{source}/verify/-/start", "POST"): Need("files-manage", 202),
     # A job that there is not; who sees one is in test_verify.py.
     ("/-/files/source/{source}/verify/{job}.json", "GET"): Need("files-manage", 404),
+    ("/-/files/source/{source}/manifest.txt", "GET"): Need("files-manage"),
+    ("/-/files/source/{source}/manifest.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings.json", "GET"): Need("files-manage"),
     ("/-/files/source/{source}/settings/-/update", "POST"): Need("files-manage"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 from datasette.cli import cli
 
-from tests.conftest import disk_source
+from tests.conftest import disk_source, missing
 from tests.support.faults.scene import held, rows
 
 CONTENTS = {
@@ -76,6 +79,19 @@ class Site:
         held_rows = tables and {name: self.sql(f'SELECT * FROM "{name}"') for name, _ in tables}
         catalog = self.catalog() if self.internal.exists() else None
         return tables, held_rows, catalog, held(self.folder / "docs"), held(self.folder / "more")
+
+
+def judge(bag: Path) -> None:
+    """Have the reference implementations of BagIt and of Data Packages judge a bundle's folder."""
+    for module, arguments in (
+        ("bagit", ["--validate", str(bag)]),
+        ("frictionless", ["validate", str(bag / "datapackage.json")]),
+    ):
+        if importlib.util.find_spec(module) is None:
+            missing(module)
+        command = [sys.executable, "-m", module, *arguments]
+        judged = subprocess.run(command, cwd=bag, capture_output=True, text=True, check=False)
+        assert judged.returncode == 0, judged.stdout + judged.stderr
 
 
 def site_in(parent: Path) -> Callable[..., Site]:

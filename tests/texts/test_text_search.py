@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
+import pytest
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.permissions import PermissionSQL
@@ -12,6 +14,9 @@ from datasette.plugins import pm
 
 from datasette_files.app import Files
 from datasette_files.base import TextExtractor
+from datasette_files.catalog import texts
+from datasette_files.client import AsyncClient
+from datasette_files.errors import Conflict
 from datasette_files.permissions.actions import VIEW
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.support.storages import registered
@@ -78,7 +83,7 @@ async def test_a_search_finds_files_by_their_pages(datasette: Datasette, extract
 
 
 async def test_one_document_is_searched_and_its_pages_read(
-    datasette: Datasette, extract: Extract
+    datasette: Datasette, extract: Extract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = await upload(
         datasette, documents.pdf([f"word <b>page {n}" for n in range(1, 30)]), "a.pdf"
@@ -97,9 +102,26 @@ async def test_one_document_is_searched_and_its_pages_read(
         ("page=30", 404),
         ("page=x", 400),
         ("_size=201", 400),
+        ("texts=1&q=x", 400),
+        ("texts=2", 400),
         ("q=" + "x " * 21, 400),
     ]:
         assert (await datasette.client.get(f"{url}?{query}")).status_code == status, query
+    found = (await datasette.client.get(f"{url}?texts=1&_size=28")).json()
+    assert (found["pages"], found["next"], len(found["texts"])) == (29, 28, 28)
+    assert found["texts"][6] == one["page"]
+    last = (await datasette.client.get(found["next_url"])).json()
+    assert (last["texts"], last["next"]) == ([{"page": 29, "text": "word <b>page 29"}], None)
+    monkeypatch.setattr(texts, "_MAX_PAGE", 50)
+    found = (await datasette.client.get(f"{url}?texts=1")).json()
+    assert (len(found["texts"]), found["next"]) == (3, 3)
+    transport = httpx.ASGITransport(app=datasette.app())
+    async with AsyncClient("http://localhost/", transport=transport) as client:
+        assert [page["page"] async for page in client.text(file["id"])] == list(range(1, 30))
+        other = await upload(datasette, b"\x00", "x.bin")
+        await extract(datasette)
+        with pytest.raises(Conflict, match="holds no text"):
+            await anext(client.text(other["id"]))
     page = (await datasette.client.get(file["url"], params={"q": "page 7"})).text
     assert f'<a href="{file["url"]}/inline#page=7">Page 7</a>' in page
     assert "word &lt;b&gt;<mark>page</mark> <mark>7</mark>" in page

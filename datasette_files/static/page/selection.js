@@ -138,7 +138,8 @@ class FilesSelection extends HTMLElement {
     this.more.hidden =
       !this.all.checked || chosen.everything || this.total <= this.boxes.length || !this.dataset.match;
     setText(this.more, `Select all ${many} that match`);
-    for (const button of this.form.querySelectorAll("button[name=action], button[name=zip]")) {
+    const buttons = "button[name=action], button[name=zip], button[name=bundle]";
+    for (const button of this.form.querySelectorAll(buttons)) {
       /** @type {HTMLButtonElement} */ (button).disabled = !some;
     }
   }
@@ -229,9 +230,11 @@ class FilesSelection extends HTMLElement {
   /** @param {SubmitEvent} event */
   async onSubmit(event) {
     const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
-    if (button?.name === "zip") {
+    if (button?.name === "zip" || button?.name === "bundle") {
       event.preventDefault();
-      return sendForm(button.formAction, this.fields("zip"));
+      const fields = this.fields(button.name);
+      fields.set(button.name, button.value);
+      return sendForm(button.formAction, fields);
     }
     if (button?.name !== "action" || !window.DatasetteModal) return;
     event.preventDefault();
