@@ -161,5 +161,5 @@ async def test_the_page_shows_ages_and_offers_the_filter_to_who_tidies_up(
     assert "2 years old" in (await datasette.client.get(f"{page}?unreferenced=1&view=grid")).text
     sqlite_utils.Database(tmp_path / "data.db")["people"].update(1, {"photo": file_id})
     shown = (await datasette.client.get(f"{page}?unreferenced=1", actor=ALICE)).text
-    assert "Some row of a table holds each of these files." in shown
+    assert "Each of these files is used in a table." in shown
     assert f'href="/-/files/{file_id}"' not in shown
