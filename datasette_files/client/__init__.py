@@ -11,7 +11,8 @@ a break or a kill. The errors are those of ``datasette_files.errors``.
 """
 
 from .blocking import Client
-from .client import AsyncClient, Progress, Record
+from .client import AsyncClient, Progress
+from .keeping import Record
 from .server import Unreachable
 
 __all__ = ["AsyncClient", "Client", "Progress", "Record", "Unreachable"]

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, TypeVar
 
 import httpx2 as httpx
 
-from .client import AsyncClient, Progress, Record, _silent
+from .client import AsyncClient, Progress, _silent
+from .keeping import Record
 
 _T = TypeVar("_T")
 

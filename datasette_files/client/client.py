@@ -15,30 +15,28 @@ from urllib.parse import quote
 import httpx2 as httpx
 
 from ..catalog.texts import check_text
-from ..errors import FilesError, Invalid, TimedOut
+from ..errors import FilesError, Invalid
 from ..naming import ID_PATTERN, stored_name
 from .bundling import Bundling, Wanted
 from .fetching import Fetching
+from .keeping import Keeping, Record, checked_slug, place
 from .memory import Memory
 from .sending import LocalFile, Sending
 from .server import Server
 
-#: A file, job, share or source as the HTTP API answers it.
-Record = dict[str, Any]
 #: Told the bytes of each step of a transfer. They may be negative, where bytes are sent again.
 Progress = Callable[[int], None]
-
-_PAGE = 200
-#: Seconds between two looks at a job.
-_LOOK_SECONDS = 0.5
-_ENDED = ("finished", "error", "cancelled", "interrupted")
 
 
 def _silent(number: int) -> None:
     return None
 
 
-class AsyncClient:
+#: Files of one request of a bulk action.
+_AT_ONCE = 200
+
+
+class AsyncClient(Keeping):
     """The files of one server, for an actor's token. Use it in ``async with``.
 
     ``url`` is the address of the Datasette, with its ``base_url``. ``state`` is the folder of what
@@ -54,7 +52,7 @@ class AsyncClient:
         state: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._server = Server(url, token, transport)
+        super().__init__(Server(url, token, transport))
         memory = Memory(state)
         self._sending = Sending(self._server, memory)
         self._fetching = Fetching(self._server, memory)
@@ -93,11 +91,15 @@ class AsyncClient:
         ``content_type``, ``uploaded_by``, ``created_after``, ``created_before``, ``versions``,
         ``_sort``. A list repeats an argument.
         """
-        path = "/-/files/search.json" if source is None else f"/-/files/source/{_slug(source)}.json"
+        path = (
+            "/-/files/search.json"
+            if source is None
+            else f"/-/files/source/{checked_slug(source)}.json"
+        )
         given = _arguments(filters)
         after: str | None = None
         while True:
-            page = await self._server.ask("GET", path, params=[*given, *_place(after)])
+            page = await self._server.ask("GET", path, params=[*given, *place(after)])
             for record in page["files"]:
                 yield record
             after = page["next"]
@@ -113,57 +115,6 @@ class AsyncClient:
         return list(
             (await self._server.ask("GET", f"/-/files/{_id(file_id)}/versions.json"))["versions"]
         )
-
-    async def usage(self, source: str) -> Record:
-        """The bytes and files of a source, by actor, type and folder; for ``files-manage``."""
-        return await self._server.ask("GET", f"/-/files/source/{_slug(source)}/usage.json")
-
-    async def findings(self, source: str) -> tuple[list[Record], list[Record]]:
-        """The latest passes of the server's verification of a source, and all their findings."""
-        path = f"/-/files/source/{_slug(source)}/verify.json"
-        found: list[Record] = []
-        after: str | None = None
-        while True:
-            page = await self._server.ask("GET", path, params=_place(after))
-            found += page["findings"]
-            after = page.get("next")
-            if after is None:
-                return list(page["passes"]), found
-
-    async def verify(
-        self,
-        source: str,
-        *,
-        data: bool = False,
-        share: str | None = None,
-        max_duration: float | None = None,
-    ) -> tuple[Record, list[Record]]:
-        """Have the server verify a source. Returns the ended job, and every finding open then.
-
-        ``share`` is a part of the paths, such as ``2/7``; ``max_duration`` is in seconds.
-        """
-        asked = await self._server.ask(
-            "POST",
-            f"/-/files/source/{_slug(source)}/verify/-/start",
-            json={"data": data, "share": share, "max_duration": max_duration},
-        )
-        job = await self._ended(f"{asked['job']['url']}.json")
-        return job, (await self.findings(source))[1]
-
-    async def manifest(self, source: str) -> AsyncIterator[Record]:
-        """Each file of a source, in the order of paths, as ``{"id", "path", "sha256"}``.
-
-        ``sha256`` is None while it is not known. For ``files-manage``.
-        """
-        path = f"/-/files/source/{_slug(source)}/manifest.json"
-        after: str | None = None
-        while True:
-            page = await self._server.ask("GET", path, params=_place(after))
-            for entry in page["files"]:
-                yield entry
-            after = page["next"]
-            if after is None:
-                return
 
     # -- Bytes
 
@@ -183,7 +134,7 @@ class AsyncClient:
         path = Path(path)
         shown = name or os.fsencode(path.name).decode("utf-8", "replace")
         file = LocalFile(path, shown, content_type, folder, tuple(tags), replaces)
-        return await self._sending.file(_slug(source), file, progress)
+        return await self._sending.file(checked_slug(source), file, progress)
 
     async def put_stream(
         self,
@@ -197,7 +148,7 @@ class AsyncClient:
     ) -> Record:
         """Upload bytes of an unknown number, in one request."""
         file = LocalFile(Path(name), name, content_type, folder, tuple(tags))
-        return await self._sending.stream(_slug(source), file, chunks, None)
+        return await self._sending.stream(checked_slug(source), file, chunks, None)
 
     async def get(
         self,
@@ -230,7 +181,7 @@ class AsyncClient:
         """
         path, after = f"/-/files/{_id(file_id)}/text.json", None
         while True:
-            page = await self._server.ask("GET", path, params=[("texts", "1"), *_place(after)])
+            page = await self._server.ask("GET", path, params=[("texts", "1"), *place(after)])
             check_text(file_id, page["text_status"], page["text_error"])
             for one in page["texts"]:
                 yield one
@@ -280,8 +231,8 @@ class AsyncClient:
         if files is None:
             return await self._bulk({"action": action, "selection": dict(filters or {}), **more})
         done: Record = {"ok": True, "done": 0, "refused": [], "trashed": []}
-        for start in range(0, len(files), _PAGE):
-            chosen = {"ids": list(files[start : start + _PAGE])}
+        for start in range(0, len(files), _AT_ONCE):
+            chosen = {"ids": list(files[start : start + _AT_ONCE])}
             answer = await self._bulk({"action": action, "selection": chosen, **more})
             done["done"] += answer["done"]
             done["refused"] += answer["refused"]
@@ -322,29 +273,6 @@ class AsyncClient:
             raise Invalid(job["error"] or f"The import ended: {job['status']}")
         return job
 
-    async def index(self, source: str, *, accept_missing: bool = False) -> Record:
-        """Have the server walk over a source's storage; return the ended walk."""
-        path = f"/-/files/source/{_slug(source)}/index"
-        asked = await self._server.ask(
-            "POST", f"{path}/-/start", json={"accept_missing": accept_missing}
-        )
-        while True:
-            walks = (await self._server.ask("GET", f"{path}.json"))["walks"]
-            found = [walk for walk in walks if walk["id"] == asked["walk"]["id"]]
-            if not found:
-                raise TimedOut("The server forgot the walk; start it again")
-            if found[0]["ended_at"] is not None:
-                return dict(found[0])
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    async def _ended(self, url: str) -> Record:
-        """A job, once it has ended."""
-        while True:
-            job = await self._server.ask("GET", self._server.answered(url))
-            if job["status"] in _ENDED:
-                return job
-            await asyncio.sleep(_LOOK_SECONDS)
-
     # -- Links
 
     async def share(
@@ -365,7 +293,7 @@ class AsyncClient:
         found: list[Record] = []
         after: str | None = None
         while True:
-            page = await self._server.ask("GET", "/-/files/shares.json", params=_place(after))
+            page = await self._server.ask("GET", "/-/files/shares.json", params=place(after))
             found += page["shares"]
             after = page["next"]
             if after is None:
@@ -388,7 +316,7 @@ def _bundled(source: str | None, table: str | None, files: Sequence[str] | None)
         return Wanted.of_table(database, name)
     if files is not None:
         return Wanted(selection={"ids": [_id(one) for one in files]})
-    return Wanted(selection={"source": _slug(source or "")})
+    return Wanted(selection={"source": checked_slug(source or "")})
 
 
 def _arguments(filters: dict[str, Any]) -> list[tuple[str, str]]:
@@ -399,19 +327,8 @@ def _arguments(filters: dict[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def _place(after: str | None) -> list[tuple[str, str]]:
-    """The arguments of one page of a list."""
-    return [("_size", str(_PAGE)), *([] if after is None else [("_next", str(after))])]
-
-
 def _id(file_id: str) -> str:
     """The id. Raises Invalid for a text that is none, which would be another route."""
     if not re.fullmatch(ID_PATTERN, file_id):
         raise Invalid(f"{file_id!r} is no id of a file; ids begin with df-")
     return file_id
-
-
-def _slug(source: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,200}", source):
-        raise Invalid(f"{source!r} is no source; `sources` lists them")
-    return source

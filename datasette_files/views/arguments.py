@@ -9,8 +9,6 @@ from itertools import chain
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
-from datasette.utils.asgi import Response
-
 from ..db.folders import Within
 from ..db.listing import Page
 from ..db.streams import ListQuery, Order
@@ -19,17 +17,8 @@ from ..errors import Invalid
 from ..naming import check_folder, check_tags
 from ..previews.thumbnails import SIDES
 from .http import Call
+from .look import COLUMN, PAGE_SIZES, size
 
-_DEFAULT_SIZE = 20
-_MAX_SIZE = 200
-#: Files that a page shows by default, and the numbers that it offers.
-_PAGE_SIZE = 100
-_PAGE_SIZES = (50, 100, 200)
-#: The cookie that keeps how a person looks at lists, such as ``grid-100``.
-_LOOK = "datasette_files_look"
-_LOOK_PATTERN = re.compile(r"(list|grid)-([0-9]{1,3})")
-_LOOK_SECONDS = 365 * 24 * 3600
-_SIZE = re.compile(r"[0-9]{1,3}")
 #: Names the file that was deleted just before a source's page was opened.
 TRASHED = "trashed"
 _SORTS = ("created_at", "filename", "size")
@@ -91,18 +80,6 @@ def _order(call: Call) -> tuple[Order, bool]:
     return cast(Order, order), written.startswith("-")
 
 
-def size(call: Call) -> int:
-    value = call.argument("_size")
-    if value is None:
-        return _look(call)[1] if call.page else _DEFAULT_SIZE
-    if value == "max":
-        return _MAX_SIZE
-    # At most three digits, as int() raises for thousands of them.
-    if not _SIZE.fullmatch(value) or not 1 <= int(value) <= _MAX_SIZE:
-        raise Invalid(f"_size must be a number from 1 to {_MAX_SIZE}")
-    return int(value)
-
-
 def thumbnail_side(call: Call) -> int:
     """The side of a thumbnail in pixels, by ``w``. Raises Invalid for another size."""
     value = call.argument("w")
@@ -119,33 +96,6 @@ def takes_webp(call: Call) -> bool:
         if name.strip() == "image/webp":
             return re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", parameters) is None
     return False
-
-
-def grid(call: Call) -> bool:
-    """True for a list as a grid of thumbnails. Raises Invalid."""
-    view = call.argument("view") or (_look(call)[0] if call.page else "list")
-    if view not in ("list", "grid"):
-        raise Invalid(f"view must be list or grid, not {view}")
-    return view == "grid"
-
-
-def _look(call: Call) -> tuple[str, int]:
-    """How the person looked at a list last: ``list`` or ``grid``, and the files of a page."""
-    found = _LOOK_PATTERN.fullmatch(call.request.cookies.get(_LOOK, ""))
-    if found is None or int(found[2]) not in _PAGE_SIZES:
-        return "list", _PAGE_SIZE
-    return found[1], int(found[2])
-
-
-def keep_look(call: Call, response: Response) -> Response:
-    """Keep the look that the query names, for the next list in this browser."""
-    if call.argument("view") or call.argument("_size"):
-        shown = size(call)
-        kept = shown if shown in _PAGE_SIZES else _look(call)[1]
-        view = "grid" if grid(call) else "list"
-        place = call.url("/")
-        response.set_cookie(_LOOK, f"{view}-{kept}", max_age=_LOOK_SECONDS, path=place)
-    return response
 
 
 def moment(name: str, value: str | None) -> str | None:
@@ -172,8 +122,8 @@ def size_urls(call: Call, total: int) -> list[tuple[int, str, bool]]:
     shown = size(call)
     return [
         (number, _changed(call, {"_size": str(number), "_next": None}), number == shown)
-        for number in _PAGE_SIZES
-        if total > _PAGE_SIZES[0]
+        for number in PAGE_SIZES
+        if total > PAGE_SIZES[0]
     ]
 
 
@@ -256,17 +206,21 @@ def with_path(call: Call, path: str) -> str:
 
 
 def _changed(call: Call, changes: dict[str, str | None], path: str | None = None) -> str:
-    changes = {TRASHED: None, **changes}
-    pairs = [
-        (name, value)
-        for name, values in call.query.items()
-        if name not in changes
-        for value in values
-        if value or name == "folder"  # an empty one is the top folder
-    ]
+    pairs = kept_arguments(call, *changes)
     pairs.extend((name, value) for name, value in changes.items() if value is not None)
     url = call.url(path or call.path)
     return f"{url}?{urlencode(pairs)}" if pairs else url
+
+
+def kept_arguments(call: Call, *replaced: str) -> list[tuple[str, str]]:
+    """The arguments of this page that a page beside it has too; the columns are in the cookie."""
+    return [
+        (name, value)
+        for name, values in call.query.items()
+        if name not in (TRASHED, COLUMN, *replaced)
+        for value in values
+        if value or name == "folder"  # an empty one is the top folder
+    ]
 
 
 def sort_urls(call: Call, query: ListQuery) -> dict[str, str]:

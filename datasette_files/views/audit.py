@@ -17,8 +17,9 @@ from ..errors import Invalid
 from ..models import parse_time
 from ..naming import storable
 from ..transfer.downloads import Body
-from .arguments import first_url, moment, next_url, size, with_path
+from .arguments import first_url, moment, next_url, with_path
 from .http import Call, answer, page
+from .look import size
 from .stream import Streamed
 
 _COLUMNS = ("id", "at", "actor", "via", "link", "action", "file_id", "source", "detail")

@@ -21,6 +21,7 @@ from ..catalog.shares import Terms
 from ..errors import Invalid
 from ..models import FileRecord
 from ..naming import check_folder, check_tags
+from ..sources.sources import Source
 from . import selections, shares
 from .http import Call, answer, page, redirect
 
@@ -41,7 +42,7 @@ _DONE: dict[Action, str] = {
     "delete": "deleted",
     "restore": "restored",
     "purge": "deleted for good",
-    "move": "moved",
+    "move": "moved to the source",
     "tag": "tagged",
     "untag": "untagged",
     "folder": "moved to the folder",
@@ -186,10 +187,21 @@ async def _ask(call: Call, wanted: _Wanted) -> Response:
         "names": names,
         "hidden": hidden,
         "back": _back(call, wanted),
-        "targets": await call.files.offers.targets(call.actor) if order.action == "move" else [],
+        "targets": await _targets(call, selection) if order.action == "move" else [],
         "sharing": shares.choices(call) if order.action == "share" else None,
     }
     return await page(call, "bulk_ask.html", context)
+
+
+async def _targets(call: Call, selection: Selection) -> list[Source]:
+    """The sources to move to. One that holds all of the files is none."""
+    if selection.filters is not None:
+        holders = {selection.filters.source}
+    else:
+        found = await call.files.lookup.visible_many(call.actor, selection.ids or ())
+        holders = {file.source_slug for file, _ in found}
+    targets = await call.files.offers.targets(call.actor)
+    return [source for source in targets if holders != {source.slug}]
 
 
 async def _described(call: Call, wanted: _Wanted) -> tuple[int, bool, list[str]]:
@@ -319,8 +331,8 @@ _BUTTONS: tuple[tuple[Action, str], ...] = (
     ("delete", "Delete"),
     ("tag", "Add tags…"),
     ("untag", "Remove tags…"),
-    ("folder", "Folder…"),
-    ("move", "Move…"),
+    ("folder", "Move to folder…"),
+    ("move", "Move to source…"),
     ("share", "Share…"),
     ("restore", "Restore"),
     ("purge", "Delete for good…"),

@@ -26,8 +26,7 @@ from .arguments import (
     first_url,
     folder_url,
     folder_urls,
-    grid,
-    keep_look,
+    kept_arguments,
     list_query,
     paging,
     size_urls,
@@ -37,6 +36,7 @@ from .arguments import (
     within,
 )
 from .http import Call, answer, page
+from .look import COLUMN, COLUMNS, columns, grid, keep_look
 from .usage import room_for
 
 _MAX_BATCH = 200
@@ -151,7 +151,7 @@ async def search_page(call: Call) -> Response:
     q, wanted, query, found = await _search(call)
     sources = [source for source in call.files.sources if source.slug in found.sources]
     context = {
-        **_as_context(call, found),
+        **_as_context(call, found, names_sources=not wanted),
         "q": q,
         "query": query,
         "filtered": query.narrows,
@@ -208,11 +208,26 @@ def _as_json(call: Call, found: Page) -> dict[str, Any]:
     return {**described, **paging(call, found)}
 
 
-def _as_context(call: Call, found: Page) -> dict[str, Any]:
+def _columns(call: Call, names_sources: bool) -> dict[str, Any]:
+    """The columns of a list, and the form that chooses others, in the context of a page."""
+    chosen = columns(call)
+    offered = {one: label for one, label in COLUMNS.items() if names_sources or one != "source"}
+    absent = [(COLUMN, one) for one in chosen if one not in offered]
+    return {
+        "columns": [one for one in chosen if one in offered],
+        "column_names": offered,
+        "column_field": COLUMN,
+        # So a form without a mark still chooses: the name alone.
+        "column_arguments": [*kept_arguments(call), (COLUMN, "name"), *absent],
+    }
+
+
+def _as_context(call: Call, found: Page, *, names_sources: bool = False) -> dict[str, Any]:
     """The context of every page of a list."""
     described = _as_json(call, found)
     words.add(call, described["files"], found.files)
     return {
+        **_columns(call, names_sources),
         **described,
         "snippet_parts": texts.parts,
         "age_in_words": unreferenced.in_words,

@@ -19,8 +19,9 @@ from ..permissions.grants import Grant, grant
 from ..protocol.disposition import content_disposition
 from ..sources.sources import Source
 from ..transfer.downloads import Body
-from .arguments import next_url, size
+from .arguments import next_url
 from .http import Call, answer
+from .look import size
 from .stream import Streamed
 
 #: The name of this list in its pages' tokens.

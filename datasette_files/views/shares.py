@@ -16,8 +16,9 @@ from ..db.shares import Share
 from ..db.tokens import decode_token, encode_token
 from ..errors import Invalid
 from ..models import FileRecord
-from .arguments import next_url, size
+from .arguments import next_url
 from .http import Call, answer, page, redirect
+from .look import size
 
 #: The name of this list in its pages' tokens.
 _LIST = "shares"

@@ -12,8 +12,9 @@ from ..errors import Invalid
 from ..permissions.grants import require_debug
 from ..sources.health import Listed, SourceState
 from ..sources.sources import Source
-from .arguments import first_url, next_url, size
+from .arguments import first_url, next_url
 from .http import Call, answer, page
+from .look import size
 
 #: Characters of the prefix that limits a list.
 _MAX_PREFIX = 1024

@@ -15,9 +15,10 @@ from ..models import FileRecord
 from ..naming import ID_PATTERN
 from ..permissions.actions import BROWSE
 from . import bulk, records
-from .arguments import first_url, paging, size, thumbnail_side
+from .arguments import first_url, paging, thumbnail_side
 from .files import name_in_message, thumbnail_of
 from .http import Call, answer, page, redirect
+from .look import size
 
 _MAX_IDS = 200
 _ID = re.compile(ID_PATTERN)

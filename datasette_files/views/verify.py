@@ -15,8 +15,9 @@ from ..errors import Invalid
 from ..permissions.actions import MANAGE
 from ..permissions.grants import Grant, grant
 from ..sources.sources import Source
-from .arguments import first_url, next_url, size
+from .arguments import first_url, next_url
 from .http import Call, answer, page, redirect
+from .look import size
 
 #: The name of this list in its pages' tokens.
 _LIST = "verify"

@@ -49,7 +49,7 @@ def test_the_dialog_grants_a_file_and_takes_it_back(
     site.sign_in(admin, _ADMIN)
     admin.goto(site.url(file["url"]))
     access = admin.get_by_role("region", name="Who can see it")
-    expect(access).to_contain_text("Only those with a permission. Yours is on its source.")
+    expect(access).to_contain_text("Only people with permission. You have it for the whole source.")
     assert violations(admin) == []
     # Of the dialog's own scripts.
     admin.watch.expect("Unknown config option")  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ def test_the_dialog_grants_a_file_and_takes_it_back(
     alice.get_by_role("link", name="Open page").click()
     expect(alice.get_by_role("heading", level=1)).to_have_text("hello.txt")
     told = alice.get_by_role("region", name="Who can see it")
-    expect(told).to_contain_text("Only those with a permission. Yours is on this file.")
+    expect(told).to_contain_text("Only people with permission. You have it for this file.")
     expect(alice.locator("body")).not_to_contain_text("Cellar of papers")
     assert violations(alice) == []
 

@@ -109,9 +109,9 @@ def test_the_filter_of_files_without_rows(site: Site, people: People, page: Page
     names = page.locator("tbody .files-name a")
     expect(names).to_have_count(2)
     page.get_by_text("Filters", exact=True).click()
-    page.get_by_label("In no row of a table").check()
+    page.get_by_label("Not used in any table").check()
     expect(names).to_have_text(["free.txt"])
-    expect(page.locator("#files-count")).to_have_text("1 file in no row of a table.")
+    expect(page.locator("#files-count")).to_have_text("1 file not used in any table.")
     expect(page.get_by_text("new", exact=True)).to_be_visible()
     assert violations(page) == []
     # What is chosen is chosen here: never all that match.

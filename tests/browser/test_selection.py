@@ -129,10 +129,10 @@ def test_a_choice_lasts_over_pages_and_takes_all_that_match(
     page.get_by_label("Choose 04.txt").check()
     expect(told).to_have_text("3 chosen (2 on other pages)")
     page.get_by_role("button", name="Folder…").click()
-    dialog = page.get_by_role("dialog", name="Put into a folder: 3 files")
+    dialog = page.get_by_role("dialog", name="Move 3 files to a folder")
     dialog.get_by_label("Folder").fill("a/b")
-    dialog.get_by_role("button", name="Put into folder").click()
-    expect(page.locator(".files-outcome")).to_contain_text("3 files put into the folder.")
+    dialog.get_by_role("button", name="Move").click()
+    expect(page.locator(".files-outcome")).to_contain_text("3 files moved to the folder.")
     in_folder = sorted(file["filename"] for file in site.files() if file["folder"] == "a/b")
     assert in_folder == ["00.txt", "02.txt", "04.txt"]
 
@@ -157,7 +157,7 @@ def test_what_is_refused_is_named_and_only_what_one_may_is_offered(
     page.goto(site.url(SOURCE))
     page.get_by_label("Choose 1.txt").check()
     expect(page.get_by_role("button", name="Add tags…")).to_be_visible()
-    for action in ("Delete", "Move…", "Share…"):
+    for action in ("Delete", "Move to source…", "Share…"):
         expect(page.get_by_role("button", name=action)).to_have_count(0)
     page.get_by_role("button", name="Add tags…").click()
     dialog = page.get_by_role("dialog")
@@ -220,11 +220,11 @@ def test_without_scripts_boxes_and_buttons_are_a_form(
     page.goto(site.url(SOURCE))
     page.get_by_label("Choose 00.txt").check()
     page.get_by_label("Choose 01.txt").check()
-    page.get_by_role("button", name="Move…").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Move 2 files")
+    page.get_by_role("button", name="Move to source…").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Move 2 files to another source")
     page.get_by_label("To the source").select_option(label="Archive")
-    page.get_by_role("button", name="Move").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("2 files moved")
+    page.get_by_role("button", name="Move", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("2 files moved to the source")
     page.get_by_role("link", name="Back to the files").click()
     page.get_by_label("Choose 02.txt").check()
     page.get_by_role("button", name="Delete").click()

@@ -56,10 +56,10 @@ def test_an_administrator_sees_how_storages_are_and_what_they_hold(
         expect(docs.get_by_text("Up", exact=True)).to_be_visible()
         away = page.get_by_role("region", name="Away")
         expect(away).to_contain_text("Down:")
-        expect(away.get_by_role("link", name="What it holds")).to_have_count(0)
+        expect(away.get_by_role("link", name="Stored files")).to_have_count(0)
         _judge(page, f"storages-{width}-{scheme}")
 
-        docs.get_by_role("link", name="What it holds").click()
+        docs.get_by_role("link", name="Stored files").click()
         expect(page).to_have_url(site.url("/-/files/storages/list/docs"))
         rows = page.get_by_role("row")
         expect(rows).to_have_count(3)

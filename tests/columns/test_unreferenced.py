@@ -154,12 +154,12 @@ async def test_the_page_shows_ages_and_offers_the_filter_to_who_tidies_up(
         conn.execute("UPDATE datasette_files SET created_at = ?", (then,))
     shown = (await datasette.client.get(f"{page}?unreferenced=1", actor=ALICE)).text
     assert f"{control} checked>" in shown
-    assert "1 file in no row of a table." in shown
+    assert "1 file not used in any table." in shown
     assert "2 years old" in shown
     # The bar offers what is chosen here, and never all that match.
     assert 'data-match=""' in shown
     assert "2 years old" in (await datasette.client.get(f"{page}?unreferenced=1&view=grid")).text
     sqlite_utils.Database(tmp_path / "data.db")["people"].update(1, {"photo": file_id})
     shown = (await datasette.client.get(f"{page}?unreferenced=1", actor=ALICE)).text
-    assert "Some row of a table holds each of these files." in shown
+    assert "Each of these files is used in a table." in shown
     assert f'href="/-/files/{file_id}"' not in shown

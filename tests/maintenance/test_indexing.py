@@ -185,12 +185,12 @@ async def test_an_outage_marks_nothing_missing(
     assert "11 of 40 files are not in the storage" in (short.problem or "")
     assert not [one for one in (await listed(datasette)).values() if one["missing_since"]]
     page = (await client.get("/-/files/source/docs/index")).text
-    assert "The last walk stopped: 11 of 40 files" in page
+    assert "The last run stopped: 11 of 40 files" in page
     form = {"accept_missing": "on"}
     url = "/-/files/source/docs/index/-/start"
     answer = await client.post(url, data=form, headers={"Accept": "text/html"})
     assert answer.status_code == 303
-    assert "A walk is running" in (await client.get("/-/files/source/docs/index")).text
+    assert "Indexing is running" in (await client.get("/-/files/source/docs/index")).text
     await Files.of(datasette).indexing["docs"].round.once()
     told = (await client.get("/-/files/source/docs/index.json")).json()["walks"][0]
     assert (told["counts"]["missing"], told["problem"]) == (11, None)

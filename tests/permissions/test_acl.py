@@ -227,7 +227,7 @@ async def test_a_files_page_tells_who_may_see_it_as_far_as_the_reader_may_know(
 
     with registered(actors_from_ids=actors_from_ids):
         viewers, managers, admins = await shown(ALICE), await shown(BOSS), await shown(ADMIN)
-    assert "Only those with a permission. Yours is on this file." in viewers
+    assert "Only people with permission. You have it for this file." in viewers
     assert "boss" not in viewers
     assert "/-/acl/" not in viewers
     for text in (managers, admins):

@@ -53,7 +53,7 @@ function enhance(details) {
     const field = element("input", { readonly: true, value: url, "aria-label": "Address of the link" });
     const copy = button("Copy address", () => copyFrom(copy, url), { class: "files-button files-primary" });
     field.addEventListener("focus", () => field.select());
-    const note = "Copy it now: it is not shown again.";
+    const note = "Copy it now: it will not be shown again.";
     made.replaceChildren(
       element("p", { class: "files-note" }, note),
       element("p", { class: "files-actions" }, field, copy),

@@ -7,7 +7,7 @@
  * them focus and caret.
  */
 
-import { button, element, onTyping } from "../shared/dom.js";
+import { button, element, focusPlace, onTyping } from "../shared/dom.js";
 import { explained } from "../shared/messages.js";
 import { ApiError, request } from "../shared/request.js";
 
@@ -51,9 +51,7 @@ function replace(results) {
   const before = document.getElementById("files-results");
   const focused = before?.contains(document.activeElement);
   before?.replaceWith(results);
-  if (!focused) return;
-  results.setAttribute("tabindex", "-1");
-  /** @type {HTMLElement} */ (results).focus({ preventScroll: true });
+  if (focused) focusPlace(/** @type {HTMLElement} */ (results));
 }
 
 /** @param {Element} results @param {string} title */

@@ -247,7 +247,12 @@ class FilesSelection extends HTMLElement {
       if (direct && !everything) await this.send(action, fields);
       else {
         const form = await fetchQuestion(fields, this.url);
-        ask(form, button, (given) => this.send(action, given));
+        ask(
+          form,
+          button,
+          (given) => this.send(action, given),
+          () => outcome.focus(),
+        );
       }
     } catch (error) {
       outcome.tell(told(error));

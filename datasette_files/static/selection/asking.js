@@ -22,10 +22,11 @@ export async function fetchQuestion(fields, url) {
 /**
  * Show the form until it is sent or closed.
  * @param {HTMLFormElement} form
- * @param {HTMLElement} opener Gets the focus back.
+ * @param {HTMLElement} opener Gets the focus back if nothing is sent.
  * @param {(fields: URLSearchParams) => Promise<void>} send An error that it raises is shown.
+ * @param {() => void} sent Called once the dialog is closed.
  */
-export function ask(form, opener, send) {
+export function ask(form, opener, send, sent) {
   const modal = window.DatasetteModal.create();
   const { dialog } = modal;
   dialog.className = "files-dialog";
@@ -51,7 +52,8 @@ export function ask(form, opener, send) {
     try {
       await send(new URLSearchParams(/** @type {any} */ (new FormData(form))));
       modal.busy = false;
-      dialog.close();
+      modal.close({ restoreFocus: false });
+      sent();
     } catch (error) {
       modal.busy = confirm.disabled = false;
       const { message } = /** @type {Error} */ (error);

@@ -1,10 +1,11 @@
 /**
  * The outcome of a bulk action, told at the foot of the window: how many files, the refused ones by name
- * and reason, a way back for some seconds, the address of a new link. Leaves out the action.
+ * and reason, a way back for some seconds, the address of a new link. It takes the focus, as the button that was
+ * pressed is gone: so Tab leads to Undo, and not through the whole list. Leaves out the action.
  */
 
 import { copyFrom } from "../shared/clipboard.js";
-import { button, element } from "../shared/dom.js";
+import { button, element, focusPlace } from "../shared/dom.js";
 import { counted, plain } from "../shared/format.js";
 
 /** Milliseconds that an outcome which needs no reading stays. */
@@ -16,10 +17,10 @@ const DONE = {
   delete: "deleted",
   restore: "restored",
   purge: "deleted for good",
-  move: "moved",
+  move: "moved to the source",
   tag: "tagged",
   untag: "untagged",
-  folder: "put into the folder",
+  folder: "moved to the folder",
   share: "shared",
 };
 
@@ -30,9 +31,11 @@ export class OutcomeBar {
     this.element = element("div", { class: "files-outcome", role: "status" });
     this._timer = 0;
     document.querySelector("main")?.append(this.element);
-    for (const event of ["pointerenter", "focusin"]) {
-      this.element.addEventListener(event, () => clearTimeout(this._timer));
-    }
+    this.element.addEventListener("pointerenter", () => clearTimeout(this._timer));
+    this.element.addEventListener("focusin", ({ target }) => {
+      // The bar itself has the focus from the beginning.
+      if (target !== this.element) clearTimeout(this._timer);
+    });
     for (const event of ["pointerleave", "focusout"]) {
       this.element.addEventListener(event, () => this._leave());
     }
@@ -40,7 +43,14 @@ export class OutcomeBar {
 
   clear() {
     clearTimeout(this._timer);
+    const focused = this.element.contains(document.activeElement);
     this.element.replaceChildren();
+    const results = document.getElementById("files-results");
+    if (focused && results) focusPlace(results);
+  }
+
+  focus() {
+    focusPlace(this.element);
   }
 
   /**
@@ -61,6 +71,7 @@ export class OutcomeBar {
     actions.append(button("Close", () => this.clear(), { class: "files-button" }));
     this.element.replaceChildren(...parts, actions);
     this._lasts = Boolean(refused.length || share);
+    this.focus();
     this._leave();
   }
 
@@ -69,6 +80,7 @@ export class OutcomeBar {
     clearTimeout(this._timer);
     const close = button("Close", () => this.clear(), { class: "files-button" });
     this.element.replaceChildren(element("p", {}, message), close);
+    this.focus();
   }
 
   _leave() {
@@ -92,7 +104,7 @@ export class OutcomeBar {
   _link(url) {
     const field = element("input", { readonly: true, value: url, "aria-label": "Address of the link" });
     const copy = button("Copy address", () => copyFrom(copy, url), { class: "files-button files-primary" });
-    const note = element("p", { class: "files-note" }, "Copy it now: it is not shown again.");
+    const note = element("p", { class: "files-note" }, "Copy it now: it will not be shown again.");
     return element("div", {}, note, element("p", { class: "files-outcome-actions" }, field, copy));
   }
 }

@@ -71,6 +71,15 @@ export function setText(target, text) {
   if (target.textContent !== text) target.textContent = text;
 }
 
+/**
+ * Give the focus to a place that Tab does not stop at, for a control in it that is gone.
+ * @param {HTMLElement} place
+ */
+export function focusPlace(place) {
+  place.tabIndex = -1;
+  place.focus({ preventScroll: true });
+}
+
 /** Milliseconds of rest after which typing counts as finished. */
 const PAUSE = 200;
 

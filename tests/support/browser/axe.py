@@ -24,7 +24,7 @@ def violations(page: Page, within: str | None = None) -> list[str]:
     # Evaluated by the debugger's protocol: the page's policy forbids to add it as a script.
     page.evaluate(_AXE.read_text("utf-8"))
     # Colours in the midst of a transition are nobody's design.
-    page.evaluate("() => Promise.all(document.getAnimations().map((a) => a.finished))")
+    page.evaluate("() => Promise.allSettled(document.getAnimations().map((a) => a.finished))")
     found = page.evaluate(
         """([outside, within]) => axe.run(
             {exclude: outside.map((selector) => [selector]), ...(within && {include: [within]})},
