@@ -67,6 +67,7 @@ from .transfer.continuing import Continuing
 from .transfer.copying import Carried, Copier, Order
 from .transfer.parts import Parts
 from .transfer.resuming import Resuming
+from .transfer.stripped_zip import StrippedMembers
 from .transfer.unbundling import Unbundler
 from .transfer.uploads import Uploads
 from .transfer.zips import Zips
@@ -179,6 +180,7 @@ class Files:
             *(datasette, self.catalog, self.sources, self.verifier, self.jobs)
         )
         self.checksums = Checksums(self.catalog)
+        self.stripped = StrippedMembers(self.checksums)
         self.zips = Zips(
             *(datasette, self.catalog, self.sources, self.lookup, self.search, self.checksums),
             is_audited=self.config.audit_downloads,

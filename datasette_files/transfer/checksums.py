@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from ..db import unhashed
 from ..db.batching import Catalog
 from ..errors import FilesError, StorageUnavailable
+from ..models import FileRecord
 from ..sources import reading
 from ..sources.reading import Digest
+from ..sources.sources import Source
 from .zipping import Ask
 
 logger = logging.getLogger("datasette_files")
@@ -38,6 +40,10 @@ class Progress:
     bytes_read: int = 0
 
 
+#: Reads one file, and keeps what is learnt.
+Reader = Callable[[Progress, FileRecord, Source], Awaitable[None]]
+
+
 @dataclass
 class _Run:
     progress: Progress
@@ -53,8 +59,12 @@ class Checksums:
         self._runs: dict[str, _Run] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def learn(self, name: str, ids: Sequence[str], ask: Ask) -> Progress | None:
+    async def learn(
+        self, name: str, ids: Sequence[str], ask: Ask, read: Reader | None = None
+    ) -> Progress | None:
         """Read these files, for the zip of this name; return None once all are read.
+
+        ``read`` takes the place of learning their crc32 and sha256.
 
         After a moment the reading goes on without the caller, who asks again. Each file's
         permission is asked before it is read. Raises StorageUnavailable where too many zips wait,
@@ -64,7 +74,7 @@ class Checksums:
         if run is None:
             self._make_room()
             run = self._runs[name] = _Run(Progress(len(ids)))
-            run.task = asyncio.create_task(self._read(run, list(ids), ask))
+            run.task = asyncio.create_task(self._read(run, list(ids), ask, read or self._read_one))
             run.task.add_done_callback(partial(self._ended, name))
         run.asked_at = time.monotonic()
         await asyncio.wait({run.task}, timeout=_PATIENCE)
@@ -89,23 +99,22 @@ class Checksums:
             return
         logger.warning("Files for a zip cannot be read: %s", error, exc_info=_unexpected(error))
 
-    async def _read(self, run: _Run, ids: list[str], ask: Ask) -> None:
+    async def _read(self, run: _Run, ids: list[str], ask: Ask, read: Reader) -> None:
         async with self._turns:
             for file_id in ids:
                 if time.monotonic() - run.asked_at > _FORGOTTEN_SECONDS:
                     return
-                await self._read_one(run.progress, file_id, ask)
+                await read(run.progress, *(await ask([file_id]))[file_id])
                 run.progress.done += 1
 
-    async def _read_one(self, progress: Progress, file_id: str, ask: Ask) -> None:
-        file, source = (await ask([file_id]))[file_id]
+    async def _read_one(self, progress: Progress, file: FileRecord, source: Source) -> None:
         if file.crc32 is not None and file.sha256 is not None:
             return
         digest, before = Digest(crc32=True), progress.bytes_read
         async for _ in reading.whole(source, file, digest):
             progress.bytes_read = before + digest.size
         hashes = (digest.content_hash, digest.crc32)
-        await self._catalog.write(lambda conn: unhashed.done(conn, file_id, hashes))
+        await self._catalog.write(lambda conn: unhashed.done(conn, file.id, hashes))
 
     async def close(self) -> None:
         """Stop reading."""

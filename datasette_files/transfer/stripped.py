@@ -15,6 +15,7 @@ from ..db.batching import Catalog
 from ..errors import BadType, StorageUnavailable
 from ..media import stripping, tiff
 from ..models import FileRecord
+from ..naming import plain
 from ..protocol.ranges import ByteRange
 from ..sources import reading
 from ..sources.sources import Source
@@ -42,40 +43,32 @@ async def needed(catalog: Catalog, file: FileRecord, *, asked: bool = False) -> 
     if not file.type.startswith(_MEDIA) or file.type in _PLACELESS:
         return False
     status, tells = await _known(catalog, file)
+    name = plain(file.filename)
     if status == "pending" and not asked:
-        raise StorageUnavailable("This file has yet to be searched for a place; try again soon")
+        raise StorageUnavailable(f"{name} has yet to be searched for a place; try again soon")
     unread = status in ("none", "failed")
     is_plain_sound = file.type.startswith("audio/") and file.type not in _RECORDINGS
     if (status == "done" and not tells) or (unread and is_plain_sound):
         return False
-    reason = f"This file may tell where it was made, and no {file.type} can be sent without that"
+    reason = f"{name} may tell where it was made, and no {file.type} can be sent without that"
     if unread:
-        reason = f"Nothing here can read whether this {file.type} tells where it was made"
+        reason = f"Nothing here can read whether {name} ({file.type}) tells where it was made"
     raise BadType(
         f"{reason}; ask for a copy as JPEG, PNG, WebP or TIFF, or have the administrator set"
         " location: show for its source"
     )
 
 
-async def check_originals(catalog: Catalog, files: Iterable[FileRecord]) -> None:
-    """Refuse files that may tell a place, where originals are sent: in a zip.
+async def needing(catalog: Catalog, files: Iterable[FileRecord]) -> list[FileRecord]:
+    """Those of the files that a zip holds stripped: all but those known to tell no place.
 
-    Raises BadType, StorageUnavailable.
+    Raises as ``needed``.
     """
-    for file in files:
-        if not await needed(catalog, file):
-            continue
-        status, tells = await _known(catalog, file)
-        if status == "pending":
-            raise StorageUnavailable(
-                "These files have yet to be searched for places; try again soon, or fetch them one"
-                " by one"
-            )
-        if tells or status != "done":
-            raise BadType(
-                "A picture among these files may tell where it was taken, and a zip holds"
-                " originals; fetch the files one by one"
-            )
+    return [
+        file
+        for file in files
+        if await needed(catalog, file) and await _known(catalog, file) != ("done", False)
+    ]
 
 
 async def _known(catalog: Catalog, file: FileRecord) -> tuple[str, bool]:
@@ -103,12 +96,32 @@ async def open_body(
 ) -> Body:
     """As ``downloads.open_body``: the first bytes are read before headers are sent."""
     wanted = next(one for one in pieces if isinstance(one, ByteRange))
+    return Body(*await _opened(source, file, wanted))
+
+
+async def stream(
+    source: Source, file: FileRecord, wanted: ByteRange
+) -> AsyncGenerator[bytes, None]:
+    """Yield a range of the stripped bytes. Raises as ``open_body``."""
+    if not wanted.length:
+        return
+    made, opened = await _opened(source, file, wanted)
+    async with aclosing(opened), aclosing(made) as chunks:
+        async for chunk in chunks:
+            yield chunk
+
+
+async def _opened(
+    source: Source, file: FileRecord, wanted: ByteRange
+) -> tuple[AsyncGenerator[bytes, None], AsyncGenerator[bytes, None]]:
+    """The bytes, and the storage's stream that they are made of."""
     segments = await _tiff(source, file) if file.type == tiff.TYPE else None
     opened = await reading.opened(source, file, 0, wanted.end)
     if file.type != tiff.TYPE:
-        return Body(_from(stripping.strip(file.type, opened), opened, wanted.start), opened)
-    made = opened if segments is None else tiff.apply(segments, opened)
-    return Body(_from(made, opened, wanted.start), opened)
+        made = stripping.strip(file.type, opened)
+    else:
+        made = opened if segments is None else tiff.apply(segments, opened)
+    return _from(made, opened, wanted.start), opened
 
 
 async def _tiff(source: Source, file: FileRecord) -> list[tiff.Segment] | None:

@@ -26,6 +26,7 @@ from ..protocol import tus as protocol
 from ..sources.sources import Source
 from ..transfer import downloads, stripped, zipping
 from ..transfer.authority import Authority
+from ..transfer.checksums import Progress
 from . import files, parts, tus, uploads, zips
 from .arguments import thumbnail_side
 from .http import Call, answer, page, redirect
@@ -250,14 +251,10 @@ async def zipped(call: Call) -> Response | None:
     for _, source in opened.files:
         source.require_up()
     hidden = [file for file, source in opened.files if source.config.location == "hide"]
-    await stripped.check_originals(call.files.catalog, hidden)
-    shown = [file for file, _ in opened.files]
-    if unread := [file.id for file in shown if file.crc32 is None]:
-        progress = await call.files.checksums.learn(f"link {opened.share.id}", unread, ask)
-        if progress is not None:
-            return zips.being_read(call, progress)
-        read = await ask([file.id for file in shown])
-        shown = [read[file.id][0] for file in shown]
+    bare = {file.id for file in await stripped.needing(call.files.catalog, hidden)}
+    shown = await _members(call, opened, bare, ask)
+    if isinstance(shown, Progress):
+        return zips.being_read(call, shown)
 
     async def count(plan: downloads.Plan) -> None:
         if downloads.begins(plan):
@@ -271,9 +268,28 @@ async def zipped(call: Call) -> Response | None:
         *(call, listed, ask, [sources[slug] for slug in sorted(sources)]),
         name=f"{opened.share.label or 'files'}.zip",
         etag=listed.entity_tag,
+        texts=call.files.stripped.texts(bare, ask),
         guard=guard,
         begin=count,
     )
+
+
+async def _members(
+    call: Call, opened: Opened, bare: set[str], ask: zipping.Ask
+) -> list[FileRecord] | Progress:
+    """The files of a link's zip with their crc32, which of ``bare`` is that of the stripped bytes.
+
+    Reads those whose crc32 is not known.
+    """
+    share, ids = opened.share.id, [file.id for file, _ in opened.files]
+    shown = {file.id: file for file, _ in opened.files}
+    if unread := [one for one in ids if shown[one].crc32 is None and one not in bare]:
+        if progress := await call.files.checksums.learn(f"link {share}", unread, ask):
+            return progress
+        shown = {one: file for one, (file, _) in (await ask(ids)).items()}
+    if progress := await call.files.stripped.learn(f"stripped {share}", bare, ask):
+        return progress
+    return [call.files.stripped.member(shown[one]) if one in bare else shown[one] for one in ids]
 
 
 # Uploads

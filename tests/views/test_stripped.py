@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from datasette.app import Datasette
@@ -40,7 +41,7 @@ async def test_a_stripped_download(site: Datasette) -> None:
     assert whole.headers["content-type"] == "image/jpeg"
     assert whole.headers["content-length"] == str(len(content))
     assert whole.headers["etag"] != original.headers["etag"]
-    with Image.open(io.BytesIO(whole.content)) as shown:
+    with Image.open(BytesIO(whole.content)) as shown:
         assert dict(shown.getexif()) == {0x0112: 6}
     part = await site.client.get(
         f"{url}?stripped=1&redirect=0",
@@ -64,7 +65,7 @@ async def test_a_stripped_download(site: Datasette) -> None:
 
 async def test_other_types(site: Datasette) -> None:
     text = await upload(site, b"words", "a.txt", actor=ALICE)
-    gif = io.BytesIO()
+    gif = BytesIO()
     Image.new("P", (3, 3)).save(gif, "GIF")
     plain = await upload(site, gif.getvalue(), "a.gif", actor=ALICE)
     empty = await upload(site, b"", "a.jpg", actor=ALICE, content_type="image/jpeg")
@@ -84,7 +85,7 @@ async def test_other_types(site: Datasette) -> None:
 
 async def test_a_share_link_tells_no_place(site: Datasette) -> None:
     jpeg = await upload(site, picture("JPEG"), "a.jpg", actor=ALICE)
-    out = io.BytesIO()
+    out = BytesIO()
     exif = Image.Exif()
     exif[0x010F] = "Acme"
     exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0)})
@@ -110,9 +111,42 @@ async def test_a_share_link_tells_no_place(site: Datasette) -> None:
     assert (await get(f"{avif['id']}/download"))[0] == 415
     status, body = await get("zip")
     assert status == 415
-    assert b"one by one" in body
+    assert b"location: show" in body
     shares = (await site.client.get("/-/files/shares.json", actor=ALICE)).json()["shares"]
     assert shares[0]["downloads"] == 3
+
+
+async def test_a_zip_of_a_link_holds_pictures_stripped(site: Datasette) -> None:
+    files = [
+        await upload(site, content, name, actor=ALICE, content_type=content_type)
+        for name, content, content_type in (
+            ("a.jpg", picture("JPEG"), "image/jpeg"),
+            ("b.tif", tiff_picture(), "image/tiff"),
+            ("c.txt", b"words", "text/plain"),
+            ("d.jpg", b"", "image/jpeg"),
+        )
+    ]
+    link = await share(site, *(file["id"] for file in files))
+    whole = await site.client.get(f"{link['path']}/zip")
+    assert whole.status_code == 200
+    assert SECRET in picture("JPEG")
+    assert SECRET not in whole.content
+    assert TIFF_SECRET not in whole.content
+    with ZipFile(BytesIO(whole.content)) as opened:
+        assert opened.testzip() is None
+        for file in files[:2]:
+            one = await site.client.get(f"{link['path']}/{file['id']}/download")
+            assert opened.read(file["filename"]) == one.content
+        assert opened.read("c.txt") == b"words"
+    for start, end in ((100, 300), (len(picture("JPEG")), 2000), (2500, 9000)):
+        asked = {"Range": f"bytes={start}-{end - 1}", "If-Range": whole.headers["etag"]}
+        part = await site.client.get(f"{link['path']}/zip", headers=asked)
+        assert (part.status_code, part.content) == (206, whole.content[start:end])
+    # The signed-in actor's own zip holds originals.
+    own = await site.client.post(
+        "/-/files/-/selection", json={"ids": [files[0]["id"]]}, actor=ALICE
+    )
+    assert SECRET in (await site.client.get(own.json()["zip_url"], actor=ALICE)).content
 
 
 async def test_a_tiff_is_stripped_in_whole_and_in_part(site: Datasette) -> None:
