@@ -215,7 +215,10 @@ class BulkWork(Kind):
             stands = jobs.stands(conn, job)
             if not stands:
                 raise Lost if stands is None else Cancelled
-            rows.mark(conn, job.id, {numbers[one]: state for one, state in states.items()})
+            # Without a state this also runs on a connection for reading. There even an UPDATE of no
+            # row begins a transaction, and all later reads would see the past.
+            if states:
+                rows.mark(conn, job.id, {numbers[one]: state for one, state in states.items()})
 
         return mark
 
