@@ -70,8 +70,9 @@ class Catalog:
         """Run a query that may take milliseconds, in a hop of its own."""
 
         def look(conn: Connection) -> _T:
-            self.before_each(conn)
-            return fn(conn)
+            with _reading(conn):
+                self.before_each(conn)
+                return fn(conn)
 
         with _storage_errors():
             return cast(_T, await self._database.execute_fn(look))
@@ -99,8 +100,9 @@ class Catalog:
 
     async def _run_reads(self, fns: list[Callable[[Connection], Any]]) -> list[_Outcome]:
         def look_up_batch(conn: Connection) -> list[_Outcome]:
-            self.before_each(conn)
-            return [_outcome(fn, conn) for fn in fns]
+            with _reading(conn):
+                self.before_each(conn)
+                return [_outcome(fn, conn) for fn in fns]
 
         with _storage_errors():
             return cast("list[_Outcome]", await self._database.execute_fn(look_up_batch))
@@ -136,6 +138,20 @@ def _outcome(fn: Callable[[Connection], Any], conn: Connection) -> _Outcome:
             return True, fn(conn)
     except Exception as error:  # noqa: BLE001 - handed to the caller that submitted fn
         return False, error
+
+
+@contextmanager
+def _reading(conn: Connection) -> Iterator[None]:
+    """Undo a transaction that a look-up began, and log it: later reads would all see the past.
+
+    A statement that changes nothing begins one too.
+    """
+    try:
+        yield
+    finally:
+        if conn.in_transaction:
+            conn.rollback()
+            logger.error("A look-up began a transaction; it was undone", stack_info=True)
 
 
 @contextmanager

@@ -127,6 +127,20 @@ async def test_a_commit_that_fails_reaches_every_caller(catalog):
     assert await catalog.write(_insert(7)) == 7
 
 
+@pytest.mark.parametrize("way", ["read", "query"])
+async def test_a_look_up_that_begins_a_transaction_keeps_no_later_one_in_the_past(
+    catalog, way, caplog
+):
+    """As an UPDATE of no row does, on the connection that all look-ups of a thread share."""
+    ask = getattr(catalog, way)
+    for _ in range(8):  # so that each thread's connection has had its turn
+        await ask(lambda conn: conn.executemany("UPDATE t SET v = ?", []).rowcount)
+    assert "began a transaction" in caplog.text
+    await catalog.write(_insert(7))
+    for _ in range(8):
+        assert await _values(catalog) == [7]
+
+
 async def test_one_failing_look_up_leaves_the_others(catalog):
     def look(n: int) -> Callable[[sqlite3.Connection], int]:
         return lambda conn: 1 // conn.execute("SELECT ?", (n,)).fetchone()[0]
