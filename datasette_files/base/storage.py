@@ -228,7 +228,7 @@ class Storage(ABC):
 
     #: Bytes that one call of ``append_upload`` is given at most. What one call takes is lost if
     #: the process ends during it, and is sent again; at most 6 MiB, as the core holds 1 MiB more.
-    append_bytes: ClassVar[int] = 3 * 1024 * 1024
+    append_bytes: ClassVar[int] = 5 * 1024 * 1024
 
     async def append_upload(
         self, path: str, offset: int, stream: AsyncIterator[bytes], state: dict[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,8 @@ from .body import Body, Disconnected
 logger = logging.getLogger("datasette_files")
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+#: Colours of tags, which file-page.css draws.
+_HUES = 8
 
 
 @dataclass
@@ -160,8 +163,13 @@ def human_size(size: int | None) -> str:
     return f"{size:,} bytes" if step == 0 else f"{size / 1024**step:.1f} {units[step]}"
 
 
+def hue(tag: str) -> int:
+    """The colour of a tag, one of ``_HUES``: the same on every page and site."""
+    return zlib.crc32(tag.casefold().encode()) % _HUES
+
+
 #: How templates write facts.
-_WRITTEN = {"human_size": human_size, "in_words": in_words, "plain": plain}
+_WRITTEN = {"hue": hue, "human_size": human_size, "in_words": in_words, "plain": plain}
 
 
 async def failure(call: Call, error: FilesError) -> Response | None:

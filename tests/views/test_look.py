@@ -37,7 +37,7 @@ async def test_columns_are_chosen_shown_in_one_order_and_kept(datasette: Dataset
     assert _headings(chosen.text) == ["Folder", "Tags", "Id"]
     assert f"<code>{file['id']}</code>" in chosen.text
     assert f'href="{SOURCE}?folder=b/c"' in chosen.text
-    assert re.findall(r'files-tag" title="(.)"', chosen.text) == ["w", "x", "y"]
+    assert re.findall(r'files-tag files-hue-[0-7]" title="(.)"', chosen.text) == ["w", "x", "y"]
     assert 'title="z">+1' in chosen.text
     # The form keeps what the list is narrowed to; without a size and a time their order is offered.
     assert '<input type="hidden" name="q" value="a">' in chosen.text
