@@ -22,7 +22,10 @@ _CAPABILITIES = (
 
 
 async def _visible(call: Call) -> tuple[list[tuple[Source, bool, bool]], dict[int, SourceTotals]]:
-    """``(source, may browse, may upload)`` for each source with a grant, and their totals."""
+    """``(source, may browse, may upload)`` for each source with a grant, and their totals.
+
+    Nobody may upload to a storage that takes no files.
+    """
     browse = await grant(call.datasette, call.actor, BROWSE)
     upload = await grant(call.datasette, call.actor, UPLOAD)
 
@@ -33,7 +36,11 @@ async def _visible(call: Call) -> tuple[list[tuple[Source, bool, bool]], dict[in
 
     can_browse, can_upload, totals = await call.files.catalog.read(look)
     visible = [
-        (source, source.slug in can_browse, source.slug in can_upload)
+        (
+            source,
+            source.slug in can_browse,
+            source.slug in can_upload and source.capabilities.can_upload,
+        )
         for source in call.files.sources
         if source.slug in can_browse or source.slug in can_upload
     ]
@@ -53,7 +60,7 @@ async def index(call: Call) -> Response:
         {
             "source": source,
             "can_browse": can_browse,
-            "can_upload": can_upload and source.capabilities.can_upload,
+            "can_upload": can_upload,
             "totals": totals.get(source.id, SourceTotals()),
         }
         for source, can_browse, can_upload in visible
