@@ -34,6 +34,7 @@ from .plugin import (
     render_cell,
     shutdown,
     startup,
+    top_homepage,
     top_table,
     track_event,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "render_cell",
     "shutdown",
     "startup",
+    "top_homepage",
     "top_table",
     "track_event",
 ]

@@ -217,6 +217,8 @@ class PluginConfig(BaseModel):
     audit_days: _Days = 365
     #: Whether the audit has downloads too; it always has those by a link.
     audit_downloads: bool = False
+    #: Whether Datasette's home page has the sources and the newest pictures.
+    homepage: bool = True
     #: Let the proxy before Datasette send local files.
     sendfile: Literal["x-accel"] | None = None
 

@@ -26,7 +26,7 @@ from .permissions import actions, roles, source_tables, staging
 from .permissions import rules as permissions
 from .sandbox import confinement
 from .tables import closing, recovery
-from .views import caching, ending, imports, jump, live, masking, routes, rows, tables
+from .views import caching, ending, home, imports, jump, live, masking, routes, rows, tables
 from .views import staging as staging_views
 
 pm.add_hookspecs(hookspecs)
@@ -218,6 +218,11 @@ def file_actions(datasette: Any, actor: Any, file: Any) -> Any:
 @hookimpl
 def top_table(datasette: Any, request: Any, database: str, table: str) -> Any:
     return imports.origins(datasette, request, database, table)
+
+
+@hookimpl
+def top_homepage(datasette: Any, request: Any) -> Any:
+    return home.section(datasette, request)
 
 
 @hookimpl

@@ -44,10 +44,17 @@ def test_sample_site_is_made_once_and_served(tmp_path: Path) -> None:
     }
     config = json.loads((tmp_path / "datasette.yaml").read_bytes())
     with Server(tmp_path, config, databases=[tmp_path / "sample.db"]) as server:
-        listed = server.get_json("/-/files/source/files.json?_size=max")["files"]
+        nice, odd = (
+            server.get_json(f"/-/files/source/{source}.json?_size=max")["files"]
+            for source in ("files", "odd")
+        )
         attached = server.get_json("/sample/towers.files")["files"].values()
         assert {"phone.jpg", "one-page.pdf"} <= {file["filename"] for file in attached} <= samples
-        assert {file["filename"] for file in listed} == samples
+        assert {file["filename"] for file in (*nice, *odd)} == samples
+        assert {file["folder"] for file in nice} == {
+            *("Photos", "Papers", "Sound and video", "Archives")
+        }
+        assert "truncated.jpg" in {file["filename"] for file in odd}
         with pytest.raises(urllib.error.HTTPError, match="403"):
             server.get_json("/-/files/source/private.json")
 

@@ -152,6 +152,15 @@ async def page(call: Call, template: str, context: dict[str, Any], status: int =
     return Response.html(html, status=status)
 
 
+async def part(datasette: Any, request: Any, template: str, context: dict[str, Any]) -> str:
+    """The HTML of one of our templates, as a part of a page of Datasette's."""
+    own = {"asset": partial(asset, Files.of(datasette)), **_WRITTEN}
+    html: str = await datasette.render_template(
+        f"datasette_files/{template}", {**context, **own}, request=request
+    )
+    return html
+
+
 def human_size(size: int | None) -> str:
     """A size in bytes, for people, in powers of 1024."""
     if size is None:

@@ -23,7 +23,7 @@ from ..naming import plain
 from ..permissions.actions import Actor
 from ..permissions.tables import may_view_table
 from . import records
-from .http import Call, answer, page, redirect
+from .http import Call, answer, page, part, redirect
 from .import_form import (
     MAX_COLUMNS,
     MAX_FIELDS,
@@ -268,7 +268,4 @@ async def origins(datasette: Any, request: Any, database: str, table: str) -> st
         for one in found
         if (one.source, one.file_id) in visible
     ]
-    html: str = await datasette.render_template(
-        "datasette_files/_origins.html", {"origins": shown}, request=request
-    )
-    return html
+    return await part(datasette, request, "_origins.html", {"origins": shown})
