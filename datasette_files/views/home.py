@@ -18,7 +18,7 @@ from .http import part
 
 logger = logging.getLogger("datasette_files")
 
-_MAX_SOURCES, _MAX_PICTURES = 12, 12
+_MAX_SOURCES, _MAX_PICTURES = 12, 10
 
 
 async def section(datasette: Any, request: Any) -> str:

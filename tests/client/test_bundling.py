@@ -85,6 +85,7 @@ async def test_a_bundle_is_verified_and_goes_on_after_a_break_and_a_kill(
     assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".")] == []
 
 
+@pytest.mark.full
 async def test_a_bundle_that_cannot_be_had_is_explained(
     make_datasette: MakeDatasette, tmp_path: Path, quick: None
 ) -> None:

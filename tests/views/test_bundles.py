@@ -196,6 +196,7 @@ async def test_the_rows_of_a_table_come_back_with_their_types(
     assert new.pks == ["id"]
 
 
+@pytest.mark.full
 async def test_the_result_of_a_query_has_a_type_for_every_column(
     make_datasette: MakeDatasette, tmp_path: Path
 ) -> None:
