@@ -119,6 +119,8 @@ async def start(call: Call) -> Response:
     )
     url = call.url(f"/-/files/source/{source.slug}/verify")
     if call.wants_page:
+        started = "Verification has started. Reload this page after a while to see what it found."
+        call.datasette.add_message(call.request, started)
         return redirect(url)
     url = f"{url}/{job_id}"
     return answer(call, {"ok": True, "job": {"id": job_id, "url": url}}, 202, {"Location": url})
