@@ -52,6 +52,8 @@ _EXCEL, _DELIMITED = "application/vnd.ms-excel", (".csv", ".tsv", ".tab", ".txt"
 _PARQUET = "application/vnd.apache.parquet"
 #: A PDF's header may come after a byte order mark or space (ISO 32000-1, 7.5.2; Annex H, 13).
 _PDF = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*%PDF-")
+#: Among bytes that are no text it may begin anywhere here (Annex H, 13), as printers' jobs have it.
+_PDF_REACH = 1024
 #: The signatures of the types that most uploads have (MIME Sniffing, 6): no search is needed.
 _SIGNATURES = {
     "image/png": b"\x89PNG\r\n\x1a\n",
@@ -61,6 +63,9 @@ _SIGNATURES = {
     "application/zip": b"PK\x03\x04",
     "application/gzip": b"\x1f\x8b\x08",
 }
+#: TIFF and BigTIFF, and raw camera images after them. puremagic lacks one of them, and takes some
+#: others for files that Windows calls Thumbs.db.
+_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 #: ISO base media files whose brand says they are images; puremagic takes some of them for video.
 _IMAGE_BRANDS = {
     b"avif": "image/avif",
@@ -103,8 +108,9 @@ def stored_type(declared: str, head: bytes) -> str:
         return declared if _is_text(head) else sniff(head)
     if family in _SIGNED:
         return _checked(declared, family, sniff(head))
-    found = _markup(head) if _is_text(head) else None
-    if declared == "application/pdf":
+    is_text = _is_text(head)
+    found = _markup(head) if is_text else None
+    if declared == "application/pdf" and (is_text or b"%PDF-" not in head[:_PDF_REACH]):
         return found or sniff(head)
     return found or declared
 
@@ -129,6 +135,11 @@ def sniff(head: bytes) -> str:
         return _markup(head) or "text/plain"
     if head[4:8] == b"ftyp" and head[8:12] in _IMAGE_BRANDS:
         return _IMAGE_BRANDS[head[8:12]]
+    found = _by_signature(head)
+    return "image/tiff" if found == UNKNOWN and head.startswith(_TIFF) else found
+
+
+def _by_signature(head: bytes) -> str:
     if not any(
         head[offset : offset + 2] in beginnings or head[offset : offset + 1] in beginnings
         for offset, beginnings in _BEGINNINGS.items()

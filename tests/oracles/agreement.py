@@ -240,12 +240,13 @@ _FACTS: dict[str, tuple[str, ...]] = {
         *(f"EXIF:{name}" for name in ("DateTimeOriginal", "CreateDate", "ModifyDate")),
         *(f"XMP:{name}" for name in ("DateTimeOriginal", "DateCreated", "CreateDate")),
         *("QuickTime:CreationDate", "QuickTime:CreateDate"),
+        *("Matroska:DateTimeOriginal", "RIFF:DateTimeOriginal"),
     ),
     "camera": ("EXIF:Model", "XMP:Model", "QuickTime:Model"),
     "lens": ("EXIF:LensModel", "XMP:LensModel", "XMP:Lens"),
     "latitude": ("Composite:GPSLatitude", "XMP:GPSLatitude"),
     "longitude": ("Composite:GPSLongitude", "XMP:GPSLongitude"),
-    "duration": ("QuickTime:Duration", "Composite:Duration"),
+    "duration": ("QuickTime:Duration", "Matroska:Duration", "Composite:Duration"),
     "size": ("Composite:ImageSize",),
 }
 

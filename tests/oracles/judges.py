@@ -168,7 +168,8 @@ def pptx(path: str) -> str:
     lines = []
     for slide in library.Presentation(path).slides:
         for paragraph in slide._element.iter(f"{named}p"):
-            lines.append("".join(node.text or "" for node in paragraph.iter(f"{named}t")))
+            nodes = paragraph.iter(f"{named}t", f"{named}br")
+            lines.append("".join(node.text or "" if node.tag[-1] == "t" else " " for node in nodes))
     return "\n".join(lines)
 
 
