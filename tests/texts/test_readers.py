@@ -42,6 +42,20 @@ READ: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
         documents.pdf(["audit one", "", "ledger three"]),
         [(1, "audit one"), (3, "ledger three")],
     ),
+    "notes.pdf": (
+        documents.pdf(
+            ["printed"],
+            [
+                "/Subtype /FreeText /Contents (in a box)",
+                "/Subtype /Highlight /Contents (marked)",
+                "/Subtype /Text /Contents (hidden) /F 2",
+                "/Subtype /Widget /FT /Ch /T (l) /Opt [(five) (six)] /V (six)",
+                "/Subtype /Widget /FT /Ch /Ff 131072 /T (c) /Opt [(seven) (eight)] /V (eight)",
+                "/Subtype /Widget /FT /Tx /T (t) /V (typed)",
+            ],
+        ),
+        [(1, "printed\nfive\nsix\neight\ntyped\nin a box\nmarked")],
+    ),
     "a.docx": (documents.docx(_TWO_PAGES), [(1, "first"), (2, "second")]),
     "a.pptx": (documents.pptx(["one", "two"]), [(1, "one"), (2, "two")]),
     "a.xlsx": (
