@@ -79,16 +79,23 @@ def _fields(raw: Any, document: Any, page: Any) -> list[str]:
     for annotation in _annotations(raw, page):
         if raw.FPDFAnnot_GetSubtype(annotation) != raw.FPDF_ANNOT_WIDGET:
             continue
-        ask = document.formenv, annotation
-        lines = 0
-        if raw.FPDFAnnot_GetFormFieldType(*ask) == raw.FPDF_FORMFIELD_LISTBOX:
-            lines = raw.FPDFAnnot_GetOptionCount(*ask)
-        for line in range(min(lines, _MAX_FIELDS - len(found))):
-            found.append(_string(raw, partial(raw.FPDFAnnot_GetOptionLabel, *ask, line)))
-        value = _string(raw, partial(raw.FPDFAnnot_GetFormFieldValue, *ask))
-        if lines <= 0 and value not in ("", "Off"):  # an empty field or check box
-            found.append(value)
+        shown = _lines(raw, document.formenv, annotation)[: _MAX_FIELDS - len(found)]
+        ask = partial(raw.FPDFAnnot_GetFormFieldValue, document.formenv, annotation)
+        found += shown or [value for value in [_string(raw, ask)] if value not in ("", "Off")]
     return found
+
+
+def _lines(raw: Any, form: Any, annotation: Any) -> list[str]:
+    """The words that a field with choices shows, which its value may only stand for."""
+    kind = raw.FPDFAnnot_GetFormFieldType(form, annotation)
+    if kind not in (raw.FPDF_FORMFIELD_LISTBOX, raw.FPDF_FORMFIELD_COMBOBOX):
+        return []
+    return [
+        _string(raw, partial(raw.FPDFAnnot_GetOptionLabel, form, annotation, line))
+        for line in range(min(raw.FPDFAnnot_GetOptionCount(form, annotation), _MAX_FIELDS))
+        if kind == raw.FPDF_FORMFIELD_LISTBOX
+        or raw.FPDFAnnot_IsOptionSelected(form, annotation, line)
+    ]
 
 
 def _comments(raw: Any, page: Any) -> list[str]:
