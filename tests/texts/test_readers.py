@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from datasette.app import Datasette
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from datasette_files.texts.kinds import Kinds, installed
 from tests.conftest import MakeDatasette, missing, upload
@@ -204,7 +204,7 @@ def test_kinds_follow_types_and_names() -> None:
     scanning = Kinds(pdf=False, tesseract="/usr/bin/tesseract", languages=("eng",))
     assert scanning.of("image/png", "x.png") == "ocr"
     assert scanning.of("application/pdf", "x.pdf") is None
-    assert scanning.versions["ocr"] == "1 eng"
+    assert scanning.versions["ocr"] == "2 eng"
     assert installed([]).tesseract == ""
 
 
@@ -222,6 +222,11 @@ async def test_pictures_and_scanned_pages_are_read_by_tesseract(
         file = io.BytesIO()
         picture.save(file, kind)
         sent.append(await upload(datasette, file.getvalue(), f"scan.{kind}"))
+    clear = Image.new("RGBA", picture.size)  # black, and wholly transparent
+    clear.putalpha(ImageOps.invert(picture.convert("L")))
+    file = io.BytesIO()
+    clear.save(file, "png")
+    sent.append(await upload(datasette, file.getvalue(), "clear.png"))
     await extract(datasette)
     for file_ in sent:
         assert await pages(datasette, file_["id"]) == [(1, "Scanned ledger words")]
