@@ -36,6 +36,9 @@ _XML = re.compile(rb"\s*<\?xml\s", re.IGNORECASE)
 
 #: Families of which (nearly) every type has a signature.
 _SIGNED = ("image", "audio", "video", "font")
+#: Pictures that are sent without their place (stripping.py, tiff.py). The bytes decide which of
+#: them a file is, as the place is left out by the rules of its type.
+_STRIPPED = ("image/jpeg", "image/png", "image/webp", "image/tiff")
 #: Containers, which hold audio or video.
 _CONTAINERS = ("application/ogg", "application/mp4")
 #: Types by mimetypes' name of a compression.
@@ -54,18 +57,19 @@ _PARQUET = "application/vnd.apache.parquet"
 _PDF = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*%PDF-")
 #: Among bytes that are no text it may begin anywhere here (Annex H, 13), as printers' jobs have it.
 _PDF_REACH = 1024
+#: TIFF and BigTIFF, and raw camera images after them. puremagic lacks one of them, and takes some
+#: others for files that Windows calls Thumbs.db.
+_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 #: The signatures of the types that most uploads have (MIME Sniffing, 6): no search is needed.
-_SIGNATURES = {
+_SIGNATURES: dict[str, bytes | tuple[bytes, ...]] = {
     "image/png": b"\x89PNG\r\n\x1a\n",
     "image/jpeg": b"\xff\xd8\xff",
     "image/gif": b"GIF8",
+    "image/tiff": _TIFF,
     "application/pdf": b"%PDF-",
     "application/zip": b"PK\x03\x04",
     "application/gzip": b"\x1f\x8b\x08",
 }
-#: TIFF and BigTIFF, and raw camera images after them. puremagic lacks one of them, and takes some
-#: others for files that Windows calls Thumbs.db.
-_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 #: ISO base media files whose brand says they are images; puremagic takes some of them for video.
 _IMAGE_BRANDS = {
     b"avif": "image/avif",
@@ -119,6 +123,8 @@ def _checked(declared: str, family: str, sniffed: str) -> str:
     found = sniffed.partition("/")[0]
     if sniffed == "image/svg+xml":
         return sniffed  # a document that may hold script, whatever picture it is declared as
+    if found == family and declared in _STRIPPED:
+        return sniffed
     if found == family or {found, family} == {"audio", "video"}:
         return declared
     if sniffed in _CONTAINERS and family in ("audio", "video"):
