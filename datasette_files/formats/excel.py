@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO
 
-from . import dialect, serials
+from . import dialect, opendocument, serials
 from .base import MAX_FIELD, ImportFormat, ImportProblem, ReadOptions, Table, column_names
 
 #: A larger float is not turned into an integer: it is no longer exact.
@@ -101,12 +101,19 @@ def _sheet(stream: BinaryIO, name: str | None) -> tuple[Any, list[str]]:
             " the sheet as CSV"
         )
     from python_calamine import (  # noqa: PLC0415 - in the import's process alone
+        CalamineError,
         SheetTypeEnum,
         SheetVisibleEnum,
         load_workbook,
     )
 
-    book = load_workbook(stream)
+    try:
+        book = load_workbook(stream)
+    except CalamineError:
+        readable = opendocument.without_gaps(stream)
+        if readable is None:
+            raise
+        book = load_workbook(readable)
     sheets = [one for one in book.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
     names = [one.name for one in sheets]
     if not names:

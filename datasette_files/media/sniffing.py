@@ -36,6 +36,9 @@ _XML = re.compile(rb"\s*<\?xml\s", re.IGNORECASE)
 
 #: Families of which (nearly) every type has a signature.
 _SIGNED = ("image", "audio", "video", "font")
+#: Pictures that are sent without their place (stripping.py, tiff.py). The bytes decide which of
+#: them a file is, as the place is left out by the rules of its type.
+_STRIPPED = ("image/jpeg", "image/png", "image/webp", "image/tiff")
 #: Containers, which hold audio or video.
 _CONTAINERS = ("application/ogg", "application/mp4")
 #: Types by mimetypes' name of a compression.
@@ -52,11 +55,17 @@ _EXCEL, _DELIMITED = "application/vnd.ms-excel", (".csv", ".tsv", ".tab", ".txt"
 _PARQUET = "application/vnd.apache.parquet"
 #: A PDF's header may come after a byte order mark or space (ISO 32000-1, 7.5.2; Annex H, 13).
 _PDF = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*%PDF-")
+#: Among bytes that are no text it may begin anywhere here (Annex H, 13), as printers' jobs have it.
+_PDF_REACH = 1024
+#: TIFF and BigTIFF, and raw camera images after them. puremagic lacks one of them, and takes some
+#: others for files that Windows calls Thumbs.db.
+_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 #: The signatures of the types that most uploads have (MIME Sniffing, 6): no search is needed.
-_SIGNATURES = {
+_SIGNATURES: dict[str, bytes | tuple[bytes, ...]] = {
     "image/png": b"\x89PNG\r\n\x1a\n",
     "image/jpeg": b"\xff\xd8\xff",
     "image/gif": b"GIF8",
+    "image/tiff": _TIFF,
     "application/pdf": b"%PDF-",
     "application/zip": b"PK\x03\x04",
     "application/gzip": b"\x1f\x8b\x08",
@@ -103,8 +112,9 @@ def stored_type(declared: str, head: bytes) -> str:
         return declared if _is_text(head) else sniff(head)
     if family in _SIGNED:
         return _checked(declared, family, sniff(head))
-    found = _markup(head) if _is_text(head) else None
-    if declared == "application/pdf":
+    is_text = _is_text(head)
+    found = _markup(head) if is_text else None
+    if declared == "application/pdf" and (is_text or b"%PDF-" not in head[:_PDF_REACH]):
         return found or sniff(head)
     return found or declared
 
@@ -113,6 +123,8 @@ def _checked(declared: str, family: str, sniffed: str) -> str:
     found = sniffed.partition("/")[0]
     if sniffed == "image/svg+xml":
         return sniffed  # a document that may hold script, whatever picture it is declared as
+    if found == family and declared in _STRIPPED:
+        return sniffed
     if found == family or {found, family} == {"audio", "video"}:
         return declared
     if sniffed in _CONTAINERS and family in ("audio", "video"):
@@ -129,6 +141,11 @@ def sniff(head: bytes) -> str:
         return _markup(head) or "text/plain"
     if head[4:8] == b"ftyp" and head[8:12] in _IMAGE_BRANDS:
         return _IMAGE_BRANDS[head[8:12]]
+    found = _by_signature(head)
+    return "image/tiff" if found == UNKNOWN and head.startswith(_TIFF) else found
+
+
+def _by_signature(head: bytes) -> str:
     if not any(
         head[offset : offset + 2] in beginnings or head[offset : offset + 1] in beginnings
         for offset, beginnings in _BEGINNINGS.items()

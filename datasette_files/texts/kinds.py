@@ -10,8 +10,9 @@ from ..media.families import is_text
 
 #: Raise an extractor's number when it reads better: then its files are read again.
 _VERSIONS = {
-    **dict.fromkeys(("pdf", "docx", "pptx", "xlsx", "odt", "ods", "odp"), 1),
-    **dict.fromkeys(("epub", "html", "mail", "text", "ocr"), 1),
+    **dict.fromkeys(("docx", "pptx", "xlsx", "odt", "ods", "odp"), 1),
+    **dict.fromkeys(("epub", "html", "mail", "text"), 1),
+    **dict.fromkeys(("pdf", "ocr"), 2),
 }
 _OOXML = "application/vnd.openxmlformats-officedocument."
 _ODF = "application/vnd.oasis.opendocument."

@@ -182,6 +182,31 @@ def test_durations_and_midnights_of_open_document_are_written_as_others_are(tmp_
     assert [row[0] for row in rows] == [*cells.values(), *dates.values()]
 
 
+def test_an_indented_spreadsheet_of_open_document_is_read(tmp_path: Path) -> None:
+    """White space between cells means nothing; within a paragraph it is text."""
+    rows = [[("string", "name"), ("string", "n")], [("string", "Ann"), ("float", "1")]]
+    made = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(wide_ods(rows))) as plain,
+        zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as indented,
+    ):
+        for name in plain.namelist():
+            content = plain.read(name)
+            if name == "content.xml":
+                content = re.sub(rb"(</?table:|<text:p)", rb"\n  \1", content)
+                content = content.replace(b' office:string-value="Ann"', b"")
+                content = content.replace(b">Ann<", b"><text:span>Ann</text:span> \n Lee<")
+            indented.writestr(name, content)
+    path = tmp_path / "x.ods"
+    path.write_bytes(made.getvalue())
+    found = engine.preview(path, tmp_path)
+    assert found["columns"] == ["name", "n"]
+    assert [[" ".join(cell.split()) for cell in row] for row in found["rows"]] == [["Ann Lee", "1"]]
+    path.write_bytes(made.getvalue().replace(b"content.xml", b"another.xml"))
+    with pytest.raises(ImportProblem, match="The workbook cannot be read"):
+        engine.preview(path, tmp_path)
+
+
 def test_titles_above_the_header_of_a_sheet_are_passed_over(tmp_path: Path) -> None:
     empty, texts = ("", ""), ["Sales of 2024", "Made", "2024-01-31", "name", "n", "ratio"]
     sales, moment, day, *header = [("string", text) for text in texts]

@@ -240,12 +240,13 @@ _FACTS: dict[str, tuple[str, ...]] = {
         *(f"EXIF:{name}" for name in ("DateTimeOriginal", "CreateDate", "ModifyDate")),
         *(f"XMP:{name}" for name in ("DateTimeOriginal", "DateCreated", "CreateDate")),
         *("QuickTime:CreationDate", "QuickTime:CreateDate"),
+        *("Matroska:DateTimeOriginal", "RIFF:DateTimeOriginal"),
     ),
     "camera": ("EXIF:Model", "XMP:Model", "QuickTime:Model"),
     "lens": ("EXIF:LensModel", "XMP:LensModel", "XMP:Lens"),
     "latitude": ("Composite:GPSLatitude", "XMP:GPSLatitude"),
     "longitude": ("Composite:GPSLongitude", "XMP:GPSLongitude"),
-    "duration": ("QuickTime:Duration", "Composite:Duration"),
+    "duration": ("QuickTime:Duration", "Matroska:Duration", "Composite:Duration"),
     "size": ("Composite:ImageSize",),
 }
 
@@ -297,7 +298,10 @@ def _same(name: str, own: Any, judged: Any) -> bool:
     if name == "taken_at":
         return str(own)[:19] == re.sub(r"^(\d+):(\d+):(\d+) ", r"\1-\2-\3T", str(judged))[:19]
     if name in ("latitude", "longitude", "duration"):
-        return abs(float(own) - float(judged)) <= max(1e-5, 0.02 * (name == "duration"))
+        number = 0.0
+        for part in str(judged).split(":"):  # a track of Matroska may have hours and minutes
+            number = 60 * number + float(part)
+        return abs(float(own) - number) <= max(1e-5, 0.02 * (name == "duration"))
     if name == "size":
         sides = str(judged).replace("x", " ").split()
         return str(own).split() in (sides, sides[::-1])

@@ -150,13 +150,16 @@ def docx(path: str) -> str:
     import docx as library
 
     document = library.Document(path)
-    parts = [part.element for part in (document.part,)]
     named = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+    # A drawing's other form, for programs that do not know the first, has the same text.
+    other = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
     lines = []
-    for paragraph in parts[0].body.iter(f"{named}p"):
+    for paragraph in document.part.element.body.iter(f"{named}p"):
         texts = []
         for node in paragraph.iter(f"{named}t", f"{named}tab", f"{named}br"):
-            texts.append(node.text or "" if node.tag == f"{named}t" else " ")
+            is_own = next(node.iterancestors(f"{named}p")) is paragraph
+            if is_own and next(node.iterancestors(other), None) is None:
+                texts.append(node.text or "" if node.tag == f"{named}t" else " ")
         lines.append("".join(texts))
     return "\n".join(lines)
 
@@ -168,7 +171,8 @@ def pptx(path: str) -> str:
     lines = []
     for slide in library.Presentation(path).slides:
         for paragraph in slide._element.iter(f"{named}p"):
-            lines.append("".join(node.text or "" for node in paragraph.iter(f"{named}t")))
+            nodes = paragraph.iter(f"{named}t", f"{named}br")
+            lines.append("".join(node.text or "" if node.tag[-1] == "t" else " " for node in nodes))
     return "\n".join(lines)
 
 

@@ -13,8 +13,9 @@ from tests.oracles import agreement
 
 #: The least part of the files that both read in which both agree.
 LEAST = {
-    **{"pdf": 0.8, "docx": 0.95, "pptx": 0.9, "media": 0.9, "stripped": 0.99, "ocr": 0.7},
-    **{"xlsx": 0.9, "xls": 0.95, "ods": 0.7, "csv": 0.9, "parquet": 0.99},
+    **{"pdf": 0.8, "docx": 0.98, "pptx": 0.98, "media": 0.95, "stripped": 0.99, "ocr": 0.7},
+    # Tables: ours leaves out titles above the header, which counts as a difference.
+    **{"xlsx": 0.9, "xls": 0.9, "ods": 0.6, "csv": 0.85, "parquet": 0.99},
 }
 PROGRAMS = {"pdf": "pdftotext", "media": "exiftool", "stripped": "exiftool", "ocr": "tesseract"}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from datasette.app import Datasette
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from datasette_files.app import Files
 from datasette_files.db import media
@@ -188,7 +188,7 @@ async def test_what_only_xmp_tells(make_datasette: MakeDatasette, tmp_path: Path
     datasette = await make_datasette(sources=sources, thumbnail_eager=False)
     as_attributes = b"""<x:xmpmeta><rdf:Description tiff:Make="Acme" tiff:Model="Acme &amp; Two"
         exif:GPSLatitude="52,31.2N" exif:GPSLongitude="13,24,18W"
-        exif:DateTimeOriginal="2024-05-06T07:08:09.5+02:00" aux:Lens='50mm'/></x:xmpmeta>"""
+        exif:DateTimeOriginal="2024:05:06 07:08:09.5+02:00" aux:Lens='50mm'/></x:xmpmeta>"""
     as_elements = b"""<x:xmpmeta><exif:GPSLatitude>91,0N</exif:GPSLatitude>
         <exif:GPSLongitude>13,24.3E</exif:GPSLongitude><xmp:CreateDate>2024</xmp:CreateDate>
         <photoshop:City>Berlin</photoshop:City></x:xmpmeta>"""
@@ -206,3 +206,37 @@ async def test_what_only_xmp_tells(make_datasette: MakeDatasette, tmp_path: Path
     assert (first.lens, first.width, first.has_place) == ("50mm", 4, True)
     assert (first.latitude, first.longitude) == (pytest.approx(52.52), pytest.approx(-13.405))
     assert (await found(datasette, made[1]["id"]))[1] == Facts(width=4, height=3, has_place=True)
+
+
+async def test_headers_tell_the_facts_of_large_and_of_damaged_pictures(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    """A photo of more pixels than are drawn has its facts. What is not looked for may be there."""
+    sources = {"docs": disk_source(tmp_path / "docs", location="show")}
+    datasette = await make_datasette(
+        sources=sources, thumbnail_eager=False, thumbnail_max_pixels=100
+    )
+    large = await upload(datasette, picture(gps=BERLIN), "large.jpg", content_type="image/jpeg")
+    packet = b"<x exif:GPSLatitude='52,31.2N' exif:GPSLongitude='13,24,18W'/>"
+    behind = io.BytesIO()
+    PngImagePlugin.putchunk(behind, b"iTXt", b"XML:com.adobe.xmp" + b"\x00" * 5 + packet)
+    exif = Image.Exif()
+    exif.update({0x0110: "Acme One", 0xA434: "50mm", 0x9003: "2024:05:06 07:08:09"})
+    made = {}
+    for name, side in (("many.png", 20), ("cut.png", 10), ("whole.png", 10)):
+        out = io.BytesIO()
+        Image.effect_noise((side, side), 99).save(out, "PNG", exif=exif)
+        content = out.getvalue()[:-12] + behind.getvalue() + out.getvalue()[-12:]
+        if name == "cut.png":
+            content = content[: content.index(b"IDAT") + 20]
+        made[name] = await upload(datasette, content, name, content_type="image/png")
+    await read(datasette)
+    status, known = await found(datasette, large["id"])
+    assert (status, known.width, known.camera) == ("done", 20, "Acme One")
+    assert known.latitude == pytest.approx(52.52)
+    for name, file in made.items():
+        status, known = await found(datasette, file["id"])
+        assert (status, known.camera, known.lens) == ("done", "Acme One", "50mm")
+        assert known.taken_at == "2024-05-06T07:08:09"
+        assert known.latitude == (pytest.approx(52.52) if name == "whole.png" else None)
+        assert known.has_place

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from string import digits
 
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 
 
-def pdf(pages: list[str]) -> bytes:
-    """A PDF with one line of text a page (PDF 32000-1)."""
+def pdf(pages: list[str], annotations: Sequence[str] = ()) -> bytes:
+    """A PDF with one line of text a page, and annotations on the first (PDF 32000-1)."""
+    noted = {4 + 2 * len(pages) + number: one for number, one in enumerate(annotations)}
+    fields = " ".join(f"{number} 0 R" for number, one in noted.items() if "/Widget" in one)
+    annots = f"/Annots [{' '.join(f'{number} 0 R' for number in noted)}]"
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
     objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [{fields}] >> >>",
         f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
     for number, text in enumerate(pages):
         objects.append(
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents {5 + 2 * number} 0 R"
-            " /Resources << /Font << /F1 3 0 R >> >> >>"
+            f" /Resources << /Font << /F1 3 0 R >> >> {'' if number else annots} >>"
         )
         drawn = f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET" if text else ""
         objects.append(f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream")
+    objects += [f"<< /Type /Annot /Rect [9 9 99 29] {one} >>" for one in noted.values()]
     made, places = b"%PDF-1.4\n", []
     for number, content in enumerate(objects, start=1):
         places.append(len(made))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from datasette.app import Datasette
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from datasette_files.texts.kinds import Kinds, installed
 from tests.conftest import MakeDatasette, missing, upload
@@ -41,6 +41,21 @@ READ: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
     "a.pdf": (
         documents.pdf(["audit one", "", "ledger three"]),
         [(1, "audit one"), (3, "ledger three")],
+    ),
+    "notes.pdf": (
+        documents.pdf(
+            ["printed"],
+            [
+                "/Subtype /FreeText /Contents (in a box)",
+                "/Subtype /Highlight /Contents (marked)",
+                "/Subtype /Text /Contents (hidden) /F 2",
+                "/Subtype /Widget /FT /Ch /T (l) /Opt [(five) (six)] /V (six)",
+                "/Subtype /Widget /FT /Ch /Ff 131072 /T (c) /Opt [(7) [(8) (eight)]] /V (8)",
+                "/Subtype /Widget /FT /Ch /Ff 393216 /T (e) /Opt [(nine)] /V (other)",
+                "/Subtype /Widget /FT /Tx /T (t) /V (typed)",
+            ],
+        ),
+        [(1, "printed\nfive\nsix\neight\nother\ntyped\nin a box\nmarked")],
     ),
     "a.docx": (documents.docx(_TWO_PAGES), [(1, "first"), (2, "second")]),
     "a.pptx": (documents.pptx(["one", "two"]), [(1, "one"), (2, "two")]),
@@ -189,7 +204,7 @@ def test_kinds_follow_types_and_names() -> None:
     scanning = Kinds(pdf=False, tesseract="/usr/bin/tesseract", languages=("eng",))
     assert scanning.of("image/png", "x.png") == "ocr"
     assert scanning.of("application/pdf", "x.pdf") is None
-    assert scanning.versions["ocr"] == "1 eng"
+    assert scanning.versions["ocr"] == "2 eng"
     assert installed([]).tesseract == ""
 
 
@@ -207,6 +222,11 @@ async def test_pictures_and_scanned_pages_are_read_by_tesseract(
         file = io.BytesIO()
         picture.save(file, kind)
         sent.append(await upload(datasette, file.getvalue(), f"scan.{kind}"))
+    clear = Image.new("RGBA", picture.size)  # black, and wholly transparent
+    clear.putalpha(ImageOps.invert(picture.convert("L")))
+    file = io.BytesIO()
+    clear.save(file, "png")
+    sent.append(await upload(datasette, file.getvalue(), "clear.png"))
     await extract(datasette)
     for file_ in sent:
         assert await pages(datasette, file_["id"]) == [(1, "Scanned ledger words")]

@@ -51,6 +51,30 @@ def test_comments_before_markup_are_passed_over(head: bytes, found: str) -> None
     assert sniffing.sniff(head) == found
 
 
+@pytest.mark.parametrize(
+    ("declared", "head", "stored"),
+    [
+        ("image/tiff", b"II*\x00" + b"\xff" * 520 + b"\x04\x00\x00\x00", "image/tiff"),
+        ("image/tiff", b"II+\x00\x08\x00\x00\x00", "image/tiff"),
+        (sniffing.UNKNOWN, b"MM\x00+\x00\x08\x00\x00", "image/tiff"),
+        ("image/x-canon-cr2", b"II*\x00\x10\x00\x00\x00CR\x02\x00" + b"\x00" * 9, None),
+        ("image/tiff", b"II\x00\x00\x08\x00\x00\x00", sniffing.UNKNOWN),
+        ("image/jpeg", b"\x89PNG\r\n\x1a\n" + b"\x00" * 9, "image/png"),
+        ("image/png", b"RIFF\x24\x00\x00\x00WEBPVP8 ", "image/webp"),
+        ("image/webp", b"RIFF\x24\x00\x00\x00WEBPVP8 ", None),
+        ("image/jpeg", b"\x00\x00\x00\x18ftypheic" + b"\x00" * 9, "image/heic"),
+        ("application/pdf", b"\x1b%-12345X@PJL\r\n%PDF-1.4\n%\x93\x00", None),
+        ("application/pdf", b"<html>%PDF-1.4\n", "text/html"),
+        ("application/pdf", b" " * 1024 + b"x%PDF-1.4\n", "text/plain"),
+    ],
+    ids=repr,
+)
+def test_a_declared_type_is_kept_where_the_bytes_may_be_of_it(
+    declared: str, head: bytes, stored: str | None
+) -> None:
+    assert sniffing.stored_type(declared, head) == (stored or declared)
+
+
 #: ``(what stands in the catalog, the Content-Type it is served with, whether inline shows it)``
 _WRITTEN = [
     ("image/png; x=\r\nSet-Cookie: a=b", "image/png", True),

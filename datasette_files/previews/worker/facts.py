@@ -7,6 +7,7 @@ its file, which is kept in the child's folder. It answers ``{"facts": {…}}`` w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -42,6 +43,7 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
     if settings is None:
         return
     formats = pictures.prepare(heif=settings["heif"], max_pixels=settings["max_pixels"])
+    Image.MAX_IMAGE_PIXELS = None  # a header tells the facts of a picture of any size
     while (job := framing.read_message(source)) is not None:
         answer = _answer({**settings, **job, "formats": formats}, source)
         sink.write(framing.packed(answer))
@@ -77,11 +79,11 @@ def _answer(job: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
 
 
 def _image(job: dict[str, Any]) -> Facts:
-    """The facts in the header of a picture (Exif 2.32, 4.6); nothing is decoded."""
+    """The facts in the header of a picture (Exif 2.32, 4.6). Only a PNG's pixels are decoded."""
     with Image.open(_FILE, formats=job["formats"]) as image:
         width, height = image.size
-        found = _exif(image.getexif())
-        # A PNG may have it behind its pixels, which are read by now.
+        exif, is_whole = _header(image, job["max_pixels"])
+        found = _exif(exif)
         packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     if found.pop("orientation", 1) in _SIDEWAYS:
         width, height = height, width
@@ -89,14 +91,35 @@ def _image(job: dict[str, Any]) -> Facts:
     known = {name: value for name, value in found.items() if value is not None}
     if "latitude" in known:
         told = {name: one for name, one in told.items() if name not in ("latitude", "longitude")}
+    if not is_whole:
+        told["has_place"] = True  # what cannot be read may tell it
     return {**told, **known, "width": width, "height": height}
+
+
+def _header(image: Image.Image, max_pixels: int) -> tuple[Image.Exif, bool]:
+    """The Exif of a picture, and whether it was looked for everywhere.
+
+    A PNG may have Exif and XMP behind its pixels. Where these are too many to decode, or damaged,
+    only the facts before them are known.
+    """
+    is_whole = image.format != "PNG"
+    if not is_whole and image.width * image.height <= max_pixels:
+        with contextlib.suppress(OSError, SyntaxError, ValueError):
+            image.load()
+            is_whole = True
+    # Not PngImageFile's own, which loads the pixels.
+    return Image.Image.getexif(image), is_whole
 
 
 def _exif(exif: Image.Exif) -> Facts:
     base, tags = ExifTags.Base, exif.get_ifd(ExifTags.IFD.Exif)
     taken = None
     for time, offset in (
-        (tags.get(base.DateTimeOriginal), tags.get(base.OffsetTimeOriginal)),
+        # TIFF/EP has it in the first directory, as some programs have the lens.
+        (
+            tags.get(base.DateTimeOriginal) or exif.get(base.DateTimeOriginal),
+            tags.get(base.OffsetTimeOriginal),
+        ),
         (tags.get(base.DateTimeDigitized), tags.get(base.OffsetTimeDigitized)),
         (exif.get(base.DateTime), tags.get(base.OffsetTime)),
     ):
@@ -109,7 +132,7 @@ def _exif(exif: Image.Exif) -> Facts:
     return {
         "taken_at": taken,
         "camera": _camera(exif.get(base.Make), exif.get(base.Model)),
-        "lens": _text(tags.get(base.LensModel)),
+        "lens": _text(tags.get(base.LensModel) or exif.get(base.LensModel)),
         "orientation": exif.get(base.Orientation, 1),
         "has_place": bool(gps) or None,
         **place,

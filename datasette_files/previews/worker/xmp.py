@@ -20,7 +20,10 @@ _PLACES = re.compile(
 _COORDINATE = re.compile(
     r"(\d{1,3}),(\d{1,2}(?:\.\d{1,12})?)(?:,(\d{1,2}(?:\.\d{1,12})?))?([NSEW])"
 )
-_MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
+#: ISO 8601, or as Exif writes it, which some programs copy.
+_MOMENT = re.compile(
+    r"(\d{4})[-:](\d\d)[-:](\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?"
+)
 _TIMES = tuple(
     name.encode()
     for name in (
@@ -75,7 +78,7 @@ def _moment(text: str | None) -> str | None:
     if part is None:
         return None
     try:
-        moment = datetime.fromisoformat(part[1])
+        moment = datetime.fromisoformat(f"{part[1]}-{part[2]}-{part[3]}T{part[4]}")
     except ValueError:
         return None
-    return moment.isoformat() + (part[2] or "").replace("Z", "+00:00")
+    return moment.isoformat() + (part[5] or "").replace("Z", "+00:00")

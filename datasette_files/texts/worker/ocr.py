@@ -28,7 +28,7 @@ class Ocr:
     def read(self, picture: Image.Image) -> str:
         """The text in a picture; Raises Unreadable."""
         place = Path("page.png")
-        picture.convert("L").save(place, compress_level=1)
+        _on_white(picture).save(place, compress_level=1)
         command = [self._program, str(place), "stdout", "-l", "+".join(self._languages)]
         try:
             done = subprocess.run(  # noqa: S603 - no shell, and our own file name
@@ -48,6 +48,16 @@ class Ocr:
             reason = done.stderr.decode("utf-8", "replace").strip()[-300:]
             raise Unreadable(f"tesseract failed ({done.returncode}): {reason}")
         return done.stdout.decode("utf-8", "replace").replace("\f", "")
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    """The picture in grey. Where it is transparent it is white, as words are mostly dark."""
+    if not picture.has_transparency_data:
+        return picture.convert("L")
+    layers = picture.convert("LA")
+    paper = Image.new("L", picture.size, "white")
+    paper.paste(layers.getchannel("L"), mask=layers.getchannel("A"))
+    return paper
 
 
 def picture(path: Path, pages: Pages, scanned: Ocr | None) -> None:
