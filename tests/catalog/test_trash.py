@@ -48,13 +48,14 @@ async def datasette(make_datasette: MakeDatasette) -> Datasette:
 def requests_about(file: dict[str, Any], token: str, zip_url: str) -> list[tuple[str, str]]:
     """``(method, URL)`` for each route: about the file, or where it would be listed.
 
-    Jobs of bulk actions, of which there are none, pictures of the trash, and the audit, whose
-    entries survive their file, are left out.
+    Jobs of bulk actions and verifications, of which there are none, pictures of the trash, and the
+    audit, whose entries survive their file, are left out.
     ``token`` is that of a link to the file, ``zip_url`` the address of a zip with it.
     """
     job = "1"
     found = []
     left_out = ("/-/files/bulk/{job}", "/-/files/trash/{file_id}", "/-/files/audit")
+    left_out += ("/-/files/source/{source}/verify/{job}",)
     for route in (one for one in ROUTES if not one.path.startswith(left_out)):
         url = route.path.replace("{file_id}", file["id"]).replace("{source}", "docs")
         url = (

@@ -196,7 +196,7 @@ async def test_a_guessed_encoding_is_said_in_preview_and_job(
     others = re.findall(r'href="\?[^"]*encoding=([a-z0-9-]+)">Preview as \1<', page)
     assert len(others) == 2
     other = (await datasette.client.get(f"{url}?encoding={others[0]}")).text
-    assert "is a guess" not in other
+    assert "The encoding is a guess" not in other
     assert "<td>Muñoz</td>" not in other
     job = await site.imported(datasette, content)
     assert (job["encoding"], job["guessed"]) == ("windows-1252", True)

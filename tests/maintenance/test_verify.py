@@ -241,7 +241,7 @@ async def test_the_page_and_its_json_are_for_who_manages_the_source(
     assert (await site.client.get(f"{url}.json")).status_code == 403
     boss = {"actor": {"id": "boss"}}
     page = await site.client.get(url, **boss)
-    assert "was not verified yet" in page.text
+    assert "has not been verified yet" in page.text
     for n in range(3):
         (tmp_path / "docs" / f"<b>{n}").write_bytes(b"x")
     await files.verifier.verify(Order(files.sources.get("docs"), data=True))
