@@ -113,7 +113,10 @@ class Bundling:
         return str(self._server.answered(made["zip_url"]))
 
     async def _begun(self, address: str) -> int | None:
-        """The bytes of a bundle that was begun; None if there is none, or it has ended."""
+        """The bytes of a bundle that was begun; None if there is none, or it has ended.
+
+        Then a new one is made, and its refusal is told instead.
+        """
         try:
             return await self._size(address) if address else None
         except (NotFound, Expired, PermissionDenied):
