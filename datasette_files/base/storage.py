@@ -246,6 +246,14 @@ class Storage(ABC):
         """
         raise NotSupported(f"Storage {self.storage_type!r} does not take uploads that go on")
 
+    async def open_appended(self, path: str, state: dict[str, Any]) -> int | None:
+        """As ``open_local``, of an upload that ``finish_upload`` has not made final.
+
+        None (the default) for no local file, and for one that is gone or final. With it the core
+        reads what an earlier process received while the rest arrives, and not at the end.
+        """
+        return None
+
     async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
         """Make an upload final at ``path``, and durable; return its metadata.
 

@@ -20,6 +20,7 @@ from .threads import DiskThreads
 from .writing import flush_data, publish, temporary_name, write_fully
 
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o644
 #: Bytes that are handed together to the thread that writes.
 _BATCH = 1024 * 1024
@@ -107,6 +108,13 @@ def _flush(root: Root, fd: int, *, created: bool) -> None:
         if created:
             with root.temporary() as temporary:
                 os.fsync(temporary)
+
+
+def open_again(root: Root, path: str) -> int | None:
+    """A descriptor for reading the temporary file; None if there is none."""
+    with storage_errors(), suppress(FileNotFoundError), root.temporary() as temporary:
+        return os.open(temporary_name(path), _READ_ONLY, dir_fd=temporary)
+    return None
 
 
 def finish(root: Root, path: str) -> int:

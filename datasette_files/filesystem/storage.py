@@ -151,6 +151,13 @@ class FilesystemStorage(Storage):
         await appending.append(self._root, self._threads, path, offset, stream)
         return {}
 
+    async def open_appended(self, path: str, state: dict[str, Any]) -> int | None:
+        def close(descriptor: int | None) -> None:
+            if descriptor is not None:
+                os.close(descriptor)
+
+        return await self._submit(partial(appending.open_again, self._root, path), undo=close)
+
     async def finish_upload(self, path: str, instructions_state: dict[str, Any]) -> FileMetadata:
         size = await self._run(appending.finish, self._root, path)
         return FileMetadata(path=path, filename=path.rpartition("/")[2], size=size)

@@ -243,16 +243,17 @@ class Digest:
         self.size = 0
 
     async def add(self, chunk: bytes) -> None:
-        self.size += len(chunk)
         if len(chunk) < WORTH_A_THREAD:
-            self._update(chunk)
+            self.update(chunk)
         else:  # one hop for both: each may wait milliseconds for the interpreter's lock
-            await asyncio.to_thread(self._update, chunk)
+            await asyncio.to_thread(self.update, chunk)
 
-    def _update(self, chunk: bytes) -> None:
+    def update(self, chunk: bytes) -> None:
+        """Add a chunk on this thread."""
         self._sha256.update(chunk)
         if self._crc32:
             self._crc32.update(chunk)
+        self.size += len(chunk)
 
     @property
     def crc32(self) -> str | None:

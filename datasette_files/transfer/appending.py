@@ -1,6 +1,7 @@
 """The bytes of one request, appended to an upload that goes on, checkpoint by checkpoint.
 
-Leaves out the lease and the pieces (attempts.py), and the upload's life (resuming.py).
+Leaves out the lease and the pieces (attempts.py), what a restart lost of the digest (rereading.py),
+and the upload's life (resuming.py).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ..sources import reading
 from ..sources.reading import Digest
 from ..sources.sources import Source
 from .attempts import Attempt, Piece, Pipe
+from .rereading import Rereading
 from .reserving import Reservation
 
 #: Uploads whose running sha256 is kept between two requests.
@@ -50,14 +52,19 @@ class Appending:
     def __init__(self, catalog: Catalog, config: PluginConfig) -> None:
         self._catalog = catalog
         self._expiry = config.upload_expiry_seconds
-        #: The sha256 up to the durable offset, by upload. Lost with the process; then the stored
-        #: bytes are hashed at the end.
+        #: The sha256 of the stored bytes, by upload: up to the durable offset, or of fewer after a
+        #: restart, as it is lost with the process.
         self._digests: OrderedDict[str, Digest] = OrderedDict()
 
-    def digest_at(self, upload: Upload, offset: int) -> Digest | None:
-        """Take the digest of the bytes up to the offset out of memory, if it is there."""
-        digest = self._digests.pop(upload.id, None)
-        return digest if digest is not None and digest.size == offset else None
+    async def digest_of(self, source: Source, resumable: Resumable) -> Digest | None:
+        """The digest of all stored bytes. None if it is lost and they cannot be read here."""
+        return await self._rereading(source, resumable).to(resumable.offset, resumable.state)
+
+    def _rereading(self, source: Source, resumable: Resumable) -> Rereading:
+        digest = self._digests.pop(resumable.upload.id, None)
+        if digest is None or digest.size > resumable.offset:
+            digest = Digest(crc32=True)
+        return Rereading(source, resumable.upload, digest)
 
     @telemetry.spanned(telemetry.UPLOAD)
     async def receive(
@@ -115,11 +122,12 @@ class Appending:
         ``checked``: leave it to the caller to record the offset, once it knows the checksum.
         """
         upload, offset, state = resumable.upload, resumable.offset, resumable.state
-        digest = self.digest_at(upload, offset) if offset else Digest(crc32=True)
+        rereading = self._rereading(source, resumable)
         try:
             if offset == 0 and not resumable.is_partial:
                 await self._check_head(source, upload, pipe)
             while await pipe.head(1) or upload.size == offset == 0:
+                digest = rereading.digest_at(offset)
                 piece = Piece(pipe, source.storage.append_bytes, digest, attempt.confirm)
                 try:
                     with reading.storage_errors(source.slug):
@@ -138,12 +146,15 @@ class Appending:
                     await attempt.advance(offset, state)
                 if not piece.size:
                     break
+                if not resumable.is_partial:
+                    await rereading.beside(offset, state)
         finally:
             pipe.abandon()
-        if digest is not None:
-            self._digests[upload.id] = digest
-            if len(self._digests) > _MAX_DIGESTS:
-                self._digests.popitem(last=False)
+            await rereading.stop()
+        if not resumable.is_partial:
+            self._digests[upload.id] = rereading.digest
+        if len(self._digests) > _MAX_DIGESTS:
+            self._digests.popitem(last=False)
         upload = replace(upload, expires_at=time.time() + self._expiry)
         return replace(resumable, upload=upload, offset=offset, state=state)
 

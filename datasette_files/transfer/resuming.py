@@ -251,7 +251,9 @@ class Resuming:
     ) -> Progress:
         """Make the storage's object final, check it, and add the file to the catalog."""
         upload = replace(resumable.upload, instructions=resumable.state)
-        digest = self._appending.digest_at(upload, resumable.offset)
+        digest = None
+        if not resumable.is_partial:
+            digest = await self._appending.digest_of(source, resumable)
         try:
             stored = await self._final(source, resumable, upload, digest)
         except (BadType, ChecksumMismatch, FileTooLarge, Invalid):

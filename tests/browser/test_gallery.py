@@ -99,7 +99,7 @@ def test_search_filters_and_order_keep_the_grid(site: Site, page: Page) -> None:
     page.goto(site.url(GRID))
     page.get_by_label("Order").select_option(label="Name, A to Z")
     expect(page.locator(".files-tile-name").nth(1)).to_have_text("clip.webm")
-    page.get_by_label("Type", exact=True).select_option(label="Audio (1)")
+    page.get_by_role("combobox", name="Type", exact=True).select_option(label="Audio (1)")
     expect(page.locator(".files-tile-name")).to_have_text(["tone.mp3"])
     page.get_by_role("link", name="Clear filters").click()
     expect(page).to_have_url(site.url(GRID))

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from datasette_files.app import Files
+from datasette_files.errors import StorageUnavailable
+from datasette_files.filesystem import FilesystemStorage
+from datasette_files.sources import reading
 from datasette_files.views import body
 from tests.conftest import disk_source
 from tests.support.tus import (
@@ -59,13 +62,43 @@ class TestCore:
         last = await tus.patch(url, 0, content)
         assert await content_at(datasette, last) == content
 
+    @pytest.mark.parametrize(
+        ("size", "known"),
+        [
+            pytest.param(6, 3, id="small"),
+            pytest.param(41 * MIB, 9 * MIB, id="read-again-from-three-quarters-on"),
+            pytest.param(20 * MIB, 20 * MIB - 7, id="all-but-the-end"),
+        ],
+    )
     async def test_sha256_is_right_when_the_server_has_forgotten_the_first_part(
-        self, datasette, tus
+        self, datasette, tus, monkeypatch, size, known
     ):
-        url = await tus.begin(6)
-        await tus.patch(url, 0, b"abc")
+        content = hashlib.shake_256(b"x").digest(size)
+        url = await tus.begin(size)
+        await tus.patch(url, 0, content[:known])
         Files.of(datasette).resuming._appending._digests.clear()
-        assert await content_at(datasette, await tus.patch(url, 3, b"def")) == b"abcdef"
+
+        async def digest(*_: Any) -> None:
+            pytest.fail("a file on a disk is not read as a whole at the end")
+
+        monkeypatch.setattr(reading, "digest", digest)
+        last = await tus.patch(url, known, content[known:])
+        assert await content_at(datasette, last) == content
+
+    async def test_sha256_is_right_when_the_lost_part_cannot_be_read_beside(
+        self, datasette, tus, monkeypatch, caplog
+    ):
+        async def broken(*_: Any) -> None:
+            raise StorageUnavailable("The disk is away")
+
+        content = hashlib.shake_256(b"x").digest(12 * MIB)
+        url = await tus.begin(len(content))
+        await tus.patch(url, 0, content[: 11 * MIB])
+        Files.of(datasette).resuming._appending._digests.clear()
+        monkeypatch.setattr(FilesystemStorage, "open_appended", broken)
+        last = await tus.patch(url, 11 * MIB, content[11 * MIB :])
+        assert await content_at(datasette, last) == content
+        assert "is not hashed yet: The disk is away" in caplog.text
 
     async def test_another_offset_is_refused_and_the_right_one_told(self, tus):
         url = await tus.begin(10)
