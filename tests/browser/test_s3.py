@@ -25,6 +25,7 @@ from tests.support.browser.site import Site
 from tests.support.browser.uploading import Uploading
 from tests.support.browser.watch import Watch
 from tests.support.faults.proxy import FaultProxy
+from tests.support.faults.s3_scene import store_proxy
 from tests.support.moto_server import new_prefix, shared_store
 
 pytestmark = pytest.mark.full
@@ -36,8 +37,7 @@ def proxy() -> Iterator[FaultProxy]:
     endpoint = shared_store().endpoint
     if not endpoint.startswith("http:"):
         missing("An S3 that the browser trusts (the environment names one with an own certificate)")
-    host, port = endpoint.removeprefix("http://").split(":")
-    proxy = FaultProxy((host, int(port)))
+    proxy = store_proxy()
     yield proxy
     proxy.refuse_connections()
 

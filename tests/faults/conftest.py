@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import missing
 from tests.support.faults.proxy import FaultProxy
-from tests.support.faults.s3_scene import Scene, s3_sources, site, store_address
+from tests.support.faults.s3_scene import Scene, s3_sources, site, store_proxy
 from tests.support.faults.scene import Bucket, Place, config, place
 from tests.support.moto_server import new_prefix, shared_store
 from tests.support.server import Server
@@ -46,7 +46,7 @@ def serve(tmp_path: Path, root: Place) -> Iterator[Serve]:
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[FaultProxy]:
-    proxy = FaultProxy(store_address())
+    proxy = store_proxy()
     yield proxy
     proxy.refuse_connections()
 

@@ -26,7 +26,7 @@ from tests.support.faults.s3_scene import (
     Scene,
     s3_sources,
     site,
-    store_address,
+    store_proxy,
 )
 from tests.support.faults.scene import settle
 from tests.support.moto_server import new_prefix, shared_store
@@ -276,7 +276,7 @@ def own(tmp_path: Path) -> Iterator[Callable[..., tuple[Server, FaultProxy, Brok
 
         def make(*, broker: bool = True) -> tuple[Server, FaultProxy, BrokerServer, str]:
             prefix = new_prefix()
-            proxy = FaultProxy(store_address())
+            proxy = store_proxy()
             stack.callback(proxy.refuse_connections)
             brokers = BrokerServer(shared_store(), prefix)
             stack.callback(brokers.stop)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.client import Answer, Client, Unanswered, expect
 from tests.support.faults.proxy import FaultProxy
-from tests.support.faults.s3_scene import LARGE, Scene, s3_sources, site, store_address
+from tests.support.faults.s3_scene import LARGE, Scene, s3_sources, site, store_proxy
 from tests.support.faults.scene import SLACK, SWEPT_WITHIN, settle
 from tests.support.moto_server import new_prefix, shared_store
 from tests.support.server import Server
@@ -42,7 +42,7 @@ def scene(tmp_path: Path) -> Iterator[Callable[..., Scene]]:
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     (plugins / "short_claims.py").write_text(_SHORT_CLAIMS)
-    proxy, prefix = FaultProxy(store_address()), new_prefix()
+    proxy, prefix = store_proxy(), new_prefix()
     servers: list[Server] = []
 
     def make(**plugin: Any) -> Scene:

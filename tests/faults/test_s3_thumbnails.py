@@ -10,7 +10,7 @@ import pytest
 from tests.support.client import Client, expect
 from tests.support.faults.proxy import FaultProxy
 from tests.support.faults.rawhttp import RawRequest
-from tests.support.faults.s3_scene import s3_sources, site, store_address
+from tests.support.faults.s3_scene import s3_sources, site, store_proxy
 from tests.support.faults.scene import settle
 from tests.support.fixtures import fixture
 from tests.support.moto_server import new_prefix
@@ -36,7 +36,7 @@ def _leave(server: Server, records: list[dict[str, Any]], proxy: FaultProxy) -> 
 
 @pytest.mark.full
 def test_clients_that_go_away_leave_no_work_and_no_error(tmp_path: Path) -> None:
-    proxy = FaultProxy(store_address())
+    proxy = store_proxy()
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     (plugins / "impatient.py").write_text(_IMPATIENT)

@@ -22,6 +22,7 @@ from datasette_files_s3.rights import Trial
 from tests.conftest import disk_source
 from tests.support.broker import SECRET, FakeBroker, answer
 from tests.support.faults.proxy import FaultProxy
+from tests.support.faults.s3_scene import store_proxy
 from tests.support.moto_server import Store, new_prefix, own_bucket, shared_store
 
 pytestmark = pytest.mark.full
@@ -36,8 +37,7 @@ def prefix() -> str:
 
 @pytest.fixture
 def proxy() -> Iterator[FaultProxy]:
-    host, port = shared_store().endpoint.removeprefix("http://").split(":")
-    proxy = FaultProxy((host, int(port)))
+    proxy = store_proxy()
     yield proxy
     proxy.refuse_connections()
 
@@ -291,7 +291,7 @@ def test_the_environments_credentials_may_change_the_rules(
 def test_the_environments_credentials_are_used_in_place_of_a_brokers(
     run: Run, bucket: Store, broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "administrator")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret)
     broker.say(answer(f"s3://{bucket.bucket}/team-1/"))
     seen: list[str] = []
@@ -307,13 +307,14 @@ def test_the_environments_credentials_are_used_in_place_of_a_brokers(
         "credentials_url_secret": SECRET,
         "endpoint_url": bucket.endpoint,
         "addressing_style": "path",
+        **({"ca_bundle": bucket.ca} if bucket.ca else {}),
     }
     arguments = ["--apply", "--origin", "https://a.example", "--sdk-credentials", "--json"]
     told = json.loads(run(config, "s3-cors", "docs", *arguments).stdout)
     (rule_in_force,) = told["cors"]["CORSRules"]
     assert rule_in_force["ID"] == "datasette-files team-1/"
     assert seen
-    assert all("Credential=administrator/" in header for header in seen)
+    assert all(f"Credential={bucket.key}/" in header for header in seen)
 
 
 async def test_what_may_have_been_stored_is_deleted(

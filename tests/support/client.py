@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from tests.support.moto_server import shared_store
+
 
 class Unanswered(Exception):
     """The server went away before its answer was whole; what it did is not known."""
@@ -52,8 +54,15 @@ class Client:
     """Talks to the server at ``url``, as one of its files' users."""
 
     def __init__(self, url: str, timeout: float = 60.0) -> None:
-        self._address = urlsplit(url).netloc
+        self._url = urlsplit(url)
         self._timeout = timeout
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._url.scheme == "http":
+            return http.client.HTTPConnection(self._url.netloc, timeout=self._timeout)
+        # Only the store that the environment names is reached so.
+        tls = shared_store().tls()
+        return http.client.HTTPSConnection(self._url.netloc, timeout=self._timeout, context=tls)
 
     def request(
         self,
@@ -63,7 +72,7 @@ class Client:
         headers: dict[str, str] | None = None,
     ) -> Answer:
         """Raises Unanswered."""
-        connection = http.client.HTTPConnection(self._address, timeout=self._timeout)
+        connection = self._connection()
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()

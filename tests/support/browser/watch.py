@@ -14,6 +14,7 @@ class Watch:
         self._scripts = scripts
         self._complaints: list[str] = []
         self._expected: list[str] = []
+        self._allowed: list[str] = []
         page.on("console", self._console)
         page.on("pageerror", lambda error: self._complaints.append(f"page error: {error}"))
         page.on("requestfailed", self._request)
@@ -43,6 +44,10 @@ class Watch:
         """Regular expressions of complaints that belong to the test; each has to come."""
         self._expected.extend(patterns)
 
+    def allow(self, *patterns: str) -> None:
+        """Regular expressions of complaints that the browser makes in some runs only."""
+        self._allowed.extend(patterns)
+
     @property
     def surprises(self) -> list[str]:
         """Complaints that nobody expected, and expectations that nothing met."""
@@ -54,6 +59,6 @@ class Watch:
         unexpected = [
             complaint
             for complaint in self._complaints
-            if not any(re.search(pattern, complaint) for pattern in self._expected)
+            if not any(re.search(pattern, complaint) for pattern in self._expected + self._allowed)
         ]
         return unexpected + unmet

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -141,7 +142,7 @@ class _Exchange(BaseHTTPRequestHandler):
 
         ``body`` is that of the request, if it was read before.
         """
-        store = http.client.HTTPConnection(*self.server.proxy.store, timeout=_STALL)
+        store = self.server.proxy.connection()
         try:
             store.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
@@ -233,9 +234,13 @@ class _Listener(ThreadingHTTPServer):
 
 @dataclass
 class FaultProxy:
-    """Listens on a port of 127.0.0.1 for the store at ``store``, a host and a port."""
+    """Listens on a port of 127.0.0.1 for the store at ``store``, a host and a port.
+
+    ``tls`` is for a store that is reached by https. The proxy itself speaks plain HTTP.
+    """
 
     store: tuple[str, int]
+    tls: ssl.SSLContext | None = None
     asked: list[Asked] = field(default_factory=list)
     port: int = 0
 
@@ -250,6 +255,12 @@ class FaultProxy:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def connection(self) -> http.client.HTTPConnection:
+        """A new one to the store."""
+        if self.tls is None:
+            return http.client.HTTPConnection(*self.store, timeout=_STALL)
+        return http.client.HTTPSConnection(*self.store, timeout=_STALL, context=self.tls)
 
     def listen(self) -> None:
         """Start, and again after ``refuse_connections`` on the same port."""

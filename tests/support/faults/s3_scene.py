@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.conftest import OPEN
 from tests.support.client import Client, expect
@@ -53,9 +54,11 @@ LASTING: dict[str, tuple[Callable[[FaultProxy, str], Any], int, str]] = {
 }
 
 
-def store_address() -> tuple[str, int]:
-    host, port = shared_store().endpoint.removeprefix("http://").split(":")
-    return host, int(port)
+def store_proxy() -> FaultProxy:
+    """A proxy before the store of these tests."""
+    store = shared_store()
+    host, _, port = urlsplit(store.endpoint).netloc.partition(":")
+    return FaultProxy((host, int(port)), store.tls())
 
 
 def s3_sources(proxy: FaultProxy, prefix: str, **more: Any) -> dict[str, Any]:
