@@ -17,9 +17,10 @@ from tests.support.moto_server import new_prefix
 from tests.support.server import Server
 
 _IMPATIENT = """
-from datasette_files.previews import workers
+from datasette_files.previews import facts, workers
 
 workers.STALL_SECONDS = 1.0
+facts.INTERVAL = 600  # seconds; nobody else reads the pictures
 """
 
 
