@@ -25,6 +25,8 @@ PAGES, QUICK_PAGES = 1_000_000, 20_000
 PAGES_OF_FILE = 100
 WORDS = 30_000
 WORDS_OF_PAGE = 300
+#: Words of the text that pages are slices of; files that are written in one transaction.
+DRAWN, FILES_OF_COMMIT = 3_000_000, 10
 RARE = 50_000
 REPEATS = 20
 PDF_PAGES = 1_000
@@ -86,6 +88,8 @@ def _fill(server: DatasetteServer, count: int) -> tuple[int, int]:
     chance = random.Random(15)
     words = [f"w{number}x" for number in range(WORDS)]
     weights = list(accumulate(1 / (rank + 3) for rank in range(WORDS)))
+    # Pages are slices of one long text, as drawing each word anew takes longer than indexing it.
+    drawn = chance.choices(words, cum_weights=weights, k=DRAWN)
     size = 0
     with closing(sqlite3.connect(server.folder / "internal.db", timeout=60)) as connection:
         connection.execute("pragma synchronous = off")
@@ -94,7 +98,8 @@ def _fill(server: DatasetteServer, count: int) -> tuple[int, int]:
         for seq in range(last + 1, last + 1 + count // PAGES_OF_FILE):
             pages = []
             for _ in range(PAGES_OF_FILE):
-                text = chance.choices(words, cum_weights=weights, k=WORDS_OF_PAGE)
+                start = chance.randrange(DRAWN - WORDS_OF_PAGE)
+                text = drawn[start : start + WORDS_OF_PAGE]
                 pages.append(" ".join((*text, f"rare{chance.randrange(RARE)}word")))
             connection.execute(
                 """insert into datasette_files (seq, id, source_id, path, filename, content_type,
@@ -109,8 +114,10 @@ def _fill(server: DatasetteServer, count: int) -> tuple[int, int]:
                 "insert into datasette_files_pages (id, source_id, page, text) values (?, ?, ?, ?)",
                 [((seq << 20) + at, source, at + 1, text) for at, text in enumerate(pages)],
             )
-            connection.commit()
+            if seq % FILES_OF_COMMIT == 0:
+                connection.commit()
             size += sum(map(len, pages))
+        connection.commit()
         (index,) = connection.execute(
             "select sum(length(block)) from datasette_files_pages_fts_data"
         ).fetchone()

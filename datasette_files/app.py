@@ -180,7 +180,7 @@ class Files:
             *(datasette, self.catalog, self.sources, self.verifier, self.jobs)
         )
         self.checksums = Checksums(self.catalog)
-        self.stripped = StrippedMembers(self.checksums)
+        self.stripped = StrippedMembers(self.catalog, self.checksums)
         self.zips = Zips(
             *(datasette, self.catalog, self.sources, self.lookup, self.search, self.checksums),
             is_audited=self.config.audit_downloads,

@@ -13,6 +13,7 @@ import re
 
 import puremagic
 
+from . import tiff
 from .aliases import meant
 from .types import essence
 
@@ -38,7 +39,7 @@ _XML = re.compile(rb"\s*<\?xml\s", re.IGNORECASE)
 _SIGNED = ("image", "audio", "video", "font")
 #: Pictures that are sent without their place (stripping.py, tiff.py). The bytes decide which of
 #: them a file is, as the place is left out by the rules of its type.
-_STRIPPED = ("image/jpeg", "image/png", "image/webp", "image/tiff")
+_STRIPPED = ("image/jpeg", "image/png", "image/webp", "image/gif", tiff.TYPE)
 #: Containers, which hold audio or video.
 _CONTAINERS = ("application/ogg", "application/mp4")
 #: Types by mimetypes' name of a compression.
@@ -57,19 +58,18 @@ _PARQUET = "application/vnd.apache.parquet"
 _PDF = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*%PDF-")
 #: Among bytes that are no text it may begin anywhere here (Annex H, 13), as printers' jobs have it.
 _PDF_REACH = 1024
-#: TIFF and BigTIFF, and raw camera images after them. puremagic lacks one of them, and takes some
-#: others for files that Windows calls Thumbs.db.
-_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 #: The signatures of the types that most uploads have (MIME Sniffing, 6): no search is needed.
 _SIGNATURES: dict[str, bytes | tuple[bytes, ...]] = {
     "image/png": b"\x89PNG\r\n\x1a\n",
     "image/jpeg": b"\xff\xd8\xff",
     "image/gif": b"GIF8",
-    "image/tiff": _TIFF,
+    tiff.TYPE: tiff.SIGNATURES,
     "application/pdf": b"%PDF-",
     "application/zip": b"PK\x03\x04",
     "application/gzip": b"\x1f\x8b\x08",
 }
+#: Its box (ISO 15444-1, I.5.1), which puremagic takes for a JPEG.
+_JPEG_2000 = b"\x00\x00\x00\x0cjP  "
 #: ISO base media files whose brand says they are images; puremagic takes some of them for video.
 _IMAGE_BRANDS = {
     b"avif": "image/avif",
@@ -139,10 +139,14 @@ def sniff(head: bytes) -> str:
         return "application/pdf"
     if _is_text(head):
         return _markup(head) or "text/plain"
+    if head.startswith(_JPEG_2000):
+        return "image/jp2"
     if head[4:8] == b"ftyp" and head[8:12] in _IMAGE_BRANDS:
         return _IMAGE_BRANDS[head[8:12]]
     found = _by_signature(head)
-    return "image/tiff" if found == UNKNOWN and head.startswith(_TIFF) else found
+    # BigTIFF, and raw camera images after TIFF: puremagic lacks one of them, and takes some others
+    # for files that Windows calls Thumbs.db.
+    return tiff.TYPE if found == UNKNOWN and head.startswith(tiff.SIGNATURES) else found
 
 
 def _by_signature(head: bytes) -> str:

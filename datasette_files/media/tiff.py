@@ -40,8 +40,9 @@ _COMPRESSION, _OLD_JPEG = 259, 6
 _PICTURES, _DESCRIPTIONS = 330, (34665, 34853, 40965)
 _ORDERS = {b"II": "<", b"MM": ">"}
 
-#: The content type that ``plan`` takes.
+#: The content type that ``plan`` takes, and how such files begin.
 TYPE = "image/tiff"
+SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 #: Returns the file's bytes from one number to another; fewer at the end of the file.
 Read = Callable[[int, int], Awaitable[bytes]]

@@ -43,7 +43,7 @@ _LEASE_SECONDS = 30.0
 #: Files that are looked at together.
 _BATCH = 100
 #: Raise this when more is read: then all files are read again.
-_VERSION = 3
+_VERSION = 4
 #: A JPEG has its facts before its pixels, in segments of 64 KiB (Exif 2.32, 4.5.4).
 _JPEG_HEAD = 1024 * 1024
 #: Seconds after which a file is an old one. After each, the round rests as long as it worked.

@@ -1,11 +1,14 @@
 """Downloads of pictures without the place where they were taken (media/stripping.py, tiff.py).
 
+The type that a file is stored under decides whether it is stripped, the bytes decide how.
+
 The bytes keep their number, so conditions and ranges work as on the original, under an entity tag
 of their own. A range is read from the beginning on, and never by the kernel, a proxy or a redirect.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -13,7 +16,7 @@ from dataclasses import replace
 from ..db import media
 from ..db.batching import Catalog
 from ..errors import BadType, StorageUnavailable
-from ..media import stripping, tiff
+from ..media import sniffing, stripping, tiff
 from ..models import FileRecord
 from ..naming import plain
 from ..protocol.ranges import ByteRange
@@ -54,21 +57,24 @@ async def needed(catalog: Catalog, file: FileRecord, *, asked: bool = False) -> 
     if unread:
         reason = f"Nothing here can read whether {name} ({file.type}) tells where it was made"
     raise BadType(
-        f"{reason}; ask for a copy as JPEG, PNG, WebP or TIFF, or have the administrator set"
+        f"{reason}; ask for a copy as JPEG, PNG, WebP, GIF or TIFF, or have the administrator set"
         " location: show for its source"
     )
 
 
-async def needing(catalog: Catalog, files: Iterable[FileRecord]) -> list[FileRecord]:
-    """Those of the files that a zip holds stripped: all but those known to tell no place.
+async def needing(catalog: Catalog, files: Iterable[FileRecord]) -> tuple[set[str], dict[str, str]]:
+    """The ids of the files that a zip holds stripped: all but those known to tell no place.
 
-    Raises as ``needed``.
+    And why others cannot be sent, by id. Raises StorageUnavailable as ``needed`` does.
     """
-    return [
-        file
-        for file in files
-        if await needed(catalog, file) and await _known(catalog, file) != ("done", False)
-    ]
+    bare, refused = set(), {}
+    for file in files:
+        try:
+            if await needed(catalog, file) and await _known(catalog, file) != ("done", False):
+                bare.add(file.id)
+        except BadType as error:
+            refused[file.id] = str(error)
+    return bare, refused
 
 
 async def _known(catalog: Catalog, file: FileRecord) -> tuple[str, bool]:
@@ -92,36 +98,71 @@ async def plan(
 
 
 async def open_body(
-    source: Source, file: FileRecord, pieces: tuple[bytes | ByteRange, ...]
+    catalog: Catalog, source: Source, file: FileRecord, pieces: tuple[bytes | ByteRange, ...]
 ) -> Body:
-    """As ``downloads.open_body``: the first bytes are read before headers are sent."""
+    """As ``downloads.open_body``: the first bytes are read before headers are sent.
+
+    Raises BadType for bytes that nothing strips, as ``needed`` does for a type.
+    """
     wanted = next(one for one in pieces if isinstance(one, ByteRange))
-    return Body(*await _opened(source, file, wanted))
+    return Body(*await _opened(catalog, source, file, wanted))
 
 
 async def stream(
-    source: Source, file: FileRecord, wanted: ByteRange
+    catalog: Catalog, source: Source, file: FileRecord, wanted: ByteRange
 ) -> AsyncGenerator[bytes, None]:
     """Yield a range of the stripped bytes. Raises as ``open_body``."""
     if not wanted.length:
         return
-    made, opened = await _opened(source, file, wanted)
+    made, opened = await _opened(catalog, source, file, wanted)
     async with aclosing(opened), aclosing(made) as chunks:
         async for chunk in chunks:
             yield chunk
 
 
 async def _opened(
-    source: Source, file: FileRecord, wanted: ByteRange
+    catalog: Catalog, source: Source, file: FileRecord, wanted: ByteRange
 ) -> tuple[AsyncGenerator[bytes, None], AsyncGenerator[bytes, None]]:
     """The bytes, and the storage's stream that they are made of."""
-    segments = await _tiff(source, file) if file.type == tiff.TYPE else None
-    opened = await reading.opened(source, file, 0, wanted.end)
-    if file.type != tiff.TYPE:
-        made = stripping.strip(file.type, opened)
-    else:
-        made = opened if segments is None else tiff.apply(segments, opened)
+    head, opened = await _begun(source, file, wanted.end)
+    try:
+        made = opened
+        if stripping.takes(head):
+            made = stripping.strip(opened)
+        elif head.startswith(tiff.SIGNATURES):
+            await opened.aclose()  # a storage may serve few streams at once
+            segments = await _tiff(source, file)
+            head, opened = await _begun(source, file, wanted.end)
+            made = opened if segments is None else tiff.apply(segments, opened)
+        else:
+            # Stored under the name of a type that it is not. Bytes of no known type pass.
+            await needed(catalog, replace(file, content_type=sniffing.sniff(head)))
+    except BaseException:
+        await opened.aclose()
+        raise
     return _from(made, opened, wanted.start), opened
+
+
+async def _begun(
+    source: Source, file: FileRecord, end: int
+) -> tuple[bytes, AsyncGenerator[bytes, None]]:
+    """The first bytes of a file, and its bytes up to ``end`` from the first on."""
+    opened = await reading.opened(source, file, 0, end)
+    ahead: list[bytes] = []
+    while sum(map(len, ahead)) < sniffing.HEAD and (chunk := await anext(opened, b"")):
+        ahead.append(chunk)
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        async with aclosing(opened):
+            yield b""
+            while ahead:
+                yield ahead.pop(0)
+            async for chunk in opened:
+                yield chunk
+
+    begun = chunks()
+    await anext(begun)
+    return b"".join(ahead)[: sniffing.HEAD], begun
 
 
 async def _tiff(source: Source, file: FileRecord) -> list[tiff.Segment] | None:
@@ -137,7 +178,9 @@ async def _tiff(source: Source, file: FileRecord) -> list[tiff.Segment] | None:
     try:
         return await tiff.plan(read)
     except tiff.Unstrippable as error:
-        raise BadType(f"{error}, so it cannot be sent stripped; ask for a copy as PNG") from error
+        raise BadType(
+            f"{error}, so {plain(file.filename)} cannot be sent stripped; ask for a copy as PNG"
+        ) from error
 
 
 async def _from(
@@ -148,3 +191,4 @@ async def _from(
             if len(piece) > skipped:
                 yield piece[skipped:]
             skipped = max(0, skipped - len(piece))
+            await asyncio.sleep(0)  # a piece of many parts takes milliseconds

@@ -18,7 +18,7 @@ from ..protocol.zipfile64 import Member, Totals
 from .bag_layout import ROWS_CSV, ROWS_SCHEMA, free_path
 from .bag_writing import MAX_ZIP_FILES, Written, folder_name
 from .zip_names import Names
-from .zip_rows import Rows, left_out_text
+from .zip_rows import LEFT_OUT, Rows, left_out_text
 
 #: Files of a zip, and of one that is a bag: rows and lists are members too.
 MAX_FILES, MAX_BAG_FILES = 200_000, MAX_ZIP_FILES - 10
@@ -73,7 +73,7 @@ class Draft:
         """Name and bytes of the members after the files."""
         if self.rows is None or not (self.refused or self.rows.notes):
             return []
-        return [("left-out.txt", left_out_text(self.rows, self.refused))]
+        return [(LEFT_OUT, left_out_text(self.rows, self.refused))]
 
     @property
     def described(self) -> dict[str, Any]:

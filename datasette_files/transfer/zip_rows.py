@@ -5,6 +5,7 @@ Leaves out how they are read (columns/rows.py) and where they are kept (zips.py)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ from datasette.resources import DatabaseResource, QueryResource, TableResource
 from ..errors import Expired, PermissionDenied
 from ..permissions.actions import Actor
 
+#: The member that tells what a zip leaves out.
+LEFT_OUT = "left-out.txt"
 #: Why a file was left out, by code.
 REASONS = {
     "permission_denied": "you may not see it",
@@ -43,9 +46,14 @@ class Rows:
 
 
 def left_out_text(rows: Rows, refused: list[tuple[str, str]]) -> bytes:
-    """The bytes of ``left-out.txt``: what is not in the zip, and why."""
-    lines = [*rows.notes]
-    lines += [f"{file_id}: {REASONS.get(code, code)}" for file_id, code in refused]
+    """The bytes of ``LEFT_OUT``: what is not in the zip, and why."""
+    return as_text(
+        [*rows.notes, *(f"{file_id}: {REASONS.get(code, code)}" for file_id, code in refused)]
+    )
+
+
+def as_text(lines: Iterable[str]) -> bytes:
+    """The bytes of a text with these lines."""
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 

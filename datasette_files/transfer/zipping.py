@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import os
 import time
+import zlib
 from bisect import bisect_right
 from collections.abc import (
     AsyncGenerator,
@@ -23,6 +24,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing
+from datetime import datetime
 from itertools import chain
 from typing import Protocol
 
@@ -65,6 +67,15 @@ def no_texts(piece: Data) -> AsyncIterator[bytes] | None:
     return None
 
 
+def with_texts(contents: Mapping[str, bytes], others: Texts) -> Texts:
+    """Read members of these keys from memory."""
+
+    async def chunks(piece: Data) -> AsyncIterator[bytes]:
+        yield contents[piece.member.key][piece.start : piece.end]
+
+    return lambda piece: chunks(piece) if piece.member.key in contents else others(piece)
+
+
 class Directory(Protocol):
     """The members of one archive in their order."""
 
@@ -101,14 +112,21 @@ class Listed:
         return [entry for entry in self._entries if entry.start >= start]
 
 
-def members(files: Iterable[FileRecord]) -> Iterator[Member]:
-    """Files, whose crc32 is known, as members. Raises NotFound if the size of one is not."""
+def members(
+    files: Iterable[FileRecord], texts: Mapping[str, bytes], written: datetime
+) -> Iterator[Member]:
+    """Files, whose crc32 is known, as members, and after them texts by name, which are their keys.
+
+    Raises NotFound if the size of a file is not known.
+    """
     names = Names()
     for file in files:
         if file.size is None or file.crc32 is None:
             raise NotFound(f"The size of {file.filename} is not known; leave it out")
         name = names.add("", file.filename)
         yield Member(file.id, name, file.size, int(file.crc32, 16), file.modified)
+    for key, content in texts.items():
+        yield Member(key, names.add("", key), len(content), zlib.crc32(content), written)
 
 
 class Archive:

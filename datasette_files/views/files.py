@@ -182,7 +182,8 @@ async def send_stripped(
 ) -> None:
     """As ``send``, for a plan of ``stripped``."""
     async with place(call, source):
-        await _send_body(call, plan, await stripped.open_body(source, file, plan.pieces), begin)
+        body = await stripped.open_body(call.files.catalog, source, file, plan.pieces)
+        await _send_body(call, plan, body, begin)
 
 
 async def _send_body(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timezone
 from functools import wraps
 from typing import Any
 
@@ -17,7 +18,7 @@ from datasette.utils.asgi import Response
 
 from ..catalog.links import Opened
 from ..db.shares import Share
-from ..errors import FilesError, NotFound, StorageError
+from ..errors import BadType, FilesError, NotFound, StorageError
 from ..media.inline import shows_inline
 from ..models import FileRecord, written
 from ..permissions.shares import LinkGrant, absent
@@ -27,6 +28,7 @@ from ..sources.sources import Source
 from ..transfer import downloads, stripped, zipping
 from ..transfer.authority import Authority
 from ..transfer.checksums import Progress
+from ..transfer.zip_rows import LEFT_OUT, as_text
 from . import files, parts, tus, uploads, zips
 from .arguments import thumbnail_side
 from .http import Call, answer, page, redirect
@@ -251,10 +253,12 @@ async def zipped(call: Call) -> Response | None:
     for _, source in opened.files:
         source.require_up()
     hidden = [file for file, source in opened.files if source.config.location == "hide"]
-    bare = {file.id for file in await stripped.needing(call.files.catalog, hidden)}
-    shown = await _members(call, opened, bare, ask)
+    bare, refused = await stripped.needing(call.files.catalog, hidden)
+    shown = await _members(call, opened, bare, refused, ask)
     if isinstance(shown, Progress):
         return zips.being_read(call, shown)
+    texts = {LEFT_OUT: as_text(refused.values())} if refused else {}
+    made_at = datetime.fromtimestamp(opened.share.created_at, timezone.utc)
 
     async def count(plan: downloads.Plan) -> None:
         if downloads.begins(plan):
@@ -262,26 +266,28 @@ async def zipped(call: Call) -> Response | None:
         else:
             await call.files.audit.used("zip", shown, link=opened.share.id, continued=True)
 
-    listed = zipping.Listed(zipping.members(shown))
+    listed = zipping.Listed(zipping.members(shown, texts, made_at))
     sources = {source.slug: source for _, source in opened.files}
     return await zips.send(
         *(call, listed, ask, [sources[slug] for slug in sorted(sources)]),
         name=f"{opened.share.label or 'files'}.zip",
         etag=listed.entity_tag,
-        texts=call.files.stripped.texts(bare, ask),
+        texts=zipping.with_texts(texts, call.files.stripped.texts(bare, ask)),
         guard=guard,
         begin=count,
     )
 
 
 async def _members(
-    call: Call, opened: Opened, bare: set[str], ask: zipping.Ask
+    call: Call, opened: Opened, bare: set[str], refused: dict[str, str], ask: zipping.Ask
 ) -> list[FileRecord] | Progress:
     """The files of a link's zip with their crc32, which of ``bare`` is that of the stripped bytes.
 
-    Reads those whose crc32 is not known.
+    Reads those whose crc32 is not known. ``refused`` gets the reasons of those that cannot be
+    stripped. Raises BadType if no file is left.
     """
-    share, ids = opened.share.id, [file.id for file, _ in opened.files]
+    share = opened.share.id
+    ids = [file.id for file, _ in opened.files if file.id not in refused]
     shown = {file.id: file for file, _ in opened.files}
     if unread := [one for one in ids if shown[one].crc32 is None and one not in bare]:
         if progress := await call.files.checksums.learn(f"link {share}", unread, ask):
@@ -289,7 +295,15 @@ async def _members(
         shown = {one: file for one, (file, _) in (await ask(ids)).items()}
     if progress := await call.files.stripped.learn(f"stripped {share}", bare, ask):
         return progress
-    return [call.files.stripped.member(shown[one]) if one in bare else shown[one] for one in ids]
+    made = []
+    for one in ids:
+        try:
+            made.append(call.files.stripped.member(shown[one]) if one in bare else shown[one])
+        except BadType as error:
+            refused[one] = str(error)
+    if not made:
+        raise BadType(next(iter(refused.values())))
+    return made
 
 
 # Uploads

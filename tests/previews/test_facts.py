@@ -18,6 +18,7 @@ from datasette_files.db.media import Facts
 from datasette_files.previews import facts
 from datasette_files.sandbox import framing
 from tests.conftest import MakeDatasette, disk_source, missing, upload
+from tests.media.test_stripping import gif, xmp_of_gif
 
 BERLIN = {
     1: "N",
@@ -206,6 +207,9 @@ async def test_what_only_xmp_tells(make_datasette: MakeDatasette, tmp_path: Path
     assert (first.lens, first.width, first.has_place) == ("50mm", 4, True)
     assert (first.latitude, first.longitude) == (pytest.approx(52.52), pytest.approx(-13.405))
     assert (await found(datasette, made[1]["id"]))[1] == Facts(width=4, height=3, has_place=True)
+    behind = await upload(datasette, gif(b"", b"", xmp_of_gif(as_elements)), "a.gif")
+    await read(datasette)
+    assert (await found(datasette, behind["id"]))[1] == Facts(width=9, height=9, has_place=True)
 
 
 async def test_headers_tell_the_facts_of_large_and_of_damaged_pictures(

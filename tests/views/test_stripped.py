@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from mimetypes import guess_type
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from datasette_files.app import Files
 from tests.conftest import MakeDatasette, disk_source, upload
-from tests.media.test_stripping import SECRET, picture
+from tests.media.test_stripping import SECRET, gif, picture, xmp_of_gif
 from tests.media.test_tiff import SECRET as TIFF_SECRET
 from tests.media.test_tiff import picture as tiff_picture
 from tests.support.sharing import ALICE, PERMISSIONS, share
@@ -65,9 +66,9 @@ async def test_a_stripped_download(site: Datasette) -> None:
 
 async def test_other_types(site: Datasette) -> None:
     text = await upload(site, b"words", "a.txt", actor=ALICE)
-    gif = BytesIO()
-    Image.new("P", (3, 3)).save(gif, "GIF")
-    plain = await upload(site, gif.getvalue(), "a.gif", actor=ALICE)
+    bmp = BytesIO()
+    Image.new("RGB", (3, 3)).save(bmp, "BMP")
+    plain = await upload(site, bmp.getvalue(), "a.bmp", actor=ALICE)
     empty = await upload(site, b"", "a.jpg", actor=ALICE, content_type="image/jpeg")
 
     async def stripped(url: str) -> tuple[int, bytes]:
@@ -80,7 +81,57 @@ async def test_other_types(site: Datasette) -> None:
     assert status == 415
     assert b"bad_type" in body
     await read(site)
-    assert await stripped(plain["url"]) == (200, gif.getvalue())
+    assert await stripped(plain["url"]) == (200, bmp.getvalue())
+
+
+async def test_the_bytes_decide_how_a_picture_is_stripped(site: Datasette) -> None:
+    """Older versions kept the declared type of a picture under another picture's name."""
+    avif = BytesIO()
+    exif = Image.Exif()
+    exif[0x010F] = "Acme"
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0)})
+    Image.new("RGB", (9, 9)).save(avif, "AVIF", exif=exif)
+    contents = {
+        "a.png": picture("JPEG"),
+        "b.jpg": tiff_picture(),
+        "c.tif": gif(b"", xmp_of_gif(b"<x exif:GPSLatitude='" + SECRET * 9)),
+        "d.png": avif.getvalue(),
+        "e.jpg": b"no picture",
+    }
+    files = {}
+    for name, content in contents.items():
+        files[name] = await upload(site, content, name, actor=ALICE)
+        declared = guess_type(name)[0]
+        await Files.of(site).catalog.write(
+            lambda conn, name=name, declared=declared: conn.execute(
+                "UPDATE datasette_files SET content_type = ? WHERE id = ?",
+                (declared, files[name]["id"]),
+            )
+        )
+
+    async def stripped(name: str) -> tuple[int, bytes]:
+        url = f"{files[name]['url']}/download?stripped=1"
+        answer = await site.client.get(url, actor=ALICE)
+        part = await site.client.get(url, actor=ALICE, headers={"Range": "bytes=2000-2500"})
+        if answer.status_code == 200 and len(contents[name]) > 2500:
+            assert (part.status_code, part.content) == (206, answer.content[2000:2501])
+        return answer.status_code, answer.content
+
+    assert (await stripped("d.png"))[0] == 503
+    await read(site)
+    for name in ("a.png", "b.jpg", "c.tif"):
+        status, body = await stripped(name)
+        assert (status, len(body)) == (200, len(contents[name]))
+        assert SECRET in contents[name]
+        assert SECRET not in body
+    status, body = await stripped("d.png")
+    assert status == 415
+    assert b"no image/avif can be sent" in body
+    assert await stripped("e.jpg") == (200, b"no picture")
+    link = await share(site, *(file["id"] for file in files.values()))
+    with ZipFile(BytesIO((await site.client.get(f"{link['path']}/zip")).content)) as opened:
+        assert opened.namelist() == ["a.png", "b.jpg", "c.tif", "e.jpg", "left-out.txt"]
+        assert not any(SECRET in opened.read(name) for name in opened.namelist())
 
 
 async def test_a_share_link_tells_no_place(site: Datasette) -> None:
@@ -110,10 +161,14 @@ async def test_a_share_link_tells_no_place(site: Datasette) -> None:
     await read(site)
     assert (await get(f"{avif['id']}/download"))[0] == 415
     status, body = await get("zip")
-    assert status == 415
-    assert b"location: show" in body
+    with ZipFile(BytesIO(body)) as opened:
+        assert opened.testzip() is None
+        assert opened.namelist() == ["a.jpg", "a.txt", "left-out.txt"]
+        told = opened.read("left-out.txt").decode()
+    assert told.startswith("a.avif may tell where it was made, and no image/avif can be sent")
+    assert told.endswith("have the administrator set location: show for its source\r\n")
     shares = (await site.client.get("/-/files/shares.json", actor=ALICE)).json()["shares"]
-    assert shares[0]["downloads"] == 3
+    assert shares[0]["downloads"] == 4
 
 
 async def test_a_zip_of_a_link_holds_pictures_stripped(site: Datasette) -> None:
@@ -188,7 +243,37 @@ async def test_a_link_sends_no_picture_that_nobody_could_read(site: Datasette) -
         **{"a.avif": 415, "a.psd": 415, "a.wav": 200, "a.svg": 200}
     }
     assert "location: show" in answers["a.psd"].text
-    assert (await site.client.get(f"{link['path']}/zip")).status_code == 415
+    zipped = await site.client.get(f"{link['path']}/zip")
+    with ZipFile(BytesIO(zipped.content)) as opened:
+        assert opened.namelist() == ["a.wav", "a.svg", "left-out.txt"]
+    nothing = await share(site, made["a.psd"]["id"], made["a.avif"]["id"])
+    refused = await site.client.get(f"{nothing['path']}/zip")
+    assert refused.status_code == 415
+    assert "a.psd" in refused.text
+
+
+async def test_a_zip_leaves_out_a_tiff_that_cannot_be_stripped(site: Datasette) -> None:
+    content = bytearray(tiff_picture())
+    content[content.index(b"\x03\x01\x03\x00\x01\x00\x00\x00") + 8] = 6  # an old form of JPEG
+    old = await upload(site, bytes(content), "old.tif", actor=ALICE, content_type="image/tiff")
+    own = await upload(site, b"words", "left-out.txt", actor=ALICE)
+    link = await share(site, old["id"], own["id"])
+    whole = await site.client.get(f"{link['path']}/zip")
+    assert whole.headers["content-length"] == str(len(whole.content))
+    with ZipFile(BytesIO(whole.content)) as opened:
+        assert opened.testzip() is None
+        assert opened.namelist() == ["left-out.txt", "left-out (2).txt"]
+        assert opened.read("left-out.txt") == b"words"
+        told = opened.read("left-out (2).txt")
+    assert b"so old.tif cannot be sent stripped" in told
+    start = len(whole.content) // 2
+    asked = {"Range": f"bytes={start}-", "If-Range": whole.headers["etag"]}
+    rest = await site.client.get(f"{link['path']}/zip", headers=asked)
+    assert (rest.status_code, rest.content) == (206, whole.content[start:])
+    alone = await share(site, old["id"])
+    refused = await site.client.get(f"{alone['path']}/{old['id']}/download")
+    assert refused.status_code == 415
+    assert "old.tif" in refused.text
 
 
 async def test_a_source_that_shows_places_shares_originals(

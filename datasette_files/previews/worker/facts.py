@@ -12,11 +12,13 @@ import json
 import re
 import subprocess
 from datetime import datetime
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image
 
+from ...media import pillow, sniffing
 from ...sandbox import confinement, framing
 from ...sandbox.confinement import end_child_with_parent
 from ..media_types import DEMUXERS
@@ -33,6 +35,7 @@ _ENTRIES = (
 _ISO_6709 = re.compile(r"([+-]\d{1,3}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)")
 _OFFSET = re.compile(r"[+-]\d\d:\d\d")
 _APPLE = "com.apple.quicktime."
+_GIF_XMP = b"\x0bXMP DataXMP"
 
 Facts = dict[str, Any]
 
@@ -65,9 +68,10 @@ def _answer(job: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
     except framing.Broken:
         raise
     except Exception as error:  # noqa: BLE001 - damaged files fail in every way there is
-        answer: dict[str, Any] = {
-            "problem": f"It is damaged ({type(error).__name__}: {error})"[:300]
-        }
+        problem = f"It is damaged ({type(error).__name__}: {error})"
+        if job["kind"] == "image":
+            problem = pillow.reason(error, _head(), job["formats"])
+        answer: dict[str, Any] = {"problem": problem[:300]}
     else:
         answer = {"facts": {name: one for name, one in found.items() if one is not None}}
     for _ in pieces:
@@ -78,6 +82,11 @@ def _answer(job: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
 # Pictures
 
 
+def _head() -> bytes:
+    with _FILE.open("rb") as file:
+        return file.read(sniffing.HEAD)
+
+
 def _image(job: dict[str, Any]) -> Facts:
     """The facts in the header of a picture (Exif 2.32, 4.6). Only a PNG's pixels are decoded."""
     with Image.open(_FILE, formats=job["formats"]) as image:
@@ -85,6 +94,8 @@ def _image(job: dict[str, Any]) -> Facts:
         exif, is_whole = _header(image, job["max_pixels"])
         found = _exif(exif)
         packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+        if not packet and image.format == "GIF":
+            packet = _gif_packet()
     if found.pop("orientation", 1) in _SIDEWAYS:
         width, height = height, width
     told = xmp.facts(packet.encode() if isinstance(packet, str) else packet)
@@ -109,6 +120,16 @@ def _header(image: Image.Image, max_pixels: int) -> tuple[Image.Exif, bool]:
             is_whole = True
     # Not PngImageFile's own, which loads the pixels.
     return Image.Image.getexif(image), is_whole
+
+
+def _gif_packet() -> bytes:
+    """The XMP of a GIF, which may stand behind any of its pictures (XMP, part 3, 1.1.2).
+
+    Pillow finds it before the first alone, unless it decodes all.
+    """
+    with _FILE.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        at = content.find(_GIF_XMP)
+        return content[at : at + xmp.MAX_PACKET] if at >= 0 else b""
 
 
 def _exif(exif: Image.Exif) -> Facts:

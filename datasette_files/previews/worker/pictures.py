@@ -27,9 +27,10 @@ from PIL import (
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
-    UnidentifiedImageError,
     WebPImagePlugin,
 )
+
+from ...media import pillow, sniffing
 
 _PLUGINS = (
     AvifImagePlugin.AvifImageFile,
@@ -97,7 +98,7 @@ def prepare(*, heif: bool, max_pixels: int) -> list[str]:
 
     ``heif`` adds ``HEIF``, unless its package was uninstalled since the server's start.
     """
-    formats = list(FORMATS)
+    formats = pillow.readable(FORMATS)
     if heif:
         try:
             import pillow_heif  # noqa: PLC0415 - an extra
@@ -120,10 +121,11 @@ def picture(
 
     Raises Unfit, and for damaged bytes any exception of Pillow.
     """
+    formats = tuple(formats)
     try:
-        image: Image.Image = Image.open(source, formats=tuple(formats))
-    except UnidentifiedImageError as error:
-        raise Unfit("no image of a known format") from error
+        image: Image.Image = Image.open(source, formats=formats)
+    except OSError as error:
+        raise Unfit(_reason(error, source, formats)) from error
     with image:
         if image.width * image.height > max_pixels:
             raise Unfit(f"{image.width} x {image.height} pixels are more than {max_pixels}")
@@ -142,12 +144,12 @@ def picture(
 
 
 def _load(image: Image.Image, source: BinaryIO) -> None:
-    """Decode; of a JPEG that was cut off, what is there. Raises Unfit if nothing is, OSError."""
+    """Decode; of a JPEG that was cut off, what is there. Raises Unfit if nothing is."""
     try:
         image.load()
-    except OSError:
+    except OSError as error:
         if image.format not in _JPEGS:
-            raise
+            raise Unfit(_reason(error, source, (image.format or "",))) from error
         _drop_unfinished_segment(source)
         ImageFile.LOAD_TRUNCATED_IMAGES = True  # for this image alone: Pillow has no other way
         try:
@@ -157,6 +159,11 @@ def _load(image: Image.Image, source: BinaryIO) -> None:
         # The decoder fills what is missing with one shade.
         if all(low == high for low, high in map(Image.Image.getextrema, image.split())):
             raise Unfit("nothing of the image is there: it was cut off") from None
+
+
+def _reason(error: Exception, source: BinaryIO, formats: tuple[str, ...]) -> str:
+    source.seek(0)
+    return pillow.reason(error, source.read(sniffing.HEAD), formats)
 
 
 def _drop_unfinished_segment(source: BinaryIO) -> None:

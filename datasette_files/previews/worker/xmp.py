@@ -11,7 +11,7 @@ from html import unescape
 from typing import Any
 
 #: Bytes of a packet that are read.
-_MAX_PACKET = 4 * 1024 * 1024
+MAX_PACKET = 4 * 1024 * 1024
 #: Properties that tell a place, known or not: coordinates, and names of places.
 _PLACES = re.compile(
     rb"GPSL|:(?:City|Country|CountryName|CountryCode|State|Location|Sublocation)\b"
@@ -35,7 +35,7 @@ _TIMES = tuple(
 
 def facts(packet: bytes) -> dict[str, Any]:
     """The facts that the packet tells."""
-    packet = packet[:_MAX_PACKET]
+    packet = packet[:MAX_PACKET]
     found: dict[str, Any] = {}
     if _PLACES.search(packet):
         found["has_place"] = True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from ...media import pillow, sniffing
 from ...sandbox.confinement import end_child_with_parent
 from .pages import Pages, Unreadable
 
@@ -60,6 +61,16 @@ def _on_white(picture: Image.Image) -> Image.Image:
     return paper
 
 
+def _opened(path: Path) -> Image.Image:
+    formats = pillow.readable(_FORMATS)
+    try:
+        return Image.open(path, formats=formats)
+    except OSError as error:
+        with path.open("rb") as file:
+            head = file.read(sniffing.HEAD)
+        raise Unreadable(pillow.reason(error, head, formats)) from error
+
+
 def picture(path: Path, pages: Pages, scanned: Ocr | None) -> None:
     """A page for each picture of the file."""
     if scanned is None:
@@ -67,7 +78,7 @@ def picture(path: Path, pages: Pages, scanned: Ocr | None) -> None:
     Image.MAX_IMAGE_PIXELS = _MAX_PIXELS
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with _opened(path) as image:
             for number in range(min(getattr(image, "n_frames", 1), _MAX_FRAMES)):
                 image.seek(number)
                 upright = ImageOps.exif_transpose(image)
