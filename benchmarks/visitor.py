@@ -88,7 +88,7 @@ class Visitor:
     """One client with an id of its own, and its files."""
 
     def __init__(self, url: str, number: int, asked: Callable[[str, str], None]) -> None:
-        self.name = f"visitor-{number}"
+        self.name = f"visitor-{number:03}"  # a search takes the beginning of a word too
         self.client = Actor(url, self.name, asked)
         self.guest = Actor(url, None, asked)
         self.chance = random.Random(number)

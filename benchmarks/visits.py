@@ -147,7 +147,7 @@ class Visits(Visitor):
 
     def change(self) -> None:
         """Name, folder, tags and description of one file, and tags of several."""
-        file_id, word = self._one().id, f"word{self.chance.randrange(10**6)}"
+        file_id, word = self._one().id, f"word{self.chance.randrange(10**9):09}"
         update = {"tags": [word, "changed"], "folder": f"{self.name}/{word}", "search_text": word}
         changed = self.client.post(f"/-/files/{file_id}/-/update", {"update": update})["file"]
         assert {name: changed[name] for name in update} | {"tags": []} == update | {"tags": []}
@@ -192,7 +192,8 @@ class Visits(Visitor):
         self.client.post(f"/-/files/-/share/{made['id']}/revoke", {})
         self.guest.get(path, 404)
         page = self.client.json(f"/-/files/search.json?q={quote(name)}")
-        sent = [file["id"] for file in page["files"]]
+        names = (name, f"form {name}")
+        sent = [file["id"] for file in page["files"] if file["filename"] in names]
         assert len(sent) == 2, page
         for one in sent:
             record = self.client.json(f"/-/files/{one}.json")
@@ -268,7 +269,7 @@ class Visits(Visitor):
 
     def document(self) -> None:
         """A text and a PDF: their text is extracted; the word of the text is found."""
-        word = f"soaked{self.chance.randrange(10**9)}"
+        word = f"soaked{self.chance.randrange(10**9):09}"
         text = f"First line\n\nthe {word} stands here\n".encode() * self.chance.choice((1, 500))
         pdf = (FIXTURES / "documents/one-page.pdf").read_bytes() + f"% {word}\n".encode()
         for content, ending in ((text, "txt"), (pdf, "pdf")):
