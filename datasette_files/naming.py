@@ -83,6 +83,11 @@ def new_resumable_id() -> str:
     return secrets.token_hex(20)
 
 
+def resumable_id_of(token: str) -> str:
+    """The id of the upload that takes the place of the prepared one with this token."""
+    return hashlib.sha256(f"{_RESUMABLE}{token}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
+
+
 def resumable_token(resumable_id: str) -> str:
     """The token of that upload; no other upload has a token of this form."""
     return f"{_RESUMABLE}{resumable_id}"

@@ -72,6 +72,8 @@ async def _copy(site: Site, slug: str, target_slug: str, reads_back: bool, **opt
     streamed, verified by size and sha256, and done when it is durable. After an interruption, run
     the command again: it makes no second copy of a file. A server may run beside it.
 
+    With --url the bytes pass through this machine, and the token's actor is the uploader.
+
     \b
     datasette files copy docs archive --type image -c datasette.yaml --internal internal.db
     """
@@ -98,6 +100,8 @@ async def _move(
     streamed, verified by size and sha256, and then switched at once, so that it can be read at any
     time. After an interruption, run the command again: it moves the remaining files. A server may
     run beside it. The server deletes the old bytes after --grace; they take space until then.
+
+    With --url the server moves the files by itself.
 
     \b
     datasette files move docs s3 --all -c datasette.yaml --internal internal.db

@@ -36,7 +36,8 @@ async def _text(site: Site, what: str, again: bool, index: bool) -> int:
     Files that cannot be read are printed with the reason, separated by a tab. The exit status is 3
     if there are any, or if files are left, such as while the server reads them.
 
-    With the ID of a file, print its text; a form feed ends each page.
+    With the ID of a file, print its text; a form feed ends each page. With --url only an ID works,
+    as a server reads the text of its sources by itself.
     """
     files = await site.start()
     if is_file(what) and what not in {source.slug for source in files.sources}:

@@ -84,6 +84,9 @@ class Client:
     def files(self, source: str | None = None, **filters: Any) -> Iterator[Record]:
         return self._each(self._client.files(source, **filters))
 
+    def by_path(self, source: str, *, prefix: str = "", after: str = "") -> Iterator[Record]:
+        return self._each(self._client.by_path(source, prefix=prefix, after=after))
+
     def file(self, file_id: str) -> Record:
         return self._wait(self._client.file(file_id))
 
@@ -142,6 +145,9 @@ class Client:
             yield content
 
         return self._wait(self._client.put_stream(source, chunks(), name, **more))
+
+    def copy(self, file_id: str, source: str, *, progress: Progress = _silent) -> Record:
+        return self._wait(self._client.copy(file_id, source, progress=progress))
 
     def get(
         self,

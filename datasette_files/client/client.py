@@ -18,6 +18,7 @@ from ..catalog.texts import check_text
 from ..errors import FilesError, Invalid
 from ..naming import ID_PATTERN, stored_name
 from .bundling import Bundling, Wanted
+from .copying import RemoteFile
 from .fetching import Fetching
 from .keeping import Keeping, Record, checked_slug, place
 from .memory import Memory
@@ -106,6 +107,31 @@ class AsyncClient(Keeping):
             if after is None:
                 return
 
+    async def by_path(
+        self, source: str, *, prefix: str = "", after: str = ""
+    ) -> AsyncIterator[Record]:
+        """The newest versions of a source in the order of their paths in the storage.
+
+        Read from the source's tables (docs/tables.md), so the records have its columns. ``prefix``:
+        only paths that begin so; ``after``: only those after this one.
+        """
+        route = f"/files_{checked_slug(source)}/files.json"
+        first = max(_at_least(prefix), f"{after}\x01" if after else "")
+        given = [("_sort", "path"), ("_size", "max"), ("superseded_by__isnull", "1")]
+        given += [("path__gte", first)] if first else []
+        following: list[tuple[str, str]] = []
+        while True:
+            page = await self._server.ask("GET", route, params=[*given, *following])
+            for record in page["rows"]:
+                if not record["path"].startswith(prefix):
+                    if record["path"] > prefix:
+                        return
+                    continue
+                yield record
+            if page["next"] is None:
+                return
+            following = [("_next", page["next"])]
+
     async def file(self, file_id: str) -> Record:
         """One file's record."""
         return await self._server.ask("GET", f"/-/files/{_id(file_id)}.json")
@@ -149,6 +175,15 @@ class AsyncClient(Keeping):
         """Upload bytes of an unknown number, in one request."""
         file = LocalFile(Path(name), name, content_type, folder, tuple(tags))
         return await self._sending.stream(checked_slug(source), file, chunks, None)
+
+    async def copy(self, file_id: str, source: str, *, progress: Progress = _silent) -> Record:
+        """Upload a file's bytes as a new file of another source, with name, type, folder and tags.
+
+        They pass through this client, and are kept nowhere. The server verifies them by the sha256,
+        where that is known. As ``put``, a file of more than 8 MiB goes on after a break.
+        """
+        original = RemoteFile(self._server, await self.file(file_id))
+        return await self._sending.file(checked_slug(source), original, progress)
 
     async def get(
         self,
@@ -325,6 +360,13 @@ def _arguments(filters: dict[str, Any]) -> list[tuple[str, str]]:
         values = value if isinstance(value, list | tuple) else [value]
         found += [(name, "1" if one is True else str(one)) for one in values if one is not None]
     return found
+
+
+def _at_least(prefix: str) -> str:
+    """The least path to ask for. Datasette would take digits for a number, without their zeros."""
+    if not prefix.isdigit():
+        return prefix
+    return f"{prefix[:-1]}{chr(ord(prefix[-1]) - 1)}\U0010ffff"
 
 
 def _id(file_id: str) -> str:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,18 +70,20 @@ class Fetching:
         return self._memory.of("get", what, os.fsencode(part.absolute()))
 
     def _wanted(self, record: dict[str, Any]) -> _Wanted:
-        async def address() -> httpx.URL:
-            """Where the bytes are: this server, or the storage, to which no token is sent."""
-            route = f"/-/files/{record['id']}/download"
-            told = await self._server.ask("GET", route, params=[("redirect", "0")])
-            return self._server.answered(told["url"])
-
+        address = partial(address_of, self._server, record["id"])
         return _Wanted(address, record["size"], record.get("content_hash"))
 
     async def to_stream(self, record: dict[str, Any], out: BinaryIO) -> None:
         """Write the bytes to an open file, as they come: after a break the rest is asked for."""
         wanted, entry = self._wanted(record), self._memory.of("none")
         await _Download(self._server, wanted, None, entry, lambda n: None).into(out)
+
+
+async def address_of(server: Server, file_id: str) -> httpx.URL:
+    """Where a file's bytes are: the server, or its storage, to which no token is sent."""
+    route = f"/-/files/{file_id}/download"
+    told = await server.ask("GET", route, params=[("redirect", "0")])
+    return server.answered(told["url"])
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import httpx2 as httpx
@@ -33,6 +33,30 @@ _PARALLEL = 3
 Tell = Callable[[int], None]
 
 
+class Sent(Protocol):
+    """A file to upload: where its bytes come from, and how the catalog is to know it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def content_type(self) -> str | None: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def tags(self) -> tuple[str, ...]: ...
+    @property
+    def replaces(self) -> str | None: ...
+    @property
+    def sha256(self) -> str | None:
+        """In hexadecimal, for the server to verify; None if it is not known."""
+
+    def opened(self) -> tuple[int, str]:
+        """Its size in bytes, and a text that changes with its bytes. Raises FilesError."""
+
+    def chunks(self, start: int, size: int, tell: Tell) -> AsyncIterator[bytes]:
+        """``size`` bytes from ``start``. Raises FilesError if there are fewer."""
+
+
 @dataclass(frozen=True)
 class LocalFile:
     """A local file to upload, and how the catalog is to know it."""
@@ -44,6 +68,7 @@ class LocalFile:
     tags: tuple[str, ...] = ()
     #: The id of the file whose next version this is.
     replaces: str | None = None
+    sha256: str | None = None
 
     def opened(self) -> tuple[int, str]:
         """Its size in bytes, and a text that changes with its bytes. Raises NotFound."""
@@ -77,7 +102,7 @@ class Sending:
         self._server = server
         self._memory = memory
 
-    async def file(self, source: str, file: LocalFile, tell: Tell) -> dict[str, Any]:
+    async def file(self, source: str, file: Sent, tell: Tell) -> dict[str, Any]:
         """Upload a file, or the rest of it. Returns its record. Raises FilesError.
 
         ``tell`` is told the bytes of each step; those that an earlier run had sent too.
@@ -95,7 +120,7 @@ class Sending:
         return await _Upload(self._server, source, file, size, entry, tell).run()
 
     async def stream(
-        self, source: str, file: LocalFile, chunks: AsyncIterator[bytes], size: int | None
+        self, source: str, file: Sent, chunks: AsyncIterator[bytes], size: int | None
     ) -> dict[str, Any]:
         """Upload bytes in one request. Returns the record.
 
@@ -108,6 +133,9 @@ class Sending:
         headers["Content-Type"] = file.content_type or "application/octet-stream"
         if size is not None:
             headers["Content-Length"] = str(size)
+        if file.sha256 is not None:
+            digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
+            headers["Repr-Digest"] = f"sha-256=:{digest}:"
         try:
             answer = await self._server.send(
                 "PUT", url.copy_merge_params(given), headers=headers, content=chunks
@@ -128,7 +156,7 @@ class _Upload:
     """One upload of a large file."""
 
     def __init__(
-        self, server: Server, source: str, file: LocalFile, size: int, entry: Entry, tell: Tell
+        self, server: Server, source: str, file: Sent, size: int, entry: Entry, tell: Tell
     ) -> None:
         self._server = server
         self._route = f"/-/files/upload/{source}/-"
@@ -172,6 +200,7 @@ class _Upload:
         declared = {
             **{"filename": file.name, "size": self._size, "content_type": file.content_type},
             **{"folder": file.folder, "tags": list(file.tags), "replaces": file.replaces},
+            "sha256": file.sha256,
         }
         given = {name: value for name, value in declared.items() if value not in (None, "", [])}
         prepared = await self._server.ask("POST", f"{self._route}/prepare", json=given, repeat=True)
@@ -189,7 +218,7 @@ class _Upload:
     async def _begin_tus(self, prepared: dict[str, Any]) -> dict[str, Any]:
         file = self._file
         # By the token the server knows the folder, the tags and the version that were prepared.
-        words = {"filename": file.name, "filetype": file.content_type}
+        words = {"filename": file.name, "filetype": file.content_type, "sha256": file.sha256}
         words["upload_token"] = prepared["upload_token"]
         metadata = ",".join(
             f"{name} {base64.b64encode(value.encode()).decode()}"

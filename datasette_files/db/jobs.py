@@ -172,15 +172,25 @@ def release_dead(conn: sqlite3.Connection, now: float, is_gone: Callable[[str], 
 
 
 def take_over(
-    conn: sqlite3.Connection, kinds: Iterable[str], *, holder: str, now: float, length: float
+    conn: sqlite3.Connection,
+    kinds: Iterable[str],
+    *,
+    holder: str,
+    now: float,
+    length: float,
+    besides: Iterable[int] = (),
 ) -> Job | None:
-    """Take a job whose process has died, or that is still to be cleaned up."""
+    """Take a job whose process has died, or that is still to be cleaned up; not ``besides``."""
     row = conn.execute(
         f"""SELECT id FROM datasette_files_jobs
         WHERE unclean AND kind IN (SELECT value FROM json_each(:kinds))
+            AND id NOT IN (SELECT value FROM json_each(:besides))
             AND (lease_until <= :now OR (status = 'running' AND NOT {_IS_HELD}))
         ORDER BY lease_until LIMIT 1""",
-        {"kinds": json.dumps(list(kinds)), "now": now, "length": length},
+        {
+            **{"kinds": json.dumps(list(kinds)), "besides": json.dumps(list(besides))},
+            **{"now": now, "length": length},
+        },
     ).fetchone()
     if row is None:
         return None

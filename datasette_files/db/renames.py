@@ -13,9 +13,14 @@ from dataclasses import dataclass
 
 from . import audit
 from .index import NOT_SEEN, Walk, numbers_of
+from .migrations.versions import SUPERSEDED
 
 #: As the index datasette_files_digest has it.
 _HASHED = "f.content_hash >= 'sha256:' AND f.content_hash < 'sha256;'"
+#: The files of the source ?1. An older version that a person has replaced is an object too.
+_SHELVES = f"f.shelf IN (?1, ?1 + {SUPERSEDED})"
+#: Leaves out an older version whose object was overwritten in the storage.
+_STORED = "f.path != '.versions/' || f.id || '/' || f.filename"
 
 
 def perhaps_moved(conn: sqlite3.Connection, walk: Walk, versions: Iterable[str]) -> set[str]:
@@ -80,9 +85,9 @@ def is_first(conn: sqlite3.Connection, walk: Walk) -> bool:
 def of_known_size(conn: sqlite3.Connection, source_id: int, sizes: Iterable[int]) -> set[int]:
     """Those of the sizes that a file of the source has."""
     rows = conn.execute(
-        """SELECT DISTINCT w.value FROM json_each(?2) AS w WHERE EXISTS (
+        f"""SELECT DISTINCT w.value FROM json_each(?2) AS w WHERE EXISTS (
             SELECT 1 FROM datasette_files f INDEXED BY datasette_files_by_size
-            WHERE f.shelf = ?1 AND ifnull(f.size, -1) = w.value)""",
+            WHERE {_SHELVES} AND ifnull(f.size, -1) = w.value)""",
         (source_id, json.dumps(list(sizes))),
     )
     return {row[0] for row in rows}
@@ -93,9 +98,9 @@ def of_lost_size(conn: sqlite3.Connection, walk: Walk, sizes: Iterable[int]) -> 
     rows = conn.execute(
         f"""SELECT DISTINCT w.value FROM json_each(?4) AS w
         CROSS JOIN datasette_files f INDEXED BY datasette_files_by_size
-            ON f.shelf = ?1 AND ifnull(f.size, -1) = w.value AND {_HASHED}
+            ON {_SHELVES} AND ifnull(f.size, -1) = w.value AND {_HASHED}
         LEFT JOIN datasette_files_objects o ON o.source_id = ?1 AND o.path = f.path
-        WHERE {NOT_SEEN}""",
+        WHERE {NOT_SEEN} AND {_STORED}""",
         (*numbers_of(walk), json.dumps(list(sizes))),
     )
     return {row[0] for row in rows}
@@ -109,7 +114,7 @@ def lost_with_hash(conn: sqlite3.Connection, walk: Walk, content_hash: str) -> s
         FROM datasette_files f INDEXED BY datasette_files_digest
         LEFT JOIN datasette_files_objects o ON o.source_id = f.source_id AND o.path = f.path
         WHERE f.source_id = ?1 AND substr(f.content_hash, 8, 10) = substr(?4, 8, 10) AND {_HASHED}
-            AND +f.content_hash = ?4 AND f.path != '.versions/' || f.id || '/' || f.filename""",
+            AND +f.content_hash = ?4 AND {_STORED}""",
         (*numbers_of(walk), content_hash),
     ).fetchone()
     return None if row[0] is None else str(row[0])

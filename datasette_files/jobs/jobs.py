@@ -178,6 +178,8 @@ class Jobs:
         self.holder = f"{this_process()}/{naming.new_ulid()}"
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        #: The jobs that run here, or are cleaned up by their run.
+        self._running: set[int] = set()
 
     def register(self, kind: Kind) -> None:
         """Run jobs of this kind too."""
@@ -226,7 +228,14 @@ class Jobs:
     def _take_over(self, conn: Connection) -> Job | None:
         now = time.time()
         rows.release_dead(conn, now, is_gone)
-        return rows.take_over(conn, self._kinds, holder=self.holder, now=now, length=LEASE_SECONDS)
+        # A busy machine may be late with a heartbeat. What runs here has not died.
+        return rows.take_over(
+            *(conn, self._kinds),
+            holder=self.holder,
+            now=now,
+            length=LEASE_SECONDS,
+            besides=self._running,
+        )
 
     def _claim(self, kind: Kind, conn: Connection, job_id: int | None = None) -> Job | None:
         return rows.claim(
@@ -267,6 +276,7 @@ class Jobs:
 
     async def _run(self, kind: Kind, job: Job) -> None:
         progress = Progress(kind.phase)
+        self._running.add(job.id)
         beating = asyncio.create_task(self._beat(job, progress))
         status, message = "interrupted", None
         try:
@@ -287,6 +297,7 @@ class Jobs:
             await asyncio.gather(beating, return_exceptions=True)
             if not isinstance(progress.stopped, Lost):
                 await asyncio.shield(self._clean(job, status, message))
+            self._running.discard(job.id)
             self.wake()
 
     async def _beat(self, job: Job, progress: Progress) -> None:

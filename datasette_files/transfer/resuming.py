@@ -82,7 +82,9 @@ class Resuming:
         older version it takes over. Raises Conflict, FileTooLarge, NotFound, NotSupported,
         PermissionDenied, QuotaExceeded, StorageUnavailable.
         """
-        resumable_id = naming.new_resumable_id()
+        resumable_id = (
+            naming.new_resumable_id() if prepared is None else naming.resumable_id_of(prepared)
+        )
 
         def insert(conn: Connection) -> Resumable:
             authority.check(conn, source)

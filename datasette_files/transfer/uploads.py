@@ -276,16 +276,27 @@ def owned(
     *,
     takes_late: bool = False,
 ) -> Upload:
-    """The token's upload. Raises NotFound, PermissionDenied, or Expired.
+    """The token's upload, or the one by tus that took its place and is completed.
 
-    ``takes_late`` returns an expired direct upload too.
+    ``takes_late`` returns an expired direct upload too. Raises NotFound, PermissionDenied, Expired,
+    Conflict for an upload by tus that still goes on.
     """
     upload = uploads.get(conn, naming.token_digest(token))
+    resumable_id = None
+    if upload is None:
+        resumable_id = naming.resumable_id_of(token)
+        resumable = naming.resumable_token(resumable_id)
+        upload = uploads.get(conn, naming.token_digest(resumable))
     if upload is None or upload.source_id != source.id or _goes_on(token, upload):
         raise NotFound("This source has no upload with this token; prepare a new one")
     link = grant.link.id if isinstance(grant, LinkGrant) else None
     if (upload.actor_id, upload.link) != (actor_id, link):
         raise PermissionDenied("Another user prepared this upload; prepare your own")
+    if resumable_id is not None and upload.state not in ("completed", "expired"):
+        raise Conflict(
+            f"The upload goes on by tus, as {resumable_id} below upload_resumable_url; send the"
+            " missing bytes there, the last of which completes it"
+        )
     if upload.has_expired(time.time()) and not (takes_late and upload.is_direct):
         raise Expired(TOO_LATE)
     return upload

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from datasette.cli import cli
 
 from tests.conftest import OPEN, disk_source
+from tests.support.client import Client
 from tests.support.server import Server
 
 LARGE = bytes(range(256)) * 40_000
@@ -24,7 +25,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "data.db").touch()
     sources = {
         "docs": disk_source(folder / "docs", trash_days=3, index={}),
-        "archive": disk_source(folder / "archive"),
+        "archive": disk_source(folder / "archive", tables=False),
+        **{name: disk_source(folder / name) for name in ("here", "there")},
     }
     allowed = dict.fromkeys(("files-manage", "files-share", "create-table", "insert-row"), True)
     config = {
@@ -55,7 +57,7 @@ def test_every_command_that_fits_works_against_a_server(server: Server, tmp_path
     (tmp_path / "large.bin").write_bytes(LARGE)
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,4\n")
     listed = answered(server, "sources")["sources"]
-    assert [one["slug"] for one in listed] == ["archive", "docs"]
+    assert [one["slug"] for one in listed] == ["archive", "docs", "here", "there"]
     paths = (str(tmp_path / "large.bin"), str(tmp_path / "rows.csv"))
     stored = {file["filename"]: file for file in answered(server, "put", "docs", *paths)["files"]}
     large, rows = stored["large.bin"]["id"], stored["rows.csv"]["id"]
@@ -93,7 +95,7 @@ def test_every_command_that_fits_works_against_a_server(server: Server, tmp_path
 
     assert answered(server, "move", "docs", "archive", "--id", rows)["files"] == [rows]
     assert "1 moved" in run(server, "move", "archive", "docs", "--all").stdout
-    assert run(server, "move", "docs", "archive").exit_code == 1
+    assert run(server, "move", "docs", "archive").exit_code == 2
     gone = run(server, "rm", text, "df-nothing")
     assert (gone.exit_code, gone.stdout) == (3, f"{text}\tin the trash\n")
     assert answered(server, "restore", text)["restored"] == [text]
@@ -117,13 +119,17 @@ def test_every_command_that_fits_works_against_a_server(server: Server, tmp_path
 def test_what_a_server_cannot_do_is_refused_with_what_to_do(server: Server, tmp_path: Path) -> None:
     for arguments in (
         ("unbundle", str(tmp_path / "x")),
-        ("ls", "docs", "--prefix", "a"),
+        ("text", "docs", "--again"),
+        ("copy", "docs", "archive", "--all", "--read-back"),
+        ("move", "docs", "archive", "--all", "--jobs", "2"),
+        ("move", "docs", "archive", "--all", "--grace", "0"),
         ("put", "docs", str(tmp_path / "x"), "--uploaded-by", "ann"),
         ("ls", "docs", "--url", server.url, "--internal", "x.db"),
     ):
         refused = run(server, *arguments)
         assert refused.exit_code == 1, arguments
         assert "Error (invalid)" in refused.stderr, refused.stderr
+    assert "text_status" in run(server, "text", "docs").stderr
     # A place beside the database, once named, goes before the environment.
     beside = run(server, "ls", "docs", "--internal", "missing.db")
     assert "missing.db does not exist" in beside.stderr
@@ -132,6 +138,63 @@ def test_what_a_server_cannot_do_is_refused_with_what_to_do(server: Server, tmp_
     assert run(server, "shares").stdout == "There are no links\n"
     nobody = run(server, "share", "df-x")  # a link needs an actor with an id
     assert "Error (" in nobody.stderr
+
+
+def test_files_are_copied_moved_and_listed_by_path(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "large.bin").write_bytes(LARGE)
+    for name in ("one.txt", "two.csv", "zero.txt"):
+        (tmp_path / name).write_text("" if name == "zero.txt" else name)
+    paths = [str(tmp_path / name) for name in ("large.bin", "one.txt", "two.csv", "zero.txt")]
+    put = answered(server, "put", "here", *paths)["files"]
+    ids = {file["filename"]: file["id"] for file in put}
+    change = {"tags": ["x"], "folder": "a/b", "search_text": "of the first", "filename": "1 ö.txt"}
+    Client(server.url).post_json(f"/-/files/{ids['one.txt']}/-/update", {"update": change})
+
+    def names(*arguments: str) -> list[str]:
+        return [file["filename"] for file in answered(server, "ls", *arguments)["files"]]
+
+    listed = answered(server, "ls", "here", "--prefix", "0", "--limit", "2")
+    beside = json.loads(server.command("ls", "here", "--limit", "2", "--json").stdout)
+    assert [one["id"] for one in listed["files"]] == [one["id"] for one in beside["files"]]
+    assert (listed["next"], listed["more"]) == (beside["next"], True)
+    following = names("here", "--after", beside["next"])
+    assert len(following) == 2
+    told = run(server, "ls", "here", "--prefix", "0", "--limit", "2").stderr
+    assert f"--after '{beside['next']}'" in told
+    large = answered(server, "info", ids["large.bin"])["files"][0]
+    first = large["path"].partition("/")[0]
+    assert names("here", "--prefix", first) == ["large.bin"]
+    assert names("here", "--prefix", "x") == names("here", "--prefix", "00") == []
+    assert names("here", "--prefix", "0", "--type", "table") == ["two.csv"]
+    assert names("here", "--prefix", "0", "--name", "1*") == ["1 ö.txt"]
+    assert names("here", "--prefix", "0", "--search", "first") == ["1 ö.txt"]
+
+    foreseen = answered(server, "copy", "here", "there", "--all", "--dry-run")
+    size = len(LARGE) + 14
+    assert foreseen["done"] == {"would": {"files": 4, "bytes": size}}
+    copied = answered(server, "copy", "here", "there", "--all", "--jobs", "2")
+    assert copied["done"] == {"copied": {"files": 4, "bytes": size}}
+    again = run(server, "copy", "here", "there", "--name", "*", "--prefix", "0")
+    assert (again.exit_code, again.stdout) == (0, f"Already there: 4 files, {size:,} bytes\n")
+    made = {file["filename"]: file for file in answered(server, "ls", "there")["files"]}
+    assert made["large.bin"]["size"] == len(LARGE)
+    record = answered(server, "info", made["1 ö.txt"]["id"])["files"][0]
+    assert {name: record[name] for name in change} == change
+    copy = answered(server, "info", made["large.bin"]["id"])["files"][0]
+    assert copy["content_hash"] == large["content_hash"]
+    wrong = run(server, "copy", "there", "here", "--id", ids["two.csv"], "--id", "df-nothing")
+    assert (wrong.exit_code, wrong.stderr.count("Error (")) == (3, 2)
+
+    moved = answered(server, "move", "here", "there", "--name", "*.csv")["files"]
+    assert moved == [ids["two.csv"]]
+    told = run(server, "move", "here", "there", "--prefix", "0", "--dry-run").stdout
+    assert told == f"Would move 3 files, {len(LARGE) + 7:,} bytes\n"
+    assert len(answered(server, "move", "here", "there", "--prefix", "0")["files"]) == 3
+    assert names("here") == []
+    for unclear in (("copy", "here", "there"), ("move", "here", "there", "--all", "--name", "x")):
+        assert run(server, *unclear).exit_code == 2
+    hidden = run(server, "ls", "archive", "--prefix", "0")
+    assert (hidden.exit_code, "leave out --prefix" in hidden.stderr) == (1, True)
 
 
 def test_a_folder_and_a_source_stay_in_step(server: Server, tmp_path: Path) -> None:

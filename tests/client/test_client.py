@@ -18,6 +18,7 @@ from datasette_files.client import sending as sending_module
 from datasette_files.client import server as server_module
 from datasette_files.client.memory import Memory
 from datasette_files.errors import (
+    ChecksumMismatch,
     Conflict,
     FilesError,
     Invalid,
@@ -286,6 +287,46 @@ async def test_what_cannot_pass_is_not_asked_again_and_only_our_files_are_swept(
             await client.get("df-a", tmp_path / "a")
     assert asked.count("/-/files/df-a/download") == 2
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_copy_goes_on_after_a_break_on_either_side(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    client, transport = await connected(make_datasette, tmp_path)
+    (tmp_path / "a.txt").write_bytes(CONTENT)
+    told: list[int] = []
+    async with client:
+        record = await client.put("docs", tmp_path / "a.txt", folder="a", tags=["x"])
+        transport.requests.clear()
+        transport.breaks = {("PATCH", ""): 4000, ("GET", "/download"): 0}
+        made = await client.copy(record["id"], "other", progress=told.append)
+        copy = await client.file(made["id"])
+        assert (copy["filename"], copy["folder"], copy["tags"]) == ("a.txt", "a", ["x"])
+        assert copy["id"] != record["id"]
+        assert (copy["source_slug"], copy["content_hash"]) == ("other", record["content_hash"])
+        assert sum(told) == len(CONTENT)
+        ranges = [one.headers.get("Range") for one in transport.requests]
+        assert f"bytes=0-{len(CONTENT) - 1}" in ranges
+        out = io.BytesIO()
+        await client.read_into(copy["id"], out)
+        assert out.getvalue() == CONTENT
+        with pytest.raises(NotFound):
+            await client.copy("df-01m8kaw6pqzzt5f3d47zcnkwrx", "other")
+
+
+async def test_a_copy_of_damaged_bytes_is_refused(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    client, _ = await connected(make_datasette, tmp_path)
+    (tmp_path / "a.txt").write_bytes(CONTENT)
+    async with client:
+        record = await client.put("docs", tmp_path / "a.txt")
+        path = (await client.file(record["id"]))["path"]
+        (tmp_path / "docs" / path).write_bytes(CONTENT[::-1])
+        with pytest.raises(ChecksumMismatch):
+            await client.copy(record["id"], "other")
+        assert [file async for file in client.files("other")] == []
 
 
 async def test_the_blocking_client_works_where_a_loop_runs(

@@ -105,6 +105,26 @@ async def test_a_job_that_runs_is_cancelled_and_the_next_begins(files: Files, co
     assert await files.catalog.write(lambda conn: rows.cancel(conn, long)) is None
 
 
+async def test_a_late_heartbeat_does_not_end_a_job_in_its_own_process(
+    files: Files, count: Count
+) -> None:
+    late = await add(files, to=40, pause=0.01)
+    while (await job(files, late)).status == "pending":
+        await asyncio.sleep(0.01)
+    looks = 0
+    while (await job(files, late)).status == "running":
+        await files.catalog.write(
+            lambda conn: conn.execute("UPDATE datasette_files_jobs SET lease_until = 0")
+        )
+        files.jobs.wake()
+        looks += 1
+        await asyncio.sleep(0.01)
+    assert looks > 3
+    assert (await over(files, late)).status == "finished"
+    while await files.catalog.read(rows.any_active):
+        await asyncio.sleep(0.02)
+
+
 def _add(conn: sqlite3.Connection, kind: str = "count", first_id: int = 1) -> int:
     return rows.add(
         *(conn,),

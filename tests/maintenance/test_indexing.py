@@ -152,6 +152,24 @@ async def test_a_directory_becomes_files_and_is_followed(
     assert files_now - set(await listed(datasette, "&versions=all")) == {kept["path"]}
 
 
+async def test_a_renamed_object_of_an_older_version_keeps_its_id(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    root = tmp_path / "docs"
+    put(root, a_txt="first")
+    datasette = await make_datasette({"docs": disk_source(root, index={})}, MANAGED)
+    await walk(datasette)
+    old = (await listed(datasette))["a.txt"]["id"]
+    replacing = f"/-/files/upload/docs/a.txt?replaces={old}"
+    assert (await datasette.client.put(replacing, content=b"second")).status_code == 201
+    (root / "a.txt").rename(root / "b.txt")
+    assert (await walk(datasette)).counts.get("renamed") == 1
+    renamed = (await listed(datasette, "&versions=all"))["b.txt"]
+    assert (renamed["id"], renamed["missing_since"]) == (old, None)
+    download = await datasette.client.get(f"/-/files/{old}/download")
+    assert download.content == b"first"
+
+
 async def test_an_outage_marks_nothing_missing(
     make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

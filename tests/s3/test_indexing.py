@@ -83,3 +83,13 @@ async def test_a_moved_object_is_known_by_its_bytes_when_its_entity_tag_changes(
     assert after["z/twin3.txt"]["id"] != before["a/twin1.txt"]["id"]
     third = await walk(datasette)
     assert third.counts == {"listed": 5, "unchanged": 5}
+
+    # An older version that a person has replaced is an object like any other.
+    replacing = f"/-/files/upload/docs/new.txt?replaces={moved['id']}"
+    assert (await datasette.client.put(replacing, content=b"newer")).status_code == 201
+    move("z/uno.txt", "y/old.txt")
+    fourth = await walk(datasette)
+    assert fourth.counts.get("renamed") == 1, fourth
+    versions = await listed(datasette, "&versions=all")
+    assert versions["y/old.txt"]["id"] == moved["id"]
+    assert versions["y/old.txt"]["missing_since"] is None

@@ -234,12 +234,33 @@ class TestPrepared:
         token = prepared.json()["upload_token"]
         metadata = {"Upload-Metadata": meta(filename="a.bin", upload_token=token)}
         url = await tus.begin(3, **metadata)
+        steps = "/-/files/upload/docs/-"
+        completing = {"json": {"upload_token": token}}
+        early = await datasette.client.post(f"{steps}/complete", **completing)
+        assert (early.status_code, early.json()["code"]) == (409, "conflict")
+        assert url.rpartition("/")[2] in early.json()["error"]
+        form = {"data": {"upload_token": token}, "files": {"file": ("a.bin", b"abc")}}
+        assert (await datasette.client.post(f"{steps}/upload", **form)).status_code == 409
+        assert code_of(await tus.create(3, **metadata)) == (409, "conflict")
+        last = await tus.patch(url, 0, b"abc")
+        assert await content_at(datasette, last) == b"abc"
+        told = await datasette.client.post(f"{steps}/complete", **completing)
+        assert told.status_code == 200
+        assert told.json()["file"]["id"] == last.headers["content-location"].rpartition("/")[2]
+        assert (await datasette.client.post(f"{steps}/upload", **form)).status_code == 409
+        assert code_of(await tus.create(3, **metadata)) == (409, "conflict")
+
+    async def test_prepared_upload_whose_successor_was_ended_is_gone(self, datasette, tus):
+        prepared = await datasette.client.post(
+            "/-/files/upload/docs/-/prepare", json={"filename": "a.bin"}
+        )
+        token = prepared.json()["upload_token"]
+        url = await tus.begin(3, **{"Upload-Metadata": meta(filename="a.bin", upload_token=token)})
+        assert (await tus.request("DELETE", url)).status_code == 204
         gone = await datasette.client.post(
             "/-/files/upload/docs/-/complete", json={"upload_token": token}
         )
-        assert gone.status_code == 404
-        assert code_of(await tus.create(3, **metadata)) == (404, "not_found")
-        assert await content_at(datasette, await tus.patch(url, 0, b"abc")) == b"abc"
+        assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
 
     async def test_complete_tells_the_file_again(self, datasette, tus):
         url = await tus.begin(3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import changing, keeping, mirror, reading
+from . import carrying, changing, keeping, mirror, reading
 
 if TYPE_CHECKING:
     from ..site import Commands
@@ -16,5 +16,5 @@ if TYPE_CHECKING:
 
 def register(commands: Commands) -> None:
     """Add the commands to ``datasette files``."""
-    for module in (reading, changing, keeping, mirror):
+    for module in (reading, changing, carrying, keeping, mirror):
         module.register(commands)

@@ -1,4 +1,7 @@
-"""Commands against a server that change what it holds: put, rm, restore, purge, move and others."""
+"""Commands against a server that change what it holds: put, rm, restore, purge and others.
+
+Leaves out copy and move (carrying.py).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _BATCH = 200
 def register(commands: Commands) -> None:
     """Add the commands to those that work against a server."""
     commands.over_http |= {
-        **{"put": _put, "rm": _rm, "restore": _restore, "purge": _purge, "move": _move},
+        **{"put": _put, "rm": _rm, "restore": _restore, "purge": _purge},
         **{"import": _import, "share": _share, "unshare": _unshare, "sync": _sync},
     }
 
@@ -60,7 +63,7 @@ async def _put(
     return output.end()
 
 
-async def _bulk(remote: Remote, action: str, wanted: list[str], name: str, **more: Any) -> int:
+async def bulk(remote: Remote, action: str, wanted: list[str], name: str, **more: Any) -> int:
     """One action on these files, and the output of each."""
     output = Output(remote)
     trashed: list[str] = []
@@ -79,11 +82,11 @@ async def _bulk(remote: Remote, action: str, wanted: list[str], name: str, **mor
 
 
 async def _rm(remote: Remote, given: tuple[str, ...]) -> int:
-    return await _bulk(remote, "delete", ids(given), "deleted")
+    return await bulk(remote, "delete", ids(given), "deleted")
 
 
 async def _restore(remote: Remote, given: tuple[str, ...]) -> int:
-    return await _bulk(remote, "restore", ids(given), "restored")
+    return await bulk(remote, "restore", ids(given), "restored")
 
 
 async def _purge(remote: Remote, given: tuple[str, ...], yes: bool) -> int:
@@ -91,34 +94,7 @@ async def _purge(remote: Remote, given: tuple[str, ...], yes: bool) -> int:
     if not yes:
         number = f"{len(wanted):,} file{'' if len(wanted) == 1 else 's'}"
         click.confirm(f"Delete {number} for good?", abort=True, err=True)
-    return await _bulk(remote, "purge", wanted, "purged")
-
-
-async def _move(
-    remote: Remote,
-    slug: str,
-    target_slug: str,
-    given: tuple[str, ...],
-    everything: bool,
-    types: tuple[str, ...],
-    search: str | None,
-    **options: Any,
-) -> int:
-    refuse(**{name: options[name] for name in ("name", "prefix", "dry_run")})
-    refuse(read_back=options["reads_back"])
-    if given:
-        return await _bulk(remote, "move", ids(given), "files", to=target_slug)
-    if not (everything or types or search):
-        raise Invalid("Select files by --id, by filters, or with --all")
-    filters = {"source": slug, "q": search, "content_type": list(types)}
-    answer = await remote.client.bulk(
-        "move", filters={k: v for k, v in filters.items() if v}, to=target_slug
-    )
-    output = Output(remote)
-    for one in answer["refused"]:
-        output.fail(one["id"], refusal(one["code"]))
-    remote.show({**output.failures, "done": answer["done"]}, f"{answer['done']:,} moved")
-    return output.status
+    return await bulk(remote, "purge", wanted, "purged")
 
 
 async def _import(

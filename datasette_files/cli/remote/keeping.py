@@ -60,8 +60,9 @@ async def _manifest(remote: Remote, slug: str) -> int:
 async def _text(remote: Remote, what: str, again: bool, index: bool) -> None:
     if not is_file(what):
         raise Invalid(
-            "A server reads the text of its sources by itself; name the id of a file to print its"
-            " text"
+            "A server reads the text of its sources by itself, soon after each upload. Name the id"
+            " of a file to print its text; `info ID` tells its text_status and text_error. To read"
+            " files again, run this beside the database, with --config and --internal"
         )
     refuse_with_file(again=again, index=index)
     output = TextOutput(remote, what)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import sys
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,8 +14,9 @@ from ...client import Record
 from ...db.verify import Share
 from ...errors import Conflict, FilesError, Invalid
 from ...naming import stored_name
-from ..output import Output, count, finding_line, ids, link_line, progress, shown, verified
-from .server import Remote, refuse
+from ..output import Output, count, finding_line, ids, link_line, progress, shown, text, verified
+from .selecting import selected
+from .server import Remote
 
 if TYPE_CHECKING:
     from ..site import Commands
@@ -43,30 +43,23 @@ async def _sources(remote: Remote) -> None:
     remote.show({"sources": listed}, "\n".join(lines) or "There is no source for this token")
 
 
-async def _ls(
-    remote: Remote,
-    slug: str,
-    limit: int,
-    after: str,
-    name: str | None,
-    types: tuple[str, ...],
-    prefix: str | None,
-    search: str | None,
-) -> None:
-    refuse(after=after, prefix=prefix)
-    output, listed, size, more = Output(remote), 0, 0, False
-    files = remote.client.files(slug, q=search or None, content_type=list(types))
-    async with aclosing(files) as found:  # type: ignore[type-var]
-        async for file in found:
-            if name is not None and not fnmatch.fnmatchcase(file["filename"], name):
-                continue
+async def _ls(remote: Remote, slug: str, limit: int, after: str, **filtered: Any) -> None:
+    output, listed, size = Output(remote), 0, 0
+    found = selected(remote.client, slug, after=text(after, "--after"), **filtered)
+    last: Record = {}
+    more = False
+    async with aclosing(found) as files:
+        async for file in files:
             if more := listed == limit:
                 break
             output.add(file, line_of(file))
-            listed, size = listed + 1, size + (file["size"] or 0)
-    remote.show({"files": output.results, "more": more})
+            listed, size, last = listed + 1, size + (file["size"] or 0), file
+    following = last.get("path") if more else None  # a list by paths alone has them
+    remote.show({"files": output.results, "more": more, "next": following})
     output.note(count(listed, size))
-    if more:
+    if following is not None:
+        output.note(f"There are more: continue with --after {shown(following)!r}")
+    elif more:
         output.note("There are more: raise --limit")
 
 

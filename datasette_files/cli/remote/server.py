@@ -80,3 +80,10 @@ def refuse(**options: object) -> None:
             raise Invalid(
                 f"--{name.replace('_', '-')} works beside the database only; leave it out"
             )
+
+
+def refuse_typed(*names: str) -> None:
+    """As ``refuse``, for options that have a value also if nobody gave them one."""
+    context = click.get_current_context()
+    typed = (context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in names)
+    refuse(**dict(zip(names, typed, strict=True)))
