@@ -34,6 +34,7 @@ from benchmarks import (
     texts,
     thumbnails,
     uploads,
+    verifying,
     walks,
     zips,
 )
@@ -56,12 +57,13 @@ FAMILIES: dict[str, Callable[[Bench], list[Figure]]] = {
     "P11": s3.through,
     "P12": walks.index,
     "P13": zips.selections,
+    "P14": verifying.verify,
     "P15": texts.documents,
     "P18": imports.live,
     "P19": file_page.many_columns,
 }
 #: Run only when named: they need what not every machine has, or long.
-NAMED = ("P11", "P15")
+NAMED = ("P11", "P14", "P15")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

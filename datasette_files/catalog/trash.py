@@ -31,6 +31,7 @@ from ..naming import storable
 from ..permissions.actions import BROWSE, DELETE, MANAGE, Actor, actor_id, refusal
 from ..permissions.grants import file_actions, grant, grant_on_sources
 from ..sources.sources import Source, Sources
+from .lookup import absent
 
 #: Deletes the bytes at paths of a source, now or later (``Sweeper.remove``).
 RemoveBytes = Callable[..., Awaitable[None]]
@@ -68,14 +69,15 @@ class Trash:
         """Move the file into the trash, or delete it and return None if its source has no trash.
 
         In the second case its bytes are deleted now if possible, else later. Raises NotSupported,
-        StorageUnavailable; Conflict for a file that was moved to another source meanwhile, where
-        the actor may have other rights.
+        StorageUnavailable; NotFound for a file that another request has deleted meanwhile; Conflict
+        for one that was moved to another source, where the actor may have other rights.
         """
         deleted, trashed = await self._catalog.write(
             lambda conn: self.delete_row(conn, source, file, actor)
         )
-        if deleted:
-            await self.after_deletion(source, [file], actor, trashed is not None)
+        if not deleted:
+            raise absent(file.id)
+        await self.after_deletion(source, [file], actor, trashed is not None)
         return trashed
 
     def delete_row(

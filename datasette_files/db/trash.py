@@ -72,11 +72,13 @@ def add(
     conn: sqlite3.Connection, file_id: str, actor_id: str | None, now: float, purge_at: float
 ) -> TrashedFile | None:
     """Move a file out of the catalog; None if it is not in it."""
-    conn.execute(
+    cursor = conn.execute(
         f"""INSERT INTO datasette_files_trash (seq, {_FILE}, trashed_at, trashed_by, purge_at)
         SELECT seq, {_FILE}, ?, ?, ? FROM datasette_files WHERE id = ?""",
         (now, actor_id, purge_at, file_id),
     )
+    if not cursor.rowcount:
+        return None  # another request may have moved it to the trash meanwhile
     conn.execute("DELETE FROM datasette_files WHERE id = ?", (file_id,))
     trashed = get(conn, file_id)
     if trashed is not None:

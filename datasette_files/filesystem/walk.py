@@ -20,6 +20,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 
 from ulid import ULID
 
@@ -32,6 +33,8 @@ logger = logging.getLogger("datasette_files")
 #: Names of one directory in memory at a time.
 WINDOW = 20_000
 _MAX_UNLISTED = 100
+#: Suffixes of names, and seconds, whose type and spelling are kept.
+_KEPT = 1024
 
 
 @dataclass(frozen=True)
@@ -151,15 +154,32 @@ class Walks:
 
 
 def describe(path: str, name: str, info: os.stat_result) -> FileMetadata:
-    created = datetime.fromtimestamp(info.st_mtime, timezone.utc)
+    nanoseconds = info.st_mtime_ns
     return FileMetadata(
         path=path,
         filename=name,
-        content_type=mimetypes.guess_type(name)[0],
+        content_type=_type(name),
         size=info.st_size,
-        created_at=created.strftime(TIME_FORMAT),
-        metadata={"version": f"{info.st_ino}-{info.st_mtime_ns}"},
+        created_at=_written(nanoseconds // 1_000_000_000),
+        metadata={"version": f"{info.st_ino}-{nanoseconds}"},
     )
+
+
+def _type(name: str) -> str | None:
+    """The type by the name's last two suffixes; there are few, so most of them are known."""
+    stem, *suffixes = name.rsplit(".", 2)
+    return _type_of(".".join(["x" if stem.strip(".") else "", *suffixes]))
+
+
+# Half of the time of a listing went into these two.
+@lru_cache(_KEPT)
+def _type_of(name: str) -> str | None:
+    return mimetypes.guess_type(name)[0]
+
+
+@lru_cache(_KEPT)
+def _written(second: int) -> str:
+    return datetime.fromtimestamp(second, timezone.utc).strftime(TIME_FORMAT)
 
 
 def _encode(walk: str, path: str) -> str:

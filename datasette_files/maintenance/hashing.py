@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import aclosing
 from sqlite3 import Connection
 
 from ..db import batching, files, unhashed
 from ..errors import ChecksumMismatch, FilesError
 from ..jobs.rounds import Round
 from ..models import FileRecord
-from ..sources.reading import Digest, Missing, stream
+from ..sources import reading
+from ..sources.reading import Digest, Missing
 from ..sources.sources import Source
 
 logger = logging.getLogger("datasette_files")
@@ -105,12 +105,12 @@ class Hashing:
 
         Raises StorageError, StorageUnavailable, and ChecksumMismatch against a known sha256.
         """
-        digest = Digest(crc32=True)
-        async with aclosing(stream(self._source, file)) as chunks:
-            async for chunk in chunks:
-                await digest.add(chunk)
-                await self.round.keep()
-                if self._slow or file.sha256 is not None:
-                    await asyncio.sleep(len(chunk) / CRC32_RATE)
+
+        async def told(size: int) -> None:
+            await self.round.keep()
+            if self._slow or file.sha256 is not None:
+                await asyncio.sleep(size / CRC32_RATE)
+
+        digest = await reading.digest(self._source, file, Digest(crc32=True), told)
         digest.check(file)
         return digest

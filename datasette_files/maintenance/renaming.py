@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
@@ -62,10 +61,7 @@ async def hashed(
     for file in (file for file in new if file.size in lost):
         digest = reading.Digest(crc32=True)
         try:
-            async with aclosing(reading.stream(source, file)) as chunks:
-                async for chunk in chunks:
-                    await digest.add(chunk)
-                    await keep()
+            await reading.digest(source, file, digest, lambda size: keep())
         except StorageError as error:
             walk.fail(file.path, f"it cannot be compared with files that left their paths: {error}")
             continue

@@ -12,7 +12,6 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -22,7 +21,8 @@ from ..db.health import PathState
 from ..db.verify import WHOLE, Finding, Kind, Known, Pass, Share
 from ..errors import ChecksumMismatch, FilesError
 from ..models import FileRecord, parse_time
-from ..sources.reading import Digest, Missing, metadata, storage_errors, stream
+from ..sources import reading
+from ..sources.reading import Digest, Missing, metadata, storage_errors
 from ..sources.sources import Source
 from .numbers import Numbers
 
@@ -275,10 +275,7 @@ class _Pass:
         self._files += 1
         digest = Digest()
         try:
-            async with aclosing(stream(self._source, file)) as chunks:
-                async for chunk in chunks:
-                    await digest.add(chunk)
-                    await self._keep()
+            await reading.digest(self._source, file, digest, lambda size: self._keep())
             digest.check(file)
         except ChecksumMismatch:
             return Finding(file.id, file.path, "sha256")

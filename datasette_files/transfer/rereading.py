@@ -82,8 +82,9 @@ class Rereading:
                     self._stopped = True
                     return
                 try:
-                    while self.digest.size < end and not self._stopped:
-                        await asyncio.to_thread(self._add, descriptor, end)
+                    os.lseek(descriptor, self.digest.size, os.SEEK_SET)
+                    while (left := end - self.digest.size) and not self._stopped:
+                        await asyncio.to_thread(self._add, descriptor, min(left, _PIECE))
                 finally:
                     os.close(descriptor)
         except FilesError as error:
@@ -91,9 +92,6 @@ class Rereading:
             logger.warning("The upload %s is not hashed yet: %s", self._upload.id, error)
             self._stopped = True
 
-    def _add(self, descriptor: int, end: int) -> None:
-        start = self.digest.size
-        chunk = os.pread(descriptor, min(_PIECE, end - start), start)
-        if not chunk:
-            raise FileNotFoundError(f"The upload has {start:,} bytes of {end:,}")
-        self.digest.update(chunk)
+    def _add(self, descriptor: int, size: int) -> None:
+        if not self.digest.read(descriptor, size):
+            raise FileNotFoundError(f"The upload has but {self.digest.size:,} bytes")

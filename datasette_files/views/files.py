@@ -363,10 +363,10 @@ async def _delete(call: Call) -> tuple[FileRecord | None, TrashedFile | None]:
     try:
         file, source = await call.files.lookup.existing(file_id)
         await require_on_file(call.datasette, call.actor, DELETE, source.slug, file.id)
+        return file, await call.files.trash.delete(source, file, call.actor)
     except (NotFound, PermissionDenied):
         # An owner's right ends with the file, which the same request may be deleting beside this.
         deleted, trashed = await call.files.trash.deleted_by(file_id, call.actor)
         if not deleted:
             raise
         return None, trashed
-    return file, await call.files.trash.delete(source, file, call.actor)

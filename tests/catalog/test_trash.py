@@ -7,6 +7,7 @@ Leaves out what goes for good (test_purging.py), the grants of each route
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -390,6 +391,15 @@ async def test_a_deletion_may_be_repeated_and_purges_nothing(datasette: Datasett
     await Files.of(datasette).purger.purge_due()
     assert (await datasette.client.delete(file["url"], actor=BOB)).status_code == 204
     assert (await datasette.client.delete(file["url"], actor=ALICE)).status_code == 404
+
+
+async def test_of_two_people_who_delete_at_once_one_did_it(datasette: Datasette) -> None:
+    for actors, statuses in (((ALICE, BOB), [204, 404]), ((ALICE, ALICE), [204, 204])):
+        file = await upload(datasette)
+        path = f"/-/files/{file['id']}"
+        both = (datasette.client.delete(path, actor=actor) for actor in actors)
+        answers = await asyncio.gather(*both)
+        assert sorted(answer.status_code for answer in answers) == statuses
 
 
 async def test_what_a_command_deleted_is_nobodys_who_is_not_signed_in(

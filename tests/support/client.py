@@ -94,11 +94,17 @@ class Client:
         path = f"/-/files/upload/{source}/-/prepare"
         return self.post_json(path, {"filename": filename, **declared})
 
-    def send(self, prepared: dict[str, Any], content: bytes, content_type: str) -> Answer:
+    def send(
+        self,
+        prepared: dict[str, Any],
+        content: bytes,
+        content_type: str,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
         """The second step, to where prepare says: 200 of Datasette's, 204 of most stores'."""
         kind, body = multipart(prepared["upload_fields"], content, content_type=content_type)
         client, path = self.there(prepared["upload_url"])
-        return client.request("POST", path, body, {"Content-Type": kind})
+        return client.request("POST", path, body, {"Content-Type": kind, **(headers or {})})
 
     def there(self, url: str) -> tuple[Client, str]:
         """The client for the server of a URL, which may be another, and the URL's path there."""
