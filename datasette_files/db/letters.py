@@ -20,7 +20,7 @@ from .streams import ListQuery, condition
 #: Names that are read for one search, and how many of them take as long as one of the newest files,
 #: for which its row is read.
 MAX_EXAMINED = 200_000
-_NAMES_A_ROW = 5
+_NAMES_A_ROW = 8
 #: Files that filters leave, all of which are read.
 _FEW = 5_000
 #: Files with such names, the newest ones, that are asked for what the actor sees and the filters.
