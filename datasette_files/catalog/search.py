@@ -15,7 +15,7 @@ from datasette.utils import sqlite_timelimit
 
 from .. import naming
 from ..db import files as file_rows
-from ..db import folders, found, listing, narrowed, text_search
+from ..db import folders, found, letters, listing, narrowed, text_search
 from ..db import search as hits
 from ..db.batching import Catalog
 from ..db.listing import Page
@@ -27,6 +27,8 @@ from ..permissions.sight import Scope, Sight
 from ..sources.sources import Sources
 
 _T = TypeVar("_T")
+#: What SQLite says where the time of a query is over.
+_INTERRUPTED = ("interrupted",)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class SearchQuery:
     q: str = ""
     #: A source that the actor must be allowed to browse; others are left out silently.
     required: str | None = None
+    #: Whether names that contain the letters are found where no file has the words. For people:
+    #: what acts on all that match goes by words alone.
+    by_letters: bool = False
 
 
 class Search:
@@ -99,7 +104,7 @@ class Search:
         try:
             return await self._catalog.query(look_in_time)
         except sqlite3.OperationalError as error:
-            if error.args == ("interrupted",):
+            if error.args == _INTERRUPTED:
                 raise TimedOut("The search took too long; make it more specific") from None
             raise
 
@@ -124,7 +129,20 @@ class Search:
             return _list(conn, scoped)
         if (file := _of_id(conn, scoped, query.q)) is not None:
             return Page([file], None, 1, tags=[(tag, 1) for tag in file.tags], hits={})
-        return _match(conn, scoped, query.q)
+        shown = _match(conn, scoped, query.q)
+        if shown.total == 0 and query.by_letters:
+            return _by_letters(conn, scoped, query.q) or shown
+        return shown
+
+
+def _by_letters(conn: sqlite3.Connection, query: ListQuery, q: str) -> Page | None:
+    """As ``letters.page``; None too where the time is over: that no file has the words holds."""
+    try:
+        return letters.page(conn, query, q)
+    except sqlite3.OperationalError as error:
+        if error.args != _INTERRUPTED:
+            raise
+        return None
 
 
 def _of_id(conn: sqlite3.Connection, query: ListQuery, q: str) -> FileRecord | None:

@@ -101,6 +101,8 @@ class AsyncClient(Keeping):
         after: str | None = None
         while True:
             page = await self._server.ask("GET", path, params=[*given, *place(after)])
+            if page.get("by_letters"):  # no file has the words, and commands go by words
+                return
             for record in page["files"]:
                 yield record
             after = page["next"]

@@ -41,6 +41,16 @@ _KEYS: dict[Order, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Letters:
+    """How far names were read for a search by letters (letters.py)."""
+
+    #: Files.
+    examined: int
+    #: Whether these are all files of the list.
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of a list. ``next`` is the keyset token of the next page, or None at the end."""
 
@@ -58,6 +68,8 @@ class Page:
     tags: list[tuple[str, int]] = field(default_factory=list)
     #: In a search: the pages with the words, by the file's id.
     hits: dict[str, list[Hit]] | None = None
+    #: In a search by words that no file has: the files are those whose names contain the letters.
+    letters: Letters | None = None
 
 
 def page(conn: sqlite3.Connection, query: ListQuery) -> tuple[list[FileRecord], str | None]:

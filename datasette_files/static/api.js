@@ -32,6 +32,8 @@ export { ApiError } from "./shared/request.js";
  * @property {number} total
  * @property {boolean} [count_truncated] Whether there are more than `total`.
  * @property {string | null} next
+ * @property {{examined: number, complete: boolean} | null} [by_letters] In a search: no file has the
+ *   words, and the names of these files contain the letters. `examined` names were read.
  */
 
 /**

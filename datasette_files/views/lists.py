@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -78,9 +79,9 @@ async def source_page(call: Call) -> Response:
         "query": query,
         "can_upload": source.slug in uploadable and source.capabilities.can_upload,
         "sort_urls": sort_urls(call, query),
-        "selection": await bulk.toolbar(
+        "selection": await _selection(
             call,
-            found.files,
+            found,
             _filters(query, source.slug, q),
             [one.folder for one, _ in links],
         ),
@@ -101,9 +102,6 @@ async def source_page(call: Call) -> Response:
         "trash_total": await call.files.trash.visible(call.actor, source),
         **await states.ways_on(call, source, query, found),
     }
-    if isinstance(found, Unreferenced):
-        # A selection of all that match would hold the referenced files too.
-        context["selection"]["match"] = ""
     return keep_look(call, await page(call, "source.html", context))
 
 
@@ -134,7 +132,7 @@ async def _source_list(call: Call) -> tuple[Source, str, ListQuery, Page]:
     seen, search = Sight(browse), SearchQuery(query, q, source.slug)
     if unreferenced.wanted(call):
         return source, q, query, await call.files.unreferenced.page(call.actor, seen, search)
-    return source, q, query, await call.files.search.page(seen, search)
+    return source, q, query, await call.files.search.page(seen, replace(search, by_letters=True))
 
 
 def _described(found: Page) -> dict[str, Any] | None:
@@ -158,7 +156,7 @@ async def search_page(call: Call) -> Response:
         "family_names": FAMILIES,
         "sort_urls": sort_urls(call, query),
         "chosen": wanted,
-        "selection": await bulk.toolbar(call, found.files, _filters(query, wanted, q)),
+        "selection": await _selection(call, found, _filters(query, wanted, q)),
         "sources": sources,
     }
     if not wanted:
@@ -173,7 +171,23 @@ async def _search(call: Call) -> tuple[str, str, ListQuery, Page]:
     q, wanted = (call.argument("q") or "").strip(), call.argument("source") or ""
     ids = tuple(source.id for source in call.files.sources if wanted in ("", source.slug))
     query = replace(list_query(call), source_ids=ids, within=within(call, recursive=True))
-    return q, wanted, query, await call.files.search.page(seen, SearchQuery(query, q))
+    return (
+        q,
+        wanted,
+        query,
+        await call.files.search.page(seen, SearchQuery(query, q, by_letters=True)),
+    )
+
+
+async def _selection(
+    call: Call, found: Page, filters: dict[str, Any], folders: Iterable[str] = ()
+) -> dict[str, Any]:
+    """What may be done with the files, in the context of a page."""
+    context = await bulk.toolbar(call, found.files, filters, folders)
+    if isinstance(found, Unreferenced) or found.letters is not None:
+        # A selection of all that match would hold referenced files too; it goes by words alone.
+        context["match"] = ""
+    return context
 
 
 def _filters(query: ListQuery, source: str, q: str = "") -> dict[str, Any]:
@@ -201,6 +215,8 @@ def _as_json(call: Call, found: Page) -> dict[str, Any]:
     if found.folders is not None:
         described["folders"] = [asdict(folder) for folder in found.folders]
         described["folders_truncated"] = found.folders_truncated
+    if found.hits is not None:
+        described["by_letters"] = asdict(found.letters) if found.letters else None
     if isinstance(found, Unreferenced):
         described |= unreferenced.described(found)
         for shown, file in zip(described["files"], found.files, strict=True):

@@ -222,6 +222,20 @@ def test_enter_takes_the_first_hit_also_before_it_has_come(site: Site, page: Pag
     until(page, "window.chosen?.join() === 'holiday one.png'")
 
 
+def test_letters_within_a_name_find_it_in_the_picker_and_in_lists(site: Site, page: Page) -> None:
+    for name in ("holiday one.png", "work.png"):
+        site.upload(PNG, name, content_type="image/png")
+    embed(page, site)
+    page.get_by_role("combobox", name="Search files").fill("liday")
+    count = page.locator(".picker-count")
+    expect(count).to_have_text("1 file, found by letters in the name.")
+    expect(page.locator(".picker-option")).to_contain_text("holiday one.png")
+    page.goto(site.url("/-/files/search"))
+    page.get_by_role("searchbox").fill("liday")
+    expect(page.locator("#files-count")).to_have_text("1 file for “liday”, by letters in the name")
+    expect(page.get_by_role("link", name="holiday one.png")).to_be_visible()
+
+
 def test_the_trash_asks_with_number_and_names_and_shows_pictures(
     make_site: MakeSite, page: Page
 ) -> None:

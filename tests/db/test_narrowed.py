@@ -1,4 +1,4 @@
-"""Searches with filters and orders find what is left of the whole list, page by page."""
+"""Searches with filters and orders, and by letters, find what is left of the list, page by page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from datasette_files.db import listing, narrowed, search
+from datasette_files.db import letters, listing, narrowed, search
 from datasette_files.db.folders import Within
 from datasette_files.db.partial import Part
 from datasette_files.db.streams import ListQuery
@@ -78,6 +78,42 @@ def test_every_page_and_count_is_right(filled, few, seen, monkeypatch):
                 if token is None:
                     break
             assert paged == hits, (filters, order)
+
+
+@pytest.mark.parametrize("few", [0, 5_000], ids=["many", "few"])
+@pytest.mark.parametrize("most", [0, 250, 200_000])
+@pytest.mark.parametrize("seen", _SEEN, ids=["whole", "part", "parts", "only"])
+def test_every_page_by_letters_is_right(filled, few, most, seen, monkeypatch):
+    monkeypatch.setattr(letters, "_FEW", few)
+    monkeypatch.setattr(letters, "MAX_EXAMINED", most)
+    for filters in _FILTERS:
+        for order, descending in (("created_at", True), ("size", False), ("filename", True)):
+            query = ListQuery(order=order, descending=descending, limit=1000, **seen, **filters)
+            everything, _ = listing.page(filled, query)
+            hits = [file.id for file in everything if file.filename.startswith("report")]
+            page = letters.page(filled, query, "EPOR")
+            if page is None:
+                assert not everything or most == 0
+                continue
+            assert page.letters is not None
+            if page.letters.complete:
+                assert [file.id for file in page.files] == hits, (filters, order)
+                assert page.letters.examined >= len(everything)
+            else:
+                assert page.letters.examined <= most
+                kept = {file.id for file in page.files}
+                assert [file.id for file in page.files] == [one for one in hits if one in kept]
+                assert kept or filters
+            assert (page.total, page.total_truncated) == (len(page.files), False)
+            paged: list[str] = []
+            token = None
+            while True:
+                small = letters.page(filled, replace(query, limit=7, after=token), "EPOR")
+                assert small is not None
+                paged += [file.id for file in small.files]
+                if (token := small.next) is None:
+                    break
+            assert paged == [file.id for file in page.files], (filters, order)
 
 
 def test_a_file_is_asked_for_the_filters(filled):

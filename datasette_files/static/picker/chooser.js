@@ -217,18 +217,26 @@ export class PickerChooser {
 
   _noneText() {
     const { q, source } = this._search.question;
-    if (q !== "") return `No file is found for “${q}”.`;
+    if (q !== "") return `No file is found for “${q}”.${this._readText()}`;
     const filtered = source !== "" && this._options.accept !== "";
     return filtered ? "No file here has an accepted type." : "There are no files yet.";
   }
 
   _countText() {
-    const { files, total, truncated, question } = this._search;
+    const { files, total, truncated, question, letters } = this._search;
     const all = truncated ? `more than ${formatCount(total)} files` : counted(total, "file");
-    const kind = question.q === "" ? "newest first" : "found";
+    const found = letters === null ? "found" : `found by letters in the name.${this._readText()}`;
+    const kind = question.q === "" ? "newest first" : found;
     if (files.length >= MAX_FOUND) return `The first ${formatCount(MAX_FOUND)} of ${all}: search to see others`;
     if (files.length === total) return `${all}, ${kind}`;
     return `${formatCount(files.length)} of ${all}, ${kind}`;
+  }
+
+  /** How far names were read for letters; "" where all were. */
+  _readText() {
+    const { letters } = this._search;
+    if (letters === null || letters.complete) return "";
+    return ` The names of the newest ${formatCount(letters.examined)} files were read.`;
   }
 
   _drawProblem() {

@@ -36,6 +36,9 @@ export class FileSearch extends EventTarget {
     this.total = 0;
     /** Whether there are more than `total`. */
     this.truncated = false;
+    /** How far names were read for letters, where no file has the words.
+     * @type {{examined: number, complete: boolean} | null} */
+    this.letters = null;
     this.loading = false;
     /** @type {ApiError | null} */
     this.error = null;
@@ -84,6 +87,7 @@ export class FileSearch extends EventTarget {
       this.files = next === null ? page.files : [...this.files, ...page.files];
       this.total = page.total;
       this.truncated = page.count_truncated === true;
+      this.letters = page.by_letters ?? null;
       this._next = page.next;
       this.answered = question;
     } catch (error) {
