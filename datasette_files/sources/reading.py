@@ -318,13 +318,16 @@ async def digest(
                 await tell(len(chunk))
         return into
     try:
-        while True:
+        left = os.fstat(descriptor).st_size  # it may grow faster than it is read
+        while left:
             with translated(source.slug, file):
                 # The thread must have ended before the descriptor is closed.
-                step = await to_its_end(asyncio.to_thread(into.read, descriptor, _STEP))
-            if not step:
+                step = min(left, _STEP)
+                read = await to_its_end(asyncio.to_thread(into.read, descriptor, step))
+            if not read:
                 break
-            await tell(step)
+            left -= read
+            await tell(read)
     finally:
         os.close(descriptor)
     if (size := _size(file)) is not None and into.size != size:
