@@ -4,9 +4,9 @@ The rules. An integer is an optional minus and digits without leading zeros, wit
 float is the same with a fraction, of which a float keeps every digit; the fraction does not end in
 a zero, except ``.0``. A column of both is float if no integer has more than 15 digits, as a float
 would change it. Empty cells are NULL in a column of numbers. Any other value (dates, nan, 007, +1,
-1_000, 5E1, the 1.10 of a version or a price, numbers with spaces, -0 and -0.0, as SQLite keeps no
-sign of a zero) makes the column text, and every value keeps its spelling. If the target column
-already holds numbers, every spelling is accepted; if these are integers, no exponent.
+1_000, 5E1, the 1.10 of a version or a price, numbers with spaces) makes the column text, and every
+value keeps its spelling. If the target column already holds numbers, every spelling is accepted;
+if these are integers, no exponent.
 
 For speed, a batch is checked as one string: a join, a translate and a few counts. Only if these
 cannot decide, each value is checked alone.
@@ -144,8 +144,7 @@ def _is_plain(joined: str, values: Sequence[str | None], size: int) -> bool:
     if zeros and zeros != text.count(b",0.") + _zeros_alone(text):
         return False
     # These are rare, so each value is checked alone.
-    rare = (b".,", b",.", b"-.", b"-0.0,")
-    if any(one in text for one in rare) or _LAST_ZEROS.search(text):
+    if b".," in text or b",." in text or b"-." in text or _LAST_ZEROS.search(text):
         return False
     # A value of at most 15 characters has at most 15 digits.
     return max(map(len, filter(None, values)), default=0) <= _EXACT_DIGITS
@@ -161,12 +160,11 @@ def _is_taken(text: str, number: float, target: str | None) -> bool:
 def _is_kept(text: str, number: float) -> bool:
     """Tell whether a float keeps the spelling of a number; an added ``.0`` does not count."""
     whole, point, fraction = text.partition(".")
-    if not number and whole.startswith("-"):
-        return False
     if not text.lstrip("-").replace(".", "", 1).isdigit():
         return text == repr(number)  # an exponent
-    ends = fraction == "0" or fraction.rstrip("0") == fraction
-    spelled = not point or (bool(whole.strip("-")) and ends)
+    spelled = (
+        not point or fraction == "0" or bool(whole.strip("-") and fraction.rstrip("0") == fraction)
+    )
     return spelled and _is_exact(text, number)
 
 
