@@ -96,7 +96,7 @@ def _judge(recorder: Recorder, samples: Counter[str]) -> Counter[tuple[str, str]
 def test_every_answer_of_two_servers_is_explained(tmp_path: Path) -> None:
     with _site(tmp_path) as one, _site(tmp_path) as other, _sampled(one.internal) as samples:
         recorder = Recorder([one.url, other.url])
-        recorder.run(4, seed=1, wanted=lambda: len(recorder.history) < 300)()
+        recorder.run(4, seed=1, wanted=lambda: len(recorder.history) < 200)()
     _judge(recorder, samples)
 
 
