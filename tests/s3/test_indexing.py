@@ -87,7 +87,8 @@ async def test_a_moved_object_is_known_by_its_bytes_when_its_entity_tag_changes(
     # An older version that a person has replaced is an object like any other.
     replacing = f"/-/files/upload/docs/new.txt?replaces={moved['id']}"
     assert (await datasette.client.put(replacing, content=b"newer")).status_code == 201
-    move("z/uno.txt", "y/old.txt")
+    put("y/old.txt", contents["one.txt"])  # again with another entity tag
+    client.delete_object(Bucket=bucket, Key=f"{prefix}z/uno.txt")
     fourth = await walk(datasette)
     assert fourth.counts.get("renamed") == 1, fourth
     versions = await listed(datasette, "&versions=all")
