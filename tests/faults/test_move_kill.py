@@ -3,17 +3,19 @@
 Disk to S3 and back, while clients download, upload and delete. After each kill: every file that
 was acknowledged is there under its id with its bytes, and no row is without them. At the end the
 last move finishes what is left, and nothing stays that no row refers to. And the same with the
-server killed beside the move.
+server killed beside the move, and in the midst of a bulk move, which goes on by itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
+import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,17 @@ import pytest
 
 from tests.conftest import OPEN
 from tests.support.client import Client, expect
-from tests.support.faults.scene import SLACK, Bucket, held, rows, settle, source_at
-from tests.support.moto_server import new_prefix, shared_store
+from tests.support.faults.scene import (
+    SLACK,
+    Bucket,
+    Place,
+    held,
+    place,
+    rows,
+    seed,
+    settle,
+    source_at,
+)
 from tests.support.server import Server
 
 CLAIM = 2
@@ -37,6 +48,7 @@ copying.PAUSE_SECONDS = 0.05
 _AT_WORK = "SELECT 1 FROM datasette_files_moves WHERE claimed_until > unixepoch()"
 _UNFINISHED = "SELECT path FROM datasette_files_uploads WHERE state = 'receiving'"
 _LARGE = 9_000_000  # of two parts
+_KILLS = 15  # of a server amid one bulk move, which then may end
 
 
 @dataclass
@@ -44,7 +56,7 @@ class Site:
     """A server with two sources, and what its clients were told."""
 
     server: Server
-    places: dict[str, Path | Bucket]
+    places: dict[str, Place]
     #: Ids, and the sha256 of their bytes.
     stored: dict[str, str] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
@@ -90,17 +102,20 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """Two sources: ``disk``, and ``s3`` or the one on disk that a test's parameter names."""
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     (plugins / "short_claims.py").write_text(_SHORT_CLAIMS)
-    bucket = Bucket(shared_store(), new_prefix(), "proxy")
-    places: dict[str, Path | Bucket] = {"disk": tmp_path / "disk", "s3": bucket}
+    target = getattr(request, "param", "s3")
+    where = place("s3-proxy" if target == "s3" else "disk", tmp_path / target)
+    places = {"disk": tmp_path / "disk", target: where}
     sources = {slug: source_at(where) for slug, where in places.items()}
     config = {"plugins": {"datasette-files": {"sources": sources}}, "permissions": OPEN}
     with Server(tmp_path, config, plugins=plugins) as server:
         yield Site(server, places)
-    bucket.empty()
+    if isinstance(where, Bucket):
+        where.empty()
 
 
 def _read(site: Site, chance: random.Random) -> None:
@@ -266,3 +281,47 @@ def test_kills_of_moves_lose_nothing_and_leave_nothing(site: Site) -> None:
 @pytest.mark.timeout(3600)
 def test_a_hundred_kills_of_moves_lose_nothing_and_leave_nothing(site: Site) -> None:
     _run(site, kills=100, small=60, large=4)
+
+
+def _age(site: Site) -> None:
+    """Let the grace period of all old bytes be over."""
+    with closing(sqlite3.connect(site.server.internal, timeout=30)) as conn, conn:
+        conn.execute("UPDATE datasette_files_garbage SET not_before = 0")
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("site", "files"), [("other", 3_000), ("s3", 500)], indirect=["site"])
+def test_a_bulk_move_goes_on_after_kills_of_the_server(site: Site, files: int) -> None:
+    """Each file is in one source at any moment, and at the end in the job's count."""
+    chance = random.Random(files)
+    disk, target = site.places["disk"], next(slug for slug in site.places if slug != "disk")
+    assert isinstance(disk, Path)
+    site.server.stop()
+    site.stored = seed(site.server.internal, disk, "disk", files)
+    site.server.start()
+    wanted = {"action": "move", "selection": {"source": "disk"}, "to": target}
+    answer = Client(site.server.url).post_json("/-/files/-/bulk", wanted)
+    url = expect(answer, 202).json()["job"]["url"]
+    while True:
+        time.sleep(chance.uniform(0.5, 4))
+        job = expect(Client(site.server.url).request("GET", f"{url}.json"), 200).json()
+        if job["status"] == "finished":
+            break
+        assert job["status"] in ("pending", "running"), job
+        if site.counts["kills"] == _KILLS:
+            continue
+        site.server.kill()
+        site.counts["kills"] += 1
+        _judge(site)
+        site.server.start()
+    refused = {one["id"] for one in job["refused"]}
+    slugs = {file_id: slug for file_id, (slug, _) in site.catalogued().items()}
+    assert {file_id for file_id, slug in slugs.items() if slug != target} == refused
+    assert (job["done"], job["total"]) == (files - len(refused), files)
+    assert site.counts["kills"], "the job was over before the first kill; give it more files"
+    _judge(site)
+    _download_all(site)
+    _age(site)
+    seconds = settle(site.leftovers, 120)
+    print(f"{dict(site.counts)}, {len(refused)} refused; nothing left after {seconds:.1f} s")

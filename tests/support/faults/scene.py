@@ -6,6 +6,7 @@ disk, or in a bucket of the S3 that tests/support/moto_server.py finds.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import threading
@@ -18,6 +19,9 @@ from typing import Any
 
 import pytest
 
+from datasette_files.db import files as file_rows
+from datasette_files.models import FileRecord
+from datasette_files.naming import new_ulid
 from tests.conftest import OPEN, disk_source
 from tests.support.client import Unanswered
 from tests.support.moto_server import Store, new_prefix, shared_store
@@ -103,6 +107,35 @@ def held(where: Place) -> set[str]:
 def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database, timeout=30)) as connection:
         return connection.execute(sql).fetchall()
+
+
+def seed(database: Path, root: Path, slug: str, number: int) -> dict[str, str]:
+    """Put files on disk and into the catalog, past a server that has stopped: ``{id: sha256}``."""
+    made: dict[str, str] = {}
+    facts: dict[str, Any] = {"width": None, "height": None, "uploaded_by": None, "metadata": None}
+    facts |= {"content_type": "text/plain", "search_text": None, "source_slug": slug}
+    with closing(sqlite3.connect(database)) as conn, conn:
+        (source_id,) = conn.execute(
+            "SELECT id FROM datasette_files_sources WHERE slug = ?", (slug,)
+        ).fetchone()
+        for index in range(number):
+            ulid, content = new_ulid(), f"content {index}".encode()
+            path = f"{ulid}/{index}.txt"
+            (root / ulid).mkdir(parents=True)
+            (root / path).write_bytes(content)
+            made[f"df-{ulid}"] = digest = hashlib.sha256(content).hexdigest()
+            record = FileRecord(
+                id=f"df-{ulid}",
+                source_id=source_id,
+                path=path,
+                filename=f"{index}.txt",
+                content_hash=f"sha256:{digest}",
+                size=len(content),
+                created_at="2026-01-02 03:04:05",
+                **facts,
+            )
+            file_rows.insert(conn, record)
+    return made
 
 
 def catalogued(database: Path) -> dict[str, str]:

@@ -1,0 +1,209 @@
+"""P17: very many small files, by ``datasette files put`` and as a folder dropped on a page.
+
+The rate of ``put``, beside the server and through it, stands against one-shot uploads over 32
+connections in the same run, before and after it. The memory of the browser is the sum of its
+processes' proportional set sizes (proc(5), ``smaps_rollup``), above that of the page before the
+drop. One file of each lot is too large for its source: both ways have to end, and to name it.
+
+    uv run python -m benchmarks.many --files 300000
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.bench import SMALL, log
+from benchmarks.load import OneShot, throughput
+from benchmarks.memory import children
+from benchmarks.messages import Wire
+from tests.support.browser.uploading import Uploading
+from tests.support.client import Client
+from tests.support.faults.scene import config, source_at
+from tests.support.server import Server
+
+_CLIENTS = 32
+_EACH_FOLDER = 500
+_LIMIT = 1 << 20
+_TOO_LARGE = "too large.bin"
+_SOURCES = ("beside", "through", "page", "requests")
+_HEADLINE = "document.querySelector('.upload-headline').textContent"
+
+
+def _tree(root: Path, number: int) -> None:
+    """Make the files, and one that no source takes."""
+    chance = random.Random(17)
+    content = bytearray(chance.randbytes(SMALL))
+    for index in range(number):
+        folder = root / f"{index // _EACH_FOLDER:04}"
+        if index % _EACH_FOLDER == 0:
+            folder.mkdir(parents=True)
+        content[:8] = index.to_bytes(8, "big")  # none looks like another
+        (folder / f"note {index:06}.bin").write_bytes(content)
+    with (root / _TOO_LARGE).open("wb") as file:
+        file.truncate(_LIMIT + 1)
+
+
+def _resident(pids: list[int]) -> int:
+    """The proportional set size of processes in bytes; one that has gone counts nothing."""
+    total = 0
+    for pid in pids:
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+        total += int(found[1]) * 1024 if found else 0
+    return total
+
+
+@dataclass
+class _Memory:
+    """Bytes of all our Chromium processes: at the beginning, and at the most."""
+
+    before: int
+    peak: int
+
+
+@contextmanager
+def _watched() -> Iterator[_Memory]:
+    over = threading.Event()
+    memory = _Memory(before := _browser(), before)
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            memory.peak = max(memory.peak, _browser())
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    yield memory
+    over.set()
+    thread.join()
+
+
+def _browser() -> int:
+    return _resident([pid for pid in children(os.getpid()) if _is_browser(pid)])
+
+
+def _is_browser(pid: int) -> bool:
+    try:
+        return b"chrom" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@dataclass
+class _Run:
+    """A server with an empty source for each way, and the files."""
+
+    server: Server
+    tree: Path
+    number: int
+
+    def requests(self, seconds: float) -> float:
+        """Files a second by one request each, as P2 measures it."""
+        script = OneShot(Wire(), "requests", os.urandom(SMALL))
+        return throughput(("127.0.0.1", self.server.port), script, _CLIENTS, seconds)
+
+    def put(self, slug: str, *more: str) -> float:
+        """Files a second. Raises AssertionError unless all but one are there, and that is told."""
+        words = ("put", slug, str(self.tree), "--recursive", *more)
+        begun = time.perf_counter()
+        if more:
+            command = [sys.executable, "-m", "datasette", "files", *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        else:
+            done = self.server.command(*words)
+        seconds = time.perf_counter() - begun
+        told = done.stderr[-2_000:]
+        assert done.returncode != 0, told
+        assert _TOO_LARGE in done.stderr, told
+        assert len(done.stdout.splitlines()) == self.number, told
+        self._judge(slug)
+        return self.number / seconds
+
+    def page(self, executable: str | None) -> tuple[float, _Memory, str]:
+        """Files a second by a folder that is dropped, the memory, and the list's last words."""
+        with _page(executable) as page:
+            upload = Uploading(page)
+            page.goto(f"{self.server.url}/-/files/upload/page")
+            upload.button("Choose files").wait_for()
+            with _watched() as memory:
+                begun = time.perf_counter()
+                upload.drag([self.tree])
+                while not _is_over(told := str(page.evaluate(_HEADLINE))):
+                    page.wait_for_timeout(500)
+                seconds = time.perf_counter() - begun
+            page.locator(".upload-row", has_text=_TOO_LARGE).wait_for()
+        self._judge("page")
+        return self.number / seconds, memory, told
+
+    def _judge(self, slug: str) -> None:
+        answer = Client(self.server.url).request("GET", f"/-/files/source/{slug}.json?_size=1")
+        assert answer.json()["total"] == self.number, (slug, answer.json()["total"])
+
+
+@contextmanager
+def _page(executable: str | None) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable)
+        page = browser.new_page()
+        page.set_default_timeout(120_000)
+        yield page
+        browser.close()
+
+
+def _is_over(headline: str) -> bool:
+    return "uploaded" in headline and not headline.startswith("0 ")
+
+
+def measure(folder: Path, number: int, seconds: float, executable: str | None) -> Iterator[str]:
+    """The figures, a line each."""
+    tree = folder / "tree"
+    _tree(tree, number)
+    log(f"{number:,} files of {SMALL:,} bytes are made")
+    sources = {slug: source_at(folder / slug, max_file_size=_LIMIT) for slug in _SOURCES}
+    with Server(folder, config(folder, sources=sources)) as server:
+        run = _Run(server, tree, number)
+        before = run.requests(seconds)
+        log(f"one request each: {before:.0f} files/s")
+        rates = {"put": run.put("beside")}
+        log(f"put: {rates['put']:.0f} files/s")
+        rates["put --url"] = run.put("through", "--url", server.url)
+        log(f"put --url: {rates['put --url']:.0f} files/s")
+        after = run.requests(seconds)
+        rates["the page"], memory, told = run.page(executable)
+    once = (before + after) / 2
+    yield f"one request each, {_CLIENTS} clients: {before:.0f} files/s before, {after:.0f} after"
+    for way, rate in rates.items():
+        yield f"{way}: {number:,} files, {rate:.0f} files/s, {rate / once:.2f} of it"
+    grown = memory.peak - memory.before >> 20
+    yield f"the browser: {memory.before >> 20:,} MiB, and {grown:,} more; it says: {told}"
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=300_000)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of one request each")
+    parser.add_argument("--browser", help="the path of Chromium, if Playwright has none of its own")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="many-") as folder:
+        for line in measure(Path(folder), given.files, given.seconds, given.browser):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
