@@ -25,6 +25,8 @@ from tests.conftest import MakeDatasette, upload
 from tests.support.imports import engine
 from tests.support.live import opened, rows
 
+#: pyarrow 25, the last for Python 3.10, cannot read a null among lists of a fixed size back.
+_NO_PAIR = None if int(pa.__version__.partition(".")[0]) > 25 else [0, 0]
 #: By column: the stored values, and those of the table.
 VALUES: dict[str, tuple[Any, list[Any]]] = {
     "whole": (pa.array([1, None, -3], pa.int32()), [1, None, -3]),
@@ -63,7 +65,10 @@ VALUES: dict[str, tuple[Any, list[Any]]] = {
         ["1.1000000000", "0.0000001000", None],
     ),
     "list": (pa.array([[1, 2], None, []]), ["[1, 2]", None, "[]"]),
-    "pair": (pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int8(), 2)), ["[1, 2]", None, "[3, 4]"]),
+    "pair": (
+        pa.array([[1, 2], _NO_PAIR, [3, 4]], pa.list_(pa.int8(), 2)),
+        ["[1, 2]", _NO_PAIR and "[0, 0]", "[3, 4]"],
+    ),
     "struct": (
         pa.array([{"a": 1, "b": [b"x"]}, None, {"a": None, "b": [None]}]),
         ['{"a": 1, "b": ["78"]}', None, '{"a": null, "b": [null]}'],
