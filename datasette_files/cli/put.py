@@ -26,7 +26,7 @@ from ..transfer.continuing import LocalFile, can_continue
 from ..transfer.incoming import Incoming
 from . import disk
 from .output import Output, as_json, shown, text
-from .putting import put_found
+from .putting import AT_ONCE, LARGE_AT_ONCE, put_found
 from .site import Commands, Site
 
 
@@ -93,9 +93,8 @@ class _Putting:
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),
-    default=4,
-    show_default=True,
-    help="How many files are uploaded at the same time",
+    help=f"How many files are uploaded at the same time; by default {AT_ONCE}, of which"
+    f" {LARGE_AT_ONCE} may have more than 8 MiB",
 )
 async def _put(
     site: Site,
@@ -105,7 +104,7 @@ async def _put(
     name: str | None,
     content_type: str | None,
     uploader: str | None,
-    jobs: int,
+    jobs: int | None,
 ) -> int:
     """Upload each PATH to SOURCE, in bounded memory; - is standard input.
 

@@ -42,7 +42,7 @@ async def _put(
     name: str | None,
     content_type: str | None,
     uploader: str | None,
-    jobs: int,
+    jobs: int | None,
 ) -> int:
     refuse(uploaded_by=uploader)
     disk.check_name(paths, name, recursive=recursive)
