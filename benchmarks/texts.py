@@ -38,8 +38,9 @@ QUERIES = {
     "a rare word": "rare77word",
     "a common word": "w0x",
     "two common words": "w1x w2x",
-    "the beginning of many words": "w1",
+    "the beginning of many words": "w29",
     "the beginning of a few words": "w299",
+    "a common word and a beginning": "w29x w300",
     "a common word in a filter": "w0x&content_type=application/pdf",
     "a common word, the largest first": "w0x&_sort_desc=size",
 }
