@@ -96,14 +96,17 @@ class Appending:
         pipe.end()
         stored = await storing
         telemetry.count_bytes("stored", stored.offset - resumable.offset)
+        # Bytes whose offset is not recorded may be replaced by others, in another process too.
+        digest = self._digests.pop(stored.upload.id, None) if sent.digest else None
         if failure is not None:
             raise failure
         if sent.digest is None or hashed is None:
             return stored
         if not sent.digest.holds(hashed.hexdigest()):
-            self._digests.pop(stored.upload.id, None)
             raise ChecksumMismatch("The bytes do not have the Upload-Checksum; send them again")
         await attempt.advance(stored.offset, stored.state)
+        if digest is not None:
+            self._digests[stored.upload.id] = digest
         return stored
 
     async def receive_nothing(

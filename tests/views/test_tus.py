@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from datasette_files.app import Files
-from datasette_files.errors import StorageUnavailable
+from datasette_files.errors import Conflict, StorageUnavailable
 from datasette_files.filesystem import FilesystemStorage
 from datasette_files.sources import reading
+from datasette_files.transfer.attempts import Attempt
 from datasette_files.views import body
 from tests.conftest import disk_source
 from tests.support.tus import (
@@ -99,6 +100,22 @@ class TestCore:
         last = await tus.patch(url, 11 * MIB, content[11 * MIB :])
         assert await content_at(datasette, last) == content
         assert "is not hashed yet: The disk is away" in caplog.text
+
+    async def test_a_digest_of_bytes_that_do_not_count_is_forgotten(
+        self, datasette, tus, monkeypatch
+    ):
+        """Another process may take other bytes in their place."""
+
+        async def lost(*_: Any) -> None:
+            raise Conflict("Another request goes on with this upload")
+
+        url = await tus.begin(6)
+        with monkeypatch.context() as patch:
+            patch.setattr(Attempt, "advance", lost)
+            headers = {"Upload-Checksum": checksum("sha256", b"abc")}
+            assert code_of(await tus.patch(url, 0, b"abc", **headers)) == (409, "conflict")
+        assert not Files.of(datasette).resuming._appending._digests
+        assert await content_at(datasette, await tus.patch(url, 0, b"abcdef")) == b"abcdef"
 
     async def test_another_offset_is_refused_and_the_right_one_told(self, tus):
         url = await tus.begin(10)
