@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from ..db import search, text_search
+from ..db import search, text_hits, text_search
 from ..db import texts as rows
-from ..db.text_search import Hit
+from ..db.text_hits import Hit
 from ..errors import Conflict
 
 #: Characters of one page that are handed out.
@@ -46,7 +46,7 @@ def search_in(conn: sqlite3.Connection, file_id: str, q: str, limit: int, after:
     made = text_search.expression(conn, q)
     if made is None or not pages:
         return TextHits(pages, [])
-    found = text_search.hits(conn, made, seq, limit + 1, after)
+    found = text_hits.hits(conn, made, [seq], limit + 1, after)[seq]
     return TextHits(pages, found[:limit], found[limit - 1].page if len(found) > limit else None)
 
 

@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import replace
 
 from ..models import FileRecord
-from . import folders, listing, narrowed, partial, search, text_search
+from . import folders, listing, narrowed, partial, search, text_hits, text_search
 from .listing import Page
 from .narrowed import Narrowed
 from .search import COUNT_LIMIT, Matching
@@ -34,7 +34,10 @@ def page(
     counted = text_search.newest(conn, text, None, COUNT_LIMIT + 1, COUNTED)
     if not counted.seqs:
         return None
-    by_text = text_search.newest(conn, text, before, limit).seqs
+    if before is None and len(counted.seqs) >= limit:
+        by_text = counted.seqs[:limit]
+    else:
+        by_text = text_search.newest(conn, text, before, limit).seqs
     files, token = _merged(conn, search.rows(conn, matching, before, limit), by_text, query)
     return _counted(conn, files, token, search.newest_seqs(conn, matching), counted)
 
@@ -131,10 +134,11 @@ def _without(seqs: list[int], names: list[int]) -> list[int]:
 
 def with_hits(conn: sqlite3.Connection, shown: Page, made: str | None) -> Page:
     """The page with the hits of each of its files."""
-    hits: dict[str, list[text_search.Hit]] = {file.id: [] for file in shown.files}
+    hits: dict[str, list[text_hits.Hit]] = {file.id: [] for file in shown.files}
     if made is not None:
-        for file_id, seq in _seqs(conn, shown.files).items():
-            hits[file_id] = text_search.hits(conn, made, seq)
+        seqs = _seqs(conn, shown.files)
+        found = text_hits.hits(conn, made, seqs.values())
+        hits |= {file_id: found[seq] for file_id, seq in seqs.items()}
     return replace(shown, hits=hits)
 
 

@@ -27,7 +27,7 @@ from .streams import (
     streams_of,
     whole_streams,
 )
-from .text_search import Hit
+from .text_hits import Hit
 from .tokens import FOREIGN, decode_token, encode_token
 
 #: A count of rows in a span of time stops here.

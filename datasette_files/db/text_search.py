@@ -12,7 +12,6 @@ hit of all of them before it yields one.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import unicodedata
 from collections.abc import Iterable
@@ -34,24 +33,7 @@ _MAX_READ = 20_000
 _MAX_PROBED = 500
 #: Hits that are read to count files.
 COUNTED = 4_000
-#: Pages of a file that a search shows, characters of a snippet, and those before its first mark.
-MAX_HITS = 3
-_SNIPPET, _BEFORE = 240, 60
-#: Characters of a page behind its first mark that a snippet may take.
-_SHOWN = 4 * _SNIPPET
-_OPEN, _CLOSE = "\x01", "\x02"
-_SPACES = re.compile(r"\s+")
-_MARKS = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 _LAST = 2**63 - 1
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A page with the words. ``marks``: their ``[start, end)`` in ``snippet``, in characters."""
-
-    page: int
-    snippet: str
-    marks: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -194,65 +176,3 @@ def has(conn: sqlite3.Connection, made: str, seq: int) -> bool:
         (made, *span(seq)),
     ).fetchone()
     return row is not None
-
-
-def hits(
-    conn: sqlite3.Connection, made: str, seq: int, limit: int = MAX_HITS, after: int = 0
-) -> list[Hit]:
-    """The first pages of a file with the words, after a page, at most ``limit``."""
-    first, last = span(seq)
-    found: dict[int, Hit] = {}
-    rows = conn.execute(
-        f"""SELECT p.page, CASE WHEN p.words IS NOT NULL THEN p.text END,
-            highlight(datasette_files_pages_fts, 0, '{_OPEN}', '{_CLOSE}')
-        FROM datasette_files_pages_fts
-        CROSS JOIN datasette_files_pages p ON p.id = datasette_files_pages_fts.rowid
-        WHERE datasette_files_pages_fts MATCH ? AND datasette_files_pages_fts.rowid BETWEEN ? AND ?
-            AND p.page > ? ORDER BY datasette_files_pages_fts.rowid""",
-        (made, first, last, after),
-    )
-    for page, text, marked in rows:
-        if page not in found and len(found) == limit:
-            break
-        if page not in found:
-            shown = marked
-            if text is not None:
-                begin = marked[: marked.find(_OPEN) + _SHOWN]  # the rest takes long
-                shown = page_words.restored(text, begin, _OPEN, _CLOSE)
-            found[page] = _snippet(page, shown)
-    return list(found.values())
-
-
-def _snippet(page: int, marked: str) -> Hit:
-    """A piece of the page around its first mark, its white space as single spaces."""
-    start = max(marked.find(_OPEN), 0)
-    # Wide enough for the spaces that go.
-    piece = marked[max(start - 3 * _BEFORE, 0) : start + 3 * _SNIPPET]
-    before = max(start - 3 * _BEFORE, 0) > 0
-    text = _SPACES.sub(" ", piece)
-    at = max(text.find(_OPEN), 0)
-    begin = 0
-    if at > _BEFORE:
-        begin = text.find(" ", at - _BEFORE, at) + 1 or at - _BEFORE
-    text = ("…" if before or begin else "") + text[begin:].lstrip()
-    plain: list[str] = []
-    marks: list[tuple[int, int]] = []
-    size = end = 0
-    for mark in _MARKS.finditer(text):
-        plain.append(text[end : mark.start()])
-        size += mark.start() - end
-        end = mark.end()
-        if size >= _SNIPPET:
-            break
-        marks.append((size, size + len(mark[1])))
-        plain.append(mark[1])
-        size += len(mark[1])
-    plain.append(text[end:])
-    whole = "".join(plain).replace(_OPEN, "").replace(_CLOSE, "").rstrip()
-    most = max(_SNIPPET, marks[0][1] if marks else 0)
-    if len(whole) > most:
-        cut = whole.rfind(" ", most // 2, most)
-        end = max(cut, marks[0][1] if marks else 0) if cut > 0 else most
-        whole = whole[:end].rstrip() + "…"
-        marks = [mark for mark in marks if mark[1] <= end]
-    return Hit(page, whole, marks)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..db.migrations import FILE_COLUMNS
-from ..db.text_search import Hit
+from ..db.text_hits import Hit
 from ..db.trash import TrashedFile
 from ..media.inline import shows_inline
 from ..models import FileRecord, written

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasette_files.db import page_words, text_search, texts
+from datasette_files.db import page_words, text_hits, text_search, texts
 
 from .conftest import insert_file
 
@@ -82,7 +82,7 @@ def _hits(conn: sqlite3.Connection, q: str) -> dict[str, list[str]]:
     query = text_search.TextQuery(made, frozenset((1,)), {})
     found = {}
     for seq in text_search.newest(conn, query, None, 100).seqs:
-        (hit,) = text_search.hits(conn, made, seq)
+        (hit,) = text_hits.hits(conn, made, [seq])[seq]
         name, text = list(_TEXTS.items())[seq - 1]
         assert hit.snippet == text
         found[name] = [hit.snippet[start:end] for start, end in hit.marks]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from datasette_files.db import text_search, texts
+from datasette_files.db import text_hits, text_search, texts
 from datasette_files.db.migrations import FILE_COLUMNS
 from datasette_files.db.text_search import TextQuery
 
@@ -57,16 +57,38 @@ def test_files_come_newest_first_and_once_however_many_pages_match(
     assert _files(conn, "common 2") == [2]
     made = text_search.expression(conn, "common")
     assert made is not None
-    shown = text_search.hits(conn, made, 3, 2, after=10)
-    assert [(hit.page, hit.snippet, hit.marks) for hit in shown] == [
-        *((page, "common words 3", [(0, 6)]) for page in (11, 12)),
-    ]
+    # Many hits, of these files and of others, lie between those that are shown.
+    shown = text_hits.hits(conn, made, [5, 3], 2, after=10)
+    assert list(shown) == [5, 3]
+    for seq, found in shown.items():
+        assert [(hit.page, hit.snippet, hit.marks) for hit in found] == [
+            *((page, f"common words {seq}", [(0, 6)]) for page in (11, 12)),
+        ]
     texts.requeue(conn, 1, "done", -1)
     (*_, oldest) = texts.due(conn, 1, 0, 10)
     assert texts.claim(conn, oldest, "me")
     while texts.remove_some(conn, oldest.seq, "me"):
         pass
     assert _files(conn, "common") == [5, 4, 3, 2]
+
+
+def test_the_index_is_asked_for_the_hits_of_all_files_at_once(conn: sqlite3.Connection) -> None:
+    for number in range(1, 21):
+        insert_file(conn, number, {"source_id": 1, "filename": "a.txt", "size": 1})
+    for one in texts.due(conn, 1, 0, 20):
+        texts.claim(conn, one, "me")
+        # A long page is several rows.
+        words = "rare" if one.seq == 7 else "common"
+        assert texts.add(conn, one, "me", 0, [(page // 2, words) for page in range(2, 12)])
+        assert texts.finish(conn, one.seq, "me", texts.Outcome("done", pages=5))
+    asked: list[str] = []
+    conn.set_trace_callback(asked.append)
+    shown = text_hits.hits(conn, "common", range(1, 21))
+    conn.set_trace_callback(None)
+    assert len([one for one in asked if "MATCH" in one]) == 2
+    assert {seq: [hit.page for hit in found] for seq, found in shown.items()} == {
+        seq: [] if seq == 7 else [1, 2, 3] for seq in range(1, 21)
+    }
 
 
 def test_only_the_text_of_the_named_extractors_is_queued_again(conn: sqlite3.Connection) -> None:
