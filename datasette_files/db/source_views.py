@@ -66,9 +66,13 @@ _PAGE_VIEW = f"""SELECT p.id AS rowid, f.id AS file_id, p.page AS page,
     AND +f.source_id = {{source}} AND NOT EXISTS (
         SELECT 1 FROM {_PIECES.format("b")} WHERE b.source_id = {{source}} AND b.id = p.id - 1
         AND b.page = p.page AND b.id >> {SHIFT} = p.id >> {SHIFT})"""
-_SEARCH_VIEW = f"""SELECT (SELECT min(q.id) FROM {_PIECES.format("q")}
-        WHERE q.source_id = {{source}} AND q.page = p.page
-        AND q.id BETWEEN (p.id >> {SHIFT}) << {SHIFT} AND p.id) AS rowid,
+# The first piece follows the last one of the page before, which a step or two backwards finds.
+_SEARCH_VIEW = f"""SELECT ifnull(
+        (SELECT q.id + 1 FROM {_PIECES.format("q")}
+            WHERE q.source_id = {{source}} AND q.page <> p.page
+            AND q.id BETWEEN (p.id >> {SHIFT}) << {SHIFT} AND p.id ORDER BY q.id DESC LIMIT 1),
+        (SELECT min(q.id) FROM {_PIECES.format("q")}
+            WHERE q.source_id = {{source}} AND q.id >= (p.id >> {SHIFT}) << {SHIFT})) AS rowid,
     x.{PAGES_INDEX} AS {SEARCH}
     FROM {INTERNAL}.{PAGES_INDEX} x CROSS JOIN {_PIECES.format("p")} ON p.id = x.rowid
     WHERE p.source_id = {{source}}"""

@@ -109,6 +109,43 @@ def test_pages_are_searched_as_datasette_does(
     assert [page for (page,) in found] == pages
 
 
+def test_a_hit_costs_the_same_in_a_long_document(tmp_path: Path) -> None:
+    path, steps = tmp_path / "internal.db", []
+    with closing(sqlite3.connect(path)) as conn:
+        fill(conn)
+        conn.execute(
+            "INSERT INTO datasette_files_sources (id, slug, storage_type) VALUES (1, 'docs', 'x')"
+        )
+        conn.executemany(
+            """INSERT INTO datasette_files (seq, id, source_id, path, filename)
+            VALUES (?, ?, 1, ?, 'a')""",
+            [(seq, f"df-{seq:026d}", seq) for seq in (1, 2)],
+        )
+        conn.executemany(
+            "INSERT INTO datasette_files_pages (id, source_id, page, text) VALUES (?, 1, ?, ?)",
+            [
+                ((seq << SHIFT) + at, at // 2, f"{word} words")
+                for seq, word, pieces in ((1, "short", 400), (2, "long", 4_000))
+                for at in range(pieces)
+            ],
+        )
+        conn.commit()
+    with closing(closed.connect(path, 1, "docs", places=True)) as conn:
+        for word, pages in (("short", 200), ("long", 2_000)):
+            ticks: list[None] = []
+            conn.set_progress_handler(lambda ticks=ticks: ticks.append(None), 100)
+            found = _all(
+                conn,
+                """SELECT count(*) FROM pages WHERE rowid IN (
+                SELECT rowid FROM pages_fts WHERE pages_fts MATCH ?)""",
+                (word,),
+            )
+            conn.set_progress_handler(None, 0)
+            assert found == [(pages,)]
+            steps.append(len(ticks) / pages)
+    assert steps[1] < 1.5 * steps[0]
+
+
 def test_places_are_hidden(internal: Path) -> None:
     with closing(closed.connect(internal, 1, "docs", places=False)) as conn:
         assert _all(conn, "SELECT DISTINCT latitude, longitude, camera FROM media") == [
