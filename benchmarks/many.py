@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,8 @@ _EACH_FOLDER = 500
 _LIMIT = 1 << 20
 _TOO_LARGE = "too large.bin"
 _SOURCES = ("beside", "through", "page", "requests")
+#: ``put`` beside the server, through it, and the page.
+_WAYS = ("put", "url", "page")
 _HEADLINE = "document.querySelector('.upload-headline').textContent"
 
 
@@ -170,7 +172,9 @@ def _is_over(headline: str) -> bool:
     return "uploaded" in headline and not headline.startswith("0 ")
 
 
-def measure(folder: Path, number: int, seconds: float, executable: str | None) -> Iterator[str]:
+def measure(
+    folder: Path, number: int, seconds: float, executable: str | None, ways: Collection[str]
+) -> Iterator[str]:
     """The figures, a line each."""
     tree = folder / "tree"
     _tree(tree, number)
@@ -180,28 +184,35 @@ def measure(folder: Path, number: int, seconds: float, executable: str | None) -
         run = _Run(server, tree, number)
         before = run.requests(seconds)
         log(f"one request each: {before:.0f} files/s")
-        rates = {"put": run.put("beside")}
-        log(f"put: {rates['put']:.0f} files/s")
-        rates["put --url"] = run.put("through", "--url", server.url)
-        log(f"put --url: {rates['put --url']:.0f} files/s")
+        rates: dict[str, float] = {}
+        if "put" in ways:
+            rates["put"] = run.put("beside")
+            log(f"put: {rates['put']:.0f} files/s")
+        if "url" in ways:
+            rates["put --url"] = run.put("through", "--url", server.url)
+            log(f"put --url: {rates['put --url']:.0f} files/s")
         after = run.requests(seconds)
-        rates["the page"], memory, told = run.page(executable)
+        if "page" in ways:
+            rates["the page"], memory, told = run.page(executable)
     once = (before + after) / 2
     yield f"one request each, {_CLIENTS} clients: {before:.0f} files/s before, {after:.0f} after"
     for way, rate in rates.items():
         yield f"{way}: {number:,} files, {rate:.0f} files/s, {rate / once:.2f} of it"
-    grown = memory.peak - memory.before >> 20
-    yield f"the browser: {memory.before >> 20:,} MiB, and {grown:,} more; it says: {told}"
+    if "page" in ways:
+        grown = memory.peak - memory.before >> 20
+        yield f"the browser: {memory.before >> 20:,} MiB, and {grown:,} more; it says: {told}"
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=300_000)
     parser.add_argument("--seconds", type=float, default=20.0, help="of one request each")
+    parser.add_argument("--ways", nargs="+", choices=_WAYS, default=_WAYS)
     parser.add_argument("--browser", help="the path of Chromium, if Playwright has none of its own")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="many-") as folder:
-        for line in measure(Path(folder), given.files, given.seconds, given.browser):
+        figures = measure(Path(folder), given.files, given.seconds, given.browser, given.ways)
+        for line in figures:
             print(line, flush=True)
 
 
