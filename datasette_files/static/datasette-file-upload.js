@@ -63,7 +63,7 @@ export class DatasetteFileUpload extends FilesElement {
     });
   }
 
-  /** The records of the uploaded files of the list. @returns {FileRecord[]} */
+  /** The records of the uploaded files of the list, the latest of very many. @returns {FileRecord[]} */
   get files() {
     return [...this._queue.items].flatMap(({ record }) => (record === null ? [] : [record]));
   }
@@ -107,6 +107,7 @@ export class DatasetteFileUpload extends FilesElement {
 
   cancelAll() {
     this._reading.clear();
+    this._queue.expect(false);
     this._queue.cancelAll();
     this._tellState();
   }
@@ -183,6 +184,7 @@ export class DatasetteFileUpload extends FilesElement {
     const around = this.closest("details");
     if (around) around.open = true; // files may have been pasted while it was closed
     this._reading.add(batches);
+    this._queue.expect(true);
     this._tellState();
     let found = 0;
     try {
@@ -191,11 +193,14 @@ export class DatasetteFileUpload extends FilesElement {
         this._notice.textContent = "";
         this._add(found > 0 && !this.multiple ? [] : batch, folder);
         found += batch.length;
+        if (this._queue.tooManyFailed) this._notice.textContent = TEXT.manyFailed;
+        await this._queue.room();
       }
       if (found === 0) this._notice.textContent = TEXT.noFiles;
       if (found > 1 && !this.multiple) this._notice.textContent = TEXT.leftOut;
     } finally {
       this._reading.delete(batches);
+      this._queue.expect(this._reading.size > 0);
       this._finished();
       this._tellState();
     }
@@ -207,13 +212,14 @@ export class DatasetteFileUpload extends FilesElement {
     const rules = new UploadRules(this._maxSize, this._accept);
     const taken = this.multiple ? additions : this._firstOf(additions);
     this._queue.add(
-      taken.map(({ file, path, problem }) => ({
-        file,
+      taken.map(({ file, path, problem = rules.problem(file) }) => ({
+        // Browsers keep some memory for each file, and a folder may hold many of which none is taken.
+        file: problem ? new File([], file.name) : file,
         path,
         // A link and a file column have no folders.
         folder: this._sorts ? folderIn(folder, path) : "",
         source: this.source,
-        problem: problem ?? rules.problem(file),
+        problem,
       })),
     );
   }

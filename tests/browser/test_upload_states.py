@@ -1,11 +1,12 @@
 """The upload element in each of its states: accessible, on any screen, without jumps; and full."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import MakeSite, OpenPage
 from tests.browser.test_upload import make
@@ -155,6 +156,42 @@ def test_five_thousand_files_are_queued_and_few_are_drawn(
     upload.button("Clear list").click()
     expect(upload.rows).to_have_count(0)
     site.release()
+
+
+@pytest.mark.full
+def test_a_folder_of_very_many_files_is_read_as_they_are_uploaded(
+    make_site: MakeSite, open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    module = "**/upload/queue.js"
+    limits = "{ waiting: 40, failed: 30, done: 50 }"
+
+    def shrunk(route: Route) -> None:
+        source = route.fetch().text()
+        text = re.sub(r"const LIMITS = \{.*\}", f"const LIMITS = {limits}", source)
+        assert text != source
+        route.fulfill(body=text, content_type="text/javascript")
+
+    site = make_site(sources={"docs": {"max_file_size": 1000}})
+    page.route(module, shrunk)
+    upload = Uploading(page).open(site)
+    folder = tmp_path / "many"
+    for number in range(400):
+        make(folder, f"scan {number}.txt", b"%d" % number * (500 if number == 250 else 1))
+    site.hold()
+    upload.drag([folder])
+    expect(upload.headline).to_have_text("Uploading: 0 of more than 100 files done")
+    assert page.locator(".upload-summary progress").get_attribute("value") is None
+    site.release()
+    expect(upload.headline).to_have_text("399 files uploaded, 1 failed", timeout=60_000)
+    expect(page.get_by_text("more done")).to_be_visible()
+    expect(upload.row("scan 250.txt")).to_contain_text("Too large")
+    assert site.server.get_json("/-/files/source/docs.json?_size=1")["total"] == 399
+    assert page.evaluate("document.querySelector('datasette-file-upload').files.length") == 50
+    upload.button("Copy all ids").click()
+    expect(upload.button("Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()").split("\n")
+    assert len(set(copied)) == 399
 
 
 @pytest.mark.full

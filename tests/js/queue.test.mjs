@@ -159,3 +159,52 @@ test("how many have failed is known at any moment", async () => {
   queue.clear();
   assert.equal(queue.failed, 0);
 });
+
+test("of very many files a list takes in as many as fit, and keeps the latest", async () => {
+  const limits = { waiting: 3, failed: 2, done: 2 };
+  const queue = new UploadQueue(async ({ file }) => ({ id: `df-${file.name}` }), { limits });
+  queue.expect(true);
+  let most = 0;
+  for (const one of files(20)) {
+    queue.add([one]);
+    await queue.room();
+    most = Math.max(most, queue.summary().counts.queued);
+  }
+  await settled();
+  assert.deepEqual([most < 3, queue.busy, queue.items.size], [true, false, 2]);
+  const { counts, sent, total } = queue.summary();
+  assert.deepEqual([counts.done, sent, total], [20, 200, 200]);
+  assert.deepEqual(queue.past.ids, Array.from({ length: 18 }, (_, place) => `df-${place}`));
+  queue.expect(false);
+  queue.expect(true); // another folder
+  queue.add(files(1));
+  await settled();
+  assert.deepEqual([queue.summary().counts.done, queue.summary().total], [21, 10]);
+  queue.expect(false);
+  assert.equal(queue.summary().total, 210);
+  queue.clear();
+  assert.deepEqual([queue.summary().counts.done, queue.items.size], [0, 0]);
+});
+
+test("no more are taken in while many have failed, but those that were refused do not count", async () => {
+  const limits = { waiting: 9, failed: 2, done: 9 };
+  let works = false;
+  const upload = async () => {
+    if (!works) throw new ApiError("network", "gone");
+    return {};
+  };
+  const queue = new UploadQueue(upload, { limits });
+  const problem = new ApiError("too_large", "");
+  queue.add(files(5).map((one) => ({ ...one, problem })));
+  await queue.room();
+  queue.add(files(2));
+  await settled();
+  let taken = false;
+  const room = queue.room().then(() => (taken = true));
+  await settled();
+  assert.deepEqual([queue.tooManyFailed, taken], [true, false]);
+  works = true;
+  queue.retryFailed();
+  await room;
+  assert.deepEqual([queue.tooManyFailed, queue.failed], [false, 5]);
+});

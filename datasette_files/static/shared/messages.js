@@ -68,6 +68,7 @@ export const TEXT = {
   leftOut: "One file at a time: the others were left out.",
   goesOn: "It goes on by itself.",
   noFiles: "No files were found in it.",
+  manyFailed: "So many files have failed that no more are read. Retry them, or cancel all.",
   leaving: "Files are still being uploaded. Cancel the uploads and close?",
   uploading: "A file is still being uploaded. Wait until it is done, or cancel it; then save.",
   noSources: "You may neither browse nor upload files here. Ask the administrator for permission.",

@@ -46,9 +46,12 @@ export function chosenFiles(files) {
   return all.filter(({ file, path }) => path === "" || !isLitter(file.name));
 }
 
-/** @param {Addition[]} files @param {FileSystemDirectoryEntry[]} [folders] */
+/**
+ * The files, then those in the folders: each batch is read once it is asked for.
+ * @param {Addition[]} files @param {FileSystemDirectoryEntry[]} [folders]
+ */
 export async function* batches(files, folders = []) {
-  yield files;
+  for (let start = 0; start < files.length; start += BATCH) yield files.slice(start, start + BATCH);
   // A list instead of recursion, so that folders may be nested to any depth.
   const unread = [...folders];
   for (let folder = unread.shift(); folder !== undefined; folder = unread.shift()) {

@@ -62,7 +62,7 @@ export class UploadList {
     this._place(shown);
     this._summary.update();
     tell(this._before, [
-      [hidden.done, "more done"],
+      [hidden.done + this._queue.past.done, "more done"],
       [hidden.failed, "more failed"],
       [hidden.cancelled, "more cancelled"],
     ]);

@@ -6,6 +6,7 @@
 import { messageFor } from "../shared/messages.js";
 import { ApiError } from "../shared/request.js";
 import { NotCompleted } from "./client.js";
+import { Past } from "./past.js";
 import { TransferRate, secondsLeft } from "./rate.js";
 import { PAUSED } from "./resumable.js";
 
@@ -17,6 +18,12 @@ import { PAUSED } from "./resumable.js";
 /** @typedef {{file: File, path?: string, source?: string, folder?: string, replaces?: string,
  *   problem?: ApiError | null}} Addition */
 
+/**
+ * How much a queue holds, so that a folder of hundreds of thousands of files does not fill the page's
+ * memory: files that wait and files that failed, above which no more are taken in, and the latest that
+ * are done.
+ */
+const LIMITS = { waiting: 10_000, failed: 5000, done: 5000 };
 const WORKING = new Set(["checking", "preparing", "sending", "interrupted", "finishing"]);
 const UNFINISHED = new Set(["queued", "paused", ...WORKING]);
 
@@ -85,14 +92,18 @@ export class QueueEvent extends Event {
 export class UploadQueue extends EventTarget {
   /**
    * @param {(item: UploadItem, options: UploadOptions) => Promise<FileRecord>} upload
-   * @param {{atOnce?: number, now?: () => number, drop?: (address: string) => void}} [options] `drop`
-   *   gives up an upload that could have gone on.
+   * @param {{atOnce?: number, now?: () => number, drop?: (address: string) => void,
+   *   limits?: typeof LIMITS}} [options] `drop` gives up an upload that could have gone on.
    */
-  constructor(upload, { atOnce = 4, now = () => performance.now(), drop = () => {} } = {}) {
+  constructor(
+    upload,
+    { atOnce = 4, now = () => performance.now(), drop = () => {}, limits = LIMITS } = {},
+  ) {
     super();
     this._upload = upload;
     this._dropUpload = drop;
     this._atOnce = atOnce;
+    this._limits = limits;
     this._now = now;
     this._rate = new TransferRate();
     this._working = 0;
@@ -106,6 +117,14 @@ export class UploadQueue extends EventTarget {
     this._failed = new Set();
     /** @type {Set<UploadItem>} */
     this._paused = new Set();
+    /** In the order in which they ended. @type {Set<UploadItem>} */
+    this._done = new Set();
+    /** Those that are done and that the list holds no more. */
+    this.past = new Past();
+    /** How many files of the list were refused before anything was sent. */
+    this._refused = 0;
+    /** Whether more files are still to be added. */
+    this.expecting = false;
   }
 
   /** How many files have failed. */
@@ -123,6 +142,32 @@ export class UploadQueue extends EventTarget {
     return this._working > 0 || this._waiting.size > 0;
   }
 
+  /** @param {boolean} more Whether files are still to be added. */
+  expect(more) {
+    if (more) this._beginBatch();
+    this.expecting = more;
+    this._tell("change");
+  }
+
+  /** Whether so many files have failed on their way that no more are taken in. */
+  get tooManyFailed() {
+    return this._failed.size - this._refused >= this._limits.failed;
+  }
+
+  /** Wait until more files can be taken in. */
+  async room() {
+    const full = () => this._waiting.size >= this._limits.waiting || this.tooManyFailed;
+    if (!full()) return;
+    await new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
+      const look = () => {
+        if (full()) return;
+        this.removeEventListener("change", look);
+        resolve();
+      };
+      this.addEventListener("change", look);
+    });
+  }
+
   /**
    * @param {Iterable<Addition>} additions A file with a problem fails at once.
    * @returns {UploadItem[]}
@@ -135,7 +180,10 @@ export class UploadQueue extends EventTarget {
       this.items.add(item);
       added.push(item);
       if (item.state === "queued") this._waiting.add(item);
-      else this._failed.add(item);
+      else {
+        this._failed.add(item);
+        this._refused += 1;
+      }
     }
     for (const item of added) if (item.state === "failed") this._tell("failed", item);
     this._advance();
@@ -157,6 +205,7 @@ export class UploadQueue extends EventTarget {
   cancelAll() {
     // Waiting files first: each upload that ends would start the next one.
     for (const item of [...this._waiting, ...this.items]) this.cancel(item);
+    this._tell("change");
   }
 
   /** Stop sending a file, so that it can go on where it is. @param {UploadItem} item */
@@ -204,6 +253,7 @@ export class UploadQueue extends EventTarget {
   /** Take all finished, failed and cancelled files off the list. */
   clear() {
     for (const item of this.items) if (!UNFINISHED.has(item.state)) this._drop(item);
+    this.past = new Past();
     this._tell("cleared");
     this._tell("change");
   }
@@ -217,8 +267,19 @@ export class UploadQueue extends EventTarget {
 
   /** @param {UploadItem} item */
   _drop(item) {
-    this.items.delete(item);
+    if (this.items.delete(item) && item.refused) this._refused -= 1;
     this._failed.delete(item);
+    this._done.delete(item);
+  }
+
+  /** @param {UploadItem} item It is done. */
+  _keep(item) {
+    if (!this.items.has(item)) return;
+    this._done.add(item);
+    if (this._done.size <= this._limits.done) return;
+    const [oldest] = this._done;
+    this._drop(oldest);
+    this.past.add(oldest, oldest.batch === this._batch);
   }
 
   /**
@@ -230,13 +291,16 @@ export class UploadQueue extends EventTarget {
       ...{ queued: 0, working: 0, interrupted: 0, paused: 0 },
       ...{ done: 0, failed: 0, cancelled: 0, retryable: 0 },
     };
-    let [sent, total] = [0, 0];
+    counts.done += this.past.done;
+    const active = this.busy || this.expecting;
+    let sent = active ? this.past.bytesOfBatch : this.past.bytes;
+    let total = sent;
     for (const item of this.items) {
       if (item.working) counts.working += 1;
       else counts[/** @type {Settled | "paused"} */ (item.state)] += 1;
       if (item.state === "interrupted") counts.interrupted += 1;
       if (item.state === "failed" && item.retryable) counts.retryable += 1;
-      const isPart = !this.busy || item.batch === this._batch;
+      const isPart = !active || item.batch === this._batch;
       if (isPart && (UNFINISHED.has(item.state) || item.state === "done")) {
         sent += item.sent;
         total += item.file.size;
@@ -253,8 +317,9 @@ export class UploadQueue extends EventTarget {
   }
 
   _beginBatch() {
-    if (this.busy) return;
+    if (this.busy || this.expecting) return;
     this._batch += 1;
+    this.past.bytesOfBatch = 0;
     this._rate = new TransferRate();
   }
 
@@ -309,7 +374,10 @@ export class UploadQueue extends EventTarget {
     item.controller = null;
     this._working -= 1;
     if (item.state === "paused") this._paused.add(item);
-    if (item.state === "done") this._tell("uploaded", item);
+    if (item.state === "done") {
+      this._tell("uploaded", item);
+      this._keep(item);
+    }
     if (item.state === "failed") this._tell("failed", item);
     this._advance();
     if (!this.busy) this._tell("finished");

@@ -43,18 +43,21 @@ export class UploadSummary {
 
   update() {
     const { counts, sent, total, speed, left } = this._queue.summary();
-    const { busy, moving } = this._queue;
-    setText(this._title, busy ? progressText(counts) : outcomeText(counts));
+    const { moving, expecting } = this._queue;
+    const busy = this._queue.busy || expecting;
+    setText(this._title, busy ? progressText(counts, expecting) : outcomeText(counts));
     // While busy, the bar counts bytes; afterwards, files.
     const ended = counts.done + counts.failed + counts.cancelled;
     this._bar.max = Math.max(1, busy ? total : ended);
-    this._bar.value = busy ? sent : counts.done;
+    if (expecting) this._bar.removeAttribute("value"); // of how much is not known yet
+    else this._bar.value = busy ? sent : counts.done;
     const detail = [];
-    if (busy) detail.push(`${formatBytes(sent)} of ${formatBytes(total)}`);
+    if (expecting) detail.push(`${formatBytes(sent)} of more than ${formatBytes(total)}`);
+    else if (busy) detail.push(`${formatBytes(sent)} of ${formatBytes(total)}`);
     else if (counts.done > 0) detail.push(formatBytes(sent));
     const sending = counts.working > counts.interrupted;
     if (sending && speed !== null) detail.push(formatSpeed(speed));
-    if (sending && left !== null) detail.push(`${formatDuration(left)} left`);
+    if (sending && left !== null && !expecting) detail.push(`${formatDuration(left)} left`);
     if (counts.paused > 0 && moving) detail.push(`${formatCount(counts.paused)} paused`);
     if (counts.interrupted > 0) detail.push(`${formatCount(counts.interrupted)} interrupted`);
     if (busy && counts.failed > 0) detail.push(`${formatCount(counts.failed)} failed`);
@@ -72,7 +75,7 @@ export class UploadSummary {
     const here = this._link.pathname === location.pathname;
     this._link.hidden = busy || counts.done === 0 || this._page === null || here;
     const percent = Math.floor((100 * sent) / Math.max(1, total));
-    const words = `${this._title.textContent}${busy ? `, ${percent} percent` : ""}.`;
+    const words = `${this._title.textContent}${busy && !expecting ? `, ${percent} percent` : ""}.`;
     this._announce(busy, this._queue.items.size === 0 ? "" : words);
   }
 
@@ -94,13 +97,18 @@ export class UploadSummary {
   }
 
   _ids() {
-    return Array.from(this._queue.items, ({ record }) => record?.id ?? "").filter(Boolean).join("\n");
+    const latest = Array.from(this._queue.items, ({ record }) => record?.id ?? "").filter(Boolean);
+    return [...this._queue.past.ids, ...latest].join("\n");
   }
 }
 
-/** @param {{done: number, working: number, queued: number, interrupted: number, paused: number}} counts */
-function progressText({ done, working, queued, interrupted, paused }) {
-  const all = counted(done + working + queued + paused, "file");
+/**
+ * @param {{done: number, working: number, queued: number, interrupted: number, paused: number}} counts
+ * @param {boolean} expecting Whether there will be more files.
+ */
+function progressText({ done, working, queued, interrupted, paused }, expecting) {
+  const known = counted(done + working + queued + paused, "file");
+  const all = expecting ? `more than ${known}` : known;
   const moving = working > interrupted;
   const doing = moving ? "Uploading" : interrupted > 0 ? "Interrupted" : queued > 0 ? "Uploading" : "Paused";
   return `${doing}: ${formatCount(done)} of ${all} done`;
