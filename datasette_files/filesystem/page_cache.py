@@ -58,13 +58,27 @@ def read_file(root: int, path: str, size: int) -> bytes | None:
 
     The caller has checked ``path`` with ``root.split``.
     """
-    if _LIBC is None:
-        return None
-    fd = _LIBC.syscall(_OPENAT2, root, os.fsencode(path), _HOW, len(_HOW))
-    if fd < 0:
+    fd = open_file(root, path)
+    if fd is None:
         return None
     try:
         content = read(fd, memoryview(bytearray(size)), 0)
-        return content if len(content) == size and stat.S_ISREG(os.fstat(fd).st_mode) else None
+        return content if len(content) == size else None
     finally:
         os.close(fd)
+
+
+def open_file(root: int, path: str) -> int | None:
+    """Open the regular file at ``path`` below the directory ``root``, or return None.
+
+    The caller has checked ``path`` as for ``read_file``, and closes the descriptor.
+    """
+    if _LIBC is None:
+        return None
+    fd: int = _LIBC.syscall(_OPENAT2, root, os.fsencode(path), _HOW, len(_HOW))
+    if fd < 0:
+        return None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None

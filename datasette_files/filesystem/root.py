@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import ConfigurationError, Invalid, NoSpace, StorageError, StorageUnavailable
+from . import page_cache
 
 logger = logging.getLogger("datasette_files")
 
@@ -178,6 +179,15 @@ class Root:
         """Open the regular file at ``path``; return its descriptor, to be closed, and its stat."""
         with self.parent(path) as (directory, name):
             return open_file(directory, name)
+
+    def open_cached(self, path: str) -> int | None:
+        """Open the regular file at ``path`` if that waits for no disk, else None.
+
+        Raises Invalid, StorageUnavailable; OSError if no descriptor is left.
+        """
+        split(path)
+        with self._lock:  # no copy of the descriptor, as nothing waits
+            return page_cache.open_file(self._current(), path)
 
     @contextmanager
     def temporary(self) -> Iterator[int]:

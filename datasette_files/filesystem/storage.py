@@ -272,7 +272,21 @@ class FilesystemStorage(Storage):
                 reading.add_done_callback(partial(_close_after, fd))
 
     async def open_local(self, path: str) -> int | None:
-        return await self._submit(lambda: self._root.open(path)[0], undo=os.close)
+        def open_one() -> int:
+            fd, _ = self._root.open(path)
+            self._has_page_cache = self._has_page_cache or page_cache.is_available(fd)
+            return fd
+
+        return await self._submit(open_one, undo=os.close)
+
+    def cached_local(self, path: str) -> int | None:
+        """Open the file if every name on the way to it is in memory, else None."""
+        if not self._has_page_cache:
+            return None
+        try:
+            return self._root.open_cached(path)
+        except (FilesError, OSError):
+            return None  # the ordinary way reports the error
 
     async def delete_file(self, path: str) -> None:
         await self.delete_files([path])

@@ -154,6 +154,21 @@ async def open_local(source: Source, file: FileRecord) -> int | None:
     return None
 
 
+def cached_local(source: Source, file: FileRecord) -> int | None:
+    """As ``open_local``, if the storage can tell without waiting, else None. Does not block.
+
+    None for a file of another size than the catalog's, too, which ``open_local`` reports.
+    """
+    if source.down is not None:
+        return None
+    with translated(source.slug, file):
+        descriptor = source.storage.cached_local(file.path)
+    if descriptor is None or os.fstat(descriptor).st_size == file.size:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 async def is_local(source: Source, file: FileRecord) -> bool:
     """Tell whether ``open_local`` opens the file. Raises as it does."""
     descriptor = await open_local(source, file)

@@ -118,3 +118,13 @@ class ReadChecks(Part):
             assert file.read() == content
         with pytest.raises(FileNotFoundError):
             await storage.open_local(_ABSENT)
+
+    async def test_cached_local_gives_the_bytes(self, storage: Storage) -> None:
+        content = content_of(_SIZE)
+        await self.place(storage, _PATH, content)
+        opened = [await storage.open_local(_PATH), storage.cached_local(_PATH)]
+        for descriptor in opened:
+            if descriptor is not None:
+                with os.fdopen(descriptor, "rb") as file:
+                    assert file.read() == content
+        assert storage.cached_local(_ABSENT) is None

@@ -77,6 +77,12 @@ class GivesAnotherFile(MemoryStorage):
         return os.open(os.devnull, os.O_RDONLY)
 
 
+@fails("cached_local_gives_the_bytes")
+class GivesAnotherFileAtOnce(MemoryStorage):
+    def cached_local(self, path: str) -> int | None:
+        return os.open(os.devnull, os.O_RDONLY)
+
+
 @fails("upload_round_trip")
 class StopsAtAnEmptyChunk(MemoryStorage):
     async def receive_upload(self, path: str, stream: Any, content_type: str) -> FileMetadata:
