@@ -163,13 +163,13 @@ class Storage(ABC):
         """
         return None
 
-    def cached_local(self, path: str) -> int | None:
-        """As ``open_local``, if that needs no waiting; else None (the default).
+    def cached_locals(self, paths: Sequence[str]) -> list[int | None]:
+        """As ``open_local`` of each object, in order; None for one that needs waiting, or fails.
 
-        Called like ``cached_bytes``, from a thread that serves other requests too: it must not
-        block. Saves a zip of many files the hop to the storage's own thread for each of them.
+        The default opens none. Called like ``cached_bytes``, from a thread that serves other
+        requests too: it must not block. Saves a zip the hop to the storage's own thread.
         """
-        return None
+        return [None] * len(paths)
 
     async def read_file_limited(self, path: str, max_bytes: int) -> bytes:
         """The whole object, if it has at most ``max_bytes`` bytes. Raises ``FileTooLarge``."""

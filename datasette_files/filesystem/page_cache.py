@@ -24,10 +24,12 @@ _RESOLVE = 0x08 | 0x04 | 0x20
 _HOW = struct.pack("QQQ", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0, _RESOLVE)
 
 
-def _loaded() -> ctypes.CDLL | None:
+def _loaded() -> ctypes.PyDLL | None:
     if sys.platform != "linux" or platform.machine() not in _PROCESSORS or sys.maxsize < 2**32:
         return None
-    return ctypes.CDLL(None)
+    # It keeps the interpreter's lock: to give it up for a call that does not wait, and to get it
+    # back from a busy thread, takes longer than the call.
+    return ctypes.PyDLL(None)
 
 
 _LIBC = _loaded()

@@ -14,7 +14,7 @@ import logging
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -180,14 +180,16 @@ class Root:
         with self.parent(path) as (directory, name):
             return open_file(directory, name)
 
-    def open_cached(self, path: str) -> int | None:
-        """Open the regular file at ``path`` if that waits for no disk, else None.
+    def open_cached(self, paths: Sequence[str]) -> list[int | None]:
+        """Open the regular files at ``paths``, in order; None where that may wait for a disk.
 
-        Raises Invalid, StorageUnavailable; OSError if no descriptor is left.
+        Raises Invalid, StorageUnavailable.
         """
-        split(path)
+        for path in paths:
+            split(path)
         with self._lock:  # no copy of the descriptor, as nothing waits
-            return page_cache.open_file(self._current(), path)
+            root = self._current()
+            return [page_cache.open_file(root, path) for path in paths]
 
     @contextmanager
     def temporary(self) -> Iterator[int]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import groupby
 from typing import Any, ParamSpec, TypeVar
@@ -279,14 +280,12 @@ class FilesystemStorage(Storage):
 
         return await self._submit(open_one, undo=os.close)
 
-    def cached_local(self, path: str) -> int | None:
-        """Open the file if every name on the way to it is in memory, else None."""
-        if not self._has_page_cache:
-            return None
-        try:
-            return self._root.open_cached(path)
-        except (FilesError, OSError):
-            return None  # the ordinary way reports the error
+    def cached_locals(self, paths: Sequence[str]) -> list[int | None]:
+        """Open each file if every name on the way to it is in memory."""
+        if self._has_page_cache:
+            with suppress(FilesError, OSError):  # the ordinary way reports the error
+                return self._root.open_cached(paths)
+        return [None] * len(paths)
 
     async def delete_file(self, path: str) -> None:
         await self.delete_files([path])

@@ -154,16 +154,21 @@ async def open_local(source: Source, file: FileRecord) -> int | None:
     return None
 
 
-def cached_local(source: Source, file: FileRecord) -> int | None:
-    """As ``open_local``, if the storage can tell without waiting, else None. Does not block.
+def cached_locals(source: Source, files: Sequence[FileRecord]) -> list[int | None]:
+    """As ``open_local`` of each file, in order, where the storage needs no waiting for it.
 
-    None for a file of another size than the catalog's, too, which ``open_local`` reports.
+    None for others, and for a file of another size than the catalog's, which ``open_local``
+    reports. Does not block. Raises StorageError.
     """
     if source.down is not None:
-        return None
-    with translated(source.slug, file):
-        descriptor = source.storage.cached_local(file.path)
-    if descriptor is None or os.fstat(descriptor).st_size == file.size:
+        return [None] * len(files)
+    with translated(source.slug):
+        opened = source.storage.cached_locals([file.path for file in files])
+    return [_of_size(one, file.size) for one, file in zip(opened, files, strict=True)]
+
+
+def _of_size(descriptor: int | None, size: int | None) -> int | None:
+    if descriptor is None or os.fstat(descriptor).st_size == size:
         return descriptor
     os.close(descriptor)
     return None

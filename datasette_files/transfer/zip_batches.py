@@ -15,8 +15,14 @@ from ..protocol.zipfile64 import Data
 from ..sources.sources import Source
 from .zip_runs import Run, data_in, length, runs
 
-#: Pieces, each a header or a file, whose permission is asked at once, and their bytes.
-_ASKED, _ASKED_BYTES = 128, 64 * 1024 * 1024
+#: Pieces, each a header or a file, whose permission is asked at once, and their bytes. The first
+#: batch is smaller, so that the first byte does not wait for the rows of many files.
+_FIRST, _ASKED, _ASKED_BYTES = 128, 512, 256 * 1024 * 1024
+#: Bytes of headers and texts in one batch, which are in memory.
+_HELD_BYTES = 8 * 1024 * 1024
+#: Files that are asked for again, where one answer did not last for a batch: a slow client takes
+#: one file in that time.
+_ASKED_AGAIN = 64
 
 Files = Mapping[str, tuple[FileRecord, Source]]
 #: Finds files by id. Raises PermissionDenied, NotFound or Expired unless all may be read.
@@ -28,17 +34,29 @@ class Batch:
 
     def __init__(self, left: Iterable[Run], ask: Ask) -> None:
         self.left = deque(left)
-        #: By their ids, those of what was left when they were asked for.
+        #: By their ids, those that the last answer allows; when it came (``time.monotonic``).
         self.files: Files = {}
-        #: When that was (``time.monotonic``).
         self.asked_at = 0.0
         self._ask = ask
+        #: The number of runs, at the end of ``left``, that were not asked for.
+        self._unasked = len(self.left)
 
     async def ask(self) -> None:
-        """Ask for the files of what is left. Raises as ``Ask``."""
-        keys = [one.member.key for run in self.left for one in data_in(run)]
+        """Ask for the files of what is left, or for the first of them. Raises as ``Ask``."""
+        most = _ASKED_AGAIN if self.asked_at else _ASKED
+        keys: list[str] = []
+        self._unasked = len(self.left)
+        for run in self.left:
+            if len(keys) >= most:
+                break
+            keys += [one.member.key for one in data_in(run)]
+            self._unasked -= 1
         self.files = await self._ask(keys) if keys else {}
         self.asked_at = time.monotonic()
+
+    def is_allowed(self, seconds: float) -> bool:
+        """Tell whether an answer that is not older allows to read the first run."""
+        return len(self.left) > self._unasked and time.monotonic() - self.asked_at <= seconds
 
 
 class Batches:
@@ -77,14 +95,16 @@ class Batches:
 
 
 async def _lists(pieces: AsyncIterator[bytes | Data]) -> AsyncGenerator[list[bytes | Data], None]:
-    """The pieces in lists of at most ``_ASKED`` and ``_ASKED_BYTES``, or of one."""
+    """The pieces in lists that are as large as the constants allow, or of one."""
     batch: list[bytes | Data] = []
-    size = 0
+    most, size, held = _FIRST, 0, 0
     async for piece in pieces:
         more = length(piece)
-        if batch and (len(batch) == _ASKED or size + more > _ASKED_BYTES):
+        is_full = len(batch) >= most or size + more > _ASKED_BYTES or held > _HELD_BYTES
+        if batch and is_full:
             yield batch
-            batch, size = [], 0
+            batch, most, size, held = [], _ASKED, 0, 0
         batch.append(piece)
         size += more
+        held += len(piece) if isinstance(piece, bytes) else 0
     yield batch

@@ -18,6 +18,8 @@ from .downloads import LocalRange
 SMALL = 256 * 1024
 #: Bytes of small files that are read at once.
 _RUN_BYTES = 1024 * 1024
+#: Runs that are left when a ``LocalRun`` tells that it comes to its end.
+_NEAR_END = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,9 @@ def _last_bytes(run: list[bytes | Data]) -> list[bytes]:
 class LocalRun(Iterator[LocalRange]):
     """The large files at the head of ``left`` that can be opened without waiting.
 
-    ``opened`` is a descriptor of the first one. Each is opened once the one before it is sent, and
-    taken off ``left`` then. ``until`` is the moment (``time.monotonic``) after which no further
-    one is begun.
+    ``opened`` is a descriptor of the first one. Each is opened, by ``open_cached``, once the one
+    before it is sent, and taken off ``left`` then. ``until`` is the moment (``time.monotonic``)
+    after which no further one is begun. ``tell_end`` is called when few are left.
     """
 
     def __init__(
@@ -86,12 +88,14 @@ class LocalRun(Iterator[LocalRange]):
         left: deque[Run],
         opened: int,
         until: float,
-        open_cached: Callable[[Data], int | None],
+        open_cached: Callable[[Large], int | None],
+        tell_end: Callable[[], None],
     ) -> None:
         self._left = left
         self._opened: int | None = opened
         self._until = until
         self._open_cached = open_cached
+        self._tell_end = tell_end
         #: The piece that was begun last, and where it is.
         self._begun: tuple[Data, LocalRange] | None = None
 
@@ -103,10 +107,12 @@ class LocalRun(Iterator[LocalRange]):
         if descriptor is None:
             if time.monotonic() > self._until:
                 raise StopIteration
-            descriptor = self._open_cached(first.data)
+            descriptor = self._open_cached(first)
         if descriptor is None:
             raise StopIteration
         self.close()
+        if len(self._left) <= _NEAR_END:
+            self._tell_end()
         start, end = first.data.start, first.data.end
         begun = LocalRange(descriptor, start, end, is_whole=False, before=first.before)
         self._begun = first.data, begun

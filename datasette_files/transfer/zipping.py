@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import time
 import zlib
 from bisect import bisect_right
 from collections.abc import (
@@ -24,6 +22,7 @@ from collections.abc import (
 )
 from contextlib import aclosing, closing
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from ..errors import NotFound, StorageError
@@ -42,10 +41,9 @@ from ..sources import reading
 from .downloads import Body, LocalRange
 from .zip_batches import Ask, Batch, Batches, Files
 from .zip_names import Names
-from .zip_runs import Large, LocalRun, Run
+from .zip_opening import Opener
+from .zip_runs import Large, LocalRun
 
-#: Large files that are opened at once, if that may wait for a disk.
-_AHEAD = 16
 #: Seconds for which the answer counts that files may be read.
 _ASKED_SECONDS = 0.25
 
@@ -130,8 +128,7 @@ class Archive:
         self._ask = ask
         self._texts = texts
         self._files: Files = {}
-        #: Descriptors by key; None for a file that is on no local disk.
-        self._opened: dict[str, int | None] = {}
+        self._opener = Opener()
 
     async def open(self, pieces: Sequence[bytes | ByteRange], *, local: bool = False) -> Body:
         """Read the first bytes, so that a failure comes before any header.
@@ -155,14 +152,14 @@ class Archive:
                     async for chunk in chunks:
                         yield chunk
         finally:
-            self._close()
+            self._opener.close()
 
     async def _range(self, start: int, end: int, local: bool) -> AsyncGenerator[Chunk, None]:
         batches = Batches(self._pieces(start, end), self._ask)
         try:
             while batch := await batches.next():
                 while batch.left:
-                    if time.monotonic() - batch.asked_at > _ASKED_SECONDS:
+                    if not batch.is_allowed(_ASKED_SECONDS):
                         await batch.ask()
                     self._files, run = batch.files, batch.left[0]
                     if not isinstance(run, Large):
@@ -229,63 +226,22 @@ class Archive:
     ) -> AsyncGenerator[Chunk, None]:
         """Large files from the head of a batch, which are taken off it: the first, or a local run.
 
-        While a local run is sent, the next batch is prepared.
+        While the last ones of a local run are sent, the next batch is prepared.
         """
-        left = batch.left
-        descriptor = await self._open_first(left) if local else None
+        descriptor = await self._opener.open(batch, first) if local else None
         if descriptor is None:
-            left.popleft()
+            batch.left.popleft()
             rest: Large | None = first
         else:
-            batches.begin_next()
-            until = batch.asked_at + _ASKED_SECONDS
-            with closing(LocalRun(left, descriptor, until, self._open_cached)) as run:
-                yield run
-                rest = run.rest()
+            until, cached = batch.asked_at + _ASKED_SECONDS, partial(self._opener.cached, batch)
+            local_run = LocalRun(batch.left, descriptor, until, cached, batches.begin_next)
+            with closing(local_run):
+                yield local_run
+                rest = local_run.rest()
         if rest is not None:
             async with aclosing(self._through_python(rest)) as chunks:
                 async for chunk in chunks:
                     yield chunk
-
-    def _open_cached(self, piece: Data) -> int | None:
-        """A descriptor of a local file, if it was opened ahead or can be opened without waiting."""
-        descriptor = self._opened.pop(piece.member.key, None)
-        if descriptor is None:
-            file, source = self._files[piece.member.key]
-            descriptor = reading.cached_local(source, file)
-        return descriptor
-
-    async def _open_first(self, left: Iterable[Run]) -> int | None:
-        """A descriptor of the first large file; None if it is on no local disk.
-
-        If that may wait, further files are opened at once: each takes a thread.
-        """
-        large = [run.data for run in left if isinstance(run, Large)][:_AHEAD]
-        first = large[0].member.key
-        if first not in self._opened:
-            descriptor = self._open_cached(large[0])
-            if descriptor is not None:
-                return descriptor
-            await self._open_ahead(dict.fromkeys(one.member.key for one in large))
-        return self._opened.pop(first)
-
-    async def _open_ahead(self, keys: Iterable[str]) -> None:
-        """Open files at once. Raises as ``reading.open_local`` for the first one."""
-
-        async def open_one(key: str) -> None:
-            file, source = self._files[key]
-            self._opened[key] = await reading.open_local(source, file)
-
-        closed = [key for key in keys if key not in self._opened]
-        results = await asyncio.gather(*map(open_one, closed), return_exceptions=True)
-        if isinstance(results[0], BaseException):  # the others are reported when it is their turn
-            raise results[0]
-
-    def _close(self) -> None:
-        for descriptor in self._opened.values():
-            if descriptor is not None:
-                os.close(descriptor)
-        self._opened.clear()
 
     async def _through_python(self, part: Large) -> AsyncGenerator[bytes, None]:
         """The bytes before a piece of a file, and those of the piece."""

@@ -46,6 +46,8 @@ class Transfer:
         self._pace = pace
         #: The range that is being sent; None before the first and after the last one.
         self._local: LocalRange | None = None
+        #: Whether a thread reads the next piece from the disk.
+        self._reads = False
         #: Bytes that the socket took.
         self.sent = 0
         #: Done when all is sent, or when the kernel sends no more. Has the error of ``ranges``.
@@ -85,10 +87,15 @@ class Transfer:
             self._end(error)
 
     def _turn(self) -> None:
-        most = self.sent + _TURN
-        while (local := self._current()) and self.sent < most:
-            if not self._piece(local, most - self.sent):
-                return
+        before = self.sent
+        try:
+            while (local := self._current()) and self.sent < before + _TURN:
+                if not self._piece(local, before + _TURN - self.sent):
+                    break
+        finally:
+            self._pace.took(self.sent - before)
+        if not self.ended.done() and not self._reads:
+            self._pace.waits()
 
     def _current(self) -> LocalRange | None:
         """The range to send from; after the last one, None, and the transfer has ended."""
@@ -118,18 +125,21 @@ class Transfer:
 
     def _send_from_disk(self, local: LocalRange, size: int) -> None:
         self._loop.remove_writer(self._socket.fileno())
-        self._pace.took(0)
         # Duplicates, as a download that ends does not wait for the thread.
         pair = os.dup(self._socket.fileno()), os.dup(local.descriptor)
         job = self._loop.run_in_executor(None, _send_from_disk, *pair, local.position, size)
         job.add_done_callback(partial(self._sent_from_disk, local))
+        self._reads = True
 
     def _sent_from_disk(self, local: LocalRange, job: asyncio.Future[int | None]) -> None:
+        self._reads = False
         if job.cancelled() or job.exception() is not None:
             self._end()
         elif not self.ended.done():
-            local.position += job.result() or 0
-            self._took(job.result())
+            sent = job.result()
+            local.position += sent or 0
+            self._pace.took(sent or 0)
+            self._took(sent)
             self._try(self._go_on_from_memory)
 
     def _go_on_from_memory(self) -> None:
@@ -137,8 +147,6 @@ class Transfer:
             self._wait()
 
     def _took(self, sent: int | None) -> None:
-        self._pace.took(sent or 0)
-        self._pace.waits()
         self.sent += sent or 0
         if sent == 0:
             self._end()

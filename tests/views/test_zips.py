@@ -276,7 +276,8 @@ async def test_a_right_lost_while_the_kernel_sends_ends_the_zip_after_the_file(
 async def test_the_next_files_are_asked_for_while_the_kernel_sends(
     make_datasette: MakeDatasette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datasette_files.transfer.zip_batches._ASKED", 2)  # a header and a file
+    for name in ("_FIRST", "_ASKED"):  # a header and a file
+        monkeypatch.setattr(f"datasette_files.transfer.zip_batches.{name}", 2)
     site, found, url = await large_zip(make_datasette)
     with withdrawable() as withdrawn:
         sent = Sent(site, found)
@@ -335,7 +336,8 @@ async def test_what_the_kernel_leaves_is_read(make_datasette: MakeDatasette, mos
 async def test_a_consumer_that_leaves_closes_what_is_open(
     make_datasette: MakeDatasette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datasette_files.transfer.zip_batches._ASKED", 2)
+    for name in ("_FIRST", "_ASKED"):
+        monkeypatch.setattr(f"datasette_files.transfer.zip_batches.{name}", 2)
     site, found, _ = await large_zip(make_datasette)
     open_files, tasks = len(os.listdir("/proc/self/fd")), asyncio.all_tasks()
     for turns in range(3):
