@@ -18,6 +18,8 @@ from .zip_runs import Run, data_in, length, runs
 #: Pieces, each a header or a file, whose permission is asked at once, and their bytes. The first
 #: batch is smaller, so that the first byte does not wait for the rows of many files.
 _FIRST, _ASKED, _ASKED_BYTES = 128, 512, 256 * 1024 * 1024
+#: Pieces that are made in one turn of the event loop, which sends files meanwhile: a millisecond.
+_TURN = 64
 #: Bytes of headers and texts in one batch, which are in memory.
 _HELD_BYTES = 8 * 1024 * 1024
 #: Files that are asked for again, where one answer did not last for a batch: a slow client takes
@@ -105,6 +107,8 @@ async def _lists(pieces: AsyncIterator[bytes | Data]) -> AsyncGenerator[list[byt
             yield batch
             batch, most, size, held = [], _ASKED, 0, 0
         batch.append(piece)
+        if len(batch) % _TURN == 0:
+            await asyncio.sleep(0)
         size += more
         held += len(piece) if isinstance(piece, bytes) else 0
     yield batch

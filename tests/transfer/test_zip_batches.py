@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -88,3 +89,23 @@ async def test_all_files_of_a_run_are_asked_for_together() -> None:
     await batch.ask()
     await batch.ask()
     assert [len(ids) for ids in asked] == [101, 100]
+
+
+async def test_others_have_a_turn_while_many_pieces_are_made() -> None:
+    turns = 0
+    batches = Batches(each(pieces(1_000, 10)), Asked())
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(other())
+    batch = await batches.next()
+    assert batch is not None
+    batch = await batches.next()
+    beside.cancel()
+    await batches.close()
+    assert batch is not None
+    assert turns > 512 // 64
