@@ -24,10 +24,12 @@ _RESOLVE = 0x08 | 0x04 | 0x20
 _HOW = struct.pack("QQQ", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0, _RESOLVE)
 
 
-def _loaded() -> ctypes.CDLL | None:
+def _loaded() -> ctypes.PyDLL | None:
     if sys.platform != "linux" or platform.machine() not in _PROCESSORS or sys.maxsize < 2**32:
         return None
-    return ctypes.CDLL(None)
+    # It keeps the interpreter's lock: to give it up for a call that does not wait, and to get it
+    # back from a busy thread, takes longer than the call.
+    return ctypes.PyDLL(None)
 
 
 _LIBC = _loaded()
@@ -58,13 +60,27 @@ def read_file(root: int, path: str, size: int) -> bytes | None:
 
     The caller has checked ``path`` with ``root.split``.
     """
-    if _LIBC is None:
-        return None
-    fd = _LIBC.syscall(_OPENAT2, root, os.fsencode(path), _HOW, len(_HOW))
-    if fd < 0:
+    fd = open_file(root, path)
+    if fd is None:
         return None
     try:
         content = read(fd, memoryview(bytearray(size)), 0)
-        return content if len(content) == size and stat.S_ISREG(os.fstat(fd).st_mode) else None
+        return content if len(content) == size else None
     finally:
         os.close(fd)
+
+
+def open_file(root: int, path: str) -> int | None:
+    """Open the regular file at ``path`` below the directory ``root``, or return None.
+
+    The caller has checked ``path`` as for ``read_file``, and closes the descriptor.
+    """
+    if _LIBC is None:
+        return None
+    fd: int = _LIBC.syscall(_OPENAT2, root, os.fsencode(path), _HOW, len(_HOW))
+    if fd < 0:
+        return None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None

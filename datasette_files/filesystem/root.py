@@ -14,11 +14,12 @@ import logging
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import ConfigurationError, Invalid, NoSpace, StorageError, StorageUnavailable
+from . import page_cache
 
 logger = logging.getLogger("datasette_files")
 
@@ -178,6 +179,17 @@ class Root:
         """Open the regular file at ``path``; return its descriptor, to be closed, and its stat."""
         with self.parent(path) as (directory, name):
             return open_file(directory, name)
+
+    def open_cached(self, paths: Sequence[str]) -> list[int | None]:
+        """Open the regular files at ``paths``, in order; None where that may wait for a disk.
+
+        Raises Invalid, StorageUnavailable.
+        """
+        for path in paths:
+            split(path)
+        with self._lock:  # no copy of the descriptor, as nothing waits
+            root = self._current()
+            return [page_cache.open_file(root, path) for path in paths]
 
     @contextmanager
     def temporary(self) -> Iterator[int]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import groupby
 from typing import Any, ParamSpec, TypeVar
@@ -272,7 +273,19 @@ class FilesystemStorage(Storage):
                 reading.add_done_callback(partial(_close_after, fd))
 
     async def open_local(self, path: str) -> int | None:
-        return await self._submit(lambda: self._root.open(path)[0], undo=os.close)
+        def open_one() -> int:
+            fd, _ = self._root.open(path)
+            self._has_page_cache = self._has_page_cache or page_cache.is_available(fd)
+            return fd
+
+        return await self._submit(open_one, undo=os.close)
+
+    def cached_locals(self, paths: Sequence[str]) -> list[int | None]:
+        """Open each file if every name on the way to it is in memory."""
+        if self._has_page_cache:
+            with suppress(FilesError, OSError):  # the ordinary way reports the error
+                return self._root.open_cached(paths)
+        return [None] * len(paths)
 
     async def delete_file(self, path: str) -> None:
         await self.delete_files([path])

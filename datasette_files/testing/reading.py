@@ -118,3 +118,13 @@ class ReadChecks(Part):
             assert file.read() == content
         with pytest.raises(FileNotFoundError):
             await storage.open_local(_ABSENT)
+
+    async def test_cached_locals_give_the_bytes(self, storage: Storage) -> None:
+        content = content_of(_SIZE)
+        await self.place(storage, _PATH, content)
+        opened = [await storage.open_local(_PATH), *storage.cached_locals([_ABSENT, _PATH])]
+        assert opened[1] is None
+        for descriptor in opened:
+            if descriptor is not None:
+                with os.fdopen(descriptor, "rb") as file:
+                    assert file.read() == content

@@ -20,7 +20,7 @@ from ..models import FileRecord
 from ..sources import reading
 from ..sources.reading import Digest
 from ..sources.sources import Source
-from .zipping import Ask
+from .zip_batches import Ask
 
 logger = logging.getLogger("datasette_files")
 

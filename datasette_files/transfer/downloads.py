@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,8 +73,12 @@ class Plan:
 class LocalRange:
     """Bytes of a file on a local disk, from ``position`` up to, not including, ``end``."""
 
-    def __init__(self, descriptor: int, position: int, end: int, *, is_whole: bool) -> None:
+    def __init__(
+        self, descriptor: int, position: int, end: int, *, is_whole: bool, before: bytes = b""
+    ) -> None:
         self.descriptor = descriptor
+        #: Bytes to be sent before those of the file. What is sent of them is cut off.
+        self.before = before
         #: Moves on with what is sent.
         self.position = position
         self.end = end
@@ -88,13 +92,14 @@ class LocalRange:
 class Body:
     """The body of an opened object: iterate ``chunks``, then ``close``.
 
-    ``local`` may be sent first, and moved on; ``chunks`` is then the rest of it. A local range
-    among the chunks may be moved on too: what is left of it comes next.
+    ``local`` may be sent first, and moved on; ``chunks`` is then the rest of it. A chunk may also
+    be local ranges: the next one of them is to be asked for once the one before it is sent. What
+    is left of the last one is among the next chunks.
     """
 
     def __init__(
         self,
-        chunks: AsyncGenerator[bytes | LocalRange, None] | AsyncGenerator[bytes, None],
+        chunks: AsyncGenerator[bytes | Iterator[LocalRange], None] | AsyncGenerator[bytes, None],
         opened: AsyncGenerator[Any, None] | None = None,
         local: LocalRange | None = None,
     ) -> None:

@@ -23,7 +23,8 @@ from ..sources.reading import Crc32
 from ..sources.sources import Source
 from . import stripped
 from .checksums import Checksums, Progress
-from .zipping import Ask, Texts
+from .zip_batches import Ask
+from .zipping import Texts
 
 #: Pictures whose crc32 is kept.
 _MAX_KEPT = 10_000

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import time
 import zlib
 from bisect import bisect_right
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
     Callable,
     Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from datetime import datetime
-from itertools import chain
+from functools import partial
 from typing import Protocol
 
 from ..errors import NotFound, StorageError
@@ -41,23 +38,17 @@ from ..protocol.zipfile64 import (
     member_pieces,
 )
 from ..sources import reading
-from ..sources.sources import Source
 from .downloads import Body, LocalRange
+from .zip_batches import Ask, Batch, Batches, Files
 from .zip_names import Names
+from .zip_opening import Opener
+from .zip_runs import Large, LocalRun
 
-#: Bytes of a file up to which it is read in one piece, beside others.
-_SMALL = 256 * 1024
-#: Bytes of small files that are read at once.
-_RUN_BYTES = 1024 * 1024
-#: Large files that are opened at once.
-_AHEAD = 16
-#: Pieces, each a header or a file, whose permission is asked at once; their bytes, and the seconds
-#: for which the answer counts.
-_ASKED, _ASKED_BYTES, _ASKED_SECONDS = 128, 64 * 1024 * 1024, 0.25
+#: Seconds for which the answer counts that files may be read.
+_ASKED_SECONDS = 0.25
 
-Files = Mapping[str, tuple[FileRecord, Source]]
-#: Finds files by id. Raises PermissionDenied, NotFound or Expired unless all may be read.
-Ask = Callable[[list[str]], Awaitable[Files]]
+#: Bytes, or ranges of local files that their consumer sends, moves on, and asks for the next.
+Chunk = bytes | Iterator[LocalRange]
 #: Reads a piece of a member that is no file; None for a piece of a file.
 Texts = Callable[[Data], AsyncIterator[bytes] | None]
 
@@ -137,9 +128,7 @@ class Archive:
         self._ask = ask
         self._texts = texts
         self._files: Files = {}
-        self._asked_at = 0.0
-        #: Descriptors by key; None for a file that is on no local disk.
-        self._opened: dict[str, int | None] = {}
+        self._opener = Opener()
 
     async def open(self, pieces: Sequence[bytes | ByteRange], *, local: bool = False) -> Body:
         """Read the first bytes, so that a failure comes before any header.
@@ -153,7 +142,7 @@ class Archive:
 
     async def _chunks(
         self, pieces: Sequence[bytes | ByteRange], local: bool
-    ) -> AsyncGenerator[bytes | LocalRange, None]:
+    ) -> AsyncGenerator[Chunk, None]:
         try:
             for piece in pieces:
                 if isinstance(piece, bytes):
@@ -163,26 +152,25 @@ class Archive:
                     async for chunk in chunks:
                         yield chunk
         finally:
-            self._close()
+            self._opener.close()
 
-    async def _range(
-        self, start: int, end: int, local: bool
-    ) -> AsyncGenerator[bytes | LocalRange, None]:
-        async for batch in _batches(self._pieces(start, end)):
-            self._asked_at = 0.0
-            runs = list(_runs(batch))
-            for number, run in enumerate(runs):
-                if time.monotonic() - self._asked_at > _ASKED_SECONDS:
-                    await self._ask_for(chain.from_iterable(runs[number:]))
-                one = run[0]
-                if isinstance(one, Data) and one.end - one.start > _SMALL:
-                    if local and one.member.key not in self._opened:
-                        await self._open_ahead(runs[number:])
-                    async with aclosing(self._large(one)) as chunks:
+    async def _range(self, start: int, end: int, local: bool) -> AsyncGenerator[Chunk, None]:
+        batches = Batches(self._pieces(start, end), self._ask)
+        try:
+            while batch := await batches.next():
+                while batch.left:
+                    if not batch.is_allowed(_ASKED_SECONDS):
+                        await batch.ask()
+                    self._files, run = batch.files, batch.left[0]
+                    if not isinstance(run, Large):
+                        batch.left.popleft()
+                        yield await self._small(run)
+                        continue
+                    async with aclosing(self._large(run, batch, batches, local)) as chunks:
                         async for chunk in chunks:
                             yield chunk
-                else:
-                    yield b"".join(await asyncio.gather(*map(self._small, run)))
+        finally:
+            await batches.close()
 
     async def _pieces(self, start: int, end: int) -> AsyncIterator[bytes | Data]:
         """The pieces of the archive between two of its places."""
@@ -214,14 +202,13 @@ class Archive:
                 yield entry
             start = page[-1].start + 1
 
-    async def _ask_for(self, pieces: Iterable[bytes | Data]) -> None:
-        if keys := [one.member.key for one in pieces if isinstance(one, Data)]:
-            self._files = await self._ask(keys)
-        self._asked_at = time.monotonic()
+    async def _small(self, run: list[bytes | Data]) -> bytes:
+        """The bytes of small pieces; files among them are read at once."""
+        files = (self._read(one) for one in run if isinstance(one, Data))
+        read = iter(await asyncio.gather(*files))
+        return b"".join(one if isinstance(one, bytes) else next(read) for one in run)
 
-    async def _small(self, piece: bytes | Data) -> bytes:
-        if isinstance(piece, bytes):
-            return piece
+    async def _read(self, piece: Data) -> bytes:
         file, source = self._files[piece.member.key]
         content = reading.small(source, file)
         if content is not None:
@@ -234,43 +221,41 @@ class Archive:
         _require(piece, len(content))
         return content
 
-    async def _open_ahead(self, runs: list[list[bytes | Data]]) -> None:
-        """Open the next large files that are on a local disk, at once: each takes a thread."""
-        large = [run[0] for run in runs if _length(run[0]) > _SMALL][:_AHEAD]
-        keys = list(dict.fromkeys(one.member.key for one in large if isinstance(one, Data)))
+    async def _large(
+        self, first: Large, batch: Batch, batches: Batches, local: bool
+    ) -> AsyncGenerator[Chunk, None]:
+        """Large files from the head of a batch, which are taken off it: the first, or a local run.
 
-        async def open_one(key: str) -> None:
-            file, source = self._files[key]
-            self._opened[key] = await reading.open_local(source, file)
+        While the last ones of a local run are sent, the next batch is prepared.
+        """
+        descriptor = await self._opener.open(batch, first) if local else None
+        if descriptor is None:
+            batch.left.popleft()
+            rest: Large | None = first
+        else:
+            until, cached = batch.asked_at + _ASKED_SECONDS, partial(self._opener.cached, batch)
+            local_run = LocalRun(batch.left, descriptor, until, cached, batches.begin_next)
+            with closing(local_run):
+                yield local_run
+                rest = local_run.rest()
+        if rest is not None:
+            async with aclosing(self._through_python(rest)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
-        results = await asyncio.gather(*map(open_one, keys), return_exceptions=True)
-        if isinstance(results[0], BaseException):  # the others are reported when it is their turn
-            raise results[0]
-
-    def _close(self) -> None:
-        for descriptor in self._opened.values():
-            if descriptor is not None:
-                os.close(descriptor)
-        self._opened.clear()
-
-    async def _large(self, piece: Data) -> AsyncGenerator[bytes | LocalRange, None]:
-        file, source = self._files[piece.member.key]
-        start = piece.start
-        descriptor = self._opened.pop(piece.member.key, None)
-        if descriptor is not None:
-            opened = LocalRange(descriptor, start, piece.end, is_whole=False)
-            try:
-                yield opened
-            finally:
-                opened.close()
-            start = opened.position
-        if start == piece.end:
+    async def _through_python(self, part: Large) -> AsyncGenerator[bytes, None]:
+        """The bytes before a piece of a file, and those of the piece."""
+        if part.before:
+            yield part.before
+        piece, passed = part.data, 0
+        if piece.start == piece.end:
             return
-        async with aclosing(reading.stream(source, file, start, piece.end)) as chunks:
+        file, source = self._files[piece.member.key]
+        async with aclosing(reading.stream(source, file, piece.start, piece.end)) as chunks:
             async for chunk in chunks:
-                start += len(chunk)
+                passed += len(chunk)
                 yield chunk
-        _require(piece, start - piece.start)
+        _require(piece, passed)
 
 
 def _require(piece: Data, size: int) -> None:
@@ -282,59 +267,20 @@ def _require(piece: Data, size: int) -> None:
         )
 
 
-async def _batches(pieces: AsyncIterator[bytes | Data]) -> AsyncIterator[list[bytes | Data]]:
-    """The pieces in lists of at most ``_ASKED`` and ``_ASKED_BYTES``, or of one."""
-    batch: list[bytes | Data] = []
-    size = 0
-    async for piece in pieces:
-        length = _length(piece)
-        if batch and (len(batch) == _ASKED or size + length > _ASKED_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(piece)
-        size += length
-    yield batch
-
-
-def _length(piece: bytes | Data) -> int:
-    return piece.end - piece.start if isinstance(piece, Data) else len(piece)
-
-
-def _runs(batch: list[bytes | Data]) -> Iterable[list[bytes | Data]]:
-    """The pieces in lists: one that is large, or small ones that are read at once."""
-    run: list[bytes | Data] = []
-    size = 0
-    for piece in batch:
-        length = _length(piece)
-        is_large = isinstance(piece, Data) and length > _SMALL
-        if run and (is_large or size + length > _RUN_BYTES):
-            yield run
-            run, size = [], 0
-        if is_large:
-            yield [piece]
-            continue
-        run.append(piece)
-        size += length
-    if run:
-        yield run
-
-
-async def _first(
-    chunks: AsyncGenerator[bytes | LocalRange, None], count: int
-) -> AsyncIterator[bytes | LocalRange]:
+async def _first(chunks: AsyncGenerator[Chunk, None], count: int) -> AsyncIterator[Chunk]:
     """The first chunks, up to a range of a local file, which is read only once it is sent."""
     for _ in range(count):
         chunk = await anext(chunks, None)
         if chunk is None:
             return
         yield chunk
-        if isinstance(chunk, LocalRange):
+        if not isinstance(chunk, bytes):
             return
 
 
 async def _after(
-    ahead: list[bytes | LocalRange], chunks: AsyncGenerator[bytes | LocalRange, None]
-) -> AsyncGenerator[bytes | LocalRange, None]:
+    ahead: list[Chunk], chunks: AsyncGenerator[Chunk, None]
+) -> AsyncGenerator[Chunk, None]:
     while ahead:
         yield ahead.pop(0)  # a slow client holds no chunk longer than it takes
     async for chunk in chunks:

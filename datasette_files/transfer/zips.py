@@ -38,10 +38,11 @@ from ..sources import reading
 from ..sources.sources import Source, Sources
 from . import zip_bags
 from .checksums import Checksums, Progress
+from .zip_batches import Ask, Files
 from .zip_drafts import MAX_BAG_FILES, MAX_FILES, BagDraft, Draft
 from .zip_members import Members
 from .zip_rows import Rows, require_rows
-from .zipping import Ask, Files, Texts
+from .zipping import Texts
 
 #: Ids in one selection.
 MAX_IDS = 5_000

@@ -25,7 +25,7 @@ from ..permissions.shares import LinkGrant, absent
 from ..previews import file_page as previews
 from ..protocol import tus as protocol
 from ..sources.sources import Source
-from ..transfer import downloads, stripped, zipping
+from ..transfer import downloads, stripped, zip_batches, zipping
 from ..transfer.authority import Authority
 from ..transfer.checksums import Progress
 from ..transfer.zip_rows import LEFT_OUT, as_text
@@ -244,7 +244,7 @@ async def zipped(call: Call) -> Response | None:
     continues = call.method == "GET" and "range" in call.headers
     opened = await links.open(token, continues=continues)
 
-    async def ask(ids: list[str]) -> zipping.Files:
+    async def ask(ids: list[str]) -> zip_batches.Files:
         found = (await links.open(token, *ids, continues=True)).files
         if len(found) < len(ids):
             raise absent()
@@ -279,7 +279,7 @@ async def zipped(call: Call) -> Response | None:
 
 
 async def _members(
-    call: Call, opened: Opened, bare: set[str], refused: dict[str, str], ask: zipping.Ask
+    call: Call, opened: Opened, bare: set[str], refused: dict[str, str], ask: zip_batches.Ask
 ) -> list[FileRecord] | Progress:
     """The files of a link's zip with their crc32, which of ``bare`` is that of the stripped bytes.
 

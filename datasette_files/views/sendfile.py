@@ -2,17 +2,8 @@
 
 A download through Python copies every byte twice. ASGI has two extensions that hand a file to the
 server; where the server offers one, it is used. uvicorn offers none, so ``_Uvicorn`` goes past it:
-the headers go through uvicorn, then the file goes to the socket, then the end of the answer goes
-through uvicorn again.
-
-The file goes to a duplicate of the socket's descriptor, and not through ``loop.sendfile``:
-
-* ``loop.sendfile`` takes the transport's descriptor out of the loop. A transport that closes
-  meanwhile leaves a descriptor that may already be another connection's.
-* It sends a gigabyte without a turn for other requests while the client keeps up, and blocks the
-  loop on each page that is not in memory.
-* It does not tell how far it came, by which a slow client is told from one that has stalled.
-* uvloop does not have it.
+the headers go through uvicorn, then the file goes to the socket (kernel.py), then the end of the
+answer goes through uvicorn again.
 
 It leans on these facts, which tests/views/test_sendfile.py checks:
 
@@ -29,8 +20,7 @@ of a file after any error here; reading it in the ordinary way finds the error a
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -41,18 +31,15 @@ import h11
 
 from ..models import FileRecord
 from ..transfer.downloads import LocalRange, Plan
+from . import kernel
 from .pace import Pace
 
 #: Sends the local range, and moves its position on. Gets the measure of the client and a future
 #: that is done once the client has gone. Tells whether the answer is complete.
 Way = Callable[[LocalRange, Pace, "asyncio.Future[None]"], Awaitable[bool]]
-
-#: Bytes for one download in one turn of the event loop; nginx has the same limit.
-_TURN = 2 * 1024 * 1024
-#: Bytes that the kernel should read ahead of a piece that is not in memory.
-_READ_AHEAD = 4 * 1024 * 1024
-#: Linux alone: where the page cache cannot be asked, a sent page might block the event loop.
-_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+#: As a ``Way``, for ranges one after the other in the middle of a body. The next one is asked for
+#: once the one before it, and the bytes before that, are sent; so it ends early after an error.
+Amid = Callable[[Iterator[LocalRange], Pace, "asyncio.Future[None]"], Awaitable[None]]
 
 #: Datasette's functions around ``send``, by module and name, and the variable that holds the next.
 _WRAPPERS = {
@@ -74,19 +61,14 @@ def way(scope: Mapping[str, Any], send: Any) -> Way | None:
         return partial(_zero_copy, send)
     if "http.response.pathsend" in extensions and Path("/proc/self/fd").exists():
         return partial(_path, send)
-    cycle = _cycle(send)
-    if cycle is None or not _NOWAIT:
-        return None
-    transport = cycle.transport
-    if transport.get_extra_info("sslcontext") or not transport.get_extra_info("socket"):
-        return None
-    return partial(_past_uvicorn, cycle)
+    cycle = _plain_cycle(send)
+    return None if cycle is None else partial(_past_uvicorn, cycle)
 
 
-def amid(scope: Mapping[str, Any], send: Any) -> Way | None:
-    """As ``way``, for a file in the middle of a body: the other ways end the answer."""
-    found = way(scope, send)
-    return found if getattr(found, "func", None) is _past_uvicorn else None
+def amid(send: Any) -> Amid | None:
+    """As ``way``, for files in the middle of a body: the ways of ASGI end the answer."""
+    cycle = _plain_cycle(send)
+    return None if cycle is None else partial(_run_past_uvicorn, cycle)
 
 
 async def _zero_copy(send: Any, local: LocalRange, _pace: Pace, _gone: object) -> bool:
@@ -102,6 +84,17 @@ async def _path(send: Any, local: LocalRange, _pace: Pace, _gone: object) -> boo
         path = f"/proc/self/fd/{local.descriptor}"
         await send({"type": "http.response.pathsend", "path": path})
     return local.is_whole
+
+
+def _plain_cycle(send: Any) -> Any:
+    """uvicorn's object of one request, where the kernel can send to its connection; else None."""
+    cycle = _cycle(send)
+    if cycle is None or not kernel.IS_AVAILABLE:
+        return None
+    transport = cycle.transport
+    if transport.get_extra_info("sslcontext") or not transport.get_extra_info("socket"):
+        return None
+    return cycle
 
 
 def _cycle(send: Any) -> Any:
@@ -129,16 +122,22 @@ def _named(function: Any) -> tuple[str, str]:
 async def _past_uvicorn(
     cycle: Any, local: LocalRange, pace: Pace, gone: asyncio.Future[None]
 ) -> bool:
-    start = local.position
-    # OSError: no descriptor is left
-    with suppress(OSError), _Transfer(cycle.transport, local, pace) as transfer:
+    await _run_past_uvicorn(cycle, iter((local,)), pace, gone)
+    return False
+
+
+async def _run_past_uvicorn(
+    cycle: Any, ranges: Iterator[LocalRange], pace: Pace, gone: asyncio.Future[None]
+) -> None:
+    transfer = kernel.Transfer(cycle.transport, ranges, pace)
+    with suppress(OSError), transfer:  # OSError: no descriptor is left
         await asyncio.wait((transfer.ended, gone), return_when=asyncio.FIRST_COMPLETED)
-    sent = local.position - start
     # Without a connection there is nobody to count for, and h11 would refuse. A client that has
     # all its bytes may close before this runs; until uvicorn knows, the end is sent and checked.
-    if sent and not cycle.disconnected:
-        _count(cycle, sent)
-    return False
+    if transfer.sent and not cycle.disconnected:
+        _count(cycle, transfer.sent)
+    if transfer.ended.done() and not transfer.ended.cancelled():
+        transfer.ended.result()
 
 
 def _count(cycle: Any, sent: int) -> None:
@@ -157,106 +156,6 @@ class _Sent:
 
     def __len__(self) -> int:
         return self._size
-
-
-class _Transfer:
-    """A range on its way to the socket of a transport. Use as a context manager."""
-
-    def __init__(self, transport: asyncio.Transport, local: LocalRange, pace: Pace) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._transport = transport
-        self._local = local
-        self._pace = pace
-        self._socket = -1
-        #: Done when all is sent, or when the kernel sends no more.
-        self.ended: asyncio.Future[None] = self._loop.create_future()
-
-    def __enter__(self) -> _Transfer:
-        self._socket = os.dup(self._transport.get_extra_info("socket").fileno())
-        self._wait()
-        self._go_on()  # not a turn later, which on a busy machine is milliseconds
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ended.cancel()
-        self._loop.remove_writer(self._socket)
-        os.close(self._socket)
-
-    def _wait(self) -> None:
-        self._pace.waits()
-        self._loop.add_writer(self._socket, self._go_on)
-
-    def _go_on(self) -> None:
-        """Send a piece. Runs in each turn of the loop in which the client takes more."""
-        local = self._local
-        count = min(_TURN, local.end - local.position)
-        if self._transport.is_closing():
-            self._end()
-        elif self._transport.get_write_buffer_size():
-            return  # the headers, or the answer before: the transport sends them first
-        elif _is_in_memory(local.descriptor, local.position, count):
-            try:
-                sent = _send(self._socket, local.descriptor, local.position, count)
-            except OSError:
-                self._end()
-            else:
-                self._took(sent)
-        else:
-            self._loop.remove_writer(self._socket)
-            self._pace.took(0)
-            # Duplicates, as a download that ends does not wait for the thread.
-            pair = os.dup(self._socket), os.dup(local.descriptor)
-            job = self._loop.run_in_executor(None, _send_from_disk, *pair, local.position, count)
-            job.add_done_callback(self._sent_from_disk)
-
-    def _sent_from_disk(self, job: asyncio.Future[int | None]) -> None:
-        if job.cancelled() or job.exception() is not None:
-            self._end()
-        elif not self.ended.done():
-            self._took(job.result())
-            if not self.ended.done():
-                self._wait()
-
-    def _took(self, sent: int | None) -> None:
-        self._pace.took(sent or 0)
-        self._pace.waits()
-        self._local.position += sent or 0
-        if sent == 0 or self._local.position == self._local.end:
-            self._end()
-
-    def _end(self) -> None:
-        self._pace.took(0)
-        if not self.ended.done():
-            self._loop.remove_writer(self._socket)
-            self.ended.set_result(None)
-
-
-def _is_in_memory(file: int, position: int, count: int) -> bool:
-    """Tell whether the first and the last byte are in the page cache, as probably are all."""
-    try:
-        for place in (position, position + count - 1):
-            os.preadv(file, [bytearray(1)], place, _NOWAIT)
-    except OSError:
-        return False  # not in memory; or the file system cannot tell
-    return True
-
-
-def _send(socket: int, file: int, position: int, count: int) -> int | None:
-    """Return the number of bytes that the socket took; None: none now; 0: the file ends here."""
-    try:
-        return os.sendfile(socket, file, position, count)
-    except BlockingIOError:
-        return None
-
-
-def _send_from_disk(socket: int, file: int, position: int, count: int) -> int | None:
-    """Do as ``_send``, and close both descriptors. Runs in a thread."""
-    try:
-        os.posix_fadvise(file, position, _READ_AHEAD, os.POSIX_FADV_WILLNEED)
-        return _send(socket, file, position, count)
-    finally:
-        os.close(socket)
-        os.close(file)
 
 
 def for_proxy(file: FileRecord, plan: Plan, request: Mapping[str, str]) -> dict[str, str] | None:

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from ..errors import FilesError
 from ..jobs.parallel import uncancel
 from ..sources.reading import Missing
-from ..transfer.downloads import Body, LocalRange
+from ..transfer.downloads import Body
 from . import cors
 from .body import Disconnected
 from .http import Call
 from .pace import Pace
-from .sendfile import Way
+from .sendfile import Amid, Way
 
 logger = logging.getLogger("datasette_files")
 
@@ -42,10 +42,10 @@ class Streamed:
         self._pace = Pace(STALL_SECONDS, MIN_BYTES_PER_SECOND)
         self._is_slow = False
 
-    async def send(self, call: Call, way: Way | None = None) -> None:
+    async def send(self, call: Call, way: Way | None = None, amid: Amid | None = None) -> None:
         """Send all, or end before the announced length: a cut body must not look complete.
 
-        ``way`` sends the body's local file, if it has one, and local ranges among its chunks.
+        ``way`` sends the body's local file, if it has one, and ``amid`` those among its chunks.
         """
         if call.datasette.cors:
             cors.allow(self._headers)
@@ -60,10 +60,10 @@ class Streamed:
             async for chunk in self._body.chunks:
                 if watcher.done():
                     return
-                if not isinstance(chunk, LocalRange):
+                if isinstance(chunk, bytes):
                     await self._pass_on(call, chunk)
-                elif way is not None:
-                    await way(chunk, self._pace, watcher)
+                elif amid is not None:
+                    await amid(chunk, self._pace, watcher)
             await call.send({"type": "http.response.body", "body": b"", "more_body": False})
         except Missing:
             return  # logged; the headers are sent, so the only signal is an early end

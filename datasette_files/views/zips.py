@@ -17,8 +17,9 @@ from ..protocol.zipfile64 import CONTENT_TYPE
 from ..sources.sources import Source
 from ..transfer import downloads
 from ..transfer.checksums import Progress
+from ..transfer.zip_batches import Ask
 from ..transfer.zip_rows import REASONS
-from ..transfer.zipping import Archive, Ask, Directory, Texts, no_texts
+from ..transfer.zipping import Archive, Directory, Texts, no_texts
 from ..transfer.zips import Made
 from . import files, selections, sendfile
 from .http import Call, answer, page, redirect
@@ -167,15 +168,15 @@ async def send(
     guard(plan.headers)
     if call.method == "HEAD" or not plan.pieces:
         return Response(b"", plan.status, plan.headers, plan.content_type)
-    way = sendfile.amid(call.request.scope, call.send)
+    amid = sendfile.amid(call.send)
     async with AsyncExitStack() as places:
         for source in sources:
             await places.enter_async_context(files.place(call, source))
-        body = await Archive(directory, ask, texts).open(plan.pieces, local=way is not None)
+        body = await Archive(directory, ask, texts).open(plan.pieces, local=amid is not None)
         try:
             await begin(plan)
         except BaseException:
             await body.close()
             raise
-        await Streamed(plan.status, plan.headers, plan.content_type, body).send(call, way)
+        await Streamed(plan.status, plan.headers, plan.content_type, body).send(call, amid=amid)
     return None

@@ -36,6 +36,25 @@ async def test_a_file_just_written_is_at_hand(warm: FilesystemStorage, folder: P
     assert descriptors() == before
 
 
+async def test_a_file_is_opened_at_once_if_its_names_are_in_memory(
+    storage: FilesystemStorage, folder: Path
+) -> None:
+    (folder / "a").mkdir()
+    (folder / "a/b").write_bytes(b"0123456789" * 1000)
+    assert storage.cached_locals(["a/b"]) == [None]  # not before the file system is known
+    opened = await storage.open_local("a/b")
+    assert opened is not None
+    os.close(opened)
+    before = descriptors()
+    opened, absent = storage.cached_locals(["a/b", "a/c"])
+    assert opened is not None
+    assert absent is None
+    assert os.pread(opened, 20_000, 0) == b"0123456789" * 1000
+    assert not os.get_inheritable(opened)
+    os.close(opened)
+    assert descriptors() == before
+
+
 async def test_what_is_no_whole_file_below_the_root_is_not(
     warm: FilesystemStorage, folder: Path, tmp_path: Path
 ) -> None:
@@ -49,6 +68,9 @@ async def test_what_is_no_whole_file_below_the_root_is_not(
         assert warm.cached_bytes(path, 6) is None, path
     for path in ("directory", "pipe", "missing", "known/x", "", "\x00", ".datasette-files/x"):
         assert warm.cached_bytes(path, 0) is None, path
+        assert warm.cached_locals([path]) == [None], path
+    for path in ("link", "directory-link/outside", "../outside", str(tmp_path / "outside")):
+        assert warm.cached_locals([path]) == [None], path
     assert warm.cached_bytes("known", 6) is None
     assert descriptors() == before
 
@@ -58,6 +80,7 @@ async def test_nothing_is_at_hand_once_the_root_is_replaced(
 ) -> None:
     folder.rename(folder.with_name("elsewhere"))
     assert warm.cached_bytes("known", 5) is None
+    assert warm.cached_locals(["known"]) == [None]
     shutil.copytree(folder.with_name("elsewhere"), folder)
     shutil.rmtree(folder / ".datasette-files")
     assert warm.cached_bytes("known", 5) is None
@@ -69,6 +92,7 @@ async def test_a_system_without_the_calls_reads_the_ordinary_way(
     monkeypatch.setattr(page_cache, "_LIBC", None)
     monkeypatch.setattr(page_cache, "_NOWAIT", 0)
     assert warm.cached_bytes("known", 5) is None
+    assert warm.cached_locals(["known"]) == [None]
     assert await warm.read_bytes("known") == b"known"
     assert b"".join([chunk async for chunk in warm.stream_range("known", 1, 4)]) == b"now"
     with Path(__file__).open("rb") as file:

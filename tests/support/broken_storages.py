@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from datasette_files.base import (
@@ -75,6 +75,12 @@ class CountsChunksForSize(MemoryStorage):
 class GivesAnotherFile(MemoryStorage):
     async def open_local(self, path: str) -> int | None:
         return os.open(os.devnull, os.O_RDONLY)
+
+
+@fails("cached_locals_give_the_bytes")
+class GivesAnotherFileAtOnce(MemoryStorage):
+    def cached_locals(self, paths: Sequence[str]) -> list[int | None]:
+        return [None, os.open(os.devnull, os.O_RDONLY)]
 
 
 @fails("upload_round_trip")

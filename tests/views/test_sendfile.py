@@ -1,24 +1,18 @@
-"""Downloads that the kernel sends, from a real server; the ways of other servers, without one.
-
-The plugin below writes each such download into the server's log, and makes faults happen while a
-file of their name is in the server's folder.
-"""
+"""Downloads that the kernel sends, from a real server; the ways of other servers, without one."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import http.client
 import importlib.util
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,160 +20,25 @@ from typing import Any
 import pytest
 
 from datasette_files.views import sendfile
-from tests.conftest import OPEN, MakeDatasette, disk_source, upload
+from tests.conftest import MakeDatasette, upload
+from tests.support.kernel import (
+    CONTENT,
+    MIB,
+    SIZE,
+    Client,
+    config,
+    eventually,
+    kernels,
+    path_of,
+    reader,
+    rest_of,
+    stored,
+    unpacked,
+    zipped,
+)
 from tests.support.server import Server, free_port
 
 pytestmark = pytest.mark.full
-
-MIB = 1024 * 1024
-SIZE = 24 * MIB + 12_345
-CONTENT = os.urandom(MIB) * 24 + os.urandom(12_345)
-#: Seconds after which the server looks whether a client is slow.
-PATIENCE = 3.0
-
-_PLUGIN = f"""
-import errno
-from pathlib import Path
-
-from datasette import hookimpl
-from datasette_files.views import sendfile, stream
-
-stream.STALL_SECONDS = {PATIENCE}
-past_uvicorn, is_in_memory, send = sendfile._past_uvicorn, sendfile._is_in_memory, sendfile._send
-
-
-async def noted(cycle, local, pace, gone):
-    start = local.position
-    done = await past_uvicorn(cycle, local, pace, gone)
-    span = f"{{start}}-{{local.position}} of {{local.end}}"
-    print("kernel", type(cycle).__module__, span, flush=True)
-    return done
-
-
-def failing(socket, file, position, count):
-    if Path("unsupported").exists() and position >= {2 * MIB}:
-        raise OSError(errno.EINVAL, "not here")
-    return send(socket, file, position, count)
-
-
-sendfile._past_uvicorn = noted
-sendfile._is_in_memory = lambda *piece: not Path("cold").exists() and is_in_memory(*piece)
-sendfile._send = failing
-
-
-@hookimpl
-def asgi_wrapper(datasette):
-    def wrap(app):
-        async def wrapped(scope, receive, send):
-            async def upper(message):
-                if body := message.get("body"):
-                    message = {{**message, "body": body.upper()}}
-                await send(message)
-
-            through = scope["type"] == "http" and b"wrapped" in scope.get("query_string", b"")
-            await app(scope, receive, upper if through else send)
-
-        return wrapped
-
-    return wrap
-"""
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    (folder / "plugins").mkdir()
-    (folder / "plugins" / "steered.py").write_text(_PLUGIN)
-    sources = {"docs": disk_source(folder / "files")}
-    plugin = {"sources": sources, "shutdown_grace": 1}
-    return {"permissions": OPEN, "plugins": {"datasette-files": plugin}}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("sendfile")
-    with Server(folder, _config(folder), plugins=folder / "plugins") as running:
-        yield running
-
-
-@pytest.fixture
-def fault(server: Server) -> Iterator[Callable[[str], None]]:
-    """Make a fault of the plugin happen until the test ends."""
-    made = []
-
-    def make(name: str) -> None:
-        made.append(server.folder / name)
-        made[-1].touch()
-
-    yield make
-    for path in made:
-        path.unlink()
-
-
-class Client:
-    """One connection that is kept."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> tuple[int, bytes, dict[str, str]]:
-        self._connection.request(method, path, body, {"Accept": "application/json", **headers})
-        answer = self._connection.getresponse()
-        content = answer.read()
-        return answer.status, content, {k.lower(): v for k, v in answer.getheaders()}
-
-    @property
-    def local_port(self) -> int:
-        port: int = self._connection.sock.getsockname()[1]
-        return port
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[Client]:
-    with closing(Client(server.port)) as made:
-        yield made
-
-
-def stored(client: Client, content: bytes = CONTENT) -> str:
-    """The download's URL of a new file."""
-    status, body, _ = client.ask("PUT", "/-/files/upload/docs/big.bin", content)
-    assert status == 201, body
-    return str(json.loads(body)["file"]["download_url"])
-
-
-def kernels(log: Path) -> list[tuple[int, int, int]]:
-    """Start, position reached and end of every download that went to the kernel."""
-    found = re.findall(r"^kernel \S+ (\d+)-(\d+) of (\d+)$", log.read_text(), re.MULTILINE)
-    return [(int(start), int(reached), int(end)) for start, reached, end in found]
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def reader(server: Server, url: str) -> socket.socket:
-    """A client that has asked for a file and read its first bytes."""
-    client = socket.socket()
-    client.settimeout(30)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
-    client.connect(("127.0.0.1", server.port))
-    client.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    assert client.recv(1000).startswith(b"HTTP/1.1 200")
-    return client
-
-
-def rest_of(client: socket.socket) -> int:
-    """The number of bytes until the connection ends."""
-    received = 0
-    while chunk := client.recv(MIB):
-        received += len(chunk)
-    return received
 
 
 def test_downloads_and_ranges_share_one_connection(server: Server, client: Client) -> None:
@@ -242,10 +101,6 @@ def test_what_is_not_in_memory_or_cannot_be_sent_is_read(
     assert reached <= kernels(server.log)[-1][1] <= reached + MIB
 
 
-def path_of(server: Server, url: str) -> Path:
-    return server.folder / "files" / url.split("/")[3].removeprefix("df-") / "big.bin"
-
-
 def test_a_file_that_is_cut_meanwhile_ends_the_connection(server: Server, client: Client) -> None:
     url = stored(client)
     with reader(server, url) as slow:
@@ -306,7 +161,7 @@ def test_a_client_that_leaves_leaves_nothing_open(server: Server, client: Client
 
 
 def test_a_stalled_client_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    with Server(tmp_path, _config(tmp_path), plugins=tmp_path / "plugins") as ending:
+    with Server(tmp_path, config(tmp_path), plugins=tmp_path / "plugins") as ending:
         with closing(Client(ending.port)) as client:
             url = stored(client)
         with reader(ending, url):
@@ -330,7 +185,7 @@ def test_each_protocol_and_loop_of_uvicorn_keeps_the_connection(
     for name in {protocol, loop} - {"asyncio", "h11"}:
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
-    (tmp_path / "site_app.py").write_text(_SITE.format(config=_config(tmp_path)))
+    (tmp_path / "site_app.py").write_text(_SITE.format(config=config(tmp_path)))
     port, log = free_port(), tmp_path / "log"
     command = [sys.executable, "-m", "uvicorn", "site_app:app", "--port", str(port)]
     command += ["--http", protocol, "--loop", loop]
@@ -343,12 +198,17 @@ def test_each_protocol_and_loop_of_uvicorn_keeps_the_connection(
             for _ in range(2):
                 assert client.ask("GET", url)[1] == CONTENT
             assert client.ask("GET", url, Range=f"bytes=7-{MIB}")[1] == CONTENT[7 : MIB + 1]
+            zip_url = zipped(client, stored(client, CONTENT[:MIB]), url)
+            whole_zip = client.ask("GET", zip_url)[1]
+            assert unpacked(whole_zip) == [CONTENT[:MIB], CONTENT]
+            assert client.ask("GET", zip_url, Range="bytes=9-")[1] == whole_zip[9:]
             assert client.local_port == client_port
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
     whole, part = (0, SIZE, SIZE), (7, MIB + 1, MIB + 1)
-    assert kernels(log) == [whole, whole, part]
+    members = [(0, MIB, MIB), whole]
+    assert kernels(log) == [whole, whole, part, *members, *members]
     assert f"kernel uvicorn.protocols.http.{protocol}_impl" in log.read_text()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import sqlite3
 import zipfile
 from pathlib import Path
@@ -13,12 +14,14 @@ from datasette.app import Datasette
 from datasette.permissions import PermissionSQL
 
 from datasette_files.app import Files
+from datasette_files.db.zips import Zip
 from datasette_files.errors import PermissionDenied
 from datasette_files.jobs.places import Places
 from datasette_files.models import FileRecord
 from datasette_files.permissions.actions import VIEW
 from datasette_files.protocol.ranges import ByteRange
 from datasette_files.sources import reading
+from datasette_files.transfer.downloads import LocalRange
 from datasette_files.transfer.zipping import Archive
 from datasette_files.views import files as views
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
@@ -26,6 +29,8 @@ from tests.support.sharing import ALICE, MALLORY, PERMISSIONS, share, withdrawab
 from tests.support.storages import registered
 
 SELECTION = "/-/files/-/selection"
+#: More than is read in one piece.
+LARGE = bytes(range(256)) * 2_000
 
 
 async def select(
@@ -219,6 +224,169 @@ async def test_only_who_may_see_every_file_gets_the_zip(
         assert sent < 9 * 2**20 + 1_000
         assert (await site.client.get(url, actor=ALICE)).status_code == 403
     assert (await site.client.get(url, actor=ALICE)).status_code == 200
+
+
+class Sent:
+    """An archive as its consumer gets it; ``sizes`` are its files."""
+
+    def __init__(self, site: Datasette, found: Zip) -> None:
+        files = Files.of(site)
+        self.asked = 0
+        self.ask = files.zips.ask(ALICE)
+        archive = Archive(files.zips.directory(found), self.counted)
+        self.opening = archive.open([ByteRange(0, found.totals.length)], local=True)
+
+    async def counted(self, ids: list[str]) -> Any:
+        self.asked += 1
+        return await self.ask(ids)
+
+
+async def large_zip(make_datasette: MakeDatasette) -> tuple[Datasette, Zip, str]:
+    """A zip of three large files of ALICE, and its URL."""
+    site = await make_datasette(permissions=PERMISSIONS)
+    ids = [(await upload(site, LARGE, actor=ALICE))["id"] for _ in range(3)]
+    url = (await select(site, {"ids": ids}, ALICE)).json()["zip_url"]
+    zip_id = url.rpartition("/")[2].removesuffix(".zip")
+    return site, await Files.of(site).zips.open(ALICE, zip_id), url
+
+
+def open_files(folder: Path) -> list[str]:
+    """The files below a folder, without those of SQLite, that this process has open."""
+    links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
+    paths = [os.readlink(link) for link in links if os.path.lexists(link)]
+    return sorted(path for path in paths if path.startswith(f"{folder}/") and ".db" not in path)
+
+
+def take(local: LocalRange) -> bytes:
+    """Do as the kernel, which sends a range."""
+    content = os.pread(local.descriptor, local.end - local.position, local.position)
+    taken, local.before, local.position = local.before + content, b"", local.end
+    return taken
+
+
+async def test_a_right_lost_while_the_kernel_sends_ends_the_zip_after_the_file(
+    make_datasette: MakeDatasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasette_files.transfer.zipping._ASKED_SECONDS", 0)
+    site, found, _ = await large_zip(make_datasette)
+    with withdrawable() as withdrawn:
+        body, taken = await Sent(site, found).opening, 0
+        with pytest.raises(PermissionDenied):
+            async for chunk in body.chunks:
+                for local in chunk if not isinstance(chunk, bytes) else ():
+                    taken += len(take(local))
+                    withdrawn.actions.add("files-browse")
+        await body.close()
+    assert len(LARGE) < taken < len(LARGE) + 1_000
+
+
+async def test_the_next_files_are_asked_for_while_the_kernel_sends(
+    make_datasette: MakeDatasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_FIRST", "_ASKED"):  # a header and a file
+        monkeypatch.setattr(f"datasette_files.transfer.zip_batches.{name}", 2)
+    site, found, url = await large_zip(make_datasette)
+    with withdrawable() as withdrawn:
+        sent = Sent(site, found)
+        body, taken = await sent.opening, b""
+        assert sent.asked == 1
+        withdrawn.actions.add("files-browse")
+        with pytest.raises(PermissionDenied):
+            async for chunk in body.chunks:
+                assert not isinstance(chunk, bytes)
+                taken += take(next(chunk))
+                while sent.asked < 2:
+                    await asyncio.sleep(0.01)
+                assert next(chunk, None) is None
+        await body.close()
+    whole = (await site.client.get(url, actor=ALICE)).content
+    # The error is that of the second file, and the first one has arrived.
+    assert taken == whole[: len(taken)]
+    assert len(taken) > len(LARGE)
+
+
+async def test_one_answer_counts_for_all_files_that_are_sent_soon(
+    make_datasette: MakeDatasette,
+) -> None:
+    site, found, url = await large_zip(make_datasette)
+    sent = Sent(site, found)
+    body = await sent.opening
+    taken = [
+        chunk if isinstance(chunk, bytes) else b"".join(map(take, chunk))
+        async for chunk in body.chunks
+    ]
+    await body.close()
+    assert sent.asked == 1
+    assert b"".join(taken) == (await site.client.get(url, actor=ALICE)).content
+
+
+@pytest.mark.parametrize("most", [0, 5, 1_000])
+async def test_what_the_kernel_leaves_is_read(
+    make_datasette: MakeDatasette, tmp_path: Path, most: int
+) -> None:
+    site, found, url = await large_zip(make_datasette)
+    before = open_files(tmp_path)
+    body, received = await Sent(site, found).opening, b""
+    async for chunk in body.chunks:
+        if isinstance(chunk, bytes):
+            received += chunk
+        elif most:
+            local = next(chunk)
+            head, local.before = local.before[:most], local.before[most:]
+            received += head
+            if not local.before:
+                local.position += most
+                received += LARGE[:most]
+    await body.close()
+    assert received == (await site.client.get(url, actor=ALICE)).content
+    assert open_files(tmp_path) == before
+
+
+async def test_a_consumer_that_leaves_closes_what_is_open(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_FIRST", "_ASKED"):
+        monkeypatch.setattr(f"datasette_files.transfer.zip_batches.{name}", 2)
+    site, found, _ = await large_zip(make_datasette)
+    before, tasks = open_files(tmp_path), asyncio.all_tasks()
+    for turns in range(3):
+        body = await Sent(site, found).opening
+        for _ in range(turns):
+            chunk = await anext(body.chunks)
+            assert not isinstance(chunk, bytes)
+            assert sum(len(take(local)) for local in chunk) > len(LARGE)
+        await body.close()
+        assert open_files(tmp_path) == before
+        assert asyncio.all_tasks() == tasks
+
+
+async def test_large_files_of_several_sources_are_opened_for_the_kernel(
+    make_datasette: MakeDatasette, tmp_path: Path
+) -> None:
+    sources = {slug: disk_source(tmp_path / slug) for slug in ("docs", "more")}
+    site = await make_datasette(sources, {**PERMISSIONS})
+    contents = [LARGE + bytes([number]) for number in range(5)]
+    ids = [
+        (await upload(site, content, source=("docs", "more")[number % 2], actor=ALICE))["id"]
+        for number, content in enumerate(contents)
+    ]
+    url = (await select(site, {"ids": ids}, ALICE)).json()["zip_url"]
+    zip_id = url.rpartition("/")[2].removesuffix(".zip")
+    found = await Files.of(site).zips.open(ALICE, zip_id)
+    before = open_files(tmp_path)
+    for _ in range(2):  # at first it is not known whether the storages need no waiting
+        body, received, by_kernel = await Sent(site, found).opening, b"", 0
+        async for chunk in body.chunks:
+            if isinstance(chunk, bytes):
+                received += chunk
+                continue
+            for local in chunk:
+                received += take(local)
+                by_kernel += 1
+        await body.close()
+        assert by_kernel == 5
+        assert list(packed(received).values()) == contents
+        assert open_files(tmp_path) == before
 
 
 @pytest.mark.parametrize("few", [0, 1_000])
