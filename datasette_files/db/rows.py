@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import chain
 from typing import Any
+
+#: Rows that one statement inserts. Few fit into a statement's parameters (SQLite allows 32,766).
+_ROWS = 500
 
 
 def names_of(record: Any) -> tuple[str, ...]:
@@ -24,3 +28,24 @@ def insert_row(
     """Insert ``{column: value}``. ``condition`` is a WHERE clause that may use ``:column``."""
     values = ", ".join(f":{name}" for name in row)
     conn.execute(f"{verb} INTO {table} ({', '.join(row)}) SELECT {values} {condition}", dict(row))
+
+
+def insert_rows(
+    conn: sqlite3.Connection,
+    into: str,
+    values: str,
+    rows: Sequence[Sequence[object]],
+    shared: Sequence[object] = (),
+    end: str = "",
+) -> None:
+    """Insert many rows by few statements: the journal of a statement costs more than its row.
+
+    ``into`` is a table with its columns, ``values`` their expressions: first ``?1``, ``?2``, … for
+    what all rows share, then a ``?`` for each value of a row. ``end`` is an upsert clause.
+    """
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        listed = ", ".join([f"({values})"] * len(part))
+        conn.execute(
+            f"INSERT INTO {into} VALUES {listed} {end}", (*shared, *chain.from_iterable(part))
+        )

@@ -17,7 +17,6 @@ from functools import partial
 
 from ..db import batching, health, verify
 from ..db import files as file_rows
-from ..db.health import PathState
 from ..db.verify import WHOLE, Finding, Kind, Known, Pass, Share
 from ..errors import ChecksumMismatch, FilesError
 from ..models import FileRecord, parse_time
@@ -80,13 +79,6 @@ class Report:
             self._paths.add(key)
             self.findings.append(finding)
         return is_new
-
-
-def _is_in_use(state: PathState | None) -> bool:
-    """Tell whether the catalog expects something at the path."""
-    return state is not None and (
-        state.file_id is not None or state.is_garbage or state.in_trash or state.is_arriving
-    )
 
 
 class Verifier:
@@ -322,10 +314,10 @@ class _Pass:
             return suspect
         object_ = await metadata(self._source, path)
         if file is None:
-            states = await self._catalog.query(
-                partial(health.paths, source_id=self._source.id, wanted=[path])
+            used = await self._catalog.query(
+                partial(health.in_use, source_id=self._source.id, wanted=[path])
             )
-            return None if object_ is None or _is_in_use(states.get(path)) else suspect
+            return None if object_ is None or path in used else suspect
         if object_ is None:
             return replace(suspect, kind="missing")
         if None not in (object_.size, file.size) and object_.size != file.size:
