@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 
@@ -48,10 +48,6 @@ class TooManyMissing(Conflict):
     """A walk stops, as an outage is likelier than a deletion of this size."""
 
 
-async def _nothing() -> None:
-    """Keep no lease."""
-
-
 class Indexer:
     """Walks over the sources of one Datasette."""
 
@@ -73,18 +69,18 @@ class Indexer:
         *,
         accepts_missing: bool = False,
         restored: bool = False,
-        keep: Callable[[], Awaitable[None]] = _nothing,
         tell: Callable[[Walk], None] = lambda walk: None,
     ) -> Walk:
-        """Make a walk, or go on with one. ``keep`` is called often; ``tell`` after each page.
+        """Make a walk, or go on with one. ``tell`` is called after each page.
 
-        ``restored``: new files get the ids that their paths name (restoring.py).
+        ``restored``: new files get the ids that their paths name (restoring.py). The caller keeps
+        the lease (index_round.py) meanwhile: a page of a slow storage may take minutes.
 
         A storage that fails leaves the walk to go on later, with its ``problem``. Raises as
         ``request``, and Conflict if another process goes on with it.
         """
         walk = await self.request(source, accepts_missing=accepts_missing)
-        walking = _Walking(self._catalog, source, walk, keep, tell, restored=restored)
+        walking = _Walking(self._catalog, source, walk, tell, restored=restored)
         try:
             await walking.run()
         except FilesError as error:
@@ -101,7 +97,6 @@ class _Walking:
         database: batching.Catalog,
         source: Source,
         walk: Walk,
-        keep: Callable[[], Awaitable[None]],
         tell: Callable[[Walk], None],
         *,
         restored: bool,
@@ -109,7 +104,6 @@ class _Walking:
         self._catalog = database
         self._source = source
         self._walk = walk
-        self._keep = keep
         self._tell = tell
         self._restored = restored
         self._place = (walk.phase, walk.cursor)
@@ -137,7 +131,6 @@ class _Walking:
         await self._catalog.write(apply, _LARGE)
         self._place = (self._walk.phase, self._walk.cursor)
         self._tell(self._walk)
-        await self._keep()
 
     # The listing
 
@@ -246,7 +239,6 @@ class _Walking:
         same: list[Seen] = []
         replaced: list[tuple[Seen, str]] = []
         for one, file_id in suspects:
-            await self._keep()
             file = await self._catalog.read(partial(files.get, file_id=file_id))
             if file is None or file.path != one.path:
                 continue
@@ -269,7 +261,6 @@ class _Walking:
         walk, source = self._walk, self._source
 
         async def look(one: Pending) -> Seen:
-            await self._keep()
             object_ = await reading.metadata(source, one.path)
             if object_ is None:
                 return Seen(one.path, one.version, None)
@@ -280,7 +271,7 @@ class _Walking:
                 again = [one async for one in looked]
             made = {file.path: file for file in await self._records(again, walk)}
             unmarked = [made[one.path] for one in found if one.path in made and not one.is_marked]
-            made |= await renaming.hashed(self._catalog, source, walk, unmarked, self._keep)
+            made |= await renaming.hashed(self._catalog, source, walk, unmarked)
 
             def change(
                 conn: sqlite3.Connection,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 
 from .. import naming
@@ -45,12 +45,10 @@ async def hashed(
     source: Source,
     walk: Walk,
     new: Sequence[New],
-    keep: Callable[[], Awaitable[None]],
 ) -> dict[str, New]:
     """Those new files, by path, that have the size of a lost one, with their hashes.
 
     Only these are read. One that the storage cannot read stays without, and counts as failed.
-    ``keep`` is called often.
     Raises StorageUnavailable.
     """
     sizes = {file.size for file in new if file.size}
@@ -60,7 +58,7 @@ async def hashed(
         digest = reading.Digest(crc32=True)
         try:
             record = file.record(source.id, source.slug)
-            await reading.digest(source, record, digest, lambda size: keep())
+            await reading.digest(source, record, digest)
         except StorageError as error:
             walk.fail(file.path, f"it cannot be compared with files that left their paths: {error}")
             continue

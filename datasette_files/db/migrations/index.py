@@ -22,6 +22,11 @@ _missing = partial(
     size="-ifnull({row}.size, 0)",
     when="{row}.missing_since IS NOT NULL",
 )
+#: The triggers, by name.
+TRIGGERS = {
+    **_missing("missing", "datasette_files"),
+    **_missing("missing_trash", "datasette_files_trash"),
+}
 
 
 @migrations(name="0019_index")
@@ -61,6 +66,5 @@ def index(db: sqlite_utils.Database) -> None:
         ON datasette_files_objects (source_id, version)""",
         """CREATE INDEX datasette_files_objects_pending ON datasette_files_objects (source_id)
         WHERE is_pending""",
-        *_missing("missing", "datasette_files").values(),
-        *_missing("missing_trash", "datasette_files_trash").values(),
+        *TRIGGERS.values(),
     )
