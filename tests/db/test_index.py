@@ -9,7 +9,7 @@ from typing import Any
 from ulid import ULID
 
 from datasette_files import naming
-from datasette_files.db import files, index
+from datasette_files.db import files, index, verify
 from datasette_files.db.index import New, Seen, Walk
 from tests.db.conftest import check_search_index, new_catalog
 
@@ -102,3 +102,49 @@ def test_many_ulids_are_of_one_moment_in_order() -> None:
     assert {digit for ulid in ulids for digit in ulid[10:]} == set(
         "0123456789abcdefghjkmnpqrstvwxyz"
     )
+
+
+#: Paths that JSON escapes.
+ODD = (
+    'q"uote.txt',
+    "back\\slash.txt",
+    "new\nline",
+    "ünï/日本.txt",
+    "tab\t\x01",
+    "\U0001f600.txt",
+    "%",
+)
+
+
+def test_odd_paths_are_compared_as_they_are(conn: sqlite3.Connection) -> None:
+    walk = Walk(1, 2, 0.0)
+    seen = [Seen(path, f"v {number}", number) for number, path in enumerate(ODD)]
+    assert index.compare(conn, 2, seen).unknown == seen
+    added = [
+        New(f"df-{one.size}", one.path, one.path, "", "x/y", one.size, "2026-01-01 00:00:00")
+        for one in seen
+    ]
+    index.add(conn, 2, added)
+    index.see(conn, walk, seen)
+    assert index.compare(conn, 2, [*seen, seen[0]]) == index.Difference()
+    assert index.free(conn, 2, [*ODD, "other"]) == {"other"}
+    changed = [one._replace(version=f"{one.version}'") for one in seen]
+    assert [one for one, _ in index.compare(conn, 2, changed).suspect] == changed
+
+    numbers, found = verify.compared(conn, 2, {one.path: one.size for one in seen})
+    assert (numbers, found) == ([1, 2, 3, 4, 5, 6, 7], [])
+    sizes: dict[str, int | None] = {**dict.fromkeys(ODD), ODD[1]: 7, 'un"known': 1}
+    numbers, found = verify.compared(conn, 2, sizes)
+    assert len(numbers) == len(ODD)
+    assert [(one.file_id, one.path, one.kind) for one in found] == [
+        ("df-1", ODD[1], "size"),
+        (None, 'un"known', "unknown"),
+    ]
+    listed = verify.numbered(conn, 2, "", 100)
+    assert sorted(listed) == listed
+    assert {path for path, _ in listed} == set(ODD)
+    assert verify.numbered(conn, 2, listed[0][0], 1) == [listed[1]]
+    lacking = verify.missing(conn, [listed[2][1], listed[1][1], 99])
+    assert [(one.path, one.kind) for one in lacking] == [
+        (listed[at][0], "missing") for at in (1, 2)
+    ]
