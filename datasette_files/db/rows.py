@@ -8,8 +8,9 @@ from dataclasses import fields
 from itertools import chain
 from typing import Any
 
-#: Rows that one statement inserts. Few fit into a statement's parameters (SQLite allows 32,766).
-_ROWS = 500
+#: Rows that one statement inserts. A connection keeps a statement of each of these sizes, the
+#: largest with some hundred KB; all sizes would be many.
+_SIZES = (500, 50, 5, 1)
 
 
 def names_of(record: Any) -> tuple[str, ...]:
@@ -43,9 +44,10 @@ def insert_rows(
     ``into`` is a table with its columns, ``values`` their expressions: first ``?1``, ``?2``, … for
     what all rows share, then a ``?`` for each value of a row. ``end`` is an upsert clause.
     """
-    for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
-        listed = ", ".join([f"({values})"] * len(part))
-        conn.execute(
-            f"INSERT INTO {into} VALUES {listed} {end}", (*shared, *chain.from_iterable(part))
-        )
+    start = 0
+    for size in _SIZES:
+        listed = ", ".join([f"({values})"] * size)
+        while len(rows) - start >= size:
+            part = chain.from_iterable(rows[start : start + size])
+            conn.execute(f"INSERT INTO {into} VALUES {listed} {end}", (*shared, *part))
+            start += size
