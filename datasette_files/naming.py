@@ -8,6 +8,7 @@ HTML (templates).
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 import unicodedata
@@ -56,8 +57,21 @@ def live_file(database: str) -> str | None:
     return f"{ID_PREFIX}{found[1]}" if found else None
 
 
+#: For each byte, the digit of a ULID that its lowest five bits are (Crockford's Base32).
+_DIGITS = bytes(b"0123456789abcdefghjkmnpqrstvwxyz"[byte % 32] for byte in range(256))
+#: Digits of a ULID's time; the other 16 are random.
+_TIME_DIGITS, _RANDOM_DIGITS = 10, 16
+
+
 def new_ulid() -> str:
     return str(ULID()).lower()
+
+
+def new_ulids(count: int) -> list[str]:
+    """ULIDs of this moment in ascending order: a tenth of the cost of as many ``new_ulid``."""
+    time, size = new_ulid()[:_TIME_DIGITS], _RANDOM_DIGITS
+    digits = os.urandom(count * size).translate(_DIGITS).decode()
+    return sorted(time + digits[at : at + size] for at in range(0, count * size, size))
 
 
 def new_claim() -> str:

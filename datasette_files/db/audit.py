@@ -16,13 +16,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 from ..models import FileRecord
+from .rows import insert_rows
 
 _T = TypeVar("_T")
 
@@ -203,15 +204,18 @@ def of_ids(
     of_rows(conn, action, named, {"ids": json.dumps(list(file_ids))}, detail, link)
 
 
-def of_new(conn: sqlite3.Connection, files: Iterable[FileRecord]) -> None:
-    """Record many new files."""
-    listed = [(one.id, one.source_id, one.filename, one.size) for one in files]
-    select(
+def of_new(
+    conn: sqlite3.Connection, source_id: int, added: Sequence[tuple[str, str, int | None]]
+) -> None:
+    """Record many new files of a source, each ``(id, filename, size)``."""
+    by = _by.get()
+    action: Action = "upload"
+    insert_rows(
         conn,
-        "upload",
-        """value ->> 0, value ->> 1, json_object('filename', value ->> 2, 'size', value ->> 3)
-        FROM json_each(:files)""",
-        {"files": json.dumps(listed)},
+        "datasette_files_audit (at, actor, via, action, source_id, file_id, detail)",
+        "?1, ?2, ?3, ?4, ?5, ?, json_object('filename', ?, 'size', ?)",
+        added,
+        (time.time(), by.actor_id, by.via, action, source_id),
     )
 
 

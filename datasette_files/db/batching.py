@@ -110,6 +110,8 @@ class Catalog:
     async def _run_writes(self, fns: list[Callable[[Connection], Any]]) -> list[_Outcome]:
         def commit_group(conn: Connection) -> list[_Outcome]:
             self.before_each(conn)
+            if len(fns) == 1:
+                return [self._alone(conn, fns[0])]
             outcomes = []
             for fn in fns:
                 conn.execute("SAVEPOINT datasette_files_group")
@@ -126,6 +128,17 @@ class Catalog:
 
         with _storage_errors():
             return cast("list[_Outcome]", await self._database.execute_write_fn(commit_group))
+
+    def _alone(self, conn: Connection, fn: Callable[[Connection], Any]) -> _Outcome:
+        """Run the only call of a group: without a savepoint, which copies every changed page."""
+        succeeded, value = _outcome(fn, conn)
+        if succeeded:
+            self.before_commit(conn)
+        elif not conn.in_transaction:  # on a full disk, as in a group
+            raise value
+        else:
+            conn.rollback()
+        return succeeded, value
 
 
 def _nothing(conn: Connection) -> None:

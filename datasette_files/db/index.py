@@ -11,11 +11,12 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..models import FileRecord, written
 from . import audit, files, health
-from .files import COLUMNS, record, row_of
+from .files import COLUMNS, record
+from .rows import insert_rows
 
 #: Walks and failures that are kept.
 _WALKS = 20
@@ -65,14 +66,40 @@ class Walk:
         self.failures += part.failures[: _MAX_FAILURES - len(self.failures)]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """An object of a listing. ``version`` is a mark that changes with its bytes (indexing.py)."""
 
     path: str
     version: str
     size: int | None
     created_at: str | None = None
+
+
+class New(NamedTuple):
+    """A file that a walk found: those fields of its record in which such files differ."""
+
+    id: str
+    path: str
+    filename: str
+    folder: str
+    content_type: str
+    size: int | None
+    created_at: str
+    content_hash: str | None = None
+    crc32: str | None = None
+
+    def record(self, source_id: int, slug: str) -> FileRecord:
+        """The whole record, of a file of this source."""
+        return FileRecord(
+            source_id=source_id,
+            source_slug=slug,
+            width=None,
+            height=None,
+            uploaded_by=None,
+            metadata="{}",
+            search_text="",
+            **self._asdict(),
+        )
 
 
 @dataclass(slots=True)
@@ -172,12 +199,12 @@ def compare(conn: sqlite3.Connection, source_id: int, seen: Sequence[Seen]) -> D
     """The objects of a page that are not as the last walk saw them."""
     by_path = {one.path: one for one in seen}
     rows = conn.execute(
-        """SELECT w.value ->> 0, f.id, f.size, f.missing_since IS NOT NULL, o.version
+        """SELECT w.key, f.id, f.size, f.missing_since IS NOT NULL, o.version
         FROM json_each(?2) AS w
-        LEFT JOIN datasette_files f ON f.source_id = ?1 AND f.path = w.value ->> 0
-        LEFT JOIN datasette_files_objects o ON o.source_id = ?1 AND o.path = w.value ->> 0
-        WHERE f.id IS NULL OR f.missing_since IS NOT NULL OR o.version IS NOT w.value ->> 1""",
-        (source_id, json.dumps([(one.path, one.version) for one in seen])),
+        LEFT JOIN datasette_files f ON f.source_id = ?1 AND f.path = w.key
+        LEFT JOIN datasette_files_objects o ON o.source_id = ?1 AND o.path = w.key
+        WHERE f.id IS NULL OR f.missing_since IS NOT NULL OR o.version IS NOT w.value""",
+        (source_id, json.dumps({one.path: one.version for one in seen})),
     )
     found = Difference()
     for path, file_id, size, is_missing, version in rows:
@@ -195,11 +222,14 @@ def see(
     conn: sqlite3.Connection, walk: Walk, seen: Iterable[Seen], *, is_pending: bool = False
 ) -> None:
     """Record these objects as they are now."""
-    conn.executemany(
-        """INSERT INTO datasette_files_objects (source_id, path, version, walk, is_pending)
-        VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version,
-            walk = excluded.walk, is_pending = excluded.is_pending""",
-        [(walk.source_id, one.path, one.version, walk.id, is_pending) for one in seen],
+    insert_rows(
+        conn,
+        "datasette_files_objects (source_id, walk, is_pending, path, version)",
+        "?1, ?2, ?3, ?, ?",
+        [(one.path, one.version) for one in seen],
+        (walk.source_id, walk.id, is_pending),
+        """ON CONFLICT DO UPDATE SET version = excluded.version, walk = excluded.walk,
+            is_pending = excluded.is_pending""",
     )
 
 
@@ -214,27 +244,20 @@ def mark(conn: sqlite3.Connection, walk: Walk, paths: Sequence[str]) -> None:
 
 def free(conn: sqlite3.Connection, source_id: int, paths: Iterable[str]) -> set[str]:
     """Those of the paths at which no file, trashed file, upload or garbage is."""
-    states = health.paths(conn, source_id, paths)
-    return {
-        path
-        for path, state in states.items()
-        if state.file_id is None and not (state.in_trash or state.is_garbage or state.is_arriving)
-    }
+    wanted = list(paths)
+    return set(wanted) - health.in_use(conn, source_id, wanted)
 
 
-def add(conn: sqlite3.Connection, added: Sequence[FileRecord]) -> None:
-    """Insert files. One statement for all: the journal of each costs more than its row."""
-    if added:
-        rows = [row_of(file) for file in added]
-        # Fewer columns are faster; those without a value have no default.
-        names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-        values = ", ".join(f"value ->> {place}" for place in range(len(names)))
-        conn.execute(
-            f"""INSERT INTO datasette_files ({", ".join(names)})
-            SELECT {values} FROM json_each(?)""",
-            (json.dumps([[row[name] for name in names] for row in rows]),),
-        )
-        audit.of_new(conn, added)
+def add(conn: sqlite3.Connection, source_id: int, added: Sequence[New]) -> None:
+    """Insert files."""
+    insert_rows(
+        conn,
+        f"datasette_files (source_id, metadata, search_text, {', '.join(New._fields)})",
+        ", ".join(["?1, '{}', ''", *["?"] * len(New._fields)]),
+        added,
+        (source_id,),
+    )
+    audit.of_new(conn, source_id, [(one.id, one.filename, one.size) for one in added])
 
 
 def come_back(conn: sqlite3.Connection, source_id: int, paths: Sequence[str]) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import chain
 from typing import Any
+
+#: Rows that one statement inserts. A connection keeps a statement of each of these sizes, the
+#: largest with some hundred KB; all sizes would be many.
+_SIZES = (500, 50, 5, 1)
 
 
 def names_of(record: Any) -> tuple[str, ...]:
@@ -24,3 +29,25 @@ def insert_row(
     """Insert ``{column: value}``. ``condition`` is a WHERE clause that may use ``:column``."""
     values = ", ".join(f":{name}" for name in row)
     conn.execute(f"{verb} INTO {table} ({', '.join(row)}) SELECT {values} {condition}", dict(row))
+
+
+def insert_rows(
+    conn: sqlite3.Connection,
+    into: str,
+    values: str,
+    rows: Sequence[Sequence[object]],
+    shared: Sequence[object] = (),
+    end: str = "",
+) -> None:
+    """Insert many rows by few statements: the journal of a statement costs more than its row.
+
+    ``into`` is a table with its columns, ``values`` their expressions: first ``?1``, ``?2``, … for
+    what all rows share, then a ``?`` for each value of a row. ``end`` is an upsert clause.
+    """
+    start = 0
+    for size in _SIZES:
+        listed = ", ".join([f"({values})"] * size)
+        while len(rows) - start >= size:
+            part = chain.from_iterable(rows[start : start + size])
+            conn.execute(f"INSERT INTO {into} VALUES {listed} {end}", (*shared, *part))
+            start += size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Literal
@@ -110,34 +110,52 @@ def without_sha256(conn: sqlite3.Connection, source_id: int) -> int:
     return int(row[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The facts of a file that are compared. ``seq``: the row's number; ``size`` in bytes."""
+def compared(
+    conn: sqlite3.Connection, source_id: int, sizes: Mapping[str, int | None]
+) -> tuple[list[int], list[Finding]]:
+    """Compare objects, ``{path: size}``, with the catalog.
 
-    path: str
-    id: str
-    seq: int
-    size: int | None
-
-
-def compared(conn: sqlite3.Connection, source_id: int, after: str, limit: int) -> list[Known]:
-    """The first files of a source whose path comes after ``after``, in the order of paths."""
+    Returns the numbers (``seq``) of the files at these paths, and a finding for each path that has
+    no file, or one of another size. A size that is not known is no other.
+    """
     rows = conn.execute(
-        """SELECT path, id, seq, size FROM datasette_files WHERE source_id = ? AND path > ?
+        """SELECT f.seq, f.id, CASE WHEN f.seq IS NULL OR f.size != w.value THEN w.key END
+        FROM json_each(?2) AS w LEFT JOIN datasette_files f
+            ON f.source_id = ?1 AND f.path = w.key""",
+        (source_id, json.dumps(sizes)),
+    )
+    numbers: list[int] = []
+    found: list[Finding] = []
+    for seq, file_id, path in rows:
+        if seq is not None:
+            numbers.append(seq)
+        if path is not None:
+            found.append(Finding(file_id, path, "unknown" if seq is None else "size"))
+    return numbers, found
+
+
+def numbered(
+    conn: sqlite3.Connection, source_id: int, after: str, limit: int
+) -> list[tuple[str, int]]:
+    """``(path, seq)`` of the first files whose path comes after ``after``, in order of paths.
+
+    The index of paths holds both, so that no row is read.
+    """
+    return conn.execute(
+        """SELECT path, seq FROM datasette_files WHERE source_id = ? AND path > ?
         ORDER BY path LIMIT ?""",
         (source_id, after, limit),
-    )
-    return [Known(*row) for row in rows]
+    ).fetchall()
 
 
-def known(conn: sqlite3.Connection, source_id: int, paths: Iterable[str]) -> dict[str, Known]:
-    """The files at those of the paths that the catalog has, by path."""
+def missing(conn: sqlite3.Connection, numbers: Iterable[int]) -> list[Finding]:
+    """A finding for each of the files with these numbers (``seq``), as the storage lacks it."""
     rows = conn.execute(
-        """SELECT f.path, f.id, f.seq, f.size FROM json_each(?) AS w
-        CROSS JOIN datasette_files f ON f.source_id = ? AND f.path = w.value""",
-        (json.dumps(list(paths)), source_id),
+        """SELECT id, path FROM datasette_files
+        WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY path""",
+        (json.dumps(list(numbers)),),
     )
-    return {row[0]: Known(*row) for row in rows}
+    return [Finding(file_id, path, "missing") for file_id, path in rows]
 
 
 def begin(

@@ -11,7 +11,7 @@ from collections.abc import (
     Coroutine,
     Iterable,
 )
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -46,6 +46,26 @@ async def several(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+async def ahead(items: AsyncGenerator[_Item, None]) -> AsyncGenerator[_Item, None]:
+    """The items, each made while the caller works on the one before it.
+
+    An error comes in its turn, after the items before it. The caller closes both generators.
+    """
+    last = object()
+
+    async def take() -> _Item | object:
+        return await anext(items, last)
+
+    following = asyncio.create_task(take())
+    try:
+        while (item := await following) is not last:
+            following = asyncio.create_task(take())
+            yield cast(_Item, item)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def each(items: Iterable[_Item]) -> AsyncIterator[_Item]:

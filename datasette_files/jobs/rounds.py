@@ -11,13 +11,15 @@ import logging
 import random
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from .. import naming
 from ..db import leases
 from ..db.audit import By, acting
 from ..db.batching import Catalog
+from ..errors import FilesError
 
 logger = logging.getLogger("datasette_files")
 
@@ -76,6 +78,28 @@ class Round:
         """Renew the lease once a third of it is over. Call it often during a long step."""
         if time.time() >= self._renew_at:
             await self._catalog.write(self.hold)
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Renew the lease, which this process has, for as long as what is inside takes.
+
+        For steps of any length, such as a slow storage's answer, in which nothing calls ``keep``. A
+        lease that is lost all the same is not taken back.
+        """
+        renewing = asyncio.create_task(self._renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        while self._is_holding:
+            await asyncio.sleep(self._lease_seconds / 3)
+            try:
+                await self._catalog.write(self.hold)
+            except FilesError as error:  # the database is busy; a second try is in time too
+                logger.warning("The lease of %r is not renewed yet: %s", self.name, error)
 
     async def once(self) -> None:
         """Do one pass, then give up the lease."""

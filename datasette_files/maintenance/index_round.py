@@ -55,7 +55,8 @@ class Indexing:
                 f"Another process indexes the source {self._source.slug!r} now; wait for it"
             )
         try:
-            return await self._indexer.walk(self._source, keep=self.round.keep, **how)
+            async with self.round.kept():
+                return await self._indexer.walk(self._source, **how)
         finally:
             await self.round.end()
 
@@ -64,7 +65,8 @@ class Indexing:
         if source.down is not None or not source.capabilities.can_list:
             return
         if await self._catalog.read(self._is_due) and await self._catalog.write(self.round.hold):
-            walk = await self._indexer.walk(source, keep=self.round.keep)
+            async with self.round.kept():
+                walk = await self._indexer.walk(source)
             if walk.problem is not None and walk.ended_at is None:
                 # It goes on after the round's pause, which grows.
                 raise StorageUnavailable(f"Indexing {source.slug!r} stopped: {walk.problem}")

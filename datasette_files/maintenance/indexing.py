@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 
@@ -21,12 +21,12 @@ from .. import naming
 from ..base import FileMetadata
 from ..config import IndexConfig
 from ..db import batching, files, index, renames
-from ..db.index import Seen, Walk
+from ..db.index import New, Seen, Walk
 from ..db.renames import Pending
 from ..errors import Conflict, FilesError, Invalid, NotSupported
-from ..jobs.parallel import each, several
+from ..jobs.parallel import ahead, each, several
 from ..media import sniffing
-from ..models import FileRecord, written
+from ..models import written
 from ..sources import reading
 from ..sources.sources import Source
 from . import renaming
@@ -46,10 +46,6 @@ _LARGE = 1 << 30
 
 class TooManyMissing(Conflict):
     """A walk stops, as an outage is likelier than a deletion of this size."""
-
-
-async def _nothing() -> None:
-    """Keep no lease."""
 
 
 class Indexer:
@@ -73,18 +69,18 @@ class Indexer:
         *,
         accepts_missing: bool = False,
         restored: bool = False,
-        keep: Callable[[], Awaitable[None]] = _nothing,
         tell: Callable[[Walk], None] = lambda walk: None,
     ) -> Walk:
-        """Make a walk, or go on with one. ``keep`` is called often; ``tell`` after each page.
+        """Make a walk, or go on with one. ``tell`` is called after each page.
 
-        ``restored``: new files get the ids that their paths name (restoring.py).
+        ``restored``: new files get the ids that their paths name (restoring.py). The caller keeps
+        the lease (index_round.py) meanwhile: a page of a slow storage may take minutes.
 
         A storage that fails leaves the walk to go on later, with its ``problem``. Raises as
         ``request``, and Conflict if another process goes on with it.
         """
         walk = await self.request(source, accepts_missing=accepts_missing)
-        walking = _Walking(self._catalog, source, walk, keep, tell, restored=restored)
+        walking = _Walking(self._catalog, source, walk, tell, restored=restored)
         try:
             await walking.run()
         except FilesError as error:
@@ -101,7 +97,6 @@ class _Walking:
         database: batching.Catalog,
         source: Source,
         walk: Walk,
-        keep: Callable[[], Awaitable[None]],
         tell: Callable[[Walk], None],
         *,
         restored: bool,
@@ -109,7 +104,6 @@ class _Walking:
         self._catalog = database
         self._source = source
         self._walk = walk
-        self._keep = keep
         self._tell = tell
         self._restored = restored
         self._place = (walk.phase, walk.cursor)
@@ -137,57 +131,63 @@ class _Walking:
         await self._catalog.write(apply, _LARGE)
         self._place = (self._walk.phase, self._walk.cursor)
         self._tell(self._walk)
-        await self._keep()
 
     # The listing
 
     async def _list(self) -> None:
-        """List and compare each page while the one before it is written."""
+        """List a page while the one before it is compared, and the one before that is written."""
         walk = self._walk
-        ahead = asyncio.create_task(self._next(walk.cursor))
-        try:
-            while walk.phase == "list":
-                change, cursor = await ahead
-                if cursor is None:
+        async with aclosing(self._pages(walk.cursor)) as pages, aclosing(ahead(pages)) as changes:
+            async for change, walk.cursor in changes:
+                if walk.cursor is None:
                     walk.phase = "renames"
                     for name in self._source.storage.unlisted():
                         walk.fail(name, "its name is not UTF-8; rename it")
-                else:
-                    ahead = asyncio.create_task(self._next(cursor))
-                walk.cursor = cursor
                 await self.save(change)
-        finally:
-            ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)
 
-    async def _next(
+    async def _pages(
         self, cursor: str | None
-    ) -> tuple[Callable[[sqlite3.Connection], None], str | None]:
-        """The change of the page that begins at the cursor, and the next cursor."""
-        storage = self._source.storage
-        with reading.storage_errors(self._source.slug):
-            try:
-                listed, following = await storage.list_files("", cursor, PAGE)
-            except Invalid:
-                if cursor is None:
-                    raise
-                # The storage does not know the place any more: what was seen counts twice.
-                listed, following = await storage.list_files("", None, PAGE)
-        return await self._page([_seen(one) for one in listed]), following
+    ) -> AsyncGenerator[tuple[Callable[[sqlite3.Connection], None], str | None], None]:
+        """Yield the change of each page from the cursor on, and the cursor that follows it."""
+        async with aclosing(self._listings(cursor)) as pages, aclosing(ahead(pages)) as listings:
+            async for listed, following in listings:
+                yield await self._page(listed), following
 
-    async def _page(self, seen: list[Seen]) -> Callable[[sqlite3.Connection], None]:
+    async def _listings(
+        self, cursor: str | None
+    ) -> AsyncGenerator[tuple[list[FileMetadata], str | None], None]:
+        """Yield the pages of the listing from the cursor on, each with the next cursor."""
+        storage, is_last = self._source.storage, False
+        while not is_last:
+            with reading.storage_errors(self._source.slug):
+                try:
+                    listed, following = await storage.list_files("", cursor, PAGE)
+                except Invalid:
+                    if cursor is None:
+                        raise
+                    # The storage does not know the place any more: what was seen counts twice.
+                    listed, following = await storage.list_files("", None, PAGE)
+            yield listed, following
+            cursor, is_last = following, following is None
+
+    async def _page(self, listed: list[FileMetadata]) -> Callable[[sqlite3.Connection], None]:
         """Compare a page with the catalog. Returns the change to apply."""
         walk, source, part = self._walk, self._source, self._walk.part()
-        found = await self._catalog.query(lambda conn: index.compare(conn, source.id, seen))
-        differing = {one.path for one in found.unknown}
-        differing.update(one.path for one, _ in (*found.known, *found.suspect))
-        unchanged = [one.path for one in seen if one.path not in differing]
-        part.count(listed=len(seen), unchanged=len(unchanged))
-        fresh = [one for one in found.unknown if one.path in self._chosen]
+
+        def compared(conn: sqlite3.Connection) -> tuple[list[Seen], index.Difference, list[str]]:
+            seen = [_seen(one) for one in listed]
+            found = index.compare(conn, source.id, seen)
+            differing = {one.path for one in found.unknown}
+            differing.update(one.path for one, _ in (*found.known, *found.suspect))
+            unchanged = [one.path for one in seen if one.path not in differing]
+            return [one for one in found.unknown if one.path in self._chosen], found, unchanged
+
+        fresh, found, unchanged = await self._catalog.query(compared)
+        part.count(listed=len(listed), unchanged=len(unchanged))
         made = await self._records(fresh, part)
         same, replaced = await self._judge(found.suspect, part)
         changed = await self._records([one for one, _ in replaced], part)
-        records = {file.path: file for file in changed}
+        records = {file.path: file.record(source.id, source.slug) for file in changed}
 
         def change(conn: sqlite3.Connection) -> None:
             now = time.time()
@@ -208,7 +208,7 @@ class _Walking:
 
         return change
 
-    def _add(self, conn: sqlite3.Connection, fresh: list[Seen], made: list[FileRecord]) -> None:
+    def _add(self, conn: sqlite3.Connection, fresh: list[Seen], made: list[New]) -> None:
         """Add new files, but those that may be known ones at a new path."""
         walk = self._walk
         free = index.free(conn, self._source.id, [file.path for file in made])
@@ -220,41 +220,17 @@ class _Walking:
         index.see(conn, walk, waiting.values(), is_pending=True)
         walk.count(added=len(added))
 
-    def _insert(self, conn: sqlite3.Connection, added: list[FileRecord]) -> None:
-        index.add(conn, with_their_ids(conn, self._source, added) if self._restored else added)
+    def _insert(self, conn: sqlite3.Connection, added: list[New]) -> None:
+        added = with_their_ids(conn, self._source, added) if self._restored else added
+        index.add(conn, self._source.id, added)
 
-    async def _records(self, seen: list[Seen], part: Walk) -> list[FileRecord]:
+    async def _records(self, seen: list[Seen], part: Walk) -> list[New]:
         """New files for these objects. Counts those that cannot be files as failed, in ``part``."""
+        if not seen:
+            return []
         heads = await reading.heads(self._source, [one.path for one in seen], sniffing.HEAD)
-        made = []
-        for one, head in zip(seen, heads, strict=True):
-            try:
-                if head is None:
-                    raise Invalid("it cannot be read")
-                made.append(self._record(one, head))
-            except Invalid as error:
-                part.fail(one.path, str(error))
-        return made
-
-    def _record(self, one: Seen, head: bytes) -> FileRecord:
-        name, folder = renaming.names(one.path)
-        return FileRecord(
-            id=naming.ID_PREFIX + naming.new_ulid(),
-            source_id=self._source.id,
-            path=one.path,
-            filename=name,
-            content_type=sniffing.stored_type(sniffing.declared_type(None, name), head),
-            content_hash=None,
-            size=one.size,
-            width=None,
-            height=None,
-            uploaded_by=None,
-            created_at=one.created_at or written(time.time()),
-            metadata="{}",
-            search_text="",
-            source_slug=self._source.slug,
-            folder=folder,
-        )
+        # A page of them would hold the event loop for tens of milliseconds.
+        return await asyncio.to_thread(_records, seen, heads, part)
 
     async def _judge(
         self, suspects: list[tuple[Seen, str]], part: Walk
@@ -263,7 +239,6 @@ class _Walking:
         same: list[Seen] = []
         replaced: list[tuple[Seen, str]] = []
         for one, file_id in suspects:
-            await self._keep()
             file = await self._catalog.read(partial(files.get, file_id=file_id))
             if file is None or file.path != one.path:
                 continue
@@ -286,7 +261,6 @@ class _Walking:
         walk, source = self._walk, self._source
 
         async def look(one: Pending) -> Seen:
-            await self._keep()
             object_ = await reading.metadata(source, one.path)
             if object_ is None:
                 return Seen(one.path, one.version, None)
@@ -297,12 +271,12 @@ class _Walking:
                 again = [one async for one in looked]
             made = {file.path: file for file in await self._records(again, walk)}
             unmarked = [made[one.path] for one in found if one.path in made and not one.is_marked]
-            made |= await renaming.hashed(self._catalog, source, walk, unmarked, self._keep)
+            made |= await renaming.hashed(self._catalog, source, walk, unmarked)
 
             def change(
                 conn: sqlite3.Connection,
                 found: list[Pending] = found,
-                made: dict[str, FileRecord] = made,
+                made: dict[str, New] = made,
             ) -> None:
                 added = renaming.rename(conn, walk, found, made)
                 self._insert(conn, added)
@@ -346,3 +320,22 @@ class _Walking:
 def _seen(listed: FileMetadata) -> Seen:
     version = listed.metadata.get("version") or f"{renaming.UNMARKED}{listed.created_at}"
     return Seen(listed.path, f"{version} {listed.size}", listed.size, listed.created_at)
+
+
+def _records(seen: list[Seen], heads: list[bytes | None], part: Walk) -> list[New]:
+    """New files of objects with these first bytes; counts in ``part`` those that cannot be."""
+    made = []
+    for one, head, ulid in zip(seen, heads, naming.new_ulids(len(seen)), strict=True):
+        try:
+            if head is None:
+                raise Invalid("it cannot be read")
+            name, folder = renaming.names(one.path)
+        except Invalid as error:
+            part.fail(one.path, str(error))
+            continue
+        content_type = sniffing.stored_type(sniffing.declared_type(None, name), head)
+        at = one.created_at or written(time.time())
+        made.append(
+            New(naming.ID_PREFIX + ulid, one.path, name, folder, content_type, one.size, at)
+        )
+    return made

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-#: Numbers of one part of the set, and its bytes.
-_PART = 1 << 16
-_BYTES = _PART // 8
+from collections.abc import Iterable
+
+#: One part of the set holds 2 ** 16 numbers; the bits of a number that tell its place there, and
+#: the part's bytes.
+_SHIFT = 16
+_PLACES = (1 << _SHIFT) - 1
+_BYTES = (_PLACES + 1) // 8
 
 
 class Numbers:
@@ -13,14 +17,20 @@ class Numbers:
     def __init__(self) -> None:
         self._parts: dict[int, bytearray] = {}
 
-    def add(self, number: int) -> None:
-        part, place = divmod(number, _PART)
-        bits = self._parts.get(part)
-        if bits is None:
-            bits = self._parts[part] = bytearray(_BYTES)
-        bits[place >> 3] |= 1 << (place & 7)
+    def update(self, numbers: Iterable[int]) -> None:
+        """Add numbers."""
+        parts = self._parts
+        for number in numbers:
+            bits = parts.get(number >> _SHIFT)
+            if bits is None:
+                bits = parts[number >> _SHIFT] = bytearray(_BYTES)
+            bits[(number & _PLACES) >> 3] |= 1 << (number & 7)
 
-    def __contains__(self, number: int) -> bool:
-        part, place = divmod(number, _PART)
-        bits = self._parts.get(part)
-        return bits is not None and bool(bits[place >> 3] & 1 << (place & 7))
+    def without(self, numbers: Iterable[int]) -> list[int]:
+        """Those of the numbers that are not in the set."""
+        parts, none = self._parts, bytes(_BYTES)
+        return [
+            number
+            for number in numbers
+            if not parts.get(number >> _SHIFT, none)[(number & _PLACES) >> 3] & 1 << (number & 7)
+        ]

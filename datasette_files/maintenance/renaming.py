@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 
 from .. import naming
 from ..db import batching, index, renames
-from ..db.index import Seen, Walk
+from ..db.index import New, Seen, Walk
 from ..db.renames import Pending
 from ..errors import StorageError
-from ..models import FileRecord
 from ..sources import reading
 from ..sources.sources import Source
 
@@ -46,13 +44,11 @@ async def hashed(
     catalog: batching.Catalog,
     source: Source,
     walk: Walk,
-    new: Sequence[FileRecord],
-    keep: Callable[[], Awaitable[None]],
-) -> dict[str, FileRecord]:
+    new: Sequence[New],
+) -> dict[str, New]:
     """Those new files, by path, that have the size of a lost one, with their hashes.
 
     Only these are read. One that the storage cannot read stays without, and counts as failed.
-    ``keep`` is called often.
     Raises StorageUnavailable.
     """
     sizes = {file.size for file in new if file.size}
@@ -61,17 +57,18 @@ async def hashed(
     for file in (file for file in new if file.size in lost):
         digest = reading.Digest(crc32=True)
         try:
-            await reading.digest(source, file, digest, lambda size: keep())
+            record = file.record(source.id, source.slug)
+            await reading.digest(source, record, digest)
         except StorageError as error:
             walk.fail(file.path, f"it cannot be compared with files that left their paths: {error}")
             continue
-        found[file.path] = replace(file, content_hash=digest.content_hash, crc32=digest.crc32)
+        found[file.path] = file._replace(content_hash=digest.content_hash, crc32=digest.crc32)
     return found
 
 
 def rename(
-    conn: sqlite3.Connection, walk: Walk, found: Sequence[Pending], made: Mapping[str, FileRecord]
-) -> list[FileRecord]:
+    conn: sqlite3.Connection, walk: Walk, found: Sequence[Pending], made: Mapping[str, New]
+) -> list[New]:
     """Let objects be the known files that they are; return the others, to be added.
 
     ``made`` are new files of the objects, by path, some with a sha256. Twins are new files.
@@ -94,4 +91,8 @@ def rename(
 def names(path: str) -> tuple[str, str]:
     """The catalog's name and folder of an object. Raises Invalid."""
     folder, _, name = path.rpartition("/")
-    return naming.check_filename(name), naming.check_folder(folder)
+    return naming.check_filename(name), _folder(folder)
+
+
+#: A listing gives the files of a folder one after the other.
+_folder = lru_cache(128)(naming.check_folder)

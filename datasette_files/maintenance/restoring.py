@@ -11,13 +11,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from dataclasses import replace
 from functools import partial
 
 from .. import naming
 from ..db import batching, bundles, uploads
+from ..db.index import New
 from ..db.uploads import Unfinished
-from ..models import FileRecord
 from ..sources import reading
 from ..sources.sources import Source
 
@@ -51,15 +50,13 @@ async def _forget(catalog: batching.Catalog, one: Unfinished, url_lifetime: floa
     )
 
 
-def with_their_ids(
-    conn: sqlite3.Connection, source: Source, made: list[FileRecord]
-) -> list[FileRecord]:
+def with_their_ids(conn: sqlite3.Connection, source: Source, made: list[New]) -> list[New]:
     """The new files, each with the id that its path names, if that id is free.
 
     Such a path is none of a folder that a person has made.
     """
     template = source.config.path_template
-    named: dict[str, FileRecord] = {}
+    named: dict[str, New] = {}
     for file in made:
         ulid = naming.ulid_in_path(template, file.path)
         if ulid is not None:
@@ -68,5 +65,5 @@ def with_their_ids(
         del named[file_id]
     ids = {file.path: file_id for file_id, file in named.items()}
     return [
-        replace(file, id=ids[file.path], folder="") if file.path in ids else file for file in made
+        file._replace(id=ids[file.path], folder="") if file.path in ids else file for file in made
     ]

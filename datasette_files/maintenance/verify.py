@@ -11,23 +11,26 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from ..base import FileMetadata
 from ..db import batching, health, verify
 from ..db import files as file_rows
-from ..db.health import PathState
-from ..db.verify import WHOLE, Finding, Kind, Known, Pass, Share
+from ..db.verify import WHOLE, Finding, Kind, Pass, Share
 from ..errors import ChecksumMismatch, FilesError
+from ..jobs.parallel import ahead
 from ..models import FileRecord, parse_time
 from ..sources import reading
 from ..sources.reading import Digest, Missing, metadata, storage_errors
 from ..sources.sources import Source
 from .numbers import Numbers
 
-#: Objects in one page of a listing, and files in one page of the catalog.
-_PAGE = 1000
+#: Objects in one page of a listing, and files in one page of the catalog; files whose paths alone
+#: are read.
+_PAGE, _FILES = 1000, 5000
 #: Second looks at the same time, and files whose bytes are read at the same time.
 _MAX_CONCURRENT = 4
 #: Findings stored in one transaction.
@@ -80,13 +83,6 @@ class Report:
             self._paths.add(key)
             self.findings.append(finding)
         return is_new
-
-
-def _is_in_use(state: PathState | None) -> bool:
-    """Tell whether the catalog expects something at the path."""
-    return state is not None and (
-        state.file_id is not None or state.is_garbage or state.in_trash or state.is_arriving
-    )
 
 
 class Verifier:
@@ -199,45 +195,42 @@ class _Pass:
             yield [file for file in page if self._order.share.has(file.path)]
 
     async def _structure(self, started: float) -> None:
-        """Compare the catalog with one listing of the storage."""
+        """Compare the catalog with one listing, each page while the next one is listed."""
         source, share, seen = self._source, self._order.share, Numbers()
-        cursor, more = None, True
-        while more and not self._over():
-            with storage_errors(source.slug):
-                listed, cursor = await source.storage.list_files("", cursor, _PAGE)
-            more = cursor is not None
-            sizes = {file.path: file.size for file in listed if share.has(file.path)}
-            for file in await self._compare(sizes, started):
-                seen.add(file.seq)
-            await self._keep()
+        async with aclosing(self._listings()) as pages, aclosing(ahead(pages)) as listings:
+            async for listed in listings:
+                sizes = {file.path: file.size for file in listed if share.has(file.path)}
+                numbers, suspects = await self._catalog.query(
+                    partial(verify.compared, source_id=source.id, sizes=sizes)
+                )
+                seen.update(numbers)
+                await self._note(suspects, started)
+                await self._keep()
+                if self._over():
+                    return
         after = ""
-        while not more and not self._over():
+        while not self._over():
             page = await self._catalog.query(
-                partial(verify.compared, source_id=source.id, after=after, limit=_PAGE)
+                partial(verify.numbered, source_id=source.id, after=after, limit=_FILES)
             )
             if not page:
                 return
-            after = page[-1].path
-            files = [file for file in page if share.has(file.path)]
+            after = page[-1][0]
+            files = [number for path, number in page if share.has(path)]
             self._files += len(files)
-            lacking = [file for file in files if file.seq not in seen]
-            suspects = [Finding(file.id, file.path, "missing") for file in lacking]
-            await self._note(suspects, started)
+            if lacking := seen.without(files):
+                suspects = await self._catalog.query(partial(verify.missing, numbers=lacking))
+                await self._note(suspects, started)
             await self._keep()
 
-    async def _compare(self, sizes: dict[str, int | None], started: float) -> Collection[Known]:
-        """Find objects of another size than the catalog's, and unknown ones. Returns the files."""
-        known = await self._catalog.query(
-            partial(verify.known, source_id=self._source.id, paths=sizes)
-        )
-        found = [Finding(None, path, "unknown") for path in sizes if path not in known]
-        found += [
-            Finding(file.id, path, "size")
-            for path, file in known.items()
-            if None not in (sizes[path], file.size) and sizes[path] != file.size
-        ]
-        await self._note(found, started)
-        return known.values()
+    async def _listings(self) -> AsyncGenerator[list[FileMetadata], None]:
+        """The pages of the storage's listing, until time runs out."""
+        cursor, more = None, True
+        while more and not self._over():
+            with storage_errors(self._source.slug):
+                listed, cursor = await self._source.storage.list_files("", cursor, _PAGE)
+            more = cursor is not None
+            yield listed
 
     async def _each(self, started: float) -> None:
         """Ask the storage about each file, as it does not list them."""
@@ -322,10 +315,10 @@ class _Pass:
             return suspect
         object_ = await metadata(self._source, path)
         if file is None:
-            states = await self._catalog.query(
-                partial(health.paths, source_id=self._source.id, wanted=[path])
+            used = await self._catalog.query(
+                partial(health.in_use, source_id=self._source.id, wanted=[path])
             )
-            return None if object_ is None or _is_in_use(states.get(path)) else suspect
+            return None if object_ is None or path in used else suspect
         if object_ is None:
             return replace(suspect, kind="missing")
         if None not in (object_.size, file.size) and object_.size != file.size:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from functools import lru_cache
 
 import puremagic
 
@@ -85,10 +86,21 @@ for _known in puremagic.magic_header_array:
     _BEGINNINGS.setdefault(_known.offset, set()).add(_known.byte_match[:2])
 
 
+def _guessed_type(filename: str) -> tuple[str | None, str | None]:
+    """As ``mimetypes.guess_type``, by the last two suffixes: of these there are few."""
+    return _of_suffixes("x." + ".".join(filename.lstrip(".").rsplit(".", 2)[1:]))
+
+
+# A guess takes longer than all else that makes a file of an object in a storage.
+@lru_cache(1024)
+def _of_suffixes(name: str) -> tuple[str | None, str | None]:
+    return mimetypes.guess_type(name)
+
+
 def declared_type(value: object, filename: str) -> str:
     """The type that a declared one means, in lower case, else one guessed from the name."""
     declared = meant((essence(value) if isinstance(value, str) else None) or UNKNOWN)
-    guessed, encoding = mimetypes.guess_type(filename)
+    guessed, encoding = _guessed_type(filename)
     is_delimited = declared == _EXCEL and filename.lower().endswith(_DELIMITED)
     # Some programs send the pattern of their file dialog, such as image/*.
     if declared != UNKNOWN and "*" not in declared and not is_delimited:

@@ -412,3 +412,18 @@ async def test_two_datasettes_on_one_database_sweep_by_turns(make_datasette):
     await catalog.write(lambda conn: leases.give_up(conn, "sweep", "third"))
     await Files.of(other).sweeper.sweep()
     assert await catalog.read(states) == ["expired", "expired"]
+
+
+async def test_a_write_that_fails_without_company_is_undone_quietly(
+    catalog: Catalog, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(conn: sqlite3.Connection) -> None:
+        _insert(1, 2)(conn)
+        raise NoSpace("no")
+
+    with pytest.raises(NoSpace):
+        await catalog.write(fail)
+    assert await _values(catalog) == []
+    assert await catalog.write(_insert(3)) == 3
+    assert await _values(catalog) == [3]
+    assert capfd.readouterr().err == "", "Datasette prints what leaves a write"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
 
-from datasette_files.jobs.parallel import each, several, to_its_end
+from datasette_files.jobs.parallel import ahead, each, several, to_its_end
 
 
 class Work:
@@ -94,3 +95,31 @@ async def test_work_that_must_not_stop_half_way_goes_on_when_its_caller_is_cance
     await work.begun(1, 5)
     work.gates[5].set()
     assert await other == 10
+
+
+async def test_the_next_item_is_made_while_the_caller_works_on_one() -> None:
+    made: list[int] = []
+    closed = False
+
+    async def numbers() -> AsyncGenerator[int, None]:
+        nonlocal closed
+        try:
+            for number in range(4):
+                if number == 3:
+                    raise ValueError("3")
+                made.append(number)
+                yield number
+        finally:
+            closed = True
+
+    taken = []
+    with pytest.raises(ValueError, match="3"):
+        async with aclosing(numbers()) as items, aclosing(ahead(items)) as found:
+            async for one in found:
+                await asyncio.sleep(0)
+                taken.append((one, len(made)))
+    assert taken == [(0, 2), (1, 3), (2, 3)], "an error comes after the items before it"
+
+    async with aclosing(numbers()) as items, aclosing(ahead(items)) as found:
+        assert await anext(found) == 0
+    assert closed

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from datasette_files.app import Files
 from datasette_files.db import leases
+from datasette_files.errors import StorageUnavailable
 from datasette_files.jobs import rounds
 from datasette_files.jobs.rounds import Round, backoff
 
@@ -121,3 +123,47 @@ def test_pauses_grow_to_the_longest_and_vary() -> None:
     for failures, most in ((1, 4), (2, 8), (3, 16), (5, 60), (5000, 60)):
         drawn = {backoff(failures, 4, 60) for _ in range(50)}
         assert most / 2 <= min(drawn) < max(drawn) <= most
+
+
+async def test_a_lease_is_kept_during_a_step_until_it_is_lost(
+    files: Files, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        raise AssertionError
+
+    one, other = make(files, work, 1), make(files, work, 1.9)
+
+    async def ends_at() -> float:
+        [(_, expires_at)] = await held(files)
+        return expires_at
+
+    async def is_renewed() -> None:
+        first = await ends_at()
+        while await ends_at() == first:
+            await asyncio.sleep(0.01)
+
+    write, failures = files.catalog.write, 1
+
+    async def busy_once(fn: Callable[..., object], size: int = 0) -> object:
+        nonlocal failures
+        failures -= 1
+        if failures == 0:
+            raise StorageUnavailable("busy")
+        return await write(fn, size)
+
+    def lose(conn: sqlite3.Connection) -> None:
+        leases.give_up(conn, "test", one._holder)
+        other.hold(conn)
+
+    assert await write(one.hold)
+    async with one.kept():
+        await is_renewed()
+        with monkeypatch.context() as patched:
+            patched.setattr(files.catalog, "write", busy_once)
+            await is_renewed()
+            assert "is not renewed yet: busy" in caplog.text
+        await write(lose)
+        while one._is_holding:
+            await asyncio.sleep(0.01)
+            await write(other.hold)
+    assert [holder for holder, _ in await held(files)] == [other._holder]

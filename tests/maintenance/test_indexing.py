@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
-from collections.abc import Callable
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from datasette.app import Datasette
 from datasette_files.app import Files
 from datasette_files.db import index
 from datasette_files.errors import NotSupported, StorageUnavailable
-from datasette_files.maintenance import indexing
+from datasette_files.maintenance import index_round, indexing
 from datasette_files.maintenance.globs import Chosen
 from tests.conftest import OPEN, MakeDatasette, disk_source, upload
 from tests.support.storages import MemoryStorage
@@ -280,6 +283,38 @@ async def test_only_one_process_walks(make_datasette: MakeDatasette, tmp_path: P
         await walk(other)
     await files.indexing["docs"].round.end()
     assert (await walk(other)).problem is None
+
+
+async def test_a_storage_that_answers_late_does_not_cost_the_lease(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process once took the walk over amid a page, and both were told of the other."""
+    monkeypatch.setattr(index_round, "_LEASE_SECONDS", 3.0)
+    root = tmp_path / "docs"
+    put(root, a_txt="alpha")
+    one, other = [await make_datasette({"docs": disk_source(root)}) for _ in range(2)]
+    catalog, storage = Files.of(one).catalog, Files.of(one).sources.get("docs").storage
+    at_once = storage.read_heads
+
+    def ends_at(conn: sqlite3.Connection) -> float:
+        rows = conn.execute(
+            "SELECT expires_at FROM datasette_files_leases WHERE name LIKE 'index%'"
+        )
+        return float(rows.fetchone()[0])
+
+    async def late(paths: Sequence[str], num_bytes: int = 2048) -> list[bytes | None]:
+        first = await catalog.read(ends_at)
+        while await catalog.read(ends_at) == first and time.time() <= first:
+            await asyncio.sleep(0.05)
+        while time.time() <= first:  # without a renewal the lease is over now
+            await asyncio.sleep(0.05)
+        await Files.of(other).indexing["docs"].round.once()
+        return await at_once(paths, num_bytes)
+
+    monkeypatch.setattr(storage, "read_heads", late)
+    done = await walk(one)
+    assert (done.problem, done.counts) == (None, {"listed": 1, "added": 1})
+    assert [found.id for found in await catalog.read(lambda c: index.latest(c, 1, 5))] == [done.id]
 
 
 @pytest.mark.full

@@ -8,17 +8,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import sqlite_utils
 
 from .quotas import triggers
 from .registry import migrations, run
 
-_MISSING = {
-    "files": "-1",
-    "size": "-ifnull({row}.size, 0)",
-    "when": "{row}.missing_since IS NOT NULL",
+_missing = partial(
+    triggers,
+    columns="source_id, uploaded_by, size, missing_since",
+    files="-1",
+    size="-ifnull({row}.size, 0)",
+    when="{row}.missing_since IS NOT NULL",
+)
+#: The triggers, by name.
+TRIGGERS = {
+    **_missing("missing", "datasette_files"),
+    **_missing("missing_trash", "datasette_files_trash"),
 }
-_COLUMNS = "source_id, uploaded_by, size, missing_since"
 
 
 @migrations(name="0019_index")
@@ -58,6 +66,5 @@ def index(db: sqlite_utils.Database) -> None:
         ON datasette_files_objects (source_id, version)""",
         """CREATE INDEX datasette_files_objects_pending ON datasette_files_objects (source_id)
         WHERE is_pending""",
-        *triggers("missing", "datasette_files", _COLUMNS, **_MISSING),
-        *triggers("missing_trash", "datasette_files_trash", _COLUMNS, **_MISSING),
+        *TRIGGERS.values(),
     )

@@ -34,49 +34,59 @@ def triggers(
     files: str = "1",
     size: str = "ifnull({row}.size, 0)",
     when: str = "true",
-) -> tuple[str, ...]:
-    """Triggers that keep a kind in step with the rows of a table for which ``when`` is true.
+    stays: bool = False,
+) -> dict[str, str]:
+    """Triggers, by name, that keep a kind in step with the rows of a table that ``when`` holds for.
 
-    ``columns`` are those whose change matters; ``{row}`` stands for the trigger's row.
+    ``columns`` are those whose change matters; ``{row}`` stands for the trigger's row. ``stays``:
+    a change leaves a row with its source and actor, so that one step adds the difference.
     """
+    files_of, size_of = (
+        {row: text.replace("{row}", row) for row in ("old", "new")} for text in (files, size)
+    )
+    added = (f"({files_of['new']})", f"({size_of['new']})")
+    taken = (f"-({files_of['old']})", f"-({size_of['old']})")
 
-    def step(row: str, more: str, where: str = "true") -> str:
+    def step(row: str, more: tuple[str, str], where: str = "true") -> str:
         # The shelf of superseded versions (versions.py) counts for its source.
-        source = f"{row}.source_id % {SUPERSEDED}"
-        added = f"{source}, '{kind}', {actor}, {more} ({files}), {more} ({size})"
+        whose = f"{row}.source_id % {SUPERSEDED}, '{kind}', {actor.replace('{row}', row)}"
         return f"""INSERT INTO datasette_files_usage (source_id, kind, actor, files, bytes)
-            SELECT {added} WHERE {where} ON CONFLICT DO UPDATE
-            SET files = files + excluded.files, bytes = bytes + excluded.bytes;""".replace(
-            "{row}", row
-        )
+            SELECT {whose}, {more[0]}, {more[1]} WHERE {where} ON CONFLICT DO UPDATE
+            SET files = files + excluded.files, bytes = bytes + excluded.bytes;"""
 
-    def trigger(name: str, event: str, condition: str, *steps: str) -> str:
-        return f"""CREATE TRIGGER datasette_files_usage_{kind}_{name} AFTER {event} ON {table}
+    def trigger(name: str, event: str, condition: str, *steps: str) -> dict[str, str]:
+        name = f"datasette_files_usage_{kind}_{name}"
+        statement = f"""CREATE TRIGGER {name} AFTER {event} ON {table}
             WHEN {condition} BEGIN {" ".join(steps)} END"""
+        return {name: statement}
 
     old, new = when.replace("{row}", "old"), when.replace("{row}", "new")
-    return (
-        trigger("ai", "INSERT", new, step("new", "")),
-        trigger("ad", "DELETE", old, step("old", "-")),
-        trigger(
+    difference = (added[0] + taken[0], added[1] + taken[1])
+    changed = (step("old", taken, old), step("new", added, new))
+    return {
+        **trigger("ai", "INSERT", new, step("new", added)),
+        **trigger("ad", "DELETE", old, step("old", taken)),
+        **trigger(
             *("au", f"UPDATE OF {columns}", f"{old} OR {new}"),
-            *(step("old", "-", old), step("new", "", new)),
+            *((step("new", difference),) if stays else changed),
         ),
-    )
+    }
 
 
-_ACTIVE = "{row}.state IN ('prepared', 'receiving', 'received')"
-_TRIGGERS = (
-    *triggers(
+#: IN would fill a table of three texts for each row of a trigger.
+_ACTIVE = " OR ".join(f"{{row}}.state = '{one}'" for one in ("prepared", "receiving", "received"))
+TRIGGERS = {
+    **triggers(
         "files",
         "datasette_files_totals",
         "files, bytes",
         actor="''",
         files="{row}.files",
         size="{row}.bytes",
+        stays=True,
     ),
-    *triggers("trash", "datasette_files_trash", "source_id, uploaded_by, size"),
-    *triggers(
+    **triggers("trash", "datasette_files_trash", "source_id, uploaded_by, size"),
+    **triggers(
         "arriving",
         "datasette_files_uploads",
         "source_id, actor_id, state, reserved, reserved_files",
@@ -85,7 +95,7 @@ _TRIGGERS = (
         size="{row}.reserved",
         when=_ACTIVE,
     ),
-)
+}
 
 
 @migrations(name="0018_quotas")
@@ -106,5 +116,5 @@ def quotas(db: sqlite_utils.Database) -> None:
         f"""INSERT INTO datasette_files_usage
         SELECT source_id, 'arriving', ifnull(actor_id, ''), count(*), sum(reserved)
         FROM datasette_files_uploads u WHERE {_ACTIVE.format(row="u")} GROUP BY 1, 3""",
-        *_TRIGGERS,
+        *TRIGGERS.values(),
     )

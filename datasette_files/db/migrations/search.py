@@ -19,11 +19,15 @@ COLUMNS = "id, filename, content_type, search_text, source_id, extra"
 
 
 def has_extra(row: str) -> str:
-    """A condition on a file: it may have words beyond the tokenizer's. GLOB knows cases."""
+    """A condition on a file: it may have words beyond the tokenizer's. GLOB knows cases.
+
+    GLOB takes as long as an index, so a text in lower case is not searched for capitals.
+    """
     text = f"({row}.filename || ' ' || ifnull({row}.search_text, ''))"
-    borders = ("[a-z][A-Z]", "[A-Z][A-Z][a-z]", "[A-Za-z][0-9]", "[0-9][A-Za-z]")
+    cases = f"{text} GLOB '*[a-z][A-Z]*' OR {text} GLOB '*[A-Z][A-Z][a-z]*'"
+    borders = ("[A-Za-z][0-9]", "[0-9][A-Za-z]", "[^' || char(1) || '-~]")
     tests = [f"{text} GLOB '*{border}*'" for border in borders]
-    return " OR ".join([*tests, f"{text} GLOB '*[^' || char(1) || '-~]*'"])
+    return " OR ".join([f"({text} != lower({text}) AND ({cases}))", *tests])
 
 
 def indexed(source: str) -> str:

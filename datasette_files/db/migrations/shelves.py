@@ -60,10 +60,16 @@ def _above(row: str) -> str:
         ) SELECT parent, name FROM step)"""
 
 
-_PUT = f"""INSERT INTO datasette_files_folders (source_id, parent, name, files, bytes)
-    SELECT new.shelf, parent, name, 1, ifnull(new.size, 0) FROM {_above("new")}
-    WHERE new.folder != ''
-    ON CONFLICT DO UPDATE SET files = files + 1, bytes = bytes + excluded.bytes;"""
+def _put(parent: str, name: str, rows: str) -> str:
+    return f"""INSERT INTO datasette_files_folders (source_id, parent, name, files, bytes)
+        SELECT new.shelf, {parent}, {name}, 1, ifnull(new.size, 0) {rows}
+        ON CONFLICT DO UPDATE SET files = files + 1, bytes = bytes + excluded.bytes;"""
+
+
+#: A folder at the top needs no recursive query, whose tables take longer to make than an index.
+_PUT = _put("''", "new.folder", "WHERE new.folder != '' AND instr(new.folder, '/') = 0") + _put(
+    "parent", "name", f"FROM {_above('new')} WHERE instr(new.folder, '/') > 0"
+)
 _TAKE = f"""UPDATE datasette_files_folders
     SET files = files - 1, bytes = bytes - ifnull(old.size, 0)
     WHERE source_id = old.shelf AND (parent, name) IN {_above("old")};
