@@ -359,6 +359,14 @@ async def _delete(call: Call) -> tuple[FileRecord | None, TrashedFile | None]:
 
     A repeated request by the same actor succeeds too, without a record.
     """
+    try:
+        return await _delete_or_repeat(call)
+    except NotFound:
+        # It may have been restored between the looks at the files and at the trash.
+        return await _delete_or_repeat(call)
+
+
+async def _delete_or_repeat(call: Call) -> tuple[FileRecord | None, TrashedFile | None]:
     file_id = call.vars["file_id"]
     try:
         file, source = await call.files.lookup.existing(file_id)

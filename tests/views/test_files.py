@@ -106,6 +106,28 @@ async def test_deleting_may_be_repeated_by_who_deleted(datasette: Datasette, tmp
     assert (form.status_code, form.headers["location"]) == (303, "/-/files")
 
 
+async def test_a_repeated_deletion_beside_a_restore_deletes_again(
+    make_datasette: MakeDatasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasette = await make_datasette(trash_days=3)
+    alice, client = {"id": "alice"}, datasette.client
+    file = await upload(datasette, actor=alice)
+    assert (await client.delete(file["url"], actor=alice)).status_code == 204
+    trash = Files.of(datasette).trash
+    look = trash.deleted_by
+
+    async def restored_before(*given: Any) -> Any:
+        monkeypatch.setattr(trash, "deleted_by", look)
+        ids = {"ids": [file["id"]]}
+        restored = await client.post("/-/files/trash/-/restore", json=ids, actor=alice)
+        assert restored.status_code == 200, restored.text
+        return await look(*given)
+
+    monkeypatch.setattr(trash, "deleted_by", restored_before)
+    assert (await client.delete(file["url"], actor=alice)).status_code == 204
+    assert (await client.get(f"{file['url']}.json", actor=alice)).status_code == 404
+
+
 @pytest.mark.parametrize("options", [{}, {"trash_days": 3}, {"owners_can_delete": True}])
 async def test_deletions_at_the_same_time_all_succeed(
     make_datasette: MakeDatasette, options: dict[str, Any]
