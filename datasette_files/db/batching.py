@@ -134,9 +134,7 @@ class Catalog:
         succeeded, value = _outcome(fn, conn)
         if succeeded:
             self.before_commit(conn)
-        elif not conn.in_transaction:  # on a full disk, as in a group
-            raise value
-        else:
+        elif conn.in_transaction:  # on a full disk SQLite may have undone it
             conn.rollback()
         return succeeded, value
 

@@ -74,14 +74,14 @@ def _first_rows(
     for row, page in rows:
         seq = row >> SHIFT
         known = pages.get(seq)
-        if known is not None and len(known) < limit and page not in known:
+        if known is None or len(known) == limit:
+            passed += 1
+            if passed == _PASSED:
+                return ids, [one for one in seqs if one > seq]
+        elif page not in known:  # a long page has several rows
             known.add(page)
             ids.append(row)
             passed = 0
-            continue
-        passed += 1
-        if passed == _PASSED:
-            return ids, [one for one in seqs if one > seq]
     return ids, []
 
 

@@ -92,6 +92,8 @@ class Round:
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
+            if not renewing.cancelled():
+                renewing.result()  # whatever else ended it is a fault of ours
 
     async def _renew(self) -> None:
         while self._is_holding:

@@ -91,6 +91,17 @@ def test_the_index_is_asked_for_the_hits_of_all_files_at_once(conn: sqlite3.Conn
     }
 
 
+def test_a_page_of_very_many_rows_does_not_hide_the_pages_behind_it(
+    conn: sqlite3.Connection,
+) -> None:
+    insert_file(conn, 1, {"source_id": 1, "filename": "a.txt", "size": 1})
+    (one,) = texts.due(conn, 1, 0, 10)
+    assert texts.claim(conn, one, "me")
+    rows = [*((1, "common") for _ in range(300)), (2, "common"), (3, "common")]
+    assert texts.add(conn, one, "me", 0, rows)
+    assert [hit.page for hit in text_hits.hits(conn, "common", [1])[1]] == [1, 2, 3]
+
+
 def test_only_the_text_of_the_named_extractors_is_queued_again(conn: sqlite3.Connection) -> None:
     for number in (1, 2):
         insert_file(conn, number, {"source_id": 1, "filename": "a.txt", "size": 1})
