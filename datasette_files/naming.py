@@ -8,6 +8,7 @@ HTML (templates).
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -87,6 +88,11 @@ def new_token() -> str:
 def token_digest(token: str) -> str:
     """The digest by which a token is stored."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def repeatable_token(source_id: int, actor_id: str | None, key: str) -> str:
+    """The token of an upload in one request, by the key under which its client may repeat it."""
+    return f"once/{json.dumps([source_id, actor_id, key])}"
 
 
 _RESUMABLE = "resumable/"

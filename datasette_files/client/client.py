@@ -176,7 +176,7 @@ class AsyncClient(Keeping):
     ) -> Record:
         """Upload bytes of an unknown number, in one request."""
         file = LocalFile(Path(name), name, content_type, folder, tuple(tags))
-        return await self._sending.stream(checked_slug(source), file, chunks, None)
+        return await self._sending.stream(checked_slug(source), file, chunks)
 
     async def copy(self, file_id: str, source: str, *, progress: Progress = _silent) -> Record:
         """Upload a file's bytes as a new file of another source, with name, type, folder and tags.

@@ -12,13 +12,14 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import httpx2 as httpx
 
-from ..errors import Conflict, Expired, FilesError, Invalid, NotFound, StorageUnavailable
+from ..errors import Conflict, Expired, FilesError, Invalid, NotFound
 from .memory import Entry, Memory
 from .server import PAUSES, Server, Unreachable, body_of
 
@@ -31,6 +32,12 @@ _SIGNED = 10
 _PARALLEL = 3
 
 Tell = Callable[[int], None]
+#: Makes the body of each try of a request.
+_Body = Callable[[], AsyncIterator[bytes]]
+
+
+def _silent(_number: int) -> None:
+    """A ``Tell`` for bytes that were told already, or are told otherwise."""
 
 
 class Sent(Protocol):
@@ -109,7 +116,10 @@ class Sending:
         """
         size, version = await asyncio.to_thread(file.opened)
         if size <= ONE_REQUEST:
-            return await self.stream(source, file, file.chunks(0, size, tell), size)
+            content = _WholeFile(file, size, tell)
+            record = await self._put(source, file, content, size, key=secrets.token_hex(20))
+            content.arrived()
+            return record
         entry = self._memory.of("put", self._server.url, source, version, file)
         upload = _Upload(self._server, source, file, size, entry, tell)
         try:
@@ -119,13 +129,22 @@ class Sending:
                 raise
         return await _Upload(self._server, source, file, size, entry, tell).run()
 
-    async def stream(
-        self, source: str, file: Sent, chunks: AsyncIterator[bytes], size: int | None
-    ) -> dict[str, Any]:
-        """Upload bytes in one request. Returns the record.
+    async def stream(self, source: str, file: Sent, chunks: AsyncIterator[bytes]) -> dict[str, Any]:
+        """Upload bytes of an unknown number in one request. Returns the record.
 
         Raises Unreachable also where the server may have stored them; its message says so.
         """
+        return await self._put(source, file, chunks, None)
+
+    async def _put(
+        self,
+        source: str,
+        file: Sent,
+        chunks: AsyncIterator[bytes] | _Body,
+        size: int | None,
+        key: str | None = None,
+    ) -> dict[str, Any]:
+        """As ``stream``; with a ``key`` the request is repeated, and stores one file."""
         url = self._server.route(f"/-/files/upload/{source}/{quote(file.name, safe='')}")
         params = {"folder": file.folder, "tags": list(file.tags), "replaces": file.replaces}
         given = {name: value for name, value in params.items() if value}
@@ -136,9 +155,15 @@ class Sending:
         if file.sha256 is not None:
             digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
             headers["Repr-Digest"] = f"sha-256=:{digest}:"
+        if key is not None:
+            headers["Idempotency-Key"] = key
         try:
             answer = await self._server.send(
-                "PUT", url.copy_merge_params(given), headers=headers, content=chunks
+                "PUT",
+                url.copy_merge_params(given),
+                headers=headers,
+                content=chunks,
+                repeat=key is not None,
             )
         except Unreachable as error:
             if not error.sent:
@@ -316,51 +341,22 @@ class _Upload:
         async with places:
             url = self._server.answered(part["url"])
             headers = {**part["headers"], "Content-Length": str(size)}
-            for pause in (*PAUSES, None):
-                try:
-                    await self._server.send(
-                        "PUT",
-                        url,
-                        headers=headers,
-                        content=self._file.chunks(start, size, lambda number: None),
-                    )
-                    break
-                except FilesError as error:
-                    if pause is None or not isinstance(error, StorageUnavailable):
-                        raise
-                await asyncio.sleep(pause)
+            content = partial(self._file.chunks, start, size, _silent)
+            await self._server.send("PUT", url, headers=headers, content=content, repeat=True)
         self._tell(size)
 
     async def _whole(self, kept: dict[str, Any]) -> None:
         """Send all bytes in one request, to Datasette or straight to the storage."""
         url, method = self._server.answered(kept["upload_url"]), kept["upload_method"]
-        for pause in (*PAUSES, None):
-            told = 0
+        headers = dict(kept["upload_headers"])
+        content: _Body = _WholeFile(self._file, self._size, self._tell)
+        if method == "PUT":
+            headers["Content-Length"] = str(self._size)
+        else:
+            content = self._form(kept["upload_fields"], content, headers)
+        await self._server.send(method, url, headers=headers, content=content, repeat=True)
 
-            def tell(number: int) -> None:
-                nonlocal told
-                told += number
-                self._tell(number)
-
-            bytes_of = self._file.chunks(0, self._size, tell)
-            headers = dict(kept["upload_headers"])
-            if method == "PUT":
-                headers["Content-Length"] = str(self._size)
-                content = bytes_of
-            else:
-                content = self._form(kept["upload_fields"], bytes_of, headers)
-            try:
-                await self._server.send(method, url, headers=headers, content=content)
-                return
-            except FilesError as error:
-                if pause is None or not isinstance(error, StorageUnavailable):
-                    raise
-            self._tell(-told)
-            await asyncio.sleep(pause)
-
-    def _form(
-        self, fields: dict[str, str], chunks: AsyncIterator[bytes], headers: dict[str, str]
-    ) -> AsyncIterator[bytes]:
+    def _form(self, fields: dict[str, str], chunks: _Body, headers: dict[str, str]) -> _Body:
         """The multipart form of the fields and the file; its headers are added."""
         boundary = secrets.token_hex(16)
         name = self._file.name.replace("\\", "\\\\").replace('"', "%22")
@@ -380,11 +376,34 @@ class _Upload:
 
         async def form() -> AsyncIterator[bytes]:
             yield start
-            async for chunk in chunks:
+            async for chunk in chunks():
                 yield chunk
             yield end
 
-        return form()
+        return form
+
+
+class _WholeFile:
+    """The body of each try of a request; what a failed try told is taken back."""
+
+    def __init__(self, file: Sent, size: int, tell: Tell) -> None:
+        self._file = file
+        self._size = size
+        self._tell = tell
+        self._told = 0
+
+    def __call__(self) -> AsyncIterator[bytes]:
+        self._count(-self._told)
+        return self._file.chunks(0, self._size, self._count)
+
+    def arrived(self) -> None:
+        """Tell all of it: the server may have had it from a try whose answer was lost."""
+        self._count(self._size - self._told)
+
+    def _count(self, number: int) -> None:
+        if number:
+            self._told += number
+            self._tell(number)
 
 
 _TUS = {"Tus-Resumable": "1.0.0"}

@@ -6,20 +6,23 @@ Leaves out what is asked of it (client.py) and the bytes of files (sending.py, f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2 as httpx
 
 from .. import errors
-from ..errors import FilesError, Invalid, NotFound, StorageUnavailable
+from ..errors import Conflict, FilesError, Invalid, NotFound, StorageUnavailable
 
 #: Seconds: to connect, and between two bytes. A server may hash a large file before it answers.
 _TIMEOUT = httpx.Timeout(60, connect=10)
 _SLOW = httpx.Timeout(900, connect=10)
 #: Seconds before each repetition of a request that may be repeated.
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+#: The body of a request.
+Content = AsyncIterator[bytes] | bytes | None
 
 _KINDS: list[type[FilesError]] = [
     *FilesError.__subclasses__(),
@@ -100,25 +103,32 @@ class Server:
         *,
         headers: Mapping[str, str] | None = None,
         json: object = None,
-        content: AsyncIterator[bytes] | bytes | None = None,
+        content: Content | Callable[[], Content] = None,
         repeat: bool = False,
         passes: frozenset[int] = frozenset(),
     ) -> httpx.Response:
-        """The whole answer. Statuses of 400 and more raise, but those that ``passes`` names."""
+        """The whole answer. Statuses of 400 and more raise, but those that ``passes`` names.
+
+        ``content`` makes the body of each try; an iterator is one for a single try.
+        """
         pauses = iter(PAUSES if repeat else ())
+        # A conflict may be with an earlier try, which the server is still at.
+        passing: tuple[type[FilesError], ...] = (StorageUnavailable,)
         while True:
             pause = next(pauses, None)
+            body = content() if callable(content) else content
             try:
-                async with self.stream(method, url, headers, json=json, content=content) as answer:
+                async with self.stream(method, url, headers, json=json, content=body) as answer:
                     await answer.aread()
             except Unreachable as unanswered:
                 if pause is None or not (unanswered.sent or self._has_answered):
                     raise
+                passing = (StorageUnavailable, Conflict)
             else:
                 if answer.status_code < 400 or answer.status_code in passes:
                     return answer
                 error = error_of(answer)
-                if pause is None or not isinstance(error, StorageUnavailable):
+                if pause is None or not isinstance(error, passing):
                     raise error
             await asyncio.sleep(pause)
 
@@ -130,7 +140,7 @@ class Server:
         headers: Mapping[str, str] | None = None,
         *,
         json: object = None,
-        content: AsyncIterator[bytes] | bytes | None = None,
+        content: Content = None,
     ) -> AsyncIterator[httpx.Response]:
         """The answer, with its body still to come. Raises Unreachable, in the block too."""
         sent = dict(headers or {})

@@ -166,21 +166,29 @@ def complete(conn: sqlite3.Connection, upload_id: str, keep_until: float, lifeti
 
 
 def discard(conn: sqlite3.Connection, upload: Upload) -> None:
-    """Delete an upload of which nobody holds a token; its bytes become garbage."""
+    """Delete an upload in one request, unless another attempt has it; its bytes become garbage."""
     cursor = conn.execute(
-        "DELETE FROM datasette_files_uploads WHERE id = ? AND state != 'completed'", (upload.id,)
+        """DELETE FROM datasette_files_uploads
+        WHERE id = ? AND claim IS ? AND state != 'completed'""",
+        (upload.id, upload.claim),
     )
     if cursor.rowcount:
         garbage.add(conn, upload.source_id, upload.path)
 
 
-def finish(conn: sqlite3.Connection, upload_id: str, attempt: str) -> bool:
-    """Remove a one-shot upload, whose file the caller inserts. False when it has lost its claim."""
-    cursor = conn.execute(
-        "DELETE FROM datasette_files_uploads WHERE id = ? AND claim = ? AND state = 'receiving'",
-        (upload_id, attempt),
-    )
-    return cursor.rowcount > 0
+def finish(
+    conn: sqlite3.Connection, upload_id: str, attempt: str, keep_until: float | None = None
+) -> bool:
+    """End an upload in one request, whose file the caller inserts. False without its claim.
+
+    Until ``keep_until`` it is kept, for a client that repeats the request.
+    """
+    held = "WHERE id = ?1 AND claim = ?2 AND state = 'receiving'"
+    if keep_until is None:
+        sql = f"DELETE FROM datasette_files_uploads {held}"
+        return conn.execute(sql, (upload_id, attempt)).rowcount > 0
+    sql = f"UPDATE datasette_files_uploads SET state = 'completed', expires_at = ?3 {held}"
+    return conn.execute(sql, (upload_id, attempt, keep_until)).rowcount > 0
 
 
 def forget(conn: sqlite3.Connection, upload_id: str) -> None:
@@ -188,7 +196,7 @@ def forget(conn: sqlite3.Connection, upload_id: str) -> None:
 
 
 #: Until when an attempt may be alive. One in a single request sets no time before it has lasted
-#: for a while; here a minute is enough for it, as no server should run.
+#: for a while: a minute is more than that.
 _ALIVE_UNTIL = "CASE state WHEN 'receiving' THEN ifnull(claimed_until, created_at + 60) END"
 
 
@@ -212,6 +220,15 @@ def unfinished(
         (source_id, after, limit),
     )
     return [Unfinished(*row) for row in rows]
+
+
+def is_alive(conn: sqlite3.Connection, upload_id: str, now: float) -> bool:
+    """Tell whether an attempt may still receive the upload."""
+    row = conn.execute(
+        f"SELECT ifnull({_ALIVE_UNTIL}, 0) > ? FROM datasette_files_uploads WHERE id = ?",
+        (now, upload_id),
+    ).fetchone()
+    return row is not None and bool(row[0])
 
 
 def forget_stored(

@@ -61,6 +61,9 @@ export { ApiError } from "./shared/request.js";
  * @property {UploadParts} [upload_parts] Another way for a large file: straight to the storage in parts.
  */
 
+/** What an upload became; by an upload link without `file`.
+ * @typedef {{file?: FileRecord, duplicate_of?: Duplicate}} Completed */
+
 /**
  * @typedef {object} UploadParts
  * @property {number} part_size Bytes of each part but the last.
@@ -79,6 +82,8 @@ export class FilesApi {
     this.base = base;
     this._fetch = fetcher;
     this._link = link;
+    /** Sources of which prepare told that this site takes the bytes. @type {Set<string>} */
+    this.receives = new Set();
   }
 
   /**
@@ -93,9 +98,9 @@ export class FilesApi {
   }
 
   /**
-   * May be repeated; the answer is then the same. By an upload link it has no `file`.
+   * May be repeated; the answer is then the same.
    * @param {string} source @param {string} token @param {AbortSignal} [signal]
-   * @returns {Promise<{file?: FileRecord, duplicate_of?: Duplicate}>}
+   * @returns {Promise<Completed>}
    */
   complete(source, token, signal) {
     return this._post(`${this._uploads(source)}/-/complete`, { upload_token: token }, signal);
@@ -161,6 +166,17 @@ export class FilesApi {
   /** How the addresses of uploads to a source that go on begin. @param {string} source Its slug. */
   resumableUploads(source) {
     return `${this.base}-/files/${this._uploads(source)}/-/tus/`;
+  }
+
+  /**
+   * The address of an upload in one request, by PUT; null by an upload link, which has none.
+   * @param {string} source @param {string} filename @param {Record<string, string | undefined>} given
+   */
+  wholeUpload(source, filename, given) {
+    if (this._link !== null) return null;
+    const query = new URLSearchParams({ duplicate_of: "1" });
+    for (const [name, value] of Object.entries(given)) if (value) query.set(name, value);
+    return `${this.base}-/files/${this._uploads(source)}/${encodeURIComponent(filename)}?${query}`;
   }
 
   /** The path of uploads to a source, or by the link. @param {string} source */

@@ -19,7 +19,7 @@ from ..models import Upload
 from ..permissions.grants import Grant
 from ..permissions.shares import LinkGrant
 from ..sources.sources import Source
-from . import uploads
+from . import owners
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Authority:
         """Forget a prepared upload in whose place another begins, with what it has reserved.
 
         Returns what was prepared. Raises Conflict if its bytes may have been sent in another way,
-        and as ``uploads.owned``.
+        and as ``owners.owned``.
         """
-        upload = uploads.owned(conn, token, source, self.actor_id, self.grant)
+        upload = owners.owned(conn, token, source, self.actor_id, self.grant)
         if upload.state != "prepared" or upload.is_direct or upload.claim is not None:
             raise Conflict("The prepared upload was sent in another way; prepare a new one")
         rows.discard(conn, upload)

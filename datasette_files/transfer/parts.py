@@ -21,7 +21,7 @@ from ..models import Upload
 from ..permissions.grants import Grant
 from ..sources.reading import storage_errors
 from ..sources.sources import Source
-from . import uploads
+from . import owners
 
 logger = logging.getLogger("datasette_files")
 
@@ -51,7 +51,7 @@ class Parts:
         """A URL for each part, and the seconds that they live. The upload's expiry starts anew.
 
         Raises Invalid for a number that the upload does not have, Conflict for an upload that has
-        ended, and as ``uploads.owned``.
+        ended, and as ``owners.owned``.
         """
 
         def look(conn: Connection) -> Upload:
@@ -110,7 +110,7 @@ class Parts:
                     await source.storage.discard_upload(upload.path, state)
         if recorded:
             return replace(upload, parts_state=state)
-        other = await self._catalog.read(lambda conn: uploads.by_id(conn, upload.id))
+        other = await self._catalog.read(lambda conn: owners.by_id(conn, upload.id))
         if other is None or other.parts_state is None:
             raise Conflict(_ENDED)
         return other
@@ -121,7 +121,7 @@ def _in_parts(
 ) -> Upload:
     """The token's upload. Raises NotSupported if it is not one in parts."""
     grant.check(conn, source.slug)
-    upload = uploads.owned(conn, token, source, actor_id, grant)
+    upload = owners.owned(conn, token, source, actor_id, grant)
     if upload.part_count is None:
         raise NotSupported("This upload has no parts; send the file to the URL from prepare")
     if upload.state != "prepared":

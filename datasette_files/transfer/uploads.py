@@ -1,8 +1,9 @@
 """Uploads: prepare, receive, complete. Every route and command uploads through this engine.
 
 All state is one row in the internal database, so an upload survives a restart and may go through
-several processes. Leaves out HTTP (views/), the claims of attempts (claims.py), streaming into the
-storage (receiving.py), and the removal of unfinished uploads (maintenance/sweeping.py).
+several processes. Leaves out HTTP (views/), whose an upload is (owners.py), the claims of attempts
+(claims.py), streaming into the storage (receiving.py), and the removal of unfinished uploads
+(maintenance/sweeping.py).
 
 The order of the steps keeps rows and bytes together after a crash: first the path is recorded,
 then the bytes become durable, then the file's row is committed.
@@ -20,15 +21,15 @@ from .. import naming
 from ..base import UploadInstructions, UploadParts
 from ..config import PluginConfig
 from ..db import batching, files, unhashed, uploads
-from ..errors import Conflict, Expired, NotFound, PermissionDenied
+from ..errors import Conflict, Expired, PermissionDenied
 from ..maintenance.sweeping import REMEMBERED_SECONDS, Sweeper
 from ..models import FileRecord, Upload
 from ..permissions.grants import Grant
 from ..permissions.shares import LinkGrant
 from ..sources.reading import storage_errors
 from ..sources.sources import Source
-from . import receiving, reserving
-from .claims import COMPLETING, LOST_CLAIM, TOO_LATE, Claims
+from . import owners, receiving, reserving
+from .claims import LOST_CLAIM, Claims
 from .incoming import Incoming, as_file, new_upload, next_path
 from .reserving import Reservation
 
@@ -119,14 +120,14 @@ class Uploads:
 
         def claim(conn: Connection) -> Upload:
             grant.check(conn, source.slug)
-            upload = owned(conn, token, source, actor_id, grant)
+            upload = owners.owned(conn, token, source, actor_id, grant)
             now = time.time()
             if (
                 upload.state == "completed"
                 or upload.is_being_received(now)
                 or upload.instructions is not None
             ):
-                raise _conflict(upload)
+                raise owners.conflict(upload)
             # The first attempt uses the prepared path; a later one must not overwrite it.
             path = upload.path if upload.claim is None else next_path(source, upload)
             upload = self._claims.new(upload, now)
@@ -164,19 +165,16 @@ class Uploads:
 
         def commit(conn: Connection, grant: Grant) -> tuple[FileRecord, bool] | Upload:
             grant.check(conn, source.slug)
-            upload = owned(conn, token, source, actor_id, grant, takes_late=True)
+            upload = owners.owned(conn, token, source, actor_id, grant, takes_late=True)
             if upload.state == "completed":
-                file = files.get(conn, upload.file_id)
-                if file is None:
-                    raise NotFound("The upload's file was deleted; upload it again")
-                return file, False
+                return owners.file_of(conn, upload), False
             unverified = upload.state in ("prepared", "expired") or (
                 upload.state == "receiving" and not upload.is_being_received(time.time())
             )
             if unverified and upload.is_direct:
                 return upload
             if upload.state != "received":
-                raise _conflict(upload)
+                raise owners.conflict(upload)
             file = as_file(upload)
             uploads.complete(
                 conn, upload.id, time.time() + REMEMBERED_SECONDS, self._claims.url_lifetime
@@ -218,13 +216,74 @@ class Uploads:
         upload, _ = await self._begin(
             source, grant, lambda: self._new(source, actor_id, grant, incoming, claim)
         )
+        return await self._store(source, grant, upload, chunks, also, described)
+
+    async def store_once(
+        self,
+        source: Source,
+        actor_id: str | None,
+        grant: Grant,
+        incoming: Incoming,
+        chunks: AsyncIterator[bytes],
+        key: str,
+    ) -> tuple[FileRecord, bool]:
+        """As ``store``, for a client that may repeat the request under the same key.
+
+        Returns the file, and False if an earlier request added it: its bytes are not read then.
+
+        Raises Conflict while an earlier request goes on, Invalid if the key belongs to another
+        file, NotFound if the file was deleted, and as ``store``.
+        """
+        claim, token = naming.new_claim(), naming.repeatable_token(source.id, actor_id, key)
+
+        def begin(conn: Connection) -> Upload | FileRecord:
+            grant.check(conn, source.slug)
+            if (file := owners.repeated(conn, token, incoming)) is not None:
+                return file
+            upload, _ = self._new(source, actor_id, grant, incoming, claim, token)
+            if (dead := uploads.get(conn, upload.id)) is not None:
+                if uploads.is_alive(conn, dead.id, time.time()):
+                    raise Conflict(owners.GOES_ON)
+                uploads.discard(conn, dead)
+            reserving.begin(conn, source, upload)
+            return upload
+
+        begun = await self._catalog.write(begin)
+        if isinstance(begun, FileRecord):
+            return begun, False
+        keep_until = time.time() + REMEMBERED_SECONDS
+        return await self._store(source, grant, begun, chunks, keep_until=keep_until), True
+
+    async def repeated(
+        self, source: Source, actor_id: str | None, grant: Grant, incoming: Incoming, key: str
+    ) -> FileRecord | None:
+        """The file that ``store_once`` added under this key. Raises as it does."""
+        token = naming.repeatable_token(source.id, actor_id, key)
+
+        def look(conn: Connection) -> FileRecord | None:
+            grant.check(conn, source.slug)
+            return owners.repeated(conn, token, incoming)
+
+        return await self._catalog.read(look)
+
+    async def _store(
+        self,
+        source: Source,
+        grant: Grant,
+        upload: Upload,
+        chunks: AsyncIterator[bytes],
+        also: Callable[[Connection, Upload], None] | None = None,
+        described: Callable[[FileRecord], FileRecord] = lambda file: file,
+        keep_until: float | None = None,
+    ) -> FileRecord:
+        """Receive and complete an upload that has begun; keep its row until ``keep_until``."""
         try:
             stored = await self._stream(source, upload, chunks)
             file, allowed = described(as_file(stored)), await grant.renewed()
 
             def commit(conn: Connection) -> None:
                 allowed.check(conn, source.slug)
-                if not uploads.finish(conn, upload.id, claim):
+                if not uploads.finish(conn, upload.id, upload.claim or "", keep_until):
                     raise Expired(LOST_CLAIM)
                 try:
                     files.insert(conn, file)
@@ -253,69 +312,11 @@ class Uploads:
         grant: Grant,
         incoming: Incoming,
         claim: str | None = None,
+        token: str | None = None,
     ) -> tuple[Upload, str]:
         source.require_uploads()
         source.limits.check_size(incoming.size)
-        token, expires_at = naming.new_token(), time.time() + self._expiry
+        token, expires_at = token or naming.new_token(), time.time() + self._expiry
         upload = new_upload(source, actor_id, incoming, token, expires_at, claim)
         link = grant.link.id if isinstance(grant, LinkGrant) else None
         return replace(upload, link=link), token
-
-
-def by_id(conn: Connection, upload_id: str) -> Upload | None:
-    """The upload, whoever its owner is."""
-    return uploads.get(conn, upload_id)
-
-
-def owned(
-    conn: Connection,
-    token: str,
-    source: Source,
-    actor_id: str | None,
-    grant: Grant,
-    *,
-    takes_late: bool = False,
-) -> Upload:
-    """The token's upload, or the one by tus that took its place and is completed.
-
-    ``takes_late`` returns an expired direct upload too. Raises NotFound, PermissionDenied, Expired,
-    Conflict for an upload by tus that still goes on.
-    """
-    upload = uploads.get(conn, naming.token_digest(token))
-    resumable_id = None
-    if upload is None:
-        resumable_id = naming.resumable_id_of(token)
-        resumable = naming.resumable_token(resumable_id)
-        upload = uploads.get(conn, naming.token_digest(resumable))
-    if upload is None or upload.source_id != source.id or _goes_on(token, upload):
-        raise NotFound("This source has no upload with this token; prepare a new one")
-    link = grant.link.id if isinstance(grant, LinkGrant) else None
-    if (upload.actor_id, upload.link) != (actor_id, link):
-        raise PermissionDenied("Another user prepared this upload; prepare your own")
-    if resumable_id is not None and upload.state not in ("completed", "expired"):
-        raise Conflict(
-            f"The upload goes on by tus, as {resumable_id} below upload_resumable_url; send the"
-            " missing bytes there, the last of which completes it"
-        )
-    if upload.has_expired(time.time()) and not (takes_late and upload.is_direct):
-        raise Expired(TOO_LATE)
-    return upload
-
-
-def _goes_on(token: str, upload: Upload) -> bool:
-    """Whether the upload is only to be reached by resuming.py, which knows which bytes it has."""
-    return naming.is_resumable(token) and upload.state != "completed"
-
-
-def _conflict(upload: Upload) -> Conflict:
-    if upload.state == "receiving" and upload.is_being_received(time.time()):
-        return Conflict(
-            COMPLETING
-            if upload.instructions is not None
-            else "The upload is still being received; wait until it ends, then try again"
-        )
-    if upload.state == "completed":
-        return Conflict("The upload is completed already; prepare a new one")
-    if upload.instructions is not None:
-        return Conflict("This upload goes to the storage; send the file to the URL from prepare")
-    return receiving.NothingSent()

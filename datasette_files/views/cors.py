@@ -11,7 +11,7 @@ from datasette.utils import add_cors_headers
 #: Request headers that ours take besides Datasette's; the last two lines are of tus 1.0.0.
 _TAKEN = (
     *("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"),
-    *("Repr-Digest", "Content-Digest", "Digest", "Content-MD5"),
+    *("Repr-Digest", "Content-Digest", "Digest", "Content-MD5", "Idempotency-Key"),
     *("Tus-Resumable", "Upload-Length", "Upload-Offset", "Upload-Metadata", "Upload-Checksum"),
     *("Upload-Concat", "Upload-Defer-Length", "X-HTTP-Method-Override"),
 )

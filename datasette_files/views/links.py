@@ -29,7 +29,7 @@ from ..transfer import downloads, stripped, zip_batches, zipping
 from ..transfer.authority import Authority
 from ..transfer.checksums import Progress
 from ..transfer.zip_rows import LEFT_OUT, as_text
-from . import files, parts, tus, uploads, zips
+from . import files, one_request, parts, tus, uploads, zips
 from .arguments import thumbnail_side
 from .http import Call, answer, page, redirect
 
@@ -362,7 +362,7 @@ async def complete(call: Call) -> Response:
 async def one_shot(call: Call) -> Response:
     """The ordinary form of the page, for browsers without scripts."""
     right, source = await _sending(call)
-    file = await uploads.store_form(call, source, right)
+    file = await one_request.store_form(call, source, right)
     await call.files.uploaded(source, file, None)
     if call.wants_page:
         return redirect(_url(call, "?sent=1"))

@@ -26,7 +26,8 @@ from ..transfer.authority import Authority
 from ..transfer.incoming import Incoming
 from ..transfer.resuming import Progress, require_appends
 from .http import Call, empty
-from .uploads import digests_of, place_of, sha256_of
+from .upload_bodies import digests_of
+from .uploads import place_of, sha256_of
 
 Handler = Callable[[Call], Awaitable[Response]]
 

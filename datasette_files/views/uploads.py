@@ -1,36 +1,33 @@
-"""The upload routes: prepare, upload and complete; one multipart request; one raw PUT; the page."""
+"""The upload routes: prepare, upload and complete; the page.
+
+Leaves out uploads in one request (one_request.py), and how a body is read (upload_bodies.py).
+"""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
-from urllib.parse import unquote
 
 from datasette.utils.asgi import Response
 
 from .. import naming
 from ..base import UploadParts
 from ..columns.columns import ColumnPlace
-from ..errors import BadType, ChecksumMismatch, FilesError, Invalid
+from ..errors import FilesError, Invalid
 from ..media import sniffing
 from ..models import FileRecord
 from ..permissions.actions import BROWSE, UPLOAD
 from ..permissions.grants import Grant, grant
-from ..protocol.digest import Digest, declared_digests
-from ..protocol.multipart import Field, FilePart, MultipartError, MultipartStream
-from ..sources.reading import WORTH_A_THREAD
+from ..protocol.multipart import Field
 from ..sources.sources import Source
 from ..transfer.incoming import Incoming
 from . import records, versions
-from .http import Call, answer, page, redirect
+from .http import Call, answer, page
+from .upload_bodies import multipart, next_part, to_the_end
 from .usage import room_for
 
-_LENGTH = re.compile(r"[0-9]{1,18}")
 _FILE_ID = re.compile(naming.ID_PATTERN)
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -62,7 +59,7 @@ def to_source(handler: Handler) -> Callable[[Call], Awaitable[Response]]:
 async def upload_page(call: Call, source: Source, allowed: Grant) -> Response:
     await call.files.catalog.read(lambda conn: allowed.check(conn, source.slug))
     source.require_uploads()
-    context = {"source": source, "can_browse": await _browses(call)}
+    context = {"source": source, "can_browse": await browses(call)}
     return await page(call, "upload.html", {**context, "left": await room_for(call, source)})
 
 
@@ -79,7 +76,7 @@ async def prepare_at(call: Call, source: Source, allowed: Grant, steps: str) -> 
     actor_id = sender_id(call)
     body = await call.body.json()
     incoming = _declared(body)
-    replaced = _replaced(body.get("replaces"))
+    replaced = replaced_by(body.get("replaces"))
     allowed, incoming = await versions.replacing(call, allowed, incoming, replaced)
     if body.get("column") is not None and not call.link:
         place = place_of(body["column"])
@@ -141,16 +138,11 @@ def _declared(body: dict[str, Any]) -> Incoming:
     )
 
 
-def _replaced(value: object) -> str | None:
+def replaced_by(value: object) -> str | None:
     """The id of the file that an upload replaces. Raises Invalid."""
     if value is not None and not (isinstance(value, str) and _FILE_ID.fullmatch(value)):
         raise Invalid('replaces must be the id of a file, such as "df-…"')
     return value
-
-
-def _sorted_in(incoming: Incoming, folder: str, tags: list[str]) -> Incoming:
-    """The file in a folder, with tags. Raises Invalid."""
-    return replace(incoming, folder=naming.check_folder(folder), tags=naming.check_tags(tags))
 
 
 def place_of(value: object) -> ColumnPlace:
@@ -189,16 +181,16 @@ async def receive(call: Call, source: Source, allowed: Grant) -> Response:
 
 async def receive_form(call: Call, source: Source, allowed: Grant) -> Response:
     """Answer the form with the bytes of a prepared upload."""
-    form = _multipart(call)
+    form = multipart(call)
     token = None
-    while (part := await _next_part(form)) is not None:
+    while (part := await next_part(form)) is not None:
         if isinstance(part, Field):
             token = part.value if part.name == "upload_token" else token
         elif part.name == "file":
             if token is None:
                 raise Invalid("upload_token must come before file in the form")
             await call.files.uploads.receive(
-                source, sender_id(call), allowed, token, _to_the_end(form, part)
+                source, sender_id(call), allowed, token, to_the_end(form, part)
             )
             return answer(call, {"ok": True})
     raise Invalid("The form has no file; send it as the field named file")
@@ -212,13 +204,16 @@ async def complete(call: Call, source: Source, allowed: Grant) -> Response:
     if created:
         await call.files.uploaded(source, file, call.actor)
     body: dict[str, Any] = {"ok": True, "file": records.uploaded(call, file)}
-    if (same := await call.files.lookup.duplicate_of(call.actor, file)) is not None:
-        body["duplicate_of"] = {
-            "id": same.id,
-            "filename": same.filename,
-            "url": records.urls(call, same.id)["url"],
-        }
-    return answer(call, body, 201 if created else 200)
+    return answer(call, body | await duplicate_of(call, file), 201 if created else 200)
+
+
+async def duplicate_of(call: Call, file: FileRecord) -> dict[str, Any]:
+    """What an answer tells of an older file with the same bytes; empty if there is none."""
+    same = await call.files.lookup.duplicate_of(call.actor, file)
+    if same is None:
+        return {}
+    url = records.urls(call, same.id)["url"]
+    return {"duplicate_of": {"id": same.id, "filename": same.filename, "url": url}}
 
 
 async def upload_token(call: Call) -> str:
@@ -234,157 +229,6 @@ def token_of(body: dict[str, Any]) -> str:
     return token
 
 
-@to_source
-async def one_shot(call: Call, source: Source, allowed: Grant) -> Response:
-    return await _stored(call, source, await store_form(call, source, allowed))
-
-
-async def store_form(call: Call, source: Source, allowed: Grant) -> FileRecord:
-    """Store the file of a form that is a whole upload."""
-    form = _multipart(call)
-    folder, tags, replaced = "", list[str](), None
-    while (part := await _next_part(form)) is not None:
-        if isinstance(part, Field):
-            folder = part.value if part.name == "folder" else folder
-            tags += [part.value] if part.name == "tags" else []
-            replaced = _replaced(part.value) if part.name == "replaces" else replaced
-        elif part.name == "file":
-            if not part.filename:
-                raise Invalid("No file was chosen; choose one and send the form again")
-            filename = naming.check_filename(naming.form_filename(part.filename))
-            content_type = sniffing.declared_type(part.content_type, filename)
-            incoming = _sorted_in(Incoming(filename, content_type), folder, tags)
-            allowed, incoming = await versions.replacing(call, allowed, incoming, replaced)
-            return await call.files.uploads.store(
-                source, sender_id(call), allowed, incoming, _to_the_end(form, part)
-            )
-    raise Invalid("The form has no file; send it as the field named file")
-
-
-@to_source
-async def raw_put(call: Call, source: Source, allowed: Grant) -> Response:
-    try:
-        filename = naming.check_filename(unquote(call.vars["filename"], errors="strict"))
-    except UnicodeDecodeError:
-        raise Invalid("The file name in the URL is not UTF-8; encode it as UTF-8") from None
-    length = call.headers.get("content-length")
-    if length is not None and not _LENGTH.fullmatch(length):
-        raise Invalid("Content-Length is not a number of bytes; correct it")
-    content_type = sniffing.declared_type(call.headers.get("content-type"), filename)
-    declared = digests_of(call.headers)
-    # The upload itself verifies the sha256; only other digests are left to verify here.
-    sha256 = next((one.hex for one in declared if one.algorithm == "sha256"), None)
-    others = [one for one in declared if one.hex != sha256]
-    incoming = Incoming(filename, content_type, int(length) if length else None, sha256)
-    incoming = _sorted_in(incoming, call.argument("folder") or "", call.query.get("tags", []))
-    replaced = _replaced(call.argument("replaces"))
-    allowed, incoming = await versions.replacing(call, allowed, incoming, replaced)
-    body = _verified(call.body.__aiter__(), others)
-    file = await call.files.uploads.store(source, call.actor_id, allowed, incoming, body)
-    return await _stored(call, source, file)
-
-
-async def _browses(call: Call) -> bool:
+async def browses(call: Call) -> bool:
     """Tell whether the actor may open the pages of the route's source and its files."""
     return call.vars["source"] in await call.files.lookup.allowed_sources(call.actor, BROWSE)
-
-
-async def _stored(call: Call, source: Source, file: FileRecord) -> Response:
-    await call.files.uploaded(source, file, call.actor)
-    links = records.urls(call, file.id)
-    if "text/html" in call.headers.get("accept", ""):
-        if await _browses(call):
-            return redirect(links["url"])
-        # This actor may not open the file's page, so show the record of the upload.
-        context = {"source": source, "uploaded": records.uploaded(call, file), "can_browse": False}
-        return await page(call, "upload.html", context, 201)
-    body = {
-        "ok": True,
-        "file": records.uploaded(call, file),
-        "file_id": file.id,
-        "filename": file.filename,
-        "content_type": file.content_type,
-        "size": file.size,
-        "url": links["url"],
-    }
-    return answer(call, body, 201, {"Location": links["url"]})
-
-
-def _multipart(call: Call) -> MultipartStream:
-    content_type = call.headers.get("content-type", "")
-    if not content_type.lower().startswith("multipart/form-data"):
-        raise BadType("Send the file as multipart/form-data, in the field named file")
-    try:
-        return MultipartStream(
-            content_type, _verified(call.body.__aiter__(), digests_of(call.headers))
-        )
-    except MultipartError as error:
-        raise Invalid(f"Malformed multipart form: {error}") from None
-
-
-def digests_of(headers: Mapping[str, str]) -> list[Digest]:
-    """The digests in the headers of a request or of a form's part.
-
-    Raises Invalid for a part of a file (RFC 9110, 14.5), and BadType for a content coding, as the
-    bytes would be stored encoded (RFC 9110, 15.5.16).
-    """
-    coding = headers.get("content-encoding", "").strip().lower()
-    if coding not in ("", "identity"):
-        raise BadType(
-            f"Content-Encoding {coding[:50]!r} is not supported; send the file's own bytes, without"
-            " that header",
-            headers={"Accept-Encoding": "identity"},
-        )
-    if "content-range" in headers:
-        raise Invalid("A part of a file (Content-Range) cannot be stored; send the whole file")
-    try:
-        return declared_digests(headers)
-    except ValueError as error:
-        raise Invalid(f"A declared digest cannot be verified: {error}") from None
-
-
-def _verified(body: AsyncIterator[bytes], declared: list[Digest]) -> AsyncIterator[bytes]:
-    """The same chunks; ChecksumMismatch at their end. Without a digest nothing is hashed."""
-    return _hashed(body, declared) if declared else body
-
-
-async def _hashed(body: AsyncIterator[bytes], declared: list[Digest]) -> AsyncIterator[bytes]:
-    """The same chunks. Raises ChecksumMismatch after the last, unless the digests match."""
-    hashes = {one.algorithm: hashlib.new(one.algorithm, usedforsecurity=False) for one in declared}
-
-    def update(chunk: bytes) -> None:
-        for one in hashes.values():
-            one.update(chunk)
-
-    async for chunk in body:
-        if len(chunk) < WORTH_A_THREAD:
-            update(chunk)
-        else:
-            await asyncio.to_thread(update, chunk)
-        yield chunk
-    for one in declared:
-        if not one.holds(hashes[one.algorithm].hexdigest()):
-            raise ChecksumMismatch(
-                f"The received bytes do not have the digest in {one.field}; send the file again"
-            )
-
-
-async def _next_part(form: MultipartStream) -> Field | FilePart | None:
-    try:
-        return await form.next_part()
-    except MultipartError as error:
-        raise Invalid(f"Malformed multipart form: {error}") from None
-
-
-async def _to_the_end(form: MultipartStream, part: FilePart) -> AsyncIterator[bytes]:
-    """The file's bytes. Reads the form to its end too, so that a truncated form is an error."""
-    try:
-        async for chunk in _verified(part.chunks(), digests_of(part.headers)):
-            yield chunk
-    except MultipartError as error:
-        raise Invalid(f"Malformed multipart form: {error}") from None
-    while (after := await _next_part(form)) is not None:
-        if isinstance(after, FilePart):
-            raise Invalid("The form has more than one file; send each in its own request")
-        if after.name in ("folder", "tags", "replaces"):
-            raise Invalid(f"{after.name} must come before file in the form")

@@ -259,6 +259,21 @@ async def test_errors_are_the_servers_and_the_token_goes_to_the_server_alone(
         AsyncClient("https://host", "a b")
 
 
+async def test_a_small_file_whose_answer_was_lost_is_sent_again_and_stored_once(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "PAUSES", (0.0,))
+    client, transport = await connected(make_datasette, tmp_path)
+    (tmp_path / "a.txt").write_bytes(CONTENT[:1000])
+    told: list[int] = []
+    transport.breaks["PUT", "a.txt"] = 1000
+    async with client:
+        record = await client.put("docs", tmp_path / "a.txt", progress=told.append)
+        assert record["size"] == sum(told) == 1000
+        assert [file["id"] async for file in client.files("docs")] == [record["id"]]
+    assert [request.method for request in transport.requests[:2]] == ["PUT", "PUT"]
+
+
 async def test_what_cannot_pass_is_not_asked_again_and_only_our_files_are_swept(
     tmp_path: Path, quick: None
 ) -> None:

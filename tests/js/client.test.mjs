@@ -166,3 +166,82 @@ test("bytes that break off are sent again with the same upload, and a storage el
   const refused = await sending("/-/files/upload/docs/-/upload", new ApiError("conflict", "held"));
   assert.deepEqual([refused.outcome.code, refused.tries], ["conflict", 1]);
 });
+
+/** A source whose bytes the site takes: the first file is prepared, small ones after it go in one request. */
+async function receiving(...answers) {
+  const { api: files } = api(ok({ ...INSTRUCTIONS, upload_fields: { upload_token: "tok_1" } }), ok({ file: RECORD }));
+  await uploadFile(files, "docs", FILE, options);
+  const asked = [];
+  const exchange = async (request) => {
+    asked.push(request);
+    const answer = answers.shift();
+    if (answer instanceof Error) throw answer;
+    const [status, content] = answer;
+    return { status, text: JSON.stringify(content), header: () => null };
+  };
+  return { files, asked, options: { ...options, exchange } };
+}
+
+const small = () => new File(["hello"], "a b#.txt", { type: "text/plain" });
+
+test("a small file goes in one request, once the site is known to take the bytes", async () => {
+  const told = { file: RECORD, duplicate_of: { id: "df-0" } };
+  const { files, asked, options: given } = await receiving(ok(told));
+  const seen = [];
+  const record = await uploadFile(files, "docs", small(), {
+    ...given,
+    folder: "2026/ä",
+    onStep: (step) => seen.push(step),
+  });
+  assert.deepEqual(record, { ...RECORD, duplicate_of: { id: "df-0" } });
+  assert.deepEqual(seen, ["checking", "sending"]);
+  const [{ method, url, headers }] = asked;
+  assert.equal(method, "PUT");
+  assert.equal(url, "/prefix/-/files/upload/docs/a%20b%23.txt?duplicate_of=1&folder=2026%2F%C3%A4");
+  assert.equal(headers["Content-Type"], "text/plain");
+  assert.equal(headers["Repr-Digest"], "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:");
+  assert.match(headers["Idempotency-Key"], /^[0-9a-f]{40}$/);
+});
+
+test("a small file that is sent again has the same key, also in a later try", async () => {
+  const lost = new ApiError("network", "");
+  const five = [lost, lost, lost, lost, lost];
+  const { files, asked, options: given } = await receiving(lost, ok({ file: RECORD }), ...five, ok({ file: RECORD }));
+  await uploadFile(files, "docs", small(), given);
+  const file = small();
+  await assert.rejects(uploadFile(files, "docs", file, given), { code: "network" });
+  assert.deepEqual(await uploadFile(files, "docs", file, given), RECORD);
+  const sent = asked.map(({ headers }) => headers["Idempotency-Key"]);
+  assert.equal(sent.length, 8);
+  assert.equal(new Set(sent.slice(0, 2)).size, 1);
+  assert.equal(new Set(sent.slice(2)).size, 1);
+  assert.notEqual(sent[0], sent[2]);
+});
+
+test("a small file gets another key where a dead server holds the first, or after a refusal", async () => {
+  const held = error(409, "conflict");
+  const dead = await receiving(new ApiError("network", ""), held, held, ok({ file: RECORD }));
+  assert.deepEqual(await uploadFile(dead.files, "docs", small(), dead.options), RECORD);
+  const full = await receiving(error(507, "no_space"), ok({ file: RECORD }));
+  const file = small();
+  await assert.rejects(uploadFile(full.files, "docs", file, full.options), { code: "no_space" });
+  await uploadFile(full.files, "docs", file, full.options);
+  for (const { asked, at } of [{ ...dead, at: 3 }, { ...full, at: 1 }]) {
+    const sent = asked.map(({ headers }) => headers["Idempotency-Key"]);
+    assert.equal(new Set(sent.slice(0, at)).size, 1);
+    assert.notEqual(sent[at], sent[0]);
+  }
+});
+
+test("a file for a column, a larger one, and one by a link are prepared", async () => {
+  const prepared = () => api(ok(INSTRUCTIONS), ok({ file: RECORD }));
+  const column = { database: "d", table: "t", column: "c" };
+  const large = new File([new Uint8Array(256 * 1024 + 1)], "b.bin");
+  for (const [file, more] of [[small(), { column }], [large, {}]]) {
+    const { api: files, asked } = prepared();
+    files.receives.add("docs");
+    await uploadFile(files, "docs", file, { ...options, ...more });
+    assert.equal(steps(asked), "prepare complete");
+  }
+  assert.equal(new FilesApi("/", fetch, "a-token").wholeUpload("docs", "a", {}), null);
+});

@@ -80,13 +80,13 @@ function parsed(text) {
  * Send a request. Raises ApiError without an answer or with a redirect, and the signal's reason once
  * it is aborted.
  * @param {string} url @param {RequestInit} options @param {typeof fetch} [fetcher] For tests.
- * @returns {Promise<{ok: boolean, status: number, text: string}>}
+ * @returns {Promise<{status: number, text: string}>}
  */
 export async function request(url, options, fetcher = fetch) {
   try {
     const response = await fetcher(url, { ...options, redirect: "manual" });
     if (response.type === "opaqueredirect") throw ApiError.signedOut();
-    return { ok: response.ok, status: response.status, text: await response.text() };
+    return { status: response.status, text: await response.text() };
   } catch (error) {
     if (options.signal?.aborted || error instanceof ApiError) throw error;
     throw new ApiError("network", "The server did not answer.");
@@ -100,8 +100,15 @@ export async function request(url, options, fetcher = fetch) {
  */
 export async function requestJson(url, options = {}, fetcher) {
   const headers = { Accept: "application/json", ...options.headers };
-  const { ok, status, text } = await request(url, { ...options, headers }, fetcher);
+  return answered(await request(url, { ...options, headers }, fetcher));
+}
+
+/**
+ * The JSON of a successful answer of the API. Raises ApiError for any other answer.
+ * @param {{status: number, text: string}} answer @returns {any}
+ */
+export function answered({ status, text }) {
   const body = parsed(text);
-  if (!ok || body?.ok !== true) throw ApiError.of(status, text);
+  if (status < 200 || status >= 300 || body?.ok !== true) throw ApiError.of(status, text);
   return body;
 }

@@ -1,19 +1,20 @@
 /**
- * The upload of one file: checksum, prepare, send, complete. Leaves out waiting in line (queue.js) and
- * anything of a page.
+ * The upload of one file: checksum, prepare, send, complete; of a small one in one request (whole.js).
+ * Leaves out waiting in line (queue.js) and anything of a page.
  *
  * The answer of prepare says where and how the bytes are sent, so this module knows no storage.
  */
 
 import { ApiError } from "../shared/request.js";
-import { bytesOf, orAborted, sha256 } from "./checksum.js";
-import { exchange } from "./exchange.js";
+import { PASSING, pause, patiently, sendAgain } from "./again.js";
+import { sha256 } from "./checksum.js";
+import { exchangeFile } from "./exchange.js";
 import { KeptUploads } from "./kept.js";
-import { NETWORK } from "./network.js";
 import { sendParts } from "./parts.js";
 import { RESUMABLE_FROM, continueKept, sendResumable } from "./resumable.js";
+import { sendWhole, wholeUpload } from "./whole.js";
 
-/** @import { ColumnPlace, FilesApi, FileRecord, Instructions } from "../api.js" */
+/** @import { ColumnPlace, Completed, FilesApi, FileRecord, Instructions } from "../api.js" */
 /** @import { Answer } from "./exchange.js" */
 /** @import { ResumableOptions } from "./resumable.js" */
 /** @typedef {"checking" | "preparing" | "sending" | "interrupted" | "finishing"} Step */
@@ -37,14 +38,6 @@ import { RESUMABLE_FROM, continueKept, sendResumable } from "./resumable.js";
  * @property {ResumableOptions["network"]} [network] For tests.
  */
 
-/** Milliseconds before each further try of prepare and of complete. */
-const PAUSES = [1000, 3000];
-/** Milliseconds before each further try of the bytes. */
-const SENDING = [1000, 3000, 10_000, 30_000];
-/** Tries that find the one before still there, after which another upload is prepared. */
-const HELD = 2;
-/** Codes of errors that may pass by themselves. */
-const PASSING = new Set(["network", "storage_unavailable", "busy"]);
 /**
  * Our code for each error code of S3 (its API reference, "Error responses"), and a sentence where the
  * title of our code says too little.
@@ -102,6 +95,8 @@ export async function uploadFile(api, source, file, options = {}) {
   }
   onStep("checking");
   const kept = await goOn(api, source, file, options);
+  const whole = kept === null ? wholeUpload(api, source, file, options) : null;
+  if (whole !== null) return recordOf(await sendWhole(whole, file, options));
   const token = kept ?? (await sendNew(api, source, file, options));
   onStep("finishing");
   return complete(api, source, token, options);
@@ -122,6 +117,7 @@ async function sendNew(api, source, file, options) {
   const { column, replaces } = options;
   const declared = { filename, content_type, size, sha256: digest, column, folder, replaces };
   const instructions = await patiently(() => api.prepare(source, declared, signal), options);
+  if (instructions.upload_fields?.upload_token !== undefined) api.receives.add(source);
   onStep("sending");
   const { upload_token, upload_parts: parts, upload_resumable_url: url } = instructions;
   if (url !== undefined && size > RESUMABLE_FROM) {
@@ -131,41 +127,11 @@ async function sendNew(api, source, file, options) {
   const inParts =
     parts !== undefined &&
     (await sendParts(api, { ...instructions, upload_parts: parts }, file, { signal, onProgress, send, sleep }));
-  const sendWhole = () => send(instructions, file, { signal, onProgress });
-  if (!inParts && !(await sendAgain(sendWhole, instructions, options))) {
+  const sendOnce = () => send(instructions, file, { signal, onProgress });
+  if (!inParts && !(await sendAgain(sendOnce, instructions.upload_url ?? "", options))) {
     return sendNew(api, source, file, options);
   }
   return upload_token;
-}
-
-/**
- * Send the bytes; after a break, again. Raises ApiError, and the signal's reason.
- * @param {() => Promise<void>} send @param {Instructions} instructions @param {UploadOptions} options
- * @returns {Promise<boolean>} False: the server, or one that died, still holds the broken try.
- */
-async function sendAgain(send, { upload_url: url }, options) {
-  const { signal, onStep = () => {}, onProgress = () => {}, sleep = pause, network = NETWORK } = options;
-  // A storage elsewhere may refuse this site for good, and browsers do not tell that from a break.
-  const elsewhere = /^[a-z]+:/i.test(url ?? "");
-  const pauses = elsewhere ? SENDING.slice(0, 1) : SENDING;
-  let [broken, held] = [false, 0];
-  for (let tries = 0; ; tries++) {
-    try {
-      await send();
-      return true;
-    } catch (error) {
-      signal?.throwIfAborted();
-      const code = error instanceof ApiError ? error.code : "";
-      if (broken && code === "conflict") held += 1;
-      else if (!PASSING.has(code) || tries >= pauses.length) throw error;
-      if (held >= HELD || tries >= pauses.length) return false;
-      onStep("interrupted", /** @type {ApiError} */ (error));
-    }
-    broken = true;
-    await (network.isOffline() ? network.wait : sleep)(pauses[tries], signal);
-    onStep("sending");
-    onProgress(0);
-  }
 }
 
 /**
@@ -211,39 +177,15 @@ async function finishEarlier(api, source, token, options) {
  */
 async function complete(api, source, token, options) {
   try {
-    const told = await patiently(() => api.complete(source, token, options.signal), options);
-    const { file = UNTOLD, duplicate_of } = told;
-    return duplicate_of === undefined ? file : { ...file, duplicate_of };
+    return recordOf(await patiently(() => api.complete(source, token, options.signal), options));
   } catch (error) {
     throw error instanceof ApiError ? new NotCompleted(error, token) : error;
   }
 }
 
-/**
- * Repeat a request that failed for a passing reason, such as a restart of the server.
- * @template Answer
- * @param {() => Promise<Answer>} ask @param {UploadOptions} options
- * @returns {Promise<Answer>}
- */
-async function patiently(ask, { signal, sleep = pause, network = NETWORK }) {
-  for (const milliseconds of PAUSES) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (!(error instanceof ApiError && PASSING.has(error.code))) throw error;
-    }
-    // While the device is offline, files that wait in line go on waiting.
-    await (network.isOffline() ? network.wait : sleep)(milliseconds, signal);
-  }
-  return ask();
-}
-
-/**
- * @param {number} milliseconds @param {AbortSignal} [signal]
- * @returns {Promise<void>}
- */
-function pause(milliseconds, signal) {
-  return orAborted(new Promise((resolve) => setTimeout(resolve, milliseconds)), signal);
+/** @param {Completed} told @returns {FileRecord} */
+function recordOf({ file = UNTOLD, duplicate_of }) {
+  return duplicate_of === undefined ? file : { ...file, duplicate_of };
 }
 
 /**
@@ -260,14 +202,8 @@ export async function sendBytes(instructions, file, { signal, onProgress }) {
     const around = Math.max(0, total - file.size);
     onProgress(Math.min(file.size, Math.max(0, sent - around)));
   };
-  let answer;
-  try {
-    answer = await exchange({ method, url, headers, body: bodyOf(instructions, file), signal, onSent });
-  } catch (error) {
-    // Browsers do not tell the reason: the file is gone, or the server cannot be reached.
-    if (error instanceof ApiError && error.code === "network") await bytesOf(file.slice(0, 1));
-    throw error;
-  }
+  const asked = { method, url, headers, body: bodyOf(instructions, file), signal, onSent };
+  const answer = await exchangeFile(asked, file);
   if (answer.status < 200 || answer.status >= 300) throw refusal(answer, new URL(url, location.href));
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { ApiError } from "../shared/request.js";
+import { bytesOf } from "./checksum.js";
 
 /** Headers that only the browser may set; it logs a warning when a script does. */
 const OWN_HEADERS = new Set(["content-length", "host"]);
@@ -49,6 +50,20 @@ export function exchange({ method, url: address, headers, body = null, signal, o
     signal?.addEventListener("abort", () => request.abort(), { once: true });
     request.send(body);
   });
+}
+
+/**
+ * As `exchange`, for the bytes of a file. Raises ApiError `unreadable` too: browsers do not tell whether
+ * the file is gone, or the server cannot be reached.
+ * @param {Asked} asked @param {Blob} file
+ */
+export async function exchangeFile(asked, file) {
+  try {
+    return await exchange(asked);
+  } catch (error) {
+    if (error instanceof ApiError && error.code === "network") await bytesOf(file.slice(0, 1));
+    throw error;
+  }
 }
 
 /**
