@@ -348,3 +348,22 @@ def test_what_is_pasted_on_the_source_page_is_seen(site: Site, page: Page) -> No
     page.locator("body").evaluate(PASTE)
     expect(upload.row("image.txt")).to_be_visible()
     expect(upload.headline).to_have_text("1 file uploaded")
+
+
+@pytest.mark.full
+def test_the_names_of_all_that_failed_can_be_copied(
+    make_site: MakeSite, page: Page, tmp_path: Path
+) -> None:
+    """The list shows the first thirty of them."""
+    site = make_site(sources={"docs": {"max_file_size": 3}})
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    upload = Uploading(page).open(site)
+    folder = tmp_path / "scans"
+    for number in range(70):
+        make(folder, f"{number:02}.txt", b"long" if number else b"ok")
+    upload.drag([folder])
+    expect(upload.headline).to_have_text("1 file uploaded, 69 failed")
+    upload.button("Copy names of failed").click()
+    expect(upload.button("Copied")).to_be_visible()
+    lines = page.evaluate("navigator.clipboard.readText()").split("\n")
+    assert lines == [f"scans/{number:02}.txt\tToo large" for number in range(1, 70)]

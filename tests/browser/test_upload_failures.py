@@ -290,3 +290,33 @@ def test_completing_is_tried_again_by_hand_without_sending_the_bytes_again(
     expect(upload.headline).to_have_text("1 file uploaded")
     assert sent == ["complete"]
     assert len(site.files()) == 1
+
+
+def test_a_lost_answer_to_a_small_file_in_one_request_makes_no_second_file(
+    own: Site, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    watch.expect("ERR_FAILED")
+    upload = Uploading(page).open(own)
+    upload.choose(make(tmp_path, "first.txt"))
+    expect(upload.headline).to_have_text("1 file uploaded")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.method))
+    lost: list[str] = []
+
+    def answer(route: Route) -> None:
+        route.fetch()
+        if len(lost) == 2:
+            route.continue_()
+            return
+        lost.append(route.request.headers["idempotency-key"])
+        route.abort()
+
+    page.route("**/-/files/upload/docs/a%20%E4%BD%A0%20%23.txt*", answer)
+    upload.choose(make(tmp_path, "a 你 #.txt", b"small"))
+    expect(upload.row("a 你 #.txt")).to_contain_text("Connection lost. It goes on by itself.")
+    expect(upload.row("a 你 #.txt")).to_have_attribute("data-state", "done", timeout=20_000)
+    assert asked == ["PUT"] * 3
+    assert len(set(lost)) == 1
+    assert [file["filename"] for file in own.files()] == ["first.txt", "a 你 #.txt"]
+    upload.row("a 你 #.txt").get_by_role("link").first.click()
+    expect(page.locator("h1")).to_have_text("a 你 #.txt")

@@ -5,7 +5,8 @@
 
 import { copyFrom } from "../shared/clipboard.js";
 import { button, element, setText } from "../shared/dom.js";
-import { counted, formatBytes, formatCount, formatDuration, formatSpeed, joined } from "../shared/format.js";
+import { counted, formatBytes, formatCount, formatDuration, formatSpeed, joined, plain } from "../shared/format.js";
+import { messageFor } from "../shared/messages.js";
 
 /** @import { UploadQueue } from "./queue.js" */
 
@@ -30,6 +31,7 @@ export class UploadSummary {
     this._link = element("a", { class: "upload-all", hidden: true }, `View in ${label}`);
     this._buttons = {
       retry: button("Retry all failed", () => queue.retryFailed()),
+      missing: button("Copy names of failed", () => copyFrom(this._buttons.missing, this._missing())),
       copy: button("Copy all ids", () => copyFrom(this._buttons.copy, this._ids())),
       clear: button("Clear list", () => queue.clear()),
       cancel: button("Cancel all", cancelAll),
@@ -66,6 +68,7 @@ export class UploadSummary {
 
     this._offer({
       retry: counts.retryable > 0 && ended > 1,
+      missing: !busy && counts.failed > 1,
       copy: !busy && counts.done > 1 && this._ids() !== "",
       clear: !busy,
       cancel: busy,
@@ -94,6 +97,16 @@ export class UploadSummary {
     // The end is announced at once, and the next start too.
     this._announced = busy ? performance.now() : -ANNOUNCED;
     setText(this.live, text);
+  }
+
+  /** A line for each file that failed, as the list shows only the first of many: its path, a tab, and why. */
+  _missing() {
+    const failed = [...this._queue.items].filter(({ state }) => state === "failed");
+    const lines = failed.map(({ path, file, error }) => {
+      const { title } = messageFor(error?.code ?? "");
+      return `${plain(path + file.name)}\t${title}`;
+    });
+    return lines.join("\n");
   }
 
   _ids() {
