@@ -34,6 +34,11 @@ from .incoming import Incoming, as_file, new_upload, next_path
 from .reserving import Reservation
 
 
+#: How long a request may be repeated under its key. A day, as after three steps, would be a row for
+#: each of the many small files that ``put`` and the upload page send so.
+_REPEATABLE_SECONDS = 3600
+
+
 @dataclass(frozen=True)
 class Ways:
     """How a client may send an upload's bytes: to Datasette, unless ``instructions`` are given.
@@ -251,7 +256,7 @@ class Uploads:
         begun = await self._catalog.write(begin)
         if isinstance(begun, FileRecord):
             return begun, False
-        keep_until = time.time() + REMEMBERED_SECONDS
+        keep_until = time.time() + _REPEATABLE_SECONDS
         return await self._store(source, grant, begun, chunks, keep_until=keep_until), True
 
     async def repeated(
