@@ -141,6 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         ours = environments.ours(cache, options.ours_python)
         public = environments.public(cache)
+        copyparty = environments.copyparty(cache)
     except SetupError as error:
         log(str(error))
         return 1
@@ -150,13 +151,14 @@ def main(arguments: list[str] | None = None) -> int:
         ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool,
     ):
         bench = Bench(
-            *(ours, public, cache, Path(scratch)),
+            *(ours, public, copyparty, cache, Path(scratch)),
             *(options.rounds, options.quick, options.signed_in, pool),
         )
         figures, failed = _measure(bench, options.only)
     moment = datetime.now(timezone.utc).isoformat(timespec="seconds")
     print(f"{moment}; {_machine()}; rounds: {options.rounds}{', quick' if options.quick else ''}")
-    print(f"ours {versions['ours']}, public {versions['public']}\n")
+    others = f"public {versions['public']}, copyparty {environments.COPYPARTY}"
+    print(f"ours {versions['ours']}, {others}\n")
     print(table(figures))
     if options.json:
         record = {

@@ -19,7 +19,7 @@ from benchmarks.client import UnexpectedStatusError, connect, read_response
 from benchmarks.environments import Interpreter
 from benchmarks.load import ThreeSteps
 from benchmarks.report import Sample
-from benchmarks.servers import DatasetteServer
+from benchmarks.servers import DatasetteServer, Server, copyparty_server, yardstick_server
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,6 +36,7 @@ class Bench:
 
     ours: Interpreter
     public: Interpreter
+    copyparty: Interpreter
     cache: Path
     scratch: Path
     rounds: int
@@ -67,6 +68,14 @@ class Bench:
             entry=entry,
             database=database,
         )
+
+    def peer(self) -> Server:
+        """copyparty with an empty folder, not yet started."""
+        return copyparty_server(self.copyparty, self.folder("copyparty"))
+
+    def yardstick(self, interpreter: Interpreter) -> Server:
+        """The least route of Datasette's own, under the interpreter, not yet started."""
+        return yardstick_server(interpreter, self.folder("yardstick"))
 
     def submit(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Start a client job in another process."""

@@ -1,4 +1,4 @@
-"""The interpreters that are compared: ours, the public release, and ours with httptools beside it.
+"""The interpreters that are compared: ours, the public release, copyparty, and ours with httptools.
 
 Each is installed by uv into a virtual environment of its own inside the cache folder, once. There
 our environment has no plugin that only our tests need: every plugin costs each request a little.
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PUBLIC_FILES = "0.1a3"
 PUBLIC_DATASETTE = "1.0a41"
 PUBLIC_S3 = "0.1a2"
+COPYPARTY = "1.20.26"
 
 
 class SetupError(Exception):
@@ -99,6 +100,12 @@ def public_s3(cache: Path) -> Interpreter:
     """As ``public``, with the public S3 plugin beside it."""
     name = f"public-{PUBLIC_FILES}-{PUBLIC_DATASETTE}-s3-{PUBLIC_S3}"
     return _public(cache, name, f"datasette-files-s3=={PUBLIC_S3}")
+
+
+def copyparty(cache: Path) -> Interpreter:
+    """copyparty, a file server of others, in its own virtual environment."""
+    python = _environment(cache / f"copyparty-{COPYPARTY}", f"copyparty=={COPYPARTY}")
+    return Interpreter("copyparty", python)
 
 
 def _public(cache: Path, name: str, *more: str) -> Interpreter:

@@ -82,6 +82,27 @@ class OneShot:
         yield form.around(self.content)
 
 
+@dataclass(frozen=True)
+class Post:
+    """One POST of the same content a unit."""
+
+    path: str
+    content: bytes
+
+    def start(self, number: int) -> Conversation:
+        yield Wire().post(self.path, len(self.content)).around(self.content)
+
+
+@dataclass(frozen=True)
+class Put:
+    """One file a unit, by a PUT of its name at the root of a server that is not ours."""
+
+    content: bytes
+
+    def start(self, number: int) -> Conversation:
+        yield Wire().put(f"/note-{number:06d}.bin", len(self.content)).around(self.content)
+
+
 class _Lane:
     """One connection and the unit of work now running on it."""
 

@@ -42,13 +42,19 @@ class Wire:
 
     def raw_put(self, source: str, filename: str, size: int) -> Envelope:
         """`PUT /-/files/upload/{source}/{filename}` around `size` bytes."""
-        head = self.head(
-            "PUT",
-            f"/-/files/upload/{source}/{quote(filename)}",
-            "Content-Type: application/octet-stream",
-            f"Content-Length: {size}",
-        )
-        return Envelope(head, b"")
+        return self.put(f"/-/files/upload/{source}/{quote(filename)}", size)
+
+    def put(self, path: str, size: int) -> Envelope:
+        """`PUT {path}` around `size` bytes."""
+        return self._around("PUT", path, size)
+
+    def post(self, path: str, size: int) -> Envelope:
+        """`POST {path}` around `size` bytes."""
+        return self._around("POST", path, size)
+
+    def _around(self, method: str, path: str, size: int) -> Envelope:
+        fields = ("Content-Type: application/octet-stream", f"Content-Length: {size}")
+        return Envelope(self.head(method, path, *fields), b"")
 
     def multipart(
         self,

@@ -260,6 +260,27 @@ def limit_server(app: str, folder: Path) -> Server:
     )
 
 
+def yardstick_server(interpreter: Interpreter, folder: Path) -> Server:
+    """A Datasette with the plugin of `yardstick/` alone."""
+    port = free_port()
+    command = [str(interpreter.python), "-m", "datasette", "serve", "-h", "127.0.0.1"]
+    command += ["-p", str(port), "--internal", str(folder / "internal.db")]
+    command += ["--plugins-dir", str(Path(__file__).parent / "yardstick")]
+    alone = {**interpreter.extra, "DATASETTE_LOAD_PLUGINS": ""}
+    path = "/-/yardstick"
+    return Server("yardstick", command, folder, port, ready=path, environment=alone)
+
+
+def copyparty_server(interpreter: Interpreter, folder: Path) -> Server:
+    """copyparty with the index of its files, by which it searches; anybody may read and write."""
+    stored = folder / "files"
+    stored.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    command = [str(interpreter.python), "-m", "copyparty", "-q", "--http-only", "-e2d"]
+    command += ["-i", "127.0.0.1", "-p", str(port), "-v", f"{stored}::A"]
+    return Server(interpreter.label, command, folder, port)
+
+
 NGINX = """\
 daemon off;
 worker_processes 1;

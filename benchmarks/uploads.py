@@ -10,9 +10,9 @@ from pathlib import Path
 from benchmarks import transfers
 from benchmarks.bench import SMALL, Bench
 from benchmarks.client import Address
-from benchmarks.load import OneShot, Script, ThreeSteps, throughput
+from benchmarks.load import OneShot, Post, Put, Script, ThreeSteps, throughput
 from benchmarks.messages import Envelope, Wire
-from benchmarks.report import Against, Figure, Target
+from benchmarks.report import NOT_MEASURED, Against, Figure, Target
 from benchmarks.servers import DatasetteServer, Server, limit_server
 
 MEDIUM = 90_000_000  # bytes; the public release refuses more than 100 MB
@@ -37,6 +37,7 @@ def large(bench: Bench) -> list[Figure]:
         ours = stack.enter_context(bench.datasette(bench.ours))
         public = stack.enter_context(bench.datasette(bench.public))
         limit = stack.enter_context(limit_server("durable", bench.folder("durable")))
+        copyparty = stack.enter_context(bench.peer())
         bench.call(_three_steps_rate, ours.address, ours.wire, SMALL)
         bench.call(_three_steps_rate, public.address, public.wire, SMALL)
         medium = bench.alternate(
@@ -54,6 +55,9 @@ def large(bench: Bench) -> list[Figure]:
                 "limit": partial(_large_turn, bench, limit, raw, size),
                 "raw": partial(_large_turn, bench, ours, raw, size),
                 "multipart": partial(_large_turn, bench, ours, form, size),
+                "copyparty": partial(
+                    _large_turn, bench, copyparty, Wire().put("/large.bin", size), size
+                ),
             },
         )
     bound = Target(0.8, Against.LIMIT)
@@ -70,6 +74,7 @@ def large(bench: Bench) -> list[Figure]:
             *("P1", f"upload {named(size)}, raw PUT", "MB/s"),
             *(whole["raw"], bound),
             limit=whole["limit"],
+            copyparty=whole["copyparty"],
         ),
         Figure(
             *("P1", f"upload {named(size)}, multipart", "MB/s"),
@@ -104,7 +109,8 @@ def _large_turn(bench: Bench, server: Server, envelope: Envelope, size: int) -> 
 
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
-        path.unlink()
+        if path.is_file():  # copyparty keeps a folder of its own beside the files
+            path.unlink()
 
 
 def small(bench: Bench) -> list[Figure]:
@@ -116,6 +122,8 @@ def small(bench: Bench) -> list[Figure]:
         ours = stack.enter_context(bench.datasette(bench.ours))
         public = stack.enter_context(bench.datasette(bench.public))
         nothing = stack.enter_context(limit_server("nothing", bench.folder("nothing")))
+        copyparty = stack.enter_context(bench.peer())
+        yardstick = stack.enter_context(bench.yardstick(bench.ours))
         steps = ThreeSteps(ours.wire, "bench", content)
         once = OneShot(ours.wire, "bench", content)
         work: dict[str, tuple[Server, Script]] = {
@@ -124,6 +132,8 @@ def small(bench: Bench) -> list[Figure]:
             "ours one-shot": (ours, once),
             "nothing three steps": (nothing, steps),
             "nothing one-shot": (nothing, once),
+            "copyparty one-shot": (copyparty, Put(content)),
+            "yardstick": (yardstick, Post("/-/yardstick", content)),
         }
         for connections, bounds in ((32, (2.0, 4.5)), (8, (1.3, 2.5))):
             samples = bench.alternate(
@@ -145,6 +155,8 @@ def small(bench: Bench) -> list[Figure]:
                         Target(bound, Against.PUBLIC),
                         public=samples["public three steps"],
                         limit=samples[f"nothing {way}"],
+                        copyparty=samples.get(f"copyparty {way}", NOT_MEASURED),
+                        datasette=samples["yardstick"],
                     )
                 )
     return figures

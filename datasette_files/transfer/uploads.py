@@ -33,7 +33,6 @@ from .claims import LOST_CLAIM, Claims
 from .incoming import Incoming, as_file, new_upload, next_path
 from .reserving import Reservation
 
-
 #: How long a request may be repeated under its key. A day, as after three steps, would be a row for
 #: each of the many small files that ``put`` and the upload page send so.
 _REPEATABLE_SECONDS = 3600
