@@ -252,10 +252,8 @@ class Bulk:
             require_deletion(source)
             trash_rows.purge(conn, file.id, actor_id(actor))
             return DONE, file
-        changes = order.changes(file)
-        if all(getattr(file, name) == value for name, value in changes.values().items()):
-            return (DONE,)
-        return DONE, changes.apply(conn, file)
+        changed = order.changes(file).apply(conn, file)
+        return (DONE,) if changed is file else (DONE, changed)
 
     async def _after(self, actor: Actor, order: Order, outcome: Outcome) -> None:
         """Delete the bytes of what is gone for good, and announce each change."""

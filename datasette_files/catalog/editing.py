@@ -34,8 +34,15 @@ class Changes:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def apply(self, conn: Connection, file: FileRecord) -> FileRecord:
-        """Change the row of a file in the caller's transaction; return the changed record."""
-        values = self.values()
+        """Change the row of a file in the caller's transaction; return the changed record.
+
+        Returns ``file`` itself, and records nothing, where it has these values already.
+        """
+        values = {
+            name: value for name, value in self.values().items() if value != getattr(file, name)
+        }
+        if not values:
+            return file
         changed = replace(file, **values)
         file_rows.change(conn, file, changed, values)
         return changed
@@ -63,19 +70,24 @@ class Editing:
                 " it to the words by which the file is to be found"
             )
 
-        def change(conn: Connection) -> FileRecord | None:
+        def change(conn: Connection) -> tuple[FileRecord, bool] | None:
             now = file_rows.get(conn, file.id)
             if now is not None and if_match not in (None, now.search_text_tag):
                 raise Conflict(
                     "Somebody else has changed the search text, so yours was not saved; copy it,"
                     " reload the page and add it there"
                 )
-            return None if now is None else changes.apply(conn, now)
+            if now is None:
+                return None
+            after = changes.apply(conn, now)
+            return after, after is not now
 
-        changed = await self._catalog.write(change, size)
-        if changed is None:
+        done = await self._catalog.write(change, size)
+        if done is None:
             raise absent(file.id)
-        await self.announce([changed], actor)
+        changed, has_changed = done
+        if has_changed:
+            await self.announce([changed], actor)
         return changed
 
     async def announce(self, files: Iterable[FileRecord], actor: Actor) -> None:
