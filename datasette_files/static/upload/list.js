@@ -1,6 +1,6 @@
 /**
  * The list of a queue's files on the page: the summary, and a row for each file that windowOf shows.
- * Draws at most ten times a second.
+ * Draws at most ten times a second, and a long list, which moves faster than anybody reads, once.
  */
 
 import { copyFrom } from "../shared/clipboard.js";
@@ -8,13 +8,14 @@ import { element, setText } from "../shared/dom.js";
 import { formatCount } from "../shared/format.js";
 import { UploadRow } from "./row.js";
 import { UploadSummary } from "./summary.js";
-import { windowOf } from "./window.js";
+import { isLong, windowOf } from "./window.js";
 
 /** @import { UploadItem, UploadQueue } from "./queue.js" */
 /** @import { Action } from "./row.js" */
 
 /** Milliseconds between two drawings. */
 const PAUSE = 100;
+const PAUSE_OF_LONG = 1000;
 /** Milliseconds after which speeds are updated although nothing happened. */
 const IDLE = 1000;
 
@@ -33,6 +34,7 @@ export class UploadList {
     /** @type {Map<UploadItem, UploadRow>} */
     this._rows = new Map();
     this._timer = 0;
+    this._due = 0;
     this._idle = 0;
     this._drawn = 0;
     this._summary = new UploadSummary(queue, { label, page: linked ? page : null, cancelAll });
@@ -43,16 +45,19 @@ export class UploadList {
     this.live = this._summary.live;
     this.element = element("div", { class: "upload-list", hidden: true });
     this.element.append(this._summary.element, this._before, this._items, this._after);
-    queue.addEventListener("change", () => this._soon(PAUSE));
+    queue.addEventListener("change", () => this._soon(isLong(queue.items.size) ? PAUSE_OF_LONG : PAUSE));
     queue.addEventListener("finished", () => this._soon(0));
     this._soon(0); // the queue may hold files already
   }
 
   /** Draw with the next frame. @param {number} wait Least milliseconds since the last drawing. */
   _soon(wait) {
-    if (this._timer !== 0) return;
-    const due = Math.max(0, this._drawn + wait - performance.now());
-    this._timer = setTimeout(() => requestAnimationFrame(() => this._draw()), due);
+    const now = performance.now();
+    const due = Math.max(now, this._drawn + wait);
+    if (this._timer !== 0 && due >= this._due) return;
+    clearTimeout(this._timer);
+    this._due = due;
+    this._timer = setTimeout(() => requestAnimationFrame(() => this._draw()), due - now);
   }
 
   _draw() {

@@ -120,7 +120,9 @@ export class UploadSummary {
  * @param {boolean} expecting Whether there will be more files.
  */
 function progressText({ done, working, queued, interrupted, paused }, expecting) {
-  const known = counted(done + working + queued + paused, "file");
+  const number = done + working + queued + paused;
+  if (number === 0) return "Reading the files";
+  const known = counted(number, "file");
   const all = expecting ? `more than ${known}` : known;
   const moving = working > interrupted;
   const doing = moving ? "Uploading" : interrupted > 0 ? "Interrupted" : queued > 0 ? "Uploading" : "Paused";
