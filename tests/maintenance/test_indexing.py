@@ -173,6 +173,31 @@ async def test_a_renamed_object_of_an_older_version_keeps_its_id(
     assert download.content == b"first"
 
 
+async def test_pages_are_smaller_where_their_writes_hold_up_others(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "docs"
+    put(root, **{f"n{number:02}_txt": "x" for number in range(40)})
+    datasette = await make_datasette({"docs": disk_source(root)}, MANAGED)
+    monkeypatch.setattr(indexing, "PAGE", 8)
+    monkeypatch.setattr(indexing, "_STEP", 2)
+    storage = Files.of(datasette).sources.get("docs").storage
+    whole, limits = storage.list_files, []
+
+    async def noted(prefix: str = "", cursor: str | None = None, limit: int = 100) -> Any:
+        limits.append(limit)
+        return await whole(prefix, cursor, limit)
+
+    monkeypatch.setattr(storage, "list_files", noted)
+    monkeypatch.setattr(indexing, "_WRITE_SECONDS", 0)
+    assert (await walk(datasette)).counts == {"listed": 40, "added": 40}
+    assert (limits[0], limits[-1]) == (8, 2)
+    limits.clear()
+    monkeypatch.setattr(indexing, "_WRITE_SECONDS", 60)
+    assert (await walk(datasette)).counts == {"listed": 40, "unchanged": 40}
+    assert set(limits) == {8}
+
+
 async def test_an_outage_marks_nothing_missing(
     make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
