@@ -35,9 +35,9 @@ from .restoring import with_their_ids
 
 #: Objects in one page of a listing, at most; files that are looked at once more at a time.
 PAGE = 2000
-#: Seconds that the write of a page is to take, as other writers wait for it. Where 2,000 objects
+#: Seconds that the write of a page may take, as other writers wait for it. Where 2,000 objects
 #: take longer, pages are smaller, in steps that few statements insert (db/rows.py).
-_WRITE_SECONDS = 0.12
+_WRITE_SECONDS = 0.2
 _STEP = 500
 _CONFIRMED = 200
 _MAX_CONCURRENT = 4
