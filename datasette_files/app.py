@@ -202,7 +202,7 @@ class Files:
         mark_source_blocks(self.datasette)
         await self.catalog.rebuild(schema.prepare)
         self.has_schema = True
-        await self.catalog.maintain(schema.keep_durable)
+        await self.catalog.maintain(schema.prepare_writing)
         declared = [
             (source.slug, source.config.storage, source.config.label, source.redacted)
             for source in self.sources

@@ -33,8 +33,12 @@ from . import renaming
 from .globs import Chosen
 from .restoring import with_their_ids
 
-#: Objects in one page of a listing; files that are looked at once more at a time.
+#: Objects in one page of a listing, at most; files that are looked at once more at a time.
 PAGE = 2000
+#: Seconds that the write of a page may take, as other writers wait for it. Where 2,000 objects
+#: take longer, pages are smaller, in steps that few statements insert (db/rows.py).
+_WRITE_SECONDS = 0.2
+_STEP = 500
 _CONFIRMED = 200
 _MAX_CONCURRENT = 4
 #: A walk stops if more files than both of these are not there any more.
@@ -107,6 +111,7 @@ class _Walking:
         self._tell = tell
         self._restored = restored
         self._place = (walk.phase, walk.cursor)
+        self._page_size = PAGE
         config = source.config.index or IndexConfig()
         self._chosen = Chosen(config.include, config.exclude)
 
@@ -143,7 +148,10 @@ class _Walking:
                     walk.phase = "renames"
                     for name in self._source.storage.unlisted():
                         walk.fail(name, "its name is not UTF-8; rename it")
+                listed, begun = walk.counts.get("listed", 0), time.monotonic()
                 await self.save(change)
+                listed = walk.counts.get("listed", 0) - listed
+                self._page_size = _fitting(listed, time.monotonic() - begun)
 
     async def _pages(
         self, cursor: str | None
@@ -161,12 +169,12 @@ class _Walking:
         while not is_last:
             with reading.storage_errors(self._source.slug):
                 try:
-                    listed, following = await storage.list_files("", cursor, PAGE)
+                    listed, following = await storage.list_files("", cursor, self._page_size)
                 except Invalid:
                     if cursor is None:
                         raise
                     # The storage does not know the place any more: what was seen counts twice.
-                    listed, following = await storage.list_files("", None, PAGE)
+                    listed, following = await storage.list_files("", None, self._page_size)
             yield listed, following
             cursor, is_last = following, following is None
 
@@ -315,6 +323,12 @@ class _Walking:
             await self.save(change)
         walk.ended_at = time.time()
         await self.save()
+
+
+def _fitting(number: int, seconds: float) -> int:
+    """The objects whose write takes ``_WRITE_SECONDS``, where ``number`` took ``seconds``."""
+    steps = int(number * _WRITE_SECONDS / max(seconds, 0.001)) // _STEP
+    return min(PAGE, max(1, steps) * _STEP)
 
 
 def _seen(listed: FileMetadata) -> Seen:

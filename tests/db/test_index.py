@@ -53,7 +53,7 @@ def kept(conn: sqlite3.Connection) -> dict[str, list[Any]]:
 
 
 def test_many_new_files_are_as_each_by_itself(conn: sqlite3.Connection) -> None:
-    added = new_files(1003)
+    added = new_files(2003)
     index.add(conn, 2, added)
     with closing(new_catalog()) as other:
         for one in added:

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,21 @@ async def test_a_renamed_object_of_an_older_version_keeps_its_id(
     assert (renamed["id"], renamed["missing_since"]) == (old, None)
     download = await datasette.client.get(f"/-/files/{old}/download")
     assert download.content == b"first"
+
+
+async def test_pages_are_smaller_where_their_writes_hold_up_others(
+    make_datasette: MakeDatasette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "PAGE", 8)
+    monkeypatch.setattr(indexing, "_STEP", 2)
+    put(tmp_path / "docs", **{f"n{number:02}_txt": "x" for number in range(40)})
+    datasette = await make_datasette({"docs": disk_source(tmp_path / "docs")}, MANAGED)
+    for seconds, last_size in ((0, 2), (60, 8)):
+        monkeypatch.setattr(indexing, "_WRITE_SECONDS", seconds)
+        reached: list[int] = []
+        await walk(datasette, tell=lambda one, to=reached: to.append(one.counts["listed"]))
+        pages = [to - since for since, to in pairwise([0, *reached]) if to != since]
+        assert (pages[0], pages[-1], sum(pages)) == (8, last_size, 40)
 
 
 async def test_an_outage_marks_nothing_missing(
