@@ -164,7 +164,7 @@ def test_a_folder_of_very_many_files_is_read_as_they_are_uploaded(
 ) -> None:
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     module = "**/upload/queue.js"
-    limits = "{ waiting: 40, failed: 30, done: 50 }"
+    limits = "{ waiting: 40, failed: 30, done: 50, whole: 20 }"
 
     def shrunk(route: Route) -> None:
         source = route.fetch().text()

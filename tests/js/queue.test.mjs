@@ -161,7 +161,7 @@ test("how many have failed is known at any moment", async () => {
 });
 
 test("of very many files a list takes in as many as fit, and keeps the latest", async () => {
-  const limits = { waiting: 3, failed: 2, done: 2 };
+  const limits = { waiting: 3, failed: 2, done: 2, whole: 1 };
   const queue = new UploadQueue(async ({ file }) => ({ id: `df-${file.name}` }), { limits });
   queue.expect(true);
   let most = 0;
@@ -172,6 +172,11 @@ test("of very many files a list takes in as many as fit, and keeps the latest", 
   }
   await settled();
   assert.deepEqual([most < 3, queue.busy, queue.items.size], [true, false, 2]);
+  // The browser holds the bytes of few of them.
+  assert.deepEqual(Array.from(queue.items, ({ file }) => file), [
+    { name: "18", size: 10, type: "" },
+    { name: "19", size: 10, type: "" },
+  ]);
   const { counts, sent, total } = queue.summary();
   assert.deepEqual([counts.done, sent, total], [20, 200, 200]);
   assert.deepEqual(queue.past.ids, Array.from({ length: 18 }, (_, place) => `df-${place}`));

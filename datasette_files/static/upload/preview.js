@@ -16,7 +16,7 @@ const MAX_PIXELS = 60_000_000;
 const MAX_EXTENSION = 4;
 
 export class UploadPreview {
-  /** @param {File} file */
+  /** @param {Pick<File, "name" | "size" | "type">} file One without a type may have no bytes. */
   constructor(file) {
     this.element = element("span", { class: "upload-tile", "aria-hidden": "true" });
     this._file = file;
@@ -31,7 +31,7 @@ export class UploadPreview {
   }
 
   _showPicture() {
-    this._url = URL.createObjectURL(this._file);
+    this._url = URL.createObjectURL(/** @type {File} */ (this._file));
     const picture = element("img", { alt: "", decoding: "async" });
     picture.addEventListener("load", () => {
       this.release();

@@ -19,11 +19,11 @@ import { PAUSED } from "./resumable.js";
  *   problem?: ApiError | null}} Addition */
 
 /**
- * How much a queue holds, so that a folder of hundreds of thousands of files does not fill the page's
- * memory: files that wait and files that failed, above which no more are taken in, and the latest that
- * are done.
+ * How much a queue holds, so that a folder of hundreds of thousands of files does not fill the browser's
+ * memory: files that wait and files that failed, above which no more are taken in, and the latest that are
+ * done. After `whole` of these the others lose their `File`, which takes the browser some 10 KB.
  */
-const LIMITS = { waiting: 10_000, failed: 5000, done: 5000 };
+const LIMITS = { waiting: 2000, failed: 5000, done: 5000, whole: 1000 };
 const WORKING = new Set(["checking", "preparing", "sending", "interrupted", "finishing"]);
 const UNFINISHED = new Set(["queued", "paused", ...WORKING]);
 
@@ -32,6 +32,7 @@ export class UploadItem {
   /** @param {number} number @param {Addition} addition @param {number} batch */
   constructor(number, { file, path = "", source = "", folder = "", replaces, problem = null }, batch) {
     this.number = number;
+    /** Of a file that is done perhaps without its bytes. @type {Pick<File, "name" | "size" | "type">} */
     this.file = file;
     /** Path of its folder, from the folder that was added, with a slash at the end. */
     this.path = path;
@@ -276,6 +277,8 @@ export class UploadQueue extends EventTarget {
   _keep(item) {
     if (!this.items.has(item)) return;
     this._done.add(item);
+    const { name, size } = item.file;
+    if (this._done.size > this._limits.whole) item.file = { name, size, type: "" };
     if (this._done.size <= this._limits.done) return;
     const [oldest] = this._done;
     this._drop(oldest);
