@@ -34,8 +34,8 @@ from .globs import Chosen
 from .restoring import with_their_ids
 
 #: Objects in one page of a listing, at most; files that are looked at once more at a time.
-PAGE = 2000
-#: Seconds that the write of a page may take, as other writers wait for it. Where 2,000 objects
+PAGE = 4000
+#: Seconds that the write of a page may take, as other writers wait for it. Where that many objects
 #: take longer, pages are smaller, in steps that few statements insert (db/rows.py).
 _WRITE_SECONDS = 0.2
 _STEP = 500
