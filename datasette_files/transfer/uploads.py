@@ -22,6 +22,7 @@ from ..base import UploadInstructions, UploadParts
 from ..config import PluginConfig
 from ..db import batching, files, unhashed, uploads
 from ..errors import Conflict, Expired, PermissionDenied
+from ..jobs.holder import is_gone, this_process
 from ..maintenance.sweeping import REMEMBERED_SECONDS, Sweeper
 from ..models import FileRecord, Upload
 from ..permissions.grants import Grant
@@ -57,6 +58,7 @@ class Uploads:
         self._expiry = config.upload_expiry_seconds
         self._sweeper = sweeper
         self._claims = Claims(database, self._expiry, sweeper)
+        self._process = this_process()
 
     async def prepare(
         self, source: Source, actor_id: str | None, grant: Grant, incoming: Incoming
@@ -238,17 +240,19 @@ class Uploads:
         Raises Conflict while an earlier request goes on, Invalid if the key belongs to another
         file, NotFound if the file was deleted, and as ``store``.
         """
-        claim, token = naming.new_claim(), naming.repeatable_token(source.id, actor_id, key)
+        token = naming.repeatable_token(source.id, actor_id, key)
+        claim = f"{self._process}/{naming.new_claim()}"
 
         def begin(conn: Connection) -> Upload | FileRecord:
             grant.check(conn, source.slug)
             if (file := owners.repeated(conn, token, incoming)) is not None:
                 return file
             upload, _ = self._new(source, actor_id, grant, incoming, claim, token)
-            if (dead := uploads.get(conn, upload.id)) is not None:
-                if uploads.is_alive(conn, dead.id, time.time()):
+            if (earlier := uploads.get(conn, upload.id)) is not None:
+                is_alive = uploads.is_alive(conn, earlier.id, time.time())
+                if is_alive and not is_gone(earlier.claim or ""):
                     raise Conflict(owners.GOES_ON)
-                uploads.discard(conn, dead)
+                uploads.discard(conn, earlier)
             reserving.begin(conn, source, upload)
             return upload
 

@@ -9,11 +9,13 @@ import hashlib
 import random
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from datasette_files.client import Client as FilesClient
 from tests.support.client import Client, expect
 from tests.support.faults.scene import Bucket, config, everywhere, leftovers, rows, settle
 from tests.support.server import Server
@@ -23,6 +25,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 MIB = 1024 * 1024
 SIZE = 60 * MIB
 KILLS = 5
+SMALL_FILES = 300
 
 
 def _offset(site: Server) -> int:
@@ -71,3 +74,30 @@ def test_killed_put_goes_on_where_it_stopped(root: Any, tmp_path: Path) -> None:
         settle(lambda: leftovers(site, root))
     kind = "S3" if isinstance(root, Bucket) else "disk"
     print(f"{KILLS} kills of put to {kind}; went on at, in MiB: {[n / MIB for n in went_on]}")
+
+
+@everywhere(direct=False)
+def test_small_files_are_stored_once_while_the_server_is_killed(root: Any, tmp_path: Path) -> None:
+    """A client repeats each request under its key, so a lost answer neither costs nor makes one."""
+    chance = random.Random(34)
+    names = [f"note {number:03}.bin" for number in range(SMALL_FILES)]
+    for name in names:
+        (tmp_path / name).write_bytes(chance.randbytes(chance.randrange(200_000)))
+    site = Server(tmp_path, config(root))
+    with site, ThreadPoolExecutor(8) as pool:
+        with FilesClient(site.url, state=tmp_path / "state") as client:
+            sent = [pool.submit(client.put, "docs", tmp_path / name) for name in names]
+            for number in range(1, KILLS + 1):
+                while sum(one.done() for one in sent) < number * SMALL_FILES // (KILLS + 1):
+                    time.sleep(0.002)
+                site.kill()
+                site.start(port=site.port)
+            stored = {one.result()["id"]: one.result() for one in sent}
+        browser = Client(site.url)
+        listed = list(browser.all_files("docs"))
+        assert sorted(file["filename"] for file in listed) == names
+        assert {file["id"] for file in listed} == set(stored)
+        for file in listed:
+            content = (tmp_path / file["filename"]).read_bytes()
+            assert browser.download(file["id"]).body == content
+        settle(lambda: leftovers(site, root))

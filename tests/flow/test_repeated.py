@@ -93,14 +93,20 @@ async def test_after_a_refusal_the_same_key_stores_the_file(flow: Flow) -> None:
     assert await _files(flow) == 1
 
 
-async def test_what_a_dead_server_held_is_taken_over(flow: Flow) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("created_at = created_at - 120", id="a minute ago"),
+        pytest.param("claim = replace(claim, '/', '/0')", id="on this machine"),
+    ],
+)
+async def test_what_a_dead_server_held_is_taken_over(flow: Flow, change: str) -> None:
     """Its row has no end of a claim in its first minute; its bytes are removed."""
     refused: list[Answer] = []
 
     async def dies() -> Any:
         yield b"hel"
-        # As after the death of the server and a minute; then its next one is asked.
-        await flow.change("UPDATE datasette_files_uploads SET created_at = created_at - 120")
+        await flow.change(f"UPDATE datasette_files_uploads SET {change}")
         refused.append(await _put(flow))
         yield b"lo"
 
