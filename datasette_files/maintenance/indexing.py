@@ -151,7 +151,7 @@ class _Walking:
                 listed, begun = walk.counts.get("listed", 0), time.monotonic()
                 await self.save(change)
                 listed = walk.counts.get("listed", 0) - listed
-                self._page_size = _fitting(listed, time.monotonic() - begun)
+                self._page_size = _next_size(self._page_size, listed, time.monotonic() - begun)
 
     async def _pages(
         self, cursor: str | None
@@ -325,10 +325,14 @@ class _Walking:
         await self.save()
 
 
-def _fitting(number: int, seconds: float) -> int:
-    """The objects whose write takes ``_WRITE_SECONDS``, where ``number`` took ``seconds``."""
+def _next_size(size: int, number: int, seconds: float) -> int:
+    """The objects whose write takes ``_WRITE_SECONDS``, where ``number`` took ``seconds``.
+
+    A page that took less, perhaps as it was short, makes the next ones no smaller than ``size``.
+    """
     steps = int(number * _WRITE_SECONDS / max(seconds, 0.001)) // _STEP
-    return min(PAGE, max(1, steps) * _STEP)
+    fitting = min(PAGE, max(1, steps) * _STEP)
+    return fitting if seconds > _WRITE_SECONDS else max(size, fitting)
 
 
 def _seen(listed: FileMetadata) -> Seen:
