@@ -17,11 +17,10 @@ const waiting = [];
 /**
  * @param {Blob} file
  * @param {AbortSignal} [signal]
- * @returns {Promise<string | undefined>} In hexadecimal; undefined for a large file, and on a
- *   page without TLS, where browsers offer no SubtleCrypto.
+ * @returns {Promise<string | undefined>} In hexadecimal; undefined for a large file, and without `hasDigests`.
  */
 export async function sha256(file, signal) {
-  if (globalThis.crypto?.subtle === undefined || file.size > MAX_DIGESTED) return undefined;
+  if (!hasDigests() || file.size > MAX_DIGESTED) return undefined;
   return orAborted(inTurn(file, signal), signal);
 }
 
@@ -31,15 +30,28 @@ async function inTurn(file, signal) {
   else running += 1;
   try {
     signal?.throwIfAborted();
-    const digest = await crypto.subtle.digest("SHA-256", await bytesOf(file));
-    const octets = Array.from(new Uint8Array(digest));
-    return octets.map((octet) => octet.toString(16).padStart(2, "0")).join("");
+    return inHexadecimal(new Uint8Array(await digestOf(await bytesOf(file))));
   } finally {
     // Hand the place to the next in line, or free it.
     const next = waiting.shift();
     if (next === undefined) running -= 1;
     else next();
   }
+}
+
+/** Whether the browser computes digests; on a page without TLS it does not. */
+export function hasDigests() {
+  return globalThis.crypto?.subtle !== undefined;
+}
+
+/** Of bytes in memory. @param {ArrayBuffer} bytes */
+export function digestOf(bytes) {
+  return crypto.subtle.digest("SHA-256", bytes);
+}
+
+/** @param {Uint8Array} octets */
+export function inHexadecimal(octets) {
+  return Array.from(octets, (octet) => octet.toString(16).padStart(2, "0")).join("");
 }
 
 /**

@@ -5,7 +5,7 @@
 
 import { ApiError, answered } from "../shared/request.js";
 import { PASSING, sendAgain } from "./again.js";
-import { sha256 } from "./checksum.js";
+import { bytesOf, digestOf, hasDigests, inHexadecimal, orAborted } from "./checksum.js";
 import { exchangeFile } from "./exchange.js";
 
 /** @import { Completed, FilesApi } from "../api.js" */
@@ -34,7 +34,9 @@ export function wholeUpload(api, source, file, { column, folder, replaces }) {
  */
 export async function sendWhole(url, file, options) {
   const { signal, onStep = () => {}, onProgress = () => {}, exchange = exchangeFile } = options;
-  const headers = await headersOf(file, signal);
+  // Its bytes, as the browser would keep a part of the file for each try.
+  const body = await orAborted(bytesOf(file), signal);
+  const headers = await headersOf(file, body);
   const onSent = (/** @type {number} */ sent, /** @type {number} */ total) => {
     onProgress(sent);
     if (sent >= total) onStep("finishing"); // nothing can be cancelled any more
@@ -46,8 +48,6 @@ export async function sendWhole(url, file, options) {
   const send = async () => {
     const key = known.get(url) ?? newKey();
     known.set(url, key);
-    // A slice has no type, so the browser adds none that the server would take for the declared one.
-    const body = file.slice(0, file.size);
     const asked = { method: "PUT", url, headers: { ...headers, "Idempotency-Key": key }, body, signal, onSent };
     told = answered(await exchange(asked, file));
   };
@@ -64,24 +64,19 @@ export async function sendWhole(url, file, options) {
   }
 }
 
-/** @param {File} file @param {AbortSignal} [signal] */
-async function headersOf(file, signal) {
-  const digest = await sha256(file, signal);
+/** @param {File} file @param {ArrayBuffer} bytes */
+async function headersOf(file, bytes) {
   /** @type {Record<string, string>} */
   const headers = {};
   if (file.type) headers["Content-Type"] = file.type;
-  if (digest !== undefined) headers["Repr-Digest"] = `sha-256=:${inBase64(digest)}:`;
+  if (hasDigests()) {
+    const digest = new Uint8Array(await digestOf(bytes));
+    headers["Repr-Digest"] = `sha-256=:${btoa(String.fromCharCode(...digest))}:`;
+  }
   return headers;
-}
-
-/** @param {string} hexadecimal */
-function inBase64(hexadecimal) {
-  const octets = hexadecimal.match(/../g) ?? [];
-  return btoa(String.fromCharCode(...octets.map((octet) => parseInt(octet, 16))));
 }
 
 /** 160 random bits. `crypto.randomUUID` is not offered on pages without TLS. */
 function newKey() {
-  const octets = crypto.getRandomValues(new Uint8Array(20));
-  return Array.from(octets, (octet) => octet.toString(16).padStart(2, "0")).join("");
+  return inHexadecimal(crypto.getRandomValues(new Uint8Array(20)));
 }
