@@ -141,7 +141,6 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         ours = environments.ours(cache, options.ours_python)
         public = environments.public(cache)
-        copyparty = environments.copyparty(cache)
     except SetupError as error:
         log(str(error))
         return 1
@@ -151,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
         ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool,
     ):
         bench = Bench(
-            *(ours, public, copyparty, cache, Path(scratch)),
+            *(ours, public, cache, Path(scratch)),
             *(options.rounds, options.quick, options.signed_in, pool),
         )
         figures, failed = _measure(bench, options.only)

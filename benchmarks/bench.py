@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from benchmarks import environments
 from benchmarks.client import UnexpectedStatusError, connect, read_response
 from benchmarks.environments import Interpreter
 from benchmarks.load import ThreeSteps
@@ -36,7 +37,6 @@ class Bench:
 
     ours: Interpreter
     public: Interpreter
-    copyparty: Interpreter
     cache: Path
     scratch: Path
     rounds: int
@@ -70,8 +70,8 @@ class Bench:
         )
 
     def peer(self) -> Server:
-        """copyparty with an empty folder, not yet started."""
-        return copyparty_server(self.copyparty, self.folder("copyparty"))
+        """copyparty with an empty folder, not yet started. Raises SetupError."""
+        return copyparty_server(environments.copyparty(self.cache), self.folder("copyparty"))
 
     def yardstick(self, interpreter: Interpreter) -> Server:
         """The least route of Datasette's own, under the interpreter, not yet started."""

@@ -90,9 +90,17 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+_REPEATABLE = "once/"
+
+
 def repeatable_token(source_id: int, actor_id: str | None, key: str) -> str:
     """The token of an upload in one request, by the key under which its client may repeat it."""
-    return f"once/{json.dumps([source_id, actor_id, key])}"
+    return f"{_REPEATABLE}{json.dumps([source_id, actor_id, key])}"
+
+
+def is_repeatable(token: str) -> bool:
+    """Tell whether the token is that of an upload in one request."""
+    return token.startswith(_REPEATABLE)
 
 
 _RESUMABLE = "resumable/"

@@ -34,7 +34,7 @@ _BY_STATUS = {kind.status: kind for kind in _KINDS}
 
 
 class Unreachable(StorageUnavailable):
-    """No answer arrived: the server is down, or the connection broke.
+    """The server gave no answer: it is down, the connection broke, or a proxy answered instead.
 
     ``sent`` is false if the server can have seen nothing of the request.
     """
@@ -112,24 +112,28 @@ class Server:
         ``content`` makes the body of each try; an iterator is one for a single try.
         """
         pauses = iter(PAUSES if repeat else ())
-        # A conflict may be with an earlier try, which the server is still at.
-        passing: tuple[type[FilesError], ...] = (StorageUnavailable,)
+        # Whether a try may have arrived, at which the server may still be.
+        arrived = False
         while True:
             pause = next(pauses, None)
             body = content() if callable(content) else content
             try:
                 async with self.stream(method, url, headers, json=json, content=body) as answer:
                     await answer.aread()
-            except Unreachable as unanswered:
-                if pause is None or not (unanswered.sent or self._has_answered):
-                    raise
-                passing = (StorageUnavailable, Conflict)
-            else:
                 if answer.status_code < 400 or answer.status_code in passes:
                     return answer
                 error = error_of(answer)
-                if pause is None or not isinstance(error, passing):
-                    raise error
+            except Unreachable as unanswered:
+                error = unanswered
+            passing = isinstance(error, StorageUnavailable)
+            if isinstance(error, Unreachable):
+                arrived = error.sent = error.sent or arrived
+                passing = arrived or self._has_answered
+            elif isinstance(error, Conflict) and arrived:
+                # With the earlier try.
+                error, passing = Unreachable(str(error), sent=True), True
+            if pause is None or not passing:
+                raise error
             await asyncio.sleep(pause)
 
     @asynccontextmanager
@@ -185,8 +189,8 @@ def body_of(answer: httpx.Response) -> dict[str, Any]:
 def error_of(answer: httpx.Response) -> FilesError:
     """The error that an answer tells, with the server's message.
 
-    StorageUnavailable, the one that may pass, stands for 429 and for every 5xx without a code of
-    ours: of a proxy, or of a store.
+    Unreachable stands for a 5xx without a code of ours, of a proxy or of a store, and
+    StorageUnavailable for a 429. Both may pass.
     """
     try:
         body = answer.json()
@@ -194,14 +198,14 @@ def error_of(answer: httpx.Response) -> FilesError:
         body = None
     body = body if isinstance(body, dict) else {}
     status = answer.status_code
-    other = (
-        StorageUnavailable if status == 429 or status >= 500 else _BY_STATUS.get(status, Invalid)
-    )
-    kind = _BY_CODE.get(str(body.get("code")), other)
+    other = StorageUnavailable if status == 429 else _BY_STATUS.get(status, Invalid)
+    kind = _BY_CODE.get(str(body.get("code")))
     message = body.get("error")
     if not isinstance(message, str):
         message = f"{answer.url.host} answered {answer.status_code} {answer.reason_phrase}"
-    return kind(message)
+    if kind is None and status >= 500:
+        return Unreachable(message, sent=True)
+    return (kind or other)(message)
 
 
 def refusal(code: str) -> FilesError:

@@ -196,7 +196,7 @@ def forget(conn: sqlite3.Connection, upload_id: str) -> None:
 
 
 #: Until when an attempt may be alive. One in a single request sets no time before it has lasted
-#: for a while: a minute is more than that.
+#: for a while; here a minute is enough for it, as no server should run.
 _ALIVE_UNTIL = "CASE state WHEN 'receiving' THEN ifnull(claimed_until, created_at + 60) END"
 
 
@@ -220,15 +220,6 @@ def unfinished(
         (source_id, after, limit),
     )
     return [Unfinished(*row) for row in rows]
-
-
-def is_alive(conn: sqlite3.Connection, upload_id: str, now: float) -> bool:
-    """Tell whether an attempt may still receive the upload."""
-    row = conn.execute(
-        f"SELECT ifnull({_ALIVE_UNTIL}, 0) > ? FROM datasette_files_uploads WHERE id = ?",
-        (now, upload_id),
-    ).fetchone()
-    return row is not None and bool(row[0])
 
 
 def forget_stored(

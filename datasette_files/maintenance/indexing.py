@@ -35,10 +35,13 @@ from .restoring import with_their_ids
 
 #: Objects in one page of a listing, at most; files that are looked at once more at a time.
 PAGE = 4000
-#: Seconds that the write of a page may take, as other writers wait for it. Where that many objects
-#: take longer, pages are smaller, in steps that few statements insert (db/rows.py).
-_WRITE_SECONDS = 0.2
+#: Seconds that the statements of a page may take, as other writers wait for them and for the
+#: commit, which takes half as long. Where that many objects take longer, pages are smaller, in
+#: steps that few statements insert (db/rows.py).
+_WRITE_SECONDS = 0.16
 _STEP = 500
+#: Objects that are compared with missing files, and files that are renamed, in one transaction.
+_RENAMED = 500
 _CONFIRMED = 200
 _MAX_CONCURRENT = 4
 #: A walk stops if more files than both of these are not there any more.
@@ -148,10 +151,23 @@ class _Walking:
                     walk.phase = "renames"
                     for name in self._source.storage.unlisted():
                         walk.fail(name, "its name is not UTF-8; rename it")
-                listed, begun = walk.counts.get("listed", 0), time.monotonic()
-                await self.save(change)
+                listed = walk.counts.get("listed", 0)
+                seconds = await self._timed(change)
                 listed = walk.counts.get("listed", 0) - listed
-                self._page_size = _next_size(self._page_size, listed, time.monotonic() - begun)
+                self._page_size = _next_size(self._page_size, listed, seconds)
+
+    async def _timed(self, change: Callable[[sqlite3.Connection], None]) -> float:
+        """Save a change; return the seconds that it took, without those of waiting for others."""
+        seconds = 0.0
+
+        def timed(conn: sqlite3.Connection) -> None:
+            nonlocal seconds
+            begun = time.monotonic()
+            change(conn)
+            seconds = time.monotonic() - begun
+
+        await self.save(timed)
+        return seconds
 
     async def _pages(
         self, cursor: str | None
@@ -274,7 +290,9 @@ class _Walking:
                 return Seen(one.path, one.version, None)
             return Seen(one.path, one.version, object_.size, object_.created_at)
 
-        while found := await self._catalog.query(lambda conn: renames.pending(conn, walk, PAGE)):
+        while found := await self._catalog.query(
+            lambda conn: renames.pending(conn, walk, _RENAMED)
+        ):
             async with aclosing(several(each(found), look, _MAX_CONCURRENT)) as looked:
                 again = [one async for one in looked]
             made = {file.path: file for file in await self._records(again, walk)}

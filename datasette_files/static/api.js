@@ -72,6 +72,9 @@ export { ApiError } from "./shared/request.js";
  * @property {string} list_url
  */
 
+/** Characters of an address; proxies take at least twice as many. */
+const MAX_ADDRESS = 4000;
+
 export class FilesApi {
   /**
    * @param {string} [base] Datasette's `base_url`: a path that ends with a slash.
@@ -84,6 +87,8 @@ export class FilesApi {
     this._link = link;
     /** Sources of which prepare told that this site takes the bytes. @type {Set<string>} */
     this.receives = new Set();
+    /** Whether uploads in one request come through to this site. */
+    this.takesWhole = true;
   }
 
   /**
@@ -169,14 +174,25 @@ export class FilesApi {
   }
 
   /**
-   * The address of an upload in one request, by PUT; null by an upload link, which has none.
+   * The address of an upload in one request, by PUT; null by an upload link, which has none, and for one so
+   * long that a proxy may refuse it.
    * @param {string} source @param {string} filename @param {Record<string, string | undefined>} given
    */
   wholeUpload(source, filename, given) {
-    if (this._link !== null) return null;
+    if (this._link !== null || !this.takesWhole) return null;
     const query = new URLSearchParams({ duplicate_of: "1" });
     for (const [name, value] of Object.entries(given)) if (value) query.set(name, value);
-    return `${this.base}-/files/${this._uploads(source)}/${encodeURIComponent(filename)}?${query}`;
+    const url = `${this.base}-/files/${this._uploads(source)}/${encodeURIComponent(filename)}?${query}`;
+    return url.length > MAX_ADDRESS ? null : url;
+  }
+
+  /**
+   * Store a file by one request, which may be repeated with the same headers.
+   * @param {string} url From `wholeUpload`. @param {Record<string, string>} headers With `Idempotency-Key`.
+   * @param {ArrayBuffer} body @returns {Promise<Completed>}
+   */
+  storeWhole(url, headers, body) {
+    return requestJson(url, { method: "PUT", headers, body }, this._fetch);
   }
 
   /** The path of uploads to a source, or by the link. @param {string} source */

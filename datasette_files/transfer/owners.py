@@ -41,7 +41,8 @@ def owned(
     ``takes_late`` returns an expired direct upload too. Raises NotFound, PermissionDenied, Expired,
     Conflict for an upload by tus that still goes on.
     """
-    upload = uploads.get(conn, naming.token_digest(token))
+    # Nobody was given the token of an upload in one request, but its client knows the key.
+    upload = None if naming.is_repeatable(token) else uploads.get(conn, naming.token_digest(token))
     resumable_id = None
     if upload is None:
         resumable_id = naming.resumable_id_of(token)
@@ -83,13 +84,18 @@ def repeated(conn: Connection, token: str, incoming: Incoming) -> FileRecord | N
     earlier = uploads.get(conn, naming.token_digest(token))
     if earlier is None or earlier.state != "completed":
         return None
-    for name in ("filename", "size", "sha256", "folder", "tags", "replaces"):
-        if getattr(earlier, name) != getattr(incoming, name):
+    file = file_of(conn, earlier)
+    same = {name: getattr(earlier, name) for name in ("filename", "folder", "tags", "replaces")}
+    same |= {name: getattr(file, name) for name in ("size", "sha256")}
+    for name, value in same.items():
+        declared = getattr(incoming, name)
+        # Size and sha256 need not be declared, and one that was restored has perhaps no sha256 yet.
+        if declared != value and not (name in ("size", "sha256") and None in (declared, value)):
             raise Invalid(
                 f"The Idempotency-Key was used for another file (its {name} is not the same); send"
                 " a new key with each file"
             )
-    return file_of(conn, earlier)
+    return file
 
 
 def conflict(upload: Upload) -> Conflict:

@@ -30,7 +30,7 @@ from ..permissions.shares import LinkGrant
 from ..sources.reading import storage_errors
 from ..sources.sources import Source
 from . import owners, receiving, reserving
-from .claims import LOST_CLAIM, Claims
+from .claims import CLAIM_SECONDS, LOST_CLAIM, Claims
 from .incoming import Incoming, as_file, new_upload, next_path
 from .reserving import Reservation
 
@@ -138,7 +138,8 @@ class Uploads:
             path = upload.path if upload.claim is None else next_path(source, upload)
             upload = self._claims.new(upload, now)
             upload = replace(upload, path=path, reserved=upload.size or 0)
-            uploads.claim(conn, upload, now)
+            if not uploads.claim(conn, upload, now):
+                raise owners.conflict(upload)
             return upload
 
         upload = await self._catalog.write(claim)
@@ -247,10 +248,11 @@ class Uploads:
             grant.check(conn, source.slug)
             if (file := owners.repeated(conn, token, incoming)) is not None:
                 return file
+            now = time.time()
             upload, _ = self._new(source, actor_id, grant, incoming, claim, token)
+            upload = replace(upload, claimed_until=now + CLAIM_SECONDS)
             if (earlier := uploads.get(conn, upload.id)) is not None:
-                is_alive = uploads.is_alive(conn, earlier.id, time.time())
-                if is_alive and not is_gone(earlier.claim or ""):
+                if earlier.is_being_received(now) and not is_gone(earlier.claim or ""):
                     raise Conflict(owners.GOES_ON)
                 uploads.discard(conn, earlier)
             reserving.begin(conn, source, upload)
@@ -259,8 +261,7 @@ class Uploads:
         begun = await self._catalog.write(begin)
         if isinstance(begun, FileRecord):
             return begun, False
-        keep_until = time.time() + _REPEATABLE_SECONDS
-        return await self._store(source, grant, begun, chunks, keep_until=keep_until), True
+        return await self._store(source, grant, begun, chunks, kept=_REPEATABLE_SECONDS), True
 
     async def repeated(
         self, source: Source, actor_id: str | None, grant: Grant, incoming: Incoming, key: str
@@ -282,15 +283,16 @@ class Uploads:
         chunks: AsyncIterator[bytes],
         also: Callable[[Connection, Upload], None] | None = None,
         described: Callable[[FileRecord], FileRecord] = lambda file: file,
-        keep_until: float | None = None,
+        kept: float | None = None,
     ) -> FileRecord:
-        """Receive and complete an upload that has begun; keep its row until ``keep_until``."""
+        """Receive and complete an upload that has begun; keep its row for ``kept`` seconds."""
         try:
             stored = await self._stream(source, upload, chunks)
             file, allowed = described(as_file(stored)), await grant.renewed()
 
             def commit(conn: Connection) -> None:
                 allowed.check(conn, source.slug)
+                keep_until = None if kept is None else time.time() + kept
                 if not uploads.finish(conn, upload.id, upload.claim or "", keep_until):
                     raise Expired(LOST_CLAIM)
                 try:

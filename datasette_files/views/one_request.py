@@ -23,7 +23,7 @@ from .uploads import browses, duplicate_of, replaced_by, sender_id, to_source
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 #: As a string of structured fields, which the draft of the header asks for, or bare, as many send.
-_KEY = re.compile(r'"?([!#-\[\]-~]{16,255})"?')
+_KEY = re.compile(r'("?)([!#-\[\]-~]{16,255})\1')
 
 
 @to_source
@@ -92,9 +92,10 @@ def _key_of(header: str | None) -> str | None:
     found = _KEY.fullmatch(header.strip())
     if found is None:
         raise Invalid(
-            "Idempotency-Key must have 16 to 255 visible characters, nobody else's; send a UUID"
+            "Idempotency-Key must have 16 to 255 visible characters of ASCII, without quotes and"
+            " backslashes; send a UUID"
         )
-    return found[1]
+    return found[2]
 
 
 def _sorted_in(incoming: Incoming, folder: str, tags: list[str]) -> Incoming:
@@ -106,13 +107,13 @@ async def _stored(call: Call, source: Source, file: FileRecord, created: bool = 
     """The answer to an upload in one request; ``created``: by this one."""
     if created:
         await call.files.uploaded(source, file, call.actor)
-    links = records.urls(call, file.id)
+    links, status = records.urls(call, file.id), 201 if created else 200
     if "text/html" in call.headers.get("accept", ""):
         if await browses(call):
             return redirect(links["url"])
         # This actor may not open the file's page, so show the record of the upload.
         context = {"source": source, "uploaded": records.uploaded(call, file), "can_browse": False}
-        return await page(call, "upload.html", context, 201)
+        return await page(call, "upload.html", context, status)
     body = {
         "ok": True,
         "file": records.uploaded(call, file),
@@ -124,4 +125,4 @@ async def _stored(call: Call, source: Source, file: FileRecord, created: bool = 
     }
     if call.argument("duplicate_of"):
         body |= await duplicate_of(call, file)
-    return answer(call, body, 201 if created else 200, {"Location": links["url"]})
+    return answer(call, body, status, {"Location": links["url"]})

@@ -274,6 +274,47 @@ async def test_a_small_file_whose_answer_was_lost_is_sent_again_and_stored_once(
     assert [request.method for request in transport.requests[:2]] == ["PUT", "PUT"]
 
 
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        pytest.param([504, 409, 409, 201], 4, id="a proxy gave up"),
+        pytest.param([httpx.ReadError, httpx.ConnectError, 409, 503, 201], 5, id="it starts anew"),
+        pytest.param([429, 409], 2, id="nothing had arrived"),
+        pytest.param([504, 409, 409, 409, 409, 409], 6, id="it stays so"),
+        pytest.param([httpx.ReadError, *[httpx.ConnectError] * 5], 6, id="it stays away"),
+    ],
+)
+async def test_a_small_file_that_may_have_arrived_is_sent_again_or_said_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[Any], asked: int
+) -> None:
+    monkeypatch.setattr(server_module, "PAUSES", (0.0,) * 5)
+    codes = {409: "conflict", 503: "storage_unavailable"}
+    keys: list[str] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        told = answers[len(keys) - 1]
+        if not isinstance(told, int):
+            raise told("broken")
+        if told == 201:
+            return httpx.Response(201, json={"ok": True, "file": {"id": "df-a"}})
+        body = {"ok": False, "error": "why", "code": codes[told]} if told in codes else None
+        return httpx.Response(told, json=body)
+
+    (tmp_path / "a.txt").write_bytes(b"small")
+    transport = httpx.MockTransport(answer)
+    async with AsyncClient("https://host", state=tmp_path / "state", transport=transport) as client:
+        if answers[-1] == 201:
+            assert (await client.put("docs", tmp_path / "a.txt"))["id"] == "df-a"
+        elif 429 in answers:
+            with pytest.raises(Conflict, match="why"):
+                await client.put("docs", tmp_path / "a.txt")
+        else:
+            with pytest.raises(Unreachable, match=r"may have stored a\.txt"):
+                await client.put("docs", tmp_path / "a.txt")
+    assert (len(keys), len(set(keys))) == (asked, 1)
+
+
 async def test_what_cannot_pass_is_not_asked_again_and_only_our_files_are_swept(
     tmp_path: Path, quick: None
 ) -> None:

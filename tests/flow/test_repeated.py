@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from base64 import b64encode
+from hashlib import sha256
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from datasette_files import naming
+from datasette_files.transfer import uploads
 from tests.support.flow.flow import ALICE, BOB, Answer, Flow
 
 KEY = "3f1c0e5a-9d0f-4a57-8a75-0f4b7c2f6a11"
@@ -37,8 +43,8 @@ async def test_a_repeated_request_is_answered_with_its_file(flow: Flow) -> None:
     assert again.json == first.json
     assert again.headers["location"] == first.headers["location"]
     assert await _files(flow) == 1
-    uploads = await flow.rows("SELECT 1 FROM datasette_files_audit WHERE action = 'upload'")
-    assert len(uploads) == 1
+    recorded = await flow.rows("SELECT 1 FROM datasette_files_audit WHERE action = 'upload'")
+    assert len(recorded) == 1
     other = await _put(flow, key=KEY[::-1])
     assert other.json["file_id"] != first.json["file_id"]
     assert await _files(flow) == 2
@@ -58,6 +64,15 @@ async def test_a_key_is_one_actors_and_one_files(flow: Flow) -> None:
         refused = await _put(flow, content, path=path)
         assert (refused.status, refused.json["code"]) == (400, "invalid")
         assert "another file" in refused.json["error"]
+    for digest, status in ((b64encode(sha256(b"hello").digest()), 200), (b"A" * 43 + b"=", 400)):
+        headers = {"Idempotency-Key": KEY, "Repr-Digest": f"sha-256=:{digest.decode()}:"}
+        answer = await flow.request("PUT", PATH, content=b"hello", headers=headers)
+        assert answer.status == status
+
+    async def of_unknown_length() -> Any:
+        yield b"hello"
+
+    assert (await _put(flow, of_unknown_length())).json == first.json
     assert await _files(flow) == 2
 
 
@@ -96,12 +111,12 @@ async def test_after_a_refusal_the_same_key_stores_the_file(flow: Flow) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param("created_at = created_at - 120", id="a minute ago"),
+        pytest.param("claimed_until = claimed_until - 120", id="a minute ago"),
         pytest.param("claim = replace(claim, '/', '/0')", id="on this machine"),
     ],
 )
 async def test_what_a_dead_server_held_is_taken_over(flow: Flow, change: str) -> None:
-    """Its row has no end of a claim in its first minute; its bytes are removed."""
+    """Its bytes are removed."""
     refused: list[Answer] = []
 
     async def dies() -> Any:
@@ -152,3 +167,33 @@ async def test_a_new_version_is_made_once(flow: Flow) -> None:
     assert again.json["file_id"] == first.json["file_id"]
     versions = await flow.request("GET", f"/-/files/{first.json['file_id']}/versions.json")
     assert len(versions.json["versions"]) == 2
+
+
+async def test_the_hour_begins_when_the_file_is_stored(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+
+    async def slow() -> Any:
+        yield b"hel"
+        monkeypatch.setattr(uploads, "time", SimpleNamespace(time=lambda: now + 3000))
+        yield b"lo"
+
+    assert (await _put(flow, slow())).status == 201
+    [(end,)] = await flow.rows("SELECT expires_at FROM datasette_files_uploads")
+    assert end == now + 3000 + 3600
+
+
+async def test_a_key_is_no_token_of_the_other_requests(flow: Flow) -> None:
+    assert (await _put(flow)).status == 201
+    [(source_id,)] = await flow.rows("SELECT source_id FROM datasette_files_uploads")
+    token = naming.repeatable_token(source_id, ALICE["id"], KEY)
+    assert (await flow.complete(token)).status == 404
+    sent = await flow.request(
+        "POST",
+        "/-/files/upload/docs/-/upload",
+        data={"upload_token": token},
+        files={"file": ("note.txt", b"other")},
+    )
+    assert sent.status == 404
+    assert await _files(flow) == 1

@@ -169,34 +169,38 @@ test("bytes that break off are sent again with the same upload, and a storage el
 
 /** A source whose bytes the site takes: the first file is prepared, small ones after it go in one request. */
 async function receiving(...answers) {
-  const { api: files } = api(ok({ ...INSTRUCTIONS, upload_fields: { upload_token: "tok_1" } }), ok({ file: RECORD }));
-  await uploadFile(files, "docs", FILE, options);
+  const first = [ok({ ...INSTRUCTIONS, upload_fields: { upload_token: "tok_1" } }), ok({ file: RECORD })];
+  answers.unshift(...first);
   const asked = [];
-  const exchange = async (request) => {
-    asked.push(request);
+  const fetcher = async (url, request) => {
+    asked.push({ url, ...request });
     const answer = answers.shift();
     if (answer instanceof Error) throw answer;
     const [status, content] = answer;
-    return { status, text: JSON.stringify(content), header: () => null };
+    return new Response(typeof content === "string" ? content : JSON.stringify(content), { status });
   };
-  return { files, asked, options: { ...options, exchange } };
+  const files = new FilesApi("/prefix/", fetcher);
+  await uploadFile(files, "docs", FILE, options);
+  asked.length = 0;
+  return { files, asked, keys: () => asked.map(({ headers }) => headers["Idempotency-Key"]) };
 }
 
 const small = () => new File(["hello"], "a b#.txt", { type: "text/plain" });
+const lost = new TypeError("no net");
+const held = error(409, "conflict");
 
 test("a small file goes in one request, once the site is known to take the bytes", async () => {
-  const told = { file: RECORD, duplicate_of: { id: "df-0" } };
-  const { files, asked, options: given } = await receiving(ok(told));
+  const { files, asked } = await receiving(ok({ file: RECORD, duplicate_of: { id: "df-0" } }));
   const seen = [];
   const record = await uploadFile(files, "docs", small(), {
-    ...given,
+    ...options,
     folder: "2026/ä",
     onStep: (step) => seen.push(step),
   });
   assert.deepEqual(record, { ...RECORD, duplicate_of: { id: "df-0" } });
-  assert.deepEqual(seen, ["checking", "sending"]);
-  const [{ method, url, headers }] = asked;
-  assert.equal(method, "PUT");
+  assert.deepEqual(seen, ["checking", "finishing"]);
+  const [{ method, url, headers, body, redirect }] = asked;
+  assert.deepEqual([method, redirect, new TextDecoder().decode(body)], ["PUT", "manual", "hello"]);
   assert.equal(url, "/prefix/-/files/upload/docs/a%20b%23.txt?duplicate_of=1&folder=2026%2F%C3%A4");
   assert.equal(headers["Content-Type"], "text/plain");
   assert.equal(headers["Repr-Digest"], "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:");
@@ -204,41 +208,67 @@ test("a small file goes in one request, once the site is known to take the bytes
 });
 
 test("a small file that is sent again has the same key, also in a later try", async () => {
-  const lost = new ApiError("network", "");
-  const five = [lost, lost, lost, lost, lost];
-  const { files, asked, options: given } = await receiving(lost, ok({ file: RECORD }), ...five, ok({ file: RECORD }));
-  await uploadFile(files, "docs", small(), given);
+  const { files, keys } = await receiving(lost, ok({ file: RECORD }), ...Array(5).fill(lost), ok({ file: RECORD }));
+  await uploadFile(files, "docs", small(), options);
   const file = small();
-  await assert.rejects(uploadFile(files, "docs", file, given), { code: "network" });
-  assert.deepEqual(await uploadFile(files, "docs", file, given), RECORD);
-  const sent = asked.map(({ headers }) => headers["Idempotency-Key"]);
-  assert.equal(sent.length, 8);
-  assert.equal(new Set(sent.slice(0, 2)).size, 1);
-  assert.equal(new Set(sent.slice(2)).size, 1);
+  await assert.rejects(uploadFile(files, "docs", file, options), { code: "network" });
+  assert.deepEqual(await uploadFile(files, "docs", file, options), RECORD);
+  const sent = keys();
+  assert.deepEqual([sent.length, new Set(sent.slice(0, 2)).size, new Set(sent.slice(2)).size], [8, 1, 1]);
   assert.notEqual(sent[0], sent[2]);
 });
 
-test("a small file gets another key where a dead server holds the first, or after a refusal", async () => {
-  const held = error(409, "conflict");
-  const dead = await receiving(new ApiError("network", ""), held, held, ok({ file: RECORD }));
-  assert.deepEqual(await uploadFile(dead.files, "docs", small(), dead.options), RECORD);
-  const full = await receiving(error(507, "no_space"), ok({ file: RECORD }));
+test("a small file keeps its key as long as it may be there", async () => {
+  // A proxy that gave up while the server went on; then somebody who tries again.
+  const gone = [504, "<h1>Gateway timeout</h1>"];
+  const { files, keys } = await receiving(gone, held, held, held, held, ok({ file: RECORD }));
   const file = small();
-  await assert.rejects(uploadFile(full.files, "docs", file, full.options), { code: "no_space" });
-  await uploadFile(full.files, "docs", file, full.options);
-  for (const { asked, at } of [{ ...dead, at: 3 }, { ...full, at: 1 }]) {
-    const sent = asked.map(({ headers }) => headers["Idempotency-Key"]);
-    assert.equal(new Set(sent.slice(0, at)).size, 1);
-    assert.notEqual(sent[at], sent[0]);
+  await assert.rejects(uploadFile(files, "docs", file, options), { code: "conflict" });
+  assert.deepEqual(await uploadFile(files, "docs", file, options), RECORD);
+  assert.equal(new Set(keys()).size, 1);
+  for (const unsure of [[524, ""], [500, "<h1>Error</h1>"], [200, "<h1>Portal</h1>"], error(507, "no_space")]) {
+    const scene = await receiving(unsure, ok({ file: RECORD }));
+    await assert.rejects(uploadFile(scene.files, "docs", file, options));
+    await uploadFile(scene.files, "docs", file, options);
+    assert.equal(new Set(scene.keys()).size, 1);
+  }
+  for (const sure of [error(400, "invalid"), error(404, "not_found")]) {
+    const scene = await receiving(sure, ok({ file: RECORD }));
+    await assert.rejects(uploadFile(scene.files, "docs", file, options));
+    await uploadFile(scene.files, "docs", file, options);
+    assert.equal(new Set(scene.keys()).size, 2);
   }
 });
 
+test("a small file that is cancelled while it may be there does not count as cancelled", async () => {
+  const { files } = await receiving(lost);
+  const controller = new AbortController();
+  const sleep = async (_, signal) => {
+    controller.abort();
+    signal.throwIfAborted();
+  };
+  const cancelled = uploadFile(files, "docs", small(), { ...options, sleep, signal: controller.signal });
+  await assert.rejects(cancelled, { code: "network", message: /may be stored/ });
+});
+
+test("where no such request passes, small files are prepared", async () => {
+  for (const barred of [403, 405, 414, 501].map((status) => [status, "<h1>Refused</h1>"])) {
+    const prepared = () => [ok(INSTRUCTIONS), ok({ file: RECORD })];
+    const { files, asked } = await receiving(barred, ...prepared(), ...prepared());
+    await uploadFile(files, "docs", small(), options);
+    await uploadFile(files, "docs", small(), options);
+    assert.deepEqual(asked.map(({ method }) => method), ["PUT", "POST", "POST", "POST", "POST"]);
+  }
+  const { files } = await receiving(error(403, "permission_denied"));
+  await assert.rejects(uploadFile(files, "docs", small(), options), { code: "permission_denied" });
+  assert.ok(files.takesWhole);
+});
+
 test("a file for a column, a larger one, and one by a link are prepared", async () => {
-  const prepared = () => api(ok(INSTRUCTIONS), ok({ file: RECORD }));
   const column = { database: "d", table: "t", column: "c" };
   const large = new File([new Uint8Array(256 * 1024 + 1)], "b.bin");
-  for (const [file, more] of [[small(), { column }], [large, {}]]) {
-    const { api: files, asked } = prepared();
+  for (const [file, more] of [[small(), { column }], [large, {}], [small(), { folder: "漢".repeat(500) }]]) {
+    const { api: files, asked } = api(ok(INSTRUCTIONS), ok({ file: RECORD }));
     files.receives.add("docs");
     await uploadFile(files, "docs", file, { ...options, ...more });
     assert.equal(steps(asked), "prepare complete");

@@ -67,6 +67,7 @@ export function explained(error) {
 export const TEXT = {
   leftOut: "One file at a time: the others were left out.",
   goesOn: "It goes on by itself.",
+  mayBeStored: "It was cancelled on its way and may be stored. A retry stores it once.",
   noFiles: "No files were found in it.",
   manyFailed: "So many files have failed that no more are read. Retry them, or cancel all.",
   leaving: "Files are still being uploaded. Cancel the uploads and close?",

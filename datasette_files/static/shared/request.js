@@ -25,6 +25,9 @@ const CODES = /** @type {Record<number, string>} */ ({
   507: "no_space",
 });
 
+/** Statuses by which proxies refuse a method, or an address that is too long. */
+const BARRED = new Set([403, 405, 414, 501]);
+
 /** The reason in the page with which Datasette refuses a request of another site (its csrf.py). */
 const OTHER_SITE = /does not match Host|Sec-Fetch-Site was/;
 
@@ -41,6 +44,8 @@ export class ApiError extends Error {
     this.name = "ApiError";
     this.code = code;
     this.status = status;
+    /** Whether something before the server refused the method or the address. */
+    this.isBarred = false;
   }
 
   /**
@@ -51,7 +56,9 @@ export class ApiError extends Error {
     const body = parsed(text);
     if (typeof body?.code === "string") return new ApiError(body.code, body.error, status);
     const code = status === 403 && !body && OTHER_SITE.test(text) ? "other_site" : CODES[status];
-    return new ApiError(code ?? "unexpected", body?.error ?? "", status);
+    const error = new ApiError(code ?? "unexpected", body?.error ?? "", status);
+    error.isBarred = !body && code !== "other_site" && BARRED.has(status);
+    return error;
   }
 
   /** The error that a redirect means: the API has none, so it leads to a sign-in page. */

@@ -30,9 +30,10 @@ export const PASSING = new Set(["network", "storage_unavailable", "busy"]);
 /**
  * Send the bytes; after a break, again. Raises ApiError, and the signal's reason.
  * @param {() => Promise<void>} send @param {string} url @param {TryOptions} options
+ * @param {number} [mostHeld] After so many tries that find the one before still there it gives up.
  * @returns {Promise<boolean>} False: the server, or one that died, still holds the broken try.
  */
-export async function sendAgain(send, url, options) {
+export async function sendAgain(send, url, options, mostHeld = HELD) {
   const { signal, onStep = () => {}, onProgress = () => {}, sleep = pause, network = NETWORK } = options;
   // A storage elsewhere may refuse this site for good, and browsers do not tell that from a break.
   const elsewhere = /^[a-z]+:/i.test(url);
@@ -45,9 +46,11 @@ export async function sendAgain(send, url, options) {
     } catch (error) {
       signal?.throwIfAborted();
       const code = error instanceof ApiError ? error.code : "";
-      if (broken && code === "conflict") held += 1;
-      else if (!PASSING.has(code) || tries >= pauses.length) throw error;
-      if (held >= HELD || tries >= pauses.length) return false;
+      const [isHeld, isLast] = [broken && code === "conflict", tries >= pauses.length];
+      if (!isHeld && (isLast || !PASSING.has(code))) throw error;
+      if (isHeld) held += 1;
+      if (held >= mostHeld || (isLast && mostHeld < Infinity)) return false;
+      if (isLast) throw error;
       onStep("interrupted", /** @type {ApiError} */ (error));
     }
     broken = true;

@@ -96,7 +96,9 @@ export async function uploadFile(api, source, file, options = {}) {
   onStep("checking");
   const kept = await goOn(api, source, file, options);
   const whole = kept === null ? wholeUpload(api, source, file, options) : null;
-  if (whole !== null) return recordOf(await sendWhole(whole, file, options));
+  const told = whole === null ? null : await sendWhole(api, whole, file, options);
+  if (told !== null) return recordOf(told);
+  if (whole !== null) api.takesWhole = false;
   const token = kept ?? (await sendNew(api, source, file, options));
   onStep("finishing");
   return complete(api, source, token, options);

@@ -21,7 +21,7 @@ import { PAUSED } from "./resumable.js";
 /**
  * How much a queue holds, so that a folder of hundreds of thousands of files does not fill the browser's
  * memory: files that wait and files that failed, above which no more are taken in, and the latest that are
- * done. After `whole` of these the others lose their `File`, which takes the browser some 10 KB.
+ * done, of which the latest are `whole`: a `File` takes the browser some 10 KB.
  */
 const LIMITS = { waiting: 2000, failed: 5000, done: 5000, whole: 1000 };
 const WORKING = new Set(["checking", "preparing", "sending", "interrupted", "finishing"]);
@@ -120,6 +120,8 @@ export class UploadQueue extends EventTarget {
     this._paused = new Set();
     /** In the order in which they ended. @type {Set<UploadItem>} */
     this._done = new Set();
+    /** Those of them that have their bytes. @type {Set<UploadItem>} */
+    this._whole = new Set();
     /** Those that are done and that the list holds no more. */
     this.past = new Past();
     /** How many files of the list were refused before anything was sent. */
@@ -271,14 +273,20 @@ export class UploadQueue extends EventTarget {
     if (this.items.delete(item) && item.refused) this._refused -= 1;
     this._failed.delete(item);
     this._done.delete(item);
+    this._whole.delete(item);
   }
 
   /** @param {UploadItem} item It is done. */
   _keep(item) {
     if (!this.items.has(item)) return;
     this._done.add(item);
-    const { name, size } = item.file;
-    if (this._done.size > this._limits.whole) item.file = { name, size, type: "" };
+    this._whole.add(item);
+    if (this._whole.size > this._limits.whole) {
+      const [earliest] = this._whole;
+      const { name, size } = earliest.file;
+      earliest.file = { name, size, type: "" };
+      this._whole.delete(earliest);
+    }
     if (this._done.size <= this._limits.done) return;
     const [oldest] = this._done;
     this._drop(oldest);
@@ -367,7 +375,7 @@ export class UploadQueue extends EventTarget {
     } catch (error) {
       const { aborted, reason } = item.controller.signal;
       if (aborted && reason === PAUSED) item.state = "paused";
-      else if (aborted) [item.state, item.address] = ["cancelled", null];
+      else if (aborted && !(error instanceof ApiError)) [item.state, item.address] = ["cancelled", null];
       else {
         item.state = "failed";
         item.error = ApiError.from(error);

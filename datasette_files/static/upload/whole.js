@@ -3,16 +3,18 @@
  * stores no file twice. Leaves out the other ways (client.js).
  */
 
-import { ApiError, answered } from "../shared/request.js";
-import { PASSING, sendAgain } from "./again.js";
+import { TEXT } from "../shared/messages.js";
+import { ApiError } from "../shared/request.js";
+import { sendAgain } from "./again.js";
 import { bytesOf, digestOf, hasDigests, inHexadecimal, orAborted } from "./checksum.js";
-import { exchangeFile } from "./exchange.js";
 
 /** @import { Completed, FilesApi } from "../api.js" */
 /** @import { UploadOptions } from "./client.js" */
 
 /** Bytes of the largest file that is sent so. */
 const LARGEST = 256 * 1024;
+/** Errors after which the file of a key is not there, or is no more; after any other it may be. */
+const ANOTHER_KEY = new Set(["invalid", "not_found"]);
 
 /** The keys of files whose outcome is not known, by their address. @type {WeakMap<Blob, Map<string, string>>} */
 const keys = new WeakMap();
@@ -28,38 +30,37 @@ export function wholeUpload(api, source, file, { column, folder, replaces }) {
 }
 
 /**
- * Raises ApiError, and the signal's reason.
- * @param {string} url From `wholeUpload`. @param {File} file @param {UploadOptions} options
- * @returns {Promise<Completed>}
+ * Raises ApiError, and the signal's reason if no byte has left.
+ * @param {FilesApi} api @param {string} url From `wholeUpload`. @param {File} file
+ * @param {UploadOptions} options
+ * @returns {Promise<Completed | null>} Null: something before the server lets no such request pass.
  */
-export async function sendWhole(url, file, options) {
-  const { signal, onStep = () => {}, onProgress = () => {}, exchange = exchangeFile } = options;
-  // Its bytes, as the browser would keep a part of the file for each try.
+export async function sendWhole(api, url, file, options) {
+  const { signal, onStep = () => {} } = options;
   const body = await orAborted(bytesOf(file), signal);
   const headers = await headersOf(file, body);
-  const onSent = (/** @type {number} */ sent, /** @type {number} */ total) => {
-    onProgress(sent);
-    if (sent >= total) onStep("finishing"); // nothing can be cancelled any more
-  };
   const known = keys.get(file) ?? new Map();
   keys.set(file, known);
+  const key = known.get(url) ?? newKey();
   /** @type {Completed} */
   let told = {};
+  let isSent = false;
   const send = async () => {
-    const key = known.get(url) ?? newKey();
     known.set(url, key);
-    const asked = { method: "PUT", url, headers: { ...headers, "Idempotency-Key": key }, body, signal, onSent };
-    told = answered(await exchange(asked, file));
+    isSent = true;
+    onStep("finishing"); // it takes a moment, and from here on may be stored
+    told = await api.storeWhole(url, { ...headers, "Idempotency-Key": key }, body);
   };
-  onStep("sending");
   try {
-    const isSent = await sendAgain(send, url, options);
+    signal?.throwIfAborted();
+    // With another key a request that the server is still at would store a second file.
+    await sendAgain(send, url, options, Infinity);
     known.delete(url);
-    return isSent ? told : await sendWhole(url, file, options);
+    return told;
   } catch (error) {
-    // Of any other error the server is sure; after these the file may be there.
-    const unsure = !(error instanceof ApiError) || PASSING.has(error.code) || error.code === "conflict";
-    if (!unsure) known.delete(url);
+    if (error instanceof ApiError && ANOTHER_KEY.has(error.code)) known.delete(url);
+    if (isSent && signal?.aborted) throw new ApiError("network", TEXT.mayBeStored);
+    if (error instanceof ApiError && error.isBarred) return null;
     throw error;
   }
 }
