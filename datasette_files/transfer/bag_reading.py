@@ -8,15 +8,17 @@ again, so a bag that changes during the work is noticed. Leaves out the contents
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from ..errors import ChecksumMismatch, Invalid, NotFound
 from ..protocol import bagit
@@ -129,6 +131,7 @@ class _ZipBag:
         self._archive = archive
         self._size = size
         self._folder = ""
+        self._lock = threading.Lock()
 
     def members(self) -> Iterator[tuple[str, int]]:
         infos = self._archive.infolist()
@@ -152,7 +155,34 @@ class _ZipBag:
             yield bagit.checked_path(path), info.file_size
 
     def opened(self, path: str) -> IO[bytes]:
-        return self._archive.open(f"{self._folder}/{path}")
+        with self._lock:
+            file = self._archive.open(f"{self._folder}/{path}")
+        return io.BufferedReader(_Member(file, self._lock), _CHUNK_BYTES)
+
+
+class _Member(io.RawIOBase):
+    """A member of a zip file, several of which threads read.
+
+    From Python 3.12 on, zipfile opens a member where another thread has just read (its issue
+    127847, mended in later releases), so all wait for each other.
+    """
+
+    def __init__(self, file: IO[bytes], lock: threading.Lock) -> None:
+        self._file = file
+        self._lock = lock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with self._lock:
+            read = self._file.read(len(buffer))
+        buffer[: len(read)] = read
+        return len(read)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _check_directory(file: IO[bytes]) -> None:
