@@ -33,14 +33,14 @@ from . import renaming
 from .globs import Chosen
 from .restoring import with_their_ids
 
-#: Objects in one page of a listing, at most; files that are looked at once more at a time.
+#: Objects in one page of a listing, at most.
 PAGE = 4000
 #: Seconds that the statements of a page may take, as other writers wait for them and for the
 #: commit, which takes half as long. Where that many objects take longer, pages are smaller, in
 #: steps that few statements insert (db/rows.py).
 _WRITE_SECONDS = 0.16
 _STEP = 500
-#: Objects that are compared with missing files, and files that are renamed, in one transaction.
+#: Objects that are looked at once more, as renamed files or new ones, in one transaction.
 _RENAMED = 500
 _CONFIRMED = 200
 _MAX_CONCURRENT = 4

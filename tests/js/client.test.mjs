@@ -259,6 +259,9 @@ test("where no such request passes, small files are prepared", async () => {
     await uploadFile(files, "docs", small(), options);
     assert.deepEqual(asked.map(({ method }) => method), ["PUT", "POST", "POST", "POST", "POST"]);
   }
+  const unsure = await receiving(lost, [403, "<h1>Blocked</h1>"]);
+  await assert.rejects(uploadFile(unsure.files, "docs", small(), options), { status: 403 });
+  assert.equal(unsure.asked.length, 2);
   const { files } = await receiving(error(403, "permission_denied"));
   await assert.rejects(uploadFile(files, "docs", small(), options), { code: "permission_denied" });
   assert.ok(files.takesWhole);

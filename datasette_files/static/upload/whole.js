@@ -41,6 +41,7 @@ export async function sendWhole(api, url, file, options) {
   const headers = await headersOf(file, body);
   const known = keys.get(file) ?? new Map();
   keys.set(file, known);
+  let tries = known.has(url) ? 1 : 0;
   const key = known.get(url) ?? newKey();
   /** @type {Completed} */
   let told = {};
@@ -48,6 +49,7 @@ export async function sendWhole(api, url, file, options) {
   const send = async () => {
     known.set(url, key);
     isSent = true;
+    tries += 1;
     onStep("finishing"); // it takes a moment, and from here on may be stored
     told = await api.storeWhole(url, { ...headers, "Idempotency-Key": key }, body);
   };
@@ -60,8 +62,10 @@ export async function sendWhole(api, url, file, options) {
   } catch (error) {
     if (error instanceof ApiError && ANOTHER_KEY.has(error.code)) known.delete(url);
     if (isSent && signal?.aborted) throw new ApiError("network", TEXT.mayBeStored);
-    if (error instanceof ApiError && error.isBarred) return null;
-    throw error;
+    // A try before this one may have stored the file, which another way would store again.
+    if (!(error instanceof ApiError && error.isBarred && tries === 1)) throw error;
+    known.delete(url);
+    return null;
   }
 }
 
