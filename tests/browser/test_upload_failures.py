@@ -320,3 +320,30 @@ def test_a_lost_answer_to_a_small_file_in_one_request_makes_no_second_file(
     assert [file["filename"] for file in own.files()] == ["first.txt", "a 你 #.txt"]
     upload.row("a 你 #.txt").get_by_role("link").first.click()
     expect(page.locator("h1")).to_have_text("a 你 #.txt")
+
+
+@pytest.mark.parametrize("kind", ["sign-on elsewhere", "no PUT passes"])
+def test_what_stands_before_the_site_is_told_from_a_lost_connection(
+    own: Site, page: Page, watch: Watch, tmp_path: Path, kind: str
+) -> None:
+    watch.expect("405|ERR_ABORTED|ailed to load")
+    upload = Uploading(page).open(own)
+    upload.choose(make(tmp_path, "first.txt"))
+    expect(upload.headline).to_have_text("1 file uploaded")
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.method)
+        if kind == "no PUT passes":
+            route.fulfill(status=405, body="<h1>Not allowed</h1>", content_type="text/html")
+        else:
+            route.fulfill(status=302, headers={"Location": "https://login.example.test/"})
+
+    page.route("**/-/files/upload/docs/second.txt*", answer)
+    upload.choose(make(tmp_path, "second.txt", b"small"))
+    if kind == "no PUT passes":
+        expect(upload.row("second.txt")).to_have_attribute("data-state", "done")
+        assert [file["filename"] for file in own.files()] == ["first.txt", "second.txt"]
+    else:
+        expect(upload.row("second.txt")).to_contain_text("You are no longer signed in")
+    assert asked == ["PUT"]
