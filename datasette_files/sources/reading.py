@@ -257,6 +257,28 @@ class Crc32:
         return f"{self._crc32:08x}"
 
 
+class Beside:
+    """Adds a stream's chunks to a digest, each in a thread while the caller goes on with it."""
+
+    def __init__(self, digest: Crc32 | Digest) -> None:
+        self._digest = digest
+        self._adding: asyncio.Future[None] | None = None
+
+    async def add(self, chunk: bytes) -> None:
+        """Begin with a chunk, once the one before is added."""
+        await self.done()
+        if len(chunk) < WORTH_A_THREAD:
+            self._digest.update(chunk)
+        else:
+            loop = asyncio.get_running_loop()
+            self._adding = loop.run_in_executor(None, self._digest.update, chunk)
+
+    async def done(self) -> None:
+        """Wait until all chunks are in the digest."""
+        if self._adding is not None:
+            await self._adding
+
+
 class Digest:
     """Computes the sha256 and the size of a stream, chunk by chunk; on request its crc32 too."""
 

@@ -19,7 +19,7 @@ from ..db.resuming import Lease
 from ..errors import Conflict
 from ..jobs.holder import is_gone
 from ..jobs.parallel import uncancel
-from ..sources.reading import Digest
+from ..sources.reading import Beside, Digest
 
 logger = logging.getLogger("datasette_files")
 
@@ -206,11 +206,10 @@ class Piece:
     ) -> None:
         self._pipe = pipe
         self._limit = limit
-        self._digest = digest
+        self._hashing = None if digest is None else Beside(digest)
         self._confirm = confirm
         #: Bytes taken.
         self.size = 0
-        self._hashing: asyncio.Future[None] | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         # The storage has its lock now, so nobody can take the upload between this and its writes.
@@ -220,12 +219,11 @@ class Piece:
             if not chunk:
                 return
             self.size += len(chunk)
-            await self.hashed()
-            if self._digest is not None:
-                self._hashing = asyncio.ensure_future(self._digest.add(chunk))
+            if self._hashing is not None:
+                await self._hashing.add(chunk)
             yield chunk  # the storage writes it while it is hashed
 
     async def hashed(self) -> None:
         """Wait until the bytes taken are in the digest."""
         if self._hashing is not None:
-            await self._hashing
+            await self._hashing.done()

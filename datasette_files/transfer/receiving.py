@@ -35,6 +35,9 @@ class NothingSent(Conflict):
         super().__init__("No bytes have arrived yet; send the file first, then complete")
 
 
+#: Bytes of a large upload that are handed on together.
+_BATCH = 1024 * 1024
+
 #: Postpones the upload's expiry while bytes arrive, and returns the time of the next call.
 Extend = Callable[[Upload], Awaitable[float]]
 #: Reserves room so that as many bytes may be stored in all, before the storage gets them.
@@ -192,19 +195,30 @@ class _CheckedStream:
         return chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        adding = reading.Beside(self.crc32)
         try:
-            for chunk in self._head:
-                await self.crc32.add(chunk)
-                yield chunk
-            self._head.clear()
-            async for chunk in self._chunks:
-                await self.crc32.add(await self._count(chunk))
-                yield chunk
-                if time.time() >= self._next_extension:
-                    self._next_extension = await self._extend(self._upload)
+            async for batch in self._batches():
+                await adding.add(batch)
+                yield batch  # the storage writes it meanwhile
+            await adding.done()
             check_declared_size(self._upload.size, self.size)
         except GeneratorExit:
             raise  # the storage stopped reading
         except BaseException as error:
             self.error = error
             raise
+
+    async def _batches(self) -> AsyncIterator[bytes]:
+        """The bytes in large batches: a thread waits for the interpreter's lock at each chunk."""
+        gathered, size = self._head, sum(map(len, self._head))
+        async for chunk in self._chunks:
+            gathered.append(await self._count(chunk))
+            size += len(chunk)
+            if size >= _BATCH:
+                yield b"".join(gathered)
+                gathered.clear()
+                size = 0
+            if time.time() >= self._next_extension:
+                self._next_extension = await self._extend(self._upload)
+        if gathered:
+            yield b"".join(gathered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -25,15 +26,17 @@ class Storage(MemoryStorage):
     def __init__(self) -> None:
         super().__init__()
         self.answer: Any = None
+        self.sizes: list[int] = []
 
     async def receive_upload(
         self, path: str, stream: AsyncIterator[bytes], content_type: str
     ) -> FileMetadata:
         try:
-            content = b"".join([chunk async for chunk in stream])
+            chunks = [chunk async for chunk in stream]
         except Exception as error:
             raise RuntimeError("the storage lost its client") from error
-        self.objects[path] = content
+        content = self.objects[path] = b"".join(chunks)
+        self.sizes = [len(chunk) for chunk in chunks]
         if isinstance(self.answer, Exception):
             raise self.answer
         answer: FileMetadata = self.answer or described(path, content, content_type)
@@ -85,6 +88,21 @@ async def test_the_facts_are_those_of_the_stored_object(receive):
     assert (receive.covered, receive.extended) == ([2, 3, 5], 0)
     empty = await receive(receive.upload())
     assert (empty.stored_size, receive.storage.objects[empty.path]) == (0, b"")
+
+
+async def test_the_storage_gets_large_batches(receive, monkeypatch):
+    """And a client that fills none for long keeps its upload."""
+    monkeypatch.setattr(receiving, "_BATCH", 80_000)
+    content = bytes(range(250)) * 280
+    chunks = [content[first : first + 20_000] for first in range(0, 70_000, 20_000)]
+    done = await receive(receive.upload(claimed_until=1), *chunks)
+    assert (receive.storage.sizes, receive.extended) == ([70_000], 1)
+    assert done.crc32 == f"{zlib.crc32(content):08x}"
+    monkeypatch.setattr(receiving, "_BATCH", 30_000)
+    done = await receive(receive.upload(), *chunks)
+    assert receive.storage.sizes == [40_000, 30_000]
+    assert receive.storage.objects[done.path] == content
+    assert done.crc32 == f"{zlib.crc32(content):08x}"
 
 
 async def test_bytes_that_break_a_bound_end_the_stream_with_that_error(receive):
