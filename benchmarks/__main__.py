@@ -158,7 +158,6 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{moment}; {_machine()}; rounds: {options.rounds}{', quick' if options.quick else ''}")
     others = f"public {versions['public']}, copyparty {environments.COPYPARTY}"
     print(f"ours {versions['ours']}, {others}\n")
-    print(table(figures))
     if options.json:
         record = {
             **{"moment": moment, "machine": _machine(), "versions": versions},
@@ -166,6 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
             "figures": [figure.as_json() for figure in figures],
         }
         options.json.write_text(json.dumps(record, indent=2) + "\n")
+    print(table(figures))
     if failed:
         log(f"could not be run: {', '.join(failed)}")
     return 1 if failed else 0

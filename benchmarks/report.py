@@ -8,7 +8,7 @@ measures.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from enum import Enum
 from statistics import median
 
@@ -64,6 +64,7 @@ class Figure:
     unit: str
     ours: Sample
     target: Target | None = None
+    _: KW_ONLY
     public: Sample = NOT_MEASURED
     limit: Sample = NOT_MEASURED
     copyparty: Sample = NOT_MEASURED

@@ -22,11 +22,6 @@ from .incoming import Incoming
 GOES_ON = "The upload is still being received; wait until it ends, then try again"
 
 
-def by_id(conn: Connection, upload_id: str) -> Upload | None:
-    """The upload, whoever its owner is."""
-    return uploads.get(conn, upload_id)
-
-
 def owned(
     conn: Connection,
     token: str,

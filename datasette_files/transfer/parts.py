@@ -15,7 +15,7 @@ from sqlite3 import Connection
 
 from ..base import SentPart, SignedPart, UploadParts, WantedPart
 from ..config import PluginConfig
-from ..db import batching, parts
+from ..db import batching, parts, uploads
 from ..errors import Conflict, Invalid, NotSupported
 from ..models import Upload
 from ..permissions.grants import Grant
@@ -110,7 +110,7 @@ class Parts:
                     await source.storage.discard_upload(upload.path, state)
         if recorded:
             return replace(upload, parts_state=state)
-        other = await self._catalog.read(lambda conn: owners.by_id(conn, upload.id))
+        other = await self._catalog.read(lambda conn: uploads.get(conn, upload.id))
         if other is None or other.parts_state is None:
             raise Conflict(_ENDED)
         return other
