@@ -30,6 +30,7 @@ from benchmarks import (
     latency,
     lists,
     memory,
+    profiling,
     s3,
     texts,
     thumbnails,
@@ -61,9 +62,10 @@ FAMILIES: dict[str, Callable[[Bench], list[Figure]]] = {
     "P15": texts.documents,
     "P18": imports.live,
     "P19": file_page.many_columns,
+    "PROFILE": profiling.requests,
 }
 #: Run only when named: they need what not every machine has, or long.
-NAMED = ("P11", "P14", "P15")
+NAMED = ("P11", "P14", "P15", "PROFILE")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -21,6 +21,7 @@ PUBLIC_FILES = "0.1a3"
 PUBLIC_DATASETTE = "1.0a41"
 PUBLIC_S3 = "0.1a2"
 COPYPARTY = "1.20.26"
+PY_SPY = "0.4.3"
 
 
 class SetupError(Exception):
@@ -106,6 +107,11 @@ def copyparty(cache: Path) -> Interpreter:
     """copyparty, a file server of others, in its own virtual environment."""
     python = _environment(cache / f"copyparty-{COPYPARTY}", f"copyparty=={COPYPARTY}")
     return Interpreter("copyparty", python)
+
+
+def py_spy(cache: Path) -> Path:
+    """The command of py-spy, which tells what a running Python does."""
+    return _environment(cache / f"py-spy-{PY_SPY}", f"py-spy=={PY_SPY}").parent / "py-spy"
 
 
 def _public(cache: Path, name: str, *more: str) -> Interpreter:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import csv
 import io
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -20,6 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 from datasette.utils import PrefixedUrlString
 
 from ..errors import NotFound, PermissionDenied, TimedOut
+from ..formats.csv_line import line
 from ..tables.target import Existing, existing
 from ..transfer.bag_layout import checked_schema
 from ..transfer.zip_rows import Origin, Rows
@@ -68,9 +68,8 @@ class CsvRows:
 
     def __init__(self, columns: list[str]) -> None:
         self._columns = columns
-        self._text = io.StringIO()
-        self._writer = csv.writer(self._text)
-        self._writer.writerow(columns)
+        self._text = io.StringIO(newline="")
+        self._text.write(line(columns))
 
     @property
     def length(self) -> int:
@@ -78,7 +77,7 @@ class CsvRows:
         return self._text.tell()
 
     def write(self, row: Mapping[str, Any]) -> None:
-        self._writer.writerow([_cell(row.get(name)) for name in self._columns])
+        self._text.write(line(_cell(row.get(name)) for name in self._columns))
 
     @property
     def content(self) -> bytes:

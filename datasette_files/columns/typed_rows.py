@@ -8,13 +8,13 @@ database, whose schema comes from SQL (tables/bundled.py).
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..formats import bag_csv
+from ..formats.csv_line import line
 from ..formats.table_schema import Field, TableSchema
 from ..tables.bundled import TYPES, kind_of
 from ..tables.target import Existing
@@ -93,12 +93,12 @@ class TypedRows:
 
     def _csv(self, schema: TableSchema, chosen: list[int]) -> Iterator[bytes]:
         buffer = io.StringIO(newline="")
-        rows = csv.writer(buffer)
-        rows.writerow([field.name for field in schema.fields])
+        buffer.write(line(field.name for field in schema.fields))
         self._lines.seek(0)
-        for line in self._lines:
-            values = json.loads(line)
-            rows.writerow(schema.cells([_value(values[number]) for number in chosen]))
+        for written in self._lines:
+            values = json.loads(written)
+            cells = schema.cells([_value(values[number]) for number in chosen])
+            buffer.write(line(cells))
             if buffer.tell() > 64 * 1024:
                 yield buffer.getvalue().encode("utf-8", "replace")
                 buffer.seek(0)

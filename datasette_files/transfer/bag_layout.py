@@ -14,7 +14,6 @@ the way back (unbundling.py).
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -24,6 +23,7 @@ from typing import Any
 
 from .. import naming
 from ..errors import Invalid
+from ..formats.csv_line import line
 from ..formats.table_schema import MAX_SCHEMA, TableSchema
 from ..models import FileRecord
 from ..tables.bag_index import FILE_COLUMNS
@@ -66,8 +66,7 @@ class Layout:
         self._name = name
         self._tables: list[dict[str, Any]] = []
         self._listed = (work / "files.csv").open("w+", encoding="utf-8", newline="")
-        self._rows = csv.writer(self._listed)
-        self._rows.writerow(FILE_COLUMNS)
+        self._listed.write(line(FILE_COLUMNS))
         self._resources = (work / "resources").open("w+", encoding="utf-8", newline="")
 
     @property
@@ -85,8 +84,7 @@ class Layout:
         described = checked_schema(schema)
         with self._bag.member(ROWS_CSV) as member:
             buffer = io.StringIO(newline="")
-            rows = csv.writer(buffer)
-            rows.writerow([field.name for field in schema.fields])
+            buffer.write(line(field.name for field in schema.fields))
 
             def flush() -> None:
                 stop()
@@ -95,7 +93,7 @@ class Layout:
                 buffer.truncate()
 
             def add(values: tuple[Any, ...]) -> None:
-                rows.writerow(schema.cells(values))
+                buffer.write(line(schema.cells(values)))
                 if buffer.tell() >= _CHUNK_BYTES:
                     flush()
 
@@ -123,9 +121,8 @@ class Layout:
         """List a file that was written."""
         own = {"path": written.path, "source": file.source_slug, "size": written.size}
         row = {**own, "sha256": written.sha256, "tags": json.dumps(file.tags)}
-        self._rows.writerow(
-            row[name] if name in row else getattr(file, name) for name in FILE_COLUMNS
-        )
+        cells = (row[name] if name in row else getattr(file, name) for name in FILE_COLUMNS)
+        self._listed.write(line(cells))
         resource = {
             **_resource(file.id.lower(), written),
             "type": "file",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -14,6 +12,7 @@ from ..catalog.audit import AuditPage
 from ..db.audit import ACTIONS
 from ..db.audit_pages import Entry, Wanted
 from ..errors import Invalid
+from ..formats.csv_line import line
 from ..models import parse_time
 from ..naming import storable
 from ..transfer.downloads import Body
@@ -174,6 +173,4 @@ def _cell(value: object) -> object:
 
 
 def _csv(rows: Any) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+    return "".join(map(line, rows)).encode()

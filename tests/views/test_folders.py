@@ -203,9 +203,12 @@ async def test_the_hashing_round_adds_the_crc32_of_older_files(datasette):
         file = await upload(datasette, bytes([number]) * 100_000, f"{number}.bin")
         contents[file["id"]] = zlib.crc32(bytes([number]) * 100_000)
     await files.catalog.write(lambda conn: conn.execute("UPDATE datasette_files SET crc32 = NULL"))
-    async with asyncio.timeout(30):
+
+    async def hash_all() -> None:
         while any(one["crc32"] is None for one in (await _list(datasette, ""))["files"]):
             await files.hashing["docs"].once()
+
+    await asyncio.wait_for(hash_all(), 30)
     for one in (await _list(datasette, ""))["files"]:
         assert one["crc32"] == f"{contents[one['id']]:08x}"
 
