@@ -46,11 +46,23 @@ def children(pid: int) -> list[int]:
     return found
 
 
-class Growth:
-    """A context in which the growth of one process and its children is watched; `peak` in bytes."""
+def _command(pid: int) -> bytes:
+    """The command line of a process; empty when it has gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
-    def __init__(self, pid: int) -> None:
+
+class Growth:
+    """A context in which the growth of one process and its children is watched; `peak` in bytes.
+
+    Of the children, those whose command line has `named` in it.
+    """
+
+    def __init__(self, pid: int, named: str = "") -> None:
         self._pid = pid
+        self._named = named.encode()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._before = 0
@@ -74,7 +86,11 @@ class Growth:
         self.peak = status_bytes(self._pid, "VmHWM") + self._children_peak - self._before
 
     def _children_now(self) -> int:
-        return sum(status_bytes(child, "VmRSS") for child in children(self._pid))
+        return sum(
+            status_bytes(child, "VmRSS")
+            for child in children(self._pid)
+            if self._named in _command(child)
+        )
 
     def _watch(self) -> None:
         while not self._stop.wait(INTERVAL_SECONDS):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from ..models import FileRecord, written
-from . import audit, files, health
+from . import audit, files, garbage, health
 from .files import COLUMNS, record
 from .rows import insert_rows
 
@@ -242,10 +242,14 @@ def mark(conn: sqlite3.Connection, walk: Walk, paths: Sequence[str]) -> None:
     )
 
 
-def free(conn: sqlite3.Connection, source_id: int, paths: Iterable[str]) -> set[str]:
-    """Those of the paths at which no file, trashed file, upload or garbage is."""
+def free(conn: sqlite3.Connection, walk: Walk, paths: Iterable[str]) -> set[str]:
+    """Those of the paths at which no file, trashed file, upload or garbage is.
+
+    Without those deleted since the walk began: they may have been there when it listed them.
+    """
     wanted = list(paths)
-    return set(wanted) - health.in_use(conn, source_id, wanted)
+    gone = garbage.gone_since(conn, walk.source_id, walk.started_at)
+    return set(wanted) - health.in_use(conn, walk.source_id, wanted) - gone
 
 
 def add(conn: sqlite3.Connection, source_id: int, added: Sequence[New]) -> None:

@@ -235,7 +235,7 @@ class _Walking:
     def _add(self, conn: sqlite3.Connection, fresh: list[Seen], made: list[New]) -> None:
         """Add new files, but those that may be known ones at a new path."""
         walk = self._walk
-        free = index.free(conn, self._source.id, [file.path for file in made])
+        free = index.free(conn, walk, [file.path for file in made])
         seen = {one.path: one for one in fresh if one.path in free}
         waiting = renaming.waiting(conn, walk, seen)
         added = [file for file in made if file.path in seen and file.path not in waiting]

@@ -73,7 +73,7 @@ def rename(
 
     ``made`` are new files of the objects, by path, some with a sha256. Twins are new files.
     """
-    free = index.free(conn, walk.source_id, made)
+    free = index.free(conn, walk, made)
     numbers = Counter(file.content_hash for file in made.values())
     added = []
     for one in (one for one in found if one.path in free):

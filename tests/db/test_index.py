@@ -78,18 +78,17 @@ def test_objects_are_seen_anew(conn: sqlite3.Connection) -> None:
 def test_paths_in_use_are_not_free(conn: sqlite3.Connection) -> None:
     files.insert(conn, New("df-a", "a.txt", "a.txt", "", "x/y", 1, "2026").record(1, "s1"))
     conn.execute(
-        """INSERT INTO datasette_files_garbage (source_id, path, not_before)
-        VALUES (1, 'g.txt', 0), (2, 'b.txt', 0)"""
+        """INSERT INTO datasette_files_garbage (source_id, path, not_before, done_at)
+        VALUES (1, 'g.txt', 0, NULL), (2, 'b.txt', 0, NULL),
+            (1, 'h.txt', 0, 99), (1, 'i.txt', 0, 101)"""
     )
     conn.execute(
         """INSERT INTO datasette_files_trash
             (seq, id, source_id, path, filename, created_at, trashed_at, purge_at)
         VALUES (9, 'df-t', 1, 't.txt', 't.txt', '2026', 0, 0)"""
     )
-    assert index.free(conn, 1, ["a.txt", "b.txt", "g.txt", "t.txt", 'q".txt']) == {
-        "b.txt",
-        'q".txt',
-    }
+    wanted = ["a.txt", "b.txt", "g.txt", "h.txt", "i.txt", "t.txt", 'q".txt']
+    assert index.free(conn, Walk(1, 1, 100.0), wanted) == {"b.txt", "h.txt", 'q".txt'}
 
 
 def test_many_ulids_are_of_one_moment_in_order() -> None:
@@ -127,7 +126,7 @@ def test_odd_paths_are_compared_as_they_are(conn: sqlite3.Connection) -> None:
     index.add(conn, 2, added)
     index.see(conn, walk, seen)
     assert index.compare(conn, 2, [*seen, seen[0]]) == index.Difference()
-    assert index.free(conn, 2, [*ODD, "other"]) == {"other"}
+    assert index.free(conn, walk, [*ODD, "other"]) == {"other"}
     changed = [one._replace(version=f"{one.version}'") for one in seen]
     assert [one for one, _ in index.compare(conn, 2, changed).suspect] == changed
 

@@ -238,6 +238,39 @@ async def test_an_outage_marks_nothing_missing(
     assert (await walk(datasette)).counts["missing"] == 10
 
 
+async def test_a_file_that_is_deleted_after_its_page_was_listed_is_no_new_one(
+    make_datasette: MakeDatasette, register_storages: Callable[..., None]
+) -> None:
+    """Its row is gone when the page is compared, and its bytes before the page is written."""
+
+    class Listed(MemoryStorage):
+        storage_type = "listed"
+        doomed = ""
+
+        async def list_files(
+            self, prefix: str = "", cursor: str | None = None, limit: int = 100
+        ) -> Any:
+            found = await super().list_files(prefix, cursor, limit)
+            await datasette.client.delete(f"/-/files/{self.doomed}")
+            return found
+
+        async def read_heads(
+            self, paths: Sequence[str], num_bytes: int = 2048
+        ) -> list[bytes | None]:
+            return [b"text" for _ in paths]
+
+    register_storages(Listed)
+    datasette = await make_datasette({"docs": {"storage": "listed"}}, MANAGED, trash_days=0)
+    storage = Files.of(datasette).sources.get("docs").storage
+    assert isinstance(storage, Listed)
+    storage.doomed = (await upload(datasette, b"bye", "bye.txt"))["id"]
+    storage.objects["new.txt"] = b"text"
+    report = await walk(datasette)
+    assert list(storage.objects) == ["new.txt"], "its bytes are deleted at once"
+    assert (report.counts["listed"], report.counts["added"]) == (2, 1)
+    assert list(await listed(datasette)) == ["new.txt"]
+
+
 async def test_files_that_come_or_reappear_meanwhile_are_not_missing(
     make_datasette: MakeDatasette, register_storages: Callable[..., None]
 ) -> None:
