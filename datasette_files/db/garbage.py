@@ -141,7 +141,7 @@ def gone_since(conn: sqlite3.Connection, source_id: int, since: float) -> set[st
     """The paths whose bytes were deleted since this moment, of the last day."""
     rows = conn.execute(
         """SELECT path FROM datasette_files_garbage INDEXED BY datasette_files_garbage_done
-        WHERE done_at >= ? AND source_id = ?""",
+        WHERE done_at >= ? AND source_id = ? AND instructions IS NULL""",
         (since, source_id),
     )
     return {row[0] for row in rows}

@@ -37,30 +37,38 @@ async def append(
     is_new = os.fstat(fd).st_size == 0
     writing: asyncio.Future[None] | None = None
 
-    async def write(chunks: list[bytes]) -> None:
-        nonlocal writing
-        writing = threads.submit(partial(_write, fd, chunks))
-        await asyncio.shield(writing)
+    def step(chunks: list[bytes], *, first: bool, last: bool = False) -> None:
+        if first:
+            _cut(fd, path, offset)
+        _write(fd, chunks)
+        if last:
+            _flush(root, fd, created=offset == 0)
+
+    async def written() -> None:
+        if writing is not None:
+            await asyncio.shield(writing)
 
     try:
-        first = await anext(stream, b"")
-        await threads.submit(partial(_cut, fd, path, offset))
-        chunks, pending = [first], len(first)
+        chunks: list[bytes] = []
+        pending = 0
         async for chunk in stream:
             chunks.append(chunk)
             pending += len(chunk)
             if pending >= _BATCH:
-                await write(chunks)
+                await written()  # while these are written, the next ones arrive
+                writing = threads.submit(partial(step, chunks, first=writing is None))
                 chunks, pending = [], 0
-        await write(chunks)
-        await threads.submit(partial(_flush, root, fd, created=offset == 0))
+        await written()
+        writing = threads.submit(partial(step, chunks, first=writing is None, last=True))
+        await written()
     except BaseException:
         if is_new:  # the upload may have ended, and then nobody else deletes the file
             await asyncio.shield(threads.submit(partial(discard, root, path)))
         raise
     finally:
-        if writing is not None and not writing.done():
-            await asyncio.wait([writing])  # the thread still uses the descriptor
+        if writing is not None:
+            await asyncio.wait([writing])  # the thread uses the descriptor
+            writing.exception()  # is raised above, or comes after another error
         os.close(fd)
 
 

@@ -23,6 +23,7 @@ from ..config import IndexConfig
 from ..db import batching, files, index, renames
 from ..db.index import New, Seen, Walk
 from ..db.renames import Pending
+from ..db.schema import large_cache
 from ..errors import Conflict, FilesError, Invalid, NotSupported
 from ..jobs.parallel import ahead, each, several
 from ..media import sniffing
@@ -163,7 +164,8 @@ class _Walking:
         def timed(conn: sqlite3.Connection) -> None:
             nonlocal seconds
             begun = time.monotonic()
-            change(conn)
+            with large_cache(conn):
+                change(conn)
             seconds = time.monotonic() - begun
 
         await self.save(timed)

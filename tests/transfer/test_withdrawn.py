@@ -35,8 +35,9 @@ async def slowly(datasette: Datasette, *parts: bytes) -> AsyncIterator[bytes]:
 
 
 async def left(datasette: Datasette, root: Path) -> tuple[list[Path], list[Any]]:
-    """Files on disk, and rows of files, of unfinished uploads and of garbage."""
-    tables = ("datasette_files", "datasette_files_uploads", "datasette_files_garbage")
+    """Files on disk, and rows of files, of unfinished uploads and of bytes still to be deleted."""
+    garbage = "datasette_files_garbage WHERE done_at IS NULL"
+    tables = ("datasette_files", "datasette_files_uploads", garbage)
     database = datasette.get_internal_database()
     rows = [list(await database.execute(f"SELECT * FROM {name}")) for name in tables]
     return [path for path in root.rglob("*") if path.is_file()], [
