@@ -2,8 +2,8 @@
 
 A deletion removes a file's row and notes its path here, in one transaction; then the bytes are
 deleted; then the note is done. So after a crash at any point, no row lacks its bytes and no bytes
-are forgotten. Done notes stay for a day, to answer a repeated deletion, and as a walk may have
-listed the path before.
+are forgotten. Done notes stay for a day, to answer a repeated deletion, and because a walk may
+have listed the path before its bytes were deleted.
 """
 
 from __future__ import annotations
@@ -130,21 +130,16 @@ def due(conn: sqlite3.Connection, now: float, slugs: Iterable[str], limit: int) 
 
 
 def done(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:
-    """Mark the notes as done, once the bytes are deleted."""
-    conn.executemany(
-        "UPDATE datasette_files_garbage SET done_at = ? WHERE id = ?",
-        [(now, note_id) for note_id in note_ids],
-    )
-
-
-def gone_since(conn: sqlite3.Connection, source_id: int, since: float) -> set[str]:
-    """The paths whose bytes were deleted since this moment, of the last day."""
-    rows = conn.execute(
-        """SELECT path FROM datasette_files_garbage INDEXED BY datasette_files_garbage_done
-        WHERE done_at >= ? AND source_id = ? AND instructions IS NULL""",
-        (since, source_id),
-    )
-    return {row[0] for row in rows}
+    """Mark the notes as done, once the bytes are deleted; drop those of an upload's own bytes."""
+    for note_id in note_ids:
+        dropped = conn.execute(
+            "DELETE FROM datasette_files_garbage WHERE id = ? AND instructions IS NOT NULL",
+            (note_id,),
+        )
+        if not dropped.rowcount:
+            conn.execute(
+                "UPDATE datasette_files_garbage SET done_at = ? WHERE id = ?", (now, note_id)
+            )
 
 
 def postpone(conn: sqlite3.Connection, note_ids: list[int], now: float) -> None:

@@ -99,7 +99,8 @@ def leases(conn: sqlite3.Connection, now: float) -> dict[str, float]:
 
 #: The fields of PathState, by the path ``w.value`` of the source ``?1``.
 _IS_GARBAGE = """EXISTS (SELECT 1 FROM datasette_files_garbage g
-    WHERE g.source_id = ?1 AND g.path = w.value AND g.done_at IS NULL AND g.instructions IS NULL)"""
+    WHERE g.source_id = ?1 AND g.path = w.value AND g.instructions IS NULL
+        AND (g.done_at IS NULL OR g.done_at >= ?3))"""
 _IN_TRASH = """EXISTS (SELECT 1 FROM datasette_files_trash t
     WHERE t.source_id = ?1 AND t.path = w.value)"""
 _IS_ARRIVING = """w.value IN (SELECT u.path FROM datasette_files_uploads u
@@ -108,14 +109,19 @@ _WANTED = """json_each(?2) AS w
     LEFT JOIN datasette_files f ON f.source_id = ?1 AND f.path = w.value"""
 
 
-def in_use(conn: sqlite3.Connection, source_id: int, wanted: Iterable[str]) -> set[str]:
+def in_use(
+    conn: sqlite3.Connection,
+    source_id: int,
+    wanted: Iterable[str],
+    deleted_since: float = float("inf"),
+) -> set[str]:
     """Those of the paths at which the catalog expects something: a file, one in the trash, an
-    upload, or garbage.
+    upload, or garbage. Or expected it since a moment, of the last day, and has deleted it.
     """
     rows = conn.execute(
         f"""SELECT w.value FROM {_WANTED}
         WHERE f.id IS NOT NULL OR {_IS_GARBAGE} OR {_IN_TRASH} OR {_IS_ARRIVING}""",
-        (source_id, json.dumps(list(wanted))),
+        (source_id, json.dumps(list(wanted)), deleted_since),
     )
     return {row[0] for row in rows}
 
@@ -124,7 +130,7 @@ def paths(conn: sqlite3.Connection, source_id: int, wanted: Iterable[str]) -> di
     """The state of each path of a source, by path."""
     rows = conn.execute(
         f"SELECT w.value, f.id, {_IS_GARBAGE}, {_IN_TRASH}, {_IS_ARRIVING} FROM {_WANTED}",
-        (source_id, json.dumps(list(wanted))),
+        (source_id, json.dumps(list(wanted)), float("inf")),
     )
     return {
         path: PathState(file_id, bool(garbage), bool(trashed), bool(arriving))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from ..models import FileRecord, written
-from . import audit, files, garbage, health
+from . import audit, files, health
 from .files import COLUMNS, record
 from .rows import insert_rows
 
@@ -245,11 +245,11 @@ def mark(conn: sqlite3.Connection, walk: Walk, paths: Sequence[str]) -> None:
 def free(conn: sqlite3.Connection, walk: Walk, paths: Iterable[str]) -> set[str]:
     """Those of the paths at which no file, trashed file, upload or garbage is.
 
-    Without those deleted since the walk began: they may have been there when it listed them.
+    Paths deleted since the walk began are left out too: they may have been there when it listed
+    them. Whatever stands there again is found by the next walk.
     """
     wanted = list(paths)
-    gone = garbage.gone_since(conn, walk.source_id, walk.started_at)
-    return set(wanted) - health.in_use(conn, walk.source_id, wanted) - gone
+    return set(wanted) - health.in_use(conn, walk.source_id, wanted, walk.started_at)
 
 
 def add(conn: sqlite3.Connection, source_id: int, added: Sequence[New]) -> None:

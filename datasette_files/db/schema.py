@@ -82,7 +82,7 @@ def _write_ahead(conn: sqlite3.Connection) -> None:
 def prepare_writing(conn: sqlite3.Connection) -> None:
     """Let every commit of this connection reach the disk before it returns (SQLite: WAL).
 
-    Its log holds several large writes.
+    Its log may grow to 16 MiB before a commit copies it into the database.
     """
     conn.execute("PRAGMA synchronous=FULL")
     conn.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")

@@ -16,7 +16,7 @@ from functools import partial
 
 from ..errors import Conflict
 from .root import Root, storage_errors
-from .threads import DiskThreads
+from .threads import DiskThreads, close_after
 from .writing import flush_data, publish, temporary_name, write_fully
 
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -55,7 +55,8 @@ async def append(
             chunks.append(chunk)
             pending += len(chunk)
             if pending >= _BATCH:
-                await written()  # while these are written, the next ones arrive
+                await written()
+                # The next ones arrive while these are written.
                 writing = threads.submit(partial(step, chunks, first=writing is None))
                 chunks, pending = [], 0
         await written()
@@ -66,10 +67,11 @@ async def append(
             await asyncio.shield(threads.submit(partial(discard, root, path)))
         raise
     finally:
-        if writing is not None:
-            await asyncio.wait([writing])  # the thread uses the descriptor
-            writing.exception()  # is raised above, or comes after another error
-        os.close(fd)
+        if writing is None:
+            os.close(fd)
+        else:  # the thread may still use the descriptor, and this task be cancelled again
+            writing.add_done_callback(partial(close_after, fd))
+            await asyncio.wait([writing])
 
 
 def _open(root: Root, path: str, *, create: bool) -> int:

@@ -25,7 +25,7 @@ from ..base import FileMetadata, GetSecret, Storage, StorageCapabilities
 from ..errors import FilesError, FileTooLarge, Invalid
 from . import appending, page_cache
 from .root import Root, open_file, split, storage_errors
-from .threads import DiskThreads
+from .threads import DiskThreads, close_after
 from .walk import Walks, describe
 from .writing import SmallFile, SmallFiles, StreamedFile
 
@@ -270,7 +270,7 @@ class FilesystemStorage(Storage):
             if reading is None or reading.done():
                 os.close(fd)
             else:  # the thread still uses it
-                reading.add_done_callback(partial(_close_after, fd))
+                reading.add_done_callback(partial(close_after, fd))
 
     async def open_local(self, path: str) -> int | None:
         def open_one() -> int:
@@ -311,12 +311,6 @@ class FilesystemStorage(Storage):
         if hasattr(self, "_root"):  # configured
             await self._run(self._root.close)
         self._threads.close()
-
-
-def _close_after(fd: int, reading: asyncio.Future[bytes]) -> None:
-    os.close(fd)
-    if not reading.cancelled():
-        reading.exception()  # marks it as retrieved
 
 
 def _read_ahead(fd: int, position: int, stop: int) -> bytes:

@@ -8,6 +8,7 @@ the loop. The threads end when the pool is closed, and do not keep the process a
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -94,3 +95,10 @@ def settle(
         future.set_result(result)
     else:
         future.set_exception(error)
+
+
+def close_after(fd: int, job: asyncio.Future[Any]) -> None:
+    """Close the descriptor that a job used, whoever waits for it. A callback of its future."""
+    os.close(fd)
+    if not job.cancelled():
+        job.exception()  # marks it as retrieved

@@ -132,10 +132,11 @@ class _Walking:
         """Apply a change and record where the walk stands, in one transaction."""
 
         def apply(conn: sqlite3.Connection) -> None:
-            if change is not None:
-                change(conn)
-            if not index.keep(conn, self._walk, self._place):
-                raise Conflict(f"Another process indexes {self._source.slug!r}; wait for it")
+            with large_cache(conn):
+                if change is not None:
+                    change(conn)
+                if not index.keep(conn, self._walk, self._place):
+                    raise Conflict(f"Another process indexes {self._source.slug!r}; wait for it")
 
         await self._catalog.write(apply, _LARGE)
         self._place = (self._walk.phase, self._walk.cursor)
@@ -164,8 +165,7 @@ class _Walking:
         def timed(conn: sqlite3.Connection) -> None:
             nonlocal seconds
             begun = time.monotonic()
-            with large_cache(conn):
-                change(conn)
+            change(conn)
             seconds = time.monotonic() - begun
 
         await self.save(timed)

@@ -258,7 +258,7 @@ class Crc32:
 
 
 class Beside:
-    """Adds a stream's chunks to a digest, each in a thread while the caller goes on with it."""
+    """Adds a stream's chunks to a digest, large ones in a thread while the caller goes on."""
 
     def __init__(self, digest: Crc32 | Digest) -> None:
         self._digest = digest

@@ -35,8 +35,9 @@ class NothingSent(Conflict):
         super().__init__("No bytes have arrived yet; send the file first, then complete")
 
 
-#: Bytes of a large upload that are handed on together.
+#: Bytes of a large upload that are handed on together, and seconds in which they may arrive.
 _BATCH = 1024 * 1024
+_BATCH_SECONDS = 1.0
 
 #: Postpones the upload's expiry while bytes arrive, and returns the time of the next call.
 Extend = Callable[[Upload], Awaitable[float]]
@@ -76,7 +77,7 @@ async def receive_stream(
     telemetry.count_bytes("stored", stream.size)
     content_hash = await _checked_sha256(source, upload, stored)
     received = _with_facts(upload, stored, content_type, stream.size, content_hash)
-    return replace(received, crc32=stream.crc32.value)
+    return replace(received, crc32=await stream.crc32())
 
 
 @telemetry.spanned(telemetry.UPLOAD)
@@ -172,7 +173,8 @@ class _CheckedStream:
             self._limit = min(self._limit, upload.size)
         #: Bytes read until now.
         self.size = 0
-        self.crc32 = reading.Crc32()
+        self._crc32 = reading.Crc32()
+        self._adding = reading.Beside(self._crc32)
         #: The error that ended the stream, as opposed to an error of the storage.
         self.error: BaseException | None = None
 
@@ -194,13 +196,17 @@ class _CheckedStream:
         await self._cover(self.size)
         return chunk
 
+    async def crc32(self) -> str:
+        """As ``Crc32.value``, of all bytes that the storage took, which need not ask for more."""
+        await self._adding.done()
+        return self._crc32.value
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        adding = reading.Beside(self.crc32)
         try:
             async for batch in self._batches():
-                await adding.add(batch)
+                await self._adding.add(batch)
                 yield batch  # the storage writes it meanwhile
-            await adding.done()
+                del batch  # a client that stalls holds no more than what it has sent since
             check_declared_size(self._upload.size, self.size)
         except GeneratorExit:
             raise  # the storage stopped reading
@@ -209,16 +215,23 @@ class _CheckedStream:
             raise
 
     async def _batches(self) -> AsyncIterator[bytes]:
-        """The bytes in large batches: a thread waits for the interpreter's lock at each chunk."""
-        gathered, size = self._head, sum(map(len, self._head))
+        """The bytes in large batches, as each chunk would cost a hop of a thread.
+
+        Those of a slow client are handed on every second.
+        """
+        gathered, self._head = self._head, []
+        size, due = sum(map(len, gathered)), time.time() + _BATCH_SECONDS
         async for chunk in self._chunks:
             gathered.append(await self._count(chunk))
             size += len(chunk)
-            if size >= _BATCH:
-                yield b"".join(gathered)
+            now = time.time()
+            if size >= _BATCH or now >= due:
+                batch = b"".join(gathered)
                 gathered.clear()
-                size = 0
-            if time.time() >= self._next_extension:
+                size, due = 0, now + _BATCH_SECONDS
+                yield batch
+                del batch
+            if now >= self._next_extension:
                 self._next_extension = await self._extend(self._upload)
         if gathered:
             yield b"".join(gathered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -103,6 +104,36 @@ async def test_the_storage_gets_large_batches(receive, monkeypatch):
     assert receive.storage.sizes == [40_000, 30_000]
     assert receive.storage.objects[done.path] == content
     assert done.crc32 == f"{zlib.crc32(content):08x}"
+
+
+async def test_bytes_of_a_slow_client_are_handed_on(receive, monkeypatch):
+    """A storage may send them on to somebody who would not wait for a whole batch."""
+    monkeypatch.setattr(receiving, "_BATCH_SECONDS", 0.0)
+    await receive(receive.upload(), *[b"x" * 10_000] * 3)
+    assert receive.storage.sizes == [20_000, 10_000]
+
+
+async def test_a_storage_that_stops_at_the_last_byte_gets_the_crc32_of_all(receive, monkeypatch):
+    content = bytes(range(250)) * 400
+
+    async def receive_upload(path: str, stream: AsyncIterator[bytes], content_type: str) -> Any:
+        return described(path, await anext(aiter(stream)), content_type)
+
+    monkeypatch.setattr(receiving, "_BATCH", len(content))
+    receive.storage.receive_upload = receive_upload
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(
+        loop,
+        "run_in_executor",
+        lambda _, update, chunk: asyncio.ensure_future(_late(update, chunk)),
+    )
+    done = await receive(receive.upload(len(content)), content)
+    assert done.crc32 == f"{zlib.crc32(content):08x}"
+
+
+async def _late(update: Any, chunk: bytes) -> None:
+    await asyncio.sleep(0.05)
+    update(chunk)
 
 
 async def test_bytes_that_break_a_bound_end_the_stream_with_that_error(receive):

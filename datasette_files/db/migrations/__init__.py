@@ -7,7 +7,7 @@ shelves.py. What a migration leaves behind at the end never changes.
 # isort: off
 from . import core, additions, verify, search, parts, resuming  # noqa: F401
 from . import shares, folders, bulk, zips, versions, quotas, index, texts  # noqa: F401
-from . import audit, zip_texts, duplicates, media, live, triggers  # noqa: F401
+from . import audit, zip_texts, duplicates, media, live, triggers, deleted  # noqa: F401
 
 # isort: on
 from .registry import FILE_COLUMNS, migrations
