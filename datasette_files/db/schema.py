@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import sqlite_utils
 
@@ -16,9 +14,6 @@ from .migrations import migrations
 
 logger = logging.getLogger("datasette_files")
 
-#: KiB. A page of a walk (maintenance/indexing.py) changes some 10 MiB; SQLite's own 2 MiB would
-#: write most pages and read them back within the transaction, 6 of 40 µs of a new file.
-_WALK_CACHE_KIB = 16 * 1024
 #: Pages in the log, 16 MiB, that a commit copies into the database. With SQLite's own 1,000 every
 #: page of a walk would do so, and copy the same pages of the indexes each time.
 _CHECKPOINT_PAGES = 4000
@@ -86,17 +81,6 @@ def prepare_writing(conn: sqlite3.Connection) -> None:
     """
     conn.execute("PRAGMA synchronous=FULL")
     conn.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-
-
-@contextmanager
-def large_cache(conn: sqlite3.Connection) -> Iterator[None]:
-    """Keep what a page of a walk changes in memory. Without it the connection holds 2 MiB."""
-    before = conn.execute("PRAGMA cache_size").fetchone()[0]
-    conn.execute(f"PRAGMA cache_size=-{_WALK_CACHE_KIB}")
-    try:
-        yield
-    finally:
-        conn.execute(f"PRAGMA cache_size={int(before)}")
 
 
 def sync_sources(

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .cache import cache_of
+
 #: Marks staging tables as ours; Datasette hides names that begin with an underscore.
 STAGING_PREFIX = "_datasette_files_import_"
 #: The suffix of a staging table that is to be removed, and of a staging table's search index.
@@ -88,12 +90,10 @@ def unspilled(conn: sqlite3.Connection) -> Iterator[None]:
     Without write-ahead logging a page that leaves the cache earlier locks readers out from then on
     (sqlite.org/lockingv3.html, 5.0); by this they wait for the commit alone.
     """
-    before = conn.execute("PRAGMA main.cache_size").fetchone()[0]
-    conn.execute(f"PRAGMA main.cache_size = -{_CACHE_KIB}")
     try:
-        yield
+        with cache_of(conn, _CACHE_KIB):
+            yield
     finally:
-        conn.execute(f"PRAGMA main.cache_size = {int(before)}")
         conn.execute("PRAGMA shrink_memory")
 
 

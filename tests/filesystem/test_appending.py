@@ -5,8 +5,10 @@ Leaves out the contract that every storage keeps (contract/test_storages.py).
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -112,3 +114,37 @@ async def test_a_storage_that_is_closed_holds_nothing_open(folder: Path) -> None
     assert sorted(os.listdir("/proc/self/fd")) != before
     await storage.close()
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+async def test_an_append_that_is_cancelled_twice_lets_go_of_the_upload(
+    storage: FilesystemStorage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time while it waits for the thread that still writes."""
+    writes, goes_on = asyncio.Event(), threading.Event()
+    loop, write = asyncio.get_running_loop(), appending._write
+
+    def slow(descriptor: int, chunks: list[bytes]) -> None:
+        loop.call_soon_threadsafe(writes.set)
+        goes_on.wait(10)
+        write(descriptor, chunks)
+
+    await storage.append_upload("a/b", 0, chunked(b"abc"), {})
+    monkeypatch.setattr(appending, "_write", slow)
+    task = asyncio.create_task(storage.append_upload("a/b", 3, chunked(b"def"), {}))
+    await writes.wait()
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    monkeypatch.setattr(appending, "_write", write)
+    for left in range(99, -1, -1):
+        try:
+            await storage.append_upload("a/b", 3, chunked(b"def"), {})
+            break
+        except Conflict:
+            assert left, "the lock is held for ever"
+            await asyncio.sleep(0.05)
+    assert _temporary(folder).read_bytes() == b"abcdef"
